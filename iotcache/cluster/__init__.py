@@ -1,0 +1,1 @@
+"""The cluster client: many memcached nodes as one, right when nodes fail."""

@@ -1,0 +1,1 @@
+"""Configuration: found, merged, validated in one place, handed out as typed structs."""

@@ -1,0 +1,146 @@
+"""Every setting as a typed, frozen struct. ``config.toml`` documents each key; the defaults are these."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+Switch = bool | Literal["auto"]
+"""On, off, or whatever fits: "auto" is on when the service it belongs to is embedded."""
+
+
+class Frozen(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Common behaviour of the sections: immutable, and no key passes unnoticed."""
+
+
+class BrokerSettings(Frozen):
+    url: str = "embedded"
+    """ "embedded", ``mqtt://[user[:password]@]host[:port]`` or ``mqtts://…``."""
+    username: str = ""
+    password: str = ""
+    password_file: str = ""
+    protocol: Literal["3.1.1", "5"] = "3.1.1"
+    keepalive_s: int = 30
+    tls_ca_file: str = ""
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+
+
+class CacheTtlSettings(Frozen):
+    volatile_intervals: float = 3.0
+    volatile_min_s: float = 2.0
+    volatile_max_s: float = 86_400.0
+    default_interval_s: float = 60.0
+    history_s: float = 3_600.0
+    meta_s: float = 86_400.0
+    config_s: float = 604_800.0
+    aggregate_s: float = 90.0
+    jitter: float = 0.10
+    failover_s: float = 10.0
+    """Longest life of a key on a node that stands in for its owner."""
+
+
+class BreakerSettings(Frozen):
+    failures: int = 3
+    """Failures in a row that open a node's circuit breaker; a connection refused opens it at once."""
+    open_min_s: float = 0.5
+    open_max_s: float = 15.0
+
+
+class CacheSettings(Frozen):
+    nodes: str | tuple[str, ...] = "embedded:3"
+    """ "embedded:N", or a list of ``host:port``, ``host:port=weight`` and socket paths."""
+    embedded_server: Literal["auto", "memcached", "bundled"] = "auto"
+    """Which program embedded nodes are: memcached when it is on PATH, else the bundled Python node."""
+    embedded_memory_mb: int = 64
+    prefix: str = ""
+    placement: Literal["ketama", "rendezvous"] = "ketama"
+    connect_timeout_s: float = 0.5
+    operation_timeout_s: float = 0.5
+    compress_min_bytes: int = 400
+    max_value_bytes: int = 1_000_000
+    bucket_s: int = 60
+    store_reads_per_s: int = 2_000
+    """Most store reads a second on behalf of keys whose node is out."""
+    username: str = ""
+    password: str = ""
+    password_file: str = ""
+    tls: bool = False
+    tls_ca_file: str = ""
+    ttl: CacheTtlSettings = field(default_factory=CacheTtlSettings)
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+
+
+class StoreSettings(Frozen):
+    url: str = "embedded"
+    """ "embedded" (SQLite in a folder that goes with the program), ``sqlite:///file``, ``postgresql://…``."""
+    password: str = ""
+    password_file: str = ""
+    busy_timeout_s: float = 5.0
+    retention_days: float = 30.0
+
+
+class IngestSettings(Frozen):
+    enabled: Switch = "auto"
+    """Whether the dashboard's stack runs an ingest worker; "auto": when the broker is embedded."""
+    topics: tuple[str, ...] = ("iot/{site}/{device}/{sensor}",)
+    client_id: str = "iotcache-ingest"
+    """The persistent session's name: one worker, one name."""
+    group: str = ""
+    """Workers of one group share the load (MQTT shared subscription)."""
+    qos: Literal[0, 1] = 1
+    batch_max: int = 500
+    linger_ms: int = 20
+    """Longest wait for a batch to fill; the broker stops at its in-flight window, so it must be short."""
+
+
+class HttpSettings(Frozen):
+    enabled: Switch = "auto"
+    """Whether the ingest worker opens the HTTP gateway; "auto": in ``iotcache-tui stack`` only."""
+    listen: str = "127.0.0.1:0"
+    """Port 0 takes a free one."""
+    token: str = ""
+    token_file: str = ""
+
+
+class SimulatorSettings(Frozen):
+    enabled: Switch = "auto"
+    """Whether the dashboard's stack runs a fleet; "auto": when the broker is embedded."""
+    devices: int = 120
+    rate: float = 0.0
+    """Messages a second of the whole fleet; 0: each sensor at its class's own interval."""
+    seed: int = 1
+    qos: Literal[0, 1] = 1
+
+
+class DashboardSettings(Frozen):
+    frame_hz: int = 4
+    """Screen updates a second, 1 to 10."""
+    reads_per_s: int = 2_000
+    """Most reads a second that the dashboard itself makes through the cache."""
+    read_interval_s: float = 1.0
+    """How often each series is read, when the budget above allows."""
+    history_s: int = 300
+    """How far back the plots look."""
+    theme: str = "iotcache-dark"
+    ascii: bool = False
+    reduced_motion: bool = False
+
+
+class LogSettings(Frozen):
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+    file: str = ""
+
+
+class Settings(Frozen):
+    """One whole, validated configuration."""
+
+    broker: BrokerSettings = field(default_factory=BrokerSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    ingest: IngestSettings = field(default_factory=IngestSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    simulator: SimulatorSettings = field(default_factory=SimulatorSettings)
+    dashboard: DashboardSettings = field(default_factory=DashboardSettings)
+    log: LogSettings = field(default_factory=LogSettings)

@@ -1,0 +1,43 @@
+"""Every error this package raises on purpose, under one root."""
+
+from __future__ import annotations
+
+
+class IotCacheError(Exception):
+    """Root of all errors of iotcache. Its text is one sentence fit for a user's eyes."""
+
+
+class ConfigError(IotCacheError):
+    """A setting that cannot be used: the text names its path, the value and what is allowed."""
+
+
+class UsageError(IotCacheError):
+    """A command line that cannot be carried out as written."""
+
+
+class KeyFormatError(IotCacheError, ValueError):
+    """A text that no cache key can be made of."""
+
+
+class CorruptValue(IotCacheError, ValueError):
+    """Bytes from a cache node that are not what the codec wrote."""
+
+
+class NodeError(IotCacheError):
+    """A cache node could not be reached or gave an answer that does not fit."""
+
+
+class StoreError(IotCacheError):
+    """The durable store refused or could not be reached. ``retryable`` tells an outage from a mistake."""
+
+    def __init__(self, text: str, *, retryable: bool = True) -> None:
+        super().__init__(text)
+        self.retryable = retryable
+
+
+class BrokerError(IotCacheError):
+    """The MQTT broker refused or could not be reached."""
+
+
+class StackError(IotCacheError):
+    """An embedded service did not come up."""

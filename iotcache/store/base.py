@@ -1,0 +1,86 @@
+"""What the engine asks of a durable store. A new backend is one class that passes tests/store/conformance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from msgspec import Struct
+
+from iotcache.model import DeadLetter, Reading, Series, Stored
+
+
+class Committed(Struct, frozen=True):
+    """What one commit did."""
+
+    stored: int
+    """Readings that are new in the table."""
+    duplicates: int
+    """Readings whose identity was there already."""
+    newest: tuple[Stored, ...]
+    """The series whose ``latest`` this commit moved on, as they now stand: what the cache must be told."""
+
+
+class SeriesInfo(Struct, frozen=True, gc=False):
+    """One row of the fleet's directory."""
+
+    series: Series
+    site: str
+    unit: str
+    interval_s: float
+    order: int
+    """Grows with every series first seen: ask for what is above the largest one you know."""
+
+
+class Store(Protocol):
+    """An open store. Every method may raise `StoreError`; ``retryable`` tells an outage from a mistake."""
+
+    url: str
+    """Where it is, without a password."""
+
+    async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
+        """Write all in one transaction; durable when it returns. A late reading enters history and never
+        replaces a newer ``latest``. Identity: ``(device, boot, sensor, seq)``, or ``(device, sensor, ts_us)``."""
+        ...
+
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
+        """The newest reading of each known series; the unknown are left out."""
+        ...
+
+    async def directory(self, above: int = 0, limit: int = 10_000) -> Sequence[SeriesInfo]:
+        """Series first seen after ``above`` (see `SeriesInfo.order`), oldest first."""
+        ...
+
+    async def history(
+        self, series: Series, since_us: int, until_us: int, limit: int = 10_000
+    ) -> Sequence[Reading]:
+        """Readings of one series in ``[since_us, until_us)``, by time, the newest ``limit`` of them."""
+        ...
+
+    async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
+        """The newest dead letters, newest first."""
+        ...
+
+    async def counts(self) -> StoreCounts:
+        """Totals, for a status line."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise `StoreError` unless the store answers."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class StoreCounts(Struct, frozen=True):
+    readings: int
+    series: int
+    dead_letters: int
+    size_bytes: int

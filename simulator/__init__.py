@@ -1,0 +1,1 @@
+"""The synthetic device fleet, and the embedded servers that a demo or a test runs on."""
