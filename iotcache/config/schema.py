@@ -10,11 +10,11 @@ Switch = bool | Literal["auto"]
 """On, off, or whatever fits: "auto" is on when the service it belongs to is embedded."""
 
 
-class Frozen(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Common behaviour of the sections: immutable, and no key passes unnoticed."""
 
 
-class BrokerSettings(Frozen):
+class BrokerSettings(Section, frozen=True):
     url: str = "embedded"
     """ "embedded", ``mqtt://[user[:password]@]host[:port]`` or ``mqtts://…``."""
     username: str = ""
@@ -27,7 +27,7 @@ class BrokerSettings(Frozen):
     tls_key_file: str = ""
 
 
-class CacheTtlSettings(Frozen):
+class CacheTtlSettings(Section, frozen=True):
     volatile_intervals: float = 3.0
     volatile_min_s: float = 2.0
     volatile_max_s: float = 86_400.0
@@ -41,14 +41,14 @@ class CacheTtlSettings(Frozen):
     """Longest life of a key on a node that stands in for its owner."""
 
 
-class BreakerSettings(Frozen):
+class BreakerSettings(Section, frozen=True):
     failures: int = 3
     """Failures in a row that open a node's circuit breaker; a connection refused opens it at once."""
     open_min_s: float = 0.5
     open_max_s: float = 15.0
 
 
-class CacheSettings(Frozen):
+class CacheSettings(Section, frozen=True):
     nodes: str | tuple[str, ...] = "embedded:3"
     """ "embedded:N", or a list of ``host:port``, ``host:port=weight`` and socket paths."""
     embedded_server: Literal["auto", "memcached", "bundled"] = "auto"
@@ -72,7 +72,7 @@ class CacheSettings(Frozen):
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
 
 
-class StoreSettings(Frozen):
+class StoreSettings(Section, frozen=True):
     url: str = "embedded"
     """ "embedded" (SQLite in a folder that goes with the program), ``sqlite:///file``, ``postgresql://…``."""
     password: str = ""
@@ -81,7 +81,7 @@ class StoreSettings(Frozen):
     retention_days: float = 30.0
 
 
-class IngestSettings(Frozen):
+class IngestSettings(Section, frozen=True):
     enabled: Switch = "auto"
     """Whether the dashboard's stack runs an ingest worker; "auto": when the broker is embedded."""
     topics: tuple[str, ...] = ("iot/{site}/{device}/{sensor}",)
@@ -95,7 +95,7 @@ class IngestSettings(Frozen):
     """Longest wait for a batch to fill; the broker stops at its in-flight window, so it must be short."""
 
 
-class HttpSettings(Frozen):
+class HttpSettings(Section, frozen=True):
     enabled: Switch = "auto"
     """Whether the ingest worker opens the HTTP gateway; "auto": in ``iotcache-tui stack`` only."""
     listen: str = "127.0.0.1:0"
@@ -104,7 +104,7 @@ class HttpSettings(Frozen):
     token_file: str = ""
 
 
-class SimulatorSettings(Frozen):
+class SimulatorSettings(Section, frozen=True):
     enabled: Switch = "auto"
     """Whether the dashboard's stack runs a fleet; "auto": when the broker is embedded."""
     devices: int = 120
@@ -114,7 +114,7 @@ class SimulatorSettings(Frozen):
     qos: Literal[0, 1] = 1
 
 
-class DashboardSettings(Frozen):
+class DashboardSettings(Section, frozen=True):
     frame_hz: int = 4
     """Screen updates a second, 1 to 10."""
     reads_per_s: int = 2_000
@@ -128,12 +128,12 @@ class DashboardSettings(Frozen):
     reduced_motion: bool = False
 
 
-class LogSettings(Frozen):
+class LogSettings(Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "warning"
     file: str = ""
 
 
-class Settings(Frozen):
+class Settings(Section, frozen=True):
     """One whole, validated configuration."""
 
     broker: BrokerSettings = field(default_factory=BrokerSettings)

@@ -41,7 +41,7 @@ class Store(Protocol):
 
     async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
         """Write all in one transaction; durable when it returns. A late reading enters history and never
-        replaces a newer ``latest``. Identity: ``(device, boot, sensor, seq)``, or ``(device, sensor, ts_us)``."""
+        replaces a newer ``latest``. Two readings are the same one as `Reading` says."""
         ...
 
     async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
