@@ -62,6 +62,11 @@ class Store(Protocol):
         """The newest dead letters, newest first."""
         ...
 
+    async def prune(self, before_us: int, limit: int = 10_000) -> int:
+        """Delete up to ``limit`` readings and dead letters older than ``before_us``; how many went, 0 when
+        none is left. One call is one short transaction. The newest reading of each series stays known."""
+        ...
+
     async def counts(self) -> StoreCounts:
         """Totals, for a status line."""
         ...

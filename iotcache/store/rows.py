@@ -1,0 +1,87 @@
+"""What both stores agree on about their rows: how names are written, which reading is the newer one.
+
+Names come from devices and may hold anything. Neither database keeps every Python text as it is
+(PostgreSQL knows no NUL, neither takes a lone surrogate), so a backslash escapes those, and itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from iotcache.errors import StoreError
+from iotcache.model import Reading, Series, Stored
+from iotcache.text import printable
+
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+NO_SEQ: Final = INT64_MIN
+"""Stands for "no sequence number" in a column that is part of a key."""
+
+_ODD = re.compile("[\\\\\x00\ud800-\udfff]")
+_ESCAPED = re.compile(r"\\(\\|0|u[0-9a-f]{4})")
+
+
+def keep_text(text: str) -> str:
+    """``text`` as a database can keep it; `give_text` is the way back."""
+    if text.isalnum() or not _ODD.search(text):
+        return text
+    return _ODD.sub(_escape, text)
+
+
+def give_text(kept: str) -> str:
+    """The text that `keep_text` was given."""
+    return _ESCAPED.sub(_unescape, kept) if "\\" in kept else kept
+
+
+def _escape(hit: re.Match[str]) -> str:
+    char = hit[0]
+    if char == "\\":
+        return "\\\\"
+    return "\\0" if char == "\x00" else f"\\u{ord(char):04x}"
+
+
+def _unescape(hit: re.Match[str]) -> str:
+    code = hit[1]
+    if code == "\\":
+        return "\\"
+    return "\x00" if code == "0" else chr(int(code[1:], 16))
+
+
+def seq_key(reading: Reading) -> int:
+    return NO_SEQ if reading.seq is None else reading.seq
+
+
+def age_key(reading: Reading) -> tuple[int, int, str]:
+    """Orders the readings of one series, oldest first, the same in every worker and in SQL.
+
+    Time decides; two readings of one instant are put in order by sequence number, then by boot, so that all
+    workers agree on the newest, whichever they saw first.
+    """
+    return reading.ts_us, seq_key(reading), reading.boot
+
+
+def newest_of(readings: Iterable[Stored]) -> dict[Series, Stored]:
+    """The newest of each series in a batch."""
+    best: dict[Series, Stored] = {}
+    keys: dict[Series, tuple[int, int, str]] = {}
+    for stored in readings:
+        reading = stored.reading
+        series = Series(reading.device, reading.sensor)
+        key = (reading.ts_us, NO_SEQ if reading.seq is None else reading.seq, reading.boot)
+        if series not in keys or key > keys[series]:
+            keys[series] = key
+            best[series] = stored
+    return best
+
+
+def check_range(reading: Reading) -> None:
+    """Raise `StoreError` (not retryable) when a number does not fit a database's 64 bits."""
+    for name, number in (("ts", reading.ts_us), ("seq", seq_key(reading)), ("received", reading.received_us)):
+        if not INT64_MIN <= number <= INT64_MAX:
+            raise StoreError(
+                f"the {name} of a reading of {printable(reading.device, 60)}:{printable(reading.sensor, 60)} "
+                "does not fit in 64 bits",
+                retryable=False,
+            )
