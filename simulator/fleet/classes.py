@@ -1,0 +1,205 @@
+"""Device classes: what a kind of device measures, read from TOML files.
+
+The shipped ones lie beside this module in ``classes/``; a user's file is read the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import tomli
+from msgspec import Meta, Struct
+
+from iotcache.errors import ConfigError
+from simulator.fleet.toml_lines import line_of
+from simulator.fleet.waves import Boolean, Enum, Follows, Positive, Wave
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+"""What may stand in a topic level and a cache key as it is."""
+
+
+class Sensor(Struct, frozen=True, forbid_unknown_fields=True):
+    """One sensor of a class: its waves are added up, noise is put on, the sum is kept in range."""
+
+    name: Name
+    waves: Annotated[tuple[Wave, ...], Meta(min_length=1)]
+    interval_s: Annotated[float, Meta(ge=0.01, le=86_400)]
+    unit: Annotated[str, Meta(max_length=16)] = ""
+    range: tuple[float, float] = (-1e12, 1e12)
+    precision: Annotated[int, Meta(ge=0, le=6)] = 2
+    """Decimals that the device reports."""
+    noise: Annotated[float, Meta(ge=0)] = 0.0
+    """Standard deviation of what differs from one measurement to the next."""
+
+    @property
+    def kind(self) -> Literal["number", "boolean", "enum"]:
+        first = self.waves[0]
+        return "boolean" if isinstance(first, Boolean) else "enum" if isinstance(first, Enum) else "number"
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The texts that an enum sensor reports; empty for any other."""
+        first = self.waves[0]
+        return first.states if isinstance(first, Enum) else ()
+
+
+class Link(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a class's devices lose their connection: once in each ``every_s`` for ``min_s`` to ``max_s``.
+
+    What was measured meanwhile is sent afterwards, in order, within ``catchup_s``.
+    """
+
+    every_s: Positive
+    min_s: Positive
+    max_s: Positive
+    catchup_s: Annotated[float, Meta(ge=0, le=60)] = 2.0
+
+
+class DeviceClass(Struct, frozen=True, forbid_unknown_fields=True):
+    """A kind of device."""
+
+    name: Name
+    sites: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    sensor: Annotated[tuple[Sensor, ...], Meta(min_length=1)]
+    prefix: Name | None = None
+    """What device names begin with; the class's name when not given."""
+    weight: Annotated[int, Meta(ge=0, le=10_000)] = 10
+    """Its part of a mixed fleet, against the weights of the other classes."""
+    link: Link | None = None
+    """``None``: always connected."""
+    description: str = ""
+    metadata: dict[str, str | int | float | bool] = {}
+
+
+_SHIPPED_ORDER = ("cold-room", "hvac", "pump", "power-meter", "truck", "gateway")
+
+
+@cache
+def shipped_classes() -> tuple[DeviceClass, ...]:
+    """The classes that come with the program, in a fixed order."""
+    folder = files("simulator.fleet") / "classes"
+    return tuple(
+        parse_class((folder / f"{name}.toml").read_text("utf-8"), f"{name}.toml") for name in _SHIPPED_ORDER
+    )
+
+
+def load_classes(names_or_files: Iterable[str] = ()) -> tuple[DeviceClass, ...]:
+    """The classes asked for: names of shipped ones or paths of TOML files; all shipped ones for none.
+
+    Raises `ConfigError` with one sentence that names the file, the line and the key.
+    """
+    wanted = tuple(names_or_files)
+    if not wanted:
+        return shipped_classes()
+    shipped = {kind.name: kind for kind in shipped_classes()}
+    found: dict[str, DeviceClass] = {}
+    for item in wanted:
+        if item in shipped:
+            kind = shipped[item]
+        elif item.endswith(".toml") or "/" in item:
+            try:
+                text = Path(item).read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+                raise ConfigError(f"the device class file {item!r} cannot be read: {reason}") from error
+            kind = parse_class(text, item)
+        else:
+            raise ConfigError(
+                f"there is no device class {item!r}: name one of {', '.join(shipped)}, or a .toml file"
+            )
+        if found.setdefault(kind.name, kind) != kind:
+            raise ConfigError(f"two of the device classes are named {kind.name!r}")
+    prefixes = [kind.prefix or kind.name for kind in found.values()]
+    if len(set(prefixes)) < len(prefixes):
+        raise ConfigError("two of the device classes give their devices the same prefix")
+    if not any(kind.weight for kind in found.values()):
+        raise ConfigError("every device class has weight 0, so no device could be made")
+    return tuple(found.values())
+
+
+def parse_class(text: str, file: str) -> DeviceClass:
+    """The class that a TOML text describes. Raises `ConfigError` naming ``file``, line and key."""
+    try:
+        content = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from error
+    try:
+        kind = msgspec.convert(content, DeviceClass)
+    except msgspec.ValidationError as error:
+        raise _complaint(file, text, *_reason_and_path(error, content)) from error
+    for path, reason in _contradictions(kind):
+        raise _complaint(file, text, reason, path)
+    return kind
+
+
+def _complaint(file: str, text: str, reason: str, path: tuple[str | int, ...]) -> ConfigError:
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    line = line_of(text, path)
+    return ConfigError(f"{file}, line {line}: {where + ': ' if where else ''}{reason}")
+
+
+_PATH = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\.\.\.\]")
+
+
+def _reason_and_path(error: msgspec.ValidationError, content: Any) -> tuple[str, tuple[str | int, ...]]:
+    """msgspec's words in ours, and the path, extended to the key that it only names in its text."""
+    text, _, where = str(error).partition(" - at `$")
+    path: list[str | int] = [
+        int(index) if index else name for name, index in _PATH.findall(where.rstrip("`")) if name or index
+    ]
+    if (unknown := re.search(r"unknown field `(.+)`", text)) is not None:
+        path.append(unknown[1])
+        text = "there is no such key here"
+    elif (missing := re.search(r"missing required field `(.+)`", text)) is not None:
+        text = f"the key {missing[1]!r} is missing"
+    elif "Invalid value" in text and path and path[-1] == "kind":
+        kinds = ", ".join(sorted(str(wave.__struct_config__.tag) for wave in Wave.__args__))
+        text = f"there is no such wave: it may be {kinds}"
+    else:
+        text = text[:1].lower() + text[1:]
+        value: Any = content
+        try:
+            for step in path:
+                value = value[step]
+            if not isinstance(value, dict | list):
+                text = f"{value!r} cannot be used: {text}"
+        except (KeyError, IndexError, TypeError):
+            pass
+    return text, tuple(path)
+
+
+def _contradictions(kind: DeviceClass) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    """What types alone cannot rule out: ``(path, reason)`` of each mistake."""
+    names = [sensor.name for sensor in kind.sensor]
+    for at, sensor in enumerate(kind.sensor):
+        here: tuple[str | int, ...] = ("sensor", at)
+        if names.index(sensor.name) != at:
+            yield (*here, "name"), f"there are two sensors named {sensor.name!r}"
+        if sensor.range[0] >= sensor.range[1]:
+            yield (*here, "range"), "the lower end must be below the upper end"
+        if sensor.kind != "number" and len(sensor.waves) > 1:
+            yield (*here, "waves"), f"a {sensor.kind} wave stands alone"
+        for number, wave in enumerate(sensor.waves):
+            if number and isinstance(wave, Boolean | Enum):
+                yield (*here, "waves", number, "kind"), "a boolean or enum wave stands alone"
+            if isinstance(wave, Follows) and wave.sensor not in names[:at]:
+                yield (
+                    (*here, "waves", number, "sensor"),
+                    f"{wave.sensor!r} is not a sensor above this one, so it cannot be followed",
+                )
+            if isinstance(wave, Enum) and wave.weights:
+                if len(wave.weights) != len(wave.states):
+                    yield (*here, "waves", number, "weights"), "there must be one weight for each state"
+                elif not any(wave.weights):
+                    yield (*here, "waves", number, "weights"), "one weight at least must be above 0"
+    if kind.link is not None:
+        if kind.link.max_s < kind.link.min_s:
+            yield ("link", "max_s"), "max_s must not be below min_s"
+        if kind.link.max_s + kind.link.catchup_s > 0.9 * kind.link.every_s:
+            yield ("link", "max_s"), "max_s and catchup_s together must be below 0.9 of every_s"

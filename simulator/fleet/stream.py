@@ -1,0 +1,193 @@
+"""The stream: every reading of a fleet, rendered, in the order in which it is sent.
+
+Each series is measured at fixed times, ``phase + n * interval`` after the start, so the stream needs no
+queue of series: a group (one sensor of one class) walks round its devices in the order of their phases,
+and a window of virtual time is the sorted sum of what the groups have in it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
+from heapq import heappop, heappush
+
+from msgspec import Struct
+
+from simulator.fleet.noise import MASK64, NORMAL, unit
+from simulator.fleet.payload import json_template, second_text, value_texts
+from simulator.fleet.roster import Roster, SensorFunction, interval_us
+
+Message = tuple[int, int, str, bytes, bytes]
+"""When it is sent (µs since the start), the number of its series, topic, payload, digest line."""
+
+LANES = 64
+"""Devices are dealt to this many lanes; a lane is never split between processes."""
+VIRTUAL_EPOCH_US = 1_718_722_800_000_000
+"""2024-06-18T15:00:00Z: when virtual time begins unless a start is given."""
+_GOLDEN = 0x9E37_79B9_7F4A_7C15
+_MICRO = 1_000_000
+_FOREVER_US = 1 << 62
+
+
+class Timeline(Struct, frozen=True):
+    """How virtual time lies against the times that devices write into their payloads."""
+
+    start_us: int = VIRTUAL_EPOCH_US
+    """Virtual time of the first moment, µs since the Unix epoch; whole milliseconds."""
+    shift_us: int = 0
+    """Added to virtual time to give the time shown in payloads; whole milliseconds."""
+    end_us: int | None = None
+    """Length of the run in µs, when it has an end."""
+    boot: str = "0"
+    """What tells this run's sequence numbers from those of another."""
+
+
+class _Group:
+    """One sensor of one class, and its devices in the order of their phases."""
+
+    __slots__ = (
+        "cycle", "devices", "function", "interval", "line", "link", "number", "phases", "position",
+        "template", "texts", "topics",
+    )  # fmt: skip
+
+    def __init__(
+        self, number: int, function: SensorFunction, interval: int, devices: list[int], roster: Roster
+    ) -> None:
+        sensor = function.sensor
+        self.number = number
+        self.function = function
+        self.interval = interval
+        placed = sorted((int(unit(roster.keys[n] ^ function.salt) * interval), n) for n in devices)
+        self.phases = array("Q", (at for at, _ in placed))
+        self.devices = array("L", (n for _, n in placed))
+        self.topics = [f"iot/{roster.site(n)}/{roster.names[n]}/{sensor.name}" for _, n in placed]
+        self.template = json_template(sensor)
+        value = f"%.{sensor.precision}f" if sensor.kind == "number" else "%b"
+        self.line = f"%d %b {sensor.name} %d {value}\n".encode()
+        self.texts = () if sensor.kind == "number" else value_texts(sensor)
+        self.link = roster.links[roster.kinds[devices[0]]]
+        self.cycle = 0
+        self.position = 0
+
+    def due(self, until_us: int) -> Iterator[tuple[int, int, int]]:
+        """Stretches of devices measured before ``until_us``: (cycle, first, past the last)."""
+        while True:
+            last = bisect_left(self.phases, until_us - self.cycle * self.interval)
+            if last > self.position:
+                yield self.cycle, self.position, last
+            if last < len(self.phases):
+                self.position = max(last, self.position)
+                return
+            self.cycle += 1
+            self.position = 0
+
+
+class Stream:
+    """All messages of a fleet, window by window. Holds nothing but what is still to be sent late."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        timeline: Timeline,
+        *,
+        rate: float = 0.0,
+        lanes: Collection[int] = range(LANES),
+        digest: bool = True,
+    ) -> None:
+        """``rate`` is messages a second of the whole fleet (0: each class's own intervals); only devices
+        of the given ``lanes`` are in this stream."""
+        self.timeline = timeline
+        self.digest = digest
+        self.scale = rate / roster.natural_rate if rate else 1.0
+        self._roster = roster
+        self._names = [name.encode() for name in roster.names]
+        self._groups = []
+        self._late: list[Message] = []
+        members: list[list[int]] = [[] for _ in roster.classes]
+        for index, kind in enumerate(roster.kinds):
+            if index % LANES in lanes:
+                members[kind].append(index)
+        number = 0
+        for kind, functions in enumerate(roster.functions):
+            for function in functions:
+                if members[kind]:
+                    every = interval_us(function.sensor, self.scale)
+                    self._groups.append(_Group(number, function, every, members[kind], roster))
+                number += 1
+
+    @property
+    def rate(self) -> float:
+        """Messages a second of the devices in this stream."""
+        return sum(len(group.phases) * _MICRO / group.interval for group in self._groups)
+
+    @property
+    def deferred(self) -> int:
+        """Readings that wait in devices which are out of coverage."""
+        return len(self._late)
+
+    def window(self, until_us: int) -> list[Message]:
+        """Every message sent before ``until_us`` (µs since the start) that no earlier window gave.
+
+        Past the end of the timeline there are none.
+        """
+        if self.timeline.end_us is not None:
+            until_us = min(until_us, self.timeline.end_us)
+        messages: list[Message] = []
+        for group in self._groups:
+            for cycle, first, last in group.due(until_us):
+                self._render(group, cycle, first, last, messages)
+        kept = messages
+        if self._late or any(group.link for group in self._groups):
+            kept = [message for message in messages if message[0] < until_us]
+            if len(kept) < len(messages):
+                for message in messages:
+                    if message[0] >= until_us:
+                        heappush(self._late, message)
+            while self._late and self._late[0][0] < until_us:
+                kept.append(heappop(self._late))
+        kept.sort()
+        return kept
+
+    def _render(self, group: _Group, cycle: int, first: int, last: int, out: list[Message]) -> None:
+        """Append the messages of one stretch. This is the inner loop: everything is in a local."""
+        names, keys, size = self._names, self._roster.keys, len(self._names)
+        timeline = self.timeline
+        start, shift, boot = timeline.start_us, timeline.shift_us, timeline.boot.encode()
+        end = timeline.end_us or _FOREVER_US
+        function, topics, link = group.function, group.topics, group.link
+        sensor, waves, texts = function.sensor, function.waves, group.texts
+        noise, noise_salt, (low, high) = sensor.noise, function.noise_salt, sensor.range
+        scale = float(10**sensor.precision)
+        template, line, with_line = group.template, group.line, self.digest
+        base, seq, tie = cycle * group.interval, cycle + 1, group.number * size
+        second, moment = -1, b""
+        value: float | bytes
+        digested = b""
+        devices, phases = group.devices, group.phases
+        for at in range(first, last):
+            device = devices[at]
+            key = keys[device]
+            rel = base + phases[at]
+            t = start + rel
+            raw = waves(key, t / 1e6)
+            if texts:
+                value = texts[int(raw)]
+            else:
+                if noise:
+                    raw += noise * NORMAL[(((key ^ noise_salt ^ t) * _GOLDEN) & MASK64) >> 52]
+                if raw < low:
+                    raw = low
+                elif raw > high:
+                    raw = high
+                value = ((raw * scale + 0.5) // 1) / scale
+            shown = t + shift
+            if shown // _MICRO != second:
+                second = shown // _MICRO
+                moment = second_text(second)
+            name = names[device]
+            payload = template % (name, value, moment, shown // 1000 % 1000, seq, boot)
+            if with_line:
+                digested = line % (rel // 1000, name, seq, value)
+            sent = rel if link is None else link.sent_at(key, t, start + end) - start
+            out.append((sent, tie + device, topics[at], payload, digested))

@@ -1,0 +1,283 @@
+"""Waveforms: what a sensor measures, as a pure function of its key and the time.
+
+A *wave* is a description, read from a class file; `Wave.compile` makes of it a function
+``(key, t) -> float``, where ``key`` is the 64-bit key of a device and ``t`` is virtual time in seconds
+since the Unix epoch; what tells one sensor and one wave from another is the ``salt`` compiled in. No function keeps anything between calls, so any reading can be
+made at any time, in any order and in any process. A sensor's waves are added up.
+
+The same digits must come out everywhere: sums are written as loops (`sum` of floats is compensated
+since Python 3.12) and powers as products (libm's ``pow`` may differ in the last place).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import accumulate
+from math import sqrt
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from simulator.fleet.noise import normal, phase, sine, smooth, unit
+
+Function = Callable[[int, float], float]
+"""``(key of the device, virtual time in seconds) -> value``."""
+
+_DAY_S = 86_400.0
+_YEAR_S = 365.25 * _DAY_S
+_KM_PER_DEGREE = 111.2
+_OU_TAPS = 8
+_OU_DECAY = 0.6065306597126334
+"""exp(-1/2): the grid is half the relaxation time."""
+
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class _Wave(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        """The wave's function. ``salt`` is its own; ``peers`` are the sensors compiled before this one."""
+        raise NotImplementedError
+
+
+class Constant(_Wave, frozen=True, tag="constant"):
+    """A fixed level; each device differs from it by up to ``spread``."""
+
+    value: float
+    spread: float = 0.0
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        value, low, width = self.value, self.value - self.spread, 2.0 * self.spread
+        if not self.spread:
+            return lambda key, t: value
+        return lambda key, t: low + width * phase(key ^ salt)
+
+
+class Diurnal(_Wave, frozen=True, tag="diurnal"):
+    """A sine over the day (UTC), highest at ``peak_hour``."""
+
+    amplitude: float
+    peak_hour: Annotated[float, Meta(ge=0, lt=24)] = 15.0
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        amplitude, shift = self.amplitude, 1.25 - self.peak_hour / 24.0
+        return lambda key, t: amplitude * sine(t / _DAY_S + shift)
+
+
+class Seasonal(_Wave, frozen=True, tag="seasonal"):
+    """A sine over the year, highest ``peak_day`` days after 1 January 1970 (whole years ignored)."""
+
+    amplitude: float
+    peak_day: Annotated[float, Meta(ge=0, lt=366)] = 200.0
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        amplitude, shift = self.amplitude, 1.25 - self.peak_day * _DAY_S / _YEAR_S
+        return lambda key, t: amplitude * sine(t / _YEAR_S + shift)
+
+
+class Walk(_Wave, frozen=True, tag="walk"):
+    """A bounded random walk: smooth noise, each further octave half as long and half as strong.
+
+    ``amplitude`` is the standard deviation of the first octave, ``step_s`` its knot spacing.
+    """
+
+    amplitude: float
+    step_s: Positive
+    octaves: Annotated[int, Meta(ge=1, le=6)] = 2
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        a, s = self.amplitude, self.step_s
+        if self.octaves == 1:
+            return lambda key, t: a * smooth(key ^ salt, t / s)
+        if self.octaves == 2:
+            return lambda key, t: (
+                a * (smooth(key ^ salt, t / s) + 0.5 * smooth(key ^ salt ^ 0x5555, 2 * t / s))
+            )
+        octaves = [(a / (1 << n), s / (1 << n), salt ^ (n * 0x5555)) for n in range(self.octaves)]
+
+        def function(key: int, t: float) -> float:
+            total = 0.0
+            for strength, step, own in octaves:
+                total += strength * smooth(key ^ own, t / step)
+            return total
+
+        return function
+
+
+class OrnsteinUhlenbeck(_Wave, frozen=True, tag="ornstein-uhlenbeck"):
+    """Noise that is drawn back to its mean within about ``tau_s``; standard deviation ``sigma``.
+
+    The process is its own moving average: eight past shocks, weighted by exp(-age/tau).
+    """
+
+    sigma: float
+    tau_s: Positive
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        step = self.tau_s / 2.0
+        weights, power = [1.0], 1.0
+        for _ in range(_OU_TAPS - 1):
+            weights.append(weights[-1] * _OU_DECAY)
+            power += weights[-1] * weights[-1]
+        weights = [self.sigma * weight / sqrt(power) for weight in weights]
+
+        def level(key: int, k: int) -> float:
+            total = 0.0
+            for n, weight in enumerate(weights):
+                total += weight * normal(key, k - n)
+            return total
+
+        def function(key: int, t: float) -> float:
+            x = t / step
+            k = int(x)
+            a = level(key ^ salt, k)
+            return a + (level(key ^ salt, k + 1) - a) * (x - k)
+
+        return function
+
+
+class Duty(_Wave, frozen=True, tag="duty"):
+    """A machine that runs ``duty`` of each period; between ``off`` and ``on`` it ramps for ``ramp_s``."""
+
+    period_s: Positive
+    on: float
+    off: float = 0.0
+    duty: Share = 0.5
+    ramp_s: Annotated[float, Meta(ge=0)] = 0.0
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        period, on, off, run_s, ramp = (
+            self.period_s,
+            self.on,
+            self.off,
+            self.duty * self.period_s,
+            self.ramp_s,
+        )
+
+        def function(key: int, t: float) -> float:
+            x = t / period + phase(key ^ salt)
+            since_s = (x - int(x)) * period
+            if since_s < run_s:
+                return on if since_s >= ramp else off + (on - off) * since_s / ramp
+            since_s -= run_s
+            return off if since_s >= ramp else on + (off - on) * since_s / ramp
+
+        return function
+
+
+class Sawtooth(_Wave, frozen=True, tag="sawtooth"):
+    """A rise from ``-amplitude`` to ``amplitude`` over the period, then the drop (``fall`` of it)."""
+
+    amplitude: float
+    period_s: Positive
+    fall: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        amplitude, period, rise, fall = self.amplitude, self.period_s, 1.0 - self.fall, self.fall
+
+        def function(key: int, t: float) -> float:
+            x = t / period + phase(key ^ salt)
+            x -= int(x)
+            return amplitude * (2.0 * x / rise - 1.0 if x < rise else 1.0 - 2.0 * (x - rise) / fall)
+
+        return function
+
+
+class Step(_Wave, frozen=True, tag="step"):
+    """One of ``levels``, drawn anew every ``hold_s``."""
+
+    levels: Annotated[tuple[float, ...], Meta(min_length=1)]
+    hold_s: Positive
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        levels, hold, count = self.levels, self.hold_s, len(self.levels)
+        return lambda key, t: levels[int(unit(key ^ salt, int(t / hold + phase(key ^ salt))) * count)]
+
+
+class Counter(_Wave, frozen=True, tag="counter"):
+    """A meter that never runs backwards: ``per_hour`` on average, since ``since_day`` days after 1970.
+
+    ``vary`` (below 1) is how far its pace goes up and down over the day.
+    """
+
+    per_hour: Positive
+    since_day: float = 19_700.0
+    vary: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        per_s, since_s, pace = self.per_hour / 3600.0, self.since_day * _DAY_S, self.vary * _DAY_S / 6.3
+        return lambda key, t: (
+            per_s
+            * (t - since_s + (pace * sine(t / _DAY_S + phase(key ^ salt)) if pace else 0.0))
+            * (0.7 + 0.6 * phase(key ^ salt))
+        )
+
+
+class Boolean(_Wave, frozen=True, tag="boolean"):
+    """True for ``chance`` of the time, drawn anew every ``hold_s``."""
+
+    chance: Share
+    hold_s: Positive
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        chance, hold = self.chance, self.hold_s
+        return lambda key, t: 1.0 if unit(key ^ salt, int(t / hold + phase(key ^ salt))) < chance else 0.0
+
+
+class Enum(_Wave, frozen=True, tag="enum"):
+    """One of ``states``, drawn by ``weights`` every ``hold_s``. Its function gives the state's number."""
+
+    states: Annotated[tuple[str, ...], Meta(min_length=1)]
+    hold_s: Positive
+    weights: tuple[Annotated[float, Meta(ge=0)], ...] = ()
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        weights = self.weights or (1.0,) * len(self.states)
+        *parts, total = accumulate(weights)
+        bounds = [part / total for part in parts]
+        hold = self.hold_s
+
+        def function(key: int, t: float) -> float:
+            drawn = unit(key ^ salt, int(t / hold + phase(key ^ salt)))
+            return float(sum([drawn >= bound for bound in bounds]))
+
+        return function
+
+
+class Track(_Wave, frozen=True, tag="track"):
+    """One axis of a drive, in degrees: from stop to stop within ``reach_km`` of ``center``."""
+
+    center: float
+    reach_km: Positive
+    leg_s: Positive
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        center, reach, leg = self.center, self.reach_km / _KM_PER_DEGREE, self.leg_s
+
+        def function(key: int, t: float) -> float:
+            x = t / leg + phase(key ^ salt)
+            k = int(x)
+            a = unit(key ^ salt, k)
+            return center + reach * (2.0 * (a + (unit(key ^ salt, k + 1) - a) * (x - k)) - 1.0)
+
+        return function
+
+
+class Follows(_Wave, frozen=True, tag="follows"):
+    """``gain`` times another sensor of the same device as it was ``lag_s`` ago, plus ``offset``."""
+
+    sensor: str
+    gain: float = 1.0
+    offset: float = 0.0
+    lag_s: Annotated[float, Meta(ge=0)] = 0.0
+
+    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+        leader, gain, offset, lag = peers[self.sensor], self.gain, self.offset, self.lag_s
+        return lambda key, t: offset + gain * leader(key, t - lag)
+
+
+Wave = (
+    Constant | Diurnal | Seasonal | Walk | OrnsteinUhlenbeck | Duty | Sawtooth | Step | Counter | Boolean
+    | Enum | Track | Follows
+)  # fmt: skip
+"""Any wave a class file may name by its ``kind``."""
