@@ -105,6 +105,8 @@ class Read(Struct, frozen=True, gc=False):
     store_ms: float = 0.0
     """The part of it spent in the store; 0 for a hit."""
     site: str = ""
+    interval_s: float = 0.0
+    """The time between two readings of this series as far as known; 0 for unknown."""
     error: str = ""
     """Why even the store gave nothing, when it failed; safe to show."""
 

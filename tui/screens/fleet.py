@@ -1,0 +1,218 @@
+"""Screen 1, Fleet: figures, plots, every series, and the fallbacks as they happen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Footer, Input
+
+from iotcache.model import NodeState
+from tui.format import milliseconds, percent, rate, short_nodes
+from tui.state.dashboard import DashboardState
+from tui.state.view import SORTS, FleetView
+from tui.widgets.columns import Moment
+from tui.widgets.fallback_log import FallbackLog
+from tui.widgets.fleet_table import FleetTable
+from tui.widgets.kpi import Kpi
+from tui.widgets.plots import MinutePlot
+from tui.widgets.starting import Starting
+from tui.widgets.top_bar import TopBar
+
+if TYPE_CHECKING:
+    from tui.app import IotCacheApp
+
+
+class FleetScreen(Screen[None]):
+    """The whole job on one screen."""
+
+    app: IotCacheApp
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 declared by the base class
+        (0, "-narrow"),
+        (100, "-normal"),
+        (160, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-short"),
+        (32, "-tall"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("s", "sort(1)", "Sort"),
+        Binding("S", "sort(-1)", "Sort by the column before", show=False),
+        Binding("r", "reverse", "Reverse the order", show=False),
+        Binding("space,p", "app.pause", "Pause", key_display="Space"),
+        Binding("g", "toggle_plots", "Plots"),
+        Binding("l", "toggle_log", "Log"),
+        Binding("escape", "clear_filter", "Clear the filter", show=False, key_display="Esc"),
+        Binding("tab", "app.focus_next", "Next panel", show=False),
+    ]
+    AUTO_FOCUS = "#fleet"
+
+    def __init__(self, state: DashboardState, *, history_s: int, ascii_only: bool) -> None:
+        super().__init__()
+        self.state = state
+        self.fleet_view = FleetView(state.fleet)
+        self._history_s = history_s
+        self._ascii = ascii_only
+        self._plotted_at_s = self._sorted_at_s = -1.0
+        self._plots_wanted: bool | None = None
+        """What the user asked for; until then plots show where there is room."""
+
+    def compose(self) -> ComposeResult:
+        yield TopBar(id="top")
+        with Horizontal(id="kpis"):
+            yield Kpi("Read hit ratio", id="kpi-hit")
+            yield Kpi("Fallbacks", id="kpi-fallbacks")
+            yield Kpi("Ingest", id="kpi-ingest")
+            yield Kpi("Read p99", id="kpi-p99")
+            yield Kpi("Devices", id="kpi-devices")
+            yield Kpi("Nodes", id="kpi-nodes")
+        with Horizontal(id="body"):
+            with Vertical(id="main"):
+                yield Starting(id="starting")
+                table = FleetTable(self.fleet_view, id="fleet")
+                table.display = False
+                yield table
+                yield Input(placeholder="words of device, sensor or site; !word excludes", id="filter")
+            with Vertical(id="side"):
+                with Horizontal(id="plots"):
+                    yield MinutePlot(
+                        "Read hit ratio, %", "success", span_s=self._history_s, share=True,
+                        ascii_only=self._ascii, id="plot-hit",
+                    )  # fmt: skip
+                    yield MinutePlot(
+                        "Fallbacks, reads/s", "warning", span_s=self._history_s,
+                        ascii_only=self._ascii, id="plot-fallbacks",
+                    )  # fmt: skip
+                yield FallbackLog(self.state, id="log")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#filter", Input).display = False
+
+    # One frame
+
+    def frame(self, now_s: float, wall_s: float, badge: str, clock: str) -> None:
+        """Draw the state as it stands. Called by the app's frame clock while this screen is shown."""
+        state = self.state
+        nodes = short_nodes([node.name for node in state.nodes])
+        starting, table = self.query_one("#starting", Starting), self.query_one("#fleet", FleetTable)
+        self.query_one("#top", TopBar).show(
+            tuple((part.name, part.state, part.text) for part in state.parts), badge, clock
+        )
+        if starting.display:
+            starting.show(state.parts)
+            if state.ready:
+                starting.display, table.display = False, True
+                table.focus()
+        self._show_kpis(wall_s)
+        if now_s - self._sorted_at_s >= 1.0:
+            self._sorted_at_s = now_s
+            table.resort()
+        table.frame(Moment(now_s, wall_s, nodes, self._ascii))
+        log = self.query_one("#log", FallbackLog)
+        if log.display:
+            log.frame(nodes)
+        if self.query_one("#plots").display and now_s - self._plotted_at_s >= 1.0:
+            self._plotted_at_s = now_s
+            seconds = state.recent(self._history_s)
+            self.query_one("#plot-hit", MinutePlot).show([second.hit_percent for second in seconds])
+            self.query_one("#plot-fallbacks", MinutePlot).show([second.fallbacks for second in seconds])
+
+    def _show_kpis(self, wall_s: float) -> None:
+        state, window = self.state, self.state.recent()
+        reads = sum(second.reads for second in window)
+        hit, before = state.hit_percent(), state.hit_percent(60, before=10)
+        level = "quiet" if hit is None else "ok" if hit >= 90 else "warn" if hit >= 70 else "bad"
+        note = "no reads yet" if hit is None else f"{rate(reads / max(len(window), 1))} reads/s"
+        if hit is not None and before is not None and abs(hit - before) >= 0.1:
+            note += f"  {'▲' if hit > before else '▼'}{abs(hit - before):.1f}"
+        self.query_one("#kpi-hit", Kpi).show(percent(hit), "", note, level)
+        per_s = sum(second.fallbacks for second in window) / len(window) if window else None
+        self.query_one("#kpi-fallbacks", Kpi).show(
+            rate(per_s), "/s", f"{state.fallbacks_total:,} in all", "warn" if per_s else "quiet"
+        )
+        last = window[-1] if window else None
+        heard = last.ingest_per_s if last else None
+        workers = sum(worker.role == "ingest" for worker in state.workers.values())
+        self.query_one("#kpi-ingest", Kpi).show(
+            rate(heard), "msg/s" if heard is not None else "",
+            f"{workers} worker{'s' if workers != 1 else ''}" if workers else "no worker heard",
+            "ok" if heard else "quiet" if heard is None else "warn",
+        )  # fmt: skip
+        p99 = max((second.p99_ms for second in window if second.reads), default=None)
+        p50 = [second.p50_ms for second in window if second.reads]
+        self.query_one("#kpi-p99", Kpi).show(
+            milliseconds(p99), "ms" if p99 is not None else "",
+            f"p50 {milliseconds(sorted(p50)[len(p50) // 2])} ms" if p50 else "",
+            "quiet" if p99 is None else "warn" if p99 > 100 else "ok",
+        )  # fmt: skip
+        live, stale = state.fleet.live_and_stale_devices(wall_s)
+        self.query_one("#kpi-devices", Kpi).show(
+            f"{live:,}", "live", f"{stale:,} stale", "warn" if stale else "ok" if live else "quiet"
+        )
+        up, total = state.nodes_up(), len(state.nodes)
+        out = [node for node in state.nodes if node.state is not NodeState.UP]
+        names = short_nodes([node.name for node in state.nodes])
+        bundled = any(node.bundled for node in state.nodes)
+        note = f"{names[out[0].name]} {out[0].state}" if out else ("bundled" if bundled else "all up")
+        self.query_one("#kpi-nodes", Kpi).show(
+            f"{up}/{total}" if total else "–", "up" if total else "", note if total else "",
+            "quiet" if not total else "ok" if up == total else "bad",
+        )  # fmt: skip
+
+    # Acts
+
+    def action_filter(self) -> None:
+        box = self.query_one("#filter", Input)
+        box.display = True
+        box.focus()
+
+    def action_clear_filter(self) -> None:
+        box = self.query_one("#filter", Input)
+        box.value = ""
+        box.display = False
+        self.query_one("#fleet", FleetTable).focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_changed(self, event: Input.Changed) -> None:
+        self.fleet_view.set_filter(event.value)
+        self.query_one("#fleet", FleetTable).show_view()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_submitted(self) -> None:
+        if not self.query_one("#filter", Input).value:
+            self.query_one("#filter", Input).display = False
+        self.query_one("#fleet", FleetTable).focus()
+
+    def action_sort(self, step: int) -> None:
+        names = list(SORTS)
+        self.sort_by(names[(names.index(self.fleet_view.sort) + step) % len(names)])
+
+    def sort_by(self, column: str, reverse: bool = False) -> None:
+        """Order the table by a column; the title shows it."""
+        self.fleet_view.set_sort(column, reverse)
+        self.query_one("#fleet", FleetTable).show_view()
+
+    def action_reverse(self) -> None:
+        self.sort_by(self.fleet_view.sort, not self.fleet_view.reverse)
+
+    @on(FleetTable.SortClicked)
+    def _sort_clicked(self, event: FleetTable.SortClicked) -> None:
+        again = event.column == self.fleet_view.sort
+        self.sort_by(event.column, not self.fleet_view.reverse if again else False)
+
+    def action_toggle_plots(self) -> None:
+        plots = self.query_one("#plots")
+        self._plots_wanted = not plots.display
+        plots.display = self._plots_wanted
+        self._plotted_at_s = -1.0
+
+    def action_toggle_log(self) -> None:
+        log = self.query_one("#log")
+        log.display = not log.display

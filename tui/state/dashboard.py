@@ -1,0 +1,78 @@
+"""The one state behind all screens: the fleet, the last minutes second by second, the log of fallbacks."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from iotcache.model import Event, NodeHealth, NodeState
+from tui.state.fleet import FleetState
+from tui.state.updates import (
+    EVENTS_KEPT,
+    FALLBACKS_KEPT,
+    SECONDS_KEPT,
+    Drained,
+    Fallback,
+    Part,
+    Second,
+    Worker,
+)
+
+WINDOW_S = 10
+"""KPI figures are over this many seconds: long enough to be steady, short enough to show a change."""
+WORKER_SILENT_S = 5.0
+
+
+class DashboardState:
+    """Filled by `apply`, read by widgets; holds no reference to a feed."""
+
+    def __init__(self) -> None:
+        self.fleet = FleetState()
+        self.seconds: deque[Second] = deque(maxlen=SECONDS_KEPT)
+        self.fallbacks: deque[Fallback] = deque(maxlen=FALLBACKS_KEPT)
+        self.fallbacks_total = 0
+        self.fallbacks_dropped = 0
+        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.nodes: tuple[NodeHealth, ...] = ()
+        self.parts: tuple[Part, ...] = ()
+        self.workers: dict[str, Worker] = {}
+        self.ready = False
+        self.failure = ""
+
+    def apply(self, drained: Drained) -> None:
+        """Take in everything a feed left."""
+        for info in drained.joined:
+            self.fleet.join(info)
+        for update in drained.rows:
+            self.fleet.apply_read(update)
+        for probe in drained.ttls:
+            self.fleet.apply_ttl(probe)
+        self.fallbacks.extend(drained.fallbacks)
+        self.fallbacks_total += len(drained.fallbacks) + drained.fallbacks_dropped
+        self.fallbacks_dropped += drained.fallbacks_dropped
+        self.seconds.extend(drained.seconds)
+        self.events.extend(drained.events)
+        if drained.nodes is not None:
+            self.nodes = tuple(drained.nodes)
+        if drained.parts is not None:
+            self.parts = tuple(drained.parts)
+        if drained.workers is not None:
+            self.workers = dict(drained.workers)
+        if drained.ready is not None:
+            self.ready = drained.ready
+        if drained.failure is not None:
+            self.failure = drained.failure
+
+    def recent(self, seconds: int = WINDOW_S) -> list[Second]:
+        """The newest ``seconds`` entries, oldest first."""
+        size = len(self.seconds)
+        return [self.seconds[index] for index in range(max(0, size - seconds), size)]
+
+    def hit_percent(self, seconds: int = WINDOW_S, before: int = 0) -> float | None:
+        """The readers' hit ratio over a window that ended ``before`` seconds ago; ``None`` without reads."""
+        window = self.recent(seconds + before)
+        window = window[: len(window) - before] if before else window
+        reads = sum(second.reads for second in window)
+        return 100.0 * sum(second.hits for second in window) / reads if reads else None
+
+    def nodes_up(self) -> int:
+        return sum(node.state is NodeState.UP for node in self.nodes)

@@ -1,0 +1,1 @@
+"""The dashboard's widgets. None opens a socket; each draws from the state."""
