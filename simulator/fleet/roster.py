@@ -109,7 +109,7 @@ class Roster:
             self.keys.append(stream_key(seed, "device", name))
             self.kinds.append(kind)
             self._numbers.append(numbers[kind])
-        self.links = tuple(kind.link and LinkWindows(kind.link) for kind in self.classes)
+        self.links = tuple(LinkWindows(kind.link) if kind.link else None for kind in self.classes)
 
     def __len__(self) -> int:
         return len(self.names)

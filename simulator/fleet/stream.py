@@ -18,7 +18,7 @@ from simulator.fleet.noise import MASK64, NORMAL, unit
 from simulator.fleet.payload import json_template, second_text, value_texts
 from simulator.fleet.roster import Roster, SensorFunction, interval_us
 
-Message = tuple[int, int, str, bytes, bytes]
+Message = tuple[int, int, bytes, bytes, bytes]
 """When it is sent (µs since the start), the number of its series, topic, payload, digest line."""
 
 LANES = 64
@@ -61,7 +61,7 @@ class _Group:
         placed = sorted((int(unit(roster.keys[n] ^ function.salt) * interval), n) for n in devices)
         self.phases = array("Q", (at for at, _ in placed))
         self.devices = array("L", (n for _, n in placed))
-        self.topics = [f"iot/{roster.site(n)}/{roster.names[n]}/{sensor.name}" for _, n in placed]
+        self.topics = [f"iot/{roster.site(n)}/{roster.names[n]}/{sensor.name}".encode() for _, n in placed]
         self.template = json_template(sensor)
         value = f"%.{sensor.precision}f" if sensor.kind == "number" else "%b"
         self.line = f"%d %b {sensor.name} %d {value}\n".encode()

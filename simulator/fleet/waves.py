@@ -2,8 +2,9 @@
 
 A *wave* is a description, read from a class file; `Wave.compile` makes of it a function
 ``(key, t) -> float``, where ``key`` is the 64-bit key of a device and ``t`` is virtual time in seconds
-since the Unix epoch; what tells one sensor and one wave from another is the ``salt`` compiled in. No function keeps anything between calls, so any reading can be
-made at any time, in any order and in any process. A sensor's waves are added up.
+since the Unix epoch; what tells one sensor and one wave from another is the ``salt`` compiled in. No
+function keeps anything between calls, so any reading can be made at any time, in any order and in any
+process. A sensor's waves are added up.
 
 The same digits must come out everywhere: sums are written as loops (`sum` of floats is compensated
 since Python 3.12) and powers as products (libm's ``pow`` may differ in the last place).
@@ -89,10 +90,6 @@ class Walk(_Wave, frozen=True, tag="walk"):
         a, s = self.amplitude, self.step_s
         if self.octaves == 1:
             return lambda key, t: a * smooth(key ^ salt, t / s)
-        if self.octaves == 2:
-            return lambda key, t: (
-                a * (smooth(key ^ salt, t / s) + 0.5 * smooth(key ^ salt ^ 0x5555, 2 * t / s))
-            )
         octaves = [(a / (1 << n), s / (1 << n), salt ^ (n * 0x5555)) for n in range(self.octaves)]
 
         def function(key: int, t: float) -> float:

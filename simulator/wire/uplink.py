@@ -1,0 +1,280 @@
+"""A device's way to the broker across connections: what was not confirmed is sent again on the next one.
+
+Every publish is accounted for. QoS 1 and 2 are confirmed by PUBACK or PUBCOMP. QoS 0 has no
+acknowledgement, but a broker handles a connection's packets in order, so a PINGRESP proves that it has
+read all that was written before the PINGREQ; what was written after it on a connection that broke is in
+doubt, and stays unconfirmed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+from iotcache.errors import BrokerError
+from iotcache.histogram import Histogram
+from simulator.wire import packets
+from simulator.wire.connection import Connection, Target, open_connection
+from simulator.wire.packets import Will
+
+log = logging.getLogger(__name__)
+
+WINDOW = 512
+"""Publishes of QoS 1 and 2 in flight; a broker of MQTT 5 may ask for fewer."""
+BARRIER_S = 1.0
+"""How often QoS 0 publishes are confirmed by a ping."""
+BACKOFF_MIN_S = 0.1
+BACKOFF_MAX_S = 10.0
+_RETAIN = 1
+
+
+class Uplink:
+    """An async context manager; `send` is synchronous and never waits: ask `room` first."""
+
+    def __init__(
+        self,
+        target: Target,
+        client_id: str,
+        *,
+        qos: int = 1,
+        window: int = WINDOW,
+        will: Will | None = None,
+        on_connected: Callable[[], None] | None = None,
+        connect_timeout_s: float = 5.0,
+    ) -> None:
+        self.target = target
+        self.client_id = client_id
+        self.published = 0
+        self.confirmed = 0
+        self.refused = 0
+        """Publishes that the broker answered with an error (MQTT 5)."""
+        self.resent = 0
+        self.connects = 0
+        self.reason = "not connected yet"
+        """Why there is no connection; empty while there is one."""
+        self.ack_ms = Histogram()
+        self._qos = qos
+        self._wanted_window = self._window = window
+        self._will = will
+        self._on_connected = on_connected
+        self._connect_timeout_s = connect_timeout_s
+        self._connection: Connection | None = None
+        self._out: list[bytes] = []
+        self._pending: dict[int, tuple[bytes, bytes, float]] = {}
+        self._again: deque[tuple[bytes, bytes]] = deque()
+        """Unconfirmed on an earlier connection and not yet sent on this one."""
+        self._packet_id = 0
+        self._unproven = 0
+        self._pings: deque[int] = deque()
+        self._waiting: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def __aenter__(self) -> Uplink:
+        self._task = asyncio.create_task(self._stay_connected(), name=f"uplink {self.client_id}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    @property
+    def unconfirmed(self) -> int:
+        """Published but not known to be with the broker."""
+        return self.published - self.confirmed
+
+    def room(self) -> int:
+        """How many messages may be sent now."""
+        connection = self._connection
+        if connection is None or connection.paused or self._again:
+            return 0
+        return self._window - len(self._pending) if self._qos else 1 << 16
+
+    def send(self, topic: bytes, payload: bytes) -> None:
+        """Queue one message for `flush`. Only when `room` said so."""
+        packet_id = 0
+        if self._qos:
+            packet_id = self._next_id()
+            self._pending[packet_id] = (topic, payload, monotonic())
+        else:
+            self._unproven += 1
+        self.published += 1
+        self._out.append(packets.publish(topic, payload, self._qos, packet_id, self.target.version))
+
+    def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
+        """Send a message that is not counted (QoS 0), when there is a connection."""
+        if self._connection is not None:
+            flags = _RETAIN if retain else 0
+            self._connection.write(
+                packets.publish(topic.encode(), payload, 0, 0, self.target.version, flags=flags)
+            )
+
+    def flush(self) -> None:
+        """Hand everything queued to the socket."""
+        if self._out and self._connection is not None:
+            self._connection.write(b"".join(self._out))
+            self._out.clear()
+
+    async def until_room(self) -> None:
+        """Return when `room` may have changed. Cancel it to give up."""
+        if self._waiting is None or self._waiting.done():
+            self._waiting = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._waiting)
+
+    async def until_confirmed(self) -> None:
+        """Return when everything published is confirmed, or can no longer be."""
+        self.flush()
+        self._barrier()
+        while self._pending or self._again or (self._unproven and self._connection is not None):
+            await self.until_room()
+
+    async def close(self) -> None:
+        """Disconnect properly, so that the broker drops the last will."""
+        self._closing = True
+        if self._connection is not None:
+            self.flush()
+            self._connection.write(packets.DISCONNECT_PACKET)
+            self._connection.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await asyncio.shield(self._connection.ended)
+            self._connection.abort("closed")
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _stay_connected(self) -> None:
+        backoff_s = BACKOFF_MIN_S
+        while not self._closing:
+            try:
+                await self._connect()
+            except BrokerError as error:
+                if self.reason != str(error):
+                    log.warning("%s", error)
+                self.reason = str(error)
+                # Jitter, so that a fleet does not come back all at once; no part of the stream hangs on it.
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
+                backoff_s = min(backoff_s * 2.0, BACKOFF_MAX_S)
+                continue
+            backoff_s = BACKOFF_MIN_S
+            connection = self._connection
+            assert connection is not None
+            await self._tend(connection)
+            self._lost(connection)
+
+    async def _connect(self) -> None:
+        target = self.target
+        hello = packets.connect(
+            self.client_id,
+            version=target.version,
+            keep_alive_s=target.keep_alive_s,
+            username=target.username,
+            password=target.password,
+            will=self._will,
+        )
+        connection, accepted = await open_connection(
+            target,
+            hello,
+            on_ack=self._acked,
+            on_pong=self._ponged,
+            on_writable=self._wake,
+            timeout_s=self._connect_timeout_s,
+        )
+        if self._qos > accepted.maximum_qos:
+            connection.abort("QoS too high")
+            raise BrokerError(f"the broker at {target.name} takes QoS {accepted.maximum_qos} at most")
+        self._window = min(self._wanted_window, accepted.receive_maximum)
+        self._connection = connection
+        self.reason = ""
+        self.connects += 1
+        self._send_again()
+        if self._on_connected is not None:
+            self._on_connected()
+        self._wake()
+
+    async def _tend(self, connection: Connection) -> None:
+        """Ping for keep-alive and as the barrier of QoS 0, until the connection ends."""
+        keep_alive_s = self.target.keep_alive_s or 3_600
+        every_s = min(BARRIER_S, keep_alive_s / 2)
+        idle_s = 0.0
+        while not connection.ended.done():
+            await asyncio.wait([connection.ended], timeout=every_s)
+            idle_s += every_s
+            if len(self._pings) * every_s > keep_alive_s and not connection.paused:
+                connection.abort("the broker does not answer")
+            elif self._unproven or idle_s * 2 >= keep_alive_s:
+                self._barrier()
+                idle_s = 0.0
+
+    def _barrier(self) -> None:
+        """Ask for proof of all that was written so far."""
+        if self._connection is not None and len(self._pings) < 1_000:
+            self.flush()
+            self._connection.write(packets.PINGREQ_PACKET)
+            self._pings.append(self._unproven)
+
+    def _lost(self, connection: Connection) -> None:
+        self._connection = None
+        self.reason = connection.reason
+        if not self._closing:
+            log.warning("connection to %s lost: %s", self.target.name, connection.reason)
+        self._out.clear()
+        self._again.extendleft((topic, payload) for topic, payload, _ in reversed(self._pending.values()))
+        self._pending.clear()
+        self._pings.clear()
+        self._unproven = 0
+        self._wake()
+
+    def _send_again(self) -> None:
+        """Publish on this session what was not confirmed on the last one, in its old order."""
+        while self._again and len(self._pending) < self._window:
+            topic, payload = self._again.popleft()
+            packet_id = self._next_id()
+            self._pending[packet_id] = (topic, payload, monotonic())
+            self._out.append(packets.publish(topic, payload, self._qos, packet_id, self.target.version))
+            self.resent += 1
+        self.flush()
+
+    def _next_id(self) -> int:
+        packet_id = self._packet_id % 65_535 + 1
+        while packet_id in self._pending:
+            packet_id = packet_id % 65_535 + 1
+        self._packet_id = packet_id
+        return packet_id
+
+    def _acked(self, packet_id: int, taken: bool) -> None:
+        sent = self._pending.pop(packet_id, None)
+        if sent is None:
+            return
+        if taken:
+            self.confirmed += 1
+            self.ack_ms.add((monotonic() - sent[2]) * 1e3)
+        else:
+            self.refused += 1
+        if self._again:
+            self._send_again()
+        if self._waiting is not None:
+            self._wake()
+
+    def _ponged(self) -> None:
+        proven = self._pings.popleft() if self._pings else 0
+        if proven:
+            self.confirmed += proven
+            self._unproven -= proven
+            # Later pings counted these too.
+            self._pings = deque(count - proven for count in self._pings)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+        self._waiting = None
