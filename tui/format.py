@@ -153,5 +153,5 @@ def short_nodes(names: Sequence[str]) -> dict[str, str]:
     """Each node's name without what all of them share: ``:11211`` where the hosts are one."""
     hosts = {name.rpartition(":")[0] for name in names}
     if len(names) > 1 and len(hosts) == 1 and all(":" in name for name in names):
-        return {name: ":" + name.rpartition(":")[2] for name in names}
+        return {name: printable(":" + name.rpartition(":")[2]) for name in names}
     return {name: printable(name) for name in names}

@@ -7,6 +7,7 @@ from math import inf
 
 from msgspec import Struct
 
+from iotcache.text import printable
 from tui.format import aligned_value, bar, duration, fit, fit_middle, sparkline
 from tui.state.fleet import FROM_CACHE, FROM_NOWHERE, FROM_STORE, UNREAD, FleetState
 
@@ -114,7 +115,7 @@ def _hit(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Pi
 
 def _node(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
     name = fleet.node[row]
-    return [(fit(moment.nodes.get(name, name) or "–", width), "dim")]
+    return [(fit(moment.nodes.get(name) or printable(name) or "–", width), "dim")]
 
 
 COLUMNS = (

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 
+from iotcache.text import printable
 from tui.format import clock_text, duration, fit, milliseconds
 from tui.state.dashboard import DashboardState
 from tui.widgets.lines import LineView
@@ -94,7 +95,7 @@ class FallbackLog(LineView):
             Segment(clock_text(item.wall_s) + " ", dim),
             Segment(fit(item.key, key) + " ", row),
             Segment(fit(REASON_WORDS[item.reason.value], 11) + " ", reason),
-            Segment(fit(self.nodes.get(item.node, item.node) or "–", node) + " ", dim),
+            Segment(fit(self.nodes.get(item.node) or printable(item.node) or "–", node) + " ", dim),
         ]
         if item.error:
             rest = max(width - 8 - key - 11 - node - 4, 0)

@@ -1,0 +1,52 @@
+"""The real app over a scripted feed, at the sizes that matter."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from textual.pilot import Pilot
+
+from iotcache.clock import ManualClock
+from iotcache.config.schema import DashboardSettings
+from tests.tui.scripted import ScriptedFeed, fill
+from tui.app import IotCacheApp
+
+WALL_S = 1_750_000_000.0
+RunApp = Callable[..., AbstractAsyncContextManager[tuple[IotCacheApp, Pilot[None]]]]
+
+
+@pytest.fixture
+def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
+    """``run_app(size, devices)``: the app with a filled state and a clock that stands still."""
+    monkeypatch.setenv("TZ", "UTC")
+
+    @asynccontextmanager
+    async def run(
+        size: tuple[int, int] = (120, 40), devices: int = 60, **settings: object
+    ) -> AsyncIterator[tuple[IotCacheApp, Pilot[None]]]:
+        app = IotCacheApp(ScriptedFeed(), DashboardSettings(**settings), clock=ManualClock(WALL_S))
+        app.clock.advance(1000.0)
+        if devices:
+            fill(app.state, devices, now_s=app.clock.monotonic(), wall_s=app.clock.now())
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            app.frame()
+            await pilot.pause()
+            yield app, pilot
+
+    return run
+
+
+def screen_lines(app: IotCacheApp) -> list[str]:
+    """The text of the whole screen as a person reads it."""
+    _width, height = app.size
+    return [
+        "".join(segment.text for segment in strip).rstrip()
+        for strip in app.screen._compositor.render_strips()[:height]
+    ]
+
+
+def screen_text(app: IotCacheApp) -> str:
+    return "\n".join(screen_lines(app))
