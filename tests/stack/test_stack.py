@@ -87,7 +87,7 @@ async def test_servers_answer_with_real_addresses_and_are_gone_afterwards(
 async def test_the_broker_speaks_both_versions_of_mqtt_and_only_on_loopback() -> None:
     for version in ("3.1.1", "5"):
         settings = Settings(
-            broker=BrokerSettings(protocol=version),  # type: ignore[arg-type]
+            broker=BrokerSettings(protocol=version),
             cache=CacheSettings(nodes=("127.0.0.1:1",)),
             store=StoreSettings(url="sqlite:///x"),
             ingest=IngestSettings(enabled=False),
