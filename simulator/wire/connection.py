@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,8 @@ from msgspec import Struct
 from iotcache.errors import BrokerError
 from simulator.wire import packets
 from simulator.wire.packets import Accepted, Version
+
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Target(Struct, frozen=True):
@@ -50,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._on_writable = on_writable
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
 
     def write(self, data: bytes) -> None:
         """Send bytes; dropped when the connection has ended."""
@@ -73,8 +77,14 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=256 * 1024)
+        self._socket = transport.get_extra_info("socket")
 
     def data_received(self, data: bytes) -> None:
+        if _QUICKACK is not None and self._socket is not None:
+            # A broker that leaves Nagle's algorithm on (mosquitto by default) holds its next PUBACKs back until
+            # our TCP acknowledges these, 40 ms later by default; the kernel forgets the option on its own.
+            with suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         if not self._buffer and self._only_acks(data):
             return
         self._buffer += data

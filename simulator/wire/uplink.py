@@ -30,6 +30,7 @@ BARRIER_S = 1.0
 """How often QoS 0 publishes are confirmed by a ping."""
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 10.0
+_CLOSE_S = 1.0
 _RETAIN = 1
 
 
@@ -139,14 +140,12 @@ class Uplink:
     async def close(self) -> None:
         """Disconnect properly, so that the broker drops the last will."""
         self._closing = True
-        if self._connection is not None:
+        if (connection := self._connection) is not None:
             self.flush()
-            self._connection.write(packets.DISCONNECT_PACKET)
-            self._connection.close()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await asyncio.shield(self._connection.ended)
-            self._connection.abort("closed")
+            connection.write(packets.DISCONNECT_PACKET)
+            connection.close()
+            await asyncio.wait([connection.ended], timeout=_CLOSE_S)
+            connection.abort("closed")
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
