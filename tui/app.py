@@ -79,7 +79,7 @@ class IotCacheApp(App[None]):
         if not self.paused:
             self.state.apply(self.feed.mailbox.drain())
         if self.state.failure:
-            self.exit(return_code=1, message=self.state.failure)
+            self.exit(return_code=1)
             return
         now_s, wall_s = self._frozen if self.paused else (self.clock.monotonic(), self.clock.now())
         badge = f"PAUSED {self.feed.mailbox.behind:,} behind" if self.paused else "LIVE"

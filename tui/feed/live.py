@@ -17,7 +17,7 @@ from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError, StoreError
 from iotcache.keys import Keys
-from iotcache.model import Event, NodeState, Series, Severity
+from iotcache.model import Series
 from iotcache.text import printable
 from simulator.stack.stack import Stack
 from tui.feed.account import Account

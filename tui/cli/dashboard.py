@@ -1,0 +1,51 @@
+"""``iotcache-tui``: the live dashboard, over embedded servers or those that the settings name."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from iotcache.errors import UsageError
+
+HEADLESS = "'iotcache-tui stack', 'simulate' and 'ingest' run without one"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-simulate", action="store_true", help="start the embedded servers, but no synthetic fleet"
+    )
+
+
+def require_terminal() -> None:
+    """Raise `UsageError` where no dashboard can be drawn."""
+    for stream, name in ((sys.stdin, "input"), (sys.stdout, "output")):
+        if not stream.isatty():
+            raise UsageError(f"the dashboard needs a terminal, and standard {name} is not one; {HEADLESS}")
+    if os.name == "posix" and os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""):
+        kind = os.environ.get("TERM") or "not set"
+        raise UsageError(f"the dashboard cannot draw on this terminal (TERM is {kind}); {HEADLESS}")
+
+
+def run(args: argparse.Namespace) -> int:
+    require_terminal()
+    from msgspec.structs import replace
+
+    from tui.cli.options import load_settings
+
+    settings = load_settings(args).settings
+    if args.no_simulate:
+        settings = replace(settings, simulator=replace(settings.simulator, enabled=False))
+
+    from tui.app import IotCacheApp
+    from tui.feed.live import LiveFeed
+
+    feed = LiveFeed(settings)
+    app = IotCacheApp(feed, settings.dashboard)
+    try:
+        app.run()
+    finally:
+        feed.stop()
+    if app.state.failure:
+        print(f"iotcache-tui: {app.state.failure}", file=sys.stderr)
+    return app.return_code or 0
