@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from simulator.stack.guard import RECORD_SEPARATOR, die_with_parent
 
 if TYPE_CHECKING:
+    import asyncio
+
     from iotcache.config.schema import Settings
 
 Line = bytes
@@ -114,7 +116,7 @@ def run_ingest(leash: Leash) -> None:
     def ready(http: str | None = None) -> None:
         say(ready={"http": http})
 
-    _run(leash, lambda: work(settings, ready=ready))
+    _run(leash, lambda stop: work(settings, ready=ready, stop=stop))
 
 
 def run_simulator(leash: Leash) -> None:
@@ -122,7 +124,7 @@ def run_simulator(leash: Leash) -> None:
     from simulator.publish.run import run_fleet
 
     settings = _settings(leash)
-    _run(leash, lambda: run_fleet(settings, ready=lambda: say(ready={})))
+    _run(leash, lambda stop: run_fleet(settings, ready=lambda: say(ready={}), stop=stop))
 
 
 ROLES: dict[str, Callable[[Leash], None]] = {
@@ -140,16 +142,14 @@ def _settings(leash: Leash) -> Settings:
     return msgspec.json.decode(leash.settings(), type=Settings)
 
 
-def _run(leash: Leash, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Run ``work`` in an event loop of its own; ``stop`` cancels it, which lets it finish what it holds."""
+def _run(leash: Leash, work: Callable[[asyncio.Event], Coroutine[Any, Any, object]]) -> None:
+    """Run ``work`` in an event loop of its own, with an event that is set when the parent says ``stop``."""
     import asyncio
 
     async def until_stopped() -> None:
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(work())
-        leash.when_stopped(partial(loop.call_soon_threadsafe, task.cancel))
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        stop = asyncio.Event()
+        leash.when_stopped(partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set))
+        await work(stop)
 
     if sys.platform == "win32":  # paho's sockets need a loop that can watch them
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())

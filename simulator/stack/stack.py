@@ -8,13 +8,14 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 import msgspec
-from iotcache.config.urls import parse_embedded_nodes
 from msgspec import Struct
 from msgspec.structs import replace
 
 from iotcache.config.schema import Settings
+from iotcache.config.urls import parse_embedded_nodes
 from iotcache.errors import StackError
 from iotcache.model import Event
 from simulator.stack.broker import EmbeddedBroker
@@ -179,7 +180,7 @@ class Stack:
         if self._node_servers:
             cache = replace(cache, nodes=tuple(server.name for server in self._node_servers))
         if store.url == "embedded":
-            store = replace(store, url=f"sqlite:///{self._store_path().as_posix()}")
+            store = replace(store, url=f"sqlite:///{quote(self._store_path().as_posix(), safe='/:')}")
         listen = self._http_port.address if self._http_port is not None else http.listen
         self.settings = replace(
             settings,
