@@ -7,11 +7,14 @@ Names come from devices and may hold anything. Neither database keeps every Pyth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
 
 from iotcache.errors import StoreError
-from iotcache.model import Reading, Series, Stored
+from iotcache.model import Reading, Series, Stored, Value
 from iotcache.text import printable
 
 INT64_MIN: Final = -(2**63)
@@ -21,6 +24,14 @@ NO_SEQ: Final = INT64_MIN
 
 _ODD = re.compile("[\\\\\x00\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\(\\|0|u[0-9a-f]{4})")
+
+
+class Known(Struct, gc=False):
+    """A series as its row says: readings that agree need not repeat it."""
+
+    id: int
+    site: str
+    unit: str
 
 
 def keep_text(text: str) -> str:
@@ -85,3 +96,47 @@ def check_range(reading: Reading) -> None:
                 "does not fit in 64 bits",
                 retryable=False,
             )
+
+
+def odd_of(reading: Reading, known: Known) -> str | None:
+    """What of a reading differs from its series and its key, as JSON; mostly ``None``."""
+    boot_lost = reading.seq is None and reading.boot != ""
+    if reading.unit == known.unit and reading.site == known.site and not boot_lost:
+        return None
+    differs = {}
+    if reading.unit != known.unit:
+        differs["unit"] = keep_text(reading.unit)
+    if reading.site != known.site:
+        differs["site"] = keep_text(reading.site)
+    if boot_lost:
+        differs["boot"] = keep_text(reading.boot)
+    return msgspec.json.encode(differs).decode()
+
+
+def reading_key(reading: Reading, known: Known) -> tuple[int, int, int, str]:
+    """A reading's primary key: without a sequence number its boot is no part of it."""
+    if reading.seq is None:
+        return known.id, reading.ts_us, NO_SEQ, ""
+    return known.id, reading.ts_us, reading.seq, keep_text(reading.boot)
+
+
+def key_order(row: Sequence[Any]) -> tuple[int, int]:
+    """Orders rows that begin with a primary key: neighbours in the table are written one after the other, and
+    two workers lock the same rows in the same order."""
+    return row[0], row[1]
+
+
+def history_reading(
+    series: Series, value: Value, key: tuple[int, int, str], rest: tuple[int, str | None, str, str]
+) -> Reading:
+    """A reading from its columns: ``key`` is ``ts_us, seq, boot``, ``rest`` ``received_us, odd`` and the
+    series' ``site, unit``."""
+    ts_us, seq, boot = key
+    received_us, odd, site, unit = rest
+    if odd:
+        differs: dict[str, str] = msgspec.json.decode(odd)
+        site, unit, boot = differs.get("site", site), differs.get("unit", unit), differs.get("boot", boot)
+    return Reading(
+        series.device, series.sensor, value, ts_us, give_text(unit), give_text(site),
+        None if seq == NO_SEQ else seq, give_text(boot), received_us,
+    )  # fmt: skip

@@ -17,21 +17,17 @@ from iotcache.store.rows import (
     INT64_MAX,
     INT64_MIN,
     NO_SEQ,
+    Known,
     check_range,
     give_text,
+    history_reading,
     keep_text,
+    key_order,
     newest_of,
+    reading_key,
     seq_key,
 )  # fmt: skip
-from iotcache.store.sqlite_rows import (
-    Known,
-    give_value,
-    keep_value,
-    reading_key,
-    reading_of,
-    reading_row,
-    row_order,
-)
+from iotcache.store.sqlite_rows import give_value, keep_value, reading_row
 from iotcache.store.sqlite_schema import check, migrate
 
 _SERIES_REMEMBERED: Final = 500_000
@@ -115,7 +111,7 @@ class SqliteFile:
             db.execute("BEGIN IMMEDIATE")
             ids = self._identify(readings, found)
             rows = [reading_row(stored.reading, known) for stored, known in zip(readings, ids, strict=True)]
-            rows.sort(key=row_order)
+            rows.sort(key=key_order)
             before = db.total_changes
             db.executemany(_INSERT_READING, rows)
             stored_count = db.total_changes - before
@@ -211,7 +207,8 @@ class SqliteFile:
             for series_id in ids:
                 gone += db.execute(
                     "DELETE FROM reading WHERE (series_id, ts_us, seq, boot) IN "
-                    "(SELECT series_id, ts_us, seq, boot FROM reading WHERE series_id = ? AND ts_us < ? ORDER BY ts_us LIMIT ?)",
+                    "(SELECT series_id, ts_us, seq, boot FROM reading "
+                    "WHERE series_id = ? AND ts_us < ? ORDER BY ts_us LIMIT ?)",
                     (series_id, before_us, limit - gone),
                 ).rowcount
                 if gone >= limit:
@@ -285,7 +282,10 @@ class SqliteFile:
                 limit,
             ),
         )
-        return [reading_of(series, row) for row in reversed(rows)]
+        return [
+            history_reading(series, give_value(value), (ts_us, seq, boot), (received_us, odd, site, unit))
+            for ts_us, seq, boot, value, received_us, odd, site, unit in reversed(rows)
+        ]
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         """See `iotcache.store.base.Store.dead_letters`."""

@@ -3,61 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from iotcache.model import Reading, Series, Value
-from iotcache.store.rows import INT64_MAX, INT64_MIN, NO_SEQ, give_text, keep_text
-
-
-class Known(msgspec.Struct, gc=False):
-    """A series as its row says: readings that agree need not repeat it."""
-
-    id: int
-    site: str
-    unit: str
-
-
-def reading_key(reading: Reading, known: Known) -> tuple[int, int, int, str]:
-    """A reading's primary key."""
-    if reading.seq is None:
-        return known.id, reading.ts_us, NO_SEQ, ""
-    return known.id, reading.ts_us, reading.seq, keep_text(reading.boot)
+from iotcache.model import Reading, Value
+from iotcache.store.rows import INT64_MAX, INT64_MIN, Known, give_text, keep_text, odd_of, reading_key
 
 
 def reading_row(reading: Reading, known: Known) -> tuple[Any, ...]:
-    """A reading as its row; ``odd`` is filled only when it differs from its series."""
-    odd = None
-    if reading.unit != known.unit or reading.site != known.site or (reading.boot and reading.seq is None):
-        differs = {}
-        if reading.unit != known.unit:
-            differs["unit"] = keep_text(reading.unit)
-        if reading.site != known.site:
-            differs["site"] = keep_text(reading.site)
-        if reading.boot and reading.seq is None:
-            differs["boot"] = keep_text(reading.boot)
-        odd = msgspec.json.encode(differs).decode()
-    value = keep_value(reading.value)
-    return *reading_key(reading, known), value, reading.received_us, odd
-
-
-def row_order(row: tuple[Any, ...]) -> tuple[int, int]:
-    """Neighbours in the table are written one after the other: fewer pages are touched at random."""
-    return row[0], row[1]
-
-
-def reading_of(series: Series, row: Sequence[Any]) -> Reading:
-    """The reading behind ``ts_us, seq, boot, value, received_us, odd`` and its series' ``site, unit``."""
-    ts_us, seq, boot, value, received_us, odd, site, unit = row
-    if odd:
-        differs: dict[str, str] = msgspec.json.decode(odd)
-        site, unit, boot = differs.get("site", site), differs.get("unit", unit), differs.get("boot", boot)
-    return Reading(
-        series.device, series.sensor, give_value(value), ts_us, give_text(unit), give_text(site),
-        None if seq == NO_SEQ else seq, give_text(boot), received_us,
-    )  # fmt: skip
+    """A reading as its row in the history."""
+    return (
+        *reading_key(reading, known),
+        keep_value(reading.value),
+        reading.received_us,
+        odd_of(reading, known),
+    )
 
 
 def keep_value(value: Value) -> float | int | str | bytes:
@@ -72,6 +31,7 @@ def keep_value(value: Value) -> float | int | str | bytes:
 
 
 def give_value(kept: Any) -> Value:
+    """The value that `keep_value` was given."""
     if isinstance(kept, str):
         return give_text(kept)
     if isinstance(kept, bytes):

@@ -1,0 +1,278 @@
+"""The PostgreSQL store: psycopg 3, a connection that writes and a few that read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from iotcache.errors import StoreError
+from iotcache.model import DeadLetter, Reading, Series, Stored
+from iotcache.store import postgres_statements as sql
+from iotcache.store.base import Committed, SeriesInfo, StoreCounts
+from iotcache.store.postgres_line import Connection, Line, Row, connection_settings, place
+from iotcache.store.postgres_rows import give_value, keep_value
+from iotcache.store.postgres_schema import LOCK
+from iotcache.store.rows import (
+    INT64_MAX,
+    INT64_MIN,
+    NO_SEQ,
+    Known,
+    check_range,
+    give_text,
+    history_reading,
+    keep_text,
+    key_order,
+    newest_of,
+    odd_of,
+    reading_key,
+    seq_key,
+)  # fmt: skip
+
+_READERS: Final = 3
+_SERIES_REMEMBERED: Final = 500_000
+
+
+class PostgresStore:
+    """`iotcache.store.base.Store` over PostgreSQL 12 or newer, tables in the schema ``iotcache``.
+
+    It connects when first used and again after every outage. Opened ``read_only`` it makes no tables.
+    """
+
+    def __init__(self, url: str, *, password: str = "", read_only: bool = False) -> None:
+        settings = connection_settings(url, password)
+        self.url = f"postgresql://{place(settings)}"
+        self._read_only = read_only
+        self._writer = Line(settings, read_only=read_only)
+        self._readers = [Line(settings, read_only=True) for _ in range(_READERS)]
+        self._known: dict[Series, Known] = {}
+        self._ready = read_only
+        self._closed = False
+
+    async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
+        """See `iotcache.store.base.Store.commit`."""
+        self._check_open()
+        if self._read_only:
+            raise StoreError(f"the store {self.url} was opened for reading only", retryable=False)
+        for stored in readings:
+            check_range(stored.reading)
+        found: dict[Series, Known] = {}
+        async with self._writer.use() as connection, connection.transaction():
+            stored_count = 0
+            newest: tuple[Stored, ...] = ()
+            if readings:
+                await self._identify(connection, readings, found)
+                stored_count, there = await self._insert(connection, readings, found)
+                newest = await self._move_latest(connection, there, found)
+            if stored_count:
+                await connection.execute(sql.ADD_TOTAL, (stored_count,))
+            if dead_letters:
+                await connection.cursor().executemany(
+                    sql.ADD_DEAD_LETTER,
+                    [
+                        (
+                            letter.received_us,
+                            keep_text(letter.topic),
+                            keep_text(letter.reason),
+                            letter.payload,
+                        )
+                        for letter in dead_letters
+                    ],
+                )
+        self._ready = True
+        if len(self._known) + len(found) > _SERIES_REMEMBERED:
+            self._known.clear()
+        self._known.update(found)
+        return Committed(stored_count, len(readings) - stored_count, newest)
+
+    async def _identify(
+        self, connection: Connection, readings: Sequence[Stored], found: dict[Series, Known]
+    ) -> None:
+        """Fill ``found`` with the row of each series not known yet; new ones are made."""
+        new: dict[Series, Reading] = {}
+        for stored in readings:
+            series = stored.reading.series
+            if series not in self._known:
+                new.setdefault(series, stored.reading)
+        if not new:
+            return
+        await self._look_up(connection, list(new), found)
+        missing = [series for series in new if series not in found]
+        if not missing:
+            return
+        # Ids must become visible in their order, or a reader of the directory could pass one by.
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        await connection.execute(
+            sql.ADD_SERIES,
+            (
+                [keep_text(series.device) for series in missing],
+                [keep_text(series.sensor) for series in missing],
+                [keep_text(new[series].site) for series in missing],
+                [keep_text(new[series].unit) for series in missing],
+            ),
+        )
+        await self._look_up(connection, missing, found)
+
+    async def _look_up(
+        self, connection: Connection, series: Sequence[Series], found: dict[Series, Known]
+    ) -> None:
+        names = [keep_text(one.device) for one in series], [keep_text(one.sensor) for one in series]
+        for n, number, site, unit in await (await connection.execute(sql.FIND_SERIES, names)).fetchall():
+            found[series[n - 1]] = Known(number, give_text(site), give_text(unit))
+
+    async def _insert(
+        self, connection: Connection, readings: Sequence[Stored], found: Mapping[Series, Known]
+    ) -> tuple[int, Sequence[Stored]]:
+        """How many are new, and those readings that stand in the table as they are."""
+        rows = []
+        for stored in readings:
+            reading = stored.reading
+            series = Series(reading.device, reading.sensor)
+            known = self._known.get(series) or found[series]
+            rows.append((*reading_key(reading, known), *keep_value(reading.value), reading.received_us,
+                         odd_of(reading, known), stored))  # fmt: skip
+        rows.sort(key=key_order)
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        kept = columns.pop()
+        done = await connection.execute(sql.INSERT_READINGS, columns)
+        if done.rowcount == len(rows):
+            return done.rowcount, kept
+        there = await (await connection.execute(sql.IN_HISTORY, columns[:4])).fetchall()
+        return done.rowcount, [kept[n - 1] for (n,) in there]
+
+    async def _move_latest(
+        self, connection: Connection, readings: Sequence[Stored], found: Mapping[Series, Known]
+    ) -> tuple[Stored, ...]:
+        by_id: dict[int, Stored] = {}
+        for series, stored in newest_of(readings).items():
+            by_id[(self._known.get(series) or found[series]).id] = stored
+        if not by_id:
+            return ()
+        rows = []
+        for number in sorted(by_id):  # all workers lock these rows in one order: no deadlock
+            stored = by_id[number]
+            rows.append(_latest_row(number, stored))
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        moved = await (await connection.execute(sql.UPSERT_LATEST, columns)).fetchall()
+        return tuple(by_id[number] for (number,) in moved)
+
+    async def prune(self, before_us: int, limit: int = 10_000) -> int:
+        """See `iotcache.store.base.Store.prune`."""
+        self._check_open()
+        async with self._writer.use() as connection, connection.transaction():
+            done = await connection.execute(sql.PRUNE_READINGS, (before_us, limit, limit))
+            gone = done.rowcount
+            if gone:
+                await connection.execute(sql.ADD_TOTAL, (-gone,))
+            done = await connection.execute(sql.PRUNE_DEAD_LETTERS, (before_us, limit - gone))
+            return gone + done.rowcount
+
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
+        """See `iotcache.store.base.Store.latest_many`."""
+        names = [keep_text(one.device) for one in series], [keep_text(one.sensor) for one in series]
+        answer: dict[Series, Stored] = {}
+        for n, ts_us, seq, boot, number, exact, received_us, unit, site, interval_s, until_us in (
+            await self._query(sql.LATEST, names)
+        ):  # fmt: skip
+            one = Series(*series[n - 1])
+            reading = Reading(
+                one.device, one.sensor, give_value(number, exact), ts_us, give_text(unit), give_text(site),
+                None if seq == NO_SEQ else seq, give_text(boot), received_us, interval_s,
+            )  # fmt: skip
+            answer[one] = Stored(reading, until_us)
+        return answer
+
+    async def directory(self, above: int = 0, limit: int = 10_000) -> Sequence[SeriesInfo]:
+        """See `iotcache.store.base.Store.directory`."""
+        rows = await self._query(sql.DIRECTORY, (above, limit))
+        return [
+            SeriesInfo(
+                Series(give_text(device), give_text(sensor)),
+                give_text(site),
+                give_text(unit),
+                interval_s,
+                order,
+            )
+            for order, device, sensor, site, unit, interval_s in rows
+        ]  # fmt: skip
+
+    async def history(
+        self, series: Series, since_us: int, until_us: int, limit: int = 10_000
+    ) -> Sequence[Reading]:
+        """See `iotcache.store.base.Store.history`."""
+        rows = await self._query(
+            sql.HISTORY,
+            (
+                keep_text(series.device),
+                keep_text(series.sensor),
+                max(since_us, INT64_MIN),
+                min(until_us, INT64_MAX),
+                limit,
+            ),
+        )
+        return [
+            history_reading(
+                series, give_value(number, exact), (ts_us, seq, boot), (received_us, odd, site, unit)
+            )
+            for ts_us, seq, boot, number, exact, received_us, odd, site, unit in reversed(rows)
+        ]
+
+    async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
+        """See `iotcache.store.base.Store.dead_letters`."""
+        rows = await self._query(sql.DEAD_LETTERS, (limit,))
+        return [
+            DeadLetter(give_text(topic), payload, give_text(reason), at)
+            for topic, payload, reason, at in rows
+        ]
+
+    async def counts(self) -> StoreCounts:
+        """See `iotcache.store.base.Store.counts`."""
+        (row,) = await self._query(sql.COUNTS)
+        return StoreCounts(*row)
+
+    async def ping(self) -> None:
+        """See `iotcache.store.base.Store.ping`."""
+        await self._query("SELECT version FROM format")
+
+    async def close(self) -> None:
+        self._closed = True
+        for line in (self._writer, *self._readers):
+            await line.close()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._make_tables()
+        except StoreError as error:
+            if not error.retryable:  # an outage ends by itself; the first use will tell if it has
+                await self.close()
+                raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed", retryable=False)
+
+    async def _make_tables(self) -> None:
+        if not self._ready:
+            async with self._writer.use():
+                self._ready = True
+
+    async def _query(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+        self._check_open()
+        await self._make_tables()
+        line = next((line for line in self._readers if line.idle), self._readers[0])
+        async with line.use() as connection:
+            return await (await connection.execute(statement.encode(), parameters)).fetchall()
+
+
+def _latest_row(number: int, stored: Stored) -> tuple[object, ...]:
+    r = stored.reading
+    return (
+        number, r.ts_us, seq_key(r), keep_text(r.boot), *keep_value(r.value), r.received_us,
+        keep_text(r.unit), keep_text(r.site), r.interval_s, stored.cached_until_us,
+    )  # fmt: skip

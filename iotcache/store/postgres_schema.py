@@ -1,0 +1,40 @@
+"""The tables of the PostgreSQL store, as numbered steps. A step once released is never edited: add the next.
+
+They live in a schema of their own, so that they can share a database with anything else.
+"""
+
+from __future__ import annotations
+
+from typing import Final, LiteralString
+
+LOCK: Final = 0x696F7463
+"""Advisory lock (``iotc``) held while tables or series are made, so that workers do it one at a time."""
+
+# `number` is for people's SQL; `exact` is the JSON text of a value that a double does not hold with its
+# type (integers, truth values, texts). `odd` is what differs from the series, as in the SQLite store.
+# boot compares byte by byte (COLLATE "C"), as in Python, whatever the database's language.
+STEPS: Final[tuple[LiteralString, ...]] = (
+    """
+    CREATE TABLE series (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, device text NOT NULL, sensor text NOT NULL,
+        site text NOT NULL, unit text NOT NULL, UNIQUE (device, sensor)
+    );
+    CREATE TABLE reading (
+        series_id bigint NOT NULL, ts_us bigint NOT NULL, seq bigint NOT NULL, boot text COLLATE "C" NOT NULL,
+        number double precision, exact text, received_us bigint NOT NULL, odd text,
+        PRIMARY KEY (series_id, ts_us, seq, boot)
+    );
+    CREATE UNIQUE INDEX reading_identity ON reading (series_id, boot, seq) WHERE seq > -9223372036854775808;
+    CREATE TABLE latest (
+        series_id bigint PRIMARY KEY, ts_us bigint NOT NULL, seq bigint NOT NULL,
+        boot text COLLATE "C" NOT NULL, number double precision, exact text, received_us bigint NOT NULL,
+        unit text NOT NULL, site text NOT NULL, interval_s double precision NOT NULL,
+        cached_until_us bigint NOT NULL
+    ) WITH (fillfactor = 70);
+    CREATE TABLE dead_letter (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, received_us bigint NOT NULL, topic text NOT NULL,
+        reason text NOT NULL, payload bytea NOT NULL
+    );
+    CREATE TABLE total (shard integer PRIMARY KEY, readings bigint NOT NULL) WITH (fillfactor = 50);
+    """,
+)
