@@ -56,7 +56,7 @@ def mask(url: str) -> str:
 
 
 def parse_embedded_nodes(text: str) -> int | None:
-    """How many nodes ``embedded:N`` asks for; ``None`` for any other text. Raises `ConfigError` for a bad N."""
+    """How many nodes ``embedded:N`` asks for; ``None`` for other text. Raises `ConfigError` for a bad N."""
     if text == "embedded":
         return 3
     if not text.startswith("embedded:"):

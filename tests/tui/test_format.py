@@ -1,0 +1,93 @@
+"""Figures keep their width and never say more than is true."""
+
+from __future__ import annotations
+
+from math import inf, nan
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from tui.format import (
+    aligned_value,
+    bar,
+    duration,
+    fit,
+    fit_middle,
+    milliseconds,
+    percent,
+    rate,
+    short_nodes,
+    sparkline,
+)
+from tui.widgets.columns import lay_out
+
+
+@given(st.text(max_size=60), st.integers(1, 40), st.booleans())
+def test_fit_is_exactly_as_wide_as_asked(text: str, width: int, right: bool) -> None:
+    from iotcache.text import printable
+
+    safe = printable(text)
+    assert cell_len(fit(safe, width, right)) == width
+    assert cell_len(fit_middle(safe, width)) == width
+
+
+@given(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30)),
+    st.integers(7, 12),
+)
+def test_a_value_of_any_kind_fills_its_column(value: float | int | bool | str | None, width: int) -> None:
+    assert cell_len(aligned_value(value, width)) == width
+
+
+@given(st.floats(0, 1e12))
+def test_durations_take_at_most_four_cells(seconds: float) -> None:
+    assert len(duration(seconds)) <= 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0s"), (59.9, "59s"), (99, "99s"), (180, "3m"), (7300, "2h"), (inf, "∞"), (nan, "–"), (-3, "0s")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_ratio_below_one_never_reads_as_a_hundred() -> None:
+    assert percent(99.999) == "99.9%"
+    assert percent(100.0) == "100%"
+    assert percent(None) == "–"
+
+
+def test_bars_and_sparklines_have_their_width_in_both_alphabets() -> None:
+    for ascii_only in (False, True):
+        for share in (0.0, 0.01, 0.5, 0.999, 1.0, 7.0):
+            assert len(bar(share, 9, ascii_only)) == 9
+        assert len(sparkline([1.0, nan, 3.0], 9, ascii_only)) == 9
+        assert sparkline([], 4, ascii_only) == "    "
+    assert bar(0.01, 9).strip()
+    assert bar(1.0, 3) == "███"
+
+
+def test_rates_and_latencies_stay_short() -> None:
+    for value in (0, 0.25, 9.96, 99.9, 1234.5, 25_000, 3e6):
+        assert len(rate(value)) <= 6
+        assert len(milliseconds(value)) <= 7
+
+
+def test_nodes_on_one_host_are_told_by_port() -> None:
+    assert short_nodes(["h:1", "h:2"]) == {"h:1": ":1", "h:2": ":2"}
+    assert short_nodes(["a:1", "b:1"]) == {"a:1": "a:1", "b:1": "b:1"}
+    assert short_nodes(["h:1"]) == {"h:1": "h:1"}
+
+
+@pytest.mark.parametrize("width", range(20, 260, 7))
+def test_columns_never_exceed_the_width_and_the_essential_ones_stay(width: int) -> None:
+    columns = lay_out(width)
+    assert sum(size for _, size in columns) + len(columns) - 1 <= width
+    keys = [column.key for column, _ in columns]
+    if width >= 40:
+        assert {"state", "device", "value"} <= set(keys)
+    if width >= 79:
+        assert {"sensor", "unit", "trend", "age", "ttl", "source", "hit", "node"} <= set(keys)

@@ -1,0 +1,186 @@
+"""The state behind the screens: rows, TTLs, order, and the bounded mailbox."""
+
+from __future__ import annotations
+
+from math import inf, isnan
+
+import pytest
+
+from iotcache.model import MissReason, Read, Series, Source
+from iotcache.store.base import SeriesInfo
+from tui.feed.account import Account
+from tui.feed.pace import ReadingPace
+from tui.state.dashboard import DashboardState
+from tui.state.fleet import TREND_POINTS, FleetState
+from tui.state.updates import FALLBACKS_KEPT, Drained, Fallback, Mailbox, RowUpdate, Second, TtlUpdate
+from tui.state.view import SORTS, FleetView
+
+
+def info(number: int, device: str = "", sensor: str = "t") -> SeriesInfo:
+    return SeriesInfo(Series(device or f"d-{number:03d}", sensor), "site", "u", 10.0, number)
+
+
+def read(value: object, ts_s: float, ttl_s: float | None = 30.0, source: Source = Source.CACHE) -> Read:
+    return Read("d", "t", value, source, ts_us=int(ts_s * 1e6), ttl_s=ttl_s)  # type: ignore[arg-type]
+
+
+def fleet_of(count: int) -> FleetState:
+    fleet = FleetState()
+    for number in range(count):
+        fleet.join(info(number))
+    return fleet
+
+
+def test_ttl_counts_down_between_answers_and_keeps_the_finer_estimate() -> None:
+    fleet = fleet_of(1)
+    fleet.apply_read(RowUpdate(0, read(1.0, 100.0, ttl_s=30.0), at_s=1000.0, reads=1, hits=1))
+    assert fleet.ttl_left_s(0, 1000.4) == pytest.approx(29.6)
+    # The server rounds to whole seconds: an answer within one second is no news.
+    fleet.apply_ttl(TtlUpdate(0, 1000.4, 29.0))
+    assert fleet.ttl_left_s(0, 1000.4) == pytest.approx(29.6)
+    fleet.apply_ttl(TtlUpdate(0, 1001.0, 60.0))
+    assert fleet.ttl_left_s(0, 1001.0) == pytest.approx(60.0)
+    assert fleet.ttl_span_s[0] == 60.0
+    fleet.apply_ttl(TtlUpdate(0, 1002.0, None))
+    assert isnan(fleet.ttl_left_s(0, 1002.0))
+    fleet.apply_ttl(TtlUpdate(0, 1003.0, inf))
+    assert fleet.ttl_left_s(0, 1e9) == inf
+
+
+def test_a_ttl_never_reads_below_zero() -> None:
+    fleet = fleet_of(1)
+    fleet.apply_read(RowUpdate(0, read(1.0, 100.0, ttl_s=5.0), 1000.0, 1, 1))
+    assert fleet.ttl_left_s(0, 1099.0) == 0.0
+
+
+def test_trend_takes_each_measurement_once_and_keeps_the_newest() -> None:
+    fleet = fleet_of(1)
+    for step in range(TREND_POINTS + 5):
+        for _ in range(3):
+            fleet.apply_read(RowUpdate(0, read(float(step), 100.0 + step), 1000.0, 1, 1))
+    assert list(fleet.trend(0)) == [float(step) for step in range(5, TREND_POINTS + 5)]
+
+
+def test_stale_is_three_of_the_series_own_intervals() -> None:
+    fleet = fleet_of(1)
+    fleet.apply_read(RowUpdate(0, read(1.0, 100.0), 1000.0, 1, 1))
+    assert not fleet.is_stale(0, 129.0)
+    assert fleet.is_stale(0, 131.0)
+    assert fleet.live_and_stale_devices(129.0) == (1, 0)
+    assert fleet.live_and_stale_devices(131.0) == (0, 1)
+
+
+@pytest.mark.parametrize("column", SORTS)
+def test_every_sort_is_stable_and_reversible(column: str) -> None:
+    fleet = fleet_of(40)
+    for row in range(0, 40, 2):
+        value = "text" if row % 8 == 0 else row % 3
+        fleet.apply_read(RowUpdate(row, read(value, 100.0 + row % 5), 1000.0, 4, row % 4))
+    view = FleetView(fleet)
+    view.set_sort(column)
+    first = list(view.order)
+    assert sorted(first) == list(range(40))
+    view.rebuild()
+    assert view.order == first
+    view.set_sort(column, reverse=True)
+    assert sorted(view.order) == list(range(40))
+
+
+def test_selection_is_a_device_whatever_the_order() -> None:
+    fleet = fleet_of(10)
+    view = FleetView(fleet)
+    view.rebuild()
+    view.move_to(3)
+    chosen = view.selected
+    view.set_sort("device", reverse=True)
+    assert view.selected == chosen
+    assert view.order[view.cursor] == chosen
+    fleet.join(info(99, device="a-first"))
+    view.append_joined()
+    assert view.order[view.cursor] == chosen
+    view.rebuild()
+    assert view.order[view.cursor] == chosen
+
+
+def test_filter_words_must_all_match_and_may_exclude() -> None:
+    fleet = FleetState()
+    for device, sensor in (("pump-1", "pressure"), ("pump-2", "flow"), ("hvac-1", "co2")):
+        fleet.join(SeriesInfo(Series(device, sensor), "plant", "", 1.0, 0))
+    view = FleetView(fleet)
+    view.set_filter("PUMP pres")
+    assert [fleet.sensor[row] for row in view.order] == ["pressure"]
+    view.set_filter("plant !pump")
+    assert [fleet.device[row] for row in view.order] == ["hvac-1"]
+    fleet.join(SeriesInfo(Series("pump-9", "x"), "plant", "", 1.0, 0))
+    fleet.join(SeriesInfo(Series("hvac-9", "x"), "plant", "", 1.0, 0))
+    view.append_joined()
+    assert [fleet.device[row] for row in view.order] == ["hvac-1", "hvac-9"]
+
+
+def test_mailbox_is_bounded_by_the_fleet_and_says_what_it_dropped() -> None:
+    mailbox = Mailbox()
+    fallback = Fallback(1.0, 0, "k", MissReason.EXPIRED, "n", 1.0, 1.0)
+    for turn in range(100):
+        mailbox.put_reads(
+            [RowUpdate(row, read(turn, turn), 1.0, turn, turn) for row in range(50)], [fallback] * 50
+        )
+    assert mailbox.behind == 5000
+    drained = mailbox.drain()
+    assert len(drained.rows) == 50
+    assert {update.read.value for update in drained.rows} == {99}
+    assert len(drained.fallbacks) == FALLBACKS_KEPT
+    assert drained.fallbacks_dropped == 100 * 50 - FALLBACKS_KEPT
+    assert mailbox.behind == 0
+    assert not mailbox.drain().rows
+
+
+def test_hit_percent_is_over_reads_not_over_seconds() -> None:
+    state = DashboardState()
+    state.apply(Drained(seconds=[Second(1.0, 1000, 1000), Second(2.0, 10, 0), Second(3.0, 0, 0)]))
+    assert state.hit_percent() == pytest.approx(100 * 1000 / 1010)
+    assert DashboardState().hit_percent() is None
+
+
+def test_account_counts_hits_misses_and_latency_by_second() -> None:
+    from iotcache.keys import Keys
+
+    account = Account(Keys())
+    account.grow(2)
+    hit = Read("a", "t", 1.0, Source.CACHE, latency_ms=1.0)
+    miss = Read("b", "t", 1.0, Source.STORE, latency_ms=9.0, store_ms=8.0, miss_reason=MissReason.EVICTED)
+    account.add([0, 1], [hit, miss], 1.0, 2.0)
+    updates, fallbacks = account.add([0, 1], [hit, hit], 1.0, 2.0)
+    assert [(u.reads, u.hits) for u in updates] == [(2, 2), (2, 1)]
+    assert not fallbacks
+    second = account.close_second(3.0, 5.0, None)
+    assert (second.reads, second.hits, second.fallbacks) == (4, 3, 1)
+    assert second.misses == {"evicted": 1}
+    assert second.p99_ms == pytest.approx(9.0, rel=0.04)
+    assert account.close_second(4.0, None, None).reads == 0
+
+
+def test_pace_reads_the_watched_first_and_spreads_the_rest_within_the_budget() -> None:
+    pace = ReadingPace(reads_per_s=100, interval_s=1.0)
+    pace.grow(1000)
+    pace.watched = range(500, 520)
+    counts = [0] * 1000
+    largest = 0
+    for tick in range(100):
+        due = pace.due(tick * 0.1)
+        largest = max(largest, len(due))
+        for row in due:
+            counts[row] += 1
+    assert largest <= 30
+    assert 900 <= sum(counts) <= 1100
+    assert all(8 <= counts[row] <= 11 for row in range(500, 520))
+    assert max(counts[:500]) <= 2
+
+
+def test_pace_reads_a_small_fleet_once_an_interval() -> None:
+    pace = ReadingPace(reads_per_s=2000, interval_s=1.0)
+    pace.grow(30)
+    counts = [0] * 30
+    for tick in range(101):
+        for row in pace.due(tick * 0.1):
+            counts[row] += 1
+    assert all(9 <= count <= 11 for count in counts)
