@@ -78,9 +78,10 @@ class SqliteStore:
     async def __aenter__(self) -> Self:
         try:
             await self.open()
-        except BaseException:
-            await self.close()
-            raise
+        except StoreError as error:
+            if not error.retryable:  # an outage ends by itself; the first use will tell if it has
+                await self.close()
+                raise
         return self
 
     async def __aexit__(

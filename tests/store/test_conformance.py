@@ -92,7 +92,9 @@ def test_hostile_names_come_back_as_they_were(
 async def test_a_redelivered_reading_is_counted_once_by_boot_and_seq(store: Store) -> None:
     first = reading(1.0, T0, seq=1, boot="a")
     await store.commit([first])
-    again = await store.commit([first, reading(2.0, T0 + 1, seq=2, boot="a"), reading(1.0, T0, seq=1, boot="b")])
+    again = await store.commit(
+        [first, reading(2.0, T0 + 1, seq=2, boot="a"), reading(1.0, T0, seq=1, boot="b")]
+    )
     assert (again.stored, again.duplicates) == (2, 1)
     assert [one.value for one in await store.history(DEV, T0, T0 + 10)] == [1.0, 1.0, 2.0]
     assert (await store.counts()).readings == 3
@@ -133,7 +135,11 @@ async def test_newest_names_each_moved_series_once(store: Store) -> None:
     batch = [reading(float(n), T0 + n, sensor=f"s{n % 3}", seq=n) for n in range(30)]
     random.Random(1).shuffle(batch)
     done = await store.commit(batch)
-    assert {one.reading.sensor: one.reading.value for one in done.newest} == {"s0": 27.0, "s1": 28.0, "s2": 29.0}
+    assert {one.reading.sensor: one.reading.value for one in done.newest} == {
+        "s0": 27.0,
+        "s1": 28.0,
+        "s2": 29.0,
+    }
 
 
 async def test_history_is_by_time_half_open_and_keeps_the_newest_of_too_many(store: Store) -> None:
@@ -146,7 +152,12 @@ async def test_history_is_by_time_half_open_and_keeps_the_newest_of_too_many(sto
 async def test_the_directory_grows_by_order(store: Store) -> None:
     await store.commit([reading(1.0, T0, device="a", site="s1", unit="K", interval_s=3.0)])
     (first,) = await store.directory()
-    assert (first.series, first.site, first.unit, first.interval_s) == (Series("a", "temperature"), "s1", "K", 3.0)
+    assert (first.series, first.site, first.unit, first.interval_s) == (
+        Series("a", "temperature"),
+        "s1",
+        "K",
+        3.0,
+    )
     await store.commit([reading(1.0, T0, device=name) for name in ("b", "a", "c")])
     later = await store.directory(above=first.order)
     assert {info.series.device for info in later} == {"b", "c"}

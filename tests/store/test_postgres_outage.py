@@ -1,0 +1,116 @@
+"""PostgreSQL stopped, started, out of reach, with a wrong password: the store says so and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from iotcache.config.schema import StoreSettings
+from iotcache.errors import StoreError
+from iotcache.model import Reading, Series, Stored
+from iotcache.store import open_store
+from tests.conftest import free_port
+from tests.store.conftest import PASSWORD, Postgres
+
+pytestmark = pytest.mark.real("postgres")
+T0 = 1_780_000_000_000_000
+DEV = Series("dev-1", "t")
+
+
+def stored(n: int) -> Stored:
+    return Stored(Reading("dev-1", "t", float(n), T0 + n, seq=n, boot="b"))
+
+
+async def test_it_comes_back_after_a_restart(postgres: Postgres) -> None:
+    async with open_store(StoreSettings(url=postgres.new_database(), password=PASSWORD)) as store:
+        await store.commit([stored(1)])
+        assert DEV in await store.latest_many([DEV])
+        await asyncio.to_thread(postgres.stop)
+        for call in (lambda: store.commit([stored(2)]), lambda: store.latest_many([DEV]), store.ping):
+            with pytest.raises(StoreError) as caught:
+                await call()
+            assert caught.value.retryable
+        await asyncio.to_thread(postgres.start)
+        assert (await store.commit([stored(1), stored(2)])).stored == 1
+        assert (await store.latest_many([DEV]))[DEV] == stored(2)
+
+
+async def test_a_server_that_is_down_at_the_start_is_used_once_it_is_up(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    await asyncio.to_thread(postgres.stop)
+    try:
+        async with open_store(StoreSettings(url=url, password=PASSWORD)) as store:
+            with pytest.raises(StoreError, match="cannot be reached: connection refused"):
+                await store.commit([stored(1)])
+            await asyncio.to_thread(postgres.start)
+            assert (await store.commit([stored(1)])).stored == 1
+    finally:
+        await asyncio.to_thread(lambda: postgres.stop() or postgres.start())
+
+
+async def test_a_wrong_password_is_a_mistake_and_is_not_shown(postgres: Postgres) -> None:
+    settings = StoreSettings(url=postgres.url, password="wr0ng-Pa55")
+    with pytest.raises(StoreError, match="refuses the user or the password") as caught:
+        async with open_store(settings):
+            pass
+    assert not caught.value.retryable
+    chain = caught.value
+    assert "wr0ng" not in str(chain) + repr(chain)
+
+
+async def test_a_missing_database_is_a_mistake(postgres: Postgres) -> None:
+    url = postgres.url.replace("/postgres", "/nowhere")
+    with pytest.raises(StoreError, match="no such database") as caught:
+        async with open_store(StoreSettings(url=url, password=PASSWORD)):
+            pass
+    assert not caught.value.retryable
+
+
+async def test_a_password_in_the_url_works_and_is_not_in_the_stores_url(postgres: Postgres) -> None:
+    url = postgres.new_database().replace("iot@", f"iot:{PASSWORD}@")
+    async with open_store(StoreSettings(url=url)) as store:
+        await store.ping()
+        assert PASSWORD not in store.url
+
+
+async def test_a_port_where_nobody_listens_says_so() -> None:
+    async with open_store(StoreSettings(url=f"postgresql://x@127.0.0.1:{free_port()}/x")) as store:
+        with pytest.raises(StoreError, match="cannot be reached") as caught:
+            await store.ping()
+        assert caught.value.retryable
+
+
+async def test_a_cancelled_commit_leaves_the_connection_usable(postgres: Postgres) -> None:
+    async with open_store(StoreSettings(url=postgres.new_database(), password=PASSWORD)) as store:
+        await store.commit([stored(0)])
+        for pause_s in (0.0, 0.001, 0.003):
+            task = asyncio.create_task(store.commit([stored(n) for n in range(2_000)]))
+            await asyncio.sleep(pause_s)
+            task.cancel()
+            await asyncio.wait({task})
+        done = await store.commit([stored(n) for n in range(2_000)])
+        assert done.stored + done.duplicates == 2_000
+        assert (await store.counts()).readings == 2_000
+
+
+async def test_a_backend_that_is_terminated_costs_one_call(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    async with open_store(StoreSettings(url=url, password=PASSWORD)) as store:
+        await store.commit([stored(1)])
+        with postgres.connect() as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                (url.rsplit("/", 1)[1],),
+            )
+        with pytest.raises(StoreError) as caught:
+            await store.commit([stored(2)])
+        assert caught.value.retryable
+        assert (await store.commit([stored(2)])).stored == 1
+
+
+def test_the_sqlite_store_does_not_import_psycopg() -> None:
+    script = "import sys, iotcache.store.sqlite; sys.exit('psycopg' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0
