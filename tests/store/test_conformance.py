@@ -44,8 +44,8 @@ async def test_a_committed_reading_is_the_latest_and_in_history(store: Store) ->
 
 @pytest.mark.parametrize(
     "value",
-    [1, 1.0, 0, -0.0, True, False, "open", "", "true", "1", 2**63 - 1, -(2**63), 2**70, 10**400, 5e-324, 1.7e308,
-     math.inf, "\x00\x1b[31m\n\\0\ud800é", "x" * 100_000],
+    [1, 1.0, 0, -0.0, True, False, "open", "", "true", "1", 2**63 - 1, -(2**63), 2**70, 10**400, 5e-324,
+     1.7e308, math.inf, "\x00\x1b[31m\n\\0\ud800é", "x" * 100_000],
     ids=lambda value: repr(value)[:20],
 )  # fmt: skip
 async def test_a_value_comes_back_with_its_type(store: Store, value: object) -> None:
@@ -61,9 +61,7 @@ async def test_a_value_comes_back_with_its_type(store: Store, value: object) -> 
 HOSTILE = st.text(st.characters(exclude_categories=()), min_size=1, max_size=30)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)  # fmt: skip
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(HOSTILE, HOSTILE, HOSTILE, HOSTILE), min_size=1, max_size=4))
 def test_hostile_names_come_back_as_they_were(
     store_settings: StoreSettings, names: list[tuple[str, str, str, str]]
@@ -219,8 +217,8 @@ async def test_two_stores_at_once_agree(store_settings: StoreSettings) -> None:
     """Two workers commit the same series, each half of them first, and some of the same readings."""
     settings = StoreSettings(url=store_settings.url, password=store_settings.password, busy_timeout_s=10)
     async with open_store(settings) as a, open_store(settings) as b:
-        batches = [[reading(float(n), T0 + n, device=f"d{n % 40}", seq=n, boot="x") for n in range(start, start + 60)]
-                   for start in range(0, 600, 50)]  # fmt: skip
+        every = [reading(float(n), T0 + n, device=f"d{n % 40}", seq=n, boot="x") for n in range(610)]
+        batches = [every[start : start + 60] for start in range(0, 600, 50)]
         done = await asyncio.gather(*((a, b)[n % 2].commit(batch) for n, batch in enumerate(batches)))
         assert sum(one.stored for one in done) == 610
         assert sum(one.duplicates for one in done) == 110

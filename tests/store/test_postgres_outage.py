@@ -48,7 +48,8 @@ async def test_a_server_that_is_down_at_the_start_is_used_once_it_is_up(postgres
             await asyncio.to_thread(postgres.start)
             assert (await store.commit([stored(1)])).stored == 1
     finally:
-        await asyncio.to_thread(lambda: postgres.stop() or postgres.start())
+        await asyncio.to_thread(postgres.stop)
+        await asyncio.to_thread(postgres.start)
 
 
 async def test_a_wrong_password_is_a_mistake_and_is_not_shown(postgres: Postgres) -> None:
