@@ -1,1 +1,8 @@
 """The cluster client: many memcached nodes as one, right when nodes fail."""
+
+from __future__ import annotations
+
+from iotcache.cluster.cluster import Cluster
+from iotcache.cluster.types import Got, Item, Mode, Outcome, Probe
+
+__all__ = ["Cluster", "Got", "Item", "Mode", "Outcome", "Probe"]

@@ -1,0 +1,60 @@
+"""A circuit breaker: closed, open, half-open; pure, with the clock and the dice passed in."""
+
+from __future__ import annotations
+
+from enum import Enum
+from random import Random
+
+from iotcache.clock import Clock
+from iotcache.config.schema import BreakerSettings
+
+
+class Circuit(Enum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Breaker:
+    """Opens after some failures in a row, or one hard failure; probes at jittered, growing intervals."""
+
+    def __init__(self, settings: BreakerSettings, clock: Clock, rng: Random) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._rng = rng
+        self._failures = 0
+        self._probes = 0
+        self._retry_at = 0.0
+        self.circuit = Circuit.CLOSED
+
+    def success(self) -> None:
+        """A question was answered. Closes a half-open circuit."""
+        self._failures = 0
+        if self.circuit is Circuit.HALF_OPEN:
+            self.circuit = Circuit.CLOSED
+            self._probes = 0
+
+    def failure(self, *, hard: bool = False) -> bool:
+        """A question was not answered; True when this opened the circuit.
+
+        ``hard`` opens it at once: nobody listens, or a whole time-out passed without a byte.
+        """
+        self._failures += 1
+        if self.circuit is Circuit.CLOSED and not hard and self._failures < self._settings.failures:
+            return False
+        opened = self.circuit is Circuit.CLOSED
+        self.circuit = Circuit.OPEN
+        # Full doubling with up to half of it taken off at random: many clients that lost one node at the
+        # same moment do not come back to it at the same moment.
+        longest = min(self._settings.open_min_s * 2.0**self._probes, self._settings.open_max_s)
+        self._probes = min(self._probes + 1, 32)
+        self._retry_at = self._clock.monotonic() + longest * self._rng.uniform(0.5, 1.0)
+        return opened
+
+    def retry_in_s(self) -> float:
+        """Seconds until the next probe is due; 0 when it is."""
+        return max(0.0, self._retry_at - self._clock.monotonic())
+
+    def probe(self) -> None:
+        """A probe is under way: open becomes half-open."""
+        self.circuit = Circuit.HALF_OPEN

@@ -1,0 +1,324 @@
+"""One cache node: its connection, its breaker, and the task that brings it back when it is out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from random import Random
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Protocol
+
+from iotcache.clock import Clock
+from iotcache.cluster import dial
+from iotcache.cluster.breaker import Breaker
+from iotcache.cluster.capability import Capabilities, capabilities
+from iotcache.cluster.connection import AnswerTimeout, Connection, ConnectionLost
+from iotcache.cluster.protocol import Answers, OneLine, Refusal, Stats, login_request
+from iotcache.config.schema import BreakerSettings
+from iotcache.errors import NodeError
+from iotcache.histogram import Histogram
+from iotcache.model import NodeHealth, NodeState
+from iotcache.text import printable, printable_bytes
+
+if TYPE_CHECKING:
+    from iotcache.config.urls import NodeAddress
+
+_DRAIN_GRACE_S = 2.0
+"""How long a node that answers again may take to work off what lay unread on its old connection."""
+_NEVER_BOOTED = ("", 0.0)
+
+
+class Surroundings(Protocol):
+    """What a node tells and asks of the cluster around it."""
+
+    def changed(self, node: Node, before: NodeState) -> None:
+        """The node's state is another one now."""
+        ...
+
+    async def before_up(self, node: Node, connection: Connection, *, returning: bool) -> None:
+        """Make sure that nothing stale can be read from the node; raises `NodeError` to keep it out."""
+        ...
+
+
+class Node:
+    """A node and its life: starting, up, down, probing.
+
+    ``submit`` may be called while it is up. A supervisor task dials, keeps the connection and, after an outage,
+    probes at the breaker's pace until the node may be read again.
+    """
+
+    def __init__(
+        self,
+        address: NodeAddress,
+        surroundings: Surroundings,
+        *,
+        connect_timeout_s: float,
+        operation_timeout_s: float,
+        breaker: BreakerSettings,
+        clock: Clock,
+        rng: Random,
+        username: str = "",
+        password: str = "",
+        tls_context: SSLContext | None = None,
+    ) -> None:
+        self.address = address
+        self.name = address.name
+        self.state = NodeState.STARTING
+        self.reason = ""
+        self.capabilities: Capabilities | None = None
+        self.connection: Connection | None = None
+        self.latency = Histogram()
+        self.errors: dict[str, int] = {}
+        self.restarted = False
+        """The process that answers now is another than the one known before: it is empty."""
+        self._boot = _NEVER_BOOTED
+        self._since_s = clock.monotonic()
+        self._surroundings = surroundings
+        self._connect_timeout_s = connect_timeout_s
+        self._operation_timeout_s = operation_timeout_s
+        self._breaker = Breaker(breaker, clock, rng)
+        self._clock = clock
+        self._login = (username, password)
+        self._tls_context = tls_context
+        self._task: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+        self._change = asyncio.Event()
+        self._was_out = False
+        self._old: Connection | None = None
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name} {self.state.value}>"
+
+    # What the cluster uses -------------------------------------------------------------------
+
+    @property
+    def up(self) -> bool:
+        return self.state is NodeState.UP
+
+    def health(self) -> NodeHealth:
+        found = self.capabilities
+        return NodeHealth(
+            name=self.name,
+            state=self.state,
+            reason=self.reason,
+            since_s=self._since_s,
+            version=found.version if found else "",
+            bundled=found.bundled if found else False,
+        )
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._supervise(), name=f"cache node {self.name}")
+
+    async def settled(self) -> None:
+        """Return when the first attempt to reach the node is over, either way."""
+        await self._settled.wait()
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        for connection in (self.connection, self._old):
+            if connection is not None:
+                connection.close()
+        self.connection = self._old = None
+
+    async def ready(self, timeout_s: float) -> Connection:
+        """The connection, with room for a batch. Raises `NodeError` when the node is out."""
+        connection = self.connection
+        if connection is not None and connection.usable and connection.has_room:
+            return connection
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.up:
+                    connection = self.connection
+                    if connection is None or not connection.usable:
+                        await self._change.wait()
+                    elif connection.has_room:
+                        return connection
+                    else:
+                        await connection.room()
+        except TimeoutError:
+            raise AnswerTimeout(f"no room on the connection within {timeout_s:g} s") from None
+        raise ConnectionLost(self.reason or "the node is out")
+
+    def answered(self, seconds: float) -> None:
+        """Count a batch that was answered."""
+        self.latency.add(seconds * 1000.0)
+        self._breaker.success()
+
+    def failed(self, error: NodeError) -> None:
+        """Count a batch that was not."""
+        kind = type(error).__name__
+        self.errors[kind] = self.errors.get(kind, 0) + 1
+
+    # The node's life -------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        while True:
+            try:
+                connection = await self._open()
+                self.connection = connection
+                self._breaker.success()
+                self._enter(NodeState.UP, "")
+            except NodeError as error:
+                self._out(str(error))
+                await self._until_probe()
+                self._breaker.probe()
+                self._enter(NodeState.PROBING, self.reason)
+                continue
+            lost = await self._until_lost(connection)
+            if lost is None:  # the breaker opened; keep the old connection for what it still owes
+                self._old = connection
+                await self._until_probe()
+                self._breaker.probe()
+                self._enter(NodeState.PROBING, self.reason)
+            else:
+                self.reason = str(lost)
+
+    async def _until_lost(self, connection: Connection) -> NodeError | None:
+        """Wait for the end of the connection (its reason) or of the breaker's patience (``None``)."""
+        while self.up:
+            changed = asyncio.ensure_future(self._change.wait())
+            await asyncio.wait((connection.lost, changed), return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+            if self.up and connection.lost.done():
+                self.connection = None
+                return connection.lost.result()
+        return None
+
+    async def _until_probe(self) -> None:
+        """Wait for the breaker's next probe; less when the old connection shows life before."""
+        pause = asyncio.ensure_future(asyncio.sleep(self._breaker.retry_in_s()))
+        waits: set[asyncio.Future[None]] = {pause}
+        if self._old is not None and self._old.usable:
+            waits.add(asyncio.ensure_future(self._old.drained()))
+        done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in pending:
+            waiting.cancel()
+        for ended in done:
+            ended.exception()
+
+    async def _open(self) -> Connection:
+        """A connection over which the node has shown that it works and holds nothing stale.
+
+        Raises `NodeError`.
+        """
+        connection = self._old
+        if connection is None or not connection.usable or connection.in_flight:
+            connection = await dial.connect(
+                self.address,
+                lambda: Connection(self._overdue),
+                timeout_s=self._connect_timeout_s,
+                tls_context=self._tls_context,
+            )
+        try:
+            await self._greet(connection, fresh=connection is not self._old)
+            await self._work_off(connection)
+            returning = self._was_out
+            await self._surroundings.before_up(self, connection, returning=returning)
+            if self._was_out is not returning:
+                raise NodeError(self.reason)  # put out meanwhile
+        except BaseException:
+            connection.close()
+            raise
+        self._was_out = False
+        return connection
+
+    async def _greet(self, connection: Connection, *, fresh: bool) -> None:
+        """Log in, and learn version, process and start time."""
+        timeout_s = self._operation_timeout_s
+        if fresh and (self._login[0] or self._login[1]):
+            login = OneLine()
+            await connection.submit(login_request(*self._login), login, timeout_s)
+            if login.out != b"STORED":
+                raise NodeError("the node refused the login")
+        version, stats = OneLine(), Stats()
+        said = connection.submit(b"version\r\n", version, timeout_s)
+        await connection.submit(b"stats\r\n", stats, timeout_s)
+        await said
+        if isinstance(version.out, Refusal) or not version.out.startswith(b"VERSION "):
+            text = version.out.text if isinstance(version.out, Refusal) else printable_bytes(version.out, 60)
+            raise NodeError(f"does not speak memcached's protocol: {printable(text, 80)}")
+        self.capabilities = capabilities(printable_bytes(version.out[8:], 40))
+        if not self.capabilities.meta:
+            raise NodeError(
+                f"memcached {self.capabilities.version} has no meta commands; 1.6 or newer is needed"
+            )
+        if isinstance(stats.out, dict):
+            self._note_boot(stats.out)
+
+    def _note_boot(self, stats: dict[str, str]) -> None:
+        with contextlib.suppress(ValueError):
+            started = self._clock.now() - float(stats.get("uptime", "0"))
+            pid = stats.get("pid", "")
+            before_pid, before_started = self._boot
+            self.restarted = self._boot != _NEVER_BOOTED and (
+                pid != before_pid or started - before_started > 3.0  # uptime counts whole seconds
+            )
+            self._boot = (pid, started)
+
+    async def _work_off(self, connection: Connection) -> None:
+        """Let the node finish what lies unread on the connection it was lost on.
+
+        A set sent just before the node hung is carried out when it wakes up. It must be over before the
+        node is fenced, or it would count as new.
+        """
+        old, self._old = self._old, None
+        if old is None or old is connection:
+            return
+        with contextlib.suppress(NodeError, TimeoutError):
+            async with asyncio.timeout(_DRAIN_GRACE_S):
+                await old.drained()
+        old.close()
+
+    def _overdue(self, heard: bool) -> None:
+        """A batch ran out of time; with nothing at all heard meanwhile the node hangs."""
+        if self.up:
+            opened = self._breaker.failure(hard=not heard)
+            if opened:
+                why = "answers too slowly" if heard else "does not answer"
+                self._enter_out(f"{why} (waited {self._operation_timeout_s:g} s)")
+
+    def _enter_out(self, reason: str) -> None:
+        connection, self.connection = self.connection, None
+        self._was_out = True
+        self._enter(NodeState.DOWN, reason)
+        if connection is not None:
+            connection.abandon_all(AnswerTimeout(reason))
+
+    def _out(self, reason: str) -> None:
+        self._breaker.failure(hard=True)
+        self._was_out = True
+        self._enter(NodeState.DOWN, reason)
+
+    def put_out(self, reason: str) -> None:
+        """Take the node out for a reason found elsewhere."""
+        if self.up:
+            self._breaker.failure(hard=True)
+            self._enter_out(reason)
+
+    def _enter(self, state: NodeState, reason: str) -> None:
+        before = self.state
+        self.reason = reason
+        if state is not before:
+            self.state = state
+            self._since_s = self._clock.monotonic()
+            self._surroundings.changed(self, before)
+        if state in (NodeState.UP, NodeState.DOWN):
+            self._settled.set()
+        # A fresh event a change: whoever waits is woken by the next one, and nobody spins on the last.
+        self._change.set()
+        self._change = asyncio.Event()
+
+
+async def submit(node: Node, request: bytes, answers: Answers, timeout_s: float) -> float:
+    """Send one batch to ``node`` and wait for it: seconds taken. Raises `NodeError`."""
+    try:
+        connection = await node.ready(timeout_s)
+        seconds = await connection.submit(request, answers, timeout_s)
+    except NodeError as error:
+        node.failed(error)
+        raise
+    node.answered(seconds)
+    return seconds
