@@ -5,8 +5,9 @@ The shipped ones lie beside this module in ``classes/``; a user's file is read t
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -129,6 +130,8 @@ def parse_class(text: str, file: str) -> DeviceClass:
         content = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
+    for path, number in _not_finite(content, ()):
+        raise _complaint(file, text, f"{number} cannot be used: it must be a finite number", path)
     try:
         kind = msgspec.convert(content, DeviceClass)
     except msgspec.ValidationError as error:
@@ -172,6 +175,18 @@ def _reason_and_path(error: msgspec.ValidationError, content: Any) -> tuple[str,
         except (KeyError, IndexError, TypeError):
             pass
     return text, tuple(path)
+
+
+def _not_finite(content: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], float]]:
+    """Every ``inf`` and ``nan``, which TOML allows and no sensor has a use for."""
+    if isinstance(content, float) and not math.isfinite(content):
+        yield path, content
+    elif isinstance(content, dict):
+        for name, value in content.items():
+            yield from _not_finite(value, (*path, name))
+    elif isinstance(content, list):
+        for at, value in enumerate(content):
+            yield from _not_finite(value, (*path, at))
 
 
 def _contradictions(kind: DeviceClass) -> Iterable[tuple[tuple[str | int, ...], str]]:

@@ -11,7 +11,7 @@ from math import sqrt
 from typing import Final
 
 MASK64: Final = 0xFFFF_FFFF_FFFF_FFFF
-_GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
+GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
 """2^64 divided by the golden ratio, odd: spreads neighbouring integers over the upper bits."""
 _TABLE_BITS: Final = 12
 _SHIFT: Final = 64 - _TABLE_BITS
@@ -28,7 +28,7 @@ def stream_key(seed: int, *names: str) -> int:
 
 def scramble(x: int) -> int:
     """64 well mixed bits of any integer (the finaliser of SplitMix64)."""
-    x = (x + _GOLDEN) & MASK64
+    x = (x + GOLDEN) & MASK64
     x = ((x ^ (x >> 30)) * 0xBF58_476D_1CE4_E5B9) & MASK64
     x = ((x ^ (x >> 27)) * 0x94D0_49BB_1331_11EB) & MASK64
     return x ^ (x >> 31)
@@ -78,15 +78,15 @@ _SINE: Final = _sine_table()
 
 def normal(key: int, k: int) -> float:
     """A number of mean 0 and variance 1 for ``key`` and the integer ``k``; at most about ±3.5."""
-    return NORMAL[(((key ^ k) * _GOLDEN) & MASK64) >> _SHIFT]
+    return NORMAL[(((key ^ k) * GOLDEN) & MASK64) >> _SHIFT]
 
 
 def smooth(key: int, x: float) -> float:
     """Value noise: `normal` at whole ``x >= 0``, joined by smooth curves."""
     k = int(x)
     f = x - k
-    a = NORMAL[(((key ^ k) * _GOLDEN) & MASK64) >> _SHIFT]
-    b = NORMAL[(((key ^ (k + 1)) * _GOLDEN) & MASK64) >> _SHIFT]
+    a = NORMAL[(((key ^ k) * GOLDEN) & MASK64) >> _SHIFT]
+    b = NORMAL[(((key ^ (k + 1)) * GOLDEN) & MASK64) >> _SHIFT]
     return a + (b - a) * (f * f * (3.0 - 2.0 * f))
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from iotcache.model import Value
 from simulator.fleet.classes import DeviceClass, Sensor, shipped_classes
 from simulator.fleet.link import LinkWindows
-from simulator.fleet.noise import MASK64, NORMAL, stream_key
+from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, stream_key
 from simulator.fleet.waves import Function
 
 _MICRO = 1_000_000
@@ -45,7 +45,7 @@ class SensorFunction(Struct, frozen=True):
 
 def noise_at(key: int, t_us: int) -> float:
     """Measurement noise of variance 1: new in every microsecond, the same for the same ``t_us``."""
-    return NORMAL[(((key ^ t_us) * 0x9E37_79B9_7F4A_7C15) & MASK64) >> 52]
+    return NORMAL[(((key ^ t_us) * GOLDEN) & MASK64) >> 52]
 
 
 def _compile(kind: DeviceClass) -> tuple[SensorFunction, ...]:

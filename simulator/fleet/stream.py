@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 
 from msgspec import Struct
 
-from simulator.fleet.noise import MASK64, NORMAL, unit
+from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, unit
 from simulator.fleet.payload import json_template, second_text, value_texts
 from simulator.fleet.roster import Roster, SensorFunction, interval_us
 
@@ -25,7 +25,6 @@ LANES = 64
 """Devices are dealt to this many lanes; a lane is never split between processes."""
 VIRTUAL_EPOCH_US = 1_718_722_800_000_000
 """2024-06-18T15:00:00Z: when virtual time begins unless a start is given."""
-_GOLDEN = 0x9E37_79B9_7F4A_7C15
 _MICRO = 1_000_000
 _FOREVER_US = 1 << 62
 
@@ -175,7 +174,7 @@ class Stream:
                 value = texts[int(raw)]
             else:
                 if noise:
-                    raw += noise * NORMAL[(((key ^ noise_salt ^ t) * _GOLDEN) & MASK64) >> 52]
+                    raw += noise * NORMAL[(((key ^ noise_salt ^ t) * GOLDEN) & MASK64) >> 52]
                 if raw < low:
                     raw = low
                 elif raw > high:

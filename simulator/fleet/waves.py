@@ -19,7 +19,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from simulator.fleet.noise import normal, phase, sine, smooth, unit
+from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, normal, phase, sine, smooth, unit
 
 Function = Callable[[int, float], float]
 """``(key of the device, virtual time in seconds) -> value``."""
@@ -90,6 +90,27 @@ class Walk(_Wave, frozen=True, tag="walk"):
         a, s = self.amplitude, self.step_s
         if self.octaves == 1:
             return lambda key, t: a * smooth(key ^ salt, t / s)
+        if self.octaves == 2:
+            other, half_a, half_s = salt ^ 0x5555, a / 2, s / 2
+
+            def two(key: int, t: float) -> float:
+                # `smooth` twice, written out: this is the wave that most sensors have.
+                x = t / s
+                k = int(x)
+                f = x - k
+                c = normals[(((key ^ salt ^ k) * golden) & mask) >> 52]
+                d = normals[(((key ^ salt ^ (k + 1)) * golden) & mask) >> 52]
+                y = t / half_s
+                m = int(y)
+                g = y - m
+                p = normals[(((key ^ other ^ m) * golden) & mask) >> 52]
+                q = normals[(((key ^ other ^ (m + 1)) * golden) & mask) >> 52]
+                return a * (c + (d - c) * (f * f * (3.0 - 2.0 * f))) + half_a * (
+                    p + (q - p) * (g * g * (3.0 - 2.0 * g))
+                )
+
+            normals, golden, mask = NORMAL, GOLDEN, MASK64
+            return two
         octaves = [(a / (1 << n), s / (1 << n), salt ^ (n * 0x5555)) for n in range(self.octaves)]
 
         def function(key: int, t: float) -> float:
@@ -112,23 +133,27 @@ class OrnsteinUhlenbeck(_Wave, frozen=True, tag="ornstein-uhlenbeck"):
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
         step = self.tau_s / 2.0
-        weights, power = [1.0], 1.0
+        weights, power, decay = [1.0], 1.0, _OU_DECAY
         for _ in range(_OU_TAPS - 1):
-            weights.append(weights[-1] * _OU_DECAY)
+            weights.append(weights[-1] * decay)
             power += weights[-1] * weights[-1]
         weights = [self.sigma * weight / sqrt(power) for weight in weights]
 
-        def level(key: int, k: int) -> float:
-            total = 0.0
-            for n, weight in enumerate(weights):
-                total += weight * normal(key, k - n)
-            return total
+        first, *others = weights
+        last = weights[-1]
 
         def function(key: int, t: float) -> float:
+            key ^= salt
             x = t / step
             k = int(x)
-            a = level(key ^ salt, k)
-            return a + (level(key ^ salt, k + 1) - a) * (x - k)
+            shock = normal(key, k)
+            now = first * shock
+            for n, weight in enumerate(others, 1):
+                shock = normal(key, k - n)
+                now += weight * shock
+            # The next grid point: all shocks decay once more, the oldest drops out, a new one comes in.
+            after = decay * (now - last * shock) + first * normal(key, k + 1)
+            return now + (after - now) * (x - k)
 
         return function
 

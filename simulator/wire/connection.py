@@ -81,8 +81,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if _QUICKACK is not None and self._socket is not None:
-            # A broker that leaves Nagle's algorithm on (mosquitto by default) holds its next PUBACKs back until
-            # our TCP acknowledges these, 40 ms later by default; the kernel forgets the option on its own.
+            # A broker that leaves Nagle's algorithm on (mosquitto does) holds its next PUBACKs back until our
+            # TCP acknowledges these, which it delays by 40 ms. The kernel forgets the option by itself.
             with suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         if not self._buffer and self._only_acks(data):

@@ -1,0 +1,114 @@
+"""Device class files: the shipped ones hold, and a mistake in a user's is named with line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from iotcache.errors import ConfigError
+from simulator.fleet.classes import DeviceClass, load_classes, parse_class, shipped_classes
+from simulator.fleet.roster import Roster
+
+GOOD = """\
+name = "tank"
+sites = ["plant-north"]
+
+[[sensor]]
+name = "level"
+unit = "m"
+range = [0, 12]
+interval_s = 5
+waves = [{ kind = "constant", value = 6 }]
+
+[[sensor]]
+name = "valve"
+interval_s = 10
+waves = [
+    { kind = "enum", states = ["open", "shut"], hold_s = 60 },
+]
+"""
+
+
+def test_the_shipped_classes_are_the_six_of_the_fleet() -> None:
+    assert [kind.name for kind in shipped_classes()] == [
+        "cold-room", "hvac", "pump", "power-meter", "truck", "gateway",
+    ]  # fmt: skip
+    assert {site for kind in shipped_classes() for site in kind.sites} == {
+        "plant-north", "warehouse-east", "office-hq", "fleet",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", shipped_classes(), ids=lambda kind: kind.name)
+def test_a_shipped_class_stays_in_range_and_moves(kind: DeviceClass) -> None:
+    roster = Roster(11, 5, (kind,))
+    for sensor in kind.sensor:
+        assert 1 <= sensor.interval_s <= 60
+        for device in roster.names:
+            values = [
+                roster.measure(device, sensor.name, 1_718_722_800_000_000 + n * 60_000_000)
+                for n in range(400)
+            ]
+            assert len(set(values)) > 1, (device, sensor.name)
+            if sensor.kind == "number":
+                low, high = sensor.range
+                inside = [value for value in values if low < float(value) < high]
+                assert all(low <= float(value) <= high for value in values)
+                assert len(inside) > 0.8 * len(values) or sensor.name == "speed", "it sticks to its limits"
+
+
+def test_a_users_file_needs_no_code(tmp_path: Path) -> None:
+    file = tmp_path / "tank.toml"
+    file.write_text(GOOD)
+    (kind,) = load_classes([str(file)])
+    roster = Roster(1, 2, (kind,))
+    assert roster.names == ["tank-0001", "tank-0002"]
+    assert roster.measure("tank-0001", "level", 0) == 6.0
+    assert roster.measure("tank-0002", "valve", 0) in {"open", "shut"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ('unit = "m"', 'unitt = "m"', 6, ["sensor[0].unitt", "no such key"]),
+        ("interval_s = 5", "interval_s = -5", 8, ["sensor[0].interval_s", "-5"]),
+        ("interval_s = 10", 'interval_s = "10"', 13, ["sensor[1].interval_s", "'10'"]),
+        ("value = 6", 'value = "six"', 9, ["sensor[0].waves[0].value", "'six'"]),
+        ("value = 6", "value = nan", 9, ["sensor[0].waves[0].value", "nan"]),
+        ("interval_s = 5", "interval_s = inf", 8, ["sensor[0].interval_s", "inf"]),
+        ('kind = "enum"', 'kind = "enumm"', 15, ["sensor[1].waves[0].kind", "enum", "walk"]),
+        ("hold_s = 60", "hold_s = 60, chance = 1", 15, ["sensor[1].waves[0].chance", "no such key"]),
+        ("range = [0, 12]", "range = [12, 0]", 7, ["sensor[0].range", "below"]),
+        ('name = "valve"', 'name = "level"', 12, ["sensor[1].name", "two sensors"]),
+        ('name = "level"\n', "", 4, ["sensor[0]", "'name' is missing"]),
+        ('name = "tank"', 'name = "ta/nk"', 1, ["name", "'ta/nk'"]),
+        ('name = "tank"', 'name = "tank', 1, ["line 1"]),
+        (
+            '{ kind = "constant", value = 6 }',
+            '{ kind = "follows", sensor = "valve" }',
+            9,
+            ["'valve'", "above"],
+        ),
+    ],
+)
+def test_a_mistake_gets_one_sentence_with_line_and_key(
+    old: str, new: str, line: int, words: list[str]
+) -> None:
+    assert old in GOOD
+    with pytest.raises(ConfigError) as caught:
+        parse_class(GOOD.replace(old, new, 1), "mine.toml")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("mine.toml")
+    assert f"line {line}" in text
+    for word in words:
+        assert word in text
+
+
+def test_an_unknown_class_and_a_missing_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'pumpe'.*pump"):
+        load_classes(["pumpe"])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_classes([str(tmp_path / "none.toml")])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_classes([f"{tmp_path}/"])

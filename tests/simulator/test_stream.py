@@ -1,0 +1,147 @@
+"""The stream: the same for the same seed, complete, in order, and what the pure functions say."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from datetime import datetime
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.fleet.classes import load_classes
+from simulator.fleet.roster import Roster
+from simulator.fleet.stream import LANES, VIRTUAL_EPOCH_US, Message, Stream, Timeline
+from simulator.publish.digest import StreamDigest, combined
+
+SECOND = 1_000_000
+TEN_SECONDS = Timeline(end_us=10 * SECOND)
+
+
+def messages(stream: Stream, until_us: int, window_us: int = 100_000) -> list[Message]:
+    found: list[Message] = []
+    at = 0
+    while at < until_us:
+        at = min(at + window_us, until_us)
+        found += stream.window(at)
+    return found
+
+
+def stream(seed: int = 1, devices: int = 60, rate: float = 400.0, timeline: Timeline = TEN_SECONDS) -> Stream:
+    return Stream(Roster(seed, devices), timeline, rate=rate)
+
+
+def test_one_seed_gives_one_stream_and_another_gives_another() -> None:
+    first = messages(stream(seed=1), 10 * SECOND)
+    assert first == messages(stream(seed=1), 10 * SECOND)
+    assert first != messages(stream(seed=2), 10 * SECOND)
+
+
+def test_a_digest_that_no_platform_or_version_may_change() -> None:
+    digest = StreamDigest(60)
+    digest.add(messages(stream(), 10 * SECOND))
+    assert digest.hexdigest() == "e61a987c49d7c192ae539e0baed825f0c1a883e6278689c1ef40f81b1850edb5"
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1_000, 3_000_000))
+def test_windows_of_any_length_give_the_same_stream(window_us: int) -> None:
+    assert messages(stream(), 10 * SECOND, window_us) == messages(stream(), 10 * SECOND)
+
+
+def test_messages_come_in_the_order_in_which_they_are_due() -> None:
+    due = [message[0] for message in messages(stream(), 10 * SECOND)]
+    assert due == sorted(due)
+
+
+def test_parts_of_a_fleet_add_up_to_the_whole_and_to_its_digest() -> None:
+    roster = Roster(1, 200)
+    whole = messages(Stream(roster, TEN_SECONDS, rate=900.0), 10 * SECOND)
+    digest = StreamDigest(200)
+    digest.add(whole)
+    parts: list[Message] = []
+    lanes = [b""] * LANES
+    for part in range(3):
+        mine = range(part, LANES, 3)
+        share = messages(Stream(roster, TEN_SECONDS, rate=900.0, lanes=mine), 10 * SECOND)
+        part_digest = StreamDigest(200)
+        part_digest.add(share)
+        for lane in mine:
+            lanes[lane] = part_digest.lanes()[lane]
+        parts += share
+    assert sorted(parts) == whole
+    assert combined(lanes) == digest.hexdigest()
+
+
+def test_a_device_is_the_same_in_a_larger_fleet() -> None:
+    small, large = Roster(4, 20), Roster(4, 500)
+    assert large.names[:20] == small.names
+    assert [large.device(n) for n in range(20)] == [small.device(n) for n in range(20)]
+
+
+def test_payloads_say_what_the_pure_function_measures() -> None:
+    roster = Roster(9, 40)
+    timeline = Timeline(end_us=20 * SECOND, boot="abc")
+    for _, _, topic, payload, _ in messages(Stream(roster, timeline, rate=300.0), 20 * SECOND):
+        content = json.loads(payload)
+        assert set(content) == {"device", "sensor", "value", "unit", "ts", "seq", "boot"}
+        root, site, device, sensor = topic.decode().split("/")
+        assert (root, device, sensor, "abc") == ("iot", content["device"], content["sensor"], content["boot"])
+        assert site == roster.site(roster.names.index(device))
+    # At whole milliseconds the time in the payload is the exact time of measurement.
+    exact = Stream(roster, timeline)
+    for group in exact._groups:
+        group.phases = type(group.phases)("Q", sorted(at // 1000 * 1000 for at in group.phases))
+    checked = 0
+    for _, _, _, payload, _ in messages(exact, 20 * SECOND):
+        content = json.loads(payload)
+        t_us = round(datetime.fromisoformat(content["ts"]).timestamp() * 1000) * 1000
+        assert roster.measure(content["device"], content["sensor"], t_us) == content["value"]
+        checked += 1
+    assert checked > 300
+
+
+@pytest.mark.parametrize("rate", [0.0, 5.0, 400.0, 5_000.0])
+def test_the_rate_is_kept_by_scaling_the_intervals(rate: float) -> None:
+    roster = Roster(1, 300)
+    seconds = max(2, int(2_000 / (rate or roster.natural_rate)))
+    timeline = Timeline(end_us=seconds * SECOND)
+    found = messages(Stream(roster, timeline, rate=rate), seconds * SECOND)
+    assert len(found) == pytest.approx((rate or roster.natural_rate) * seconds, rel=0.05)
+
+
+def test_sequence_numbers_count_each_series_without_a_gap() -> None:
+    seen: dict[bytes, list[int]] = {}
+    for _, _, topic, payload, _ in messages(stream(rate=2_000.0), 10 * SECOND):
+        seen.setdefault(topic, []).append(json.loads(payload)["seq"])
+    assert len(seen) == Roster(1, 60).series
+    for numbers in seen.values():
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_truck_out_of_coverage_falls_silent_and_then_sends_all_of_it_in_order() -> None:
+    roster = Roster(3, 4, load_classes(["truck"]))
+    timeline = Timeline(end_us=600 * SECOND)
+    found = messages(Stream(roster, timeline), 600 * SECOND, 250_000)
+    cargo = [(m[0], json.loads(m[3])) for m in found if m[2] == b"iot/fleet/truck-0001/speed"]
+    assert [content["seq"] for _, content in cargo] == list(range(1, 301))
+    gaps = [after - before for (before, _), (after, _) in itertools.pairwise(cargo)]
+    assert 25 <= max(gaps) / SECOND <= 82, "an outage of 25 to 80 s in every 240 s"
+    assert sum(gap > 20 * SECOND for gap in gaps) in {2, 3}
+    assert sum(gap < SECOND for gap in gaps) > 20, "the backlog comes in a burst"
+    assert all(message[0] < 600 * SECOND for message in found), "nothing is owed at the end"
+
+
+def test_the_time_shown_may_be_moved_without_changing_the_digest() -> None:
+    shifted = msgspec.structs.replace(TEN_SECONDS, shift_us=76_000_000 * SECOND, boot="other")
+    digests = []
+    for timeline in (TEN_SECONDS, shifted):
+        digest = StreamDigest(60)
+        digest.add(messages(stream(timeline=timeline), 10 * SECOND))
+        digests.append(digest.hexdigest())
+    assert digests[0] == digests[1]
+    first = json.loads(messages(stream(timeline=shifted), SECOND)[0][3])
+    shown = datetime.fromisoformat(first["ts"]).timestamp()
+    assert 0 <= shown - (VIRTUAL_EPOCH_US / 1e6 + 76_000_000) < 1

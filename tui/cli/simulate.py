@@ -1,0 +1,285 @@
+"""``iotcache-tui simulate``: a seeded device fleet without a screen, with a verdict for scripts and CI.
+
+Exit code 0: all that was promised was delivered; 1: it was not; 2: usage; 3: the broker was never reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iotcache.errors import UsageError
+
+if TYPE_CHECKING:
+    from simulator.publish.report import Report
+    from simulator.publish.run import FleetRun, FleetSpec
+    from simulator.wire.connection import Target
+
+EXIT_FAILED = 1
+EXIT_UNREACHABLE = 3
+DEVICES_MAX = 1_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own flags; ``--config``, ``--broker`` and their like are common to all commands."""
+    parser.add_argument("--devices", type=_whole(1, DEVICES_MAX), metavar="N", help="size of the fleet")
+    parser.add_argument(
+        "--rate",
+        type=_number(0.0, 1e7),
+        metavar="R",
+        help="messages a second of the whole fleet; 0: each sensor at its class's own interval",
+    )
+    parser.add_argument(
+        "--duration",
+        type=_number(0.001, 1e9),
+        metavar="S",
+        help="seconds of the fleet's time; without it the fleet runs until SIGINT or SIGTERM",
+    )
+    parser.add_argument(
+        "--seed", type=_whole(-(2**63), 2**63 - 1), metavar="K", help="decides every value of the stream"
+    )
+    parser.add_argument("--qos", type=int, choices=(0, 1), help="MQTT quality of service")
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        metavar="X",
+        help="seconds of the fleet's time in a real one, or 'max' (default 1)",
+    )
+    parser.add_argument(
+        "--start",
+        type=_moment,
+        metavar="TIME",
+        help="the fleet's time at its start, RFC 3339; payloads show it, so that their bytes repeat",
+    )
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        default=[],
+        metavar="NAME|FILE",
+        help="a device class or a TOML file of one; may be repeated (default: all classes shipped)",
+    )
+    parser.add_argument(
+        "--connections",
+        type=_whole(1, 10_000),
+        default=1,
+        metavar="N",
+        help="MQTT connections that the devices share (default 1)",
+    )
+    parser.add_argument(
+        "--connect-timeout",
+        type=_number(0.1, 3600.0),
+        default=10.0,
+        metavar="S",
+        help="give up with exit code 3 when the broker is not reached (default 10 s)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=_number(0.0, 3600.0),
+        default=10.0,
+        metavar="S",
+        help="how long after the end messages and confirmations may still take (default 10 s)",
+    )
+    parser.add_argument("--report", metavar="FILE|-", help="write the JSON report to a file or to stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the fleet; the exit code is the verdict."""
+    from simulator.fleet.classes import load_classes
+    from simulator.publish.run import FleetSpec
+    from simulator.stack.rundir import find_running
+    from simulator.wire.target import target_of
+    from tui.cli.options import load_settings
+
+    settings = load_settings(args).settings
+    defaults = settings.simulator
+    spec = FleetSpec(
+        devices=defaults.devices if args.devices is None else args.devices,
+        rate=defaults.rate if args.rate is None else args.rate,
+        duration_s=args.duration,
+        seed=defaults.seed if args.seed is None else args.seed,
+        qos=defaults.qos if args.qos is None else args.qos,
+        speed=args.speed,
+        start_us=args.start,
+        connections=args.connections,
+        classes=load_classes(args.classes),
+        connect_timeout_s=args.connect_timeout,
+        patience_s=args.patience,
+    )
+    if spec.duration_s is None and spec.speed == math.inf:
+        raise UsageError("--speed max needs a --duration: without one it would never end")
+    _check_writable(args.report)
+    if settings.broker.url == "embedded":
+        settings = find_running(settings)
+    report = asyncio.run(_run(spec, target_of(settings.broker)))
+    _write(report, args.report)
+    for failure in report.failures:
+        print(f"iotcache-tui simulate: {failure}", file=sys.stderr)
+    if report.ended_by == "unreachable":
+        return EXIT_UNREACHABLE
+    return 0 if report.ok else EXIT_FAILED
+
+
+async def _run(spec: FleetSpec, target: Target) -> Report:
+    from simulator.publish.run import FleetRun
+
+    fleet = FleetRun(spec, target)
+    with _told_to_end(fleet.stop):
+        if not sys.stderr.isatty():
+            return await fleet.run()
+        progress = asyncio.create_task(_show_progress(fleet))
+        try:
+            report = await fleet.run()
+        finally:
+            progress.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await progress
+        print(_summary(report), file=sys.stderr)
+        return report
+
+
+@contextlib.contextmanager
+def _told_to_end(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM call ``stop``; a second SIGINT is what it always was."""
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, first)
+    except NotImplementedError:  # Windows
+        signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(first))
+    yield
+
+
+async def _show_progress(fleet: FleetRun) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    publisher = fleet.publisher
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as progress:
+        task = progress.add_task("connecting", total=fleet.spec.duration_s, text="")
+        while True:
+            waiting = next((uplink.reason for uplink in fleet.uplinks if not uplink.connected), "")
+            done_s = publisher.progress_s()
+            rate = publisher.published / publisher.elapsed_s if publisher.elapsed_s else 0.0
+            progress.update(
+                task,
+                description="publishing" if not waiting else "waiting",
+                completed=min(done_s, fleet.spec.duration_s or done_s),
+                text=_clean(waiting)
+                or f"{publisher.published:,} sent, {publisher.confirmed:,} confirmed, {rate:,.0f}/s",
+            )
+            progress.refresh()
+            await asyncio.sleep(0.25)
+
+
+def _clean(text: str) -> str:
+    from rich.markup import escape
+
+    from iotcache.text import printable
+
+    return escape(printable(text))
+
+
+def _summary(report: Report) -> str:
+    lines = [
+        f"{report.published:,} of {report.planned:,} messages published, {report.confirmed:,} confirmed, "
+        f"{report.late:,} late, {report.rate.achieved:,.0f}/s"
+    ]
+    if report.lag_ms is not None:
+        lines.append(f"lag p50 {report.lag_ms.p50:.1f} ms, p99 {report.lag_ms.p99:.1f} ms")
+    if report.digest is not None:
+        lines.append(f"stream {report.digest}")
+    return "\n".join(lines)
+
+
+def _check_writable(file: str | None) -> None:
+    """Find out before the run, not after it, that the report has no place to go."""
+    if file is None or file == "-":
+        return
+    path = Path(file)
+    if path.is_dir():
+        raise UsageError(f"--report {file}: that is a folder, not a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"--report {file}: there is no folder {str(path.parent)!r}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"--report {file}: it cannot be written there")
+
+
+def _write(report: Report, file: str | None) -> None:
+    if file == "-":
+        sys.stdout.write(report.json().decode())
+        sys.stdout.flush()
+    elif file is not None:
+        try:
+            Path(file).write_bytes(report.json())
+        except OSError as error:
+            raise UsageError(f"--report {file}: {error.strerror}") from error
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return value
+
+    return convert
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
+        return value
+
+    return convert
+
+
+def _speed(text: str) -> float:
+    if text == "max":
+        return math.inf
+    try:
+        return _number(0.001, 100_000.0)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor 'max'") from error
+
+
+def _moment(text: str) -> int:
+    """Microseconds since the Unix epoch of an RFC 3339 time."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError
+        return round(moment.timestamp() * 1_000) * 1_000
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time with its zone, such as 2026-01-01T00:00:00Z"
+        ) from None
