@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from random import Random
 from ssl import SSLContext
 from types import TracebackType
@@ -11,11 +12,21 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.cluster import protocol
+from iotcache.cluster.answers import (
+    Answers,
+    Gets,
+    Lines,
+    ProtocolViolation,
+    Refusal,
+    Stats,
+    Stored,
+    facts_reader,
+)
 from iotcache.cluster.connection import AnswerTimeout, Connection, ConnectionLost
 from iotcache.cluster.node import Node, submit
 from iotcache.cluster.placement import placement as placement_by_name
-from iotcache.cluster.protocol import BARRIER, Answers, Gets, Lines, ProtocolViolation, Refusal, Stats, Stored
-from iotcache.cluster.types import FOREVER_S, Got, Item, Mode, Outcome, Probe
+from iotcache.cluster.protocol import BARRIER
+from iotcache.cluster.types import Got, Item, Mode, Outcome, Probe
 from iotcache.config.schema import BreakerSettings, CacheSettings
 from iotcache.errors import NodeError
 from iotcache.model import Event, MissReason, NodeHealth, NodeState, Severity
@@ -114,7 +125,7 @@ class Cluster:
         )
 
     async def __aenter__(self) -> Self:
-        """Reach for all nodes at once. Those that do not answer are down, and tried again in the background."""
+        """Reach for all nodes at once; those that do not answer are down, and tried again later."""
         for node in self._nodes:
             node.start()
         for node in self._nodes:
@@ -222,11 +233,17 @@ class Cluster:
         async def ask(index: int) -> None:
             at, wanted = groups[index]
             node = self._nodes[index]
-            start = 0
-            for answers, error, seconds in await self._exchange(node, wanted, Gets):
-                stop = start + answers.want
-                _read_gets(node.name, answers, error, seconds * 1000.0, at[start:stop], results, lost)
-                start = stop
+            order = iter(at)
+            for answers, error in await self._exchange(node, wanted, lambda want: Gets(want, node.name)):
+                for got, position in zip(answers.out, order, strict=False):
+                    results[position] = got
+                if error is not None:
+                    unanswered = list(islice(order, answers.want - len(answers.out)))
+                    failed = Got(False, node=node.name, failure=_failure(error))
+                    for position in unanswered:
+                        results[position] = failed
+                    if isinstance(error, ConnectionLost):
+                        lost.extend(unanswered)
 
         await _together(ask, groups)
         if not self._plain:
@@ -243,7 +260,7 @@ class Cluster:
                 )
 
     async def probe_many(self, keys: Sequence[str]) -> list[Probe]:
-        """Look at items without counting as a read, moving them in the LRU or marking them fetched (``me``)."""
+        """Look at items without counting as a read, touching the LRU or marking them fetched (``me``)."""
         places = self._places(keys)
         results: list[Probe] = [_UNPROBED] * len(places)
         groups: dict[int, list[int]] = {}
@@ -258,10 +275,10 @@ class Cluster:
         async def ask(index: int) -> None:
             node = self._nodes[index]
             found = node.capabilities
-            read = protocol.facts_reader(found.negated_exp if found else False)
+            read = facts_reader(found.negated_exp if found else False)
             wanted = [protocol.probe_request(places[at].key) for at in groups[index]]
             at = iter(groups[index])
-            for answers, error, _ in await self._exchange(node, wanted, lambda want: Lines(want, read)):
+            for answers, error in await self._exchange(node, wanted, lambda want: Lines(want, read)):
                 for facts in answers.out:
                     if facts is None:
                         probe = Probe(False, node.name)
@@ -279,7 +296,7 @@ class Cluster:
     # Writing ---------------------------------------------------------------------------------
 
     async def set_many(self, items: Sequence[Item]) -> list[Outcome]:
-        """Store ``items``; every set is confirmed by the node on its own, and the outcomes are in their order.
+        """Store ``items``; every set is confirmed by its node, and the outcomes are in their order.
 
         Raises ValueError for a life that is not positive.
         """
@@ -315,7 +332,7 @@ class Cluster:
         return results
 
     async def delete_many(self, keys: Sequence[str]) -> list[Outcome]:
-        """Delete ``keys``. ``ok`` means that the node has it no more; one that was not there is told in ``reason``."""
+        """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""
         return await self._each(keys, protocol.delete_request, _DELETE_REASONS)
 
     async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[Outcome]:
@@ -355,7 +372,7 @@ class Cluster:
             node = self._nodes[index]
             shared = {line: Outcome(ok, node.name, why) for line, (ok, why) in reasons.items()}
             start = 0
-            for answers, error, _ in await self._exchange(node, requests, Stored):
+            for answers, error in await self._exchange(node, requests, Stored):
                 for position, answer in zip(positions[start:], answers.out, strict=False):
                     results[position] = shared.get(answer) or Outcome(False, node.name, _words(answer))
                 for position in positions[start + len(answers.out) : start + answers.want]:
@@ -419,8 +436,8 @@ class Cluster:
 
     async def _exchange(
         self, node: Node, requests: list[bytes], make: Callable[[int], Any]
-    ) -> list[tuple[Any, NodeError | None, float]]:
-        """Send ``requests`` in windows; for each its answers, the error that cut them short, and seconds."""
+    ) -> list[tuple[Any, NodeError | None]]:
+        """Send ``requests`` in windows; for each its answers and the error that cut them short."""
         flights: list[tuple[Any, asyncio.Future[float] | NodeError]] = []
         for window in _windows(requests):
             answers: Answers = make(len(window))
@@ -431,20 +448,20 @@ class Cluster:
                 continue
             window.append(BARRIER)
             flights.append((answers, connection.submit(b"".join(window), answers, self._timeout_s)))
-        exchanged: list[tuple[Any, NodeError | None, float]] = []
+        exchanged: list[tuple[Any, NodeError | None]] = []
         for answers, flight in flights:
             if isinstance(flight, NodeError):
                 node.failed(flight)
-                exchanged.append((answers, flight, 0.0))
+                exchanged.append((answers, flight))
                 continue
             try:
                 seconds = await flight
             except NodeError as error:
                 node.failed(error)
-                exchanged.append((answers, error, 0.0))
+                exchanged.append((answers, error))
             else:
                 node.answered(seconds)
-                exchanged.append((answers, None, seconds))
+                exchanged.append((answers, None))
         return exchanged
 
 
@@ -475,34 +492,6 @@ def _failure(error: NodeError | None) -> MissReason:
 
 def _words(answer: object) -> str:
     return answer.text if isinstance(answer, Refusal) else f"unexpected answer {answer!r}"
-
-
-def _read_gets(
-    name: str,
-    answers: Gets,
-    error: NodeError | None,
-    latency_ms: float,
-    positions: list[int],
-    results: list[Got],
-    lost: list[int],
-) -> None:
-    """Turn one window's answers into `Got`; positions without an answer fail, those of a lost connection into ``lost``."""
-    miss = Got(False, b"", 0, FOREVER_S, name, None, latency_ms)
-    for position, answer in zip(positions, answers.out, strict=False):
-        if answer is None:
-            results[position] = miss
-        elif isinstance(answer, Refusal):
-            results[position] = Got(False, b"", 0, FOREVER_S, name, MissReason.NODE_DOWN, latency_ms)
-        else:
-            value, _, ttl_s, flags, cas = answer
-            results[position] = Got(True, value, flags, ttl_s, name, None, latency_ms, cas)
-    unanswered = positions[len(answers.out) :]
-    if unanswered:
-        failed = Got(False, b"", 0, FOREVER_S, name, _failure(error), latency_ms)
-        for position in unanswered:
-            results[position] = failed
-        if isinstance(error, ConnectionLost):
-            lost.extend(unanswered)
 
 
 def _windows(requests: list[bytes]) -> Iterable[list[bytes]]:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, cast
 
-from iotcache.cluster.protocol import Answers, AnswerStream, ProtocolViolation
+from iotcache.cluster.answers import Answers, AnswerStream, ProtocolViolation
 from iotcache.errors import NodeError
 
 MAX_BATCHES: Final = 256
@@ -40,8 +40,8 @@ class Connection(asyncio.Protocol):
     """A FIFO of batches over an asyncio transport.
 
     A batch that runs out of time is *abandoned*, not forgotten: its answers are still awaited, in order, and
-    dropped, so the connection stays usable when the node was only slow. ``on_overdue`` is told each time, with
-    whether the node had answered anything at all in the meantime, and decides what that means.
+    dropped, so the connection stays usable when the node was only slow. ``on_overdue`` is told each time,
+    with whether the node had answered anything at all in the meantime, and decides what that means.
     """
 
     def __init__(self, on_overdue: Callable[[bool], None] | None = None) -> None:

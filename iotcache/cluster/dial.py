@@ -69,8 +69,8 @@ def _dial(address: NodeAddress, timeout_s: float) -> socket.socket:
 async def _dial_in_thread(address: NodeAddress, timeout_s: float) -> socket.socket:
     """Connect in a thread of its own; one that hangs in a name look-up is left behind, its socket closed.
 
-    A daemon thread and not the loop's executor: a stuck look-up must neither hold up other nodes' threads nor the
-    end of the program.
+    A daemon thread and not the loop's executor: a stuck look-up must neither hold up other nodes' threads
+    nor the end of the program.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[socket.socket] = loop.create_future()
@@ -108,7 +108,7 @@ async def connect(
     timeout_s: float,
     tls_context: ssl.SSLContext | None = None,
 ) -> Made:
-    """A connected protocol of ``make``. Raises `NodeError` with a plain reason, within about ``timeout_s``."""
+    """A connected protocol of ``make``. Raises `NodeError` with a plain reason in about ``timeout_s``."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from iotcache.clock import Clock
 from iotcache.cluster import dial
+from iotcache.cluster.answers import Answers, OneLine, Refusal, Stats
 from iotcache.cluster.breaker import Breaker
 from iotcache.cluster.capability import Capabilities, capabilities
 from iotcache.cluster.connection import AnswerTimeout, Connection, ConnectionLost
-from iotcache.cluster.protocol import Answers, OneLine, Refusal, Stats, login_request
+from iotcache.cluster.protocol import login_request
 from iotcache.config.schema import BreakerSettings
 from iotcache.errors import NodeError
 from iotcache.histogram import Histogram
@@ -43,8 +44,8 @@ class Surroundings(Protocol):
 class Node:
     """A node and its life: starting, up, down, probing.
 
-    ``submit`` may be called while it is up. A supervisor task dials, keeps the connection and, after an outage,
-    probes at the breaker's pace until the node may be read again.
+    A supervisor task dials, keeps the connection and, after an outage, probes at the breaker's pace until
+    the node may be read again.
     """
 
     def __init__(

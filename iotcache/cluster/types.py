@@ -42,7 +42,7 @@ class Got(Struct, frozen=True, gc=False):
     """Who answered, or should have: the owner, or the node that stands in for it."""
     failure: MissReason | None = None
     """``NODE_DOWN`` or ``TIMEOUT`` when the key's owner could not answer (also when a stand-in did, and had
-    nothing), ``CORRUPT`` when its answer made no sense. ``None`` with ``hit`` False: the owner said "not there"."""
+    nothing), ``CORRUPT`` when its answer made no sense. ``None`` with ``hit`` False: it is not there."""
     latency_ms: float = 0.0
     """Of the node's batch."""
     cas: int = 0
