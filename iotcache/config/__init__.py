@@ -1,1 +1,8 @@
 """Configuration: found, merged, validated in one place, handed out as typed structs."""
+
+from __future__ import annotations
+
+from iotcache.config.load import Loaded, load
+from iotcache.config.schema import Settings
+
+__all__ = ["Loaded", "Settings", "load"]

@@ -1,0 +1,58 @@
+"""The settings seen as a flat list of dotted keys, each with its type and default."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+
+from iotcache.config.schema import Settings
+
+SECRETS = frozenset({"broker.password", "cache.password", "store.password", "http.token"})
+"""Keys whose values are never shown."""
+URLS = frozenset({"broker.url", "store.url"})
+"""Keys whose values may hold a password."""
+
+
+class Field(Struct, frozen=True):
+    """One setting."""
+
+    path: str
+    type: Any
+    default: Any
+
+
+@cache
+def fields() -> Mapping[str, Field]:
+    """Every setting by its dotted key."""
+    return {field.path: field for field in _walk(Settings, "")}
+
+
+@cache
+def sections() -> frozenset[str]:
+    """Dotted names of the tables."""
+    return frozenset(path.rpartition(".")[0] for path in fields())
+
+
+def _walk(kind: type[Struct], prefix: str) -> Iterator[Field]:
+    for item in msgspec.structs.fields(kind):
+        if isinstance(item.type, type) and issubclass(item.type, Struct):
+            yield from _walk(item.type, f"{prefix}{item.name}.")
+            continue
+        default = item.default if item.default is not NODEFAULT else item.default_factory()
+        yield Field(f"{prefix}{item.name}", item.type, default)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` for the known name that is most like ``name``, or nothing."""
+    known = list(known)
+    found = difflib.get_close_matches(name, known, 1, 0.6)
+    if not found:
+        # A key in the wrong table is told by its last part.
+        last = name.rpartition(".")[2]
+        found = [one for one in known if one.rpartition(".")[2] == last][:1]
+    return f"; did you mean {found[0]}?" if found else ""

@@ -1,0 +1,171 @@
+"""What each setting may be: its type in a person's words, its range, its form."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Union, get_args, get_origin
+
+from iotcache.config.schema import Settings
+from iotcache.config.urls import mask, parse_broker, parse_embedded_nodes, parse_node, parse_store
+from iotcache.errors import ConfigError
+
+Check = Callable[[Any], None]
+"""Raises `ValueError` with what is allowed."""
+
+
+def describe(kind: Any) -> str:
+    """A type in a person's words."""
+    origin = get_origin(kind)
+    if origin is Literal:
+        return " or ".join(f'"{one}"' if isinstance(one, str) else str(one) for one in get_args(kind))
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(one) for one in get_args(kind))
+    if origin is tuple:
+        return "a list of texts"
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[kind]
+
+
+def _between(low: float, high: float) -> Check:
+    def check(value: float) -> None:
+        if not low <= value <= high:
+            raise ValueError(f"a number from {low:g} to {high:g}")
+
+    return check
+
+
+def _above(low: float) -> Check:
+    def check(value: float) -> None:
+        if not low < value < float("inf"):
+            raise ValueError(f"a number above {low:g}")
+
+    return check
+
+
+def _broker(url: str) -> None:
+    if url != "embedded":
+        try:
+            parse_broker(url)
+        except ConfigError as error:
+            raise ValueError(f'"embedded" or a URL such as mqtt://host:1883 ({error})') from None
+
+
+def _store(url: str) -> None:
+    if url != "embedded":
+        try:
+            parse_store(url)
+        except ConfigError as error:
+            raise ValueError(f'"embedded", sqlite:///file or postgresql://… ({error})') from None
+
+
+def _nodes(nodes: str | tuple[str, ...]) -> None:
+    if isinstance(nodes, str):
+        if parse_embedded_nodes(nodes) is None:
+            raise ValueError('"embedded:3" or a list such as ["cache1:11211", "cache2:11211=2"]')
+        return
+    if not nodes:
+        raise ValueError("a list of at least one node")
+    names = [parse_node(node).name for node in nodes]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise ValueError(f"a list that names each node once ({twice} stands twice)")
+
+
+_FIELD = re.compile(r"\{([^{}]*)\}")
+_TEMPLATE_FIELDS = ("site", "device", "sensor")
+
+
+def _topics(topics: tuple[str, ...]) -> None:
+    if not topics:
+        raise ValueError("a list of at least one topic template")
+    for topic in topics:
+        names = _FIELD.findall(topic)
+        unknown = next((name for name in names if name not in _TEMPLATE_FIELDS), None)
+        if unknown is not None:
+            raise ValueError(f"templates with {{site}}, {{device}} and {{sensor}} ({{{unknown}}} is unknown)")
+        for needed in ("device", "sensor"):
+            if names.count(needed) != 1:
+                raise ValueError(f"templates that hold {{{needed}}} once ({topic!r} does not)")
+        if any(sign in topic for sign in "+#\0") or topic.startswith("$"):
+            raise ValueError(f"templates without + and # ({topic!r} holds one)")
+
+
+def _listen(text: str) -> None:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise ValueError("host:port, with port 0 for a free one")
+
+
+def _prefix(text: str) -> None:
+    if not re.fullmatch(r"[\x21-\x7e]{0,64}", text) or "#" in text:
+        raise ValueError("up to 64 printable ASCII characters without blanks and '#'")
+
+
+def _client_id(text: str) -> None:
+    if not re.fullmatch(r"[\x21-\x7e]{1,100}", text) or any(sign in text for sign in "/+#"):
+        raise ValueError("1 to 100 printable ASCII characters without '/', '+' and '#'")
+
+
+CHECKS: Mapping[str, Check] = {
+    "broker.url": _broker,
+    "broker.keepalive_s": _between(1, 65_535),
+    "cache.nodes": _nodes,
+    "cache.embedded_memory_mb": _between(1, 65_536),
+    "cache.prefix": _prefix,
+    "cache.connect_timeout_s": _between(0.01, 60),
+    "cache.operation_timeout_s": _between(0.01, 60),
+    "cache.compress_min_bytes": _between(0, 1_000_000),
+    "cache.max_value_bytes": _between(1_000, 128_000_000),
+    "cache.bucket_s": _between(1, 86_400),
+    "cache.store_reads_per_s": _between(1, 10_000_000),
+    "cache.ttl.volatile_intervals": _above(0),
+    "cache.ttl.volatile_min_s": _between(1, 2_592_000),
+    "cache.ttl.volatile_max_s": _between(1, 31_536_000),
+    "cache.ttl.default_interval_s": _above(0),
+    "cache.ttl.history_s": _between(1, 31_536_000),
+    "cache.ttl.meta_s": _between(1, 31_536_000),
+    "cache.ttl.config_s": _between(1, 31_536_000),
+    "cache.ttl.aggregate_s": _between(1, 31_536_000),
+    "cache.ttl.jitter": _between(0, 0.5),
+    "cache.ttl.failover_s": _between(1, 86_400),
+    "cache.breaker.failures": _between(1, 1_000),
+    "cache.breaker.open_min_s": _between(0.05, 3_600),
+    "cache.breaker.open_max_s": _between(0.05, 3_600),
+    "store.url": _store,
+    "store.busy_timeout_s": _between(0, 600),
+    "store.retention_days": _above(0),
+    "ingest.topics": _topics,
+    "ingest.client_id": _client_id,
+    "ingest.group": lambda text: _client_id(text) if text else None,
+    "ingest.batch_max": _between(1, 100_000),
+    "ingest.linger_ms": _between(0, 60_000),
+    "http.listen": _listen,
+    "simulator.devices": _between(1, 1_000_000),
+    "simulator.rate": _between(0, 1_000_000),
+    "simulator.seed": _between(0, 2**63 - 1),
+    "dashboard.frame_hz": _between(1, 10),
+    "dashboard.reads_per_s": _between(1, 1_000_000),
+    "dashboard.read_interval_s": _between(0.1, 3_600),
+    "dashboard.history_s": _between(60, 900),
+}
+
+
+def check_together(settings: Settings) -> str | None:
+    """What two settings that are each fine make impossible, as a sentence; ``None`` when all fits."""
+    ttl, breaker = settings.cache.ttl, settings.cache.breaker
+    if ttl.volatile_min_s > ttl.volatile_max_s:
+        return (
+            f"cache.ttl.volatile_min_s is {ttl.volatile_min_s:g}, "
+            f"above cache.ttl.volatile_max_s, which is {ttl.volatile_max_s:g}"
+        )
+    if breaker.open_min_s > breaker.open_max_s:
+        return (
+            f"cache.breaker.open_min_s is {breaker.open_min_s:g}, "
+            f"above cache.breaker.open_max_s, which is {breaker.open_max_s:g}"
+        )
+    if bool(settings.broker.tls_cert_file) != bool(settings.broker.tls_key_file):
+        return "broker.tls_cert_file and broker.tls_key_file go together: set both or neither"
+    if settings.broker.url.startswith("mqtt://") and settings.broker.tls_ca_file:
+        return f"broker.tls_ca_file needs an mqtts:// URL, and broker.url is {mask(settings.broker.url)}"
+    return None

@@ -1,0 +1,48 @@
+"""Flags that every command takes, and the settings they make."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from iotcache.errors import UsageError
+
+if TYPE_CHECKING:
+    from iotcache.config import Loaded
+
+_SHORT_HANDS = {"broker": "broker.url", "nodes": "cache.nodes", "store": "store.url"}
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config``, ``--set`` and the short hands for where the servers are."""
+    group = parser.add_argument_group("settings")
+    group.add_argument("--config", metavar="FILE", help="configuration file (TOML)")
+    group.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments",
+        help="set any key, for instance --set cache.ttl.jitter=0; repeatable",
+    )  # fmt: skip
+    group.add_argument("--broker", metavar="URL", help="broker.url: mqtt://host:port")
+    group.add_argument("--nodes", metavar="LIST", help="cache.nodes: host:port,host:port,…")
+    group.add_argument("--store", metavar="URL", help="store.url: sqlite:///file or postgresql://…")
+
+
+def flags_of(args: argparse.Namespace) -> dict[str, object]:
+    """Dotted keys that the command line set. Raises `UsageError` for a ``--set`` without ``=``."""
+    flags: dict[str, object] = {}
+    for assignment in args.assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {assignment!r} is no KEY=VALUE, for instance --set broker.url=embedded")
+        flags[key.strip()] = value
+    for name, key in _SHORT_HANDS.items():
+        value = getattr(args, name, None)
+        if value is not None:
+            flags[key] = value
+    return flags
+
+
+def load_settings(args: argparse.Namespace) -> Loaded:
+    """The settings in force for this command line. Raises `ConfigError` or `UsageError`."""
+    from iotcache.config import load
+
+    return load(flags_of(args), args.config)
