@@ -48,7 +48,7 @@ class LiveFeed:
         self._stopping: asyncio.Event | None = None
         self._stop_asked = False
         self._parts = Parts(self.mailbox, settings)
-        self._ear = WorkerEar(self._parts, self.mailbox, clock)
+        self._ear = WorkerEar(self._parts, clock)
 
     # The screen's side
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from iotcache.config.urls import mask, parse_embedded_nodes
-
 from iotcache.config.schema import Settings
+from iotcache.config.urls import mask, parse_embedded_nodes
 from iotcache.model import Event, NodeHealth, NodeState, Severity
 from iotcache.text import printable
 from simulator.stack.service import PartState, Progress
