@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Self
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_embedded_nodes
 from iotcache.errors import StackError
-from iotcache.model import Event
+from iotcache.model import Event, Severity
 from simulator.stack.broker import EmbeddedBroker
 from simulator.stack.nodes import EmbeddedNode, NodeProgram, choose_program
 from simulator.stack.ports import LOOPBACK, Port
@@ -234,10 +235,13 @@ class Stack:
 
     def _announce_early(self) -> None:
         """Before anything runs: should we be killed while starting, the next stack cleans up after us."""
-        with contextlib.suppress(StackError):
+        try:
             running()  # sweeps up after stacks that were killed
             self._announcement = Announcement()
             self._announcement.write(entry_of_this_process(self._folder))
+        except StackError as error:
+            text = f"other commands cannot find this stack: {error}"
+            self._on_event(Event(time.time(), "stack.hidden", Severity.WARNING, "stack", text))
 
     def _announce(self) -> None:
         """Let this user's other commands find the stack; without a runtime folder they need flags."""

@@ -225,3 +225,24 @@ async def test_a_node_that_cannot_start_fails_the_stack_with_its_own_words(
         await Stack(settings).start()
     assert all_gone(children(os.getpid()), 2.0)
     assert list(own_folders[1].iterdir()) == []
+
+
+async def test_a_temporary_folder_that_cannot_be_written_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(StackError, match=r"no temporary folder for the stack can be made in .*missing"):
+        await Stack(SERVERS_ONLY).start()
+    assert children(os.getpid()) == set()
+
+
+@pytest.mark.real("memcached")
+async def test_a_runtime_folder_that_cannot_be_written_only_hides_the_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("IOTCACHE_RUNTIME_DIR", str(tmp_path / "file" / "run"))
+    witness = Witness()
+    async with Stack(SERVERS_ONLY, on_event=witness) as stack:
+        assert await memcached_answers(*host_port(stack.settings.cache.nodes[0]))
+    assert [event.kind for event in witness.events] == ["stack.hidden"]
