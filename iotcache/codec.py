@@ -80,12 +80,17 @@ def encode_reading(reading: Reading, min_bytes: int = COMPRESS_MIN_BYTES) -> tup
     )  # fmt: skip
 
 
-def decode_reading(device: str, sensor: str, value: bytes, flags: int) -> Reading:
-    """The reading that `encode_reading` packed. Raises `CorruptValue` for anything else."""
+def decode_cached(value: bytes, flags: int) -> CachedReading:
+    """The content of a ``latest`` value as it lies in the cache. Raises `CorruptValue` for anything else."""
     try:
-        got = _decode_reading(unpack(value, flags) if flags & (FLAG_COMPRESSED | FLAG_PICKLE) else value)
+        return _decode_reading(unpack(value, flags) if flags & (FLAG_COMPRESSED | FLAG_PICKLE) else value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptValue(f"the value is not a reading: {error}") from error
+
+
+def decode_reading(device: str, sensor: str, value: bytes, flags: int) -> Reading:
+    """The reading that `encode_reading` packed. Raises `CorruptValue` for anything else."""
+    got = decode_cached(value, flags)
     return Reading(
         device, sensor, got.value, got.ts, got.unit, got.site, got.seq, got.boot, got.received, got.interval_s
     )  # fmt: skip

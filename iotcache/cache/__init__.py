@@ -1,0 +1,6 @@
+"""The device cache: read through it to the store, write through it after a commit."""
+
+from iotcache.cache.device_cache import DeviceCache
+from iotcache.cache.tally import CacheCounters
+
+__all__ = ["CacheCounters", "DeviceCache"]

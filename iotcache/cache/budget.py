@@ -1,0 +1,24 @@
+"""A token bucket: so many acts a second, with bursts of up to a second's worth."""
+
+from __future__ import annotations
+
+from iotcache.clock import Clock
+
+
+class Budget:
+    """Grants at most ``per_s`` units a second."""
+
+    def __init__(self, per_s: float, clock: Clock) -> None:
+        self._per_s = per_s
+        self._clock = clock
+        self._left = per_s
+        self._filled_s = clock.monotonic()
+
+    def take(self, wanted: int) -> int:
+        """How many of ``wanted`` are granted now; never waits."""
+        now_s = self._clock.monotonic()
+        self._left = min(self._per_s, self._left + (now_s - self._filled_s) * self._per_s)
+        self._filled_s = now_s
+        granted = min(wanted, int(self._left))
+        self._left -= granted
+        return granted

@@ -1,0 +1,423 @@
+"""`DeviceCache`, the front door: read through the cache to the store, write through to the cache.
+
+Why no reader puts an old value over a new one: a miss is seen first, the store is asked after it, and what
+the store said is only *added*: it loses against anything that is there by then. A writer sets after its
+commit, so whatever was committed before the store was asked is in the answer, and whatever came later
+either overwrites what the reader added, or was there first and stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from random import Random
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from iotcache.cache.budget import Budget
+from iotcache.cache.dirty import DirtyKeys
+from iotcache.cache.fallback import Fallback, Loaded, Missed
+from iotcache.cache.nodefacts import NodeWatch
+from iotcache.cache.tally import CacheCounters, Tally
+from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.codec import COMPRESS_MIN_BYTES, decode_cached, encode_reading
+from iotcache.errors import ConfigError, CorruptValue, StoreError
+from iotcache.keys import Keys
+from iotcache.misses import Record, Records, miss_reason
+from iotcache.model import MissReason, Read, Reading, Series, Source, Stored
+from iotcache.store.rows import age_key
+from iotcache.ttl import TtlPolicy
+
+if TYPE_CHECKING:
+    from iotcache.cluster import Cluster, Got, Item, Outcome, Probe
+    from iotcache.config.schema import Settings
+    from iotcache.store.base import Store
+
+_NODE_OUT: Final = (MissReason.NODE_DOWN, MissReason.TIMEOUT)
+_REPAIR_EVERY_S: Final = 1.0
+
+
+class _Miss:
+    """A series that the cache did not give, on its way to an answer."""
+
+    __slots__ = ("failure", "got", "key", "place", "series")
+
+    def __init__(self, place: int, series: Series, key: str, got: Got, failure: MissReason | None) -> None:
+        self.place = place
+        self.series = series
+        self.key = key
+        self.got = got
+        self.failure = failure
+
+
+class DeviceCache:
+    """The newest reading of every series, from Memcached when it is there, else from the store.
+
+    An async context manager. ``cluster`` and ``store`` belong to the caller, who opens and closes them;
+    `from_settings` makes a cache that owns both. ``shared_writers`` is for several ingest workers that may
+    write the same series: each then looks, after its writes, whether another was newer.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: Store,
+        *,
+        keys: Keys | None = None,
+        ttl: TtlPolicy | None = None,
+        compress_min_bytes: int = COMPRESS_MIN_BYTES,
+        max_value_bytes: int = 1_000_000,
+        store_reads_per_s: float = 2_000,
+        failover_ttl_s: float = 10.0,
+        clock: Clock = SYSTEM_CLOCK,
+        rng: Random | None = None,
+        repopulate: bool = True,
+        shared_writers: bool = False,
+    ) -> None:
+        self.cluster = cluster
+        self.store = store
+        self.keys = keys or Keys()
+        self.ttl = ttl or TtlPolicy()
+        self._compress_min_bytes = compress_min_bytes
+        self._max_value_bytes = max_value_bytes
+        self._store_reads_per_s = store_reads_per_s
+        self._failover_ttl_s = failover_ttl_s
+        self._clock = clock
+        self._rng = rng or Random()
+        self._repopulate = repopulate
+        self._shared_writers = shared_writers
+        self._owned: tuple[Cluster, Store] | None = None
+        self._exits = AsyncExitStack()
+        self._tally = Tally()
+        self._records = Records()
+        self._budget = Budget(store_reads_per_s, clock)
+        self._watch = NodeWatch(cluster, clock)
+        self._dirty = DirtyKeys(cluster)
+        self._repairing: asyncio.Task[None] | None = None
+        self._fallback = Fallback(
+            cluster,
+            store,
+            records=self._records,
+            tally=self._tally,
+            ttl=self.ttl,
+            clock=clock,
+            rng=self._rng,
+            compress_min_bytes=compress_min_bytes,
+            max_value_bytes=max_value_bytes,
+            failover_ttl_s=failover_ttl_s,
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, read_only: bool = False) -> DeviceCache:
+        """A cache that opens and closes its cluster and store with itself.
+
+        ``read_only`` opens the store for reading. Raises `ConfigError` while a part is still "embedded".
+        """
+        from iotcache.cluster import Cluster
+        from iotcache.config.urls import parse_node
+        from iotcache.store import open_store
+
+        cache = settings.cache
+        if isinstance(cache.nodes, str):
+            raise ConfigError(
+                f"cache.nodes is {cache.nodes!r}: embedded nodes have addresses only in a stack"
+            )
+        cluster = Cluster.from_settings([parse_node(node) for node in cache.nodes], cache)
+        store = open_store(settings.store, read_only=read_only)
+        t = cache.ttl
+        made = cls(
+            cluster,
+            store,
+            keys=Keys(cache.prefix, cache.bucket_s),
+            ttl=TtlPolicy(
+                t.volatile_intervals, t.volatile_min_s, t.volatile_max_s, t.default_interval_s,
+                t.history_s, t.meta_s, t.config_s, t.aggregate_s, t.jitter,
+            ),
+            compress_min_bytes=cache.compress_min_bytes,
+            max_value_bytes=cache.max_value_bytes,
+            store_reads_per_s=cache.store_reads_per_s,
+            failover_ttl_s=t.failover_s,
+            shared_writers=bool(settings.ingest.group),
+        )  # fmt: skip
+        made._owned = cluster, store
+        return made
+
+    async def __aenter__(self) -> Self:
+        if self._owned is not None:
+            async with AsyncExitStack() as opening:
+                for part in self._owned:
+                    await opening.enter_async_context(part)
+                self._exits = opening.pop_all()
+        self._watch.nudge()  # so that what happens from now on can be told from what was before
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._fallback.close()
+        await self._watch.close()
+        if self._repairing is not None:
+            self._repairing.cancel()
+            await asyncio.wait({self._repairing})
+        await self._exits.aclose()
+
+    # Reading
+
+    async def read(self, device: str, sensor: str) -> Read:
+        """The newest reading of one series; see `read_many`."""
+        return (await self.read_many((Series(device, sensor),)))[0]
+
+    async def read_many(self, series: Sequence[Series]) -> list[Read]:
+        """The newest reading of each series, in order.
+
+        Never raises for a node's or the store's sake: an answer that could not be had has
+        `Source.NONE` and says why. Raises `KeyFormatError` for an empty name.
+        """
+        began_s = self._clock.monotonic()
+        latest = self.keys.latest
+        keys = [latest(one[0], one[1]) for one in series]
+        gots = await self.cluster.get_many(keys)
+        self._watch.nudge()
+        answers: list[Read] = []
+        misses: list[_Miss] = []
+        now_s = self._clock.now()
+        note = self._records.note
+        for one, key, got in zip(series, keys, gots, strict=True):
+            failure = got.failure
+            if got.hit:
+                try:
+                    kept = decode_cached(got.value, got.flags)
+                except CorruptValue:
+                    failure = MissReason.CORRUPT
+                else:
+                    ttl_s = got.ttl_s
+                    note(key, Record(now_s, now_s + ttl_s, got.node))
+                    answers.append(
+                        Read(
+                            one[0], one[1], kept.value, Source.CACHE, kept.unit, kept.ts, got.node, ttl_s,
+                            latency_ms=got.latency_ms, site=kept.site, interval_s=kept.interval_s,
+                        )
+                    )  # fmt: skip
+                    continue
+            misses.append(_Miss(len(answers), Series(one[0], one[1]), key, got, failure))
+            answers.append(_PENDING)
+        self._tally.reads += len(answers)
+        self._tally.hits += len(answers) - len(misses)
+        if misses:
+            await self._fall_back(misses, answers, began_s)
+        return answers
+
+    async def ttl_many(self, series: Sequence[Series]) -> list[Probe]:
+        """What the nodes hold of each series, without counting as a read or keeping anything alive."""
+        return await self.cluster.probe_many([self.keys.latest(*one) for one in series])
+
+    async def _fall_back(self, misses: Sequence[_Miss], answers: list[Read], began_s: float) -> None:
+        now_s = self._clock.now()
+        granted, refused = self._within_budget(misses)
+        wanted = [
+            Missed(
+                miss.series,
+                miss.key,
+                # A node that hangs would hold up this answer once more; the next read asks its stand-in.
+                repopulate=self._repopulate and miss.failure is not MissReason.TIMEOUT,
+                corrupt=miss.failure is MissReason.CORRUPT,
+            )
+            for miss in granted
+        ]
+        records = {miss.key: self._records.get(miss.key) for miss in granted}  # before they are repopulated
+        loaded, _ = await asyncio.gather(self._fallback.load(wanted, began_s), self._watch.refresh())
+        latency_ms = (self._clock.monotonic() - began_s) * 1e3
+        for miss, one in zip(granted, loaded, strict=True):
+            reason = self._reason(miss, records[miss.key], one, now_s)
+            answers[miss.place] = _answer(miss, one, reason, latency_ms)
+            self._tally.misses[reason] += 1
+        for miss in refused:
+            reason = miss.failure or MissReason.NODE_DOWN
+            text = (
+                f"the cache node {self.cluster.node_of(miss.key)} is out, and store reads on its behalf "
+                f"are limited to {self._store_reads_per_s:g} a second"
+            )
+            answers[miss.place] = _answer(miss, Loaded(None, error=text), reason, latency_ms)
+            self._tally.misses[reason] += 1
+
+    def _within_budget(self, misses: Sequence[_Miss]) -> tuple[Sequence[_Miss], Sequence[_Miss]]:
+        """The misses that may go to the store, and those that must not: a dead node's load would drown it."""
+        out = [miss for miss in misses if miss.failure in _NODE_OUT]
+        granted = self._budget.take(len(out))
+        if granted == len(out):
+            return misses, ()
+        refused = out[granted:]
+        self._tally.refused += len(refused)
+        places = {miss.place for miss in refused}
+        return [miss for miss in misses if miss.place not in places], refused
+
+    def _reason(self, miss: _Miss, record: Record | None, loaded: Loaded, now_s: float) -> MissReason:
+        if loaded.stored is None and not loaded.error:
+            return MissReason.NEVER_SET
+        if miss.failure is not None:
+            return miss.failure
+        node = miss.got.node
+        return miss_reason(
+            record,
+            loaded.stored,
+            node=node,
+            owner=self.cluster.node_of(miss.key),
+            history=self._watch.history(node),
+            now_s=now_s,
+        )
+
+    # Writing
+
+    def plan_ttl(self, reading: Reading) -> int:
+        """Until when this reading's entry is to live, in µs since the epoch, jitter included.
+
+        The writer asks before its commit, so that the store has it (`Stored.cached_until_us`).
+        """
+        life_s = self.ttl.jittered(self.ttl.volatile_s(reading.interval_s), self._rng)
+        return round((self._clock.now() + life_s) * 1e6)
+
+    async def write_through(self, newest: Sequence[Stored]) -> list[Outcome]:
+        """Set the entry of each series that a commit moved on (`Committed.newest`), in order.
+
+        Never raises for a node's sake. A key that could not be set is dirty: its old entry is deleted as soon
+        as its node answers.
+        """
+        from iotcache.cluster import Item, Outcome
+
+        items: list[Item] = []
+        too_large: dict[int, str] = {}
+        now_us = self._clock.now() * 1e6
+        for place, stored in enumerate(newest):
+            reading = stored.reading
+            key = self.keys.latest(reading.device, reading.sensor)
+            value, flags = encode_reading(reading, self._compress_min_bytes)
+            if len(value) > self._max_value_bytes:
+                too_large[place] = key
+                continue
+            until_us = stored.cached_until_us or self.plan_ttl(reading)
+            items.append(Item(key, value, flags, max(1, math.ceil((until_us - now_us) / 1e6))))
+        outcomes = list(await self.cluster.set_many(items)) if items else []
+        self._note_written(items, outcomes)
+        if too_large:
+            dropped = dict(zip(too_large, await self._delete(list(too_large.values())), strict=True))
+            done = iter(outcomes)
+            outcomes = [
+                Outcome(False, dropped[place].node, "the value is larger than cache.max_value_bytes")
+                if place in dropped
+                else next(done)
+                for place in range(len(newest))
+            ]
+        if self._shared_writers and items:
+            await self._yield_to_newer(newest)
+        return outcomes
+
+    async def invalidate(self, series: Sequence[Series]) -> list[Outcome]:
+        """Delete the entry of each series, in order; what could not be deleted is dirty and tried again."""
+        return await self._delete([self.keys.latest(*one) for one in series])
+
+    async def repair(self) -> int:
+        """Delete the entries of dirty keys whose nodes answer now; how many are clean.
+
+        Runs by itself every second while there are any.
+        """
+        clean = await self._dirty.repair()
+        self._note_deleted(clean)
+        self._tally.repaired += len(clean)
+        return len(clean)
+
+    def counters(self) -> CacheCounters:
+        """What was counted since the cache was made."""
+        return self._tally.snapshot(len(self._dirty), self._dirty.dropped)
+
+    def _note_written(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        now_s = self._clock.now()
+        note = self._records.note
+        failed: list[str] = []
+        for item, outcome in zip(items, outcomes, strict=True):
+            if outcome.ok:
+                note(item.key, Record(now_s, now_s + item.ttl_s, outcome.node))
+            else:
+                failed.append(item.key)
+        self._tally.writes += len(items) - len(failed)
+        self._tally.write_failures += len(failed)
+        self._dirty.discard(item.key for item in items)
+        self._soil(failed)
+
+    async def _delete(self, keys: Sequence[str]) -> list[Outcome]:
+        outcomes = list(await self.cluster.delete_many(keys))
+        gone = [key for key, outcome in zip(keys, outcomes, strict=True) if outcome.ok]
+        self._note_deleted(gone)
+        self._dirty.discard(gone)
+        self._soil([key for key, outcome in zip(keys, outcomes, strict=True) if not outcome.ok])
+        return outcomes
+
+    def _note_deleted(self, keys: Sequence[str]) -> None:
+        now_s = self._clock.now()
+        for key in keys:
+            self._records.note(key, Record(now_s, now_s, "", deleted=True))
+
+    def _soil(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._dirty.add(key)
+        if keys and (self._repairing is None or self._repairing.done()):
+            self._repairing = asyncio.create_task(self._keep_repairing())
+
+    async def _keep_repairing(self) -> None:
+        while len(self._dirty):
+            await asyncio.sleep(_REPAIR_EVERY_S)
+            await self.repair()
+
+    async def _yield_to_newer(self, written: Sequence[Stored]) -> None:
+        """Delete entries that another worker's newer commit may have lost to ours.
+
+        Two workers commit one after the other, but their sets may land the other way round. Whoever set last
+        reads the store after it, and so sees the newer commit: then nobody's entry is the right one to keep.
+        """
+        by_series = {stored.reading.series: stored.reading for stored in written}
+        try:
+            latest = await self.store.latest_many(list(by_series))
+        except StoreError:
+            doubtful = list(by_series)
+        else:
+            doubtful = [
+                series
+                for series, reading in by_series.items()
+                if series in latest and age_key(latest[series].reading) > age_key(reading)
+            ]
+        if doubtful:
+            await self.invalidate(doubtful)
+
+
+_PENDING: Final = Read("", "", None, Source.NONE)
+
+
+def _answer(miss: _Miss, loaded: Loaded, reason: MissReason, latency_ms: float) -> Read:
+    stored = loaded.stored
+    if stored is None:
+        return Read(
+            *miss.series,
+            None,
+            Source.NONE,
+            node=miss.got.node,
+            miss_reason=reason,
+            latency_ms=latency_ms,
+            store_ms=loaded.store_ms,
+            error=loaded.error,
+        )
+    reading = stored.reading
+    return Read(
+        *miss.series,
+        reading.value,
+        Source.STORE,
+        unit=reading.unit,
+        ts_us=reading.ts_us,
+        node=miss.got.node,
+        ttl_s=loaded.ttl_s,
+        miss_reason=reason,
+        latency_ms=latency_ms,
+        store_ms=loaded.store_ms,
+        site=reading.site,
+        interval_s=reading.interval_s,
+    )

@@ -1,0 +1,160 @@
+"""Why a key was not in the cache: a pure judgement over what is on record about the key and its node.
+
+Two sources tell until when an entry was to live: this process's own record of what it saw and set, and
+the store, where the writer notes the end of its entry (`iotcache.model.Stored.cached_until_us`), so
+that a process just started can judge as well. Node statistics tell a restart from an eviction; what
+nothing else explains was deleted by someone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import Final
+
+from msgspec import Struct
+
+from iotcache.model import MissReason, Stored
+
+EARLY_S: Final = 1.5
+"""An entry may be gone this long before its end by our reckoning.
+
+memcached counts whole seconds of a clock that ticks once a second, and the writer reckons from before its
+commit."""
+
+RESTART_STEP_S: Final = 2.5
+"""How far a node's start must have moved between two polls to be another start, not rounding."""
+
+
+class Record(Struct, frozen=True, gc=False):
+    """What this process last knew of a key's entry. Times are wall seconds."""
+
+    at_s: float
+    """When it was seen or set."""
+    until_s: float
+    """Until when it was to live; ``inf`` for ever."""
+    node: str
+    deleted: bool = False
+    """We removed it ourselves."""
+
+
+class NodeFacts(Struct, frozen=True, gc=False):
+    """A node's statistics at one moment. Times are wall seconds of this machine's clock."""
+
+    at_s: float
+    started_s: float
+    """The earliest moment at which its process can have begun; the latest is a second after."""
+    pid: int
+    evictions: int
+    untouched: bool = False
+    """It was given no item since its process began."""
+
+
+class NodeHistory:
+    """The statistics of one node over the last polls: what changed since a given moment."""
+
+    def __init__(self, bound: int = 256) -> None:
+        self._polls: deque[NodeFacts] = deque(maxlen=bound)
+
+    def add(self, facts: NodeFacts) -> None:
+        self._polls.append(facts)
+
+    @property
+    def last(self) -> NodeFacts | None:
+        return self._polls[-1] if self._polls else None
+
+    def restarted_since(self, moment_s: float) -> bool:
+        """Whether the node's process is another one than at ``moment_s``."""
+        last = self.last
+        if last is None:
+            return False
+        before = self._before(moment_s)
+        if before is not None and before.pid != last.pid:
+            return True
+        if before is not None:  # a container's process may have the same id in every life
+            return last.started_s - before.started_s > RESTART_STEP_S
+        if moment_s < last.started_s:
+            return True
+        # Within the second that whole seconds leave open, a node that was given nothing cannot have had it.
+        return last.untouched and moment_s < last.started_s + 1.0
+
+    def evicted_since(self, moment_s: float) -> bool:
+        """Whether the node threw anything out since ``moment_s``; when no poll is that old, whether ever."""
+        last = self.last
+        if last is None:
+            return False
+        before = self._before(moment_s)
+        return last.evictions > (before.evictions if before is not None and before.pid == last.pid else 0)
+
+    def _before(self, moment_s: float) -> NodeFacts | None:
+        """The newest poll not after ``moment_s``."""
+        return next((poll for poll in reversed(self._polls) if poll.at_s <= moment_s), None)
+
+
+class Records:
+    """The bounded memory of what was seen in the cache, by key. The oldest half goes when it is full."""
+
+    def __init__(self, bound: int = 200_000) -> None:
+        self._bound = bound
+        self._by_key: dict[str, Record] = {}
+
+    def note(self, key: str, record: Record) -> None:
+        by_key = self._by_key
+        by_key[key] = record
+        if len(by_key) > self._bound:
+            for old in list(islice(by_key, self._bound // 2)):
+                del by_key[old]
+
+    def get(self, key: str) -> Record | None:
+        return self._by_key.get(key)
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+
+def miss_reason(
+    record: Record | None,
+    stored: Stored | None,
+    *,
+    node: str,
+    owner: str,
+    history: NodeHistory | None,
+    now_s: float,
+) -> MissReason:
+    """Why ``node`` did not have a key at ``now_s``; ``owner`` is the node that the ring names for it.
+
+    The node answered: one that could not has its reason from the cluster client.
+    """
+    if record is not None and record.deleted:
+        written_later = stored is not None and stored.cached_until_us > 0 and _written_s(stored) > record.at_s
+        if not written_later:
+            return MissReason.INVALIDATED
+        record = None
+    if node != owner and (record is None or record.node != node):
+        return MissReason.NODE_DOWN
+    at_s, until_s = _entry(record, stored)
+    if until_s == 0.0:
+        return MissReason.NEVER_SET
+    if now_s >= until_s - EARLY_S:
+        return MissReason.EXPIRED
+    if history is not None and history.restarted_since(at_s):
+        return MissReason.RESTARTED
+    if record is not None and record.node != node and record.at_s >= at_s:
+        return MissReason.NODE_DOWN  # it lived on a stand-in while its own node was out
+    if history is not None and history.evicted_since(at_s):
+        return MissReason.EVICTED
+    return MissReason.INVALIDATED
+
+
+def _entry(record: Record | None, stored: Stored | None) -> tuple[float, float]:
+    """When the newest entry known was last there, and its end; ``(0, 0)`` when there never was one."""
+    at_s, until_s = (record.at_s, record.until_s) if record is not None else (0.0, 0.0)
+    if stored is not None and stored.cached_until_us > 0:
+        written_s = _written_s(stored)
+        if written_s > at_s:
+            return written_s, stored.cached_until_us / 1e6
+    return at_s, until_s
+
+
+def _written_s(stored: Stored) -> float:
+    return (stored.reading.received_us or stored.reading.ts_us) / 1e6

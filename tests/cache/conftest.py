@@ -1,0 +1,64 @@
+"""A device cache over real memcached nodes and a SQLite file."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from iotcache.cache import DeviceCache
+from iotcache.cluster import Cluster
+from iotcache.config.urls import parse_node
+from iotcache.model import Reading, Stored
+from iotcache.store.sqlite import SqliteStore
+from tests.conftest import Server
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+async def open_cache(tmp_path: Path) -> AsyncIterator[Open]:
+    """``await open_cache(nodes, **options)``: a cache as a fresh process would have it, on one store file."""
+    async with AsyncExitStack() as exits:
+
+        async def opener(nodes: list[Server], **options: Any) -> DeviceCache:
+            cluster = await exits.enter_async_context(
+                Cluster([parse_node(node.address) for node in nodes], operation_timeout_s=0.25)
+            )
+            store = await exits.enter_async_context(SqliteStore(tmp_path / "readings.db"))
+            return await exits.enter_async_context(DeviceCache(cluster, store, rng=Random(1), **options))
+
+        yield opener
+
+
+def stored(cache: DeviceCache, value: Any = 21.5, *, ts_us: int | None = None, **more: Any) -> Stored:
+    """A reading taken now, as an ingest worker makes it."""
+    now_us = round(cache._clock.now() * 1e6)
+    fields = {"device": "dev-1", "sensor": "temperature", "unit": "°C", "interval_s": 20.0, **more}
+    reading = Reading(value=value, ts_us=now_us if ts_us is None else ts_us, received_us=now_us, **fields)
+    return Stored(reading, cache.plan_ttl(reading))
+
+
+async def ingest(cache: DeviceCache, *readings: Stored) -> None:
+    """Commit, then write through, as a worker does."""
+    done = await cache.store.commit(readings)
+    outcomes = await cache.write_through(done.newest)
+    assert all(outcome.ok for outcome in outcomes), outcomes
+
+
+def talk(node: Server, line: bytes, end: bytes = b"\r\n") -> bytes:
+    """One command by hand, as with telnet."""
+    with socket.create_connection(("127.0.0.1", node.port), 2) as link:
+        link.sendall(line + b"\r\n")
+        answer = b""
+        while not answer.endswith(end):
+            part = link.recv(65536)
+            if not part:
+                break
+            answer += part
+        return answer
