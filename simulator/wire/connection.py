@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
             # TCP acknowledges these, which it delays by 40 ms. The kernel forgets the option by itself.
             with suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        if not self._buffer and self._only_acks(data):
+        if not self._buffer and self.accepted.done() and self._only_acks(data):
             return
         self._buffer += data
         try:
@@ -122,6 +122,8 @@ class Connection(asyncio.Protocol):
         return True
 
     def _packet(self, kind: int, body: bytes) -> None:
+        if not self.accepted.done() and kind != packets.CONNACK:
+            raise BrokerError("the broker's answer is not MQTT")
         if kind in {packets.PUBACK, packets.PUBREC, packets.PUBCOMP}:
             if len(body) < 2:
                 raise BrokerError("an acknowledgement of the broker is cut short")

@@ -1,0 +1,62 @@
+"""A subscriber that is not ours, to count what arrives."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conftest import Server
+
+READY = "iot/marker/ready"
+END = "iot/marker/end"
+
+
+class Subscriber:
+    """``mosquitto_sub`` on ``iot/#``: what a stranger sees of the fleet."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._publish(READY, retain=True)
+        self._process = subprocess.Popen(
+            ["mosquitto_sub", "-p", str(port), "-t", "iot/#", "-q", "1", "-F", "%t %p"],
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        self._lines = self._process.stdout
+        assert self._lines.readline().startswith(READY.encode())
+
+    def received(self) -> list[tuple[bytes, bytes]]:
+        """(topic, payload) of everything until now."""
+        self._publish(END)
+        found = []
+        for line in self._lines:
+            topic, _, payload = line.rstrip(b"\n").partition(b" ")
+            if topic == END.encode():
+                break
+            found.append((topic, payload))
+        return found
+
+    def _publish(self, topic: str, *, retain: bool = False) -> None:
+        command = ["mosquitto_pub", "-p", str(self._port), "-q", "1", "-t", topic, "-m", "x"]
+        subprocess.run([*command, "-r"] if retain else command, check=True, timeout=10)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        self._lines.close()
+
+
+@pytest.fixture
+def subscribe() -> Iterator[Callable[[Server], Subscriber]]:
+    """``subscribe(broker)`` listens to all that the fleet publishes from now on."""
+    open_ones: list[Subscriber] = []
+
+    def start(broker: Server) -> Subscriber:
+        open_ones.append(Subscriber(broker.port))
+        return open_ones[-1]
+
+    yield start
+    for subscriber in open_ones:
+        subscriber.close()
