@@ -1,0 +1,111 @@
+"""What every process says about itself once a second, retained, on ``iotcache/stats/{role}/{instance}``.
+
+JSON by msgspec. Readers ignore fields they do not know, and fields that are missing have defaults, so that
+processes of different versions understand each other. A last will says "gone".
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+STATS_FILTER: Final = "iotcache/stats/#"
+_TOPIC: Final = re.compile(r"iotcache/stats/([^/]{1,128})/([^/]{1,128})")
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._~@-]")
+_STATS_LIMIT_BYTES: Final = 64 * 1024
+
+S = TypeVar("S", bound="Stats")
+
+
+class Stats(Struct, kw_only=True):
+    """The envelope: who it is and how it stands. Each role adds its own fields."""
+
+    role: str = ""
+    instance: str = ""
+    state: str = "running"
+    """"starting", "running", "waiting" (see `waiting_for`), or "gone": ended or lost."""
+    waiting_for: str = ""
+    """"" or what it cannot do without just now: "broker: …", "store: …". Safe to show."""
+    version: str = ""
+    pid: int = 0
+    host: str = ""
+    started_us: int = 0
+    at_us: int = 0
+    """When this was published. Times are microseconds since the epoch."""
+
+
+class IngestStats(Stats, kw_only=True):
+    """What an ingest worker counts. Totals since its start; ``_per_s`` over the last second."""
+
+    received: int = 0
+    """Messages taken from the broker or the gateway."""
+    readings: int = 0
+    """Readings decoded from them."""
+    stored: int = 0
+    duplicates: int = 0
+    """Readings that the table had already: redelivered, or sent twice."""
+    dead_letters: int = 0
+    ignored: int = 0
+    """Messages that are no readings: configuration, metadata."""
+    batches: int = 0
+    received_per_s: float = 0.0
+    stored_per_s: float = 0.0
+    commit_p50_ms: float = 0.0
+    commit_p99_ms: float = 0.0
+    """Of the store's commits in the last ten seconds or more."""
+    write_through_p50_ms: float = 0.0
+    write_through_p99_ms: float = 0.0
+    unacked: int = 0
+    """QoS 1 messages that the broker holds until we have committed them."""
+    queued: int = 0
+    """Messages taken off the wire that no batch has taken yet."""
+    lag_s: float = 0.0
+    """Age of the oldest message that is not acknowledged."""
+    commit_failures: int = 0
+    """Attempts to commit that failed; each is tried again."""
+    cache_write_failures: int = 0
+    dirty_keys: int = 0
+    """Cache entries that may be old: their node could not be told, and is to be."""
+    series: int = 0
+    """Series seen since the start, as far as remembered."""
+    connects: int = 0
+    sessions_lost: int = 0
+    """How often the broker had forgotten our session, and with it what it had queued for us."""
+    http_requests: int = 0
+    max_rss_bytes: int = 0
+
+
+def stats_topic(role: str, instance: str) -> str:
+    """Where a process publishes its counters; characters with a meaning in topics become ``_``."""
+    return f"iotcache/stats/{_UNSAFE.sub('_', role)}/{_UNSAFE.sub('_', instance) or '_'}"
+
+
+def parse_topic(topic: str) -> tuple[str, str] | None:
+    """Role and instance that ``topic`` names; ``None`` for other topics."""
+    found = _TOPIC.fullmatch(topic)
+    return (found[1], found[2]) if found else None
+
+
+def encode(stats: Stats) -> bytes:
+    """The payload to publish, retained."""
+    return msgspec.json.encode(stats)
+
+
+def decode(payload: bytes, kind: type[S]) -> S | None:
+    """Counters of the given kind (`Stats` for the envelope only); ``None`` when they are no counters."""
+    if len(payload) > _STATS_LIMIT_BYTES:
+        return None
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def gone(role: str, instance: str) -> bytes:
+    """The last will: what the broker publishes in our name when we vanish."""
+    return encode(Stats(role=role, instance=instance, state="gone", pid=os.getpid(), host=platform.node()))
