@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from iotcache.cluster.cluster import Cluster
+from iotcache.cluster.stats import NodeLimits, NodeStats, SlabClass
 from iotcache.cluster.types import Got, Item, Mode, Outcome, Probe
 
-__all__ = ["Cluster", "Got", "Item", "Mode", "Outcome", "Probe"]
+__all__ = ["Cluster", "Got", "Item", "Mode", "NodeLimits", "NodeStats", "Outcome", "Probe", "SlabClass"]

@@ -26,6 +26,7 @@ from iotcache.cluster.connection import AnswerTimeout, Connection, ConnectionLos
 from iotcache.cluster.node import Node, submit
 from iotcache.cluster.placement import placement as placement_by_name
 from iotcache.cluster.protocol import BARRIER
+from iotcache.cluster.stats import NodeLimits, NodeStats, SlabClass, node_limits, node_stats, slab_classes
 from iotcache.cluster.types import Got, Item, Mode, Outcome, Probe
 from iotcache.config.schema import BreakerSettings, CacheSettings
 from iotcache.errors import NodeError
@@ -402,6 +403,20 @@ class Cluster:
 
         await _together(ask, [index for index, node in enumerate(self._nodes) if node.up])
         return {name: found[name] for name in self.node_names if name in found}
+
+    async def node_stats(self) -> dict[str, NodeStats | None]:
+        """General statistics of every node, typed; ``None`` for one that does not answer."""
+        raw = await self.stats()
+        return {name: node_stats(raw[name]) if name in raw else None for name in self.node_names}
+
+    async def slab_stats(self) -> dict[str, tuple[SlabClass, ...]]:
+        """Slab classes (memory and LRU) of every node that answers."""
+        slabs, items = await asyncio.gather(self.stats("slabs"), self.stats("items"))
+        return {name: slab_classes(slabs[name], items[name]) for name in slabs if name in items}
+
+    async def node_limits(self) -> dict[str, NodeLimits]:
+        """What every node that answers was started with."""
+        return {name: node_limits(raw) for name, raw in (await self.stats("settings")).items()}
 
     # What nodes ask and tell -----------------------------------------------------------------
 

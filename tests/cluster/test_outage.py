@@ -1,0 +1,112 @@
+"""Nodes that hang, die and come back: who waits, for how long, and who answers instead."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from iotcache.cluster import Item
+from iotcache.model import Event, MissReason, NodeState
+
+from .tools import keys_of, state_of, until
+
+pytestmark = pytest.mark.real("memcached")
+
+
+async def test_a_hanging_node_costs_one_time_out_and_then_nothing(memcached_factory: Any, over: Any) -> None:
+    servers = [memcached_factory() for _ in range(3)]
+    async with over(*servers) as cluster:
+        keys = [f"k{n}" for n in range(300)]
+        await cluster.set_many([Item(key, b"v", 0, 60) for key in keys])
+        servers[0].signal(signal.SIGSTOP)
+        started = time.monotonic()
+        got = await cluster.get_many(keys)
+        assert time.monotonic() - started < 0.5  # the time-out here is 0.25 s
+        for key, answer in zip(keys, got, strict=True):
+            if cluster.node_of(key) == servers[0].address:
+                assert not answer.hit and answer.failure is MissReason.TIMEOUT
+            else:
+                assert answer.hit
+        assert state_of(cluster, servers[0]) is NodeState.DOWN
+        for _ in range(20):
+            started = time.monotonic()
+            got = await cluster.get_many(keys)
+            assert time.monotonic() - started < 0.1
+            assert sum(answer.hit for answer in got) >= 190
+        servers[0].signal(signal.SIGCONT)
+        await until(lambda: state_of(cluster, servers[0]) is NodeState.UP)
+
+
+async def test_everybody_who_waits_on_a_hanging_node_is_let_go_together(memcached: Any, over: Any) -> None:
+    async with over(memcached) as cluster:
+        memcached.signal(signal.SIGSTOP)
+        started = time.monotonic()
+        answers = await asyncio.gather(*(cluster.get_many([f"k{n}"]) for n in range(500)))
+        assert time.monotonic() - started < 0.6
+        assert all(got.failure in (MissReason.TIMEOUT, MissReason.NODE_DOWN) for (got,) in answers)
+        memcached.signal(signal.SIGCONT)
+        await until(lambda: state_of(cluster, memcached) is NodeState.UP)
+
+
+async def test_a_dead_nodes_keys_move_to_the_next_on_the_ring_for_a_short_time(
+    memcached_factory: Any, over: Any
+) -> None:
+    servers = [memcached_factory() for _ in range(3)]
+    async with over(*servers, failover_ttl_s=7) as cluster:
+        keys = keys_of(cluster, servers[1], 20)
+        servers[1].kill()
+        await until(lambda: state_of(cluster, servers[1]) is not NodeState.UP)
+        got = await cluster.get_many(keys)
+        assert all(not g.hit and g.failure is MissReason.NODE_DOWN for g in got)
+        assert all(outcome.ok for outcome in await cluster.set_many([Item(k, b"new", 16, 600) for k in keys]))
+        got = await cluster.get_many(keys)
+        assert all(g.hit and g.value == b"new" and g.flags == 16 and g.ttl_s <= 7 for g in got)
+        assert {g.node for g in got} <= {servers[0].address, servers[2].address}
+        assert [cluster.node_of(key) for key in keys] == [servers[1].address] * 20
+        probes = await cluster.probe_many(keys)
+        assert all(probe.present and probe.node != servers[1].address for probe in probes)
+
+
+async def test_a_restarted_node_is_found_again_and_known_to_be_empty(
+    memcached_factory: Any, over: Any
+) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    events: list[Event] = []
+    async with over(*servers, on_event=events.append) as cluster:
+        (key,) = keys_of(cluster, servers[0], 1)
+        await cluster.set_many([Item(key, b"v", 0, 60)])
+        servers[0].kill()
+        await until(lambda: state_of(cluster, servers[0]) is NodeState.DOWN)
+        servers[0].start()
+        await until(lambda: state_of(cluster, servers[0]) is NodeState.UP)
+        (got,) = await cluster.get_many([key])
+        assert not got.hit and got.failure is None
+        assert [event.kind for event in events] == ["node_up", "node_up", "node_down", "node_up"]
+        assert "refused" in events[2].text or "closed" in events[2].text
+        assert "restarted" in events[3].text
+
+
+async def test_a_node_restarted_between_two_reads_costs_no_failed_read(memcached: Any, over: Any) -> None:
+    async with over(memcached) as cluster:
+        memcached.kill()
+        memcached.start()
+        (got,) = await cluster.get_many(["k"])
+        assert not got.hit and got.failure in (None, MissReason.NODE_DOWN)
+        await until(lambda: state_of(cluster, memcached) is NodeState.UP)
+        assert (await cluster.set_many([Item("k", b"v", 0, 60)]))[0].ok
+
+
+async def test_closing_while_a_node_hangs_is_quick(memcached_factory: Any, over: Any) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    async with over(*servers) as cluster:
+        servers[0].signal(signal.SIGSTOP)
+        pending = asyncio.ensure_future(cluster.get_many([f"k{n}" for n in range(50)]))
+        await asyncio.sleep(0.02)
+        started = time.monotonic()
+    assert time.monotonic() - started < 0.2
+    assert len(await pending) == 50
+    servers[0].signal(signal.SIGCONT)
