@@ -28,12 +28,17 @@ def require_terminal() -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    require_terminal()
-    from msgspec.structs import replace
-
     from tui.cli.options import load_settings
 
     settings = load_settings(args).settings
+    require_terminal()
+
+    import platformdirs
+    from msgspec.structs import replace
+
+    from iotcache.logs import set_up
+
+    set_up(settings.log, default_file=platformdirs.user_log_path("iotcache") / "dashboard.log")
     if args.no_simulate:
         settings = replace(settings, simulator=replace(settings.simulator, enabled=False))
 

@@ -1,0 +1,41 @@
+"""The doctor's checks: each looks at one part, within a time-out, and never raises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+from iotcache.config import Loaded
+from tui.checks.base import Finding
+from tui.checks.local import check_embedded, check_terminal
+from tui.checks.servers import check_broker, check_nodes, check_store
+
+TIMEOUT_S = 4.0
+
+
+async def examine(loaded: Loaded) -> list[Finding]:
+    """Run every check that the settings call for, side by side; in a fixed order."""
+    settings = loaded.settings
+    source = f"read from {loaded.file}" if loaded.file else "no file found: defaults"
+    findings = [Finding("config", "ok", source)]
+    checks: list[tuple[str, Coroutine[None, None, list[Finding]]]] = [
+        ("embedded", check_embedded(settings)),
+        ("broker", check_broker(settings)),
+        ("nodes", check_nodes(settings)),
+        ("store", check_store(settings)),
+    ]
+    for found in await asyncio.gather(*(_within(name, check) for name, check in checks)):
+        findings += found
+    return [*findings, *check_terminal()]
+
+
+async def _within(name: str, check: Coroutine[None, None, list[Finding]]) -> list[Finding]:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await check
+    except TimeoutError:
+        return [
+            Finding(name, "fail", f"no answer within {TIMEOUT_S:g} s", "see whether it runs and is reachable")
+        ]
+    except Exception as error:
+        return [Finding(name, "fail", f"the check failed: {type(error).__name__}: {error}")]
