@@ -41,10 +41,8 @@ def run(args: argparse.Namespace) -> int:
     if answer.source is Source.NONE:
         if answer.error:
             raise StoreError(answer.error)
-        print(
-            f"nothing is known of sensor {printable(args.sensor, 80)!r} of device {printable(args.device, 80)!r}",
-            file=sys.stderr,
-        )
+        device, sensor = printable(args.device, 80), printable(args.sensor, 80)
+        print(f"nothing is known of sensor {sensor} of device {device}", file=sys.stderr)
         return UNKNOWN
     print(as_json(answer) if args.json else as_text(answer))
     return 0
@@ -94,9 +92,9 @@ def as_text(read: Read) -> str:
         life = "for ever"
     else:
         life = f"{read.ttl_s:.0f} s left"
-    how = (
-        f"{read.source.value}, missed in the cache: {read.miss_reason.value}" if read.miss_reason else "cache"
-    )
+    how = read.source.value
+    if read.miss_reason is not None:
+        how += f", missed in the cache: {read.miss_reason.value}"
     value = printable(str(read.value), 500)
     rows = (
         ("device", printable(read.device)),
