@@ -108,11 +108,9 @@ class Connection(asyncio.Protocol):
     async def drained(self) -> None:
         """Return when nothing is in flight any more: the node has carried out all it was ever sent here.
 
-        Raises `NodeError` when the connection ended first.
+        Returns, too, when the connection ends first.
         """
         if not self._flight:
-            if self._error is not None:
-                raise self._error
             return
         if self._drained is None:
             self._drained = self._loop.create_future()
@@ -222,8 +220,7 @@ class Connection(asyncio.Protocol):
         self._stream = AnswerStream()
         self._wake()
         if self._drained is not None:
-            self._drained.set_exception(error)
-            self._drained.exception()
+            self._drained.set_result(None)
             self._drained = None
         if not self.lost.done():
             self.lost.set_result(error)

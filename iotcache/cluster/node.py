@@ -194,11 +194,11 @@ class Node:
         waits: set[asyncio.Future[None]] = {pause}
         if self._old is not None and self._old.usable:
             waits.add(asyncio.ensure_future(self._old.drained()))
-        done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for waiting in pending:
-            waiting.cancel()
-        for ended in done:
-            ended.exception()
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()
 
     async def _open(self) -> Connection:
         """A connection over which the node has shown that it works and holds nothing stale.
@@ -268,7 +268,7 @@ class Node:
         old, self._old = self._old, None
         if old is None or old is connection:
             return
-        with contextlib.suppress(NodeError, TimeoutError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_GRACE_S):
                 await old.drained()
         old.close()

@@ -196,7 +196,7 @@ async def scripted(answers: list[bytes]) -> tuple[asyncio.Server, str]:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    return server, "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+    return server, f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from iotcache.cluster import Cluster
@@ -15,6 +17,22 @@ async def until(true: Callable[[], bool], seconds: float = 15.0) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.005)
+
+
+async def pause(server: Any) -> None:
+    """SIGSTOP, and return once every thread of the process stands still."""
+    server.signal(signal.SIGSTOP)
+    threads = Path(f"/proc/{server.pid}/task")
+    await until(
+        lambda: all(
+            (each / "stat").read_text().rpartition(")")[2].split()[0] == "T" for each in threads.iterdir()
+        )
+    )
+
+
+def resume(server: Any) -> None:
+    """SIGCONT."""
+    server.signal(signal.SIGCONT)
 
 
 def state_of(cluster: Cluster, server: Any) -> NodeState:
