@@ -1,0 +1,245 @@
+"""From ``(topic, payload)`` to readings, or to a dead letter that says what is wrong. Never an exception.
+
+The fast way is one typed msgspec decode; only what it refuses is looked at again, to read the rarer forms
+and to explain the rest. Decided outcomes (also in docs/protocol.md):
+
+- a payload may repeat the names in its topic, and must not contradict them;
+- no ``ts`` means the time of receipt; a number is epoch s, ms, µs or ns by its size;
+- a time before 2000, or more than a day after its receipt, is a clock that is wrong: dead letter;
+- NaN, infinities, invalid UTF-8, NUL characters, names over 256 characters: dead letter;
+- of a payload over 1 MiB only the first 64 KiB are kept, in a dead letter;
+- an array is taken whole or not at all; an empty payload (it clears a retained message) is nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from iotcache.clock import utc_text
+from iotcache.ingest.topics import NAME_LIMIT, TopicNames, Topics
+from iotcache.model import DeadLetter, Reading, Value
+from iotcache.mqtt.inbound import KEPT_BYTES, PAYLOAD_LIMIT_BYTES
+from iotcache.text import printable, printable_bytes
+
+READINGS_LIMIT: Final = 10_000
+"""Readings in one message."""
+EARLIEST_US: Final = 946_684_800_000_000
+"""2000-01-01: devices that were never told the time begin in 1970 or 1980."""
+AHEAD_LIMIT_US: Final = 86_400_000_000
+"""A day: past any time zone taken for UTC. A reading from the future would stay the newest until then."""
+_INT64: Final = 1 << 63
+_REASON_LIMIT: Final = 300
+
+_Name = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT)]
+_Seq = Annotated[int, Meta(ge=0, le=_INT64 - 1)]
+_Time = int | float | Annotated[datetime, Meta(tz=True)]
+
+
+class Refused(Exception):
+    """Why a payload is no reading; the text is the dead letter's reason."""
+
+
+class Incoming(Struct, frozen=True, gc=False):
+    """A reading as devices write it in JSON; what is left out, the topic or the receipt says."""
+
+    value: float | int | bool | Annotated[str, Meta(max_length=1024)]
+    ts: _Time | None = None
+    device: _Name | None = None
+    sensor: _Name | None = None
+    unit: Annotated[str, Meta(max_length=64)] | None = None
+    seq: _Seq | None = None
+    boot: Annotated[str, Meta(max_length=64)] | int | None = None
+    site: Annotated[str, Meta(max_length=NAME_LIMIT)] | None = None
+
+
+_decode_one = msgspec.json.Decoder(Incoming).decode
+_decode_many = msgspec.json.Decoder(Annotated[list[Incoming], Meta(max_length=READINGS_LIMIT)]).decode
+_NUMBER: Final = re.compile(rb"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+_WORDS: Final = {b"true": True, b"false": False}
+
+
+class Decoder:
+    """Decodes the messages of one deployment."""
+
+    def __init__(self, topics: Topics) -> None:
+        self._names = topics.names
+
+    def decode(
+        self, topic: str, payload: bytes, received_us: int, size: int | None = None
+    ) -> list[Reading] | DeadLetter:
+        """The readings of one message; an empty list for a message that is none and need not be one.
+
+        ``size`` is that of the whole payload when only its head is there.
+        """
+        names = self._names(topic)
+        if names.reserved:
+            return []
+        try:
+            if names.refused:
+                raise Refused(names.refused)
+            whole = size is None or size == len(payload)
+            if not whole or len(payload) > PAYLOAD_LIMIT_BYTES:
+                raise Refused(_too_large(size or len(payload)))
+            head = payload[:1]
+            if head == b"{":
+                return [_reading(_decode_one(payload), names, received_us)]
+            if head == b"[":
+                return [_reading(one, names, received_us) for one in _decode_many(payload)]
+            return _plain(payload, names, received_us)
+        except Refused as refused:
+            reason = str(refused)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            reason = _why(payload, error)
+        return dead_letter(topic, payload, reason, received_us)
+
+
+def dead_letter(topic: str, payload: bytes, reason: str, received_us: int) -> DeadLetter:
+    """A dead letter that any store can hold: no NUL in its texts, a payload of bounded size."""
+    if len(payload) > PAYLOAD_LIMIT_BYTES:
+        payload = payload[:KEPT_BYTES]
+    return DeadLetter(
+        topic.replace("\0", "\\0"), payload, printable(reason, _REASON_LIMIT), received_us
+    )  # fmt: skip
+
+
+def _too_large(size: int) -> str:
+    return (
+        f"the payload has {size:,} bytes; {PAYLOAD_LIMIT_BYTES:,} are allowed "
+        f"(only its first {KEPT_BYTES:,} are kept here)"
+    )
+
+
+def _reading(one: Incoming, names: TopicNames, received_us: int) -> Reading:
+    device = names.device
+    if one.device is not None and one.device != device:
+        if device:
+            raise Refused(_contradiction("device", one.device, device))
+        device = one.device
+    sensor = names.sensor
+    if one.sensor is not None and one.sensor != sensor:
+        if sensor:
+            raise Refused(_contradiction("sensor", one.sensor, sensor))
+        sensor = one.sensor
+    site = names.site
+    if one.site is not None and one.site != site:
+        if site:
+            raise Refused(_contradiction("site", one.site, site))
+        site = one.site
+    return checked(
+        device, sensor, one.value, epoch_us(one.ts, received_us),
+        unit=names.unit if one.unit is None else one.unit,
+        site=site,
+        seq=one.seq,
+        boot="" if one.boot is None else one.boot if isinstance(one.boot, str) else str(one.boot),
+        received_us=received_us,
+    )  # fmt: skip
+
+
+def checked(
+    device: str, sensor: str, value: Value, ts_us: int, *,
+    unit: str, site: str, seq: int | None, boot: str, received_us: int,
+) -> Reading:  # fmt: skip
+    """A reading that every store and the cache can hold. Raises `Refused`."""
+    if not device or not sensor:
+        missing = "device" if not device else "sensor"
+        raise Refused(f"neither the topic nor the payload names a {missing}")
+    if ts_us < EARLIEST_US:
+        raise Refused(f"its time is {_shown(ts_us)}: a device clock that was never set")
+    if ts_us > received_us + AHEAD_LIMIT_US:
+        ahead_d = (ts_us - received_us) / 86_400_000_000
+        raise Refused(
+            f"its time is {_shown(ts_us)}, {ahead_d:,.1f} days after it came in: a device clock that is wrong"
+        )
+    if type(value) is float:
+        if not math.isfinite(value):
+            raise Refused(f"the value is {value}, which is no measurement")
+    elif type(value) is int:
+        if not -_INT64 <= value < _INT64:
+            value = _as_float(value)
+    elif type(value) is str and "\0" in value:
+        raise Refused("the value contains a NUL character")
+    if "\0" in device or "\0" in sensor or "\0" in unit or "\0" in site or "\0" in boot:
+        raise Refused("a name, unit or boot identifier contains a NUL character")
+    return Reading(device, sensor, value, ts_us, unit, site, seq, boot, received_us)
+
+
+def epoch_us(ts: float | datetime | None, received_us: int) -> int:
+    """Microseconds since the epoch of a time in any form that devices use.
+
+    A number's unit is told by its size: below 1e11 seconds (until the year 5138), below 1e14
+    milliseconds, below 1e17 microseconds, else nanoseconds. Raises `Refused` when it is not finite.
+    """
+    if ts is None:
+        return received_us
+    if isinstance(ts, datetime):
+        return round(ts.timestamp() * 1e6)
+    size = abs(ts)
+    if size < 1e11:
+        return round(ts * 1_000_000)
+    if size < 1e14:
+        return round(ts * 1_000)
+    if size < 1e17:
+        return round(ts)
+    if size < 1e20:
+        return int(ts) // 1_000
+    raise Refused("its time is past anything a clock shows")
+
+
+def _shown(ts_us: int) -> str:
+    return utc_text(ts_us)
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise Refused("the value is too large for a number") from None
+
+
+def _contradiction(what: str, payload_says: str, topic_says: str) -> str:
+    return (
+        f"the payload names {what} {printable(payload_says, 60)!r}, its topic {printable(topic_says, 60)!r}"
+    )
+
+
+def _plain(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]:
+    """A payload that begins with neither ``{`` nor ``[``: white space, a bare number, or a mistake."""
+    stripped = payload.strip()
+    if not stripped:
+        return []
+    if stripped[:1] == b"{":
+        return [_reading(_decode_one(stripped), names, received_us)]
+    if stripped[:1] == b"[":
+        return [_reading(one, names, received_us) for one in _decode_many(stripped)]
+    value: Value
+    if stripped in _WORDS:
+        value = _WORDS[stripped]
+    elif len(stripped) <= 64 and _NUMBER.fullmatch(stripped):
+        text = stripped.decode("ascii")
+        value = int(text) if text.lstrip("+-").isdecimal() else float(text)
+    else:
+        raise Refused(f"the payload is neither JSON nor a number: {printable_bytes(stripped, 40)!r}")
+    return [_reading(Incoming(value), names, received_us)]
+
+
+def _why(payload: bytes, error: Exception) -> str:
+    """What msgspec said, as a sentence that a person can act on."""
+    if isinstance(error, RecursionError):
+        return "the JSON is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"the payload is not valid UTF-8: {error.reason}"
+    text = str(error)
+    if "malformed" in text or "truncated" in text:
+        for word in (b"NaN", b"Infinity"):
+            if word in payload:
+                return f"the payload holds {word.decode()}, which is neither JSON nor a measurement"
+        return f"the payload is not JSON: {text.removeprefix('JSON is malformed: ')}"
+    if text.startswith("Object missing required field `value`"):
+        return 'the payload has no "value"' + text.removeprefix("Object missing required field `value`")
+    return f"the payload is not a reading: {text}"

@@ -1,0 +1,128 @@
+"""Topic templates such as ``iot/{site}/{device}/{sensor}``: what to subscribe to, and what a topic names.
+
+One template level is one topic level: a constant, a field in braces, or ``+`` for a level that says nothing.
+A last ``#`` takes any further levels. Sources: MQTT 3.1.1 and 5.0, sections 4.7 and 4.8.2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from iotcache.errors import ConfigError
+
+FIELDS: Final = ("device", "sensor", "site", "unit")
+NAME_LIMIT: Final = 256
+"""Longest name of a device, sensor or site, in characters. Keys hash what is past 250 bytes."""
+RESERVED_SENSORS: Final = frozenset({"cfg", "meta", "birth", "death"})
+"""Levels in the sensor's place that carry no reading: configuration, metadata, birth and death messages."""
+_REMEMBERED: Final = 200_000
+_LEVEL: Final = re.compile(r"\{([A-Za-z_]*)\}")
+
+
+class TopicNames(Struct, frozen=True):
+    """What a topic says about its readings; empty where it says nothing."""
+
+    device: str = ""
+    sensor: str = ""
+    site: str = ""
+    unit: str = ""
+    refused: str = ""
+    """Why no reading can come from this topic; safe to show."""
+    reserved: bool = False
+    """A topic of configuration, metadata or life signs, or of our own: no reading, and no mistake."""
+
+
+class TopicTemplate:
+    """One template. Raises `ConfigError` for one that cannot be used."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.fields: list[str] = []
+        wrong = f"ingest.topics: {text!r} is no topic template"
+        if not text or text.startswith("$") or any(char in text for char in "\0\r\n"):
+            raise ConfigError(f"{wrong}: allowed is for instance iot/{{site}}/{{device}}/{{sensor}}")
+        pattern: list[str] = []
+        levels: list[str] = []
+        parts = text.split("/")
+        for place, level in enumerate(parts):
+            field = _LEVEL.fullmatch(level)
+            if field:
+                name = field[1]
+                if name not in FIELDS:
+                    allowed = ", ".join(f"{{{known}}}" for known in FIELDS)
+                    raise ConfigError(f"{wrong}: {{{name}}} is no field; allowed are {allowed}")
+                if name in self.fields:
+                    raise ConfigError(f"{wrong}: {{{name}}} is there twice")
+                self.fields.append(name)
+                pattern.append(f"(?P<{name}>[^/]*)")
+                levels.append("+")
+            elif level == "+":
+                pattern.append("[^/]*")
+                levels.append("+")
+            elif level == "#" and place == len(parts) - 1:
+                pattern.append(".*")
+                levels.append("#")
+            elif any(char in level for char in "{}+#"):
+                raise ConfigError(f"{wrong}: {level!r} mixes text and a field; a field is a whole level")
+            else:
+                pattern.append(re.escape(level))
+                levels.append(level)
+        if "device" not in self.fields:
+            raise ConfigError(f"{wrong}: it has no {{device}} level")
+        self.filter = "/".join(levels)
+        """The subscription that covers it."""
+        self._pattern = re.compile("/".join(pattern), re.DOTALL)
+
+    def match(self, topic: str) -> dict[str, Any] | None:
+        """The fields that ``topic`` fills, or ``None`` when it is not of this form."""
+        found = self._pattern.fullmatch(topic)
+        return found.groupdict() if found else None
+
+
+class Topics:
+    """All templates of a deployment; the first that fits a topic reads it."""
+
+    def __init__(self, templates: Sequence[str]) -> None:
+        self.templates = tuple(TopicTemplate(text) for text in templates)
+        self._known: dict[str, TopicNames] = {}
+
+    def filters(self, group: str = "") -> list[str]:
+        """What to subscribe to; under ``$share/{group}/`` workers of that group share the messages."""
+        head = f"$share/{group}/" if group else ""
+        return [head + text for text in dict.fromkeys(template.filter for template in self.templates)]
+
+    def names(self, topic: str) -> TopicNames:
+        """What ``topic`` names; remembered, as a fleet has few topics and many messages."""
+        names = self._known.get(topic)
+        if names is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            names = self._known[topic] = self._read(topic)
+        return names
+
+    def _read(self, topic: str) -> TopicNames:
+        if topic.startswith("iotcache/"):
+            return TopicNames(reserved=True)
+        for template in self.templates:
+            found = template.match(topic)
+            if found is None:
+                continue
+            if found.get("sensor") in RESERVED_SENSORS:
+                return TopicNames(reserved=True)
+            for field, name in found.items():
+                if not name:
+                    return TopicNames(refused=f"the topic's {{{field}}} level is empty")
+                if len(name) > NAME_LIMIT:
+                    return TopicNames(
+                        refused=f"the topic's {{{field}}} has {len(name)} characters; "
+                        f"{NAME_LIMIT} are allowed"
+                    )
+                if "\0" in name:
+                    return TopicNames(refused=f"the topic's {{{field}}} contains a NUL character")
+            return TopicNames(**found)
+        forms = ", ".join(template.text for template in self.templates)
+        return TopicNames(refused=f"the topic fits none of the templates in ingest.topics: {forms}")
