@@ -60,6 +60,7 @@ class IotCacheApp(App[None]):
         self.push_screen(self.fleet_screen)
         self.set_interval(1 / self.settings.frame_hz, self.frame)
         # The first frame goes out before anything that takes time begins.
+        self.call_after_refresh(self.frame)
         self.call_after_refresh(self.feed.start)
         loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGHUP"):

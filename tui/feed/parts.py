@@ -44,6 +44,7 @@ class Parts:
         self._node_kind = "memcached"
         for name in ("broker", "nodes", "store"):
             self._parts[name] = Part(name, "starting", self._what.get(name, ""))
+        self._put()
 
     def _put(self) -> None:
         self._mailbox.put_latest(parts=tuple(self._parts.values()))
