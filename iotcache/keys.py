@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -68,6 +69,14 @@ class Keys:
                 self._latest.clear()
             key = self._latest[name] = _fit(f"{self.prefix}{escape(device)}:{escape(sensor)}:latest")
         return key
+
+    def latest_many(self, series: Sequence[tuple[str, str]]) -> list[str]:
+        """`latest` of each ``(device, sensor)``, in order."""
+        known = self._latest
+        try:
+            return [known[name] for name in series]
+        except KeyError:
+            return [self.latest(device, sensor) for device, sensor in series]
 
     def bucket(self, device: str, sensor: str, ts_us: int) -> str:
         """The key of the readings around ``ts_us``: ``device123:temperature:20240618T1500Z``."""

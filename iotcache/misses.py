@@ -96,20 +96,24 @@ class Records:
 
     def __init__(self, bound: int = 200_000) -> None:
         self._bound = bound
-        self._by_key: dict[str, Record] = {}
+        self.by_key: dict[str, Record] = {}
+        """Open to the reader's inner loop, which calls `trim` after it."""
 
     def note(self, key: str, record: Record) -> None:
-        by_key = self._by_key
-        by_key[key] = record
+        self.by_key[key] = record
+        self.trim()
+
+    def trim(self) -> None:
+        by_key = self.by_key
         if len(by_key) > self._bound:
             for old in list(islice(by_key, self._bound // 2)):
                 del by_key[old]
 
     def get(self, key: str) -> Record | None:
-        return self._by_key.get(key)
+        return self.by_key.get(key)
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self.by_key)
 
 
 def miss_reason(

@@ -176,14 +176,13 @@ class DeviceCache:
         `Source.NONE` and says why. Raises `KeyFormatError` for an empty name.
         """
         began_s = self._clock.monotonic()
-        latest = self.keys.latest
-        keys = [latest(one[0], one[1]) for one in series]
+        keys = self.keys.latest_many(series)
         gots = await self.cluster.get_many(keys)
         self._watch.nudge()
         answers: list[Read] = []
         misses: list[_Miss] = []
         now_s = self._clock.now()
-        note = self._records.note
+        records = self._records.by_key
         for one, key, got in zip(series, keys, gots, strict=True):
             failure = got.failure
             if got.hit:
@@ -193,7 +192,7 @@ class DeviceCache:
                     failure = MissReason.CORRUPT
                 else:
                     ttl_s = got.ttl_s
-                    note(key, Record(now_s, now_s + ttl_s, got.node))
+                    records[key] = Record(now_s, now_s + ttl_s, got.node)
                     answers.append(
                         Read(
                             one[0], one[1], kept.value, Source.CACHE, kept.unit, kept.ts, got.node, ttl_s,
@@ -203,6 +202,7 @@ class DeviceCache:
                     continue
             misses.append(_Miss(len(answers), Series(one[0], one[1]), key, got, failure))
             answers.append(_PENDING)
+        self._records.trim()
         self._tally.reads += len(answers)
         self._tally.hits += len(answers) - len(misses)
         if misses:
@@ -211,7 +211,7 @@ class DeviceCache:
 
     async def ttl_many(self, series: Sequence[Series]) -> list[Probe]:
         """What the nodes hold of each series, without counting as a read or keeping anything alive."""
-        return await self.cluster.probe_many([self.keys.latest(*one) for one in series])
+        return await self.cluster.probe_many(self.keys.latest_many(series))
 
     async def _fall_back(self, misses: Sequence[_Miss], answers: list[Read], began_s: float) -> None:
         now_s = self._clock.now()
@@ -315,7 +315,7 @@ class DeviceCache:
 
     async def invalidate(self, series: Sequence[Series]) -> list[Outcome]:
         """Delete the entry of each series, in order; what could not be deleted is dirty and tried again."""
-        return await self._delete([self.keys.latest(*one) for one in series])
+        return await self._delete(self.keys.latest_many(series))
 
     async def repair(self) -> int:
         """Delete the entries of dirty keys whose nodes answer now; how many are clean.

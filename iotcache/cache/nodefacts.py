@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from iotcache.clock import Clock
+from iotcache.errors import IotCacheError
 from iotcache.misses import NodeFacts, NodeHistory
 
 if TYPE_CHECKING:
@@ -62,8 +64,9 @@ class NodeWatch:
 
     async def _ask(self) -> None:
         self._polled_s = self._clock.monotonic()
-        for node, facts in (await self._facts()).items():
-            self._histories.setdefault(node, NodeHistory()).add(facts)
+        with contextlib.suppress(IotCacheError):  # no statistics now: misses are judged by older ones
+            for node, facts in (await self._facts()).items():
+                self._histories.setdefault(node, NodeHistory()).add(facts)
 
     async def _facts(self) -> Mapping[str, NodeFacts]:
         now_s = self._clock.now()
