@@ -11,7 +11,7 @@ from iotcache.model import DeadLetter, Reading, Series, Stored
 from iotcache.store import postgres_statements as sql
 from iotcache.store.base import Committed, SeriesInfo, StoreCounts
 from iotcache.store.postgres_line import Connection, Line, Row, connection_settings, place
-from iotcache.store.postgres_rows import give_value, keep_value
+from iotcache.store.postgres_rows import arrays, give_value, keep_value, texts_array
 from iotcache.store.postgres_schema import LOCK
 from iotcache.store.rows import (
     INT64_MAX,
@@ -105,10 +105,10 @@ class PostgresStore:
         await connection.execute(
             sql.ADD_SERIES,
             (
-                [keep_text(series.device) for series in missing],
-                [keep_text(series.sensor) for series in missing],
-                [keep_text(new[series].site) for series in missing],
-                [keep_text(new[series].unit) for series in missing],
+                texts_array(keep_text(series.device) for series in missing),
+                texts_array(keep_text(series.sensor) for series in missing),
+                texts_array(keep_text(new[series].site) for series in missing),
+                texts_array(keep_text(new[series].unit) for series in missing),
             ),
         )
         await self._look_up(connection, missing, found)
@@ -116,8 +116,8 @@ class PostgresStore:
     async def _look_up(
         self, connection: Connection, series: Sequence[Series], found: dict[Series, Known]
     ) -> None:
-        names = [keep_text(one.device) for one in series], [keep_text(one.sensor) for one in series]
-        for n, number, site, unit in await (await connection.execute(sql.FIND_SERIES, names)).fetchall():
+        found_rows = await connection.execute(sql.FIND_SERIES, _names(series))
+        for n, number, site, unit in await found_rows.fetchall():
             found[series[n - 1]] = Known(number, give_text(site), give_text(unit))
 
     async def _insert(
@@ -132,13 +132,12 @@ class PostgresStore:
             rows.append((*reading_key(reading, known), *keep_value(reading.value), reading.received_us,
                          odd_of(reading, known), stored))  # fmt: skip
         rows.sort(key=key_order)
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        kept = columns.pop()
+        columns = arrays(rows, sql.READING_KINDS)
         done = await connection.execute(sql.INSERT_READINGS, columns)
         if done.rowcount == len(rows):
-            return done.rowcount, kept
+            return done.rowcount, readings
         there = await (await connection.execute(sql.IN_HISTORY, columns[:4])).fetchall()
-        return done.rowcount, [kept[n - 1] for (n,) in there]
+        return done.rowcount, [rows[n - 1][-1] for (n,) in there]
 
     async def _move_latest(
         self, connection: Connection, readings: Sequence[Stored], found: Mapping[Series, Known]
@@ -148,11 +147,8 @@ class PostgresStore:
             by_id[(self._known.get(series) or found[series]).id] = stored
         if not by_id:
             return ()
-        rows = []
-        for number in sorted(by_id):  # all workers lock these rows in one order: no deadlock
-            stored = by_id[number]
-            rows.append(_latest_row(number, stored))
-        columns = [list(column) for column in zip(*rows, strict=True)]
+        # All workers lock these rows in one order: no deadlock.
+        columns = arrays([_latest_row(number, by_id[number]) for number in sorted(by_id)], sql.LATEST_KINDS)
         moved = await (await connection.execute(sql.UPSERT_LATEST, columns)).fetchall()
         return tuple(by_id[number] for (number,) in moved)
 
@@ -169,10 +165,9 @@ class PostgresStore:
 
     async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
         """See `iotcache.store.base.Store.latest_many`."""
-        names = [keep_text(one.device) for one in series], [keep_text(one.sensor) for one in series]
         answer: dict[Series, Stored] = {}
         for n, ts_us, seq, boot, number, exact, received_us, unit, site, interval_s, until_us in (
-            await self._query(sql.LATEST, names)
+            await self._query(sql.LATEST, _names(series))
         ):  # fmt: skip
             one = Series(*series[n - 1])
             reading = Reading(
@@ -268,6 +263,13 @@ class PostgresStore:
         line = next((line for line in self._readers if line.idle), self._readers[0])
         async with line.use() as connection:
             return await (await connection.execute(statement.encode(), parameters)).fetchall()
+
+
+def _names(series: Sequence[Series]) -> tuple[str, str]:
+    return (
+        texts_array(keep_text(device) for device, _ in series),
+        texts_array(keep_text(sensor) for _, sensor in series),
+    )
 
 
 def _latest_row(number: int, stored: Stored) -> tuple[object, ...]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 # A whole batch travels as eight arrays in one statement: no per-row message, and a plan made once.
+READING_KINDS: Final = "nnntntnt"
+"""Which of its columns are numbers and which texts."""
 INSERT_READINGS: Final = """
     INSERT INTO reading SELECT * FROM unnest(
         %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[],
         %s::bigint[], %s::text[])
     ON CONFLICT DO NOTHING
 """
+LATEST_KINDS: Final = "nnntntnttnn"
 UPSERT_LATEST: Final = """
     INSERT INTO latest SELECT * FROM unnest(
         %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[],
