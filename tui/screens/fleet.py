@@ -60,6 +60,7 @@ class FleetScreen(Screen[None]):
         self._history_s = history_s
         self._ascii = ascii_only
         self._plotted_at_s = self._sorted_at_s = -1.0
+        self._live_and_stale = (0, 0)
         self._plots_wanted: bool | None = None
         """What the user asked for; until then plots show where there is room."""
 
@@ -110,10 +111,12 @@ class FleetScreen(Screen[None]):
             if state.ready:
                 starting.display, table.display = False, True
                 table.focus()
-        self._show_kpis(wall_s)
         if now_s - self._sorted_at_s >= 1.0:
+            # What walks over the whole fleet is done on a slower beat.
             self._sorted_at_s = now_s
             table.resort()
+            self._live_and_stale = state.fleet.live_and_stale_devices(wall_s)
+        self._show_kpis()
         table.frame(Moment(now_s, wall_s, nodes, self._ascii))
         log = self.query_one("#log", FallbackLog)
         if log.display:
@@ -124,7 +127,7 @@ class FleetScreen(Screen[None]):
             self.query_one("#plot-hit", MinutePlot).show([second.hit_percent for second in seconds])
             self.query_one("#plot-fallbacks", MinutePlot).show([second.fallbacks for second in seconds])
 
-    def _show_kpis(self, wall_s: float) -> None:
+    def _show_kpis(self) -> None:
         state, window = self.state, self.state.recent()
         reads = sum(second.reads for second in window)
         hit, before = state.hit_percent(), state.hit_percent(60, before=10)
@@ -152,7 +155,7 @@ class FleetScreen(Screen[None]):
             f"p50 {milliseconds(sorted(p50)[len(p50) // 2])} ms" if p50 else "",
             "quiet" if p99 is None else "warn" if p99 > 100 else "ok",
         )  # fmt: skip
-        live, stale = state.fleet.live_and_stale_devices(wall_s)
+        live, stale = self._live_and_stale
         self.query_one("#kpi-devices", Kpi).show(
             f"{live:,}", "live", f"{stale:,} stale", "warn" if stale else "ok" if live else "quiet"
         )
