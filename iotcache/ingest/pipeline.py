@@ -1,0 +1,229 @@
+"""Decoded parcels on their way: one commit, then the cache, then the word that the sender waits for.
+
+Commits come one after the other, and so do writes to the cache, in the same order; while one batch is
+written through, the next is committed, and a third is decoded. A failing cache holds nothing up. A failing
+store holds everything up, and is tried until it answers: nothing is told to be safe that is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.errors import IotCacheError, StoreError
+from iotcache.ingest.decode import dead_letter
+from iotcache.ingest.intervals import Intervals
+from iotcache.ingest.tally import Tally
+from iotcache.model import DeadLetter, Reading, Stored
+from iotcache.store.base import Committed
+from iotcache.text import printable
+
+if TYPE_CHECKING:
+    from iotcache.cache import DeviceCache
+
+log = logging.getLogger(__name__)
+
+PARCELS: Final = 4
+"""Decoded parcels that wait for a commit; with the batch limits this bounds the worker's memory."""
+COMMIT_READINGS: Final = 2_000
+"""Parcels are joined in one commit up to this many readings."""
+RETRY_MIN_S: Final = 0.1
+RETRY_MAX_S: Final = 5.0
+
+
+class Parcel(Struct):
+    """What one batch of messages came to, and whom to tell once it is safe on disk."""
+
+    readings: list[Reading]
+    dead: list[DeadLetter]
+    settled: Callable[[Committed | None], None]
+    """Called once, after the write-through; with ``None`` for a parcel that held nothing to store."""
+
+
+class _Done(Struct):
+    parcels: list[Parcel]
+    committed: Committed | None
+
+
+class Pipeline:
+    """Commits parcels and writes them through. Run `run` beside whoever calls `put`."""
+
+    def __init__(
+        self,
+        cache: DeviceCache,
+        tally: Tally,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        on_waiting: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        """``on_waiting`` hears why the store cannot be written, and an empty text once it can again."""
+        self.waiting_for = ""
+        self.intervals = Intervals()
+        self._cache = cache
+        self._tally = tally
+        self._clock = clock
+        self._on_waiting = on_waiting
+        self._decoded: asyncio.Queue[Parcel] = asyncio.Queue(PARCELS)
+        self._committed: asyncio.Queue[_Done] = asyncio.Queue(1)
+        self._in_hand = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def put(self, parcel: Parcel) -> None:
+        """Hand a parcel over; waits while the store is behind."""
+        self._in_hand += 1
+        self._idle.clear()
+        try:
+            await self._decoded.put(parcel)
+        except BaseException:
+            self._finished(1)
+            raise
+
+    async def drained(self) -> None:
+        """Return once every parcel handed over is settled."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Work until cancelled. What is not settled then was never acknowledged, and comes again."""
+        async with asyncio.TaskGroup() as stages:
+            stages.create_task(self._commit_all())
+            stages.create_task(self._finish_all())
+
+    def _finished(self, parcels: int) -> None:
+        self._in_hand -= parcels
+        if not self._in_hand:
+            self._idle.set()
+
+    async def _commit_all(self) -> None:
+        while True:
+            parcels = [await self._decoded.get()]
+            size = len(parcels[0].readings)
+            while size < COMMIT_READINGS and not self._decoded.empty():
+                parcels.append(self._decoded.get_nowait())
+                size += len(parcels[-1].readings)
+            readings = [reading for parcel in parcels for reading in parcel.readings]
+            dead = [letter for parcel in parcels for letter in parcel.dead]
+            committed = await self._commit(readings, dead) if readings or dead else None
+            await self._committed.put(_Done(parcels, committed))
+
+    async def _finish_all(self) -> None:
+        while True:
+            done = await self._committed.get()
+            if done.committed is not None and done.committed.newest:
+                await self._write_through(done.committed.newest)
+            for parcel in done.parcels:
+                parcel.settled(done.committed)
+            self._finished(len(done.parcels))
+
+    async def _write_through(self, newest: Sequence[Stored]) -> None:
+        began_s = self._clock.monotonic()
+        try:
+            await self._cache.write_through(newest)
+        except (IotCacheError, OSError) as error:
+            # The store has the readings: entries that were not told expire, and are dirty until then.
+            log.warning("the cache could not be written: %s", error)
+        self._tally.write_through_ms.add((self._clock.monotonic() - began_s) * 1e3)
+
+    # The store
+
+    async def _commit(self, readings: Sequence[Reading], dead: Sequence[DeadLetter]) -> Committed:
+        """Commit, however long it takes."""
+        noted = self._with_intervals(readings)
+        wait_s, since_s = RETRY_MIN_S, self._clock.monotonic()
+        while True:
+            try:
+                committed = await self._try_commit(noted, dead)
+                break
+            except StoreError as error:
+                self._tally.commit_failures += 1
+                if not error.retryable:
+                    piecewise = await self._commit_piecewise(noted, dead)
+                    if piecewise is not None:
+                        committed = piecewise
+                        break
+                self._wait_for(str(error))
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+            wait_s = min(wait_s * 2.0, RETRY_MAX_S)
+        if self.waiting_for:
+            log.info("the store answers again after %.1f s", self._clock.monotonic() - since_s)
+            self._wait_for("")
+        tally = self._tally
+        tally.batches += 1
+        tally.readings += len(noted)
+        tally.stored += committed.stored
+        tally.duplicates += committed.duplicates
+        tally.dead_letters += len(dead)
+        return committed
+
+    def _with_intervals(self, readings: Sequence[Reading]) -> list[Reading]:
+        note = self.intervals.note
+        return [
+            Reading(
+                one.device, one.sensor, one.value, one.ts_us, one.unit, one.site, one.seq, one.boot,
+                one.received_us, note(one.device, one.sensor, one.ts_us),
+            )
+            for one in readings
+        ]  # fmt: skip
+
+    async def _try_commit(self, readings: Sequence[Reading], dead: Sequence[DeadLetter]) -> Committed:
+        plan = self._cache.plan_ttl
+        began_s = self._clock.monotonic()
+        committed = await self._cache.store.commit([Stored(one, plan(one)) for one in readings], dead)
+        self._tally.commit_ms.add((self._clock.monotonic() - began_s) * 1e3)
+        return committed
+
+    async def _commit_piecewise(
+        self, readings: Sequence[Reading], dead: Sequence[DeadLetter]
+    ) -> Committed | None:
+        """Commit what the store takes, and dead letters of those readings that it refuses for good.
+
+        One reading that a store cannot hold must not stop all others for ever. ``None`` when the store takes
+        nothing at all, or is away: then it is not the readings' fault, and what did get in is a duplicate the
+        next time.
+        """
+        done: list[Committed] = []
+        refused: list[DeadLetter] = []
+        parts = [list(readings)]
+        try:
+            await self._try_commit((), dead)
+            while parts:
+                part = parts.pop()
+                try:
+                    done.append(await self._try_commit(part, ()))
+                except StoreError as error:
+                    if error.retryable:
+                        return None
+                    if len(part) > 1:
+                        # The earlier half is taken first: the newest of a series must come last.
+                        parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+                    elif part:
+                        refused.append(_refused(part[0], error))
+            if refused:
+                await self._try_commit((), refused)
+        except StoreError:
+            return None
+        self._tally.dead_letters += len(refused)
+        return Committed(
+            stored=sum(one.stored for one in done),
+            duplicates=sum(one.duplicates for one in done),
+            newest=tuple(newest for one in done for newest in one.newest),
+        )
+
+    def _wait_for(self, reason: str) -> None:
+        reason = printable(reason)
+        if reason != self.waiting_for:
+            self.waiting_for = reason
+            self._on_waiting(reason)
+
+
+def _refused(reading: Reading, error: StoreError) -> DeadLetter:
+    import msgspec
+
+    topic = f"{reading.device}/{reading.sensor}"
+    return dead_letter(topic, msgspec.json.encode(reading), f"the store: {error}", reading.received_us)

@@ -1,0 +1,53 @@
+"""What an ingest worker counts, and the figures it publishes of it."""
+
+from __future__ import annotations
+
+from iotcache.clock import Clock
+from iotcache.histogram import Histogram
+
+WINDOW_S = 10.0
+
+
+class Recent:
+    """Durations of the last ten to twenty seconds: percentiles of long ago tell nothing of now."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._now = Histogram()
+        self._before = Histogram()
+        self._since_s = clock.monotonic()
+
+    def add(self, ms: float) -> None:
+        """Count one duration in milliseconds."""
+        self._turn()
+        self._now.add(ms)
+
+    def percentiles(self) -> tuple[float, float]:
+        """The median and the 99th percentile in milliseconds; zeros when nothing happened."""
+        self._turn()
+        both = self._before.copy().merge([self._now])
+        return round(both.percentile(50), 3), round(both.percentile(99), 3)
+
+    def _turn(self) -> None:
+        age_s = self._clock.monotonic() - self._since_s
+        if age_s < WINDOW_S:
+            return
+        self._before, self._now = (self._now if age_s < 2 * WINDOW_S else Histogram()), Histogram()
+        self._since_s = self._clock.monotonic()
+
+
+class Tally:
+    """Running totals since the start."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.received = 0
+        self.readings = 0
+        self.stored = 0
+        self.duplicates = 0
+        self.dead_letters = 0
+        self.ignored = 0
+        self.batches = 0
+        self.commit_failures = 0
+        self.http_requests = 0
+        self.commit_ms = Recent(clock)
+        self.write_through_ms = Recent(clock)
