@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING, Any
 from simulator.stack.guard import RECORD_SEPARATOR, die_with_parent
 
 if TYPE_CHECKING:
-    import asyncio
-
     from iotcache.config.schema import Settings
 
 Line = bytes
@@ -116,7 +114,7 @@ def run_ingest(leash: Leash) -> None:
     def ready(http: str | None = None) -> None:
         say(ready={"http": http})
 
-    _run(leash, lambda stop: work(settings, ready=ready, stop=stop))
+    _run(leash, work(settings, ready=ready))
 
 
 def run_simulator(leash: Leash) -> None:
@@ -124,7 +122,7 @@ def run_simulator(leash: Leash) -> None:
     from simulator.publish.run import run_fleet
 
     settings = _settings(leash)
-    _run(leash, lambda stop: run_fleet(settings, ready=lambda: say(ready={}), stop=stop))
+    _run(leash, run_fleet(settings, ready=lambda: say(ready={})))
 
 
 ROLES: dict[str, Callable[[Leash], None]] = {
@@ -138,18 +136,26 @@ def _settings(leash: Leash) -> Settings:
     import msgspec
 
     from iotcache.config.schema import Settings
+    from iotcache.logs import set_up
 
-    return msgspec.json.decode(leash.settings(), type=Settings)
+    settings = msgspec.json.decode(leash.settings(), type=Settings)
+    set_up(settings.log)
+    return settings
 
 
-def _run(leash: Leash, work: Callable[[asyncio.Event], Coroutine[Any, Any, object]]) -> None:
-    """Run ``work`` in an event loop of its own, with an event that is set when the parent says ``stop``."""
+def _run(leash: Leash, work: Coroutine[Any, Any, object]) -> None:
+    """Run ``work`` in an event loop of its own, and cancel it when the parent says ``stop``.
+
+    A cancelled worker leaves in good order: it finishes what it holds as far as that is quick.
+    """
     import asyncio
 
     async def until_stopped() -> None:
-        stop = asyncio.Event()
-        leash.when_stopped(partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set))
-        await work(stop)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work)
+        leash.when_stopped(partial(loop.call_soon_threadsafe, task.cancel))
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
     if sys.platform == "win32":  # paho's sockets need a loop that can watch them
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())

@@ -35,9 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the stack until SIGTERM, SIGINT or SIGHUP, or until the reader of our output is gone; 0 then."""
+    from iotcache.logs import set_up
     from tui.cli.options import load_settings
 
-    return asyncio.run(_serve(load_settings(args).settings, simulate=not args.no_simulate))
+    settings = load_settings(args).settings
+    set_up(settings.log)
+    return asyncio.run(_serve(settings, simulate=not args.no_simulate))
 
 
 async def _serve(settings: Settings, *, simulate: bool) -> int:
@@ -63,7 +66,7 @@ async def _serve(settings: Settings, *, simulate: bool) -> int:
 
 
 def _print_line(stack: Stack) -> None:
-    """The one line that scripts read. Its fields are fixed; ``pids`` names a ``simulator``, too, if there is one."""
+    """The one line that scripts read; its ``pids`` name a ``simulator``, too, if there is one."""
     import msgspec
 
     from iotcache.config.urls import mask
