@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -74,7 +75,11 @@ class Stack:
         self._embedded_broker = settings.broker.url == "embedded"
         self._simulate = simulate and _switch(settings.simulator.enabled, self._embedded_broker)
         self._with_ingest = _switch(settings.ingest.enabled, self._embedded_broker)
-        self._with_http = self._with_ingest and _switch(settings.http.enabled, http)
+        self._with_http = (
+            self._with_ingest
+            and _switch(settings.http.enabled, http)
+            and find_spec("iotcache.gateway") is not None
+        )
         self._on_event = on_event
         self._on_progress = on_progress
         self._folder: Path | None = None
