@@ -84,6 +84,18 @@ class Publisher:
     def confirmed(self) -> int:
         return sum(uplink.confirmed for uplink in self._uplinks)
 
+    @property
+    def refused(self) -> int:
+        return sum(uplink.refused for uplink in self._uplinks)
+
+    @property
+    def resent(self) -> int:
+        return sum(uplink.resent for uplink in self._uplinks)
+
+    @property
+    def reconnects(self) -> int:
+        return sum(max(0, uplink.connects - 1) for uplink in self._uplinks)
+
     def stop(self) -> None:
         """End the run now: nothing that is due later is sent any more."""
         self._stop.set()
@@ -120,13 +132,17 @@ class Publisher:
     async def _send(self, messages: list[Message], give_up: float) -> bool:
         """Send each message when it is due; ``False`` when the run is over before all were."""
         at, count, speed = 0, len(messages), self._speed
-        paced = speed < math.inf
+        paced, stopping = speed < math.inf, False
         while at < count:
-            if self._stop.is_set():
-                # What is not due yet was never promised.
+            if self._stop.is_set() and not stopping:
+                # What is due by now is still sent; what is not was never promised.
+                stopping = True
                 now_us = self.progress_s() * 1e6 if paced else -1.0
-                self.counters.planned -= sum(message[0] > now_us for message in messages[at:])
-                return False
+                kept = at + sum(message[0] <= now_us for message in messages[at:])
+                self.counters.planned -= count - kept
+                count = kept
+                give_up = min(give_up, monotonic() + _STOP_PATIENCE_S)
+                continue
             upto = min(count, at + _SLICE)
             if paced:
                 now_us = (monotonic() - self._began) * 1e6 * speed
@@ -145,7 +161,7 @@ class Publisher:
                 return False
             else:
                 await self._until_room(messages[at])
-        return True
+        return not self._stop.is_set()
 
     def _hand_over(self, messages: list[Message], first: int, last: int) -> int:
         """Give messages to their uplinks as far as there is room; how many were given."""

@@ -85,23 +85,20 @@ class Report(Struct, frozen=True, kw_only=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
-def broken_promises(report: Report) -> tuple[str, ...]:
-    """Why the run is no success: a sentence for each reason."""
+def broken_promises(report: Report, unreachable: str = "") -> tuple[str, ...]:
+    """Why the run is no success: a sentence for each reason. ``unreachable``: why there was no connection."""
     found = []
     if report.ended_by == "unreachable":
-        return ("the broker was never reached",)
+        return (unreachable or f"the broker at {report.broker} was never reached",)
     if report.unsent:
         found.append(f"{report.unsent} of {report.planned} planned messages were not sent")
     if report.unconfirmed - report.refused:
         found.append(f"{report.unconfirmed - report.refused} messages were not confirmed by the broker")
     if report.refused:
         found.append(f"{report.refused} messages were refused by the broker")
-    target, achieved = report.rate.target, report.rate.achieved
-    if (
-        target is not None
-        and report.planned
-        and achieved < RATE_TOLERANCE * target
-        and report.duration_s.actual >= 1
-    ):
-        found.append(f"the rate was {achieved:.1f} messages/s instead of {target:.1f}")
+    length = report.duration_s
+    if report.ended_by == "duration" and length.planned and report.speed and length.actual >= 1.0:
+        due = report.planned / length.planned * report.speed
+        if report.rate.achieved < RATE_TOLERANCE * due:
+            found.append(f"the rate was {report.rate.achieved:.1f} messages/s instead of {due:.1f}")
     return tuple(found)

@@ -7,8 +7,8 @@ import math
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from hashlib import blake2b
 from time import time
 
@@ -21,6 +21,7 @@ from iotcache.histogram import Histogram
 from simulator.fleet.classes import DeviceClass, shipped_classes
 from simulator.fleet.roster import Roster
 from simulator.fleet.stream import VIRTUAL_EPOCH_US, Stream, Timeline
+from simulator.publish.announce import Announcer, default_instance, last_will
 from simulator.publish.digest import StreamDigest
 from simulator.publish.publisher import Publisher
 from simulator.publish.report import Duration, Percentiles, Rate, Report, broken_promises
@@ -76,10 +77,8 @@ class FleetRun:
         self._timeline = spec.timeline(int(self._started_s * 1e6))
         self._stream = Stream(self.roster, self._timeline, rate=spec.rate)
         self._digest = StreamDigest(len(self.roster))
-        tag = secrets.token_hex(4)
-        self.uplinks = tuple(
-            Uplink(target, f"iotcache-sim-{tag}-{n}", qos=spec.qos) for n in range(spec.connections)
-        )
+        self._instance = default_instance()
+        self.uplinks = _uplinks(target, spec, self._instance)
         self.publisher = Publisher(
             self._stream,
             self.uplinks,
@@ -102,12 +101,20 @@ class FleetRun:
 
     async def run(self) -> Report:
         """Connect, publish, await the confirmations, disconnect. Failures are told in the report."""
-        ended_by = "unreachable"
+        ended_by, spec = "unreachable", self.spec
         async with AsyncExitStack() as stack:
             for uplink in self.uplinks:
                 await stack.enter_async_context(uplink)
-            if await connected(self.uplinks, self.spec.connect_timeout_s, self._stopped):
-                await self.publisher.run()
+            if await connected(self.uplinks, spec.connect_timeout_s, self._stopped):
+                async with announced(
+                    self.publisher,
+                    self.uplinks[0],
+                    self._instance,
+                    roster=self.roster,
+                    stream=self._stream,
+                    speed=spec.speed,
+                ):
+                    await self.publisher.run()
                 ended_by = "signal" if self._stopped.is_set() else "duration"
             elif self._stopped.is_set():
                 ended_by = "signal"
@@ -122,9 +129,6 @@ class FleetRun:
         published = publisher.published
         planned = publisher.counters.planned
         target = None if unpaced else stream.rate * spec.speed
-        if target is not None and spec.duration_s and ended_by == "duration":
-            # Series with long intervals make a short run's true number differ from rate times duration.
-            target = planned / spec.duration_s * spec.speed
         names = [kind.name for kind in self.roster.classes]
         report = Report(
             program=f"iotcache-tui {_version()}",
@@ -152,16 +156,42 @@ class FleetRun:
             confirmed=publisher.confirmed,
             unconfirmed=published - publisher.confirmed,
             unsent=planned - published,
-            refused=sum(uplink.refused for uplink in self.uplinks),
-            resent=sum(uplink.resent for uplink in self.uplinks),
+            refused=publisher.refused,
+            resent=publisher.resent,
             late=publisher.counters.late,
-            reconnects=sum(max(0, uplink.connects - 1) for uplink in self.uplinks),
+            reconnects=publisher.reconnects,
             lag_ms=None if unpaced else Percentiles.of(publisher.lag_ms),
             ack_ms=Percentiles.of(_merged(self.uplinks)) if spec.qos else None,
             digest=self._digest.hexdigest() if ended_by == "duration" else None,
         )
-        failures = broken_promises(report)
+        failures = broken_promises(report, next((u.reason for u in self.uplinks if not u.connects), ""))
         return msgspec.structs.replace(report, ok=not failures, failures=failures)
+
+
+def _uplinks(target: Target, spec: FleetSpec, instance: str) -> tuple[Uplink, ...]:
+    tag = secrets.token_hex(4)
+    wills = [last_will(instance)] + [None] * (spec.connections - 1)
+    return tuple(
+        Uplink(target, f"iotcache-sim-{tag}-{n}", qos=spec.qos, will=will) for n, will in enumerate(wills)
+    )
+
+
+@asynccontextmanager
+async def announced(
+    publisher: Publisher, uplink: Uplink, instance: str, *, roster: Roster, stream: Stream, speed: float = 1.0
+) -> AsyncIterator[None]:
+    """Announce the publisher's counters meanwhile."""
+    rate = None if speed == math.inf else round(stream.rate * speed, 3)
+    announcer = Announcer(
+        publisher, uplink, instance, devices=len(roster), series=roster.series, target_rate=rate
+    )
+    task = asyncio.create_task(announcer.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def connected(uplinks: Sequence[Uplink], timeout_s: float | None, stopped: asyncio.Event) -> bool:
@@ -194,21 +224,22 @@ async def run_fleet(
     roster = Roster(spec.seed, spec.devices)
     stream = Stream(roster, spec.timeline(int(time() * 1e6)), rate=spec.rate, digest=False)
     stop = stop or asyncio.Event()
-    async with Uplink(
-        target_of(settings.broker), f"iotcache-sim-{secrets.token_hex(4)}", qos=spec.qos
-    ) as uplink:
+    instance = default_instance()
+    (uplink,) = _uplinks(target_of(settings.broker), spec, instance)
+    async with uplink:
         if not await connected((uplink,), None, stop):
             return
         ready()
         publisher = Publisher(stream, (uplink,), devices=len(roster))
-        work = asyncio.create_task(publisher.run())
-        asking = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait((work, asking), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            asking.cancel()
-            publisher.stop()
-            await work
+        async with announced(publisher, uplink, instance, roster=roster, stream=stream):
+            work = asyncio.create_task(publisher.run())
+            asking = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait((work, asking), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                asking.cancel()
+                publisher.stop()
+                await work
 
 
 def _merged(uplinks: Sequence[Uplink]) -> Histogram:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -179,7 +180,8 @@ async def open_connection(
     except ssl.SSLError as error:
         reason = f"TLS failed: {error.reason or error}"
     except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
+        known = error.errno is not None and error.errno > 0  # asyncio's own text repeats the address
+        reason = (os.strerror(error.errno or 0) if known else error.strerror or str(error)).lower()
     except BrokerError as error:
         reason = str(error)
     if connection is not None:

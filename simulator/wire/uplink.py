@@ -158,7 +158,7 @@ class Uplink:
                 await self._connect()
             except BrokerError as error:
                 if self.reason != str(error):
-                    log.warning("%s", error)
+                    log.log(logging.WARNING if self.connects else logging.INFO, "%s", error)
                 self.reason = str(error)
                 # Jitter, so that a fleet does not come back all at once; no part of the stream hangs on it.
                 await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))

@@ -28,6 +28,14 @@ async def run(broker: Server, **fields: object) -> Report:
     return await FleetRun(FleetSpec(**fields), target).run()  # type: ignore[arg-type]
 
 
+async def published(fleet: FleetRun, count: int, running: asyncio.Task[Report]) -> None:
+    """Return when so many messages are out; fail with the run when it fails."""
+    while fleet.publisher.published < count:
+        if running.done():
+            raise AssertionError(f"the run ended early: {running.result()}")
+        await asyncio.sleep(0.005)
+
+
 @pytest.mark.parametrize(("qos", "version", "connections"), [(0, 4, 1), (1, 4, 1), (1, 5, 1), (1, 4, 7)])
 async def test_the_report_agrees_with_what_a_subscriber_counted(
     mosquitto: Server, subscribe: Subscribe, qos: int, version: int, connections: int
@@ -86,8 +94,7 @@ async def test_a_broker_that_dies_and_stays_away_is_reported_honestly(mosquitto:
     spec = FleetSpec(devices=40, rate=500, duration_s=2.0, patience_s=0.5)
     fleet = FleetRun(spec, Target("127.0.0.1", mosquitto.port))
     running = asyncio.create_task(fleet.run())
-    while fleet.publisher.published < 300:
-        await asyncio.sleep(0.005)
+    await published(fleet, 300, running)
     mosquitto.kill()
     report = await running
     assert not report.ok
@@ -103,8 +110,7 @@ async def test_a_broker_that_comes_back_gets_what_it_missed(mosquitto: Server, q
     spec = FleetSpec(devices=40, rate=500, duration_s=2.0, patience_s=10.0, qos=qos)
     fleet = FleetRun(spec, Target("127.0.0.1", mosquitto.port))
     running = asyncio.create_task(fleet.run())
-    while fleet.publisher.published < 200:
-        await asyncio.sleep(0.005)
+    await published(fleet, 200, running)
     mosquitto.kill()
     await asyncio.to_thread(mosquitto.start)
     report = await running
@@ -125,8 +131,7 @@ async def test_a_broker_that_stops_reading_makes_messages_late_and_loses_none(mo
     spec = FleetSpec(devices=40, rate=2_000, duration_s=1.5)
     fleet = FleetRun(spec, Target("127.0.0.1", mosquitto.port))
     running = asyncio.create_task(fleet.run())
-    while fleet.publisher.published < 200:
-        await asyncio.sleep(0.005)
+    await published(fleet, 200, running)
     mosquitto.signal(signal.SIGSTOP)
     await asyncio.sleep(0.6)
     mosquitto.signal(signal.SIGCONT)
@@ -141,8 +146,7 @@ async def test_a_stop_ends_it_cleanly_with_nothing_owed(mosquitto: Server, subsc
     listener = subscribe(mosquitto)
     fleet = FleetRun(FleetSpec(devices=30, rate=500), Target("127.0.0.1", mosquitto.port))
     running = asyncio.create_task(fleet.run())
-    while fleet.publisher.published < 100:
-        await asyncio.sleep(0.005)
+    await published(fleet, 100, running)
     fleet.stop()
     report = await asyncio.wait_for(running, 3)
     assert report.ok, report.failures
@@ -155,7 +159,8 @@ async def test_a_broker_that_is_not_there_is_unreachable() -> None:
     spec = FleetSpec(devices=5, duration_s=1.0, connect_timeout_s=0.3)
     report = await FleetRun(spec, Target("127.0.0.1", free_port())).run()
     assert (report.ended_by, report.ok, report.published) == ("unreachable", False, 0)
-    assert report.failures == ("the broker was never reached",)
+    assert len(report.failures) == 1
+    assert "connection refused" in report.failures[0]
 
 
 async def test_something_that_is_no_broker_is_unreachable() -> None:

@@ -1,0 +1,191 @@
+"""``iotcache-tui simulate`` as a script sees it: flags, output, exit codes, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Server, free_port
+
+COMMAND = [sys.executable, "-P", "-m", "tui", "simulate"]
+
+
+def simulate(*flags: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*COMMAND, *flags], capture_output=True, timeout=30, cwd=folder, env=_environment(folder)
+    )
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
+    return kept | {"XDG_CONFIG_HOME": str(folder), "IOTCACHE_RUNTIME_DIR": str(folder / "run")}
+
+
+def url(server: Server) -> str:
+    return f"mqtt://{server.address}"
+
+
+@pytest.mark.real("mosquitto")
+def test_the_report_on_stdout_is_all_there_is_on_stdout(mosquitto: Server, tmp_path: Path) -> None:
+    flags = (
+        "--devices",
+        "20",
+        "--rate",
+        "200",
+        "--duration",
+        "1",
+        "--seed",
+        "7",
+        "--qos",
+        "1",
+        "--report",
+        "-",
+    )
+    done = simulate("--broker", url(mosquitto), *flags, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    report = json.loads(done.stdout)
+    assert report["schema"] == "iotcache.simulate/1"
+    assert report["ok"] is True
+    assert report["seed"] == 7
+    assert report["devices"] == 20
+    assert report["planned"] == report["published"] == report["confirmed"] > 150
+    assert len(report["digest"]) == 64
+
+
+@pytest.mark.real("mosquitto")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_the_report_written(mosquitto: Server, tmp_path: Path, number: int) -> None:
+    file = tmp_path / "report.json"
+    counted = subprocess.Popen(
+        ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "iot/#", "-C", "30"], stdout=subprocess.DEVNULL
+    )
+    running = subprocess.Popen(
+        [*COMMAND, "--broker", url(mosquitto), "--devices", "20", "--rate", "200", "--report", str(file)],
+        cwd=tmp_path, env=_environment(tmp_path), stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert counted.wait(20) == 0
+        running.send_signal(number)
+        assert running.wait(5) == 0
+    finally:
+        running.kill()
+        counted.kill()
+        assert running.stderr is not None
+        running.stderr.close()
+    report = json.loads(file.read_bytes())
+    assert report["ended_by"] == "signal"
+    assert report["ok"] is True
+    assert report["confirmed"] == report["planned"] >= 30
+
+
+@pytest.mark.real("mosquitto")
+def test_a_broker_killed_in_the_middle_is_exit_code_1(mosquitto: Server, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    flags = [
+        "--devices",
+        "20",
+        "--rate",
+        "200",
+        "--duration",
+        "2",
+        "--patience",
+        "0.3",
+        "--report",
+        str(file),
+    ]
+    counted = subprocess.Popen(
+        ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "iot/#", "-C", "30"], stdout=subprocess.DEVNULL
+    )
+    running = subprocess.Popen(
+        [*COMMAND, "--broker", url(mosquitto), *flags], cwd=tmp_path, env=_environment(tmp_path),
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert counted.wait(20) == 0
+        mosquitto.kill()
+        _, told = running.communicate(timeout=10)
+    finally:
+        running.kill()
+        counted.kill()
+    report = json.loads(file.read_bytes())
+    assert running.returncode == 1
+    assert "were not sent" in told
+    assert report["ok"] is False
+    assert report["unsent"] > 0
+    assert report["planned"] == pytest.approx(400, abs=40)
+
+
+def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:
+    began = time.monotonic()
+    flags = ("--duration", "5", "--connect-timeout", "0.3", "--report", "-")
+    done = simulate("--broker", f"mqtt://127.0.0.1:{free_port()}", *flags, folder=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.count(b"\n") == 1
+    assert b"connection refused" in done.stderr
+    assert json.loads(done.stdout)["ended_by"] == "unreachable"
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--devices", "0"], "'0'"),
+        (["--devices", "many"], "'many'"),
+        (["--rate", "-1"], "'-1'"),
+        (["--rate", "nan"], "'nan'"),
+        (["--duration", "0"], "'0'"),
+        (["--qos", "3"], "3"),
+        (["--seed", "x"], "'x'"),
+        (["--speed", "fast"], "'fast'"),
+        (["--speed", "max"], "--duration"),
+        (["--start", "2026-01-01"], "'2026-01-01'"),
+        (["--class", "boat"], "'boat'"),
+        (["--report", "/no/such/folder/x.json"], "/no/such/folder"),
+        (["--report", "/"], "folder"),
+        (["--devicees", "3"], "--devicees"),
+    ],
+)
+def test_a_usage_mistake_is_one_sentence_and_exit_code_2(
+    flags: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tui.cli.main import main
+
+    os.environ.pop("IOTCACHE_CONFIG", None)
+    try:
+        code = main(["simulate", "--broker", "mqtt://127.0.0.1:1", *flags])
+    except SystemExit as leaving:
+        code = int(leaving.code or 0)
+    told = capsys.readouterr().err
+    assert code == 2
+    assert named in told
+    assert told.count("\n") == 1
+
+
+def test_without_a_broker_and_without_a_stack_it_says_what_to_do(tmp_path: Path) -> None:
+    done = simulate("--duration", "1", folder=tmp_path)
+    assert done.returncode == 1
+    assert b"iotcache-tui stack" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_broken_class_file_is_named_with_line_and_key(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "x"\nsites = ["s"]\n\n[[sensor]]\nname = "a"\ninterval_s = 0\nwaves = []\n')
+    done = simulate("--broker", "mqtt://127.0.0.1:1", "--class", str(file), folder=tmp_path)
+    assert done.returncode == 2
+    assert b"line 6: sensor[0].interval_s" in done.stderr
+
+
+def test_it_loads_no_screen() -> None:
+    code = (
+        "import sys, tui.cli.simulate, simulator.publish.run, simulator.wire.target;"
+        "sys.exit(bool({'textual', 'plotext', 'rich', 'aiomqtt', 'psycopg'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=20).returncode == 0
