@@ -61,6 +61,7 @@ class Incoming(Struct, frozen=True, gc=False):
 _decode_one = msgspec.json.Decoder(Incoming).decode
 _decode_many = msgspec.json.Decoder(Annotated[list[Incoming], Meta(max_length=READINGS_LIMIT)]).decode
 _NUMBER: Final = re.compile(rb"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+_NO_NAMES: Final = TopicNames()
 _WORDS: Final = {b"true": True, b"false": False}
 
 
@@ -97,6 +98,16 @@ class Decoder:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason = _why(payload, error)
         return dead_letter(topic, payload, reason, received_us)
+
+
+def decode_named(payload: bytes, received_us: int) -> list[Reading]:
+    """The reading, or array of readings, of a payload that comes without a topic. Raises `Refused`."""
+    try:
+        if payload.lstrip()[:1] == b"[":
+            return [_reading(one, _NO_NAMES, received_us) for one in _decode_many(payload)]
+        return [_reading(_decode_one(payload), _NO_NAMES, received_us)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(_why(payload, error)) from error
 
 
 def dead_letter(topic: str, payload: bytes, reason: str, received_us: int) -> DeadLetter:

@@ -1,0 +1,159 @@
+"""The worker's counters and its nodes' figures in Prometheus' text format.
+
+Our own names follow Prometheus' conventions (base units, ``_total``). Figures of memcached nodes have the
+names of ``memcached_exporter``, with the node in the label ``node``, so that boards made for it work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from iotcache.telemetry import IngestStats
+
+if TYPE_CHECKING:
+    from iotcache.cache import CacheCounters
+    from iotcache.ingest.worker import Ingest
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+_COUNTERS: Final = (
+    ("iotcache_ingest_messages", "Messages taken from the broker or the gateway.", "received"),
+    ("iotcache_ingest_readings_stored", "Readings that were new in the store.", "stored"),
+    ("iotcache_ingest_readings_duplicate", "Readings that the store had already.", "duplicates"),
+    ("iotcache_ingest_dead_letters", "Messages that could not be decoded.", "dead_letters"),
+    ("iotcache_ingest_messages_ignored", "Messages that are no readings.", "ignored"),
+    ("iotcache_ingest_commits", "Store transactions.", "batches"),
+    ("iotcache_ingest_commit_failures", "Store transactions that failed and were tried again.",
+     "commit_failures"),
+    ("iotcache_ingest_broker_connects", "Connections made to the broker.", "connects"),
+    ("iotcache_ingest_sessions_lost", "Times that the broker had forgotten the session.", "sessions_lost"),
+    ("iotcache_http_requests", "Requests answered by the gateway.", "http_requests"),
+)  # fmt: skip
+_GAUGES: Final[tuple[tuple[str, str, Callable[[IngestStats], float]], ...]] = (
+    ("iotcache_ingest_up", "1 while nothing is waited for.", lambda s: float(not s.waiting_for)),
+    ("iotcache_ingest_unacked_messages", "Messages not acknowledged yet.", lambda s: s.unacked),
+    ("iotcache_ingest_lag_seconds", "Age of the oldest message not acknowledged.", lambda s: s.lag_s),
+    ("iotcache_ingest_series", "Series seen since the start.", lambda s: s.series),
+    ("iotcache_cache_dirty_keys", "Cache entries that may be old.", lambda s: s.dirty_keys),
+    ("iotcache_ingest_start_time_seconds", "Start time since the Unix epoch.", lambda s: s.started_us / 1e6),
+)
+_QUANTILES: Final = (
+    ("iotcache_ingest_commit_duration_seconds", "Recent store transactions.", "commit"),
+    ("iotcache_ingest_write_through_duration_seconds", "Recent writes to the cache.", "write_through"),
+)
+_NODE_GAUGES: Final = (
+    ("memcached_uptime_seconds", "Seconds since the node started.", "uptime"),
+    ("memcached_current_bytes", "Bytes of the items held.", "bytes"),
+    ("memcached_limit_bytes", "Bytes that items may take.", "limit_maxbytes"),
+    ("memcached_current_items", "Items held.", "curr_items"),
+    ("memcached_current_connections", "Open connections.", "curr_connections"),
+)
+_NODE_COUNTERS: Final = (
+    ("memcached_items", "Items ever stored.", "total_items"),
+    ("memcached_items_evicted", "Items thrown out for want of memory.", "evictions"),
+    ("memcached_items_reclaimed", "Expired items whose memory was used again.", "reclaimed"),
+    ("memcached_connections", "Connections ever opened.", "total_connections"),
+    ("memcached_read_bytes", "Bytes received.", "bytes_read"),
+    ("memcached_written_bytes", "Bytes sent.", "bytes_written"),
+)
+_COMMANDS: Final = tuple(
+    (command, status, f"{command}_{suffix}")
+    for command in ("get", "delete", "incr", "decr", "cas", "touch")
+    for status, suffix in (("hit", "hits"), ("miss", "misses"))
+)
+
+
+async def exposition(worker: Ingest) -> bytes:
+    """Everything the worker knows, as a Prometheus server scrapes it."""
+    nodes: Mapping[str, Mapping[str, str]] = {}
+    up: list[tuple[str, bool]] = []
+    counters: CacheCounters | None = None
+    if worker.cache is not None:
+        counters = worker.cache.counters()
+        nodes = await worker.cache.cluster.stats()
+        up = [(node.name, node.state == "up") for node in worker.cache.cluster.health()]
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Given([*_own(worker.stats()), *_cache(counters), *_nodes(nodes, up)]))
+    return generate_latest(registry)
+
+
+class _Given(Collector):
+    """Hands out metrics that were gathered beforehand: a collector itself cannot await."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def _own(stats: IngestStats) -> Iterator[Metric]:
+    build = InfoMetricFamily("iotcache_build", "The worker's version and name.")
+    build.add_metric([], {"version": stats.version, "instance_name": stats.instance})
+    yield build
+    for name, text, field in _COUNTERS:
+        yield CounterMetricFamily(name, text, value=float(getattr(stats, field)))
+    for name, text, value in _GAUGES:
+        yield GaugeMetricFamily(name, text, value=value(stats))
+    for name, text, field in _QUANTILES:
+        family = GaugeMetricFamily(name, text, labels=["quantile"])
+        family.add_metric(["0.5"], getattr(stats, f"{field}_p50_ms") / 1e3)
+        family.add_metric(["0.99"], getattr(stats, f"{field}_p99_ms") / 1e3)
+        yield family
+
+
+def _cache(counters: CacheCounters | None) -> Iterator[Metric]:
+    if counters is None:
+        return
+    yield CounterMetricFamily("iotcache_cache_reads", "Series asked for.", value=counters.reads)
+    yield CounterMetricFamily("iotcache_cache_hits", "Series answered from the cache.", value=counters.hits)
+    misses = CounterMetricFamily("iotcache_cache_misses", "Reads that missed, by reason.", labels=["reason"])
+    for reason, count in counters.misses.items():
+        misses.add_metric([str(reason)], count)
+    yield misses
+    yield CounterMetricFamily("iotcache_cache_writes", "Entries written.", value=counters.writes)
+    yield CounterMetricFamily(
+        "iotcache_cache_write_failures", "Entries that could not be written.", value=counters.write_failures
+    )
+
+
+def _nodes(nodes: Mapping[str, Mapping[str, str]], up: list[tuple[str, bool]]) -> Iterator[Metric]:
+    family: Metric = GaugeMetricFamily("memcached_up", "1 while the node answers.", labels=["node"])
+    for name, is_up in up:
+        family.add_sample("memcached_up", {"node": name}, float(is_up))
+    yield family
+    version = GaugeMetricFamily("memcached_version", "The node's version.", labels=["node", "version"])
+    for name, stats in nodes.items():
+        version.add_metric([name, stats.get("version", "")], 1)
+    yield version
+    for name, text, field in _NODE_GAUGES:
+        gauge = GaugeMetricFamily(name, text, labels=["node"])
+        for node, value in _numbers(nodes, field):
+            gauge.add_metric([node], value)
+        yield gauge
+    for name, text, field in _NODE_COUNTERS:
+        counter = CounterMetricFamily(name, text, labels=["node"])
+        for node, value in _numbers(nodes, field):
+            counter.add_metric([node], value)
+        yield counter
+    commands = CounterMetricFamily(
+        "memcached_commands", "Commands by kind and outcome.", labels=["node", "command", "status"]
+    )
+    for command, status, field in (*_COMMANDS, ("set", "hit", "cmd_set"), ("flush", "hit", "cmd_flush")):
+        for node, value in _numbers(nodes, field):
+            commands.add_metric([node, command, status], value)
+    yield commands
+
+
+def _numbers(nodes: Mapping[str, Mapping[str, str]], field: str) -> Iterator[tuple[str, float]]:
+    for node, stats in nodes.items():
+        try:
+            yield node, float(stats[field])
+        except (KeyError, ValueError):
+            continue
