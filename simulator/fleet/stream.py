@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
+from copy import copy
 from heapq import heappop, heappush
 
 from msgspec import Struct
@@ -27,6 +28,7 @@ VIRTUAL_EPOCH_US = 1_718_722_800_000_000
 """2024-06-18T15:00:00Z: when virtual time begins unless a start is given."""
 _MICRO = 1_000_000
 _FOREVER_US = 1 << 62
+_GREET_S = 2.0
 
 
 class Timeline(Struct, frozen=True):
@@ -46,8 +48,8 @@ class _Group:
     """One sensor of one class, and its devices in the order of their phases."""
 
     __slots__ = (
-        "cycle", "devices", "function", "interval", "line", "link", "number", "phases", "position",
-        "template", "texts", "topics",
+        "cycle", "devices", "function", "interval", "last_cycle", "line", "link", "number", "phases",
+        "position", "template", "texts", "topics",
     )  # fmt: skip
 
     def __init__(
@@ -67,11 +69,19 @@ class _Group:
         self.texts = () if sensor.kind == "number" else value_texts(sensor)
         self.link = roster.links[roster.kinds[devices[0]]]
         self.cycle = 0
+        self.last_cycle = _FOREVER_US
         self.position = 0
+
+    def greeting(self, within_us: int) -> _Group:
+        """A group that measures each device once more, numbered 0, early in the run."""
+        first = copy(self)
+        first.phases = array("Q", (self.interval + at * within_us // self.interval for at in self.phases))
+        first.cycle = first.last_cycle = -1
+        return first
 
     def due(self, until_us: int) -> Iterator[tuple[int, int, int]]:
         """Stretches of devices measured before ``until_us``: (cycle, first, past the last)."""
-        while True:
+        while self.cycle <= self.last_cycle:
             last = bisect_left(self.phases, until_us - self.cycle * self.interval)
             if last > self.position:
                 yield self.cycle, self.position, last
@@ -93,15 +103,18 @@ class Stream:
         rate: float = 0.0,
         lanes: Collection[int] = range(LANES),
         digest: bool = True,
+        greet: bool = False,
     ) -> None:
         """``rate`` is messages a second of the whole fleet (0: each class's own intervals); only devices
-        of the given ``lanes`` are in this stream."""
+        of the given ``lanes`` are in this stream. ``greet``: every sensor is heard of within seconds,
+        however long its interval."""
         self.timeline = timeline
         self.digest = digest
         self.scale = rate / roster.natural_rate if rate else 1.0
         self._roster = roster
         self._names = [name.encode() for name in roster.names]
-        self._groups = []
+        self._groups: list[_Group] = []
+        self._greetings: list[_Group] = []
         self._late: list[Message] = []
         members: list[list[int]] = [[] for _ in roster.classes]
         for index, kind in enumerate(roster.kinds):
@@ -114,6 +127,13 @@ class Stream:
                     every = interval_us(function.sensor, self.scale)
                     self._groups.append(_Group(number, function, every, members[kind], roster))
                 number += 1
+
+        if greet:
+            within_us = int(
+                _MICRO * min(max(_GREET_S, sum(len(g.phases) for g in self._groups) / 1_000), 30.0)
+            )
+            slow = [group for group in self._groups if group.interval > within_us]
+            self._greetings = [group.greeting(within_us) for group in slow]
 
     @property
     def rate(self) -> float:
@@ -133,6 +153,11 @@ class Stream:
         if self.timeline.end_us is not None:
             until_us = min(until_us, self.timeline.end_us)
         messages: list[Message] = []
+        if self._greetings:
+            for group in self._greetings:
+                for cycle, first, last in group.due(until_us):
+                    self._render(group, cycle, first, last, messages)
+            self._greetings = [group for group in self._greetings if group.cycle <= group.last_cycle]
         for group in self._groups:
             for cycle, first, last in group.due(until_us):
                 self._render(group, cycle, first, last, messages)

@@ -212,7 +212,9 @@ class Publisher:
         """Wait until the uplink of ``message`` can take one, at most for a moment."""
         self._flush()
         uplink = self._uplinks[message[1] % self._devices % len(self._uplinks)]
-        waits = [asyncio.ensure_future(uplink.until_room()), asyncio.ensure_future(self._stop.wait())]
+        waits: list[asyncio.Future[object]] = [asyncio.ensure_future(uplink.until_room())]
+        if not self._stop.is_set():
+            waits.append(asyncio.ensure_future(self._stop.wait()))
         try:
             await asyncio.wait(waits, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -222,7 +222,7 @@ async def run_fleet(
     wanted = settings.simulator
     spec = FleetSpec(devices=wanted.devices, rate=wanted.rate, seed=wanted.seed, qos=wanted.qos)
     roster = Roster(spec.seed, spec.devices)
-    stream = Stream(roster, spec.timeline(int(time() * 1e6)), rate=spec.rate, digest=False)
+    stream = Stream(roster, spec.timeline(int(time() * 1e6)), rate=spec.rate, digest=False, greet=True)
     stop = stop or asyncio.Event()
     instance = default_instance()
     (uplink,) = _uplinks(target_of(settings.broker), spec, instance)

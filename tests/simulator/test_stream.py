@@ -145,3 +145,16 @@ def test_the_time_shown_may_be_moved_without_changing_the_digest() -> None:
     first = json.loads(messages(stream(timeline=shifted), SECOND)[0][3])
     shown = datetime.fromisoformat(first["ts"]).timestamp()
     assert 0 <= shown - (VIRTUAL_EPOCH_US / 1e6 + 76_000_000) < 1
+
+
+def test_a_greeting_names_every_sensor_within_seconds_and_changes_nothing_after() -> None:
+    roster = Roster(1, 60)
+    plain = messages(Stream(roster, TEN_SECONDS), 10 * SECOND)
+    greeted = messages(Stream(roster, TEN_SECONDS, greet=True), 10 * SECOND)
+    links_up = [message for message in greeted if b"/fleet/" not in message[2] and message[0] < 3 * SECOND]
+    trucks = sum(len(roster.classes[kind].sensor) for kind in roster.kinds if roster.links[kind])
+    assert len({message[2] for message in links_up}) == roster.series - trucks
+    assert set(plain) < set(greeted)
+    extra = [json.loads(message[3])["seq"] for message in greeted if message not in set(plain)]
+    assert set(extra) == {0}
+    assert [message[0] for message in greeted] == sorted(message[0] for message in greeted)
