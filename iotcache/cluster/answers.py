@@ -395,6 +395,9 @@ def facts_reader(negated_exp: bool) -> Callable[[bytes], ItemFacts | None]:
     return read
 
 
+FACTS: Final = facts_reader(False)
+
+
 class AnswerStream:
     """Bytes in, completed batches out, first asked first answered.
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import functools
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from random import Random
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.cluster import protocol
 from iotcache.cluster.answers import (
-    Answers,
     Gets,
+    ItemFacts,
     Lines,
     ProtocolViolation,
     Refusal,
@@ -23,6 +25,9 @@ from iotcache.cluster.answers import (
     facts_reader,
 )
 from iotcache.cluster.connection import AnswerTimeout, Connection, ConnectionLost
+from iotcache.cluster.dial import tls_context as tls_of
+from iotcache.cluster.exchange import exchange, together
+from iotcache.cluster.fence import LEASE_S, Fences
 from iotcache.cluster.node import Node, submit
 from iotcache.cluster.placement import placement as placement_by_name
 from iotcache.cluster.protocol import BARRIER
@@ -36,11 +41,9 @@ from iotcache.ttl import RELATIVE_LIMIT_S, wire_ttl
 if TYPE_CHECKING:
     from iotcache.config.urls import NodeAddress
 
-_WINDOW_COMMANDS: Final = 1_024
-_WINDOW_BYTES: Final = 256 * 1024
-"""A batch is sent in windows of at most so much, each with its own barrier and deadline."""
 _MEMO_MAX: Final = 500_000
 _RETRY_JITTER_S: Final = 0.01
+_DISCARD_TIMEOUT_S: Final = 5.0
 
 
 class _Place(NamedTuple):
@@ -49,6 +52,17 @@ class _Place(NamedTuple):
     owner: int
     get: bytes
     key: bytes
+
+
+class _Write(NamedTuple):
+    """A set or delete of many keys."""
+
+    keys: Sequence[str]
+    places: list[_Place]
+    encode: Callable[[int, bool], bytes]
+    """The request for a position; True when it is for a stand-in."""
+    may_wait: list[bool]
+    reasons: dict[bytes, tuple[bool, str]]
 
 
 class Cluster:
@@ -97,7 +111,10 @@ class Cluster:
         )
         self._memo: dict[str, _Place] = {}
         self._stand_ins: dict[str, int] = {}
-        self._plain = False
+        self._all_up = False
+        self._fences = Fences(
+            self._nodes, timeout_s=operation_timeout_s, keep_declared_s=failover_ttl_s + 2.0
+        )
 
     @classmethod
     def from_settings(
@@ -122,7 +139,7 @@ class Cluster:
             on_event=on_event,
             username=cache.username,
             password=cache.password,
-            tls_context=tls_context(cache),
+            tls_context=tls_of(cache),
         )
 
     async def __aenter__(self) -> Self:
@@ -131,6 +148,7 @@ class Cluster:
             node.start()
         for node in self._nodes:
             await node.settled()
+        self._fences.start()
         return self
 
     async def __aexit__(
@@ -140,6 +158,7 @@ class Cluster:
 
     async def close(self) -> None:
         """End all connections and background work."""
+        await self._fences.close()
         for node in self._nodes:
             await node.close()
 
@@ -175,10 +194,8 @@ class Cluster:
         except KeyError:
             return [self._place(key) for key in keys]
 
-    def _target(self, key: str, owner: int) -> int:
-        """The node to ask for ``key`` now: its owner, or the next one on the ring that is up; -1 for none."""
-        if self._nodes[owner].up:
-            return owner
+    def _stand_in(self, key: str) -> int:
+        """The first node in the key's own order that is up; -1 for none."""
         found = self._stand_ins.get(key)
         if found is None:
             found = next((index for index in self._placement.order(key) if self._nodes[index].up), -1)
@@ -189,67 +206,88 @@ class Cluster:
 
     # Reading ---------------------------------------------------------------------------------
 
-    async def get_many(self, keys: Sequence[str]) -> list[Got]:
+    async def get_many(self, keys: Sequence[str], *, cas: bool = False) -> list[Got]:
         """The values of ``keys``, in their order. All nodes are asked at once, each in one pipelined batch.
 
-        A connection that ends under a read is replaced and the read tried once more; a time-out is not.
+        With ``cas`` each hit brings its CAS unique, for `cas_many`. A connection that ends under a read is
+        replaced and the read tried once more; a time-out is not.
         """
         places = self._places(keys)
         results: list[Got] = [_UNASKED] * len(places)
-        again = await self._get(keys, places, range(len(places)), results)
+        again = await self._get(keys, places, range(len(places)), results, cas)
         if again:
             await asyncio.sleep(self._rng.uniform(0, _RETRY_JITTER_S))
-            await self._get(keys, places, again, results)
+            await self._get(keys, places, again, results, cas)
         return results
 
     async def _get(
-        self, keys: Sequence[str], places: list[_Place], which: Sequence[int], results: list[Got]
+        self, keys: Sequence[str], places: list[_Place], which: Sequence[int], results: list[Got], cas: bool
     ) -> list[int]:
         """Ask for the keys at the positions ``which``; returns those whose connection was lost."""
-        groups: dict[int, tuple[list[int], list[bytes]]] = {}
-        if self._plain:
-            positions: list[list[int]] = [[] for _ in self._nodes]
-            requests: list[list[bytes]] = [[] for _ in self._nodes]
+        if time.monotonic() > self._fences.valid_until:
+            await self._fences.renew()
+        floors = self._fences.floors
+        groups: dict[tuple[int, int | None], list[int]] = {}
+        if self._all_up:
+            by_owner: list[list[int]] = [[] for _ in self._nodes]
             for position in which:
-                owner, request, _ = places[position]
-                positions[owner].append(position)
-                requests[owner].append(request)
-            groups = {
-                index: (positions[index], requests[index])
-                for index in range(len(positions))
-                if positions[index]
-            }
+                by_owner[places[position][0]].append(position)
+            for owner, positions in enumerate(by_owner):
+                if positions:
+                    groups[owner, floors[owner] or (0 if cas else None)] = positions
         else:
             for position in which:
-                owner, request, _ = places[position]
-                target = self._target(keys[position], owner)
-                if target < 0:
-                    results[position] = Got(False, node=self._nodes[owner].name, failure=MissReason.NODE_DOWN)
-                    continue
-                group = groups.setdefault(target, ([], []))
-                group[0].append(position)
-                group[1].append(request)
+                owner = places[position].owner
+                route = self._read_route(keys[position], owner)
+                if route is None:
+                    results[position] = self._nothing(keys[position], owner)
+                else:
+                    target, floor = route
+                    groups.setdefault((target, floor or (0 if cas else None)), []).append(position)
         lost: list[int] = []
 
-        async def ask(index: int) -> None:
-            at, wanted = groups[index]
+        async def ask(group: tuple[int, int | None]) -> None:
+            index, floor = group
             node = self._nodes[index]
-            order = iter(at)
-            for answers, error in await self._exchange(node, wanted, lambda want: Gets(want, node.name)):
-                for got, position in zip(answers.out, order, strict=False):
+            order = iter(groups[group])
+            if floor is None:
+                wanted = [places[position][1] for position in groups[group]]
+            else:
+                wanted = [protocol.get_cas_request(places[position][2]) for position in groups[group]]
+            make = functools.partial(Gets, node=node.name, floor=floor)
+            for answers, error in await exchange(node, wanted, make, self._timeout_s):
+                positions = list(islice(order, answers.want))
+                for position, got in zip(positions, answers.out, strict=False):
                     results[position] = got
+                if answers.stale:
+                    _discard(node, [(places[positions[at]].key, stale) for at, stale in answers.stale])
                 if error is not None:
-                    unanswered = list(islice(order, answers.want - len(answers.out)))
                     failed = Got(False, node=node.name, failure=_failure(error))
+                    unanswered = positions[len(answers.out) :]
                     for position in unanswered:
                         results[position] = failed
                     if isinstance(error, ConnectionLost):
                         lost.extend(unanswered)
 
-        await _together(ask, groups)
-        if not self._plain:
+        await together(ask, list(groups))
+        if not self._all_up:
             self._blame_owners(places, which, results)
         return lost
+
+    def _read_route(self, key: str, owner: int) -> tuple[int, int | None] | None:
+        """Which node to ask for ``key``, and above which CAS unique its items count; ``None``: none."""
+        if self._nodes[owner].up:
+            return owner, self._fences.floors[owner] or None
+        stand_in = self._stand_in(key)
+        if stand_in < 0:
+            return None
+        floor = self._fences.stand_in_floor(stand_in, owner)
+        return None if floor is None else (stand_in, floor)
+
+    def _nothing(self, key: str, owner: int) -> Got:
+        stand_in = self._stand_in(key)
+        name = self._nodes[owner if stand_in < 0 else stand_in].name
+        return Got(False, node=name, failure=MissReason.NODE_DOWN)
 
     def _blame_owners(self, places: list[_Place], which: Sequence[int], results: list[Got]) -> None:
         """A stand-in that has nothing says little: the miss is the owner's, who is out."""
@@ -264,34 +302,29 @@ class Cluster:
         """Look at items without counting as a read, touching the LRU or marking them fetched (``me``)."""
         places = self._places(keys)
         results: list[Probe] = [_UNPROBED] * len(places)
-        groups: dict[int, list[int]] = {}
+        groups: dict[tuple[int, int | None], list[int]] = {}
         for position, place in enumerate(places):
-            target = self._target(keys[position], place.owner)
-            if target < 0:
-                name = self._nodes[place.owner].name
-                results[position] = Probe(False, name, failure=MissReason.NODE_DOWN)
+            route = self._read_route(keys[position], place.owner)
+            if route is None:
+                node = self._nothing(keys[position], place.owner).node
+                results[position] = Probe(False, node, failure=MissReason.NODE_DOWN)
             else:
-                groups.setdefault(target, []).append(position)
+                groups.setdefault(route, []).append(position)
 
-        async def ask(index: int) -> None:
-            node = self._nodes[index]
+        async def ask(route: tuple[int, int | None]) -> None:
+            node = self._nodes[route[0]]
+            floor = route[1] or 0
             found = node.capabilities
-            read = facts_reader(found.negated_exp if found else False)
-            wanted = [protocol.probe_request(places[at].key) for at in groups[index]]
-            at = iter(groups[index])
-            for answers, error in await self._exchange(node, wanted, lambda want: Lines(want, read)):
+            make = functools.partial(Lines, meaning=facts_reader(found.negated_exp if found else False))
+            wanted = [protocol.probe_request(places[at].key) for at in groups[route]]
+            order = iter(groups[route])
+            for answers, error in await exchange(node, wanted, make, self._timeout_s):
                 for facts in answers.out:
-                    if facts is None:
-                        probe = Probe(False, node.name)
-                    elif isinstance(facts, Refusal):
-                        probe = Probe(False, node.name, failure=MissReason.NODE_DOWN)
-                    else:
-                        probe = Probe(True, node.name, facts.ttl_s, facts.age_s, facts.size, facts.fetched)
-                    results[next(at)] = probe
+                    results[next(order)] = _probe(node.name, facts, floor)
                 for _ in range(answers.want - len(answers.out)):
-                    results[next(at)] = Probe(False, node.name, failure=_failure(error))
+                    results[next(order)] = Probe(False, node.name, failure=_failure(error))
 
-        await _together(ask, groups)
+        await together(ask, list(groups))
         return results
 
     # Writing ---------------------------------------------------------------------------------
@@ -299,88 +332,211 @@ class Cluster:
     async def set_many(self, items: Sequence[Item]) -> list[Outcome]:
         """Store ``items``; every set is confirmed by its node, and the outcomes are in their order.
 
-        Raises ValueError for a life that is not positive.
+        A set whose node is out goes to its stand-in, with a short life; the first one after the node was
+        lost waits until all clients know of it (about half a second), one in `Mode.ADD` does not and is
+        refused. Raises ValueError for a life that is not positive.
+        """
+        now = self._clock.now()
+        places = self._places([item.key for item in items])
+        for item in items:
+            if item.ttl_s <= 0:
+                raise ValueError(f"the life of {item.key!r} is {item.ttl_s} s; it must be positive")
+
+        def encode(position: int, stand_in: bool) -> bytes:
+            item = items[position]
+            ttl = min(item.ttl_s, self._failover_ttl_s) if stand_in else item.ttl_s
+            if ttl > RELATIVE_LIMIT_S:
+                ttl = wire_ttl(ttl, now)
+            value = item.value
+            key = places[position][2]
+            if item.mode is Mode.SET:
+                return b"ms %b %d T%d F%d\r\n%b\r\n" % (key, len(value), ttl, item.flags, value)
+            return protocol.set_request(key, value, item.flags, ttl, b" ME")
+
+        may_wait = [item.mode is Mode.SET for item in items]
+        return await self._write(_Write([item.key for item in items], places, encode, may_wait, _SET_REASONS))
+
+    async def cas_many(self, items: Sequence[Item], seen: Sequence[Got]) -> list[Outcome]:
+        """Store each item only if it still is what ``seen`` (from ``get_many(…, cas=True)``) shows.
+
+        A key whose node has changed meanwhile is refused: CAS uniques mean nothing on another node.
         """
         now = self._clock.now()
         places = self._places([item.key for item in items])
         results: list[Outcome] = [_UNTOLD] * len(items)
-        groups: dict[int, tuple[list[int], list[bytes]]] = {}
-        for position, (item, place) in enumerate(zip(items, places, strict=True)):
-            ttl = item.ttl_s
-            if ttl <= 0:
-                raise ValueError(f"the life of {item.key!r} is {ttl} s; it must be positive")
-            target = place.owner
-            if not self._plain:
-                target = self._target(item.key, place.owner)
-                if target < 0:
-                    results[position] = Outcome(False, self._nodes[place.owner].name, "no cache node is up")
-                    continue
-                if target != place.owner:
-                    ttl = min(ttl, self._failover_ttl_s)
-            if ttl > RELATIVE_LIMIT_S:
-                ttl = wire_ttl(ttl, now)
-            value = item.value
-            if item.mode is Mode.SET:
-                request = b"ms %b %d T%d F%d\r\n%b\r\n" % (place.key, len(value), ttl, item.flags, value)
+        groups: dict[int, list[int]] = {}
+        for position, (_, got) in enumerate(zip(items, seen, strict=True)):
+            owner = places[position].owner
+            node = self._nodes[owner]
+            if not got.hit or not got.cas or got.node != node.name or not node.up:
+                results[position] = Outcome(
+                    False, node.name, "it was not read with its CAS unique from this node"
+                )
             else:
-                request = protocol.set_request(place.key, value, item.flags, ttl, b" ME")
-            group = groups.get(target)
-            if group is None:
-                group = groups[target] = ([], [])
-            group[0].append(position)
-            group[1].append(request)
-        await self._confirm(groups, results, _SET_REASONS)
+                groups.setdefault(owner, []).append(position)
+
+        def encode(position: int) -> bytes:
+            item = items[position]
+            extra = b" C%d" % seen[position].cas
+            return protocol.set_request(
+                places[position].key, item.value, item.flags, wire_ttl(item.ttl_s, now), extra
+            )
+
+        async def ask(index: int) -> None:
+            await self._confirm(
+                index, groups[index], [encode(at) for at in groups[index]], _SET_REASONS, results
+            )
+
+        await together(ask, list(groups))
         return results
 
     async def delete_many(self, keys: Sequence[str]) -> list[Outcome]:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""
-        return await self._each(keys, protocol.delete_request, _DELETE_REASONS)
+        places = self._places(keys)
+
+        def encode(position: int, stand_in: bool) -> bytes:
+            return protocol.delete_request(places[position].key)
+
+        return await self._write(_Write(keys, places, encode, [True] * len(keys), _DELETE_REASONS))
 
     async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[Outcome]:
-        """Give ``keys`` ``ttl_s`` (> 0) more seconds to live, without reading them."""
+        """Give ``keys`` ``ttl_s`` (> 0) more seconds to live, without reading them.
+
+        Only on their own nodes: what stands in for a node that is out lives shortly, and that is meant.
+        """
         if ttl_s <= 0:
             raise ValueError(f"a life of {ttl_s} s is not positive")
         ttl = wire_ttl(ttl_s, self._clock.now())
-        return await self._each(keys, lambda key: protocol.touch_request(key, ttl), _TOUCH_REASONS)
-
-    async def _each(
-        self, keys: Sequence[str], request: Callable[[bytes], bytes], reasons: dict[bytes, tuple[bool, str]]
-    ) -> list[Outcome]:
         places = self._places(keys)
         results: list[Outcome] = [_UNTOLD] * len(places)
-        groups: dict[int, tuple[list[int], list[bytes]]] = {}
+        groups: dict[int, list[int]] = {}
         for position, place in enumerate(places):
-            target = self._target(keys[position], place.owner)
-            if target < 0:
-                results[position] = Outcome(False, self._nodes[place.owner].name, "no cache node is up")
-                continue
-            group = groups.setdefault(target, ([], []))
-            group[0].append(position)
-            group[1].append(request(place.key))
-        await self._confirm(groups, results, reasons)
+            if self._nodes[place.owner].up:
+                groups.setdefault(place.owner, []).append(position)
+            else:
+                results[position] = Outcome(False, self._nodes[place.owner].name, "its node is out")
+
+        async def ask(index: int) -> None:
+            wanted = [protocol.touch_request(places[at].key, ttl) for at in groups[index]]
+            await self._confirm(index, groups[index], wanted, _TOUCH_REASONS, results)
+
+        await together(ask, list(groups))
         return results
+
+    async def _write(self, write: _Write) -> list[Outcome]:
+        """Send every key to where it belongs now; what its node did not take is tried once more elsewhere."""
+        results: list[Outcome] = [_UNTOLD] * len(write.places)
+        again = await self._send(write, range(len(write.places)), results)
+        if again:
+            await self._send(write, again, results)
+        return results
+
+    async def _send(self, write: _Write, which: Sequence[int], results: list[Outcome]) -> list[int]:
+        """Send the writes at ``which``; returns those whose node failed and that a stand-in may take."""
+        if time.monotonic() > self._fences.valid_until:
+            await self._fences.renew()
+        if not self._all_up:
+            await self._declare_missing(write, which)
+        at_owner: dict[int, list[int]] = {}
+        elsewhere: dict[int, list[int]] = {}
+        nodes = self._nodes
+        for position in which:
+            owner = write.places[position][0]
+            if self._all_up or nodes[owner].up:
+                found = at_owner.get(owner)
+                if found is None:
+                    found = at_owner[owner] = []
+                found.append(position)
+                continue
+            stand_in = self._stand_in(write.keys[position])
+            if stand_in < 0:
+                results[position] = Outcome(False, nodes[owner].name, "no cache node is up")
+            elif owner in self._fences.returning or self._fences.declared(owner):
+                elsewhere.setdefault(stand_in, []).append(position)
+            else:
+                results[position] = Outcome(
+                    False, nodes[owner].name, "its node is out, and not all clients know yet"
+                )
+        failed: list[int] = []
+
+        async def to_owner(index: int) -> None:
+            positions = at_owner[index]
+            requests = [write.encode(position, False) for position in positions]
+            failed.extend(await self._confirm(index, positions, requests, write.reasons, results))
+
+        tasks: list[tuple[Callable[[int], Awaitable[None]], int]] = [(to_owner, index) for index in at_owner]
+        if elsewhere:
+            started = time.monotonic()
+
+            async def to_stand_in(index: int) -> None:
+                positions = elsewhere[index]
+                requests = [write.encode(position, True) for position in positions]
+                await self._confirm(index, positions, requests, write.reasons, results)
+
+            await self._forget_at_returning(write, elsewhere, results)
+            tasks += [(to_stand_in, index) for index in elsewhere]
+        await together(lambda task: task[0](task[1]), tasks)
+        if elsewhere and time.monotonic() - started > LEASE_S:
+            # Its owner may be up again by now for others, who would not look at the stand-in any more.
+            for positions in elsewhere.values():
+                for position in positions:
+                    results[position] = Outcome(False, results[position].node, "the stand-in was too slow")
+        return [position for position in failed if write.may_wait[position]]
+
+    async def _declare_missing(self, write: _Write, which: Sequence[int]) -> None:
+        """Let all clients know which of the nodes concerned are out, before anything is written elsewhere."""
+        out = {write.places[at].owner for at in which if not self._nodes[write.places[at].owner].up}
+        waits = set()
+        for owner in out:
+            if owner not in self._fences.returning and not self._fences.declared(owner):
+                task = self._fences.declare(owner)
+                if any(write.may_wait[at] and write.places[at].owner == owner for at in which):
+                    waits.add(task)
+        if waits:
+            await asyncio.wait(waits)
+
+    async def _forget_at_returning(
+        self, write: _Write, elsewhere: dict[int, list[int]], results: list[Outcome]
+    ) -> None:
+        """While a node is being made safe, what is written elsewhere is deleted on it at the same time."""
+        gone: dict[int, list[int]] = {}
+        for positions in elsewhere.values():
+            for position in positions:
+                gone.setdefault(write.places[position].owner, []).append(position)
+        for owner, positions in gone.items():
+            keys = [write.places[position].key for position in positions]
+            self._fences.wrote_elsewhere(owner, keys)
+            connection = self._fences.returning.get(owner)
+            if connection is not None and not await _delete_on(connection, keys, self._timeout_s):
+                refused = set(positions)
+                for stand_in, kept in elsewhere.items():
+                    elsewhere[stand_in] = [at for at in kept if at not in refused]
+                for position in positions:
+                    results[position] = Outcome(False, self._nodes[owner].name, "its node is on its way back")
 
     async def _confirm(
         self,
-        groups: dict[int, tuple[list[int], list[bytes]]],
-        results: list[Outcome],
+        index: int,
+        positions: list[int],
+        requests: list[bytes],
         reasons: dict[bytes, tuple[bool, str]],
-    ) -> None:
-        """Send each node its requests and turn its answers into outcomes."""
-
-        async def ask(index: int) -> None:
-            positions, requests = groups[index]
-            node = self._nodes[index]
-            shared = {line: Outcome(ok, node.name, why) for line, (ok, why) in reasons.items()}
-            start = 0
-            for answers, error in await self._exchange(node, requests, Stored):
-                for position, answer in zip(positions[start:], answers.out, strict=False):
-                    results[position] = shared.get(answer) or Outcome(False, node.name, _words(answer))
-                for position in positions[start + len(answers.out) : start + answers.want]:
-                    results[position] = Outcome(False, node.name, str(error))
-                start += answers.want
-
-        await _together(ask, groups)
+        results: list[Outcome],
+    ) -> list[int]:
+        """Send ``requests`` to one node and note their outcomes; returns the positions it did not answer."""
+        node = self._nodes[index]
+        shared = {line: Outcome(ok, node.name, why) for line, (ok, why) in reasons.items()}
+        order = iter(positions)
+        unanswered: list[int] = []
+        for answers, error in await exchange(node, requests, Stored, self._timeout_s):
+            for answer, position in zip(answers.out, order, strict=False):
+                results[position] = shared.get(answer) or Outcome(False, node.name, _words(answer))
+            if error is not None:
+                failed = Outcome(False, node.name, str(error))
+                for position in islice(order, answers.want - len(answers.out)):
+                    results[position] = failed
+                    if not isinstance(error, ProtocolViolation):
+                        unanswered.append(position)
+        return unanswered
 
     # Node facts ------------------------------------------------------------------------------
 
@@ -401,7 +557,7 @@ class Cluster:
             if isinstance(answers.out, dict):
                 found[node.name] = answers.out
 
-        await _together(ask, [index for index, node in enumerate(self._nodes) if node.up])
+        await together(ask, [index for index, node in enumerate(self._nodes) if node.up])
         return {name: found[name] for name in self.node_names if name in found}
 
     async def node_stats(self) -> dict[str, NodeStats | None]:
@@ -423,7 +579,11 @@ class Cluster:
     def changed(self, node: Node, before: NodeState) -> None:
         """A node is in another state now: route anew, and tell whoever listens."""
         self._stand_ins.clear()
-        self._plain = all(each.up for each in self._nodes)
+        self._all_up = all(each.up for each in self._nodes)
+        if node.up:
+            self._fences.came_up(self._nodes.index(node))
+        else:
+            self._fences.went_out()
         if self._on_event is not None and node.state is not NodeState.PROBING:
             self._tell(node, before)
 
@@ -446,38 +606,7 @@ class Cluster:
 
     async def before_up(self, node: Node, connection: Connection, *, returning: bool) -> None:
         """Called by a node that answers, before it is shown up."""
-
-    # Inside ----------------------------------------------------------------------------------
-
-    async def _exchange(
-        self, node: Node, requests: list[bytes], make: Callable[[int], Any]
-    ) -> list[tuple[Any, NodeError | None]]:
-        """Send ``requests`` in windows; for each its answers and the error that cut them short."""
-        flights: list[tuple[Any, asyncio.Future[float] | NodeError]] = []
-        for window in _windows(requests):
-            answers: Answers = make(len(window))
-            try:
-                connection = await node.ready(self._timeout_s)
-            except NodeError as error:
-                flights.append((answers, error))
-                continue
-            window.append(BARRIER)
-            flights.append((answers, connection.submit(b"".join(window), answers, self._timeout_s)))
-        exchanged: list[tuple[Any, NodeError | None]] = []
-        for answers, flight in flights:
-            if isinstance(flight, NodeError):
-                node.failed(flight)
-                exchanged.append((answers, flight))
-                continue
-            try:
-                seconds = await flight
-            except NodeError as error:
-                node.failed(error)
-                exchanged.append((answers, error))
-            else:
-                node.answered(seconds)
-                exchanged.append((answers, None))
-        return exchanged
+        await self._fences.before_up(self._nodes.index(node), connection, returning=returning)
 
 
 _UNASKED = Got(False, failure=MissReason.NODE_DOWN)
@@ -509,35 +638,28 @@ def _words(answer: object) -> str:
     return answer.text if isinstance(answer, Refusal) else f"unexpected answer {answer!r}"
 
 
-def _windows(requests: list[bytes]) -> Iterable[list[bytes]]:
-    """``requests`` in runs that stay within the window's bounds; a single larger one goes alone."""
-    if len(requests) <= _WINDOW_COMMANDS and sum(map(len, requests)) <= _WINDOW_BYTES:
-        yield requests
-        return
-    window: list[bytes] = []
-    held = 0
-    for request in requests:
-        if window and (len(window) >= _WINDOW_COMMANDS or held + len(request) > _WINDOW_BYTES):
-            yield window
-            window, held = [], 0
-        window.append(request)
-        held += len(request)
-    yield window
+def _probe(name: str, facts: ItemFacts | Refusal | None, floor: int) -> Probe:
+    if isinstance(facts, Refusal):
+        return Probe(False, name, failure=MissReason.NODE_DOWN)
+    if facts is None or facts.cas <= floor:
+        return Probe(False, name)
+    return Probe(True, name, facts.ttl_s, facts.age_s, facts.size, facts.fetched)
 
 
-async def _together(ask: Callable[[int], Any], indexes: Iterable[int]) -> None:
-    """Run ``ask`` for every index at the same time."""
-    wanted = list(indexes)
-    if len(wanted) == 1:
-        await ask(wanted[0])
-    elif wanted:
-        await asyncio.gather(*(ask(index) for index in wanted))
+def _discard(node: Node, stale: list[tuple[bytes, int]]) -> None:
+    """Delete items that do not count any more, so that what is added in their place is taken."""
+    connection = node.connection
+    if connection is not None:
+        requests = [protocol.delete_request(key, cas) for key, cas in stale]
+        done = connection.submit(b"".join([*requests, BARRIER]), Stored(len(stale)), _DISCARD_TIMEOUT_S)
+        done.add_done_callback(lambda future: future.exception())
 
 
-def tls_context(cache: CacheSettings) -> SSLContext | None:
-    """The TLS context that the settings ask for; ``None`` for plain connections."""
-    if not cache.tls:
-        return None
-    import ssl
-
-    return ssl.create_default_context(cafile=cache.tls_ca_file or None)
+async def _delete_on(connection: Connection, keys: list[bytes], timeout_s: float) -> bool:
+    """Delete ``keys`` over one connection; whether the node confirmed all."""
+    answers = Stored(len(keys))
+    try:
+        await connection.submit(b"".join([*map(protocol.delete_request, keys), BARRIER]), answers, timeout_s)
+    except NodeError:
+        return False
+    return not any(isinstance(answer, Refusal) for answer in answers.out)

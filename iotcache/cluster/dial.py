@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pymemcache.client.base import Client, KeepaliveOpts
 
-from iotcache.errors import NodeError
+from iotcache.config.schema import CacheSettings
+from iotcache.errors import ConfigError, NodeError
 from iotcache.text import printable
 
 if TYPE_CHECKING:
@@ -137,3 +138,13 @@ async def connect(
         raise NodeError("connection refused") from error
     except OSError as error:
         raise NodeError(f"cannot connect: {printable(error.strerror or str(error))}") from error
+
+
+def tls_context(cache: CacheSettings) -> ssl.SSLContext | None:
+    """The TLS context that the settings ask for; ``None`` for plain connections. Raises `ConfigError`."""
+    if not cache.tls:
+        return None
+    try:
+        return ssl.create_default_context(cafile=cache.tls_ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"cache.tls_ca_file {cache.tls_ca_file!r} cannot be used: {error}") from error

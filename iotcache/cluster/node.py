@@ -279,14 +279,15 @@ class Node:
             opened = self._breaker.failure(hard=not heard)
             if opened:
                 why = "answers too slowly" if heard else "does not answer"
-                self._enter_out(f"{why} (waited {self._operation_timeout_s:g} s)")
+                reason = f"{why} (waited {self._operation_timeout_s:g} s)"
+                self._enter_out(reason, AnswerTimeout(reason))
 
-    def _enter_out(self, reason: str) -> None:
+    def _enter_out(self, reason: str, error: NodeError) -> None:
         connection, self.connection = self.connection, None
         self._was_out = True
         self._enter(NodeState.DOWN, reason)
         if connection is not None:
-            connection.abandon_all(AnswerTimeout(reason))
+            connection.abandon_all(error)
 
     def _out(self, reason: str) -> None:
         self._breaker.failure(hard=True)
@@ -297,7 +298,7 @@ class Node:
         """Take the node out for a reason found elsewhere."""
         if self.up:
             self._breaker.failure(hard=True)
-            self._enter_out(reason)
+            self._enter_out(reason, ConnectionLost(reason))
 
     def _enter(self, state: NodeState, reason: str) -> None:
         before = self.state

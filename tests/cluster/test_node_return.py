@@ -1,0 +1,223 @@
+"""No stale value after a node returns: hung and resumed, killed and restarted, with other writers about."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymemcache.client.base import Client
+
+from iotcache.cluster import Cluster, Item, Mode
+from iotcache.cluster.fence import mark_key
+from iotcache.model import MissReason, NodeState
+
+from .tools import keys_of, pause, resume, state_of, until
+
+pytestmark = pytest.mark.real("memcached")
+
+
+async def write(cluster: Cluster, keys: list[str], value: bytes) -> None:
+    outcomes = await cluster.set_many([Item(key, value, 0, 600) for key in keys])
+    assert all(outcome.ok for outcome in outcomes), outcomes
+
+
+async def test_what_was_written_while_a_node_hung_is_never_read_from_it(
+    memcached_factory: Any, over: Any
+) -> None:
+    servers = [memcached_factory() for _ in range(3)]
+    async with over(*servers) as cluster:
+        keys = keys_of(cluster, servers[0], 50)
+        await write(cluster, keys, b"old")
+        await pause(servers[0])
+        await write(cluster, keys, b"new")
+        got = await cluster.get_many(keys)
+        assert all(g.value == b"new" and g.node != servers[0].address and g.ttl_s <= 10 for g in got)
+        resume(servers[0])
+        while state_of(cluster, servers[0]) is not NodeState.UP:
+            assert {g.value for g in await cluster.get_many(keys)} <= {b"new", b""}
+            await asyncio.sleep(0.01)
+        assert {g.value for g in await cluster.get_many(keys)} <= {b"new", b""}
+        # A reader that knows nothing of fences does not find the old values either.
+        assert not Client(servers[0].address).get_many(keys)
+        await write(cluster, keys, b"newer")
+        got = await cluster.get_many(keys)
+        assert all(g.value == b"newer" and g.node == servers[0].address for g in got)
+
+
+async def test_values_deleted_while_a_node_hung_do_not_come_back(memcached_factory: Any, over: Any) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    async with over(*servers) as cluster:
+        keys = keys_of(cluster, servers[0], 5)
+        await write(cluster, keys, b"old")
+        await pause(servers[0])
+        assert all(outcome.ok for outcome in await cluster.delete_many(keys))
+        resume(servers[0])
+        await until(lambda: state_of(cluster, servers[0]) is NodeState.UP)
+        assert not any(g.hit for g in await cluster.get_many(keys))
+
+
+async def test_a_set_that_lay_unread_in_the_hung_node_does_not_undo_a_newer_one(
+    memcached_factory: Any, over: Any
+) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    async with over(*servers) as cluster:
+        keys = keys_of(cluster, servers[0], 3)
+        await pause(servers[0])
+        # This lies in the node's socket, times out there, and is confirmed by the stand-in.
+        await write(cluster, keys, b"first")
+        await write(cluster, keys, b"second")
+        resume(servers[0])
+        await until(lambda: state_of(cluster, servers[0]) is NodeState.UP)
+        for _ in range(20):
+            assert {g.value for g in await cluster.get_many(keys)} <= {b"second", b""}
+            await asyncio.sleep(0.005)
+
+
+async def test_a_second_outage_does_not_show_the_stand_ins_values_of_the_first(
+    memcached_factory: Any, over: Any
+) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    async with over(*servers, failover_ttl_s=60) as cluster:
+        keys = keys_of(cluster, servers[0], 5)
+        await pause(servers[0])
+        await write(cluster, keys, b"during the first")
+        resume(servers[0])
+        await until(lambda: state_of(cluster, servers[0]) is NodeState.UP)
+        await write(cluster, keys, b"between")
+        await pause(servers[0])
+        await until(lambda: state_of(cluster, servers[0]) is not NodeState.UP)
+        for _ in range(3):
+            got = await cluster.get_many(keys)
+            assert all(not g.hit and g.failure is MissReason.NODE_DOWN for g in got)
+            await cluster.set_many([Item(key, b"added", 0, 60, Mode.ADD) for key in keys])
+            await asyncio.sleep(0.3)
+            if all(g.value == b"added" for g in await cluster.get_many(keys)):
+                break
+        assert {g.value for g in await cluster.get_many(keys)} == {b"added"}
+        resume(servers[0])
+
+
+async def test_a_client_that_never_asked_the_hung_node_does_not_read_it_either(
+    memcached_factory: Any, over: Any
+) -> None:
+    servers = [memcached_factory() for _ in range(3)]
+    async with over(*servers) as writer, over(*servers, operation_timeout_s=5.0) as reader:
+        keys = keys_of(writer, servers[0], 5)
+        await write(writer, keys, b"old")
+        assert {g.value for g in await reader.get_many(keys)} == {b"old"}
+        await pause(servers[0])
+        await write(writer, keys, b"new")  # confirmed: from now on nobody may read the old ones
+        resume(servers[0])  # and the reader itself has not waited long enough to notice anything
+        deadline = time.monotonic() + 2.0
+        while time.monotonic() < deadline:
+            assert {g.value for g in await reader.get_many(keys)} <= {b"new", b""}
+            await asyncio.sleep(0.002)
+        await until(lambda: state_of(reader, servers[0]) is NodeState.UP)
+        await until(lambda: state_of(writer, servers[0]) is NodeState.UP)
+        assert {g.value for g in await reader.get_many(keys)} <= {b"new", b""}
+
+
+async def test_a_client_that_starts_after_the_outage_finds_the_fence(memcached_factory: Any, over: Any) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    async with over(*servers) as writer:
+        journalled = keys_of(writer, servers[0], 2)
+        await write(writer, journalled, b"old")
+        # Set behind the client's back, so that no journal knows of it: only the fence keeps it away.
+        for key in journalled:
+            Client(servers[0].address).set("x" + key, b"old", noreply=False)
+        await pause(servers[0])
+        await write(writer, journalled, b"new")
+        resume(servers[0])
+        await until(lambda: state_of(writer, servers[0]) is NodeState.UP)
+        async with over(*servers) as late:
+            theirs = [key for key in ("x" + key for key in journalled) if late.node_of(key) == servers[0].address]
+            for cluster in (writer, late):
+                assert not any(g.hit for g in await cluster.get_many(theirs))
+                assert not any(probe.present for probe in await cluster.probe_many(theirs))
+                # An addition in place of what does not count any more is taken.
+            outcomes = await late.set_many([Item(key, b"fresh", 0, 60, Mode.ADD) for key in theirs])
+            assert all(outcome.ok for outcome in outcomes)
+            assert all(g.value == b"fresh" for g in await writer.get_many(theirs))
+
+
+async def test_a_node_stays_out_while_another_client_cannot_reach_it(memcached_factory: Any, over: Any) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    async with over(*servers) as cluster:
+        mark = mark_key(servers[0].address).decode()
+        other = Client(servers[1].address)
+        other.set(mark, b"1", expire=2, noreply=False)
+        await until(lambda: state_of(cluster, servers[0]) is not NodeState.UP)
+        assert "another client" in cluster.health()[0].reason
+        assert state_of(cluster, servers[1]) is NodeState.UP
+        # Its author is gone and touches it no more: it runs out.
+        await until(lambda: state_of(cluster, servers[0]) is NodeState.UP)
+        assert other.get(mark) is None
+
+
+async def test_killed_and_restarted_on_its_port_a_node_holds_nothing_stale(
+    memcached_factory: Any, over: Any
+) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    async with over(*servers) as cluster:
+        keys = keys_of(cluster, servers[0], 20)
+        for round_number in range(2):
+            await write(cluster, keys, b"old %d" % round_number)
+            servers[0].kill()
+            await until(lambda: state_of(cluster, servers[0]) is not NodeState.UP)
+            await write(cluster, keys, b"new %d" % round_number)
+            servers[0].start()
+            while state_of(cluster, servers[0]) is not NodeState.UP:
+                assert {g.value for g in await cluster.get_many(keys)} <= {b"new %d" % round_number, b""}
+                await asyncio.sleep(0.01)
+            assert {g.value for g in await cluster.get_many(keys)} <= {b"new %d" % round_number, b""}
+            await write(cluster, keys, b"after")
+            assert {g.value for g in await cluster.get_many(keys)} == {b"after"}
+
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+@pytest.mark.parametrize("fault", ["hang", "restart"])
+async def test_two_writers_and_a_reader_in_their_own_processes(memcached_factory: Any, fault: str) -> None:
+    """Each writer counts up on its own keys and tells what was confirmed; the reader must never see less."""
+    servers = [memcached_factory() for _ in range(3)]
+    nodes = ",".join(server.address for server in servers)
+
+    def start(role: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(WORKER), role, nodes],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    # The reader is told by the pipe of each writer what is confirmed, before it reads.
+    worker = start("all")
+    try:
+        await asyncio.sleep(1.0)
+        for server in (servers[0], servers[1]):
+            if fault == "hang":
+                await pause(server)
+                await asyncio.sleep(1.5)
+                resume(server)
+            else:
+                server.kill()
+                await asyncio.sleep(1.5)
+                server.start()
+            await asyncio.sleep(4.0)
+    finally:
+        assert worker.stdin is not None
+        worker.stdin.close()
+        out = await asyncio.to_thread(worker.stdout.read)  # type: ignore[union-attr]
+        worker.wait(10)
+    report = json.loads(out)
+    assert report["stale"] == []
+    assert report["written"] > 1_000
+    assert report["hits"] > 1_000
+    assert report["up_again"] >= 2
