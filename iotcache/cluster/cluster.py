@@ -26,7 +26,7 @@ from iotcache.cluster.answers import (
 )
 from iotcache.cluster.connection import AnswerTimeout, Connection, ConnectionLost
 from iotcache.cluster.dial import tls_context as tls_of
-from iotcache.cluster.exchange import exchange, together
+from iotcache.cluster.exchange import exchange, together, windows
 from iotcache.cluster.fence import LEASE_S, Fences
 from iotcache.cluster.node import Node, submit
 from iotcache.cluster.placement import placement as placement_by_name
@@ -451,7 +451,9 @@ class Cluster:
             stand_in = self._stand_in(write.keys[position])
             if stand_in < 0:
                 results[position] = Outcome(False, nodes[owner].name, "no cache node is up")
-            elif owner in self._fences.returning or self._fences.declared(owner):
+            elif (
+                write.may_wait[position] if owner in self._fences.returning else self._fences.declared(owner)
+            ):
                 elsewhere.setdefault(stand_in, []).append(position)
             else:
                 results[position] = Outcome(
@@ -473,7 +475,7 @@ class Cluster:
                 requests = [write.encode(position, True) for position in positions]
                 await self._confirm(index, positions, requests, write.reasons, results)
 
-            await self._forget_at_returning(write, elsewhere, results)
+            await self._also_at_returning(write, elsewhere, results)
             tasks += [(to_stand_in, index) for index in elsewhere]
         await together(lambda task: task[0](task[1]), tasks)
         if elsewhere and time.monotonic() - started > LEASE_S:
@@ -495,24 +497,30 @@ class Cluster:
         if waits:
             await asyncio.wait(waits)
 
-    async def _forget_at_returning(
+    async def _also_at_returning(
         self, write: _Write, elsewhere: dict[int, list[int]], results: list[Outcome]
     ) -> None:
-        """While a node is being made safe, what is written elsewhere is deleted on it at the same time."""
-        gone: dict[int, list[int]] = {}
+        """While a node is being made safe, what is written elsewhere is written to it as well.
+
+        Clients that have it back already read it there. What it does not take is not written at all.
+        """
+        back: dict[int, list[int]] = {}
         for positions in elsewhere.values():
             for position in positions:
-                gone.setdefault(write.places[position].owner, []).append(position)
-        for owner, positions in gone.items():
-            keys = [write.places[position].key for position in positions]
-            self._fences.wrote_elsewhere(owner, keys)
+                back.setdefault(write.places[position].owner, []).append(position)
+        for owner, positions in back.items():
+            self._fences.wrote_elsewhere(owner, [write.places[position].key for position in positions])
             connection = self._fences.returning.get(owner)
-            if connection is not None and not await _delete_on(connection, keys, self._timeout_s):
-                refused = set(positions)
-                for stand_in, kept in elsewhere.items():
-                    elsewhere[stand_in] = [at for at in kept if at not in refused]
-                for position in positions:
-                    results[position] = Outcome(False, self._nodes[owner].name, "its node is on its way back")
+            if connection is None:
+                continue
+            requests = [write.encode(position, False) for position in positions]
+            if await _confirmed(connection, requests, self._timeout_s):
+                continue
+            refused = set(positions)
+            for stand_in, kept in elsewhere.items():
+                elsewhere[stand_in] = [at for at in kept if at not in refused]
+            for position in positions:
+                results[position] = Outcome(False, self._nodes[owner].name, "its node is on its way back")
 
     async def _confirm(
         self,
@@ -655,11 +663,14 @@ def _discard(node: Node, stale: list[tuple[bytes, int]]) -> None:
         done.add_done_callback(lambda future: future.exception())
 
 
-async def _delete_on(connection: Connection, keys: list[bytes], timeout_s: float) -> bool:
-    """Delete ``keys`` over one connection; whether the node confirmed all."""
-    answers = Stored(len(keys))
-    try:
-        await connection.submit(b"".join([*map(protocol.delete_request, keys), BARRIER]), answers, timeout_s)
-    except NodeError:
-        return False
-    return not any(isinstance(answer, Refusal) for answer in answers.out)
+async def _confirmed(connection: Connection, requests: list[bytes], timeout_s: float) -> bool:
+    """Send ``requests`` over one connection; whether the node carried out all of them."""
+    for window in windows(requests):
+        answers = Stored(len(window))
+        try:
+            await connection.submit(b"".join([*window, BARRIER]), answers, timeout_s)
+        except NodeError:
+            return False
+        if any(isinstance(answer, Refusal) for answer in answers.out):
+            return False
+    return True

@@ -12,7 +12,7 @@ processes, perhaps by one that has died since. So nothing here rests on a list o
 * **Fence.** A client that finds A answering again removes its mark (if nobody shares it), waits until no mark
   is left, then puts an item on A, ``iotcache:fence``. What A holds with a CAS unique at or below the fence's
   counts as not there, for every client, also for those that start later: they find the fence on the node. One
-  more lease, in which writes go to the stand-in and delete on A, and A is up.
+  more lease, in which writes go to both, and A is up.
 
 Nothing of others is touched on a shared node. All clients must give their nodes the same names. Not covered:
 two clients that each reach only nodes which the other cannot.
