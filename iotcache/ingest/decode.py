@@ -214,9 +214,8 @@ def _as_float(value: int) -> float:
 
 
 def _contradiction(what: str, payload_says: str, topic_says: str) -> str:
-    return (
-        f"the payload names {what} {printable(payload_says, 60)!r}, its topic {printable(topic_says, 60)!r}"
-    )
+    theirs, ours = printable(payload_says, 60), printable(topic_says, 60)
+    return f"the payload names {what} '{theirs}', its topic '{ours}'"
 
 
 def _plain(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]:
@@ -235,7 +234,7 @@ def _plain(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]
         text = stripped.decode("ascii")
         value = int(text) if text.lstrip("+-").isdecimal() else float(text)
     else:
-        raise Refused(f"the payload is neither JSON nor a number: {printable_bytes(stripped, 40)!r}")
+        raise Refused(f"the payload is neither JSON nor a number: '{printable_bytes(stripped, 40)}'")
     return [_reading(Incoming(value), names, received_us)]
 
 

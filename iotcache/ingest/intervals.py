@@ -9,15 +9,14 @@ from iotcache.model import Series
 
 SERIES_REMEMBERED = 500_000
 _NOT_SEEN_YET = 0
-_UP = 1 / 8
-_DOWN = 1 / 2
+_SHARE = 1 / 8
 
 
 class Intervals:
     """An estimate per series, of bounded number: the series that was silent longest is forgotten first.
 
-    A pause moves the estimate by an eighth at most, so that an outage does not pass for a new interval; gaps
-    of less than half of it move it faster, as the first gap seen may have been a pause.
+    A pause moves the estimate by an eighth at most, so that an outage does not pass for a new interval; a
+    gap of less than half of it halves it, as the first gap seen may have been a pause.
     """
 
     def __init__(self, bound: int = SERIES_REMEMBERED) -> None:
@@ -48,7 +47,7 @@ class Intervals:
             interval_s = gap_s
         else:
             step = min(max(gap_s, interval_s / 2), interval_s * 2) - interval_s
-            interval_s += step * (_DOWN if gap_s < interval_s / 2 else _UP)
+            interval_s += step if gap_s < interval_s / 2 else step * _SHARE
         interval_s = round(interval_s, 3)
         self._known[key] = (ts_us, interval_s)
         return interval_s
