@@ -51,7 +51,7 @@ def number(value: float, decimals: int | None = None) -> str:
     return f"{value:.{decimals}f}"
 
 
-def aligned_value(value: Value | None, width: int) -> str:
+def aligned_value(value: Value | None, width: int, decimals: int | None = None) -> str:
     """A sensor's value in ``width`` cells; numbers share the place of their decimal point."""
     if value is None:
         return fit("–", width, right=True)
@@ -59,7 +59,7 @@ def aligned_value(value: Value | None, width: int) -> str:
         return fit("on" if value else "off", width, right=True)
     if isinstance(value, str):
         return fit(printable(value, width + 1), width, right=True)
-    text = number(value)
+    text = number(value, decimals if isinstance(value, float) else None)
     whole, point, rest = text.partition(".")
     if any(unit in rest or unit in whole for unit in "TGMe"):
         return fit(text, width, right=True)

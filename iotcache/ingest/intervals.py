@@ -9,19 +9,22 @@ from iotcache.model import Series
 
 SERIES_REMEMBERED = 500_000
 _NOT_SEEN_YET = 0
-_SHARE = 1 / 8
+_GAPS = 5
+"""Gaps remembered a series."""
+_RECALLED_WEIGHT = 3
 
 
 class Intervals:
     """An estimate per series, of bounded number: the series that was silent longest is forgotten first.
 
-    A pause moves the estimate by an eighth at most, so that an outage does not pass for a new interval; a
-    gap of less than half of it halves it, as the first gap seen may have been a pause.
+    It is the median of the last gaps, the upper one of two: neither an outage nor an extra reading (a
+    greeting at start, a change reported at once) passes for an interval, and a new one is learnt within
+    three readings. Too long an estimate costs a little memory, too short a one a store read each time.
     """
 
     def __init__(self, bound: int = SERIES_REMEMBERED) -> None:
         self._bound = bound
-        self._known: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[int, tuple[float, ...]]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -31,29 +34,22 @@ class Intervals:
         key = (device, sensor)
         known = self._known.get(key)
         if known is None:
-            self._known[key] = (ts_us, 0.0)
+            self._known[key] = (ts_us, ())
             if len(self._known) > self._bound:
                 self._known.popitem(last=False)
             return 0.0
         self._known.move_to_end(key)
-        last_us, interval_s = known
+        last_us, gaps = known
         if last_us == _NOT_SEEN_YET:
-            self._known[key] = (ts_us, interval_s)
-            return interval_s
-        gap_s = (ts_us - last_us) / 1e6
-        if gap_s <= 0:
-            return interval_s
-        if not interval_s:
-            interval_s = gap_s
-        else:
-            step = min(max(gap_s, interval_s / 2), interval_s * 2) - interval_s
-            interval_s += step if gap_s < interval_s / 2 else step * _SHARE
-        interval_s = round(interval_s, 3)
-        self._known[key] = (ts_us, interval_s)
-        return interval_s
+            self._known[key] = (ts_us, gaps)
+        elif ts_us > last_us:
+            gaps = (*gaps[1 - _GAPS :], round((ts_us - last_us) / 1e6, 3))
+            self._known[key] = (ts_us, gaps)
+        return sorted(gaps)[len(gaps) // 2] if gaps else 0.0
 
     def recall(self, known: Iterable[tuple[Series, float]]) -> None:
         """Take over intervals that a store remembers, for series not seen yet."""
         for series, interval_s in known:
             if interval_s > 0 and len(self._known) < self._bound:
-                self._known.setdefault((series.device, series.sensor), (_NOT_SEEN_YET, interval_s))
+                gaps = (interval_s,) * _RECALLED_WEIGHT
+                self._known.setdefault((series.device, series.sensor), (_NOT_SEEN_YET, gaps))

@@ -6,11 +6,14 @@ import argparse
 from typing import TYPE_CHECKING
 
 from iotcache.errors import UsageError
+from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.config import Loaded
 
 _SHORT_HANDS = {"broker": "broker.url", "nodes": "cache.nodes", "store": "store.url"}
+VALUE_FLAGS = frozenset({"--config", "--set", *(f"--{name}" for name in _SHORT_HANDS)})
+"""Common flags; each takes a value."""
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +22,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--config", metavar="FILE", help="configuration file (TOML)")
     group.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments",
-        help="set any key, for instance --set cache.ttl.jitter=0; repeatable",
+        help="set any key: --set cache.ttl.jitter=0; repeatable",
     )  # fmt: skip
     group.add_argument("--broker", metavar="URL", help="broker.url: mqtt://host:port")
     group.add_argument("--nodes", metavar="LIST", help="cache.nodes: host:port,host:port,…")
@@ -32,7 +35,8 @@ def flags_of(args: argparse.Namespace) -> dict[str, object]:
     for assignment in args.assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set {assignment!r} is no KEY=VALUE, for instance --set broker.url=embedded")
+            shown = printable(assignment, 60)
+            raise UsageError(f"--set {shown!r} is no KEY=VALUE, for instance --set broker.url=embedded")
         flags[key.strip()] = value
     for name, key in _SHORT_HANDS.items():
         value = getattr(args, name, None)
@@ -45,4 +49,7 @@ def load_settings(args: argparse.Namespace) -> Loaded:
     """The settings in force for this command line. Raises `ConfigError` or `UsageError`."""
     from iotcache.config import load
 
-    return load(flags_of(args), args.config)
+    spelled = {
+        key: f"--{name}" for name, key in _SHORT_HANDS.items() if getattr(args, name, None) is not None
+    }
+    return load(flags_of(args), args.config, spelled=spelled)

@@ -15,8 +15,14 @@ NAME_LIMIT = 120
 STALE_INTERVALS = 3.0
 """A series that missed this many of its own intervals is stale."""
 DEFAULT_INTERVAL_S = 60.0
+DECIMALS_MOST = 3
 UNREAD, FROM_CACHE, FROM_STORE, FROM_NOWHERE = range(4)
 _SOURCE_CODE = {Source.CACHE: FROM_CACHE, Source.STORE: FROM_STORE, Source.NONE: FROM_NOWHERE}
+
+
+def _decimals(value: float) -> int:
+    text = repr(value)
+    return 0 if "e" in text or "n" in text else min(len(text) - text.index(".") - 1, DECIMALS_MOST)
 
 
 class FleetState:
@@ -32,6 +38,8 @@ class FleetState:
         self.haystack: list[str] = []
         self.interval_s = array("d")
         self.value: list[Value | None] = []
+        self.decimals = bytearray()
+        """The most decimals that the value came with, up to `DECIMALS_MOST`: figures keep their form."""
         self.measured_at = array("d")
         self.read_at = array("d")
         self.source = bytearray()
@@ -63,6 +71,7 @@ class FleetState:
         self.haystack.append(f"{self.device[row]} {self.sensor[row]} {self.site[row]}".casefold())
         self.interval_s.append(info.interval_s)
         self.value.append(None)
+        self.decimals.append(0)
         self.measured_at.append(nan)
         self.read_at.append(nan)
         self.source.append(UNREAD)
@@ -85,6 +94,8 @@ class FleetState:
             self._push_trend(row, read.value)
             self.measured_at[row] = moved
         self.value[row] = read.value
+        if type(read.value) is float:
+            self.decimals[row] = max(self.decimals[row], _decimals(read.value))
         if read.unit and not self.unit[row]:
             self.unit[row] = printable(read.unit, 12)
         if read.interval_s > 0:

@@ -68,7 +68,7 @@ def _state(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[
 
 def _value(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
     stale = fleet.is_stale(row, moment.wall_s)
-    return [(aligned_value(fleet.value[row], width), "dim" if stale else "value")]
+    return [(aligned_value(fleet.value[row], width, fleet.decimals[row]), "dim" if stale else "value")]
 
 
 def _unit(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
