@@ -49,7 +49,7 @@ def _walk(kind: type[Struct], prefix: str) -> Iterator[Field]:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` for the known name that is most like ``name``, or nothing."""
-    known = list(known)
+    known, name = list(known), name[:100]
     found = difflib.get_close_matches(name, known, 1, 0.6)
     if not found:
         # A key in the wrong table is told by its last part.

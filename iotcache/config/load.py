@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Struct
 from iotcache.config.fields import SECRETS, Field, fields, nearest, sections
 from iotcache.config.rules import CHECKS, check_together, describe
 from iotcache.config.schema import Settings
-from iotcache.config.urls import mask
+from iotcache.config.urls import mask, parse_broker, without_login
 from iotcache.errors import ConfigError
 from iotcache.text import printable
 
@@ -47,10 +48,13 @@ def load(
     flags: Mapping[str, object] | None = None,
     config_file: str | None = None,
     environ: Mapping[str, str] | None = None,
+    spelled: Mapping[str, str] = MappingProxyType({}),
 ) -> Loaded:
     """All settings, validated.
 
-    ``flags`` are dotted keys and their values, as typed objects or as the text a person typed.
+    ``flags`` are dotted keys and their values, as typed objects or as the text a person typed; ``spelled``
+    tells which flag a key came by, where that was not ``--set``. A user and a password in the broker's URL
+    move to ``broker.username`` and ``broker.password``.
     Raises `ConfigError` with one sentence that names the key, its value and what is allowed.
     """
     environ = os.environ if environ is None else environ
@@ -60,17 +64,19 @@ def load(
         values.update(_from_file(file))
     values.update(_from_environment(environ))
     for path, value in (flags or {}).items():
-        field = _known(path, f"the flag --set {path}")
-        values[path] = _Value(_from_text(field, value) if isinstance(value, str) else value, "flag")
+        flag = spelled.get(path, "--set")
+        field = _known(path, f"{printable(path, 80)} (flag {flag})")
+        values[path] = _Value(_from_text(field, value) if isinstance(value, str) else value, f"flag {flag}")
+    values = {path: _Value(_checked(fields()[path], given), given.origin) for path, given in values.items()}
+    _read_secret_files(values)
+    _move_login(values)
     tree: dict[str, Any] = {}
     for path, given in values.items():
-        value = _checked(fields()[path], given)
         place = tree
         *tables, name = path.split(".")
         for table in tables:
             place = place.setdefault(table, {})
-        place[name] = value
-    _read_secret_files(values, tree)
+        place[name] = given.value
     settings = msgspec.convert(tree, Settings)
     wrong = check_together(settings)
     if wrong:
@@ -83,18 +89,19 @@ def find_file(config_file: str | None, environ: Mapping[str, str]) -> Path | Non
     """The file that ``--config``, ``$IOTCACHE_CONFIG``, the working folder or the user's folder names."""
     for named, by in ((config_file, "--config"), (environ.get("IOTCACHE_CONFIG"), "IOTCACHE_CONFIG")):
         if named:
-            path = Path(named).expanduser()
-            if not path.is_file():
-                what = "a folder" if path.is_dir() else "missing"
+            path = os.path.expanduser(named)  # noqa: PTH111 (Path's raises for an unknown user)
+            if not os.path.exists(path) or os.path.isdir(path):  # noqa: PTH110, PTH112 (a pipe is fine)
+                what = "a folder" if os.path.isdir(path) else "missing"  # noqa: PTH112
                 raise ConfigError(f"the configuration file {printable(named)} ({by}) is {what}")
-            return path
+            return Path(path)
     here = Path("config.toml")
     if here.is_file():
         return here
     import platformdirs
 
     user = platformdirs.user_config_path("iotcache") / "config.toml"
-    return user if user.is_file() else None
+    # A folder that we may not look into counts as without a file.
+    return user if os.path.isfile(user) else None  # noqa: PTH113
 
 
 def _from_file(file: Path) -> dict[str, _Value]:
@@ -122,7 +129,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str, file: str, found: dict[str, _
                 raise ConfigError(f"{path} in {file} is a table: write [{path}] above its keys")
             _flatten(value, f"{path}.", file, found)
         else:
-            _known(path, f"the key {printable(path)} in {file}")
+            _known(path, f"the key {printable(path, 80)} in {file}")
             found[path] = _Value(value, file)
 
 
@@ -143,7 +150,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Value]:
         field = by_variable.get(name)
         if field is None:
             hint = nearest(name, [*by_variable, *RESERVED_VARIABLES])
-            raise ConfigError(f"the environment variable {printable(name)} is not a setting{hint}")
+            raise ConfigError(f"the environment variable {printable(name, 80)} is not a setting{hint}")
         found[field.path] = _Value(_from_text(field, text), f"environment {name}")
     return found
 
@@ -172,10 +179,17 @@ def _from_text(field: Field, text: str) -> object:
     return text
 
 
-def _list(text: str) -> list[str]:
-    text = text.strip()
-    if text.startswith("["):
-        text = text.strip("[]").replace('"', "").replace("'", "")
+def _list(text: str) -> list[Any]:
+    """``a, b`` or a TOML list; ``[::1]:11211`` is a list of one address."""
+    import tomli
+
+    if text.lstrip().startswith("["):
+        try:
+            found = tomli.loads(f"list = {text}")["list"]
+        except tomli.TOMLDecodeError:
+            pass
+        else:
+            return list(found)
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -193,7 +207,7 @@ def _checked(field: Field, given: _Value) -> object:
             check(value)
     except ValueError as error:
         raise ConfigError(f"{field.path} ({given.origin}) is {shown}: allowed is {error}") from None
-    except ConfigError as error:
+    except ConfigError as error:  # of an address: it names the value itself
         raise ConfigError(f"{field.path} ({given.origin}): {error}") from None
     return value
 
@@ -208,20 +222,55 @@ def _literal(value: object) -> str:
     return mask(str(value))
 
 
-def _read_secret_files(values: Mapping[str, _Value], tree: dict[str, Any]) -> None:
+def _read_secret_files(values: dict[str, _Value]) -> None:
     for file_key, key in SECRET_FILES.items():
         name = values[file_key].value if file_key in values else ""
         if not name:
             continue
         if key in values and values[key].value:
             raise ConfigError(f"{key} and {file_key} are both set: keep one of them")
-        shown = printable(str(name))
-        try:
-            raw = Path(name).expanduser().read_bytes()
-            secret = raw[:_SECRET_LIMIT_BYTES].decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except OSError as error:
-            raise ConfigError(f"{file_key}: {shown} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError:
-            raise ConfigError(f"{file_key}: {shown} is not UTF-8 text") from None
-        section, _, short = key.partition(".")
-        tree.setdefault(section, {})[short] = secret
+        values[key] = _Value(_secret(file_key, name), f"{values[file_key].origin}, {file_key}")
+
+
+def _secret(key: str, name: str) -> str:
+    shown = printable(name, 120)
+    try:
+        with Path(os.path.expanduser(name)).open("rb") as file:  # noqa: PTH111 (as in find_file)
+            raw = file.read(_SECRET_LIMIT_BYTES + 1)
+        secret = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise ConfigError(f"{key}: {shown} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{key}: {shown} is not UTF-8 text") from None
+    except ValueError:
+        raise ConfigError(f"{key}: {shown} is no file's name") from None
+    if not secret:
+        raise ConfigError(f"{key}: {shown} is empty")
+    if len(raw) > _SECRET_LIMIT_BYTES:
+        raise ConfigError(f"{key}: {shown} is over {_SECRET_LIMIT_BYTES // 1024} KiB, too long for a secret")
+    return secret
+
+
+def _move_login(values: dict[str, _Value]) -> None:
+    """Move user and password out of the broker's URL into their keys: one place, whoever reads them.
+
+    Where both are given, the higher origin wins; two of one origin must not contradict.
+    """
+    url = values.get("broker.url")
+    if url is None or "@" not in url.value:
+        return
+    address = parse_broker(url.value)
+    for key, text in (("broker.username", address.username), ("broker.password", address.password)):
+        other = values.get(key)
+        if not text or (other and other.value and _rank(other) > _rank(url)):
+            continue
+        if other and other.value not in ("", text) and _rank(other) == _rank(url):
+            raise ConfigError(
+                f"{key} ({other.origin}) and broker.url ({url.origin}) differ: keep one of them"
+            )
+        values[key] = _Value(text, url.origin)
+    values["broker.url"] = _Value(without_login(url.value), url.origin)
+
+
+def _rank(given: _Value) -> int:
+    return 2 if given.origin.startswith("flag ") else 1 if given.origin.startswith("environment ") else 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import types
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from iotcache.config.schema import Settings
+from iotcache.config.schema import BrokerSettings, CacheSettings, HttpSettings, Settings
 from iotcache.config.urls import mask, parse_broker, parse_embedded_nodes, parse_node, parse_store
 from iotcache.errors import ConfigError
+from iotcache.text import printable
 
 Check = Callable[[Any], None]
 """Raises `ValueError` with what is allowed."""
@@ -91,9 +94,12 @@ def _topics(topics: tuple[str, ...]) -> None:
             raise ValueError(f"templates without + and # ({topic!r} holds one)")
 
 
+_LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+
+
 def _listen(text: str) -> None:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
+    found = _LISTEN.fullmatch(text)
+    if not found or int(found[2]) > 65535:
         raise ValueError("host:port, with port 0 for a free one")
 
 
@@ -164,8 +170,54 @@ def check_together(settings: Settings) -> str | None:
             f"cache.breaker.open_min_s is {breaker.open_min_s:g}, "
             f"above cache.breaker.open_max_s, which is {breaker.open_max_s:g}"
         )
-    if bool(settings.broker.tls_cert_file) != bool(settings.broker.tls_key_file):
+    return _broker_together(settings.broker) or _cache_together(settings.cache) or _http(settings.http)
+
+
+def _broker_together(broker: BrokerSettings) -> str | None:
+    if bool(broker.tls_cert_file) != bool(broker.tls_key_file):
         return "broker.tls_cert_file and broker.tls_key_file go together: set both or neither"
-    if settings.broker.url.startswith("mqtt://") and settings.broker.tls_ca_file:
-        return f"broker.tls_ca_file needs an mqtts:// URL, and broker.url is {mask(settings.broker.url)}"
-    return None
+    files = {name: getattr(broker, name) for name in ("tls_ca_file", "tls_cert_file", "tls_key_file")}
+    named = next((name for name, file in files.items() if file), None)
+    if named and broker.url.startswith("mqtt://"):
+        return f"broker.{named} needs an mqtts:// URL, and broker.url is {mask(broker.url)}"
+    outside = broker.url != "embedded"
+    if outside and broker.password and not broker.username and broker.protocol == "3.1.1":
+        # MQTT 3.1.1, section 3.1.2.9: without a user name there can be no password.
+        return "broker.password is set without broker.username, which MQTT 3.1.1 does not allow: set both"
+    if not broker.url.startswith("mqtts://"):
+        return None
+    wrong = (_unreadable(f"broker.{name}", file) for name, file in files.items() if file)
+    return next((text for text in wrong if text), None)
+
+
+def _cache_together(cache: CacheSettings) -> str | None:
+    if cache.tls_ca_file and not cache.tls:
+        return "cache.tls_ca_file needs cache.tls = true"
+    if cache.password and not cache.username and not isinstance(cache.nodes, str):
+        return "cache.password is set without cache.username: set both"
+    return _unreadable("cache.tls_ca_file", cache.tls_ca_file) if cache.tls_ca_file else None
+
+
+def _http(http: HttpSettings) -> str | None:
+    if http.enabled is False or http.token or _loopback(http.listen.rpartition(":")[0].strip("[]")):
+        return None
+    return (
+        f"http.listen is {http.listen}, which other machines reach: "
+        "set http.token or http.token_file, or listen on 127.0.0.1"
+    )
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _unreadable(key: str, file: str) -> str | None:
+    try:
+        with Path(file).open("rb"):
+            return None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "its name holds a NUL"
+        return f"{key} is {printable(file, 120)}, which cannot be read: {why}"

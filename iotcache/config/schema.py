@@ -6,12 +6,23 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from iotcache.config.urls import mask
+
 Switch = bool | Literal["auto"]
 """On, off, or whatever fits: "auto" is on when the service it belongs to is embedded."""
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Common behaviour of the sections: immutable, and no key passes unnoticed."""
+    """Common behaviour of the sections: immutable, and no key passes unnoticed, and no secret is shown."""
+
+    def __repr__(self) -> str:
+        shown = []
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if name in ("password", "token") and value:
+                value = "***"
+            shown.append(f"{name}={mask(value) if isinstance(value, str) else value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class BrokerSettings(Section, frozen=True):

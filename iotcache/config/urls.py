@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from msgspec import Struct
 
 from iotcache.errors import ConfigError
+from iotcache.text import printable
 
 MEMCACHED_PORT = 11211
 MQTT_PORT = 1883
 MQTTS_PORT = 8883
-_SECRET = re.compile(r"(//[^/@:\s]*:)[^@\s]*@")
-_EMBEDDED = re.compile(r"embedded:([0-9]+)")
+POSTGRES_PORT = 5432
+# From the first colon that no // follows to the last @: a password may hold any sign, an @ too, and a
+# mistyped URL must hide it as well as a sound one.
+_PASSWORD = re.compile(r":(?!//).*@", re.DOTALL)
+# libpq also takes passwords as parameters, and whole settings as words.
+_PARAMETER = re.compile(r"((?:password|passwd|pwd)\s*=\s*)[^&\s]+", re.IGNORECASE)
+_EMBEDDED = re.compile(r"embedded:([0-9]{1,4})")
+_SHOWN = 120
 
 
 class BrokerAddress(Struct, frozen=True):
@@ -49,10 +56,13 @@ class StoreAddress(Struct, frozen=True):
     path: Path | None = None
     url: str = ""
 
+    def __repr__(self) -> str:
+        return f"StoreAddress({self.kind!r}, {mask(self.url)!r})"
+
 
 def mask(url: str) -> str:
-    """``url`` with its password, if it holds one, shown as ``***``."""
-    return _SECRET.sub(r"\1***@", url)
+    """``url`` with its password, if it holds one, shown as ``***``; for one value, not for running text."""
+    return _PARAMETER.sub(r"\1***", _PASSWORD.sub(":***@", url))
 
 
 def parse_embedded_nodes(text: str) -> int | None:
@@ -63,13 +73,13 @@ def parse_embedded_nodes(text: str) -> int | None:
         return None
     found = _EMBEDDED.fullmatch(text)
     if not found or not 1 <= int(found[1]) <= 32:
-        raise ConfigError(f"{text!r} is not a number of embedded nodes: allowed is embedded:1 to embedded:32")
+        raise ConfigError(f"{_shown(text)} is no number of nodes: allowed is embedded:1 to embedded:32")
     return int(found[1])
 
 
 def parse_broker(url: str) -> BrokerAddress:
     """``mqtt://[user[:password]@]host[:port]`` or ``mqtts://…``. Raises `ConfigError`."""
-    shown, form = mask(url), "mqtt://[user[:password]@]host[:port] or mqtts://…"
+    shown, form = _shown(url), "mqtt://[user[:password]@]host[:port] or mqtts://…"
     parts = _split(url, form)
     if (
         parts.scheme not in ("mqtt", "mqtts")
@@ -77,7 +87,7 @@ def parse_broker(url: str) -> BrokerAddress:
         or parts.path not in ("", "/")
         or parts.query
     ):
-        raise ConfigError(f"{shown!r} is no broker: allowed is {form}")
+        raise ConfigError(f"{shown} is no broker: allowed is {form}")
     tls = parts.scheme == "mqtts"
     port = _port(parts, shown, MQTTS_PORT if tls else MQTT_PORT)
     return BrokerAddress(
@@ -85,45 +95,72 @@ def parse_broker(url: str) -> BrokerAddress:
     )
 
 
+def without_login(url: str) -> str:
+    """A broker's URL, known to be sound, without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def parse_node(text: str) -> NodeAddress:
     """``host:port``, ``host:port=weight``, ``[::1]:11211`` or ``/path.sock``. Raises `ConfigError`."""
     form = "host:port, host:port=weight, [ipv6]:port or /path.sock"
-    wrong = ConfigError(f"{text!r} is no cache node: allowed is {form}")
+    shown = _shown(text)
     address, equals, weight_text = text.strip().rpartition("=")
-    if not equals:
-        address, weight_text = weight_text, "1"
-    if not weight_text.isdecimal() or not 1 <= int(weight_text) <= 1_000_000:
-        raise ConfigError(f"{text!r} has no usable weight: allowed is a whole number from 1 to 1000000")
+    if not equals or (address.startswith("/") and not weight_text.isdecimal()):
+        address, weight_text = text.strip(), "1"
+    if not re.fullmatch(r"[0-9]{1,7}", weight_text) or not 1 <= int(weight_text) <= 1_000_000:
+        raise ConfigError(f"{shown} has no usable weight: allowed is a whole number from 1 to 1000000")
     weight = int(weight_text)
-    if address.startswith("/"):
+    if address.startswith("/") and address.isprintable():
         return NodeAddress(address, path=address, weight=weight)
-    parts = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+)(?::([0-9]+))?", address)
-    if not parts:
-        raise wrong
+    parts = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+)(?::([0-9]{1,5}))?", address)
+    if not parts or not address.isprintable():
+        raise ConfigError(f"{shown} is no cache node: allowed is {form}")
     port = int(parts[2]) if parts[2] else MEMCACHED_PORT
     if not 1 <= port <= 65535:
-        raise ConfigError(f"{text!r} has no usable port: allowed is 1 to 65535")
+        raise ConfigError(f"{shown} has no usable port: allowed is 1 to 65535")
     return NodeAddress(f"{parts[1]}:{port}", parts[1].strip("[]"), port, weight=weight)
 
 
 def parse_store(url: str) -> StoreAddress:
-    """``sqlite:///relative``, ``sqlite:////absolute`` or ``postgresql://…``. Raises `ConfigError`."""
+    """``sqlite:///relative``, ``sqlite:////absolute`` or ``postgresql://…``. Raises `ConfigError`.
+
+    Slashes count as in SQLAlchemy's URLs; ``~`` is the user's home.
+    """
     form = "sqlite:///file, sqlite:////absolute/file or postgresql://user@host/database"
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
-        return StoreAddress("sqlite", Path(unquote(url.removeprefix("sqlite:///"))).expanduser(), url)
+        return StoreAddress("sqlite", _sqlite_path(url), url)
     parts = _split(url, form)
     if parts.scheme in ("postgresql", "postgres") and url.startswith(f"{parts.scheme}://"):
-        _port(parts, mask(url), 5432)
+        if "," not in parts.netloc:  # libpq tries several hosts in turn
+            _port(parts, _shown(url), POSTGRES_PORT)
         return StoreAddress("postgresql", None, url)
-    raise ConfigError(f"{mask(url)!r} is no store: allowed is {form}")
+    raise ConfigError(f"{_shown(url)} is no store: allowed is {form}")
+
+
+def _sqlite_path(url: str) -> Path:
+    name = unquote(url.removeprefix("sqlite:///"))
+    if not name.isprintable() or "?" in url or name.startswith(":memory:"):
+        raise ConfigError(f"{_shown(url)} is no SQLite file: allowed is a path, without parameters")
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{_shown(url)} is in no known user's home: allowed is a path") from None
+
+
+def _shown(text: str) -> str:
+    return repr(printable(mask(text), _SHOWN))
 
 
 def _split(url: str, form: str) -> SplitResult:
+    # urlsplit drops newlines and tabs silently; two readers of one URL must not see two hosts.
+    if " " in url or not url.isprintable():
+        raise ConfigError(f"{_shown(url)} holds a blank or a control character: allowed is {form}")
     try:
         parts = urlsplit(url)
         _ = parts.hostname
-    except ValueError as error:
-        raise ConfigError(f"{mask(url)!r} is no URL ({error}): allowed is {form}") from None
+    except ValueError:
+        raise ConfigError(f"{_shown(url)} is no URL: allowed is {form}") from None
     return parts
 
 
@@ -135,5 +172,5 @@ def _port(parts: SplitResult, shown: str, default: int) -> int:
     if port is None:
         return default
     if not 1 <= port <= 65535:
-        raise ConfigError(f"{shown!r} has no usable port: allowed is 1 to 65535")
+        raise ConfigError(f"{shown} has no usable port: allowed is 1 to 65535")
     return port

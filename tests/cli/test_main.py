@@ -64,7 +64,7 @@ def test_config_show_tells_values_and_origins_and_masks_secrets(tmp_path: Path) 
         IOTCACHE_BROKER_PASSWORD="hush", IOTCACHE_STORE_URL="postgresql://u:hush@h/d",
     )  # fmt: skip
     shown = json.loads(done.stdout)
-    assert shown["simulator.seed"] == {"value": 9, "origin": "flag"}
+    assert shown["simulator.seed"] == {"value": 9, "origin": "flag --set"}
     assert shown["broker.password"]["value"] == "***"
     assert shown["store.url"]["value"] == "postgresql://u:***@h/d"
     assert shown["dashboard.frame_hz"] == {"value": 4, "origin": "default"}

@@ -55,7 +55,7 @@ def test_flag_over_environment_over_file_over_default(tmp_path: Path) -> None:
     loaded = load({"simulator.devices": "30"}, file, environ)
     simulator = loaded.settings.simulator
     assert (simulator.devices, simulator.seed, simulator.rate, simulator.qos) == (30, 21, 12.5, 1)
-    assert loaded.origins["simulator.devices"] == "flag"
+    assert loaded.origins["simulator.devices"] == "flag --set"
     assert loaded.origins["simulator.seed"] == "environment IOTCACHE_SIMULATOR_SEED"
     assert loaded.origins["simulator.rate"] == file
     assert loaded.origins["simulator.qos"] == "default"
