@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import sys
+
+from iotcache.errors import StackError
 
 LOOPBACK = "127.0.0.1"
 
@@ -41,3 +44,23 @@ class Port:
         if self._holder is not None:
             self._holder.close()
             self._holder = None
+
+
+def check_free(listen: str) -> None:
+    """See that a server can listen on ``host:port``; host names are left to the server, which resolves them.
+
+    Raises :class:`StackError`.
+    """
+    host, _, port = listen.rpartition(":")
+    host = LOOPBACK if host == "localhost" else host.strip("[]")
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return
+    with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET) as probe:
+        if sys.platform != "win32":  # as servers do, so that a port just closed counts as free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError as error:
+            raise StackError(f"the HTTP gateway cannot listen on {listen}: {error.strerror}") from error

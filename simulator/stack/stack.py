@@ -7,7 +7,6 @@ import contextlib
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -22,7 +21,7 @@ from iotcache.errors import StackError
 from iotcache.model import Event, Severity
 from simulator.stack.broker import EmbeddedBroker
 from simulator.stack.nodes import EmbeddedNode, NodeProgram, choose_program
-from simulator.stack.ports import LOOPBACK, Port
+from simulator.stack.ports import LOOPBACK, Port, check_free
 from simulator.stack.processes import Exit, NoSign, Process, own_child
 from simulator.stack.rundir import Announcement, entry_of_this_process, make_stack_folder, running
 from simulator.stack.service import Launch, Progress, Service
@@ -75,11 +74,7 @@ class Stack:
         self._embedded_broker = settings.broker.url == "embedded"
         self._simulate = simulate and _switch(settings.simulator.enabled, self._embedded_broker)
         self._with_ingest = _switch(settings.ingest.enabled, self._embedded_broker)
-        self._with_http = (
-            self._with_ingest
-            and _switch(settings.http.enabled, http)
-            and find_spec("iotcache.gateway") is not None
-        )
+        self._with_http = self._with_ingest and _switch(settings.http.enabled, http)
         self._on_event = on_event
         self._on_progress = on_progress
         self._folder: Path | None = None
@@ -146,6 +141,8 @@ class Stack:
         settings = self._wanted
         nodes = settings.cache.nodes
         wanted_nodes = parse_embedded_nodes(nodes) if isinstance(nodes, str) else None
+        if self._with_http:
+            check_free(settings.http.listen)
         if wanted_nodes:
             self.node_program = choose_program(settings.cache.embedded_server)
         if self._embedded_broker or settings.store.url == "embedded":

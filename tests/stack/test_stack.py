@@ -160,7 +160,6 @@ async def test_two_stacks_live_side_by_side() -> None:
 async def test_the_bundled_node_stands_in_where_memcached_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    pytest.importorskip("simulator.cachenode")
     monkeypatch.setenv("PATH", str(tmp_path))
     async with Stack(SERVERS_ONLY) as stack:
         assert stack.bundled
