@@ -41,6 +41,7 @@ def test_a_new_interval_is_learnt() -> None:
 
 
 def test_a_greeting_or_an_extra_reading_does_not_pass_for_an_interval() -> None:
+    assert feed(Intervals(), [0.3]) == 0
     assert feed(Intervals(), [0.3, 10.0]) == 10
     assert feed(Intervals(), [10.0] * 4 + [4.0, 6.0]) == 10
 
@@ -55,7 +56,8 @@ def test_the_series_silent_longest_is_forgotten_first() -> None:
     for name in ("a", "b", "a", "c"):
         intervals.note(name, "s", 10**15)
     assert len(intervals) == 2
-    assert intervals.note("a", "s", 10**15 + 5_000_000) == 5.0
+    intervals.note("a", "s", 10**15 + 5_000_000)
+    assert intervals.note("a", "s", 10**15 + 10_000_000) == 5.0
     assert intervals.note("b", "s", 10**15 + 5_000_000) == 0.0
 
 

@@ -1,0 +1,250 @@
+"""The MQTT link over real brokers: acks when told, sessions, back-pressure, coming back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from iotcache.config.urls import BrokerAddress
+from iotcache.errors import BrokerError
+from iotcache.mqtt import LinkState, Message, MqttLink, Will
+from iotcache.mqtt import link as link_module
+from tests.conftest import Server, free_port
+from tests.ingest.conftest import until
+
+Connect = Callable[..., Any]
+READER = {"subscriptions": [("t/#", 1)], "persistent": True}
+
+
+async def take(link: MqttLink, count: int) -> list[Message]:
+    taken: list[Message] = []
+    async with asyncio.timeout(10):
+        while len(taken) < count:
+            taken += await link.batch(count - len(taken))
+    return taken
+
+
+async def test_what_is_not_acked_comes_again_and_what_is_does_not(broker_port: int, link: Connect) -> None:
+    sender = await link(broker_port, "sender")
+    reader = await link(broker_port, "reader", **READER)
+    for n in range(4):
+        await sender.publish("t/a", b"%d" % n)
+    taken = await take(reader, 4)
+    assert reader.ack(taken[:2]) == 2
+    await reader.close()
+
+    again = await link(broker_port, "reader", **READER)
+    assert [message.payload for message in await take(again, 2)] == [b"2", b"3"]
+    assert again.session_present
+
+
+async def test_a_backlog_is_not_acked_behind_our_back(broker_port: int, link: Connect) -> None:
+    sender = await link(broker_port, "sender")
+    await (await link(broker_port, "reader", **READER)).close()
+    for n in range(15):
+        await sender.publish("t/a", b"%d" % n)
+    for _ in range(2):
+        reader = await link(broker_port, "reader", **READER)
+        assert len(await take(reader, 15)) == 15
+        await reader.close()
+
+
+async def test_acks_go_out_only_on_the_connection_that_brought_the_message(
+    broker_port: int, link: Connect
+) -> None:
+    sender = await link(broker_port, "sender")
+    reader = await link(broker_port, "reader", **READER)
+    await sender.publish("t/a", b"1")
+    old = await take(reader, 1)
+    assert reader._connection is not None
+    reader._connection._lost(OSError("cut"))
+    await until(lambda: reader.connects == 2 and reader.connected)
+    assert reader.ack(old) == 0
+    new = await take(reader, 1)
+    assert new[0].epoch > old[0].epoch
+    assert reader.ack(new) == 1
+    assert reader.unacked == 0
+
+
+async def test_messages_not_yet_taken_are_not_taken_twice_after_a_reconnect(
+    broker_port: int, link: Connect
+) -> None:
+    sender = await link(broker_port, "sender")
+    reader = await link(broker_port, "reader", **READER)
+    for n in range(5):
+        await sender.publish("t/a", b"%d" % n)
+    await until(lambda: reader.queued == 5)
+    reader._connection._lost(OSError("cut"))
+    await until(lambda: reader.connects == 2 and reader.unacked == 5)
+    assert [message.payload for message in await take(reader, 5)] == [b"0", b"1", b"2", b"3", b"4"]
+    assert reader.queued == 0
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+@pytest.mark.real("mosquitto")
+async def test_a_batch_does_not_linger_where_the_broker_waits_for_acks(
+    mosquitto: Server, link: Connect, protocol: str
+) -> None:
+    sender = await link(mosquitto.port, "sender")
+    reader = await link(mosquitto.port, "reader", **READER, protocol=protocol, window=20)
+    total = 200
+    sending = asyncio.gather(*(sender.publish("t/a", b"x") for _ in range(total)))
+    got = 0
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with asyncio.timeout(10):
+        while got < total:
+            batch = await reader.batch(500, 0.3)
+            got += len(batch)
+            reader.ack(batch)
+    await sending
+    # Without noticing the full window, ten batches would linger 0.3 s each.
+    assert loop.time() - began < 1.5
+
+
+@pytest.mark.real("mosquitto")
+async def test_a_flood_of_qos_0_waits_at_the_socket_and_not_in_memory(
+    mosquitto: Server, link: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "QUEUED_MESSAGES", 1_000)
+    sender = await link(mosquitto.port, "sender")
+    reader = await link(mosquitto.port, "reader", subscriptions=[("t/#", 0)])
+    for _ in range(30):
+        for _ in range(200):
+            assert sender.post("t/a", b"x" * 400)
+        await asyncio.sleep(0.002)
+    await until(lambda: reader.paused)
+    assert reader.queued < 1_400  # the bound, and what one receive may hold
+    assert reader.connected
+    got = 0
+    async with asyncio.timeout(10):
+        while got < 6_000:
+            got += len(await reader.batch(500))
+    assert not reader.paused
+
+
+@pytest.mark.real("mosquitto")
+async def test_the_broker_killed_and_started_again(mosquitto: Server, link: Connect) -> None:
+    seen: list[tuple[LinkState, str]] = []
+    reader = await link(
+        mosquitto.port, "reader", **READER, on_state=lambda state, why: seen.append((state, why))
+    )
+    mosquitto.kill()
+    await until(lambda: reader.state is LinkState.AWAY)
+    assert f"127.0.0.1:{mosquitto.port}" in reader.reason
+    with pytest.raises(BrokerError, match="127"):
+        await reader.publish("t/x", b"")
+    assert not reader.post("t/x", b"")
+    mosquitto.start()
+    await until(lambda: reader.connected)
+    assert reader.connects == 2
+    sender = await link(mosquitto.port, "sender")
+    await sender.publish("t/a", b"after")
+    assert (await take(reader, 1))[0].payload == b"after"
+    assert [state for state, _ in seen if state is LinkState.CONNECTED] == [LinkState.CONNECTED] * 2
+
+
+async def test_a_session_that_the_broker_forgot_is_counted(broker_port: int, link: Connect) -> None:
+    reader = await link(broker_port, "reader", **READER)
+    assert reader.sessions_lost == 0
+    # Another client under the name, with a clean session, wipes it.
+    await (await link(broker_port, "reader")).close()
+    await until(lambda: reader.connects >= 2 and reader.connected)
+    assert reader.sessions_lost == 1
+
+
+async def test_nobody_there_is_said_and_not_raised() -> None:
+    port = free_port()
+    async with MqttLink(BrokerAddress("127.0.0.1", port), "x") as away:
+        await until(lambda: away.state is LinkState.AWAY)
+        assert f"127.0.0.1:{port} cannot be reached: Connection refused" in away.reason
+
+
+async def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "CONNECT_TIMEOUT_S", 0.3)
+    silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with silent, MqttLink(BrokerAddress("127.0.0.1", port), "x") as away:
+        await until(lambda: away.state is LinkState.AWAY)
+        assert "timed out" in away.reason
+
+
+async def test_a_server_that_speaks_no_mqtt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "CONNECT_TIMEOUT_S", 0.5)
+
+    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" + b"\xff" * 5_000)
+        await writer.drain()
+
+    server = await asyncio.start_server(rude, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, MqttLink(BrokerAddress("127.0.0.1", port), "x") as away:
+        await until(lambda: away.state is LinkState.AWAY)
+        assert away.reason.isprintable()
+
+
+@pytest.mark.real("mosquitto")
+async def test_a_wrong_password_is_named(mosquitto: Server) -> None:
+    from pathlib import Path
+    from subprocess import run
+
+    config = Path(str(mosquitto._cwd)) / "mosquitto.conf"
+    passwords = config.with_name("passwords")
+    passwords.touch(0o644)
+    run(["mosquitto_passwd", "-b", str(passwords), "ann", "right"], check=True, capture_output=True)
+    passwords.chmod(0o644)
+    mosquitto.kill()
+    command = mosquitto._command
+
+    def with_login(port: int) -> list[str]:
+        made = command(port)
+        text = config.read_text().replace("allow_anonymous true", "allow_anonymous false")
+        config.write_text(text + f"password_file {passwords}\n")
+        return made
+
+    mosquitto._command = with_login
+    mosquitto.start()
+    async with MqttLink(BrokerAddress("127.0.0.1", mosquitto.port, False, "ann", "wrong"), "x") as refused:
+        await until(lambda: refused.state is LinkState.AWAY)
+        assert "check broker.username and broker.password" in refused.reason
+        assert "wrong" not in refused.reason
+    async with MqttLink(BrokerAddress("127.0.0.1", mosquitto.port, False, "ann", "right"), "x") as taken:
+        await until(lambda: taken.connected)
+
+
+async def test_the_last_will_is_published_when_we_vanish_and_only_then(
+    broker_port: int, link: Connect
+) -> None:
+    ear = await link(broker_port, "ear", subscriptions=[("w/#", 1)])
+    leaver = await link(broker_port, "leaver", will=Will("w/leaver", b"gone", retain=False))
+    await leaver.close()
+    vanisher = await link(broker_port, "vanisher", will=Will("w/vanisher", b"gone", retain=False))
+    vanisher._connection._sock.shutdown(2)
+    assert [(one.topic, one.payload) for one in await take(ear, 1)] == [("w/vanisher", b"gone")]
+
+
+async def test_closing_leaves_no_task_behind(broker_port: int, link: Connect) -> None:
+    before = asyncio.all_tasks()
+    made = await link(broker_port, "short")
+    await made.close()
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() <= before
+    assert made.state is LinkState.CLOSED
+
+
+@pytest.mark.real("mosquitto")
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+async def test_a_message_of_three_megabytes_comes_as_its_head(
+    mosquitto: Server, link: Connect, protocol: str
+) -> None:
+    sender = await link(mosquitto.port, "sender")
+    reader = await link(mosquitto.port, "reader", **READER, protocol=protocol)
+    await sender.publish("t/big", b"x" * 3_000_000)
+    await sender.publish("t/small", b"y")
+    big, small = await take(reader, 2)
+    assert (big.topic, len(big.payload), big.size) == ("t/big", 65_536, 3_000_000)
+    assert small.payload == b"y"
+    assert reader.ack([big, small]) == 2
