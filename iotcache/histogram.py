@@ -63,6 +63,20 @@ class Histogram:
                 self.max_ms = max(self.max_ms, other.max_ms)
         return self
 
+    def sparse(self) -> list[tuple[int, int]]:
+        """The filled buckets, to be sent to another process; see `of_sparse`."""
+        return [(bucket, count) for bucket, count in enumerate(self._counts) if count]
+
+    @classmethod
+    def of_sparse(cls, filled: Iterable[tuple[int, int]], total_ms: float, max_ms: float) -> Histogram:
+        """A histogram of the buckets that `sparse` gave. Raises `IndexError` for one that does not exist."""
+        made = cls()
+        for bucket, count in filled:
+            made._counts[bucket] += count
+            made.count += count
+        made.total_ms, made.max_ms = total_ms, max_ms
+        return made
+
     def copy(self) -> Histogram:
         twin = Histogram()
         twin._counts = array("Q", self._counts)

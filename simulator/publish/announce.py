@@ -7,6 +7,8 @@ import os
 import re
 import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
 import msgspec
@@ -114,3 +116,26 @@ class Announcer:
             lag_p50_ms=round(publisher.lag_ms.percentile(50), 3),
             lag_p99_ms=round(publisher.lag_ms.percentile(99), 3),
         )
+
+
+@asynccontextmanager
+async def announced(
+    publisher: Publisher,
+    uplink: Uplink,
+    instance: str,
+    *,
+    devices: int,
+    series: int,
+    target_rate: float | None,
+) -> AsyncIterator[None]:
+    """Announce the publisher's counters meanwhile."""
+    announcer = Announcer(
+        publisher, uplink, instance, devices=devices, series=series, target_rate=target_rate
+    )
+    task = asyncio.create_task(announcer.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

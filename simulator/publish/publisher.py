@@ -102,12 +102,15 @@ class Publisher:
 
     def progress_s(self) -> float:
         """Virtual seconds since the start."""
-        elapsed_s = monotonic() - self._began if self._began else 0.0
+        elapsed_s = max(0.0, monotonic() - self._began) if self._began else 0.0
         return elapsed_s * self._speed if self._speed < math.inf else self._at_us / 1e6
 
-    async def run(self) -> None:
-        """Publish until the stream's end or `stop`, then wait for the confirmations."""
-        self._began = monotonic()
+    async def run(self, began: float | None = None) -> None:
+        """Publish until the stream's end or `stop`, then wait for the confirmations.
+
+        ``began`` is the moment of virtual time 0 on `time.monotonic`'s clock: now, when not given.
+        """
+        self._began = monotonic() if began is None else began
         end_us = self._stream.timeline.end_us
         give_up = math.inf
         if end_us is not None and self._speed < math.inf:

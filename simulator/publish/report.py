@@ -58,6 +58,7 @@ class Report(Struct, frozen=True, kw_only=True):
     """Devices of each class."""
     qos: int
     connections: int
+    processes: int
     speed: float | None
     """``None`` for as fast as it goes."""
     virtual_start: str

@@ -18,8 +18,8 @@ def target_of(settings: BrokerSettings) -> Target:
     return Target(
         address.host,
         address.port,
-        address.username or settings.username or None,
-        address.password or settings.password or None,
+        settings.username or address.username or None,
+        (settings.password if settings.username else address.password) or None,
         context,
         5 if settings.protocol == "5" else 4,
         settings.keepalive_s,

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from simulator.publish.report import Report
-from simulator.publish.run import FleetRun, FleetSpec
+from simulator.publish.run import FleetRun
+from simulator.publish.spec import FleetSpec
 from simulator.wire.connection import Target
 from simulator.wire.uplink import Uplink
 from tests.conftest import Server, free_port, program

@@ -21,7 +21,8 @@ from iotcache.errors import UsageError
 
 if TYPE_CHECKING:
     from simulator.publish.report import Report
-    from simulator.publish.run import FleetRun, FleetSpec
+    from simulator.publish.run import FleetRun
+    from simulator.publish.spec import FleetSpec
     from simulator.wire.connection import Target
 
 EXIT_FAILED = 1
@@ -96,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the fleet; the exit code is the verdict."""
     from simulator.fleet.classes import load_classes
-    from simulator.publish.run import FleetSpec
+    from simulator.publish.spec import FleetSpec
     from simulator.stack.rundir import find_running
     from simulator.wire.target import target_of
     from tui.cli.options import load_settings
@@ -169,7 +170,6 @@ async def _show_progress(fleet: FleetRun) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    publisher = fleet.publisher
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -179,15 +179,13 @@ async def _show_progress(fleet: FleetRun) -> None:
     with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as progress:
         task = progress.add_task("connecting", total=fleet.spec.duration_s, text="")
         while True:
-            waiting = next((uplink.reason for uplink in fleet.uplinks if not uplink.connected), "")
-            done_s = publisher.progress_s()
-            rate = publisher.published / publisher.elapsed_s if publisher.elapsed_s else 0.0
+            now = fleet.progress()
+            told = f"{now.published:,} sent, {now.confirmed:,} confirmed, {now.rate:,.0f}/s"
             progress.update(
                 task,
-                description="publishing" if not waiting else "waiting",
-                completed=min(done_s, fleet.spec.duration_s or done_s),
-                text=_clean(waiting)
-                or f"{publisher.published:,} sent, {publisher.confirmed:,} confirmed, {rate:,.0f}/s",
+                description="waiting" if now.waiting else "publishing",
+                completed=min(now.at_s, fleet.spec.duration_s or now.at_s),
+                text=_clean(now.waiting) or told,
             )
             progress.refresh()
             await asyncio.sleep(0.25)

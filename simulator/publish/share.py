@@ -1,0 +1,183 @@
+"""One process's share of a fleet: some of its lanes, their connections, and what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+
+from msgspec import Struct
+
+from iotcache.histogram import Histogram
+from simulator.fleet.classes import shipped_classes
+from simulator.fleet.roster import Roster
+from simulator.fleet.stream import LANES, Stream, Timeline
+from simulator.publish.announce import announced, default_instance, last_will
+from simulator.publish.digest import StreamDigest
+from simulator.publish.publisher import Publisher
+from simulator.publish.spec import FleetSpec
+from simulator.wire.connection import Target
+from simulator.wire.uplink import Uplink
+
+Durations = tuple[list[tuple[int, int]], float, float]
+"""A histogram on its way between processes."""
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """What one share, or all together, came to."""
+
+    planned: int = 0
+    published: int = 0
+    confirmed: int = 0
+    refused: int = 0
+    resent: int = 0
+    late: int = 0
+    skipped: int = 0
+    reconnects: int = 0
+    elapsed_s: float = 0.0
+    lag: Durations = ([], 0.0, 0.0)
+    ack: Durations = ([], 0.0, 0.0)
+    lanes: dict[int, bytes] = {}
+    """The digest of each lane of the share."""
+
+    @property
+    def lag_ms(self) -> Histogram:
+        return Histogram.of_sparse(*self.lag)
+
+    @property
+    def ack_ms(self) -> Histogram:
+        return Histogram.of_sparse(*self.ack)
+
+
+def added(tallies: Iterable[Tally]) -> Tally:
+    """The tallies of all shares as one."""
+    parts = list(tallies)
+    if len(parts) == 1:
+        return parts[0]
+    lanes: dict[int, bytes] = {}
+    for part in parts:
+        lanes |= part.lanes
+    counts = ("planned", "published", "confirmed", "refused", "resent", "late", "skipped", "reconnects")
+    return Tally(
+        elapsed_s=max((part.elapsed_s for part in parts), default=0.0),
+        lag=_durations(part.lag_ms for part in parts),
+        ack=_durations(part.ack_ms for part in parts),
+        lanes=lanes,
+        **{name: sum(getattr(part, name) for part in parts) for name in counts},
+    )
+
+
+def _durations(histograms: Iterable[Histogram]) -> Durations:
+    merged = Histogram().merge(histograms)
+    return merged.sparse(), merged.total_ms, merged.max_ms
+
+
+class Share:
+    """Part ``part`` of ``spec.processes``. An async context manager that holds the connections."""
+
+    def __init__(self, spec: FleetSpec, target: Target, part: int = 0) -> None:
+        self.spec = spec
+        self.roster = Roster(spec.seed, spec.devices, spec.classes or shipped_classes())
+        self.stopped = asyncio.Event()
+        self._lanes = range(part, LANES, spec.processes)
+        self.stream = Stream(self.roster, spec.timeline(0), rate=spec.rate, lanes=self._lanes)
+        self._digest = StreamDigest(len(self.roster))
+        self._instance = default_instance()
+        self.uplinks = uplinks(
+            target,
+            qos=spec.qos,
+            count=max(1, -(-spec.connections // spec.processes)),
+            instance=self._instance,
+        )
+        self.publisher = Publisher(
+            self.stream,
+            self.uplinks,
+            devices=len(self.roster),
+            speed=spec.speed,
+            digest=self._digest,
+            patience_s=spec.patience_s,
+        )
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Share:
+        for uplink in self.uplinks:
+            await self._stack.enter_async_context(uplink)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def connected(self) -> bool:
+        """Wait for the connections; ``False`` when they did not come in time or a stop came first."""
+        return await connected(self.uplinks, self.spec.connect_timeout_s, self.stopped)
+
+    @property
+    def reason(self) -> str:
+        """Why there is no connection; empty when there are all."""
+        return next((uplink.reason for uplink in self.uplinks if not uplink.connected), "")
+
+    async def run(self, timeline: Timeline, began: float) -> None:
+        """Publish from the moment ``began`` (`time.monotonic`) to the end, and await the confirmations."""
+        self.stream.timeline = timeline
+        speed = self.spec.speed
+        async with announced(
+            self.publisher,
+            self.uplinks[0],
+            self._instance,
+            devices=len(self.roster),
+            series=self.roster.series,
+            target_rate=None if speed == math.inf else round(self.stream.rate * speed, 3),
+        ):
+            await self.publisher.run(began)
+
+    def stop(self) -> None:
+        """End the run early and cleanly."""
+        self.stopped.set()
+        self.publisher.stop()
+
+    def tally(self) -> Tally:
+        """What came of it so far."""
+        publisher = self.publisher
+        lanes = self._digest.lanes()
+        return Tally(
+            planned=publisher.counters.planned,
+            published=publisher.published,
+            confirmed=publisher.confirmed,
+            refused=publisher.refused,
+            resent=publisher.resent,
+            late=publisher.counters.late,
+            skipped=publisher.counters.skipped,
+            reconnects=publisher.reconnects,
+            elapsed_s=publisher.elapsed_s,
+            lag=_durations([publisher.lag_ms]),
+            ack=_durations(uplink.ack_ms for uplink in self.uplinks),
+            lanes={lane: lanes[lane] for lane in self._lanes},
+        )
+
+
+def uplinks(target: Target, *, qos: int, count: int, instance: str) -> tuple[Uplink, ...]:
+    """Connections for a fleet; the first carries the last will of its counters."""
+    tag = secrets.token_hex(4)
+    wills = [last_will(instance)] + [None] * (count - 1)
+    return tuple(
+        Uplink(target, f"iotcache-sim-{tag}-{n}", qos=qos, will=will) for n, will in enumerate(wills)
+    )
+
+
+async def connected(uplinks: Sequence[Uplink], timeout_s: float | None, stopped: asyncio.Event) -> bool:
+    """Wait until every uplink has its connection; ``False`` on time-out or stop."""
+
+    async def all_connected() -> None:
+        for uplink in uplinks:
+            while not uplink.connected:
+                await uplink.until_room()
+
+    waits = [asyncio.ensure_future(all_connected()), asyncio.ensure_future(stopped.wait())]
+    try:
+        done, _ = await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return waits[0] in done and not stopped.is_set()

@@ -1,0 +1,48 @@
+"""What a run of the fleet is asked to be."""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import blake2b
+
+from msgspec import Struct
+
+from simulator.fleet.classes import DeviceClass
+from simulator.fleet.stream import VIRTUAL_EPOCH_US, Timeline
+
+
+class FleetSpec(Struct, frozen=True, kw_only=True):
+    """One run. Times without further words are the fleet's own (virtual) time."""
+
+    devices: int = 100
+    rate: float = 0.0
+    """Messages a second of the whole fleet; 0: each sensor at its class's interval."""
+    duration_s: float | None = None
+    """``None``: until stopped."""
+    seed: int = 1
+    qos: int = 1
+    speed: float = 1.0
+    """Seconds of the fleet's own time in a real one; `math.inf`: as fast as it goes."""
+    start_us: int | None = None
+    """Virtual time of the first moment, also shown in payloads. ``None``: virtual time begins at a fixed
+    moment, and payloads show it moved to the present."""
+    connections: int = 1
+    processes: int = 1
+    classes: tuple[DeviceClass, ...] = ()
+    """None: those that come with the program."""
+    connect_timeout_s: float = 10.0
+    patience_s: float = 10.0
+    """How many real seconds after the end the last messages and confirmations may take."""
+
+    def timeline(self, now_us: int) -> Timeline:
+        """Where a run that begins now lies in time. All in whole milliseconds, as payloads show them."""
+        end_us = None if self.duration_s is None else round(self.duration_s * 1e6)
+        if self.start_us is not None:
+            start = self.start_us // 1_000 * 1_000
+            return Timeline(start, 0, end_us, _boot(f"{self.seed} {start}"))
+        shift = now_us // 1_000 * 1_000 - VIRTUAL_EPOCH_US
+        return Timeline(VIRTUAL_EPOCH_US, shift, end_us, _boot(secrets.token_hex(8)))
+
+
+def _boot(text: str) -> str:
+    return blake2b(text.encode(), digest_size=4).hexdigest()
