@@ -149,7 +149,7 @@ def _sqlite_path(url: str) -> Path:
 
 
 def _shown(text: str) -> str:
-    return repr(printable(mask(text), _SHOWN))
+    return f"'{printable(mask(text), _SHOWN)}'"
 
 
 def _split(url: str, form: str) -> SplitResult:

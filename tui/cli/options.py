@@ -36,7 +36,7 @@ def flags_of(args: argparse.Namespace) -> dict[str, object]:
         key, equals, value = assignment.partition("=")
         if not equals or not key.strip():
             shown = printable(assignment, 60)
-            raise UsageError(f"--set {shown!r} is no KEY=VALUE, for instance --set broker.url=embedded")
+            raise UsageError(f"--set '{shown}' is no KEY=VALUE, for instance --set broker.url=embedded")
         flags[key.strip()] = value
     for name, key in _SHORT_HANDS.items():
         value = getattr(args, name, None)
