@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,24 +98,25 @@ async def test_a_second_outage_does_not_show_the_stand_ins_values_of_the_first(
         resume(servers[0])
 
 
-async def test_a_client_that_never_asked_the_hung_node_does_not_read_it_either(
+async def test_a_client_that_never_noticed_the_outage_reads_nothing_old_though_the_writer_is_gone(
     memcached_factory: Any, over: Any
 ) -> None:
     servers = [memcached_factory() for _ in range(3)]
-    async with over(*servers) as writer, over(*servers, operation_timeout_s=5.0) as reader:
-        keys = keys_of(writer, servers[0], 5)
-        await write(writer, keys, b"old")
-        assert {g.value for g in await reader.get_many(keys)} == {b"old"}
-        await pause(servers[0])
-        await write(writer, keys, b"new")  # confirmed: from now on nobody may read the old ones
-        resume(servers[0])  # and the reader itself has not waited long enough to notice anything
-        deadline = time.monotonic() + 2.0
-        while time.monotonic() < deadline:
-            assert {g.value for g in await reader.get_many(keys)} <= {b"new", b""}
-            await asyncio.sleep(0.002)
-        await until(lambda: state_of(reader, servers[0]) is NodeState.UP)
-        await until(lambda: state_of(writer, servers[0]) is NodeState.UP)
-        assert {g.value for g in await reader.get_many(keys)} <= {b"new", b""}
+    async with over(*servers, operation_timeout_s=9.0) as reader:
+        async with over(*servers) as writer:
+            keys = keys_of(writer, servers[0], 5)
+            await write(writer, keys, b"old")
+            assert {g.value for g in await reader.get_many(keys)} == {b"old"}
+            await pause(servers[0])
+            await until(lambda: state_of(writer, servers[0]) is not NodeState.UP)
+            await write(writer, keys, b"new")  # confirmed: from now on nobody may read the old ones
+        # The writer has ended without putting anything right, and the reader's patience is far from over.
+        resume(servers[0])
+        seen = {g.value for _ in range(20) for g in await reader.get_many(keys)}
+        while state_of(reader, servers[0]) is not NodeState.UP:
+            seen |= {g.value for g in await reader.get_many(keys)}
+            await asyncio.sleep(0.001)
+        assert seen | {g.value for g in await reader.get_many(keys)} <= {b"new", b""}
 
 
 async def test_a_client_that_starts_after_the_outage_finds_the_fence(
@@ -184,54 +180,3 @@ async def test_killed_and_restarted_on_its_port_a_node_holds_nothing_stale(
             assert {g.value for g in await cluster.get_many(keys)} <= {b"new %d" % round_number, b""}
             await write(cluster, keys, b"after")
             assert {g.value for g in await cluster.get_many(keys)} == {b"after"}
-
-
-WORKER = Path(__file__).with_name("worker.py")
-KEYS = 60
-
-
-@pytest.mark.parametrize("fault", ["hang", "restart"])
-async def test_two_writers_and_a_reader_in_their_own_processes(
-    memcached_factory: Any, tmp_path: Path, fault: str
-) -> None:
-    """Two writers take turns on every key, counting up; what is confirmed they tell through shared memory.
-
-    The reader looks there before each read: the cache must never give less, and in between nodes hang or die.
-    """
-    servers = [memcached_factory() for _ in range(3)]
-    shared = tmp_path / "confirmed"
-    shared.write_bytes(bytes(8 * KEYS))
-    workers = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), role, str(shared), *(server.address for server in servers)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        for role in ("0", "1", "reader")
-    ]
-    try:
-        for worker in workers:
-            assert await asyncio.to_thread(worker.stdout.readline) == b"ready\n"  # type: ignore[union-attr]
-        await asyncio.sleep(0.3)
-        for server in servers[:2]:
-            if fault == "hang":
-                await pause(server)
-                await asyncio.sleep(1.3)
-                resume(server)
-            else:
-                server.kill()
-                await asyncio.sleep(1.3)
-                server.start()
-            await asyncio.sleep(3.7)  # a mark that two writers share runs out in 2 to 3 s
-        reports = [
-            json.loads((await asyncio.to_thread(worker.communicate, b"", 10))[0]) for worker in workers
-        ]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    first, second, reader = reports
-    assert reader["stale"] == []
-    assert min(first["written"], second["written"]) > 1_000
-    assert reader["hits"] > 1_000
-    assert [report["returns"] for report in reports] == [2, 2, 2], reports

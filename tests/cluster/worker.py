@@ -1,4 +1,4 @@
-"""A writer or the reader of `test_node_return`, as its own process; ends when its standard input does."""
+"""A writer or the reader of `test_two_writers`, as its own process; ends when its standard input does."""
 
 from __future__ import annotations
 
