@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import version
 from time import monotonic, time
+from typing import Protocol
 
 import msgspec
 
@@ -35,6 +36,24 @@ class Progress(msgspec.Struct, frozen=True):
     rate: float = 0.0
     waiting: str = ""
     """Why nothing can be sent just now."""
+
+
+class Run(Protocol):
+    """A run, in this process or in several."""
+
+    @property
+    def spec(self) -> FleetSpec: ...
+
+    def stop(self) -> None:
+        """End the run early and cleanly."""
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        ...
+
+    async def run(self) -> Report:
+        """Publish to the end; failures are told in the report."""
+        ...
 
 
 class FleetRun:

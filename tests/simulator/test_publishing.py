@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from iotcache.config.schema import BrokerSettings
+from simulator.publish.crew import Crew
 from simulator.publish.report import Report
 from simulator.publish.run import FleetRun
 from simulator.publish.spec import FleetSpec
@@ -224,3 +226,44 @@ async def test_a_silent_peer_is_given_up() -> None:
         async with Uplink(target, "x", connect_timeout_s=0.2) as uplink:
             while "no answer within" not in uplink.reason:
                 await asyncio.sleep(0.02)
+
+
+async def test_several_processes_publish_the_same_stream(mosquitto: Server, subscribe: Subscribe) -> None:
+    listener = subscribe(mosquitto)
+    fields = {"devices": 200, "rate": 1_000.0, "duration_s": 2.0, "start_us": 1_767_225_600_000_000}
+    alone = await run(mosquitto, speed=math.inf, **fields)
+    expected = sorted(await asyncio.to_thread(listener.received))
+    crew = Crew(
+        FleetSpec(processes=3, connections=3, **fields),  # type: ignore[arg-type]
+        BrokerSettings(url=f"mqtt://{mosquitto.address}"),
+    )
+    report = await crew.run()
+    assert report.ok, report.failures
+    assert report.digest == alone.digest
+    assert sorted(await asyncio.to_thread(listener.received)) == expected
+    assert report.planned == report.confirmed == len(expected)
+    assert report.lag_ms is not None
+
+
+async def test_several_processes_end_together_when_told(mosquitto: Server) -> None:
+    crew = Crew(
+        FleetSpec(processes=2, connections=2, devices=50, rate=500.0),
+        BrokerSettings(url=f"mqtt://{mosquitto.address}"),
+    )
+    running = asyncio.create_task(crew.run())
+    while crew.progress().published < 100 and not running.done():
+        await asyncio.sleep(0.01)
+    crew.stop()
+    report = await asyncio.wait_for(running, 5)
+    assert (report.ok, report.ended_by, report.digest) == (True, "signal", None)
+    assert report.confirmed == report.planned > 100
+
+
+async def test_several_processes_find_no_broker() -> None:
+    crew = Crew(
+        FleetSpec(processes=2, devices=5, duration_s=1.0, connect_timeout_s=0.3),
+        BrokerSettings(url=f"mqtt://127.0.0.1:{free_port()}"),
+    )
+    report = await crew.run()
+    assert report.ended_by == "unreachable"
+    assert "connection refused" in report.failures[0]

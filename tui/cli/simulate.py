@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING
 from iotcache.errors import UsageError
 
 if TYPE_CHECKING:
+    from iotcache.config.schema import BrokerSettings
     from simulator.publish.report import Report
-    from simulator.publish.run import FleetRun
+    from simulator.publish.run import Run
     from simulator.publish.spec import FleetSpec
-    from simulator.wire.connection import Target
 
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 3
 DEVICES_MAX = 1_000_000
+PROCESSES_MAX = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="MQTT connections that the devices share (default 1)",
     )
     parser.add_argument(
+        "--processes",
+        type=_whole(1, PROCESSES_MAX),
+        default=1,
+        metavar="N",
+        help="processes that share the fleet without changing its stream (default 1)",
+    )
+    parser.add_argument(
         "--connect-timeout",
         type=_number(0.1, 3600.0),
         default=10.0,
@@ -99,7 +107,6 @@ def run(args: argparse.Namespace) -> int:
     from simulator.fleet.classes import load_classes
     from simulator.publish.spec import FleetSpec
     from simulator.stack.rundir import find_running
-    from simulator.wire.target import target_of
     from tui.cli.options import load_settings
 
     settings = load_settings(args).settings
@@ -112,7 +119,8 @@ def run(args: argparse.Namespace) -> int:
         qos=defaults.qos if args.qos is None else args.qos,
         speed=args.speed,
         start_us=args.start,
-        connections=args.connections,
+        connections=max(args.connections, args.processes),
+        processes=args.processes,
         classes=load_classes(args.classes),
         connect_timeout_s=args.connect_timeout,
         patience_s=args.patience,
@@ -122,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
     _check_writable(args.report)
     if settings.broker.url == "embedded":
         settings = find_running(settings)
-    report = asyncio.run(_run(spec, target_of(settings.broker)))
+    report = asyncio.run(_run(spec, settings.broker))
     _write(report, args.report)
     for failure in report.failures:
         print(f"iotcache-tui simulate: {failure}", file=sys.stderr)
@@ -131,10 +139,18 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.ok else EXIT_FAILED
 
 
-async def _run(spec: FleetSpec, target: Target) -> Report:
-    from simulator.publish.run import FleetRun
+async def _run(spec: FleetSpec, broker: BrokerSettings) -> Report:
+    from simulator.wire.target import target_of
 
-    fleet = FleetRun(spec, target)
+    fleet: Run
+    if spec.processes > 1:
+        from simulator.publish.crew import Crew
+
+        fleet = Crew(spec, broker)
+    else:
+        from simulator.publish.run import FleetRun
+
+        fleet = FleetRun(spec, target_of(broker))
     with _told_to_end(fleet.stop):
         if not sys.stderr.isatty():
             return await fleet.run()
@@ -166,7 +182,7 @@ def _told_to_end(stop: Callable[[], None]) -> Iterator[None]:
     yield
 
 
-async def _show_progress(fleet: FleetRun) -> None:
+async def _show_progress(fleet: Run) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
