@@ -22,6 +22,9 @@ EARLY_S: Final = 1.5
 memcached counts whole seconds of a clock that ticks once a second, and the writer reckons from before its
 commit."""
 
+WRITING_S: Final = 1.0
+"""From the receipt of a reading to its entry in the cache, at the most while all is well."""
+
 RESTART_STEP_S: Final = 2.5
 """How far a node's start must have moved between two polls to be another start, not rounding."""
 
@@ -155,7 +158,8 @@ def _entry(record: Record | None, stored: Stored | None) -> tuple[float, float]:
     at_s, until_s = (record.at_s, record.until_s) if record is not None else (0.0, 0.0)
     if stored is not None and stored.cached_until_us > 0:
         written_s = _written_s(stored)
-        if written_s > at_s:
+        # What was seen just after the receipt may still have been the entry before: the writer sets last.
+        if written_s > at_s - WRITING_S:
             return written_s, stored.cached_until_us / 1e6
     return at_s, until_s
 

@@ -11,6 +11,8 @@ SERIES_REMEMBERED = 500_000
 _NOT_SEEN_YET = 0
 _GAPS = 5
 """Gaps remembered a series."""
+_GAPS_NEEDED = 2
+"""One gap alone says little: a device that greets at its start reports again at its own time."""
 _RECALLED_WEIGHT = 3
 
 
@@ -45,7 +47,7 @@ class Intervals:
         elif ts_us > last_us:
             gaps = (*gaps[1 - _GAPS :], round((ts_us - last_us) / 1e6, 3))
             self._known[key] = (ts_us, gaps)
-        return sorted(gaps)[len(gaps) // 2] if gaps else 0.0
+        return sorted(gaps)[len(gaps) // 2] if len(gaps) >= _GAPS_NEEDED else 0.0
 
     def recall(self, known: Iterable[tuple[Series, float]]) -> None:
         """Take over intervals that a store remembers, for series not seen yet."""

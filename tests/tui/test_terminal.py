@@ -32,9 +32,12 @@ class Terminal:
         self.pid = int(self._tmux("display-message", "-p", "-t", "t", "#{pane_pid}"))
 
     def _tmux(self, *args: str, check: bool = True) -> str:
+        # A test runner may export the size of its own terminal.
+        env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
         done = subprocess.run(
-            ["tmux", "-L", self._socket, *args], capture_output=True, text=True, check=check, timeout=10
-        )
+            ["tmux", "-L", self._socket, *args],
+            capture_output=True, text=True, check=check, timeout=10, env=env,
+        )  # fmt: skip
         return done.stdout.strip("\n")
 
     def screen(self) -> str:
@@ -137,10 +140,12 @@ def test_one_command_shows_a_live_fleet_and_q_leaves_nothing(terminal: Callable[
     rows = {line for line in here.screen().splitlines() if "●" in line}
     here.until(lambda text: {line for line in text.splitlines() if "●" in line} != rows)
     # Keys work: filter, clear, pause.
-    here.press("/", "pump")
+    here.press("/")
+    here.until(lambda text: "words of device" in text)
+    here.press("pump")
     here.until(lambda text: "pump" in text and "hvac" not in text and LIVE_ROW.search(text))
     here.press("Escape")
-    here.until(lambda text: "cold-room" in text)
+    here.until(lambda text: "cold-0001" in text)
     here.press("Space")
     here.until(lambda text: "PAUSED" in text)
     here.press("Space")
