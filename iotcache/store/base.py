@@ -19,7 +19,10 @@ class Committed(Struct, frozen=True):
     duplicates: int
     """Readings whose identity was there already."""
     newest: tuple[Stored, ...]
-    """The series whose ``latest`` this commit moved on, as they now stand: what the cache must be told."""
+    """What the cache must be told: the series whose ``latest`` this commit moved on, as they now stand.
+
+    Also those of which the very newest reading came once more: whoever committed it first may have died
+    between the commit and the cache."""
 
 
 class SeriesInfo(Struct, frozen=True, gc=False):
@@ -59,7 +62,9 @@ class Store(Protocol):
         ...
 
     async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
-        """The newest dead letters, newest first."""
+        """The dead letters seen last, newest first.
+
+        The same payload on the same topic is one letter, of which the last time stands."""
         ...
 
     async def prune(self, before_us: int, limit: int = 10_000) -> int:

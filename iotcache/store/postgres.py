@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,6 +24,7 @@ from iotcache.store.rows import (
     history_reading,
     keep_text,
     key_order,
+    letter_row,
     newest_of,
     odd_of,
     reading_key,
@@ -68,16 +70,7 @@ class PostgresStore:
                 await connection.execute(sql.ADD_TOTAL, (stored_count,))
             if dead_letters:
                 await connection.cursor().executemany(
-                    sql.ADD_DEAD_LETTER,
-                    [
-                        (
-                            letter.received_us,
-                            keep_text(letter.topic),
-                            keep_text(letter.reason),
-                            letter.payload,
-                        )
-                        for letter in dead_letters
-                    ],
+                    sql.ADD_DEAD_LETTER, sorted(map(letter_row, dead_letters), key=itemgetter(4))
                 )
         self._ready = True
         if len(self._known) + len(found) > _SERIES_REMEMBERED:
@@ -136,7 +129,7 @@ class PostgresStore:
         done = await connection.execute(sql.INSERT_READINGS, columns)
         if done.rowcount == len(rows):
             return done.rowcount, readings
-        there = await (await connection.execute(sql.IN_HISTORY, columns[:4])).fetchall()
+        there = await (await connection.execute(sql.IN_HISTORY, columns[:6])).fetchall()
         return done.rowcount, [rows[n - 1][-1] for (n,) in there]
 
     async def _move_latest(

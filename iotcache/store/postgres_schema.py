@@ -33,8 +33,10 @@ STEPS: Final[tuple[LiteralString, ...]] = (
     ) WITH (fillfactor = 70);
     CREATE TABLE dead_letter (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, received_us bigint NOT NULL, topic text NOT NULL,
-        reason text NOT NULL, payload bytea NOT NULL
+        reason text NOT NULL, payload bytea NOT NULL, digest bytea NOT NULL UNIQUE,
+        times bigint NOT NULL DEFAULT 1
     );
+    CREATE INDEX dead_letter_time ON dead_letter (received_us);
     CREATE TABLE total (shard integer PRIMARY KEY, readings bigint NOT NULL) WITH (fillfactor = 50);
     """,
 )

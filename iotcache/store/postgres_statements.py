@@ -22,13 +22,14 @@ UPSERT_LATEST: Final = """
         ts_us = excluded.ts_us, seq = excluded.seq, boot = excluded.boot, number = excluded.number,
         exact = excluded.exact, received_us = excluded.received_us, unit = excluded.unit,
         site = excluded.site, interval_s = excluded.interval_s, cached_until_us = excluded.cached_until_us
-    WHERE (excluded.ts_us, excluded.seq, excluded.boot) > (latest.ts_us, latest.seq, latest.boot)
+    WHERE (excluded.ts_us, excluded.seq, excluded.boot) >= (latest.ts_us, latest.seq, latest.boot)
     RETURNING series_id
 """
 IN_HISTORY: Final = """
-    SELECT n FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
-        WITH ORDINALITY AS want (series_id, ts_us, seq, boot, n)
+    SELECT n FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[])
+        WITH ORDINALITY AS want (series_id, ts_us, seq, boot, number, exact, n)
     JOIN reading USING (series_id, ts_us, seq, boot)
+    WHERE want.number IS NOT DISTINCT FROM reading.number AND want.exact IS NOT DISTINCT FROM reading.exact
 """
 LATEST: Final = """
     SELECT n, ts_us, seq, boot, number, exact, received_us, latest.unit, latest.site, interval_s,
@@ -70,12 +71,16 @@ PRUNE_READINGS: Final = """
 """
 PRUNE_DEAD_LETTERS: Final = """
     DELETE FROM dead_letter
-    WHERE id IN (SELECT id FROM dead_letter WHERE received_us < %s ORDER BY id LIMIT %s)
+    WHERE id IN (SELECT id FROM dead_letter WHERE received_us < %s ORDER BY received_us LIMIT %s)
 """
-ADD_DEAD_LETTER: Final = (
-    "INSERT INTO dead_letter (received_us, topic, reason, payload) VALUES (%s, %s, %s, %s)"
-)
-DEAD_LETTERS: Final = "SELECT topic, payload, reason, received_us FROM dead_letter ORDER BY id DESC LIMIT %s"
+ADD_DEAD_LETTER: Final = """
+    INSERT INTO dead_letter (received_us, topic, reason, payload, digest) VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT (digest) DO UPDATE SET
+        received_us = excluded.received_us, reason = excluded.reason, times = dead_letter.times + 1
+"""
+DEAD_LETTERS: Final = """
+    SELECT topic, payload, reason, received_us FROM dead_letter ORDER BY received_us DESC, id DESC LIMIT %s
+"""
 COUNTS: Final = """
     SELECT (SELECT coalesce(sum(readings), 0)::bigint FROM total), (SELECT count(*) FROM series),
         (SELECT count(*) FROM dead_letter),

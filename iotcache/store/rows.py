@@ -6,6 +6,7 @@ Names come from devices and may hold anything. Neither database keeps every Pyth
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from iotcache.errors import StoreError
-from iotcache.model import Reading, Series, Stored, Value
+from iotcache.model import DeadLetter, Reading, Series, Stored, Value
 from iotcache.text import printable
 
 INT64_MIN: Final = -(2**63)
@@ -118,6 +119,13 @@ def reading_key(reading: Reading, known: Known) -> tuple[int, int, int, str]:
     if reading.seq is None:
         return known.id, reading.ts_us, NO_SEQ, ""
     return known.id, reading.ts_us, reading.seq, keep_text(reading.boot)
+
+
+def letter_row(letter: DeadLetter) -> tuple[int, str, str, bytes, bytes]:
+    """A dead letter as ``received_us, topic, reason, payload`` and a digest of topic and payload."""
+    topic = keep_text(letter.topic)
+    digest = hashlib.blake2b(topic.encode() + b"\0" + letter.payload, digest_size=16).digest()
+    return letter.received_us, topic, keep_text(letter.reason), letter.payload, digest
 
 
 def key_order(row: Sequence[Any]) -> tuple[int, int]:

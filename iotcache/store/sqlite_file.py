@@ -23,6 +23,7 @@ from iotcache.store.rows import (
     history_reading,
     keep_text,
     key_order,
+    letter_row,
     newest_of,
     reading_key,
     seq_key,
@@ -38,13 +39,19 @@ _CHECKPOINT_PAGES: Final = 8_000
 """The log is folded into the file every 32 MB: a page touched by many batches is then written once."""
 
 _INSERT_READING = "INSERT OR IGNORE INTO reading VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD_LETTER = """
+    INSERT INTO dead_letter (received_us, topic, reason, payload, digest) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (digest) DO UPDATE SET
+        received_us = excluded.received_us, reason = excluded.reason, times = times + 1
+"""
+_AS_IT_IS = "SELECT 1 FROM reading WHERE series_id = ? AND ts_us = ? AND seq = ? AND boot = ? AND value IS ?"
 _UPSERT_LATEST = """
     INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (series_id) DO UPDATE SET
         ts_us = excluded.ts_us, seq = excluded.seq, boot = excluded.boot, value = excluded.value,
         received_us = excluded.received_us, unit = excluded.unit, site = excluded.site,
         interval_s = excluded.interval_s, cached_until_us = excluded.cached_until_us
-    WHERE (excluded.ts_us, excluded.seq, excluded.boot) > (latest.ts_us, latest.seq, latest.boot)
+    WHERE (excluded.ts_us, excluded.seq, excluded.boot) >= (latest.ts_us, latest.seq, latest.boot)
 """
 _LATEST = """
     WITH want (n, device, sensor) AS (VALUES ?)
@@ -120,13 +127,7 @@ class SqliteFile:
             if stored_count:
                 db.execute("UPDATE total SET n = n + ? WHERE name = 'readings'", (stored_count,))
             if dead_letters:
-                db.executemany(
-                    "INSERT INTO dead_letter (received_us, topic, reason, payload) VALUES (?, ?, ?, ?)",
-                    [
-                        (d.received_us, keep_text(d.topic), keep_text(d.reason), d.payload)
-                        for d in dead_letters
-                    ],
-                )
+                db.executemany(_ADD_LETTER, [letter_row(letter) for letter in dead_letters])
             db.execute("COMMIT")
         except BaseException as error:
             self._roll_back()
@@ -172,12 +173,17 @@ class SqliteFile:
         return Known(made.lastrowid, reading.site, reading.unit)
 
     def _in_history(self, readings: Sequence[Stored], ids: Sequence[Known]) -> list[Stored]:
-        """Those that stand in the table as they are: a redelivery stamped anew must not be the newest."""
-        there = "SELECT 1 FROM reading WHERE series_id = ? AND ts_us = ? AND seq = ? AND boot = ?"
+        """Those that stand in the table as they are.
+
+        A redelivery stamped anew is not the newest; one that is the newest is told again, because whoever
+        committed it first may have died before the cache heard of it.
+        """
         return [
             stored
             for stored, known in zip(readings, ids, strict=True)
-            if self._db.execute(there, reading_key(stored.reading, known)).fetchone()
+            if self._db.execute(
+                _AS_IT_IS, (*reading_key(stored.reading, known), keep_value(stored.reading.value))
+            ).fetchone()
         ]
 
     def _move_latest(self, readings: Sequence[Stored], found: dict[Series, Known]) -> tuple[Stored, ...]:
@@ -218,7 +224,7 @@ class SqliteFile:
                 db.execute("UPDATE total SET n = n - ? WHERE name = 'readings'", (gone,))
             gone += db.execute(
                 "DELETE FROM dead_letter WHERE id IN "
-                "(SELECT id FROM dead_letter WHERE received_us < ? ORDER BY id LIMIT ?)",
+                "(SELECT id FROM dead_letter WHERE received_us < ? ORDER BY received_us LIMIT ?)",
                 (before_us, limit - gone),
             ).rowcount
             db.execute("COMMIT")
@@ -290,7 +296,9 @@ class SqliteFile:
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         """See `iotcache.store.base.Store.dead_letters`."""
         rows = self._query(
-            "SELECT topic, payload, reason, received_us FROM dead_letter ORDER BY id DESC LIMIT ?", (limit,)
+            "SELECT topic, payload, reason, received_us FROM dead_letter "
+            "ORDER BY received_us DESC, id DESC LIMIT ?",
+            (limit,),
         )
         return [
             DeadLetter(give_text(topic), payload, give_text(reason), at)

@@ -14,6 +14,7 @@ APPLICATION_ID: Final = 0x696F7463
 # of unit, site and boot is not as the series or the key says, which is next to never.
 # A reading is known again by (series, boot, seq), or by (series, time) when it has no seq: then the
 # primary key says it, with seq = INT64_MIN and boot = ''.
+# A dead letter is known again by its topic and payload: sent again, or garbage without end, it stays one row.
 _STEPS: Final = (
     """
     CREATE TABLE series (
@@ -34,8 +35,9 @@ _STEPS: Final = (
     );
     CREATE TABLE dead_letter (
         id INTEGER PRIMARY KEY, received_us INTEGER NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL,
-        payload BLOB NOT NULL
+        payload BLOB NOT NULL, digest BLOB NOT NULL UNIQUE, times INTEGER NOT NULL DEFAULT 1
     );
+    CREATE INDEX dead_letter_time ON dead_letter (received_us);
     CREATE TABLE total (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO total VALUES ('readings', 0);
     """,

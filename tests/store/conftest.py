@@ -8,6 +8,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -72,6 +73,21 @@ class Postgres:
         from tests.conftest import free_port
 
         self.port = self.port or free_port()
+        deadline = time.monotonic() + 20
+        self._launch()
+        while True:
+            try:
+                self.connect().close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+                if self._process is None or self._process.poll() is not None:
+                    time.sleep(0.2)  # somebody's outgoing connection holds our port for a moment
+                    self._launch()
+
+    def _launch(self) -> None:
         self._process = subprocess.Popen(
             [
                 str(self._bin / "postgres"), "-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1",
@@ -79,15 +95,6 @@ class Postgres:
             ],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **self._identity,  # type: ignore[call-overload]
         )  # fmt: skip
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.connect().close()
-                return
-            except psycopg.OperationalError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise
-                time.sleep(0.02)
 
     def stop(self) -> None:
         """End it as an administrator in a hurry would: clients are cut off."""
@@ -113,14 +120,17 @@ class Postgres:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)  # its own user has to reach it
-    server = Postgres(folder)
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+def postgres() -> Iterator[Postgres]:
+    # Not in pytest's own folder: every pytest run closes that to all but its user, and the server is another.
+    folder = Path(tempfile.mkdtemp(prefix="iotcache-postgres-"))
+    server: Postgres | None = None
+    try:
+        server = Postgres(folder)
+        yield server
+    finally:
+        if server is not None:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 BACKENDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.real("postgres"))]
