@@ -112,6 +112,7 @@ class Cluster:
         self._memo: dict[str, _Place] = {}
         self._stand_ins: dict[str, int] = {}
         self._all_up = False
+        self._wrote_at = float("-inf")
         self._fences = Fences(
             self._nodes, timeout_s=operation_timeout_s, keep_declared_s=failover_ttl_s + 2.0
         )
@@ -425,6 +426,7 @@ class Cluster:
 
     async def _write(self, write: _Write) -> list[Outcome]:
         """Send every key to where it belongs now; what its node did not take is tried once more elsewhere."""
+        self._wrote_at = time.monotonic()
         results: list[Outcome] = [_UNTOLD] * len(write.places)
         again = await self._send(write, range(len(write.places)), results)
         if again:
@@ -591,7 +593,8 @@ class Cluster:
         if node.up:
             self._fences.came_up(self._nodes.index(node))
         else:
-            self._fences.went_out()
+            wrote_lately = time.monotonic() < self._wrote_at + self._failover_ttl_s
+            self._fences.went_out(self._nodes.index(node), declare=wrote_lately and before is NodeState.UP)
         if self._on_event is not None and node.state is not NodeState.PROBING:
             self._tell(node, before)
 

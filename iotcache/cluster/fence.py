@@ -276,9 +276,11 @@ class Fences:
         self.returning.pop(index, None)
         self._renew_lease()
 
-    def went_out(self) -> None:
-        """A node is no longer up."""
+    def went_out(self, index: int, *, declare: bool) -> None:
+        """A node is no longer up; ``declare`` that at once when writes to a stand-in are likely to follow."""
         self._renew_lease()
+        if declare and self._up() and not self._marked(index):
+            self.declare(index)
 
     async def _make_safe(self, index: int, connection: Connection) -> None:
         await self._undeclare(index)
