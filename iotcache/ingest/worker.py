@@ -176,10 +176,15 @@ class Ingest:
     async def _open_cache(self) -> DeviceCache:
         from iotcache.cache import DeviceCache
 
+        cache: DeviceCache | None = None
         wait_s = RETRY_MIN_S
         while True:
             try:
-                cache = await self._exits.enter_async_context(DeviceCache.from_settings(self.settings))
+                if cache is None:
+                    cache = await self._exits.enter_async_context(DeviceCache.from_settings(self.settings))
+                await cache.store.commit(
+                    (), ()
+                )  # opening alone may succeed on a store that cannot be written
             except StoreError as error:
                 if not error.retryable:
                     raise

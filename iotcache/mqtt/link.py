@@ -489,7 +489,8 @@ class _Connection:
                 # Unread on purpose: paho must not take the silence for a dead broker.
                 self.paho._last_bytes_received = time.monotonic()
                 self.paho._ping_t = 0
-        reason = _text(ended.exception()) if ended.exception() else "the broker closed it"
+        error = ended.exception()
+        reason = "the broker closed it" if self._tap.ended or error is None else _text(error)
         raise BrokerError(f"the connection to the broker at {self._link.name} was lost: {reason}")
 
     async def close(self) -> None:
