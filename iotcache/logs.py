@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import logging.handlers
+import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +17,10 @@ if TYPE_CHECKING:
     from iotcache.config.schema import LogSettings
 
 _LINE_LIMIT = 4_000
+_DEFAULT_FILE_BYTES = 4_000_000
+_OURS = "iotcache"
+# A URL's password within running text; libraries put the addresses that they fail on into their errors.
+_PASSWORD = re.compile(r"(\w://[^/@:\s]*:)\S*@")
 
 
 class _OneLine(logging.Formatter):
@@ -25,31 +32,48 @@ class _OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record).replace("\n", " | ")
-        return printable(text, _LINE_LIMIT)
+        return printable(_PASSWORD.sub(r"\1***@", text), _LINE_LIMIT)
 
 
 def set_up(settings: LogSettings, *, default_file: Path | None = None) -> Path | None:
     """Log as ``[log]`` says: to its file, else to ``default_file``, else to standard error.
 
-    Returns the file in use. Raises `ConfigError` when the file that the settings name cannot be written;
-    a default one that cannot be is done without.
+    A default file is bounded: it starts anew at 4 MB, and the one before is kept. Returns the file in use.
+    Raises `ConfigError` when the file that the settings name cannot be written; a default one that cannot be
+    is done without.
     """
     handler: logging.Handler = logging.StreamHandler()
-    file = Path(settings.file).expanduser() if settings.file else default_file
-    if file is not None:
+    file = default_file
+    if settings.file:
+        file = Path(os.path.expanduser(settings.file))  # noqa: PTH111 (Path's raises for an unknown user)
         try:
-            if not settings.file:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            handler = logging.FileHandler(file, encoding="utf-8", delay=False)
-        except OSError as error:
-            if settings.file:
-                shown = printable(settings.file)
-                raise ConfigError(f"log.file {shown} cannot be written: {error.strerror}") from error
+            handler = _named_file(file)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(f"log.file {printable(settings.file)} cannot be written: {why}") from error
+    elif file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handler = logging.handlers.RotatingFileHandler(
+                file, maxBytes=_DEFAULT_FILE_BYTES, backupCount=1, encoding="utf-8"
+            )
+        except OSError:
             handler, file = logging.NullHandler(), None
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.set_name(_OURS)
     root = logging.getLogger()
-    for old in list(root.handlers):
+    for old in [one for one in root.handlers if one.get_name() == _OURS]:
         root.removeHandler(old)
+        old.close()
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
+    # A log that cannot be written must not print tracebacks into a terminal or over a dashboard.
+    logging.raiseExceptions = False
     return file
+
+
+def _named_file(file: Path) -> logging.Handler:
+    # A file that the user names is turned over by the user's own tools: notice when it was moved away.
+    if os.name == "posix":
+        return logging.handlers.WatchedFileHandler(file, encoding="utf-8")
+    return logging.FileHandler(file, encoding="utf-8")

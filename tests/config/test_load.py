@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iotcache.config import Settings, load
 from iotcache.config.fields import fields
 from iotcache.config.load import SECRET_FILES, variable_of
+from iotcache.config.rules import CHECKS
 from iotcache.errors import ConfigError
+from iotcache.text import printable
 
 SHIPPED = Path(__file__).parents[2] / "config.toml"
 
@@ -127,6 +133,19 @@ def test_every_key_can_be_set_by_its_variable() -> None:
         ("[cache.breaker]\nopen_min_s = 9\nopen_max_s = 1\n", ["open_min_s", "open_max_s"]),
         ("[broker]\ntls_cert_file = 'x'\n", ["tls_cert_file", "tls_key_file"]),
         ("[broker]\nurl = 'mqtt://h'\ntls_ca_file = 'x'\n", ["tls_ca_file", "mqtts://"]),
+        ("[broker]\nurl = 'mqtts://h'\ntls_ca_file = '/nonexistent/ca'\n", ["tls_ca_file", "cannot be read"]),
+        ("[broker]\nurl = 'mqtts://h'\ntls_ca_file = '/a\\u0000b'\n", ["tls_ca_file"]),
+        ("[broker]\nurl = 'mqtt://h'\npassword = 'x'\n", ["broker.password", "without broker.username"]),
+        ("[cache]\nnodes = ['a:1']\npassword = 'x'\n", ["cache.password", "without cache.username"]),
+        ("[cache]\ntls_ca_file = 'x'\n", ["cache.tls_ca_file", "cache.tls = true"]),
+        ("[http]\nlisten = '0.0.0.0:80'\n", ["http.listen", "http.token"]),
+        ("[http]\nlisten = '80'\n", ["http.listen", "host:port"]),
+        ("[http]\nlisten = 'h:70000'\n", ["http.listen", "host:port"]),
+        ('[broker]\npassword_file = "a\\u0000b"\n', ["broker.password_file"]),
+        ("[store]\npassword_file = '/dev/zero'\n", ["store.password_file", "too long"]),
+        ("[http]\ntoken_file = '/dev/null'\n", ["http.token_file", "is empty"]),
+        ("[broker]\nurl = 2026-01-01\n", ["broker.url", "a text"]),
+        ("[broker.url]\nx = 1\n", ["broker.url", "a table"]),
         ("[broker]\nurl = \n", ["not TOML", "line 2", "column"]),
         ("a = 1\na = 2\n", ["not TOML"]),
     ],
@@ -167,3 +186,72 @@ def test_secrets_come_from_files_and_never_stand_in_a_sentence(tmp_path: Path) -
 def test_a_hostile_value_is_shown_escaped(tmp_path: Path) -> None:
     said = mistake(flags={"broker.url": "mqtt://\x1b[31m\n"})
     assert "\x1b" not in said
+
+
+def test_every_number_has_its_range() -> None:
+    numbers = {path for path, field in fields().items() if field.type in (int, float)}
+    assert numbers - set(CHECKS) == set()
+
+
+def test_a_login_in_the_url_moves_to_its_keys() -> None:
+    loaded = load({"broker.url": "mqtt://me:hu%40sh@h:1884"}, environ={}, spelled={"broker.url": "--broker"})
+    broker = loaded.settings.broker
+    assert (broker.url, broker.username, broker.password) == ("mqtt://h:1884", "me", "hu@sh")
+    assert loaded.origins["broker.username"] == "flag --broker"
+    both = load(
+        {"broker.url": "mqtt://me@[::1]"}, environ={"IOTCACHE_BROKER_PASSWORD": "hush"}
+    ).settings.broker
+    assert (both.url, both.username, both.password) == ("mqtt://[::1]", "me", "hush")
+
+
+def test_two_logins_meet_by_precedence_or_contradict(tmp_path: Path) -> None:
+    file = written(tmp_path, "[broker]\nurl = 'mqtt://a:1@h'\nusername = 'b'\npassword = '1'\n")
+    assert "broker.username" in mistake(config_file=file)
+    file = written(tmp_path, "[broker]\nusername = 'b'\npassword = '2'\n")
+    broker = load({"broker.url": "mqtt://a:1@h"}, file, {}).settings.broker
+    assert (broker.username, broker.password) == ("a", "1")
+    file = written(tmp_path, "[broker]\nurl = 'mqtt://a:1@h'\n")
+    broker = load({"broker.username": "b"}, file, {"IOTCACHE_BROKER_PASSWORD": "2"}).settings.broker
+    assert (broker.username, broker.password) == ("b", "2")
+
+
+def test_settings_never_show_their_secrets() -> None:
+    loaded = load(
+        {"broker.url": "mqtt://me:hush@h", "store.url": "postgresql://me:hush@h/d", "http.token": "hush",
+         "cache.username": "me", "cache.password": "hush"}, environ={},
+    )  # fmt: skip
+    assert "hush" not in repr(loaded)
+    assert "hush" not in str(loaded.settings)
+    assert "me" in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes"),
+    [
+        ("a:1,b:2", ("a:1", "b:2")),
+        ("[::1]:11211", ("[::1]:11211",)),
+        ("[::1]:1, [::2]:2=3", ("[::1]:1", "[::2]:2=3")),
+        ('["a:1", "/run/x.sock"]', ("a:1", "/run/x.sock")),
+        ("embedded:2", "embedded:2"),
+    ],
+)
+def test_lists_typed_in_a_shell(text: str, nodes: object) -> None:
+    assert load({"cache.nodes": text}, environ={}).settings.cache.nodes == nodes
+
+
+def test_a_pipe_can_be_the_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text("[simulator]\nseed = 77\n"))
+    writer.start()
+    assert load(config_file=str(pipe), environ={}).settings.simulator.seed == 77
+    writer.join(5)
+
+
+@given(st.text(max_size=30), st.sampled_from(sorted(fields())))
+def test_any_text_for_any_key_is_taken_or_told_of(text: str, key: str) -> None:
+    try:
+        load({key: text}, str(SHIPPED), environ={})
+    except ConfigError as error:
+        assert printable(str(error), 5_000) == str(error)
+        assert key.partition(".")[0] in str(error)

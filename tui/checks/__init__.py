@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Coroutine
 
 from iotcache.config import Loaded
+from iotcache.errors import IotCacheError
 from tui.checks.base import Finding
+from tui.checks.config import check_config
 from tui.checks.local import check_embedded, check_terminal
-from tui.checks.servers import check_broker, check_nodes, check_store
+from tui.checks.servers import check_broker, check_nodes
+from tui.checks.store import check_store
 
 TIMEOUT_S = 4.0
 
@@ -16,8 +19,7 @@ TIMEOUT_S = 4.0
 async def examine(loaded: Loaded) -> list[Finding]:
     """Run every check that the settings call for, side by side; in a fixed order."""
     settings = loaded.settings
-    source = f"read from {loaded.file}" if loaded.file else "no file found: defaults"
-    findings = [Finding("config", "ok", source)]
+    findings = check_config(loaded)
     checks: list[tuple[str, Coroutine[None, None, list[Finding]]]] = [
         ("embedded", check_embedded(settings)),
         ("broker", check_broker(settings)),
@@ -38,4 +40,5 @@ async def _within(name: str, check: Coroutine[None, None, list[Finding]]) -> lis
             Finding(name, "fail", f"no answer within {TIMEOUT_S:g} s", "see whether it runs and is reachable")
         ]
     except Exception as error:
-        return [Finding(name, "fail", f"the check failed: {type(error).__name__}: {error}")]
+        text = str(error) if isinstance(error, IotCacheError) else f"{type(error).__name__}: {error}"
+        return [Finding(name, "fail", f"the check failed: {text}", f"mend the settings of the {name}")]

@@ -1,4 +1,4 @@
-"""Whether the servers that the settings name answer, and what they are."""
+"""Whether the broker and the nodes that the settings name answer, and what they are."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from iotcache.cluster import Cluster
 from iotcache.cluster.capability import capabilities
 from iotcache.config.schema import Settings
 from iotcache.config.urls import mask, parse_node
-from iotcache.errors import StoreError
-from iotcache.model import NodeState
+from iotcache.model import NodeHealth, NodeState
 from iotcache.mqtt import LinkState, MqttLink
-from iotcache.store import open_store
 from tui.checks.base import Finding
 
 _SETTLE_S = 2.5
@@ -58,37 +56,24 @@ async def check_nodes(settings: Settings) -> list[Finding]:
             if time.monotonic() > until_s:
                 break
             await asyncio.sleep(0.05)
+        largest = {name: limits.item_size_max for name, limits in (await cluster.node_limits()).items()}
         for node in cluster.health():
-            what = f"node {node.name}"
-            if node.state is not NodeState.UP:
-                findings.append(
-                    Finding(
-                        what,
-                        "fail",
-                        node.reason or str(node.state),
-                        "start it, or take it out of cache.nodes",
-                    )
-                )
-                continue
-            missing = capabilities(node.version).missing()
-            findings.append(
-                Finding(what, "ok", f"memcached {node.version}")
-                if not missing or node.bundled
-                else Finding(what, "warn", f"memcached {node.version} lacks {', '.join(missing)}",
-                             "1.6.27 or newer has them all; everything else works")
-            )  # fmt: skip
+            findings += _node(node, largest.get(node.name, 0), settings.cache.max_value_bytes)
     return findings
 
 
-async def check_store(settings: Settings) -> list[Finding]:
-    """Open the store and ask it something."""
-    if settings.store.url == "embedded":
-        return []
-    shown = mask(settings.store.url)
-    try:
-        async with open_store(settings.store) as store:
-            await store.ping()
-            counts = await store.counts()
-    except StoreError as error:
-        return [Finding("store", "fail", f"{shown}: {error}", "start it, or mend store.url")]
-    return [Finding("store", "ok", f"{shown}: {counts.readings:,} readings of {counts.series:,} sensors")]
+def _node(node: NodeHealth, largest_bytes: int, wanted_bytes: int) -> list[Finding]:
+    what = f"node {node.name}"
+    if node.state is not NodeState.UP:
+        why = "no answer" if node.state is NodeState.STARTING else node.reason or str(node.state)
+        return [Finding(what, "fail", why, "start it, or take it out of cache.nodes")]
+    program = "bundled Python node" if node.bundled else "memcached"
+    found = f"{program} {node.version}"
+    missing = capabilities(node.version).missing()
+    if missing and not node.bundled:
+        mend = "1.6.27 or newer has them all; everything else works"
+        return [Finding(what, "warn", f"{found} lacks {', '.join(missing)}", mend)]
+    if 0 < largest_bytes < wanted_bytes:
+        mend = f"start it with -I {wanted_bytes}, or lower cache.max_value_bytes"
+        return [Finding(what, "warn", f"{found} takes items to {largest_bytes:,} bytes only", mend)]
+    return [Finding(what, "ok", found)]
