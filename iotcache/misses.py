@@ -8,7 +8,7 @@ nothing else explains was deleted by someone.
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from itertools import islice
 from typing import Final
 
@@ -25,6 +25,7 @@ commit."""
 WRITING_S: Final = 1.0
 """From the receipt of a reading to its entry in the cache, at the most while all is well."""
 
+THIN_S: Final = 1.0
 RESTART_STEP_S: Final = 2.5
 """How far a node's start must have moved between two polls to be another start, not rounding."""
 
@@ -56,11 +57,19 @@ class NodeFacts(Struct, frozen=True, gc=False):
 class NodeHistory:
     """The statistics of one node over the last polls: what changed since a given moment."""
 
-    def __init__(self, bound: int = 256) -> None:
-        self._polls: deque[NodeFacts] = deque(maxlen=bound)
+    def __init__(self, bound: int = 2_048) -> None:
+        self._bound = bound
+        self._polls: list[NodeFacts] = []
 
     def add(self, facts: NodeFacts) -> None:
-        self._polls.append(facts)
+        """Note a poll. Of those within a second only one is kept, so that the bound spans minutes."""
+        polls = self._polls
+        if len(polls) > 1 and facts.at_s - polls[-2].at_s < THIN_S:
+            polls[-1] = facts
+        else:
+            polls.append(facts)
+            if len(polls) > self._bound:
+                del polls[: self._bound // 2]
 
     @property
     def last(self) -> NodeFacts | None:
@@ -73,7 +82,7 @@ class NodeHistory:
             return False
         before = self._before(moment_s)
         if before is not None and before.pid != last.pid:
-            return True
+            return moment_s < last.started_s + 1.0
         if before is not None:  # a container's process may have the same id in every life
             return last.started_s - before.started_s > RESTART_STEP_S
         if moment_s < last.started_s:
@@ -91,7 +100,8 @@ class NodeHistory:
 
     def _before(self, moment_s: float) -> NodeFacts | None:
         """The newest poll not after ``moment_s``."""
-        return next((poll for poll in reversed(self._polls) if poll.at_s <= moment_s), None)
+        place = bisect_right(self._polls, moment_s, key=lambda poll: poll.at_s)
+        return self._polls[place - 1] if place else None
 
 
 class Records:

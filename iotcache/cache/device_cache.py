@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 from types import TracebackType
@@ -26,7 +26,7 @@ from iotcache.codec import COMPRESS_MIN_BYTES, decode_cached, encode_reading
 from iotcache.errors import ConfigError, CorruptValue, StoreError
 from iotcache.keys import Keys
 from iotcache.misses import Record, Records, miss_reason
-from iotcache.model import MissReason, Read, Reading, Series, Source, Stored
+from iotcache.model import Event, MissReason, Read, Reading, Series, Source, Stored
 from iotcache.store.rows import age_key
 from iotcache.ttl import TtlPolicy
 
@@ -110,10 +110,17 @@ class DeviceCache:
         )
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, read_only: bool = False) -> DeviceCache:
+    def from_settings(
+        cls,
+        settings: Settings,
+        *,
+        read_only: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> DeviceCache:
         """A cache that opens and closes its cluster and store with itself.
 
-        ``read_only`` opens the store for reading. Raises `ConfigError` while a part is still "embedded".
+        ``read_only`` opens the store for reading; ``on_event`` hears of nodes going down and up.
+        Raises `ConfigError` while a part is still "embedded".
         """
         from iotcache.cluster import Cluster
         from iotcache.config.urls import parse_node
@@ -124,7 +131,7 @@ class DeviceCache:
             raise ConfigError(
                 f"cache.nodes is {cache.nodes!r}: embedded nodes have addresses only in a stack"
             )
-        cluster = Cluster.from_settings([parse_node(node) for node in cache.nodes], cache)
+        cluster = Cluster.from_settings([parse_node(node) for node in cache.nodes], cache, on_event=on_event)
         store = open_store(settings.store, read_only=read_only)
         t = cache.ttl
         made = cls(

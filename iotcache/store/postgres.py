@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from types import TracebackType
@@ -47,6 +48,9 @@ class PostgresStore:
         self._read_only = read_only
         self._writer = Line(settings, read_only=read_only)
         self._readers = [Line(settings, read_only=True) for _ in range(_READERS)]
+        self._free: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
+        for line in self._readers:
+            self._free.put_nowait(line)
         self._known: dict[Series, Known] = {}
         self._ready = read_only
         self._closed = False
@@ -253,9 +257,12 @@ class PostgresStore:
     async def _query(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
         self._check_open()
         await self._make_tables()
-        line = next((line for line in self._readers if line.idle), self._readers[0])
-        async with line.use() as connection:
-            return await (await connection.execute(statement.encode(), parameters)).fetchall()
+        line = await self._free.get()  # the one used last, so that a quiet store keeps one connection open
+        try:
+            async with line.use() as connection:
+                return await (await connection.execute(statement.encode(), parameters)).fetchall()
+        finally:
+            self._free.put_nowait(line)
 
 
 def _names(series: Sequence[Series]) -> tuple[str, str]:

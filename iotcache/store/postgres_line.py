@@ -52,10 +52,6 @@ class Line:
         self._connection: Connection | None = None
         self._busy = asyncio.Lock()
 
-    @property
-    def idle(self) -> bool:
-        return not self._busy.locked()
-
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Connection]:
         """The connection, in no transaction. Raises `StoreError`, also for what goes wrong in the block."""

@@ -58,6 +58,8 @@ def judge(
         # Another process id, or the same one begun anew (as in a container):
         (SEEN, None, history(facts(NOW - 9), facts(NOW, pid=2, began=NOW - 1)), "restarted"),
         (SEEN, None, history(facts(NOW - 9), facts(NOW, began=NOW - 1)), "restarted"),
+        # Seen on the new process already:
+        (SEEN, None, history(facts(NOW - 60), facts(NOW, pid=2, began=NOW - 9)), "invalidated"),
         (None, WRITTEN, history(facts(NOW, began=NOW - 1)), "restarted"),
         (None, WRITTEN, history(facts(NOW, began=NOW - 60)), "invalidated"),
         (None, WRITTEN, history(facts(NOW, began=NOW - 5.5)), "invalidated"),
@@ -83,6 +85,16 @@ def test_a_stand_in_that_never_had_it_means_that_the_owner_is_out() -> None:
 
 def test_an_owner_back_from_an_outage_misses_what_lived_on_the_stand_in() -> None:
     assert judge(Record(NOW - 5, NOW + 9, "b"), None) is MissReason.NODE_DOWN
+
+
+def test_many_polls_in_a_second_do_not_push_out_the_older_ones() -> None:
+    seen = NodeHistory(bound=4)
+    seen.add(facts(NOW - 60, evictions=5))
+    for n in range(1_000):
+        seen.add(facts(NOW - 1 + n / 1_000, evictions=5))
+    assert not seen.evicted_since(NOW - 50)
+    seen.add(facts(NOW, evictions=6))
+    assert seen.evicted_since(NOW - 50)
 
 
 def test_records_are_bounded_and_the_oldest_go_first() -> None:
