@@ -1,0 +1,182 @@
+"""Reading many keys at once: every node is asked in parallel, and every key gets an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Sequence
+from itertools import islice
+from random import Random
+from typing import Final
+
+from iotcache.cluster import protocol
+from iotcache.cluster.answers import (
+    Gets,
+    ItemFacts,
+    Lines,
+    ProtocolViolation,
+    Refusal,
+    Stored,
+    facts_reader,
+)
+from iotcache.cluster.connection import AnswerTimeout, ConnectionLost
+from iotcache.cluster.exchange import exchange, together
+from iotcache.cluster.node import Node
+from iotcache.cluster.protocol import BARRIER
+from iotcache.cluster.router import Place, Router
+from iotcache.cluster.types import Got, Probe
+from iotcache.errors import NodeError
+from iotcache.model import MissReason
+
+_RETRY_JITTER_S: Final = 0.01
+_DISCARD_TIMEOUT_S: Final = 5.0
+_UNASKED = Got(False, failure=MissReason.NODE_DOWN)
+_UNPROBED = Probe(False, "", failure=MissReason.NODE_DOWN)
+
+
+class Reads:
+    """The reading half of a cluster."""
+
+    def __init__(self, router: Router, *, timeout_s: float, rng: Random) -> None:
+        self._router = router
+        self._nodes = router.nodes
+        self._fences = router.fences
+        self._timeout_s = timeout_s
+        self._rng = rng
+
+    async def get_many(self, keys: Sequence[str], *, cas: bool = False) -> list[Got]:
+        """The values of ``keys``, in their order. All nodes are asked at once, each in one pipelined batch.
+
+        With ``cas`` each hit brings its CAS unique, for `cas_many`. A connection that ends under a read is
+        replaced and the read tried once more; a time-out is not.
+        """
+        places = self._router.places(keys)
+        results: list[Got] = [_UNASKED] * len(places)
+        again = await self._get(keys, places, range(len(places)), results, cas)
+        if again:
+            await asyncio.sleep(self._rng.uniform(0, _RETRY_JITTER_S))
+            await self._get(keys, places, again, results, cas)
+        return results
+
+    async def _get(
+        self, keys: Sequence[str], places: list[Place], which: Sequence[int], results: list[Got], cas: bool
+    ) -> list[int]:
+        """Ask for the keys at the positions ``which``; returns those whose connection was lost."""
+        if time.monotonic() > self._fences.valid_until:
+            await self._fences.renew()
+        floors = self._fences.floors
+        groups: dict[tuple[int, int | None], list[int]] = {}
+        if self._router.all_up:
+            by_owner: list[list[int]] = [[] for _ in self._nodes]
+            for position in which:
+                by_owner[places[position][0]].append(position)
+            for owner, positions in enumerate(by_owner):
+                if positions:
+                    groups[owner, floors[owner] or (0 if cas else None)] = positions
+        else:
+            for position in which:
+                owner = places[position].owner
+                route = self._router.read_route(keys[position], owner)
+                if route is None:
+                    results[position] = self._nothing(keys[position], owner)
+                else:
+                    target, floor = route
+                    groups.setdefault((target, floor or (0 if cas else None)), []).append(position)
+        lost: list[int] = []
+
+        async def ask(group: tuple[int, int | None]) -> None:
+            index, floor = group
+            node = self._nodes[index]
+            order = iter(groups[group])
+            if floor is None:
+                wanted = [places[position][1] for position in groups[group]]
+            else:
+                wanted = [protocol.get_cas_request(places[position][2]) for position in groups[group]]
+            make = functools.partial(Gets, node=node.name, floor=floor)
+            for answers, error in await exchange(node, wanted, make, self._timeout_s):
+                positions = list(islice(order, answers.want))
+                for position, got in zip(positions, answers.out, strict=False):
+                    results[position] = got
+                if answers.stale:
+                    _discard(node, [(places[positions[at]].key, stale) for at, stale in answers.stale])
+                if error is not None:
+                    failed = Got(False, node=node.name, failure=_failure(error))
+                    unanswered = positions[len(answers.out) :]
+                    for position in unanswered:
+                        results[position] = failed
+                    if isinstance(error, ConnectionLost):
+                        lost.extend(unanswered)
+
+        await together(ask, list(groups))
+        if not self._router.all_up:
+            self._blame_owners(places, which, results)
+        return lost
+
+    def _nothing(self, key: str, owner: int) -> Got:
+        stand_in = self._router.stand_in(key)
+        name = self._nodes[owner if stand_in < 0 else stand_in].name
+        return Got(False, node=name, failure=MissReason.NODE_DOWN)
+
+    def _blame_owners(self, places: list[Place], which: Sequence[int], results: list[Got]) -> None:
+        """A stand-in that has nothing says little: the miss is the owner's, who is out."""
+        for position in which:
+            got = results[position]
+            if not got.hit and got.failure is None and got.node != self._nodes[places[position].owner].name:
+                results[position] = Got(
+                    False, node=got.node, failure=MissReason.NODE_DOWN, latency_ms=got.latency_ms
+                )
+
+    async def probe_many(self, keys: Sequence[str]) -> list[Probe]:
+        """Look at items without counting as a read, touching the LRU or marking them fetched (``me``)."""
+        places = self._router.places(keys)
+        results: list[Probe] = [_UNPROBED] * len(places)
+        groups: dict[tuple[int, int | None], list[int]] = {}
+        for position, place in enumerate(places):
+            route = self._router.read_route(keys[position], place.owner)
+            if route is None:
+                node = self._nothing(keys[position], place.owner).node
+                results[position] = Probe(False, node, failure=MissReason.NODE_DOWN)
+            else:
+                groups.setdefault(route, []).append(position)
+
+        async def ask(route: tuple[int, int | None]) -> None:
+            node = self._nodes[route[0]]
+            floor = route[1] or 0
+            found = node.capabilities
+            make = functools.partial(Lines, meaning=facts_reader(found.negated_exp if found else False))
+            wanted = [protocol.probe_request(places[at].key) for at in groups[route]]
+            order = iter(groups[route])
+            for answers, error in await exchange(node, wanted, make, self._timeout_s):
+                for facts in answers.out:
+                    results[next(order)] = _probe(node.name, facts, floor)
+                for _ in range(answers.want - len(answers.out)):
+                    results[next(order)] = Probe(False, node.name, failure=_failure(error))
+
+        await together(ask, list(groups))
+        return results
+
+
+def _failure(error: NodeError | None) -> MissReason:
+    if isinstance(error, AnswerTimeout):
+        return MissReason.TIMEOUT
+    if isinstance(error, ProtocolViolation):
+        return MissReason.CORRUPT
+    return MissReason.NODE_DOWN
+
+
+def _probe(name: str, facts: ItemFacts | Refusal | None, floor: int) -> Probe:
+    if isinstance(facts, Refusal):
+        return Probe(False, name, failure=MissReason.NODE_DOWN)
+    if facts is None or facts.cas <= floor:
+        return Probe(False, name)
+    return Probe(True, name, facts.ttl_s, facts.age_s, facts.size, facts.fetched)
+
+
+def _discard(node: Node, stale: list[tuple[bytes, int]]) -> None:
+    """Delete items that do not count any more, so that what is added in their place is taken."""
+    connection = node.connection
+    if connection is not None:
+        requests = [protocol.delete_request(key, cas) for key, cas in stale]
+        done = connection.submit(b"".join([*requests, BARRIER]), Stored(len(stale)), _DISCARD_TIMEOUT_S)
+        done.add_done_callback(lambda future: future.exception())

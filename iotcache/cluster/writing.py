@@ -1,0 +1,310 @@
+"""Writing many keys at once: every set is confirmed, and none goes where it could turn up stale."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
+
+from iotcache.clock import Clock
+from iotcache.cluster import protocol
+from iotcache.cluster.answers import Refusal, Stored
+from iotcache.cluster.connection import Connection, ConnectionLost
+from iotcache.cluster.exchange import exchange, together, windows
+from iotcache.cluster.fence import LEASE_S
+from iotcache.cluster.protocol import BARRIER
+from iotcache.cluster.router import Place, Router
+from iotcache.cluster.types import Got, Item, Mode, Outcome
+from iotcache.errors import NodeError
+from iotcache.ttl import RELATIVE_LIMIT_S, wire_ttl
+
+_UNTOLD = Outcome(False, "", "not sent")
+_SET_REASONS = {
+    b"HD": (True, ""),
+    b"NS": (False, "the key is there already"),
+    b"EX": (False, "the value was changed meanwhile"),
+    b"NF": (False, "the key is not there"),
+}
+_DELETE_REASONS = {b"HD": (True, ""), b"NF": (True, "it was not there")}
+_TOUCH_REASONS = {
+    b"HD": (True, ""),
+    b"EN": (False, "the key is not there"),
+    b"NF": (False, "the key is not there"),
+}
+
+
+class _Write(NamedTuple):
+    """A set or delete of many keys."""
+
+    keys: Sequence[str]
+    places: list[Place]
+    encode: Callable[[int, bool], bytes]
+    """The request for a position; True when it is for a stand-in."""
+    may_wait: list[bool]
+    reasons: dict[bytes, tuple[bool, str]]
+
+
+class Writes:
+    """The writing half of a cluster."""
+
+    def __init__(self, router: Router, *, timeout_s: float, failover_ttl_s: int, clock: Clock) -> None:
+        self._router = router
+        self._nodes = router.nodes
+        self._fences = router.fences
+        self._timeout_s = timeout_s
+        self._failover_ttl_s = failover_ttl_s
+        self._clock = clock
+        self.last_at = float("-inf")
+        """Monotonic time of the last write."""
+
+    async def set_many(self, items: Sequence[Item]) -> list[Outcome]:
+        """Store ``items``; every set is confirmed by its node, and the outcomes are in their order.
+
+        A set whose node is out goes to its stand-in, with a short life; the first one after the node was
+        lost waits until all clients know of it (about half a second), one in `Mode.ADD` does not and is
+        refused. Raises ValueError for a life that is not positive.
+        """
+        now = self._clock.now()
+        places = self._router.places([item.key for item in items])
+        for item in items:
+            if item.ttl_s <= 0:
+                raise ValueError(f"the life of {item.key!r} is {item.ttl_s} s; it must be positive")
+
+        def encode(position: int, stand_in: bool) -> bytes:
+            item = items[position]
+            ttl = min(item.ttl_s, self._failover_ttl_s) if stand_in else item.ttl_s
+            if ttl > RELATIVE_LIMIT_S:
+                ttl = wire_ttl(ttl, now)
+            value = item.value
+            key = places[position][2]
+            if item.mode is Mode.SET:
+                return b"ms %b %d T%d F%d\r\n%b\r\n" % (key, len(value), ttl, item.flags, value)
+            return protocol.set_request(key, value, item.flags, ttl, b" ME")
+
+        may_wait = [item.mode is Mode.SET for item in items]
+        return await self._write(_Write([item.key for item in items], places, encode, may_wait, _SET_REASONS))
+
+    async def cas_many(self, items: Sequence[Item], seen: Sequence[Got]) -> list[Outcome]:
+        """Store each item only if it still is what ``seen`` (from ``get_many(…, cas=True)``) shows.
+
+        A key whose node has changed meanwhile is refused: CAS uniques mean nothing on another node.
+        """
+        if time.monotonic() > self._fences.valid_until:
+            await self._fences.renew()
+        now = self._clock.now()
+        places = self._router.places([item.key for item in items])
+        results: list[Outcome] = [_UNTOLD] * len(items)
+        groups: dict[int, list[int]] = {}
+        for position, (_, got) in enumerate(zip(items, seen, strict=True)):
+            owner = places[position].owner
+            node = self._nodes[owner]
+            if not got.hit or not got.cas or got.node != node.name or not node.up:
+                results[position] = Outcome(
+                    False, node.name, "it was not read with its CAS unique from this node"
+                )
+            else:
+                groups.setdefault(owner, []).append(position)
+
+        def encode(position: int) -> bytes:
+            item = items[position]
+            extra = b" C%d" % seen[position].cas
+            return protocol.set_request(
+                places[position].key, item.value, item.flags, wire_ttl(item.ttl_s, now), extra
+            )
+
+        async def ask(index: int) -> None:
+            await self._confirm(
+                index, groups[index], [encode(at) for at in groups[index]], _SET_REASONS, results
+            )
+
+        await together(ask, list(groups))
+        return results
+
+    async def delete_many(self, keys: Sequence[str]) -> list[Outcome]:
+        """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""
+        places = self._router.places(keys)
+
+        def encode(position: int, stand_in: bool) -> bytes:
+            return protocol.delete_request(places[position].key)
+
+        return await self._write(_Write(keys, places, encode, [True] * len(keys), _DELETE_REASONS))
+
+    async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[Outcome]:
+        """Give ``keys`` ``ttl_s`` (> 0) more seconds to live, without reading them.
+
+        Only on their own nodes: what stands in for a node that is out lives shortly, and that is meant.
+        """
+        if ttl_s <= 0:
+            raise ValueError(f"a life of {ttl_s} s is not positive")
+        ttl = wire_ttl(ttl_s, self._clock.now())
+        places = self._router.places(keys)
+        results: list[Outcome] = [_UNTOLD] * len(places)
+        groups: dict[int, list[int]] = {}
+        for position, place in enumerate(places):
+            if self._nodes[place.owner].up:
+                groups.setdefault(place.owner, []).append(position)
+            else:
+                results[position] = Outcome(False, self._nodes[place.owner].name, "its node is out")
+
+        async def ask(index: int) -> None:
+            wanted = [protocol.touch_request(places[at].key, ttl) for at in groups[index]]
+            await self._confirm(index, groups[index], wanted, _TOUCH_REASONS, results)
+
+        await together(ask, list(groups))
+        return results
+
+    async def _write(self, write: _Write) -> list[Outcome]:
+        """Send every key to where it belongs now; what its node did not take is tried once more elsewhere."""
+        self.last_at = time.monotonic()
+        results: list[Outcome] = [_UNTOLD] * len(write.places)
+        again = await self._send(write, range(len(write.places)), results)
+        if again:
+            await self._send(write, again, results)
+        return results
+
+    async def _send(self, write: _Write, which: Sequence[int], results: list[Outcome]) -> list[int]:
+        """Send the writes at ``which``; returns those whose node failed and that a stand-in may take."""
+        if time.monotonic() > self._fences.valid_until:
+            await self._fences.renew()
+        if not self._router.all_up:
+            await self._declare_missing(write, which)
+        at_owner: dict[int, list[int]] = {}
+        elsewhere: dict[int, list[int]] = {}
+        nodes = self._nodes
+        for position in which:
+            owner = write.places[position][0]
+            if self._router.all_up or nodes[owner].up:
+                found = at_owner.get(owner)
+                if found is None:
+                    found = at_owner[owner] = []
+                found.append(position)
+                continue
+            stand_in = self._router.stand_in(write.keys[position])
+            if stand_in < 0:
+                results[position] = Outcome(False, nodes[owner].name, "no cache node is up")
+            elif (
+                write.may_wait[position] if owner in self._fences.returning else self._fences.declared(owner)
+            ):
+                elsewhere.setdefault(stand_in, []).append(position)
+            else:
+                results[position] = Outcome(
+                    False, nodes[owner].name, "its node is out, and not all clients know yet"
+                )
+        failed: list[int] = []
+
+        async def to_owner(index: int) -> None:
+            positions = at_owner[index]
+            requests = [write.encode(position, False) for position in positions]
+            unanswered = await self._confirm(index, positions, requests, write.reasons, results)
+            failed.extend(position for position in unanswered if write.may_wait[position])
+
+        tasks: list[Callable[[], Coroutine[Any, Any, None]]] = [partial(to_owner, at) for at in at_owner]
+        if elsewhere:
+            tasks.append(partial(self._send_elsewhere, write, elsewhere, results))
+        await together(_run, tasks)
+        return failed
+
+    async def _send_elsewhere(
+        self, write: _Write, elsewhere: dict[int, list[int]], results: list[Outcome]
+    ) -> None:
+        """Write to the nodes that stand in for others."""
+        started = time.monotonic()
+        await self._also_at_returning(write, elsewhere, results)
+
+        async def to_stand_in(index: int) -> None:
+            positions = elsewhere[index]
+            requests = [write.encode(position, True) for position in positions]
+            await self._confirm(index, positions, requests, write.reasons, results)
+
+        await together(to_stand_in, [index for index, positions in elsewhere.items() if positions])
+        if time.monotonic() - started > LEASE_S:
+            # Its owner may be up again by now for others, who would not look at the stand-in any more.
+            for positions in elsewhere.values():
+                for position in positions:
+                    results[position] = Outcome(False, results[position].node, "the stand-in was too slow")
+
+    async def _declare_missing(self, write: _Write, which: Sequence[int]) -> None:
+        """Let all clients know which of the nodes concerned are out, before anything is written elsewhere."""
+        out = {write.places[at].owner for at in which if not self._nodes[write.places[at].owner].up}
+        waits = set()
+        for owner in out:
+            if owner not in self._fences.returning and not self._fences.declared(owner):
+                task = self._fences.declare(owner)
+                if any(write.may_wait[at] and write.places[at].owner == owner for at in which):
+                    waits.add(task)
+        if waits:
+            await asyncio.wait(waits)
+
+    async def _also_at_returning(
+        self, write: _Write, elsewhere: dict[int, list[int]], results: list[Outcome]
+    ) -> None:
+        """While a node is being made safe, what is written elsewhere is written to it as well.
+
+        Clients that have it back already read it there. What it does not take is not written at all.
+        """
+        back: dict[int, list[int]] = {}
+        for positions in elsewhere.values():
+            for position in positions:
+                back.setdefault(write.places[position].owner, []).append(position)
+        for owner, positions in back.items():
+            self._fences.wrote_elsewhere(owner, [write.places[position].key for position in positions])
+            connection = self._fences.returning.get(owner)
+            if connection is None:
+                continue
+            requests = [write.encode(position, False) for position in positions]
+            if await _confirmed(connection, requests, self._timeout_s):
+                continue
+            refused = set(positions)
+            for stand_in, kept in elsewhere.items():
+                elsewhere[stand_in] = [at for at in kept if at not in refused]
+            for position in positions:
+                results[position] = Outcome(False, self._nodes[owner].name, "its node is on its way back")
+
+    async def _confirm(
+        self,
+        index: int,
+        positions: list[int],
+        requests: list[bytes],
+        reasons: dict[bytes, tuple[bool, str]],
+        results: list[Outcome],
+    ) -> list[int]:
+        """Send ``requests`` to one node and note their outcomes; returns the positions it did not answer."""
+        node = self._nodes[index]
+        shared = {line: Outcome(ok, node.name, why) for line, (ok, why) in reasons.items()}
+        order = iter(positions)
+        unanswered: list[int] = []
+        for answers, error in await exchange(node, requests, Stored, self._timeout_s):
+            for answer, position in zip(answers.out, order, strict=False):
+                results[position] = shared.get(answer) or Outcome(False, node.name, _words(answer))
+            if error is not None:
+                failed = Outcome(False, node.name, str(error))
+                for position in islice(order, answers.want - len(answers.out)):
+                    results[position] = failed
+                    # A node that is up and only slow would be no faster the second time.
+                    if isinstance(error, ConnectionLost) or not node.up:
+                        unanswered.append(position)
+        return unanswered
+
+
+async def _run(task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await task()
+
+
+def _words(answer: object) -> str:
+    return answer.text if isinstance(answer, Refusal) else f"unexpected answer {answer!r}"
+
+
+async def _confirmed(connection: Connection, requests: list[bytes], timeout_s: float) -> bool:
+    """Send ``requests`` over one connection; whether the node carried out all of them."""
+    for window in windows(requests):
+        answers = Stored(len(window))
+        try:
+            await connection.submit(b"".join([*window, BARRIER]), answers, timeout_s)
+        except NodeError:
+            return False
+        if any(isinstance(answer, Refusal) for answer in answers.out):
+            return False
+    return True
