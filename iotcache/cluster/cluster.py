@@ -11,9 +11,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
-from iotcache.cluster.answers import Stats
-from iotcache.cluster.connection import Connection
-from iotcache.cluster.dial import tls_context as tls_of
 from iotcache.cluster.exchange import together
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node, submit
@@ -22,6 +19,9 @@ from iotcache.cluster.reading import Reads
 from iotcache.cluster.router import Router
 from iotcache.cluster.stats import NodeLimits, NodeStats, SlabClass, node_limits, node_stats, slab_classes
 from iotcache.cluster.types import Got, Item, Outcome, Probe
+from iotcache.cluster.wire.answers import Stats
+from iotcache.cluster.wire.connection import Connection
+from iotcache.cluster.wire.dial import tls_context as tls_of
 from iotcache.cluster.writing import Writes
 from iotcache.config.schema import BreakerSettings, CacheSettings
 from iotcache.errors import NodeError

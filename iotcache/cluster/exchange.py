@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from iotcache.cluster.answers import Answers
 from iotcache.cluster.node import Node
-from iotcache.cluster.protocol import BARRIER
+from iotcache.cluster.wire.answers import Answers
+from iotcache.cluster.wire.protocol import BARRIER
 from iotcache.errors import NodeError
 
 _WINDOW_COMMANDS: Final = 1_024

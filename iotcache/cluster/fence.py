@@ -28,10 +28,10 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Final
 
-from iotcache.cluster.answers import FACTS, Lines, Refusal, Stored
-from iotcache.cluster.connection import Connection
 from iotcache.cluster.node import Node
-from iotcache.cluster.protocol import BARRIER, delete_request, probe_request
+from iotcache.cluster.wire.answers import FACTS, Lines, Refusal, Stored
+from iotcache.cluster.wire.connection import Connection
+from iotcache.cluster.wire.protocol import BARRIER, delete_request, probe_request
 from iotcache.errors import NodeError
 
 POLL_S: Final = 0.12

@@ -9,12 +9,12 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING, Protocol
 
 from iotcache.clock import Clock
-from iotcache.cluster import dial
-from iotcache.cluster.answers import Answers, OneLine, Refusal, Stats
 from iotcache.cluster.breaker import Breaker
 from iotcache.cluster.capability import Capabilities, capabilities
-from iotcache.cluster.connection import AnswerTimeout, Connection, ConnectionLost
-from iotcache.cluster.protocol import login_request
+from iotcache.cluster.wire import dial
+from iotcache.cluster.wire.answers import Answers, OneLine, Refusal, Stats
+from iotcache.cluster.wire.connection import AnswerTimeout, Connection, ConnectionLost
+from iotcache.cluster.wire.protocol import login_request
 from iotcache.config.schema import BreakerSettings
 from iotcache.errors import NodeError
 from iotcache.histogram import Histogram

@@ -10,8 +10,12 @@ from itertools import islice
 from random import Random
 from typing import Final
 
-from iotcache.cluster import protocol
-from iotcache.cluster.answers import (
+from iotcache.cluster.exchange import exchange, together
+from iotcache.cluster.node import Node
+from iotcache.cluster.router import Place, Router
+from iotcache.cluster.types import Got, Probe
+from iotcache.cluster.wire import protocol
+from iotcache.cluster.wire.answers import (
     Gets,
     ItemFacts,
     Lines,
@@ -20,12 +24,8 @@ from iotcache.cluster.answers import (
     Stored,
     facts_reader,
 )
-from iotcache.cluster.connection import AnswerTimeout, ConnectionLost
-from iotcache.cluster.exchange import exchange, together
-from iotcache.cluster.node import Node
-from iotcache.cluster.protocol import BARRIER
-from iotcache.cluster.router import Place, Router
-from iotcache.cluster.types import Got, Probe
+from iotcache.cluster.wire.connection import AnswerTimeout, ConnectionLost
+from iotcache.cluster.wire.protocol import BARRIER
 from iotcache.errors import NodeError
 from iotcache.model import MissReason
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from iotcache.cluster import protocol
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node
 from iotcache.cluster.placement import Placement
+from iotcache.cluster.wire import protocol
 
 _MEMO_MAX: Final = 500_000
 """Keys remembered; some 400 bytes each."""

@@ -10,14 +10,14 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from iotcache.clock import Clock
-from iotcache.cluster import protocol
-from iotcache.cluster.answers import Refusal, Stored
-from iotcache.cluster.connection import Connection, ConnectionLost
 from iotcache.cluster.exchange import exchange, together, windows
 from iotcache.cluster.fence import LEASE_S
-from iotcache.cluster.protocol import BARRIER
 from iotcache.cluster.router import Place, Router
 from iotcache.cluster.types import Got, Item, Mode, Outcome
+from iotcache.cluster.wire import protocol
+from iotcache.cluster.wire.answers import Refusal, Stored
+from iotcache.cluster.wire.connection import Connection, ConnectionLost
+from iotcache.cluster.wire.protocol import BARRIER
 from iotcache.errors import NodeError
 from iotcache.ttl import RELATIVE_LIMIT_S, wire_ttl
 

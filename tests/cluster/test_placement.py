@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pymemcache.client.rendezvous import RendezvousHash
 
 from iotcache.cluster.placement import murmur3_32, placement
-from iotcache.cluster.ring import points_of
+from iotcache.cluster.placement.ring import points_of
 from iotcache.config.urls import NodeAddress, parse_node
 from iotcache.errors import ConfigError
 

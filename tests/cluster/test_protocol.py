@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iotcache.cluster import protocol
-from iotcache.cluster.answers import (
+from iotcache.cluster.wire import protocol
+from iotcache.cluster.wire.answers import (
     AnswerStream,
     Gets,
     Lines,

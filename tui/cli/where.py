@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     stack is running.
     """
     from iotcache.cluster.placement import placement
-    from iotcache.cluster.protocol import checked_key
+    from iotcache.cluster.wire.protocol import checked_key
     from iotcache.config.urls import parse_node
     from simulator.stack.rundir import find_running
     from tui.cli.options import load_settings

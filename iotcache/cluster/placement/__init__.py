@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from iotcache.cluster.ring import Ketama
+from iotcache.cluster.placement.ring import Ketama
 from iotcache.errors import ConfigError
 
 if TYPE_CHECKING:

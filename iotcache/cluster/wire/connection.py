@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, cast
 
-from iotcache.cluster.answers import Answers, AnswerStream, ProtocolViolation
+from iotcache.cluster.wire.answers import Answers, AnswerStream, ProtocolViolation
 from iotcache.errors import NodeError
 
 MAX_BATCHES: Final = 256
