@@ -135,14 +135,12 @@ def _gets(node: Node, tokens: list[bytes]) -> Reply:
 
 
 def _get_and_touch(with_cas: bool, node: Node, tokens: list[bytes]) -> Reply:
-    """``gat <exptime> <key>*``"""
+    """``gat <exptime> <key>*``; as in memcached, no key at all is no mistake."""
     if len(tokens) < 2:
         return ERROR
     exptime = int32(tokens[1])
     if exptime is None:
         return BAD_EXPTIME
-    if len(tokens) == 2:
-        return ERROR
     return _retrieve(node, tokens[2:], with_cas=with_cas, exptime=exptime)
 
 
