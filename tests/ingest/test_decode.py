@@ -175,6 +175,7 @@ def test_an_empty_payload_is_nothing() -> None:
         (b'{"value": 1, "device": "\\u001b[2J"}', "device '\\x1b[2J'"),
         (b"\x1b]0;owned\x07", "\\x1b]0;owned\\x07"),
     ],
+    ids=lambda part: repr(part)[:40] if isinstance(part, bytes) else "",
 )
 def test_a_mistake_is_a_dead_letter_that_names_it(payload: bytes, says: str) -> None:
     assert says in reason(payload)

@@ -1,0 +1,289 @@
+"""The HTTP gateway over a real worker: what comes in is committed, and nobody uninvited gets in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from iotcache.config.schema import (
+    BrokerSettings,
+    CacheSettings,
+    HttpSettings,
+    IngestSettings,
+    Settings,
+    StoreSettings,
+)
+from iotcache.errors import ConfigError, StackError
+from iotcache.gateway import Gateway
+from iotcache.ingest.worker import Ingest
+from tests.conftest import Server, free_port
+
+pytestmark = pytest.mark.real("memcached")
+TOKEN = "s3cret-token"
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Door:
+    """A worker with its gateway, asked over plain HTTP."""
+
+    def __init__(self, worker: Ingest, gateway: Gateway) -> None:
+        self.worker = worker
+        self.url = gateway.url
+        host, _, port = gateway.url.removeprefix("http://").rpartition(":")
+        self.host, self.port = host, int(port)
+
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", raw: bytes = b"", /, **headers: str
+    ) -> Answer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = {"Host": f"{self.host}:{self.port}", "Connection": "close"}
+        if body:
+            lines["Content-Length"] = str(len(body))
+        head = "".join(f"{name}: {value}\r\n" for name, value in (lines | named).items())
+        request = raw or f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        writer.write(request)
+        async with asyncio.timeout(15):
+            answer = await reader.read()
+        writer.close()
+        top, _, content = answer.partition(b"\r\n\r\n")
+        status, *fields = top.decode().split("\r\n")
+        pairs = (field.split(": ", 1) for field in fields)
+        return Answer(int(status.split()[1]), {name.lower(): value for name, value in pairs}, content)
+
+    async def post(self, content: object, **headers: str) -> Answer:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return await self.ask("POST", "/v1/readings", body, **headers)
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+async def door(memcached: Server, tmp_path: Path) -> AsyncIterator[Open]:
+    """``await door(**http)``: a worker without a broker, and its gateway."""
+    async with AsyncExitStack() as exits:
+
+        async def opened(**http: Any) -> Door:
+            settings = Settings(
+                broker=BrokerSettings(url=f"mqtt://127.0.0.1:{free_port()}"),
+                cache=CacheSettings(nodes=(memcached.address,)),
+                store=StoreSettings(url=f"sqlite:///{tmp_path}/readings.db", busy_timeout_s=0.1),
+                ingest=IngestSettings(),
+            )
+            worker = await exits.enter_async_context(Ingest(settings))
+            async with asyncio.timeout(10):
+                await worker._ready.wait()
+            gateway = await exits.enter_async_context(Gateway(worker, HttpSettings(**http)))
+            return Door(worker, gateway)
+
+        yield opened
+
+
+READING = {"device": "dev-1", "sensor": "temp", "value": 21.5, "unit": "C", "ts": "2026-11-22T12:00:00Z"}
+
+
+async def test_what_was_posted_is_committed_and_read_back_from_the_cache(door: Open) -> None:
+    http = await door()
+    answer = await http.post(READING)
+    assert (answer.status, answer.json) == (200, {"committed": 1})
+    assert http.worker.tally.stored == 1
+    read = await http.ask("GET", "/v1/devices/dev-1/temp")
+    assert read.status == 200
+    latency_ms, ttl_s = read.json.pop("latency_ms"), read.json["ttl_s"]
+    assert latency_ms > 0
+    assert 100 < ttl_s < 250
+    assert {name: value for name, value in read.json.items() if name not in ("latency_ms", "ttl_s")} == {
+        "device": "dev-1", "sensor": "temp", "value": 21.5, "unit": "C", "ts": "2026-11-22T12:00:00Z",
+        "source": "cache", "node": read.json["node"], "miss_reason": None,
+    }  # fmt: skip
+
+
+async def test_an_array_is_taken_whole_or_not_at_all(door: Open) -> None:
+    http = await door()
+    many = [READING | {"seq": n, "boot": "b", "value": n} for n in range(500)]
+    assert (await http.post(many)).json == {"committed": 500}
+    refused = await http.post([READING | {"seq": 900}, READING | {"value": None}])
+    assert refused.status == 400
+    assert "$[1].value" in refused.json["error"]
+    assert http.worker.tally.stored == 500
+
+
+async def test_posts_at_the_same_time_share_commits(door: Open) -> None:
+    http = await door()
+    answers = await asyncio.gather(*(http.post(READING | {"seq": n, "boot": "b"}) for n in range(40)))
+    assert {answer.status for answer in answers} == {200}
+    assert http.worker.tally.stored == 40
+    assert http.worker.tally.batches < 40
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b'"x"', "object"),
+        (b'{"value": 1}', "names a device"),
+        (b'{"device": "d", "sensor": "s", "value": NaN}', "NaN"),
+        (b'{"device": "d", "sensor": "s", "value": "\xff"}', "UTF-8"),
+        (b'{"device": "d", "sensor": "s", "value": 1, "x": ' + b"[" * 50_000, "nested"),
+        (b'{"device": "d", "sensor": "s", "value": 1, "ts": 5}', "never set"),
+    ],
+    ids=range(8),
+)
+async def test_a_body_that_is_no_reading_is_explained(door: Open, body: bytes, says: str) -> None:
+    answer = await (await door()).post(body, Content_Length=str(len(body)))
+    assert answer.status == 400
+    assert says in answer.json["error"]
+
+
+async def test_a_body_over_the_limit_is_refused_unread(door: Open) -> None:
+    http = await door()
+    declared = await http.ask(
+        "POST", "/v1/readings", b"", b"POST /v1/readings HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Connection: close\r\nContent-Length: 9999999\r\n\r\n",
+    )  # fmt: skip
+    assert declared.status == 413
+    chunks = b"".join(b"10000\r\n" + b" " * 0x10000 + b"\r\n" for _ in range(18)) + b"0\r\n\r\n"
+    chunked = await http.ask(
+        "POST", "/v1/readings", b"", b"POST /v1/readings HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n" + chunks,
+    )  # fmt: skip
+    assert chunked.status == 413
+
+
+async def test_unknown_series_paths_and_methods(door: Open) -> None:
+    http = await door()
+    unknown = await http.ask("GET", "/v1/devices/nobody/%1b%5b2J")
+    assert unknown.status == 404
+    assert unknown.json["error"] == "nothing is known of sensor \\x1b[2J of device nobody"
+    assert (await http.ask("GET", "/v2/")).status == 404
+    wrong = await http.ask("DELETE", "/v1/readings")
+    assert (wrong.status, wrong.json) == (405, {"error": "Method Not Allowed"})
+
+
+async def test_while_the_store_is_away_a_post_is_refused_and_health_says_why(
+    door: Open, tmp_path: Path
+) -> None:
+    import sqlite3
+
+    http = await door()
+    assert (await http.post(READING)).status == 200
+    lock = sqlite3.connect(tmp_path / "readings.db", isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+        first = asyncio.create_task(http.post(READING | {"seq": 1}))
+        async with asyncio.timeout(5):
+            while "locked" not in http.worker.waiting_for:
+                await asyncio.sleep(0.01)
+        second = await http.post(READING | {"seq": 2})
+        assert second.status == 503
+        assert second.headers["retry-after"] == "1"
+        assert "locked" in second.json["error"]
+        health = await http.ask("GET", "/healthz")
+        assert health.status == 503
+        assert "locked" in health.json["waiting_for"]
+    finally:
+        lock.close()
+    # The one that had been taken is answered once it is true.
+    assert (await first).status == 200
+    assert http.worker.tally.stored == 2
+
+
+async def test_a_token_is_asked_for_where_there_is_one(door: Open) -> None:
+    http = await door(token=TOKEN)
+    for header in ({}, {"Authorization": "Bearer nope"}, {"Authorization": f"Basic {TOKEN}"}):
+        answer = await http.post(READING, **header)
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert (await http.ask("GET", "/metrics")).status == 401
+    assert http.worker.tally.stored == 0
+    assert (await http.post(READING, Authorization=f"Bearer {TOKEN}")).status == 200
+    assert (await http.ask("GET", "/healthz")).status == 503  # no broker here; but it answers
+
+
+async def test_pages_in_a_browser_cannot_reach_a_gateway_without_a_token(door: Open) -> None:
+    http = await door()
+    assert (await http.post(READING, Origin="http://evil.example")).status == 403
+    assert (await http.post(READING, Host="evil.example:80")).status == 403
+    assert http.worker.tally.stored == 0
+    assert (await http.post(READING, Host=f"localhost:{http.port}")).status == 200
+
+
+async def test_metrics_are_in_prometheus_form(door: Open, memcached: Server) -> None:
+    http = await door()
+    await http.post(READING)
+    await http.ask("GET", "/v1/devices/dev-1/temp")
+    answer = await http.ask("GET", "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    values = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.body.decode())
+        for sample in family.samples
+    }
+    node = (("node", memcached.address),)
+    assert values["iotcache_ingest_readings_stored_total", ()] == 1
+    assert values["iotcache_cache_hits_total", ()] == 1
+    assert values["iotcache_ingest_up", ()] == 0
+    assert values["memcached_up", node] == 1
+    assert values["memcached_current_items", node] == 1
+    command = (("command", "set"), ("node", memcached.address), ("status", "hit"))
+    assert values["memcached_commands_total", command] == 1
+
+
+async def test_metrics_while_a_node_is_down(door: Open, memcached: Server) -> None:
+    http = await door()
+    memcached.kill()
+    await http.post(READING)
+    text = (await http.ask("GET", "/metrics")).body.decode()
+    assert f'memcached_up{{node="{memcached.address}"}} 0.0' in text
+
+
+async def test_it_describes_itself(door: Open) -> None:
+    http = await door()
+    document = (await http.ask("GET", "/openapi.json")).json
+    assert document["openapi"].startswith("3.1")
+    assert document["servers"] == [{"url": http.url}]
+    assert {"/v1/readings", "/v1/devices/{device}/{sensor}", "/metrics", "/healthz"} == set(document["paths"])
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.168.1.5:8080"])
+def test_other_machines_only_with_a_token(listen: str) -> None:
+    with pytest.raises(ConfigError, match=r"http\.token"):
+        Gateway(None, HttpSettings(listen=listen))  # type: ignore[arg-type]
+
+
+async def test_a_port_that_is_taken_is_named(door: Open) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StackError, match=f"127.0.0.1:{port}"):
+            await door(listen=f"127.0.0.1:{port}")
+
+
+async def test_slow_senders_do_not_hold_the_end_up(door: Open) -> None:
+    http = await door()
+    reader, writer = await asyncio.open_connection(http.host, http.port)
+    writer.write(b"POST /v1/readings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    # The fixture's end must not wait for this body.
+    assert not reader.at_eof()
