@@ -14,7 +14,7 @@ from simulator.stack.processes import Exit, Process, own_child
 
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 MAX_CONNECTIONS = 10_000
-MAX_INFLIGHT = 1_000
+MAX_INFLIGHT = 100  # rumqttd 0.20 sends no more than this unacknowledged, whatever it is told
 # rumqttd keeps each filter's messages in a ring of segments, also those already delivered: this much memory
 # a filter at most, and as much backlog for a worker that is away.
 _SEGMENT_BYTES = 8 * 1024 * 1024

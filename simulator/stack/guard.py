@@ -51,16 +51,21 @@ def _become(user: str) -> None:
     os.setuid(entry.pw_uid)
 
 
-def _launch(user: str, command: list[str]) -> tuple[int, int]:
-    """Start the program; gives its pid and our end of the pipe that is its stdin."""
+def _launch(user: str, command: list[str]) -> tuple[int, int, str]:
+    """Start the program; gives its pid, our end of the pipe that is its stdin, and why it cannot be run.
+
+    Returns once the program is loaded, death signal and all: from then on it may be stopped or signalled.
+    """
     guard_pid = os.getpid()
     leash_read, leash_write = os.pipe()
+    failed_read, failed_write = os.pipe()  # closed by a successful exec
     if sys.platform == "linux":
         import ctypes  # noqa: F401  # loaded before the fork: the child has less to do
     pid = os.fork()
     if pid:
         os.close(leash_read)
-        return pid, leash_write
+        os.close(failed_write)
+        return pid, leash_write, os.read(failed_read, 1_000).decode("utf-8", "replace")
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
@@ -72,7 +77,7 @@ def _launch(user: str, command: list[str]) -> tuple[int, int]:
         die_with_parent(guard_pid)
         os.execvp(command[0], command)  # noqa: S606
     except BaseException as error:
-        os.write(1, f"cannot run {command[0]}: {error}\n".encode("utf-8", "backslashreplace"))
+        os.write(failed_write, str(error).encode("utf-8", "backslashreplace"))
     os._exit(_CANNOT_RUN)
 
 
@@ -127,7 +132,12 @@ def _guard_posix(grace_s: float, user: str, command: list[str]) -> int:
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wake_write)
-    pid, _leash = _launch(user, command)
+    pid, _leash, failure = _launch(user, command)
+    if failure:
+        import json
+
+        say(json.dumps({"error": f"cannot run {command[0]}: {failure}"}))
+        return _CANNOT_RUN
     say(f'{{"pid": {pid}}}')
     status = _watch(pid, wake_read, grace_s)
     code = os.waitstatus_to_exitcode(status)

@@ -26,7 +26,7 @@ from typing import Any, Self
 import msgspec
 
 from iotcache.errors import StackError
-from iotcache.text import printable_bytes
+from iotcache.text import printable, printable_bytes
 from simulator.stack.guard import RECORD_SEPARATOR
 
 LOG_LINES = 100
@@ -48,6 +48,8 @@ class Exit(msgspec.Struct, frozen=True):
     code: int
     output: tuple[str, ...] = ()
     """The last lines it wrote, safe to show."""
+    error: str = ""
+    """What it gave as its reason itself."""
 
     @property
     def reason(self) -> str:
@@ -56,6 +58,8 @@ class Exit(msgspec.Struct, frozen=True):
             with contextlib.suppress(ValueError):
                 return f"killed by {signal.Signals(-self.code).name}"
             return f"killed by signal {-self.code}"
+        if self.error:
+            return self.error
         last = self.output[-1] if self.output else ""
         return f"exit status {self.code}" + (f": {last}" if last else "")
 
@@ -93,6 +97,7 @@ class Process:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._program_pid = 0
         self._program_code: int | None = None
+        self._error = ""
 
     async def start(self) -> None:
         """Start the program. Raises :class:`StackError` when it cannot be run at all."""
@@ -156,6 +161,8 @@ class Process:
             else:
                 await asyncio.to_thread(self._write, line + b"\n")
         except (OSError, ValueError) as error:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _KILL_WAIT_S)  # for its reason
             raise StackError(f"{self.name} is gone: {self._why()}") from error
 
     async def heard(self, key: str, timeout_s: float) -> dict[str, Any]:
@@ -177,7 +184,7 @@ class Process:
                         raise StackError(f"{self.name} ended at start ({self._why()})")
                     said = record.result()
                     if "error" in said:
-                        raise StackError(f"{self.name}: {said['error']}")
+                        raise StackError(f"{self.name}: {self._error}")
                     if key in said:
                         return said
         except TimeoutError:
@@ -294,11 +301,14 @@ class Process:
         if "exit" in record:
             self._program_code = int(record["exit"])
             return
+        if "error" in record:
+            self._error = printable(str(record["error"]), 500)
         with contextlib.suppress(asyncio.QueueFull):
             self._records.put_nowait(record)
 
     def _finish(self, code: int) -> None:
-        self._exit = Exit(self._program_code if self._program_code is not None else code, self.output)
+        code = self._program_code if self._program_code is not None else code
+        self._exit = Exit(code, self.output, self._error)
         self._ended.set()
         if self._on_exit is not None and not self._stopping:
             self._on_exit(self._exit)

@@ -27,7 +27,7 @@ from simulator.stack.rundir import Announcement, entry_of_this_process, make_sta
 from simulator.stack.service import Launch, Progress, Service
 
 _OWN_SERVERS_WAIT_S = 15.0
-_FOREIGN_SERVERS_WAIT_S = 3.0
+_FOREIGN_SERVERS_WAIT_S = 1.5
 """How long the start waits for a worker whose servers are not ours; later it goes on connecting by itself."""
 _INGEST_GRACE_S = 1.0
 _FLEET_GRACE_S = 0.5
@@ -98,6 +98,12 @@ class Stack:
             nodes=tuple(node.pid for node in self.nodes),
             simulator=self.simulator.pid if self.simulator else None,
         )
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """All parts that we started: broker, nodes, ingest, simulator."""
+        parts = (self.broker, *self.nodes, self.ingest, self.simulator)
+        return tuple(part for part in parts if part is not None)
 
     async def __aenter__(self) -> Self:
         await self.start()

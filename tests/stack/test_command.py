@@ -141,6 +141,7 @@ def test_a_killed_ingest_worker_is_back_and_has_lost_nothing() -> None:
         publish(said, "iot/s/dev-2/t", '{"value": 1, "ts": "2026-11-22T12:00:00Z"}')
         assert until(lambda: rows(said, "dev-2") == 1, 10)
         assert until(lambda: cached(said, "dev-2:t:latest") != b"")
+        assert until(lambda: accepts(said["http"].removeprefix("http://")))  # at the address that was told
         status, errors = running.end()
         assert status == 0
         assert "ingest died (killed by SIGKILL); starting it again" in errors
@@ -174,6 +175,18 @@ def test_nothing_is_left_after_sigkill_while_starting(delay_s: float, own_folder
         later.line()
         assert len(list(own_folders[0].iterdir())) == 1
         assert len(list(own_folders[1].iterdir())) == 1
+
+
+def test_a_password_stands_in_no_command_line_environment_or_output() -> None:
+    with stack(
+        "--no-simulate", IOTCACHE_BROKER_PASSWORD="hunter2secret", IOTCACHE_BROKER_USERNAME="u"
+    ) as running:
+        said = running.line()
+        for pid in running.tree:
+            for name in ("cmdline", "environ"):
+                assert b"hunter2secret" not in Path(f"/proc/{pid}/{name}").read_bytes()
+        assert "hunter2secret" not in json.dumps(said)
+        assert running.end() == (0, "")
 
 
 def test_it_ends_when_nobody_reads_its_output_any_more() -> None:

@@ -158,10 +158,8 @@ async def test_a_flood_of_output_is_read_and_only_its_tail_kept() -> None:
 async def test_a_program_that_cannot_be_run_is_one_sentence() -> None:
     with pytest.raises(StackError, match="cannot start p"):
         await Process("p", ["/nonexistent/program"]).start()
-    process = Process("p", ["/nonexistent/program"], guarded=True)
-    await process.start()
-    assert "No such file" in (await process.wait()).reason
-    await process.stop()
+    with pytest.raises(StackError, match=r"cannot run /nonexistent/program: .*No such file"):
+        await Process("p", ["/nonexistent/program"], guarded=True).start()
 
 
 async def test_silence_and_a_reported_error_are_told_apart() -> None:
@@ -172,6 +170,9 @@ async def test_silence_and_a_reported_error_are_told_apart() -> None:
     async with Process("p", [sys.executable, "-c", code]) as process:
         with pytest.raises(StackError, match="p: the disk is full"):
             await process.heard("ready", 5)
+        assert (await process.wait()).reason == "the disk is full"
+        with pytest.raises(StackError, match="p is gone: the disk is full"):
+            await process.say(b"{}")
 
 
 def test_children_inherit_no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +183,9 @@ def test_children_inherit_no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_child_holds_none_of_its_siblings_pipes() -> None:
-    async with Process("a", SLEEPER, grace_s=0) as first, Process("b", SLEEPER, grace_s=0) as second:
+    idle = [sys.executable, "-uc", "import time; print('up'); time.sleep(60)"]
+    async with Process("a", idle, grace_s=0) as first, Process("b", idle, grace_s=0) as second:
+        assert await asyncio.to_thread(until, lambda: first.output == second.output == ("up",))
         pipes = [
             {str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
             for process in (first, second)

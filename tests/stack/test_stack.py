@@ -245,3 +245,21 @@ async def test_a_runtime_folder_that_cannot_be_written_only_hides_the_stack(
     async with Stack(SERVERS_ONLY, on_event=witness) as stack:
         assert await memcached_answers(*host_port(stack.settings.cache.nodes[0]))
     assert [event.kind for event in witness.events] == ["stack.hidden"]
+
+
+async def test_a_foreign_broker_that_is_away_does_not_keep_the_stack_from_starting(tmp_path: Path) -> None:
+    settings = Settings(
+        broker=BrokerSettings(url="mqtt://127.0.0.1:1"),
+        cache=CacheSettings(nodes=("127.0.0.1:1",)),
+        store=StoreSettings(url=f"sqlite:///{tmp_path}/mine.db"),
+        ingest=IngestSettings(enabled=True),
+    )
+    began = time.monotonic()
+    async with Stack(settings) as stack:
+        assert time.monotonic() - began < 5.0
+        assert stack.ingest is not None
+        assert alive(stack.ingest.pid)
+        assert stack.services == (stack.ingest,)
+        pid = stack.ingest.pid
+    assert all_gone([pid])
+    assert (tmp_path / "mine.db").exists()
