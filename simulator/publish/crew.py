@@ -23,8 +23,7 @@ from msgspec import Struct
 from iotcache.config.schema import BrokerSettings
 from iotcache.errors import StackError
 from simulator.fleet.stream import Timeline
-from simulator.publish.report import Report
-from simulator.publish.run import Progress, report_of
+from simulator.publish.run import OnBegin, Outcome, Progress, report_of
 from simulator.publish.share import Share, Tally, added
 from simulator.publish.spec import FleetSpec
 from simulator.stack.child import say
@@ -87,7 +86,7 @@ class Crew:
             next((part.waiting for part in parts if part.waiting), "" if parts else "starting"),
         )
 
-    async def run(self) -> Report:
+    async def run(self, on_begin: OnBegin = lambda timeline, began: None) -> Outcome:
         """Start the children, publish, collect what they tell. Raises `StackError` when one dies."""
         started_s = time()
         timeline = self.spec.timeline(int(started_s * 1e6))
@@ -114,14 +113,15 @@ class Crew:
             else:
                 started_s = time()
                 timeline = self.spec.timeline(int((started_s + _LEAD_S) * 1e6))
-                begin = _packed(Begin(timeline, monotonic() + _LEAD_S)).encode()
+                began = monotonic() + _LEAD_S
+                on_begin(timeline, began)
+                begin = _packed(Begin(timeline, began)).encode()
                 for child in self._children:
                     await child.say(begin)
                 tally = added(await asyncio.gather(*map(self._tally, parts)))
                 ended_by = "signal" if self._stopped.is_set() else "duration"
-        return report_of(
-            self.spec, self._target, timeline, tally, ended_by, started_s=started_s, unreachable=unreachable
-        )
+        report = report_of(self.spec, self._target, timeline, tally, ended_by, started_s=started_s)
+        return Outcome(report, tally.horizons, unreachable)
 
     async def _pass_on_stop(self) -> None:
         await self._stopped.wait()

@@ -60,6 +60,8 @@ class Publisher:
         the stream, what is still unsent or unconfirmed has ``patience_s`` seconds."""
         self.counters = Counters()
         self.lag_ms = Histogram()
+        self.horizon_us = 0
+        """Every message due before this was planned, and none that is due later."""
         self.elapsed_s = 0.0
         """Real time from the first deadline to the last message handed over."""
         self._stream = stream
@@ -127,6 +129,7 @@ class Publisher:
     def _next_window(self) -> list[Message]:
         self._at_us += self._window_us
         messages = self._stream.window(self._at_us)
+        self.horizon_us = self._at_us
         self.counters.planned += len(messages)
         if self._digest is not None:
             self._digest.add(messages)
@@ -140,8 +143,10 @@ class Publisher:
             if self._stop.is_set() and not stopping:
                 # What is due by now is still sent; what is not was never promised.
                 stopping = True
-                now_us = self.progress_s() * 1e6 if paced else -1.0
+                now_us = self.progress_s() * 1e6 if paced else messages[at - 1][0] if at else -1.0
                 kept = at + sum(message[0] <= now_us for message in messages[at:])
+                if kept < count:
+                    self.horizon_us = messages[kept][0]
                 self.counters.planned -= count - kept
                 count = kept
                 give_up = min(give_up, monotonic() + _STOP_PATIENCE_S)

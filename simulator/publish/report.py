@@ -8,8 +8,6 @@ from msgspec import Struct
 from iotcache.histogram import Histogram
 
 SCHEMA = "iotcache.simulate/1"
-RATE_TOLERANCE = 0.9
-"""A run that achieves less than this part of its target rate has failed."""
 
 
 class Percentiles(Struct, frozen=True):
@@ -38,6 +36,59 @@ class Duration(Struct, frozen=True):
 
     planned: float | None
     actual: float
+
+
+class Missing(Struct, frozen=True):
+    """A reading that did not get everywhere."""
+
+    device: str
+    sensor: str
+    seq: int
+    missing_in: tuple[str, ...]
+    """Places: ``mqtt``, ``store``."""
+
+
+class MqttBalance(Struct, frozen=True):
+    """What a subscriber received."""
+
+    received: int
+    """Different readings."""
+    duplicates: int
+    out_of_order: int
+    """Readings received after a later one of their series."""
+    foreign: int
+    """Messages on the fleet's topics that are no readings of ours."""
+
+
+class StoreBalance(Struct, frozen=True):
+    stored: int
+
+
+class CacheBalance(Struct, frozen=True):
+    """Series, at the end of the run."""
+
+    fresh: int
+    """The newest reading is in the cache."""
+    stale: int
+    """An older one is: it would be shown as current."""
+    absent: int
+    """None is, perhaps because it expired: a read would ask the store."""
+
+
+class Ledger(Struct, frozen=True, kw_only=True):
+    """What was to be published, held against where it was looked for."""
+
+    expected: int
+    lost: int
+    """Readings missing in one place at least."""
+    lost_in: dict[str, int]
+    missing: tuple[Missing, ...]
+    """The first 1,000 of them."""
+    mqtt: MqttBalance | None
+    store: StoreBalance | None
+    cache: CacheBalance | None
+    end_to_end_ms: Percentiles | None
+    """From a reading's deadline to its arrival at a subscriber."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -80,26 +131,9 @@ class Report(Struct, frozen=True, kw_only=True):
     """From the hand-over to the broker's acknowledgement; ``None`` for QoS 0."""
     digest: str | None
     """SHA-256 of the stream, in hex; ``None`` when the run was cut short."""
+    ledger: Ledger | None = None
+    """``None`` unless asked for."""
 
     def json(self) -> bytes:
         """Indented JSON with a newline at its end."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
-
-
-def broken_promises(report: Report, unreachable: str = "") -> tuple[str, ...]:
-    """Why the run is no success: a sentence for each reason. ``unreachable``: why there was no connection."""
-    found = []
-    if report.ended_by == "unreachable":
-        return (unreachable or f"the broker at {report.broker} was never reached",)
-    if report.unsent:
-        found.append(f"{report.unsent} of {report.planned} planned messages were not sent")
-    if report.unconfirmed - report.refused:
-        found.append(f"{report.unconfirmed - report.refused} messages were not confirmed by the broker")
-    if report.refused:
-        found.append(f"{report.refused} messages were refused by the broker")
-    length = report.duration_s
-    if report.ended_by == "duration" and length.planned and report.speed and length.actual >= 1.0:
-        due = report.planned / length.planned * report.speed
-        if report.rate.achieved < RATE_TOLERANCE * due:
-            found.append(f"the rate was {report.rate.achieved:.1f} messages/s instead of {due:.1f}")
-    return tuple(found)

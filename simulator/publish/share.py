@@ -41,6 +41,8 @@ class Tally(Struct, frozen=True, kw_only=True):
     ack: Durations = ([], 0.0, 0.0)
     lanes: dict[int, bytes] = {}
     """The digest of each lane of the share."""
+    horizons: dict[int, int] = {}
+    """For each lane, the virtual time (µs) before which everything was planned."""
 
     @property
     def lag_ms(self) -> Histogram:
@@ -57,14 +59,17 @@ def added(tallies: Iterable[Tally]) -> Tally:
     if len(parts) == 1:
         return parts[0]
     lanes: dict[int, bytes] = {}
+    horizons: dict[int, int] = {}
     for part in parts:
         lanes |= part.lanes
+        horizons |= part.horizons
     counts = ("planned", "published", "confirmed", "refused", "resent", "late", "skipped", "reconnects")
     return Tally(
         elapsed_s=max((part.elapsed_s for part in parts), default=0.0),
         lag=_durations(part.lag_ms for part in parts),
         ack=_durations(part.ack_ms for part in parts),
         lanes=lanes,
+        horizons=horizons,
         **{name: sum(getattr(part, name) for part in parts) for name in counts},
     )
 
@@ -154,6 +159,7 @@ class Share:
             lag=_durations([publisher.lag_ms]),
             ack=_durations(uplink.ack_ms for uplink in self.uplinks),
             lanes={lane: lanes[lane] for lane in self._lanes},
+            horizons=dict.fromkeys(self._lanes, publisher.horizon_us),
         )
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from iotcache.config.schema import BrokerSettings
+from simulator.ledger.verdict import cases, judged
 from simulator.publish.crew import Crew
 from simulator.publish.report import Report
-from simulator.publish.run import FleetRun
+from simulator.publish.run import FleetRun, Outcome
 from simulator.publish.spec import FleetSpec
 from simulator.wire.connection import Target
 from simulator.wire.uplink import Uplink
@@ -28,10 +29,14 @@ Subscribe = Callable[[Server], Subscriber]
 
 async def run(broker: Server, **fields: object) -> Report:
     target = Target("127.0.0.1", broker.port, version=fields.pop("version", 4))  # type: ignore[arg-type]
-    return await FleetRun(FleetSpec(**fields), target).run()  # type: ignore[arg-type]
+    return verdict(await FleetRun(FleetSpec(**fields), target).run())  # type: ignore[arg-type]
 
 
-async def published(fleet: FleetRun, count: int, running: asyncio.Task[Report]) -> None:
+def verdict(outcome: Outcome) -> Report:
+    return judged(outcome.report, cases(outcome.report, (), outcome.unreachable))
+
+
+async def published(fleet: FleetRun, count: int, running: asyncio.Task[Outcome]) -> None:
     """Return when so many messages are out; fail with the run when it fails."""
     while fleet.publisher.published < count:
         if running.done():
@@ -99,7 +104,7 @@ async def test_a_broker_that_dies_and_stays_away_is_reported_honestly(mosquitto:
     running = asyncio.create_task(fleet.run())
     await published(fleet, 300, running)
     mosquitto.kill()
-    report = await running
+    report = verdict(await running)
     assert not report.ok
     assert report.planned == pytest.approx(1_000, rel=0.05)
     assert report.unsent > 300
@@ -116,7 +121,7 @@ async def test_a_broker_that_comes_back_gets_what_it_missed(mosquitto: Server, q
     await published(fleet, 200, running)
     mosquitto.kill()
     await asyncio.to_thread(mosquitto.start)
-    report = await running
+    report = verdict(await running)
     assert report.reconnects >= 1
     assert report.unsent == 0
     assert report.late > 0
@@ -138,7 +143,7 @@ async def test_a_broker_that_stops_reading_makes_messages_late_and_loses_none(mo
     mosquitto.signal(signal.SIGSTOP)
     await asyncio.sleep(0.6)
     mosquitto.signal(signal.SIGCONT)
-    report = await running
+    report = verdict(await running)
     assert report.unsent == report.unconfirmed == report.reconnects == 0
     assert report.late > 100
     assert report.lag_ms is not None
@@ -151,7 +156,7 @@ async def test_a_stop_ends_it_cleanly_with_nothing_owed(mosquitto: Server, subsc
     running = asyncio.create_task(fleet.run())
     await published(fleet, 100, running)
     fleet.stop()
-    report = await asyncio.wait_for(running, 3)
+    report = verdict(await asyncio.wait_for(running, 3))
     assert report.ok, report.failures
     assert report.ended_by == "signal"
     assert report.digest is None
@@ -160,7 +165,7 @@ async def test_a_stop_ends_it_cleanly_with_nothing_owed(mosquitto: Server, subsc
 
 async def test_a_broker_that_is_not_there_is_unreachable() -> None:
     spec = FleetSpec(devices=5, duration_s=1.0, connect_timeout_s=0.3)
-    report = await FleetRun(spec, Target("127.0.0.1", free_port())).run()
+    report = verdict(await FleetRun(spec, Target("127.0.0.1", free_port())).run())
     assert (report.ended_by, report.ok, report.published) == ("unreachable", False, 0)
     assert len(report.failures) == 1
     assert "connection refused" in report.failures[0]
@@ -237,7 +242,7 @@ async def test_several_processes_publish_the_same_stream(mosquitto: Server, subs
         FleetSpec(processes=3, connections=3, **fields),  # type: ignore[arg-type]
         BrokerSettings(url=f"mqtt://{mosquitto.address}"),
     )
-    report = await crew.run()
+    report = verdict(await crew.run())
     assert report.ok, report.failures
     assert report.digest == alone.digest
     assert sorted(await asyncio.to_thread(listener.received)) == expected
@@ -254,7 +259,7 @@ async def test_several_processes_end_together_when_told(mosquitto: Server) -> No
     while crew.progress().published < 100 and not running.done():
         await asyncio.sleep(0.01)
     crew.stop()
-    report = await asyncio.wait_for(running, 5)
+    report = verdict(await asyncio.wait_for(running, 5))
     assert (report.ok, report.ended_by, report.digest) == (True, "signal", None)
     assert report.confirmed == report.planned > 100
 
@@ -264,6 +269,6 @@ async def test_several_processes_find_no_broker() -> None:
         FleetSpec(processes=2, devices=5, duration_s=1.0, connect_timeout_s=0.3),
         BrokerSettings(url=f"mqtt://127.0.0.1:{free_port()}"),
     )
-    report = await crew.run()
+    report = verdict(await crew.run())
     assert report.ended_by == "unreachable"
     assert "connection refused" in report.failures[0]

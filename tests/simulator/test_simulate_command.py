@@ -122,6 +122,21 @@ def test_a_broker_killed_in_the_middle_is_exit_code_1(mosquitto: Server, tmp_pat
     assert report["planned"] == pytest.approx(400, abs=40)
 
 
+@pytest.mark.real("mosquitto")
+def test_conditions_decide_the_exit_code_and_junit_tells_them(mosquitto: Server, tmp_path: Path) -> None:
+    fixed = ["--broker", url(mosquitto), "--devices", "20", "--rate", "200", "--duration", "0.5"]
+    verify = ["--verify", "mqtt", "--settle", "1", "--junit", str(tmp_path / "junit.xml"), "--report", "-"]
+    held = simulate(*fixed, *verify, "--require", "lost==0", "--require", "e2e_p99<5s", folder=tmp_path)
+    assert (held.returncode, held.stderr) == (0, b"")
+    assert json.loads(held.stdout)["ledger"]["mqtt"]["received"] > 80
+    assert (tmp_path / "junit.xml").read_text().count("<testcase") == 2
+    failed = simulate(*fixed, *verify, "--require", "received<10", "--require", "stored>1", folder=tmp_path)
+    assert failed.returncode == 1
+    assert b"received<10: it was " in failed.stderr
+    assert b"stored>1: it was not measured" in failed.stderr
+    assert 'failures="2"' in (tmp_path / "junit.xml").read_text()
+
+
 def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:
     began = time.monotonic()
     flags = ("--duration", "5", "--connect-timeout", "0.3", "--report", "-")
@@ -149,6 +164,9 @@ def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:
         (["--class", "boat"], "'boat'"),
         (["--report", "/no/such/folder/x.json"], "/no/such/folder"),
         (["--report", "/"], "folder"),
+        (["--require", "lots==0"], "'lots'"),
+        (["--verify", "mqtx"], "'mqtx'"),
+        (["--junit", "/no/such/folder/x.xml"], "--junit"),
         (["--devicees", "3"], "--devicees"),
     ],
 )

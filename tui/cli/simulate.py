@@ -21,8 +21,9 @@ from iotcache.errors import UsageError
 
 if TYPE_CHECKING:
     from iotcache.config.schema import BrokerSettings
+    from simulator.ledger.verify import Places
     from simulator.publish.report import Report
-    from simulator.publish.run import Run
+    from simulator.publish.run import Outcome, Run
     from simulator.publish.spec import FleetSpec
 
 EXIT_FAILED = 1
@@ -99,12 +100,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="how long after the end messages and confirmations may still take (default 10 s)",
     )
+    parser.add_argument(
+        "--verify",
+        metavar="PLACES",
+        help="hold what was published against mqtt, store[=URL] and cache[=host:port,…], commas between",
+    )
+    parser.add_argument(
+        "--settle",
+        type=_number(0.0, 3600.0),
+        default=5.0,
+        metavar="S",
+        help="with --verify: what has not come after so long without news is lost (default 5 s)",
+    )
+    parser.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="such as 'lost==0' or 'e2e_p99<250ms': only these decide the exit code; repeatable",
+    )
+    parser.add_argument("--junit", metavar="FILE", help="write the verdict as JUnit XML")
     parser.add_argument("--report", metavar="FILE|-", help="write the JSON report to a file or to stdout")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the fleet; the exit code is the verdict."""
     from simulator.fleet.classes import load_classes
+    from simulator.ledger.conditions import parse_condition
+    from simulator.ledger.verdict import FIGURES, cases, judged
+    from simulator.ledger.verify import Places, parse_places
     from simulator.publish.spec import FleetSpec
     from simulator.stack.rundir import find_running
     from tui.cli.options import load_settings
@@ -127,11 +151,27 @@ def run(args: argparse.Namespace) -> int:
     )
     if spec.duration_s is None and spec.speed == math.inf:
         raise UsageError("--speed max needs a --duration: without one it would never end")
-    _check_writable(args.report)
+    conditions = [parse_condition(text, FIGURES) for text in args.require]
+    for flag, file in (("--report", args.report), ("--junit", args.junit)):
+        _check_writable(flag, file)
+    if args.verify:
+        parse_places(args.verify, settings)
     if settings.broker.url == "embedded":
         settings = find_running(settings)
-    report = asyncio.run(_run(spec, settings.broker))
-    _write(report, args.report)
+    places = parse_places(args.verify, settings) if args.verify else Places()
+    outcome = asyncio.run(_run(spec, settings.broker, places, args.settle))
+    found = cases(outcome.report, conditions, outcome.unreachable)
+    report = judged(outcome.report, found)
+    if sys.stderr.isatty():
+        print(_summary(report), file=sys.stderr)
+    _write("--report", args.report, report.json())
+    if args.junit:
+        from simulator.ledger.junit import junit
+
+        text = junit(
+            found, suite="iotcache.simulate", seconds=report.duration_s.actual, started=report.started
+        )
+        _write("--junit", args.junit, text)
     for failure in report.failures:
         print(f"iotcache-tui simulate: {failure}", file=sys.stderr)
     if report.ended_by == "unreachable":
@@ -139,7 +179,11 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.ok else EXIT_FAILED
 
 
-async def _run(spec: FleetSpec, broker: BrokerSettings) -> Report:
+async def _run(spec: FleetSpec, broker: BrokerSettings, places: Places, settle_s: float) -> Outcome:
+    import msgspec
+
+    from iotcache.errors import BrokerError
+    from simulator.ledger.verify import Verification
     from simulator.wire.target import target_of
 
     fleet: Run
@@ -152,17 +196,21 @@ async def _run(spec: FleetSpec, broker: BrokerSettings) -> Report:
 
         fleet = FleetRun(spec, target_of(broker))
     with _told_to_end(fleet.stop):
-        if not sys.stderr.isatty():
-            return await fleet.run()
-        progress = asyncio.create_task(_show_progress(fleet))
-        try:
-            report = await fleet.run()
-        finally:
-            progress.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await progress
-        print(_summary(report), file=sys.stderr)
-        return report
+        async with contextlib.AsyncExitStack() as stack:
+            verification = Verification(places, spec, broker, settle_s=settle_s)
+            unheard: BrokerError | None = None
+            try:
+                await stack.enter_async_context(verification)
+            except BrokerError as error:
+                unheard = error  # the fleet will find that out, too, and say so in its report
+            if sys.stderr.isatty():
+                showing = asyncio.create_task(_show_progress(fleet))
+                stack.callback(showing.cancel)
+            outcome = await fleet.run(verification.begin)
+            if unheard is not None and outcome.report.ended_by != "unreachable":
+                raise unheard
+            report = await verification.judged(outcome.report, outcome.horizons)
+            return msgspec.structs.replace(outcome, report=report)
 
 
 @contextlib.contextmanager
@@ -222,33 +270,35 @@ def _summary(report: Report) -> str:
     ]
     if report.lag_ms is not None:
         lines.append(f"lag p50 {report.lag_ms.p50:.1f} ms, p99 {report.lag_ms.p99:.1f} ms")
+    if (ledger := report.ledger) is not None:
+        lines.append(f"ledger: {ledger.lost:,} of {ledger.expected:,} readings lost")
     if report.digest is not None:
         lines.append(f"stream {report.digest}")
     return "\n".join(lines)
 
 
-def _check_writable(file: str | None) -> None:
+def _check_writable(flag: str, file: str | None) -> None:
     """Find out before the run, not after it, that the report has no place to go."""
     if file is None or file == "-":
         return
     path = Path(file)
     if path.is_dir():
-        raise UsageError(f"--report {file}: that is a folder, not a file")
+        raise UsageError(f"{flag} {file}: that is a folder, not a file")
     if not path.parent.is_dir():
-        raise UsageError(f"--report {file}: there is no folder {str(path.parent)!r}")
+        raise UsageError(f"{flag} {file}: there is no folder {str(path.parent)!r}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UsageError(f"--report {file}: it cannot be written there")
+        raise UsageError(f"{flag} {file}: it cannot be written there")
 
 
-def _write(report: Report, file: str | None) -> None:
+def _write(flag: str, file: str | None, text: bytes) -> None:
     if file == "-":
-        sys.stdout.write(report.json().decode())
+        sys.stdout.write(text.decode())
         sys.stdout.flush()
     elif file is not None:
         try:
-            Path(file).write_bytes(report.json())
+            Path(file).write_bytes(text)
         except OSError as error:
-            raise UsageError(f"--report {file}: {error.strerror}") from error
+            raise UsageError(f"{flag} {file}: {error.strerror}") from error
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

@@ -1,0 +1,55 @@
+"""Conditions on a run's figures: ``lost==0``, ``e2e_p99<250ms``, ``rate>=1990``."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from iotcache.errors import UsageError
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "<=": operator.le,
+    ">=": operator.ge, "<": operator.lt, ">": operator.gt,
+}  # fmt: skip
+_UNITS_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_FORM = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(==|!=|<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|/s|%)?\s*")
+
+
+class Condition(Struct, frozen=True):
+    """One condition. Durations are compared in milliseconds, shares in percent."""
+
+    text: str
+    name: str
+    sign: str
+    limit: float
+    unit: str = ""
+
+    def holds(self, figures: Mapping[str, float | None]) -> bool:
+        """Whether it held; a figure that was not measured holds nothing."""
+        value = figures.get(self.name)
+        return value is not None and _OPERATORS[self.sign](value, self.limit)
+
+    def told(self, figures: Mapping[str, float | None]) -> str:
+        """``lost==0: it was 3``."""
+        value = figures.get(self.name)
+        return f"{self.text}: it was {'not measured' if value is None else f'{value:g}'}"
+
+
+def parse_condition(text: str, names: Mapping[str, str]) -> Condition:
+    """A condition on one of ``names`` (name to kind: ``count``, ``ms`` or ``rate``). Raises `UsageError`."""
+    found = _FORM.fullmatch(text)
+    if found is None:
+        raise UsageError(f"--require {text!r}: it must read like 'lost==0' or 'e2e_p99<250ms'")
+    name, sign, number, unit = found[1], found[2], float(found[3]), found[4] or ""
+    if name not in names:
+        raise UsageError(
+            f"--require {text!r}: there is no figure {name!r}; there are {', '.join(sorted(names))}"
+        )
+    allowed = {"ms": _UNITS_MS, "rate": {"/s": 1.0}, "count": {}}[names[name]]
+    if unit and unit not in allowed:
+        raise UsageError(f"--require {text!r}: {name} is not measured in {unit!r}")
+    scale = allowed.get(unit, 1.0)
+    return Condition(text.strip(), name, sign, number * scale, unit)

@@ -1,0 +1,94 @@
+"""A subscriber beside the fleet: what the broker really hands on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from typing import Self
+
+import msgspec
+from msgspec import Struct
+
+from iotcache.config.schema import BrokerSettings
+from iotcache.errors import BrokerError
+from iotcache.model import Series
+from iotcache.mqtt import MqttLink
+from simulator.ledger.seen import Seen
+
+TOPICS = "iot/+/+/+"
+
+
+class _Sighting(Struct):
+    device: str
+    sensor: str
+    seq: int
+    boot: str
+
+
+_decode = msgspec.json.Decoder(_Sighting).decode
+
+
+class Listener:
+    """Notes every reading of one boot as it arrives. An async context manager, entered before the run.
+
+    Times are microseconds of `time.monotonic`.
+    """
+
+    def __init__(self, broker: BrokerSettings, timeout_s: float = 10.0) -> None:
+        self.seen = Seen()
+        self.boot = ""
+        self._timeout_s = timeout_s
+        self._link = MqttLink.from_settings(
+            broker, f"iotcache-ledger-{secrets.token_hex(4)}", subscriptions=((TOPICS, 1),)
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Raises `BrokerError` when the broker is not reached in time."""
+        await self._link.__aenter__()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._link.until_connected()
+        except TimeoutError:
+            reason = self._link.reason or "no connection in time"
+            await self._link.close()
+            raise BrokerError(reason) from None
+        self._task = asyncio.create_task(self._follow())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._link.close()
+
+    async def settled(self, expected: int, timeout_s: float) -> None:
+        """Return once ``expected`` different readings were seen, or after ``timeout_s`` without another."""
+        while self.seen.distinct() < expected:
+            self._heard.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._heard.wait()
+            except TimeoutError:
+                return
+
+    async def _follow(self) -> None:
+        link, add = self._link, self.seen.add
+        while True:
+            messages = await link.batch(2_000)
+            offset_us = time.monotonic_ns() // 1_000 - time.time_ns() // 1_000
+            for message in messages:
+                try:
+                    found = _decode(message.payload)
+                except (msgspec.MsgspecError, UnicodeDecodeError):
+                    self.seen.foreign += 1
+                    continue
+                if found.boot == self.boot and not message.retain:
+                    add(Series(found.device, found.sensor), found.seq, message.received_us + offset_us)
+            self._heard.set()
+            link.ack(messages)
+            await asyncio.sleep(0)

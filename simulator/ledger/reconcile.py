@@ -1,0 +1,61 @@
+"""Expected against seen: what is missing where, and how long each reading took."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+from msgspec import Struct
+
+from iotcache.histogram import Histogram
+from iotcache.model import Series
+from simulator.ledger.expected import Expected
+from simulator.ledger.seen import Seen
+from simulator.publish.report import Missing
+
+NAMED_MAX = 1_000
+"""So many missing readings are named one by one; all are counted."""
+
+
+class Balance(Struct):
+    """The outcome."""
+
+    expected: int = 0
+    lost: int = 0
+    """Readings missing in one place at least."""
+    lost_in: dict[str, int] = {}
+    named: list[Missing] = []
+    newest: dict[Series, int] = {}
+    """The highest sequence number due, by series."""
+
+
+async def reconcile(
+    due: AsyncIterator[list[Expected]],
+    places: Mapping[str, Seen],
+    *,
+    timed: Seen | None = None,
+    began_us: int = 0,
+    speed: float = 1.0,
+    end_to_end: Histogram | None = None,
+) -> Balance:
+    """Hold every expected reading against every place.
+
+    With ``timed`` (one of the places, whose times are on the clock of ``began_us``) each reading's time from
+    its deadline to its sighting goes into ``end_to_end``.
+    """
+    balance = Balance(lost_in=dict.fromkeys(places, 0), named=[], newest={})
+    async for window in due:
+        balance.expected += len(window)
+        for reading in window:
+            series, seq = reading.series, reading.seq
+            if seq > balance.newest.get(series, -1):
+                balance.newest[series] = seq
+            absent = tuple([name for name, seen in places.items() if not seen.when(series, seq)])
+            if absent:
+                balance.lost += 1
+                for name in absent:
+                    balance.lost_in[name] += 1
+                if len(balance.named) < NAMED_MAX:
+                    balance.named.append(Missing(series.device, series.sensor, seq, absent))
+            if timed is not None and end_to_end is not None and (at_us := timed.when(series, seq)):
+                end_to_end.add((at_us - began_us - reading.due_us / speed) / 1e3)
+    return balance

@@ -1,0 +1,233 @@
+"""The ledger: it misses exactly what is missing, wherever that happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from pymemcache.client.base import Client
+
+from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
+from iotcache.errors import UsageError
+from iotcache.ingest.worker import run_ingest
+from iotcache.model import Series
+from simulator.ledger.conditions import parse_condition
+from simulator.ledger.expected import expected
+from simulator.ledger.junit import junit
+from simulator.ledger.reconcile import reconcile
+from simulator.ledger.seen import HIGHEST_SEQ, Seen
+from simulator.ledger.verdict import FIGURES, Case, cases, figures, judged
+from simulator.ledger.verify import Places, Verification, parse_places
+from simulator.publish.report import Report
+from simulator.publish.run import FleetRun
+from simulator.publish.spec import FleetSpec
+from simulator.wire.target import target_of
+from tests.conftest import Server
+
+SPEC = FleetSpec(devices=20, rate=200.0, duration_s=3.0)
+HORIZONS = dict.fromkeys(range(64), 3_000_000)
+
+
+async def test_exactly_the_missing_readings_are_named() -> None:
+    timeline = SPEC.timeline(0)
+    due = [reading async for window in expected(SPEC, timeline, HORIZONS) for reading in window]
+    gone = {(due[n].series, due[n].seq) for n in (0, 17, 100, len(due) - 1)}
+    mqtt, store = Seen(), Seen()
+    for reading in due:
+        store.add(reading.series, reading.seq)
+        if (reading.series, reading.seq) not in gone:
+            mqtt.add(reading.series, reading.seq, 5)
+    balance = await reconcile(expected(SPEC, timeline, HORIZONS), {"mqtt": mqtt, "store": store})
+    assert balance.expected == len(due)
+    assert balance.lost == 4
+    assert balance.lost_in == {"mqtt": 4, "store": 0}
+    assert {(Series(one.device, one.sensor), one.seq) for one in balance.named} == gone
+    assert all(one.missing_in == ("mqtt",) for one in balance.named)
+
+
+def test_repetitions_disorder_and_strangers_are_told_apart() -> None:
+    seen = Seen()
+    series = Series("a", "b")
+    for seq in (1, 2, 4, 3, 3, 5, -1, HIGHEST_SEQ + 1):
+        seen.add(series, seq, 10 + seq)
+    assert (seen.total, seen.distinct(), seen.duplicates, seen.out_of_order, seen.foreign) == (6, 5, 1, 1, 2)
+    assert seen.when(series, 3) == 13
+    assert seen.when(series, 6) == seen.when(series, 10_000) == seen.when(Series("x", "y"), 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "held"),
+    [
+        ("lost==0", 0, True), ("lost == 0", 3, False), ("lost!=0", 3, True), ("e2e_p99<250ms", 249.9, True),
+        ("e2e_p99<0.25s", 250.0, False), ("lag_max<=500us", 0.5, True), ("rate>=1990/s", 1_991.0, True),
+        ("rate>1990", 1_990.0, False), ("stored>=1", None, False),
+    ],
+)  # fmt: skip
+def test_conditions_hold_or_not(text: str, value: float | None, held: bool) -> None:
+    condition = parse_condition(text, FIGURES)
+    assert condition.holds({condition.name: value}) is held
+    assert condition.told({condition.name: value}).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lost", "must read like"), ("lost=0", "must read like"), ("lots==0", "no figure 'lots'"),
+        ("lost<5ms", "not measured in 'ms'"), ("e2e_p99<5%", "not measured in '%'"), ("", "must read like"),
+    ],
+)  # fmt: skip
+def test_a_condition_that_makes_no_sense_is_refused(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        parse_condition(text, FIGURES)
+
+
+def test_places_to_verify() -> None:
+    settings = Settings()
+    places = parse_places("store=sqlite:////tmp/x.db,cache=a:1,b:2,mqtt", settings)
+    assert places.mqtt
+    assert places.store is not None
+    assert places.store.url == "sqlite:////tmp/x.db"
+    assert places.cache is not None
+    assert places.cache.nodes == ("a:1", "b:2")
+    assert parse_places("mqtt", settings) == Places(mqtt=True)
+    for wrong in ("mqtx", "mqtt=1", "", "a:1,mqtt"):
+        with pytest.raises(UsageError, match="--verify"):
+            parse_places(wrong, settings)
+
+
+def test_junit_has_a_case_for_each_promise() -> None:
+    found = [Case("a < b & c"), Case("lost==0", 'lost==0: it was "3"')]
+    root = ElementTree.fromstring(junit(found, suite="s", seconds=1.5, started="2026-01-01T00:00:00Z"))
+    (suite,) = root
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    assert [case.get("name") for case in suite] == ["a < b & c", "lost==0"]
+    assert suite[1][0].get("message") == 'lost==0: it was "3"'
+
+
+# With real servers
+
+
+@pytest.fixture
+async def pipeline(mosquitto: Server, memcached: Server, tmp_path: Path) -> AsyncIterator[Settings]:
+    """A broker, a cache node, a store, and a worker that carries readings from one to the others."""
+    settings = Settings(
+        broker=BrokerSettings(url=f"mqtt://{mosquitto.address}"),
+        cache=CacheSettings(nodes=(memcached.address,)),
+        store=StoreSettings(url=f"sqlite:///{tmp_path}/readings.db"),
+    )
+    ready = asyncio.Event()
+    worker = asyncio.create_task(run_ingest(settings, ready=lambda http=None: ready.set()))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait((worker, waiting), return_when=asyncio.FIRST_COMPLETED)
+    assert ready.is_set(), worker
+    yield settings
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+
+
+async def verified(
+    settings: Settings, spec: FleetSpec, meanwhile: Callable[[FleetRun], None] = lambda fleet: None
+) -> Report:
+    places = parse_places("mqtt,store,cache", settings)
+    fleet = FleetRun(spec, target_of(settings.broker))
+    async with Verification(places, spec, settings.broker, settle_s=1.0) as verification:
+        outcome = await fleet.run(verification.begin)
+        await until_stored(settings, outcome.report)
+        await asyncio.to_thread(meanwhile, fleet)
+        report = await verification.judged(outcome.report, outcome.horizons)
+    return judged(report, cases(report))
+
+
+async def until_stored(settings: Settings, report: Report) -> None:
+    def count() -> int:
+        with sqlite3.connect(settings.store.url.removeprefix("sqlite:///")) as database:
+            return int(
+                database.execute("SELECT count(*) FROM reading WHERE boot = ?", (report.boot,)).fetchone()[0]
+            )
+
+    async with asyncio.timeout(10):
+        while await asyncio.to_thread(count) < report.published:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.real("mosquitto", "memcached")
+async def test_what_was_published_arrives_is_stored_once_and_can_be_read(pipeline: Settings) -> None:
+    report = await verified(pipeline, FleetSpec(devices=30, rate=400, duration_s=1.5))
+    ledger = report.ledger
+    assert ledger is not None
+    assert report.ok, report.failures
+    assert ledger.expected == report.planned > 500
+    assert (ledger.lost, ledger.missing) == (0, ())
+    assert ledger.mqtt is not None
+    assert (ledger.mqtt.received, ledger.mqtt.duplicates, ledger.mqtt.foreign) == (report.planned, 0, 0)
+    assert ledger.store is not None
+    assert ledger.store.stored == report.planned
+    assert ledger.cache is not None
+    assert ledger.cache.stale == 0
+    assert ledger.cache.fresh > 0
+    assert ledger.end_to_end_ms is not None
+    assert 0 < ledger.end_to_end_ms.p50 < 500
+    measured = figures(report)
+    assert set(measured) == set(FIGURES)
+    assert None not in measured.values()
+
+
+@pytest.mark.real("mosquitto", "memcached")
+async def test_what_disappears_from_the_store_or_grows_stale_in_the_cache_is_found(
+    pipeline: Settings,
+) -> None:
+    spec = FleetSpec(devices=30, rate=400, duration_s=1.0)
+    taken: list[tuple[str, str, int]] = []
+
+    def damage(fleet: FleetRun) -> None:
+        with sqlite3.connect(pipeline.store.url.removeprefix("sqlite:///")) as database:
+            for key, device, sensor, seq, ts_us in database.execute(
+                "SELECT series_id, device, sensor, seq, ts_us FROM reading JOIN series ON id = series_id "
+                "ORDER BY ts_us LIMIT 3"
+            ).fetchall():
+                database.execute("DELETE FROM reading WHERE series_id = ? AND ts_us = ?", (key, ts_us))
+                taken.append((device, sensor, seq))
+        host, port = pipeline.cache.nodes[0].split(":")
+        node = Client((host, int(port)))
+        for device in fleet.share.roster.names:
+            key = f"{device}:temperature:latest"
+            if (value := node.get(key)) is not None:
+                content = json.loads(value)
+                content["seq"] -= 1
+                node.set(key, json.dumps(content).encode())
+                break
+        node.close()
+
+    report = await verified(pipeline, spec, damage)
+    ledger = report.ledger
+    assert ledger is not None
+    assert ledger.lost == 3
+    assert ledger.lost_in == {"mqtt": 0, "store": 3}
+    assert sorted((one.device, one.sensor, one.seq) for one in ledger.missing) == sorted(taken)
+    assert ledger.cache is not None
+    assert ledger.cache.stale == 1
+    assert not report.ok
+    assert any("3 readings are missing" in failure for failure in report.failures)
+    assert any("stale" in failure for failure in report.failures)
+
+
+@pytest.mark.real("mosquitto")
+async def test_a_run_that_was_stopped_expects_no_more_than_it_planned(mosquitto: Server) -> None:
+    settings = Settings(broker=BrokerSettings(url=f"mqtt://{mosquitto.address}"))
+    fleet = FleetRun(FleetSpec(devices=30, rate=500), target_of(settings.broker))
+    places = parse_places("mqtt", settings)
+    async with Verification(places, fleet.spec, settings.broker, settle_s=1.0) as verification:
+        running = asyncio.create_task(fleet.run(verification.begin))
+        while fleet.publisher.published < 200 and not running.done():
+            await asyncio.sleep(0.005)
+        fleet.stop()
+        outcome = await running
+        report = await verification.judged(outcome.report, outcome.horizons)
+    assert report.ledger is not None
+    assert report.ledger.expected == report.planned
+    assert report.ledger.lost == 0
