@@ -59,6 +59,16 @@ def set_up(settings: LogSettings, *, default_file: Path | None = None) -> Path |
             )
         except OSError:
             handler, file = logging.NullHandler(), None
+    _install(handler, settings.level.upper())
+    return file
+
+
+def begin() -> None:
+    """Until settings are known: warnings to standard error, as harmless as all later ones."""
+    _install(logging.StreamHandler(), "WARNING")
+
+
+def _install(handler: logging.Handler, level: str) -> None:
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.set_name(_OURS)
     root = logging.getLogger()
@@ -66,10 +76,9 @@ def set_up(settings: LogSettings, *, default_file: Path | None = None) -> Path |
         root.removeHandler(old)
         old.close()
     root.addHandler(handler)
-    root.setLevel(settings.level.upper())
+    root.setLevel(level)
     # A log that cannot be written must not print tracebacks into a terminal or over a dashboard.
     logging.raiseExceptions = False
-    return file
 
 
 def _named_file(file: Path) -> logging.Handler:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import run
+from iotcache.config import Settings, load
+from iotcache.config.schema import StoreSettings
+from iotcache.store import open_store
+from tests.cli.test_main import ENVIRONMENT, run
 from tests.conftest import Server, free_port
+from tests.store.conftest import PASSWORD, Postgres, postgres
+from tui.checks.base import Finding
+from tui.checks.config import check_config
+from tui.checks.store import check_store
+
+__all__ = ["postgres"]
 
 
 @pytest.mark.real("memcached", "mosquitto")
@@ -37,6 +55,122 @@ def test_each_dead_server_is_named_with_how_to_mend_it(tmp_path: Path) -> None:
     assert "FAIL  store" in text
     assert "start it" in text
     assert "3 problems" in text
+
+
+@contextlib.contextmanager
+def mute_server() -> Iterator[int]:
+    """A port that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
+        yield server.getsockname()[1]
+
+
+def test_servers_that_hang_cost_a_few_seconds_only(tmp_path: Path) -> None:
+    with mute_server() as broker, mute_server() as node, mute_server() as database:
+        began_s = time.monotonic()
+        done = run(
+            "doctor", "--broker", f"mqtt://127.0.0.1:{broker}", "--nodes", f"127.0.0.1:{node}",
+            "--store", f"postgresql://iot@127.0.0.1:{database}/x", cwd=tmp_path,
+        )  # fmt: skip
+        took_s = time.monotonic() - began_s
+    assert done.returncode == 1
+    assert "3 problems" in done.stdout
+    assert done.stderr == ""
+    assert took_s < 7  # 5 s for the checks, and what the interpreter needs on a busy machine
+
+
+@pytest.mark.real("memcached")
+def test_an_interrupted_check_ends_quietly(memcached: Server, tmp_path: Path) -> None:
+    with mute_server() as broker:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tui", "doctor", "--broker", f"mqtt://127.0.0.1:{broker}"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env=ENVIRONMENT,
+        )  # fmt: skip
+        time.sleep(1.2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == b""
+    assert out == b""
+
+
+def checked(settings_url: str, password: str = "") -> Finding:
+    settings = Settings(store=StoreSettings(url=settings_url, password=password))
+    (finding,) = asyncio.run(check_store(settings))
+    return finding
+
+
+def test_a_sqlite_file_is_looked_at_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    url = f"sqlite:///{path}"
+    assert checked(url).level == "ok"
+    assert not path.exists()
+
+    async def make() -> None:
+        async with open_store(StoreSettings(url=url)):
+            pass
+
+    asyncio.run(make())
+    finding = checked(url)
+    assert finding.level == "ok"
+    assert "0 readings" in finding.found
+    assert "WAL" in finding.found
+    assert checked(f"sqlite:///{tmp_path}").level == "fail"
+    path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
+    finding = checked(url)
+    assert finding.level == "fail"
+    assert finding.mend
+
+
+@pytest.mark.real("postgres")
+def test_a_database_is_looked_at_and_left_alone(postgres: Postgres) -> None:
+    finding = checked(postgres.url, PASSWORD)
+    assert finding.level == "ok"
+    assert "first ingest worker" in finding.found
+    with postgres.connect() as connection:
+        row = connection.execute("SELECT to_regnamespace('iotcache')").fetchone()
+    assert row == (None,)
+    wrong = checked(postgres.url, "wr0ng")
+    assert wrong.level == "fail"
+    assert "wr0ng" not in wrong.found
+
+    async def make() -> None:
+        async with open_store(StoreSettings(url=postgres.url, password=PASSWORD)) as store:
+            await store.commit([], [])
+            await store.counts()
+
+    asyncio.run(make())
+    assert "0 readings" in checked(postgres.url, PASSWORD).found
+
+
+@pytest.mark.real("memcached")
+def test_a_node_of_small_items_is_told_of(memcached_factory: Callable[..., Server], tmp_path: Path) -> None:
+    small = memcached_factory("-I", "512k")
+    done = run("doctor", "--json", "--nodes", small.address, "--broker", "mqtt://127.0.0.1:1", cwd=tmp_path)
+    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert found[f"node {small.address}"]["level"] == "warn"
+
+
+def test_secrets_that_all_may_read_are_told_of(tmp_path: Path) -> None:
+    secret, file = tmp_path / "secret", tmp_path / "mine.toml"
+    secret.write_text("hush\n")
+    file.write_text("[store]\nurl = 'postgresql://me:hush@h/d'\n[http]\ntoken_file = 'secret'\n")
+    secret.chmod(0o644)
+    file.chmod(0o644)
+
+    def told(cwd: Path) -> list[str]:
+        os.chdir(cwd)
+        return [
+            one.found for one in check_config(load(config_file=str(file), environ={})) if one.level == "warn"
+        ]
+
+    before = Path.cwd()
+    try:
+        assert len(told(tmp_path)) == 2
+        secret.chmod(0o600)
+        file.chmod(0o600)
+        assert told(tmp_path) == []
+    finally:
+        os.chdir(before)
 
 
 def test_a_broken_configuration_is_a_finding(tmp_path: Path) -> None:

@@ -6,9 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from iotcache.errors import BrokerError, ConfigError, UsageError
+from tui.cli.main import COMMANDS, _overview, main
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("IOTCACHE_")}
 
@@ -35,6 +39,15 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
         (["simulat"], {}, "did you mean simulate"),
         (["no-such-thing"], {}, "there are"),
         (["--no-such-flag"], {}, "--no-such-flag"),
+        (["simulate", "--devics", "3"], {}, "did you mean --devices"),
+        (["config", "--brokr=mqtt://h"], {}, "did you mean --broker"),
+        (["simulate", "--cache.nodes=a:1"], {}, "did you mean --set cache.nodes"),
+        (["simulate", "--devices"], {}, "expected one argument"),
+        (["--no-simulate", "stack"], {}, "the command comes first"),
+        (["stack", "more"], {}, "one word too many"),
+        (["\x1b[31m\n"], {}, "\\x1b[31m\\x0a"),
+        (["config", "--config", "\x1b[31m\nx"], {}, "\\x1b[31m\\x0ax"),
+        (["config", "--broker", "mqtt://u:hush@h:0"], {}, "(flag --broker)"),
         (["config", "--set", "nonsense"], {}, "KEY=VALUE"),
         (["config", "--set", "broker.ulr=x"], {}, "did you mean broker.url"),
         (["config", "hide"], {}, "config show"),
@@ -49,6 +62,7 @@ def test_a_usage_mistake_is_one_sentence_and_exit_2(
     done = run(*args, cwd=tmp_path, **env)
     assert done.returncode == 2
     assert part in one_sentence(done)
+    assert "hush" not in done.stderr
 
 
 def test_a_broken_file_is_one_sentence_and_exit_2(tmp_path: Path) -> None:
@@ -80,6 +94,122 @@ def test_help_and_version() -> None:
     assert run("--version").stdout.startswith("iotcache-tui ")
 
 
+def test_common_flags_may_stand_before_the_command(tmp_path: Path) -> None:
+    done = run("--set", "simulator.seed=9", "--set=simulator.qos=0", "config", "--json", cwd=tmp_path)
+    shown = json.loads(done.stdout)
+    assert (shown["simulator.seed"]["value"], shown["simulator.qos"]["value"]) == (9, 0)
+
+
+def test_the_shipped_file_in_the_working_folder_is_taken() -> None:
+    done = run("config", "--json", cwd=Path(__file__).parents[2])
+    origins = {one["origin"] for one in json.loads(done.stdout).values()}
+    assert origins == {"config.toml"}
+
+
+def test_help_fits_one_screen() -> None:
+    lines = run("--help", COLUMNS="80").stdout.splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 80
+
+
+def test_output_that_cannot_be_written(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "tui", "config"], stdout=full, stderr=subprocess.PIPE, text=True,
+            cwd=tmp_path, timeout=60, env={**ENVIRONMENT, "PYTHONUNBUFFERED": ""},
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "iotcache-tui: the output cannot be written: No space left on device\n"
+
+
+def test_closed_or_poor_output_is_no_error(tmp_path: Path) -> None:
+    closed = subprocess.run(
+        f"{sys.executable} -P -m tui config <&- >&- 2>&-",
+        shell=True,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        timeout=60,
+    )
+    assert closed.returncode == 0
+    poor = run("--help", PYTHONIOENCODING="ascii")
+    assert poor.returncode == 0
+    assert "\\u2026" in poor.stdout
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[BaseException], int]:
+    """Runs a command that ends with a given error, in this process."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def run_it(error: BaseException) -> int:
+        def fail(args: object) -> int:
+            raise error
+
+        monkeypatch.setattr("tui.cli.where.add_arguments", lambda parser: None)
+        monkeypatch.setattr("tui.cli.where.run", fail)
+        return main(["where"])
+
+    return run_it
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (ConfigError("no"), 2, "no"),
+        (UsageError("no"), 2, "no"),
+        (BrokerError("two\nlines\x1b[2J"), 1, "two\\x0alines\\x1b[2J"),
+        (ExceptionGroup("tasks", [ValueError("x"), ExceptionGroup("", [BrokerError("ours")])]), 1, "ours"),
+        (KeyboardInterrupt(), 130, None),
+        (BaseExceptionGroup("tasks", [KeyboardInterrupt()]), 130, None),
+        (SystemExit(4), 4, None),
+    ],
+)
+def test_errors_are_told_in_one_sentence(
+    failing: Callable[[BaseException], int],
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    said: str | None,
+) -> None:
+    assert failing(error) == code
+    assert capsys.readouterr().err == (f"iotcache-tui: {said}\n" if said is not None else "")
+
+
+def test_an_error_nobody_foresaw_leaves_its_traceback_in_a_file(
+    failing: Callable[[BaseException], int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert failing(ZeroDivisionError("a\x1bb\nc")) == 1
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError" in said
+    assert "\n" not in said[:-1]
+    (file,) = (tmp_path / "state").rglob("iotcache-crash-*.log")
+    assert str(file) in said
+    text = file.read_text("utf-8")
+    assert text.startswith("Traceback")
+    assert "\x1b" not in text
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_the_temporary_folder_takes_the_traceback_where_the_log_folder_cannot(
+    failing: Callable[[BaseException], int],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert failing(ZeroDivisionError()) == 1
+    (file,) = tmp_path.glob("iotcache-crash-*.log")
+    assert str(file) in capsys.readouterr().err
+
+
+def test_a_command_of_which_the_module_is_missing_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.cli.main.COMMANDS", (*COMMANDS, ("notyet", "some day")))
+    assert "notyet" not in _overview()
+    assert main(["notyet"]) == 2
+
+
 def test_output_cut_short_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(
         f"{sys.executable} -P -m tui config | head -1", shell=True, capture_output=True, text=True,
@@ -94,6 +224,10 @@ def test_output_cut_short_is_no_error(tmp_path: Path) -> None:
     [
         "import iotcache; iotcache.DeviceCache; iotcache.Cluster",
         "from tui.cli.main import main; main(['config'])",
+        "from tui.cli.main import main; main(['--help'])",
+        "from tui.cli.main import main; main(['simulate', '--help'])",
+        "from tui.cli.main import main; main(['ingest', '--help'])",
+        "from tui.cli.main import main; main(['--version'])",
         "import tui.cli.simulate, simulator.publish.run",
         "import tui.cli.stack, simulator.stack.stack",
         "import tui.cli.ingest, iotcache.ingest.worker",
@@ -104,6 +238,18 @@ def test_headless_parts_load_neither_textual_nor_plotext(tmp_path: Path, code: s
     check = (
         f"import sys\n{code}\n"
         "heavy = {'textual', 'plotext', 'textual_plotext'} & set(sys.modules)\n"
+        "sys.exit(repr(heavy) if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", check], capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_needs_next_to_nothing(tmp_path: Path) -> None:
+    check = (
+        "import sys\nfrom tui.cli.main import main\nmain(['--help'])\n"
+        "heavy = {'asyncio', 'msgspec', 'aiomqtt', 'paho', 'pymemcache', 'psycopg'} & set(sys.modules)\n"
         "sys.exit(repr(heavy) if heavy else 0)"
     )
     done = subprocess.run(

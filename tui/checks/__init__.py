@@ -13,7 +13,13 @@ from tui.checks.local import check_embedded, check_terminal
 from tui.checks.servers import check_broker, check_nodes
 from tui.checks.store import check_store
 
-TIMEOUT_S = 4.0
+TIMEOUT_S = 3.5
+
+
+_MEND = {
+    name: f"see whether it runs and can be reached, or mend {key}"
+    for name, key in (("broker", "broker.url"), ("nodes", "cache.nodes"), ("store", "store.url"))
+}
 
 
 async def examine(loaded: Loaded) -> list[Finding]:
@@ -37,7 +43,7 @@ async def _within(name: str, check: Coroutine[None, None, list[Finding]]) -> lis
             return await check
     except TimeoutError:
         return [
-            Finding(name, "fail", f"no answer within {TIMEOUT_S:g} s", "see whether it runs and is reachable")
+            Finding(name, "fail", f"no answer within {TIMEOUT_S:g} s", _MEND.get(name, "look at its load"))
         ]
     except Exception as error:
         text = str(error) if isinstance(error, IotCacheError) else f"{type(error).__name__}: {error}"

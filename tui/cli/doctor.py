@@ -33,8 +33,13 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         findings = [Finding("config", "fail", str(error), "mend the setting it names")]
     else:
+        import platformdirs
+
+        from iotcache.logs import set_up
         from tui.checks import examine
 
+        # The report says what is wrong; what libraries log about it on the way would only bury it.
+        set_up(loaded.settings.log, default_file=platformdirs.user_log_path("iotcache") / "doctor.log")
         findings = asyncio.run(examine(loaded))
     if args.json:
         print(json.dumps([finding.as_dict() for finding in findings], ensure_ascii=False))

@@ -14,7 +14,7 @@ from iotcache.errors import ConfigError, IotCacheError, UsageError
 from iotcache.text import printable
 
 COMMANDS = (
-    ("simulate", "publish a seeded device fleet over MQTT, with a report and a verdict"),
+    ("simulate", "publish a seeded device fleet over MQTT, with a report and verdict"),
     ("ingest", "take readings in: broker to store to cache, then acknowledge"),
     ("stack", "run broker, cache nodes, store, ingest and fleet, headless"),
     ("get", "read one sensor through the cache"),
@@ -118,7 +118,12 @@ def _run(argv: Sequence[str]) -> int:
         parser = _Parser(prog=f"{PROGRAM} {command}", description=(module.__doc__ or "").replace("``", ""))
     module.add_arguments(parser)
     add_common(parser)
-    return int(module.run(parser.parse(rest)))
+    args = parser.parse(rest)
+
+    from iotcache.logs import begin
+
+    begin()
+    return int(module.run(args))
 
 
 def _say(text: str) -> None:
