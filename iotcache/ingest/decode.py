@@ -91,7 +91,7 @@ class Decoder:
             if head == b"{":
                 return [_reading(_decode_one(payload), names, received_us)]
             if head == b"[":
-                return [_reading(one, names, received_us) for one in _decode_many(payload)]
+                return _readings(payload, names, received_us)
             return _plain(payload, names, received_us)
         except Refused as refused:
             reason = str(refused)
@@ -104,7 +104,7 @@ def decode_named(payload: bytes, received_us: int) -> list[Reading]:
     """The reading, or array of readings, of a payload that comes without a topic. Raises `Refused`."""
     try:
         if payload.lstrip()[:1] == b"[":
-            return [_reading(one, _NO_NAMES, received_us) for one in _decode_many(payload)]
+            return _readings(payload, _NO_NAMES, received_us)
         return [_reading(_decode_one(payload), _NO_NAMES, received_us)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(_why(payload, error)) from error
@@ -124,6 +124,11 @@ def _too_large(size: int) -> str:
         f"the payload has {size:,} bytes; {PAYLOAD_LIMIT_BYTES:,} are allowed "
         f"(only its first {KEPT_BYTES:,} are kept here)"
     )
+
+
+def _readings(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]:
+    """The readings of an array. Those without a time are a microsecond apart, lest they count as the same."""
+    return [_reading(one, names, received_us + n) for n, one in enumerate(_decode_many(payload))]
 
 
 def _reading(one: Incoming, names: TopicNames, received_us: int) -> Reading:
@@ -226,7 +231,7 @@ def _plain(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]
     if stripped[:1] == b"{":
         return [_reading(_decode_one(stripped), names, received_us)]
     if stripped[:1] == b"[":
-        return [_reading(one, names, received_us) for one in _decode_many(stripped)]
+        return _readings(stripped, names, received_us)
     value: Value
     if stripped in _WORDS:
         value = _WORDS[stripped]

@@ -35,6 +35,8 @@ COMMIT_READINGS: Final = 2_000
 """Parcels are joined in one commit up to this many readings."""
 RETRY_MIN_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
+SLOW_COMMIT_S: Final = 3.0
+"""A commit that takes longer is something the worker says it waits for."""
 
 
 class Parcel(Struct):
@@ -174,7 +176,13 @@ class Pipeline:
     async def _try_commit(self, readings: Sequence[Reading], dead: Sequence[DeadLetter]) -> Committed:
         plan = self._cache.plan_ttl
         began_s = self._clock.monotonic()
-        committed = await self._cache.store.commit([Stored(one, plan(one)) for one in readings], dead)
+        slow = asyncio.get_running_loop().call_later(
+            SLOW_COMMIT_S, self._wait_for, f"a commit takes longer than {SLOW_COMMIT_S:g} s"
+        )
+        try:
+            committed = await self._cache.store.commit([Stored(one, plan(one)) for one in readings], dead)
+        finally:
+            slow.cancel()
         self._tally.commit_ms.add((self._clock.monotonic() - began_s) * 1e3)
         return committed
 

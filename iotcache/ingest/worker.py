@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import ConfigError, StoreError
 from iotcache.ingest.decode import Decoder
+from iotcache.ingest.instance import own_name
 from iotcache.ingest.pipeline import RETRY_MAX_S, RETRY_MIN_S, Parcel, Pipeline
 from iotcache.ingest.tally import Tally
 from iotcache.ingest.topics import Topics
 from iotcache.model import DeadLetter, Reading
 from iotcache.mqtt import LinkState, Message, MqttLink, Will
+from iotcache.store.retention import keep_pruned
 from iotcache.telemetry import IngestStats, encode, gone, stats_topic
 from iotcache.text import printable
 
@@ -170,6 +172,7 @@ class Ingest:
             self.pipeline = Pipeline(cache, self.tally, clock=self._clock, on_waiting=self._store_waits)
             tasks.create_task(self.pipeline.run())
             tasks.create_task(self._recall(cache, self.pipeline))
+            tasks.create_task(keep_pruned(cache.store, self.settings.store.retention_days, self._clock))
             self._pump_task = tasks.create_task(self._pump(self.pipeline))
             self._ready.set()
 
@@ -381,7 +384,9 @@ async def run_ingest(
     for key, value in (("broker.url", settings.broker.url), ("store.url", settings.store.url)):
         if value == "embedded":
             raise ConfigError(f'{key} is "embedded", which has an address only while a stack runs')
-    async with Ingest(settings, instance=instance) as worker, AsyncExitStack() as exits:
+    async with AsyncExitStack() as exits:
+        instance = instance or exits.enter_context(own_name(settings.ingest.group))
+        worker = await exits.enter_async_context(Ingest(settings, instance=instance))
         http: str | None = None
         if settings.http.enabled is True:
             from iotcache.gateway import Gateway

@@ -36,6 +36,7 @@ class Message(Struct, frozen=True, gc=False):
     """Packet identifier, 0 for QoS 0. It means something on the connection ``epoch`` only."""
     epoch: int
     received_us: int
+    """Different for every message of a connection: a reading without a time of its own is known by it."""
     size: int
     """Bytes of the whole payload: more than ``len(payload)`` when only its head was kept."""
 
@@ -56,6 +57,7 @@ class Inbound:
         self._skipping = 0
         self._oversize: Message | None = None
         self._topics: dict[bytes, str] = {}
+        self._last_us = 0
 
     def feed(self, data: bytes, received_us: int) -> bytes:
         """Deliver every message that ``data`` completes; returns the whole packets of other kinds.
@@ -131,6 +133,7 @@ class Inbound:
             if len(self._topics) >= _TOPICS_KEPT:
                 self._topics.clear()
             topic = self._topics[raw] = raw.decode("utf-8", "backslashreplace")
+        received_us = self._last_us = max(received_us, self._last_us + 1)
         size = stop - at
         kept = end if size <= self._payload_limit_bytes else at + KEPT_BYTES
         return Message(

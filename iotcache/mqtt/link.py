@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BACKOFF_MIN_S: Final = 0.2
-BACKOFF_MAX_S: Final = 15.0
+BACKOFF_MAX_S: Final = 5.0
+_SHORT_S: Final = 5.0
+_SHORT_ONES: Final = 3
+"""So many connections in a row that lasted no longer look like two clients of one name."""
 CONNECT_TIMEOUT_S: Final = 4.0
 QUEUED_MESSAGES: Final = 20_000
 QUEUED_BYTES: Final = 32 * 1024 * 1024
@@ -317,17 +320,24 @@ class MqttLink:
 
     async def _stay_connected(self) -> None:
         backoff_s = BACKOFF_MIN_S
+        short = 0
         while True:
-            began_s = time.monotonic()
+            began_s, connects = time.monotonic(), self.connects
             try:
                 await self._session()
             except BrokerError as error:
-                self._turn(LinkState.AWAY, str(error))
-            if time.monotonic() - began_s > BACKOFF_MAX_S:
-                backoff_s = BACKOFF_MIN_S
+                lasted_s = time.monotonic() - began_s
+                short = short + 1 if self.connects > connects and lasted_s < _SHORT_S else 0
+                self._turn(LinkState.AWAY, f"{error}{self._rival() if short >= _SHORT_ONES else ''}")
+                if lasted_s > BACKOFF_MAX_S:
+                    backoff_s = BACKOFF_MIN_S
             # Jitter, so that a hundred clients do not come back in the same moment.
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
             backoff_s = min(backoff_s * 2.0, BACKOFF_MAX_S)
+
+    def _rival(self) -> str:
+        """A broker ends the older of two connections under one client identifier (MQTT 3.1.1, 3.1.4)."""
+        return f"; it may be that another client uses the name {printable(self.client_id)}, too"
 
     async def _session(self) -> None:
         """One connection from beginning to end. Raises `BrokerError` with the reason of its end."""

@@ -114,6 +114,10 @@ def test_an_array_is_taken_whole() -> None:
     assert readings([]) == []
 
 
+def test_readings_without_a_time_in_one_array_stay_apart() -> None:
+    assert [one.ts_us for one in readings([{"value": 1}, {"value": 1}])] == [NOW_US, NOW_US + 1]
+
+
 @pytest.mark.parametrize(
     ("payload", "value"),
     [

@@ -58,7 +58,7 @@ def test_one_piece_of_bytes_many_messages() -> None:
     assert rest == CONNACK + PINGRESP + PINGRESP
     assert ear.heard == [
         Message("a/b", b"one", 1, False, 7, 4, 9, 3),
-        Message("c", b"", 0, True, 0, 4, 9, 0),
+        Message("c", b"", 0, True, 0, 4, 10, 0),
     ]
 
 

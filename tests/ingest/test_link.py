@@ -248,3 +248,14 @@ async def test_a_message_of_three_megabytes_comes_as_its_head(
     assert (big.topic, len(big.payload), big.size) == ("t/big", 65_536, 3_000_000)
     assert small.payload == b"y"
     assert reader.ack([big, small]) == 2
+
+
+@pytest.mark.real("mosquitto")
+async def test_two_clients_of_one_name_are_told_so(
+    mosquitto: Server, link: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "BACKOFF_MIN_S", 0.01)
+    said: list[str] = []
+    for _ in range(2):
+        await link(mosquitto.port, "same", on_state=lambda state, why: said.append(why))
+    await until(lambda: any("another client uses the name same" in why for why in said))

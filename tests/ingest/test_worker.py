@@ -341,3 +341,13 @@ async def test_a_broker_that_is_not_there_does_not_end_the_worker(
     committed = await made.submit([Reading("d", "s", 1, TS_US)], [])
     assert committed.stored == 1
     assert cached(memcached, "d:s:latest")["value"] == 1
+
+
+async def test_bare_numbers_in_a_burst_are_readings_of_their_own(
+    broker_port: int, memcached: Server, settings_for: Make, worker: Make, link: Make
+) -> None:
+    made = await worker(settings_for(broker_port, [memcached]))
+    sender = await link(broker_port, "sender")
+    await asyncio.gather(*(sender.publish(TOPIC, b"%d" % n) for n in range(100)))
+    await until(lambda: made.link.unacked == 0 and made.tally.received == 100)
+    assert (made.tally.stored, made.tally.duplicates) == (100, 0)

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own flags; ``--config`` and its like are common to all commands."""
     parser.add_argument(
         "--instance", metavar="NAME", default="",
-        help="this worker's name, the same after a restart (default: the host's name)",
+        help="this worker's name, the same after a restart (default: the host's, numbered in a group)",
     )  # fmt: skip
     parser.add_argument(
         "--group",
