@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
 import time
 from collections.abc import Iterable
 from typing import ClassVar
@@ -15,6 +12,7 @@ from textual.screen import Screen
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.schema import DashboardSettings
+from tui.ending import end_on_signals
 from tui.feed.base import Feed
 from tui.format import clock_text
 from tui.screens.fleet import FleetScreen
@@ -62,12 +60,7 @@ class IotCacheApp(App[None]):
         # The first frame goes out before anything that takes time begins.
         self.call_after_refresh(self.frame)
         self.call_after_refresh(self.feed.start)
-        loop = asyncio.get_running_loop()
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None:
-                with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                    loop.add_signal_handler(number, self.exit)
+        end_on_signals(self.exit, self.feed.stop)
 
     # One frame
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,14 +22,16 @@ class Terminal:
 
     def __init__(self, folder: Path, size: tuple[int, int], env: dict[str, str]) -> None:
         self._socket = f"iotcache-test-{os.getpid()}-{time.monotonic_ns()}"
-        command = f"exec {sys.executable} -P -m tui; "
-        sets = [part for key, value in env.items() for part in ("-e", f"{key}={value}")]
+        # tmux and login shells give a pane a TERM and a PATH of their own.
+        sets = " ".join(shlex.quote(f"{key}={value}") for key, value in env.items())
+        command = f"exec env {sets} {sys.executable} -P -m tui"
         self._tmux(
             "-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", str(size[0]), "-y", str(size[1]),
-            "-c", str(folder), *sets, f"sh -c '{command}'",
+            "-c", str(folder), f"read go; {command}",
         )  # fmt: skip
         self._tmux("set-option", "-t", "t", "status", "off")
         self._tmux("set-option", "-t", "t", "remain-on-exit", "on")
+        self.press("Enter")
         self.pid = int(self._tmux("display-message", "-p", "-t", "t", "#{pane_pid}"))
 
     def _tmux(self, *args: str, check: bool = True) -> str:
@@ -60,8 +63,10 @@ class Terminal:
             time.sleep(0.05)
 
     def exit_code(self) -> int:
-        self.until(lambda _: self._tmux("display-message", "-p", "-t", "t", "#{pane_dead}") == "1")
-        return int(self._tmux("display-message", "-p", "-t", "t", "#{pane_dead_status}") or 0)
+        text = self.until(lambda text: "Pane is dead" in text)
+        found = re.search(r"Pane is dead \(status (\d+)", text)
+        assert found, text
+        return int(found[1])
 
     def close(self) -> None:
         self._tmux("kill-server", check=False)
@@ -125,7 +130,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
         assert not until_gone(left)
 
 
-LIVE_ROW = re.compile(r"● \S+ .* \d+[sm] +(cache|store) ")
+LIVE_ROW = re.compile(r"● \S+ .* \d+[sm] +(cache|store)\b")
 
 
 def test_one_command_shows_a_live_fleet_and_q_leaves_nothing(terminal: Callable[..., Terminal]) -> None:
@@ -188,5 +193,5 @@ def test_without_memcached_the_bundled_nodes_are_named(
 
 def test_a_dumb_terminal_is_refused_in_one_sentence(terminal: Callable[..., Terminal]) -> None:
     here = terminal(TERM="dumb")
+    here.until(lambda text: "cannot draw on this terminal" in text)
     assert here.exit_code() == 2
-    assert "cannot draw on this terminal" in here.screen()
