@@ -161,8 +161,7 @@ class Process:
             else:
                 await asyncio.to_thread(self._write, line + b"\n")
         except (OSError, ValueError) as error:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), _KILL_WAIT_S)  # for its reason
+            await self._until_ended(_KILL_WAIT_S)  # for its reason
             raise StackError(f"{self.name} is gone: {self._why()}") from error
 
     async def heard(self, key: str, timeout_s: float) -> dict[str, Any]:
@@ -209,14 +208,13 @@ class Process:
             if self.running and timeout_s > 0:
                 with contextlib.suppress(OSError, ValueError):
                     self._write(b"stop\n")
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._ended.wait(), timeout_s)
+                await self._until_ended(timeout_s)
         finally:
             self.kill()
             self._let_go()
         for last_resort in (self._popen.kill, lambda: None):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), _KILL_WAIT_S / 2)
+            await self._until_ended(_KILL_WAIT_S / 2)
+            if self._ended.is_set():
                 return
             last_resort()
 
@@ -312,6 +310,12 @@ class Process:
         self._ended.set()
         if self._on_exit is not None and not self._stopping:
             self._on_exit(self._exit)
+
+    async def _until_ended(self, timeout_s: float) -> None:
+        """Wait for the end, but not for long. (Not by ``wait_for``: Python 3.11's can lose a cancel.)"""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._ended.wait()
 
     def _why(self) -> str:
         if self._exit is not None:
