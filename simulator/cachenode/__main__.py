@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -60,6 +61,14 @@ def _call_at_end_of_stdin(end: Callable[[], object]) -> None:
     threading.Thread(target=read, name="stdin", daemon=True).start()
 
 
+def _collect_no_cycles() -> None:
+    """Stop the cycle collector, which would halt the node for 300 ms at every look through 370,000 items.
+
+    Nothing here is left in a cycle: a connection's pieces let go of each other when it ends.
+    """
+    gc.disable()
+
+
 async def _run(arguments: argparse.Namespace) -> int:
     node = Node(
         steady_clock(),
@@ -94,7 +103,9 @@ async def _run(arguments: argparse.Namespace) -> int:
 
 def main(words: list[str] | None = None) -> int:
     """Run a node; gives the exit status: 0 when told to end, 1 when it cannot listen, 2 for bad arguments."""
-    return asyncio.run(_run(_arguments(words)))
+    found = _arguments(words)
+    _collect_no_cycles()
+    return asyncio.run(_run(found))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Conversations held with a real memcached and with the bundled node.
 
-Each line ends in CR LF; ``<3 x>`` stands for ``xxx``, ``<cas>`` for the CAS unique shown last.
+Each line ends in CR LF; ``<3 x>`` stands for ``xxx``, ``<cas>`` for the CAS unique shown last. What follows
+``--`` is sent when all before it is answered: whether memcached pads a number that gets shorter, or stores it
+anew, hangs on whether anything else has the item in hand.
 """
 
 from __future__ import annotations
@@ -89,8 +91,7 @@ x""",
 x
 xx
 GET a
-mz
-mn x""",
+mz""",
     "a NUL ends the line": """\
 set a\0b 0 0 1
 x
@@ -108,12 +109,13 @@ set n 0 0 2
 10
 decr n 1
 get n
+--
 incr n 1
 incr n 18446744073709551610
 incr n 20
 get n
+--
 decr n 100
-get n
 incr n 18446744073709551616
 incr n x
 incr n -1
@@ -124,34 +126,42 @@ set n 0 0 3
  12
 incr n 1
 get n
+--
 set n 0 0 3
 +12
 incr n 1
 get n
+--
 set n 0 0 0
 
 incr n 1
 get n
+--
 set n 0 0 3
 1 2
 incr n 1
 get n
+--
 set n 0 0 2
 1x
 incr n 1
 get n
+--
 set n 0 0 2
 -1
 incr n 1
 get n
+--
 set n 0 0 3
 1_0
 incr n 1
 get n
+--
 set n 0 0 21
 999999999999999999999
 incr n 1
 get n
+--
 set n 0 0 23
 00018446744073709551615
 incr n 1
@@ -409,10 +419,10 @@ get <9000 a >""",
 }
 
 
-def _wire(text: str) -> bytes:
-    data = text.replace("\n", "\r\n").encode("latin-1") + b"\r\n"
-    return _REPEAT.sub(lambda found: found[2] * int(found[1]), data)
+def _turns(text: str) -> list[bytes]:
+    turns = [turn.replace("\n", "\r\n").encode("latin-1") + b"\r\n" for turn in text.split("\n--\n")]
+    return [_REPEAT.sub(lambda found: found[2] * int(found[1]), turn) for turn in turns]
 
 
-SCRIPTS = {name: _wire(text) for name, text in _TEXTS.items()}
+SCRIPTS = {name: _turns(text) for name, text in _TEXTS.items()}
 WITH_CAS = [name for name, text in _TEXTS.items() if "<cas>" in text]

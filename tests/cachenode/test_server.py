@@ -1,0 +1,72 @@
+"""What the server shell must not do: keep what a closed connection had."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from iotcache.clock import ManualClock
+from simulator.cachenode import server
+from simulator.cachenode.engine import Session
+from simulator.cachenode.node import Node
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """The cycle collector is off, as in the node's process."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def _alive() -> int:
+    return sum(isinstance(found, server.Connection | Session) for found in gc.get_objects())
+
+
+async def test_closed_connections_leave_nothing_behind(no_collector: None) -> None:
+    node = Node(ManualClock().now)
+    listening = await server.listen(node, "127.0.0.1", 0)
+    before = _alive()
+    for ending in (
+        b"quit\r\n",
+        b"x" * 3000,
+        b"set k 0 0 100\r\n",
+        b"version\r\n" * 3000 + b"quit\r\n",
+        b"GET / HTTP/1.1\r\n",
+    ):
+        for _ in range(5):
+            reader, writer = await asyncio.open_connection(*node.listening)
+            writer.write(b"ms k 3\r\nabc\r\nmg k v\r\n" + ending)
+            writer.write_eof()
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+    async with asyncio.timeout(5):
+        while node.connections:
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert _alive() <= before + 1  # the last one may still be in the loop's hands
+    assert node.tallies.total_connections == 25
+    listening.close()
+
+
+async def test_the_crawler_reclaims_what_nobody_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_CRAWL_EVERY_S", 0.0)
+    monkeypatch.setattr(server, "_CRAWL_STEP_S", 0.0)
+    clock = ManualClock()
+    node = Node(clock.now)
+    session = Session(node)
+    session.feed(
+        b"".join(b"ms k%d 1 T%d q\r\nv\r\n" % (number, 5 + number % 2 * 500) for number in range(2000))
+    )
+    crawler = asyncio.create_task(server.crawl(node))
+    clock.advance(60)
+    async with asyncio.timeout(5):
+        while len(node.items) > 1000:
+            await asyncio.sleep(0)
+    crawler.cancel()
+    assert session.feed(b"mg k1 t\r\nmg k0\r\n") == b"HD t445\r\nEN\r\n"
