@@ -27,6 +27,7 @@ from msgspec import Struct
 from iotcache.config.urls import BrokerAddress, parse_broker
 from iotcache.errors import BrokerError
 from iotcache.mqtt.inbound import Inbound, Malformed, Message
+from iotcache.tasks import end
 from iotcache.text import printable
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class MqttLink:
         self._publishes: dict[int, asyncio.Future[None]] = {}
         self._connection: _Connection | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     @classmethod
     def from_settings(cls, settings: BrokerSettings, client_id: str, **options: Any) -> MqttLink:
@@ -180,10 +182,9 @@ class MqttLink:
 
     async def close(self) -> None:
         """Disconnect properly: acks go out first, and the broker drops our last will."""
+        self._closing = True
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task, _CLOSE_S * 1.5)
             self._task = None
         self._turn(LinkState.CLOSED, "closed")
 
@@ -321,7 +322,7 @@ class MqttLink:
     async def _stay_connected(self) -> None:
         backoff_s = BACKOFF_MIN_S
         short = 0
-        while True:
+        while not self._closing:
             began_s, connects = time.monotonic(), self.connects
             try:
                 await self._session()
@@ -349,9 +350,13 @@ class MqttLink:
         connection = _Connection(self, self.epoch)
         try:
             await connection.open()
+            if self._closing:  # the cancel that said so was lost on the way
+                return
             self._connection = connection
             self._begin(connection)
             await connection.subscribe(self._subscriptions)
+            if self._closing:
+                return
             self.connects += 1
             self._turn(LinkState.CONNECTED)
             await connection.tend()

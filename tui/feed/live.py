@@ -18,6 +18,7 @@ from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError, StoreError
 from iotcache.keys import Keys
 from iotcache.model import Series
+from iotcache.tasks import end
 from iotcache.text import printable
 from simulator.stack.stack import Stack
 from tui.feed.account import Account
@@ -90,9 +91,10 @@ class LiveFeed:
             await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
+            failed = work.done()
+            await end(work)
+        if failed:
+            work.result()
 
     async def _work(self) -> None:
         async with Stack(

@@ -1,0 +1,20 @@
+"""Ending tasks for sure."""
+
+from __future__ import annotations
+
+import asyncio
+
+PATIENCE_S = 1.0
+
+
+async def end(task: asyncio.Task[None], patience_s: float = PATIENCE_S) -> None:
+    """Cancel ``task`` and wait until it has ended; what it raises is not raised here.
+
+    A single cancel may be lost: until Python 3.12 ``asyncio.wait_for`` swallows one that comes in the same
+    turn of the loop as its result. So it is said again every ``patience_s`` seconds.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=patience_s)
+    if not task.cancelled():
+        task.exception()  # seen: asyncio need not complain
