@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from iotcache.cluster.cluster import Cluster
 from iotcache.cluster.stats import NodeLimits, NodeStats, SlabClass
-from iotcache.cluster.types import Got, Item, Mode, Outcome, Probe
+from iotcache.cluster.types import Got, Item, Lease, Mode, Outcome, Probe
 
-__all__ = ["Cluster", "Got", "Item", "Mode", "NodeLimits", "NodeStats", "Outcome", "Probe", "SlabClass"]
+__all__ = [
+    "Cluster",
+    "Got",
+    "Item",
+    "Lease",
+    "Mode",
+    "NodeLimits",
+    "NodeStats",
+    "Outcome",
+    "Probe",
+    "SlabClass",
+]

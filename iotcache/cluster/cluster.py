@@ -168,11 +168,25 @@ class Cluster:
         return await self._writes.set_many(items)
 
     async def cas_many(self, items: Sequence[Item], seen: Sequence[Got]) -> list[Outcome]:
-        """Store each item only if it still is what ``seen`` (from ``get_many(…, cas=True)``) shows.
+        """Store each item only if it still is what ``seen`` shows.
 
-        A key whose node has changed meanwhile is refused: CAS uniques mean nothing on another node.
+        ``seen`` comes from ``get_many(…, cas=True)``, or from `lease_many` with the lease won. A key whose
+        node has changed meanwhile is refused: CAS uniques mean nothing on another node.
         """
         return await self._writes.cas_many(items, seen)
+
+    async def lease_many(self, keys: Sequence[str], *, stub_s: int = 2, recache_s: int = 0) -> list[Got]:
+        """As `get_many`, and for each key that is not there one reader everywhere wins the lease to load it.
+
+        The place is held for ``stub_s`` (> 0) seconds by an empty item, so that is how long others wait for
+        a winner that dies. With ``recache_s`` > 0 the first to find less than so many seconds left wins, too,
+        with the value in hand. The node itself counts a miss of this kind as a hit.
+        """
+        return await self._reads.lease_many(keys, stub_s=stub_s, recache_s=recache_s)
+
+    async def release_many(self, keys: Sequence[str], seen: Sequence[Got]) -> None:
+        """Give back leases whose values could not be loaded, so that others may try."""
+        await self._writes.release_many(keys, seen)
 
     async def delete_many(self, keys: Sequence[str]) -> list[Outcome]:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""

@@ -29,8 +29,9 @@ from hashlib import blake2b
 from typing import Final
 
 from iotcache.cluster.node import Node
-from iotcache.cluster.wire.answers import FACTS, Lines, Refusal, Stored
+from iotcache.cluster.wire.answers import Lines, Refusal, Stored
 from iotcache.cluster.wire.connection import Connection
+from iotcache.cluster.wire.facts import FACTS
 from iotcache.cluster.wire.protocol import BARRIER, delete_request, probe_request
 from iotcache.errors import NodeError
 

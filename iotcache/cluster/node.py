@@ -235,9 +235,8 @@ class Node:
             if login.out != b"STORED":
                 raise NodeError("the node refused the login")
         version, stats = OneLine(), Stats()
-        said = connection.submit(b"version\r\n", version, timeout_s)
-        await connection.submit(b"stats\r\n", stats, timeout_s)
-        await said
+        # One after the other: a node that wants a login throws away what came along with the first.
+        await connection.submit(b"version\r\n", version, timeout_s)
         if isinstance(version.out, Refusal) or not version.out.startswith(b"VERSION "):
             text = version.out.text if isinstance(version.out, Refusal) else printable_bytes(version.out, 60)
             raise NodeError(f"does not speak memcached's protocol: {printable(text, 80)}")
@@ -246,6 +245,7 @@ class Node:
             raise NodeError(
                 f"memcached {self.capabilities.version} has no meta commands; 1.6 or newer is needed"
             )
+        await connection.submit(b"stats\r\n", stats, timeout_s)
         if isinstance(stats.out, dict):
             self._note_boot(stats.out)
 

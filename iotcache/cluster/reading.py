@@ -5,26 +5,20 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from iotcache.cluster.exchange import exchange, together
 from iotcache.cluster.node import Node
 from iotcache.cluster.router import Place, Router
 from iotcache.cluster.types import Got, Probe
 from iotcache.cluster.wire import protocol
-from iotcache.cluster.wire.answers import (
-    Gets,
-    ItemFacts,
-    Lines,
-    ProtocolViolation,
-    Refusal,
-    Stored,
-    facts_reader,
-)
+from iotcache.cluster.wire.answers import Lines, ProtocolViolation, Refusal, Stored
 from iotcache.cluster.wire.connection import AnswerTimeout, ConnectionLost
+from iotcache.cluster.wire.facts import ItemFacts, facts_reader
+from iotcache.cluster.wire.gets import CheckedGets, GetBatch, Gets
 from iotcache.cluster.wire.protocol import BARRIER
 from iotcache.errors import NodeError
 from iotcache.model import MissReason
@@ -33,6 +27,15 @@ _RETRY_JITTER_S: Final = 0.01
 _DISCARD_TIMEOUT_S: Final = 5.0
 _UNASKED = Got(False, failure=MissReason.NODE_DOWN)
 _UNPROBED = Probe(False, "", failure=MissReason.NODE_DOWN)
+
+
+class _Read(NamedTuple):
+    """A get of many keys."""
+
+    keys: Sequence[str]
+    places: list[Place]
+    checked: Callable[[bytes], bytes] | None
+    """The request for a key where its CAS unique matters; ``None`` where it does not."""
 
 
 class Reads:
@@ -51,18 +54,31 @@ class Reads:
         With ``cas`` each hit brings its CAS unique, for `cas_many`. A connection that ends under a read is
         replaced and the read tried once more; a time-out is not.
         """
+        return await self._get_twice(keys, protocol.get_cas_request if cas else None)
+
+    async def lease_many(self, keys: Sequence[str], *, stub_s: int, recache_s: int = 0) -> list[Got]:
+        """As `get_many`, and for each key that is not there one reader everywhere wins the lease to load it.
+
+        The place is held for ``stub_s`` (> 0) seconds by an empty item, so that is how long others wait for
+        a winner that dies. Keys whose node is out have no lease: load them, and let the rate be limited.
+        """
+        return await self._get_twice(keys, lambda key: protocol.lease_request(key, stub_s, recache_s))
+
+    async def _get_twice(self, keys: Sequence[str], checked: Callable[[bytes], bytes] | None) -> list[Got]:
         places = self._router.places(keys)
         results: list[Got] = [_UNASKED] * len(places)
-        again = await self._get(keys, places, range(len(places)), results, cas)
+        again = await self._get(_Read(keys, places, checked), range(len(places)), results)
         if again:
             await asyncio.sleep(self._rng.uniform(0, _RETRY_JITTER_S))
-            await self._get(keys, places, again, results, cas)
+            await self._get(_Read(keys, places, checked), again, results)
         return results
 
-    async def _get(
-        self, keys: Sequence[str], places: list[Place], which: Sequence[int], results: list[Got], cas: bool
-    ) -> list[int]:
-        """Ask for the keys at the positions ``which``; returns those whose connection was lost."""
+    async def _get(self, read: _Read, which: Sequence[int], results: list[Got]) -> list[int]:
+        """Ask for the keys at the positions ``which``; returns those to be asked for once more.
+
+        These are the ones whose connection was lost, and those found with a value that does not count.
+        """
+        keys, places, checked = read
         if time.monotonic() > self._fences.valid_until:
             await self._fences.renew()
         floors = self._fences.floors
@@ -73,7 +89,7 @@ class Reads:
                 by_owner[places[position][0]].append(position)
             for owner, positions in enumerate(by_owner):
                 if positions:
-                    groups[owner, floors[owner] or (0 if cas else None)] = positions
+                    groups[owner, floors[owner] or (0 if checked else None)] = positions
         else:
             for position in which:
                 owner = places[position].owner
@@ -82,8 +98,8 @@ class Reads:
                     results[position] = self._nothing(keys[position], owner)
                 else:
                     target, floor = route
-                    groups.setdefault((target, floor or (0 if cas else None)), []).append(position)
-        lost: list[int] = []
+                    groups.setdefault((target, floor or (0 if checked else None)), []).append(position)
+        again: list[int] = []
 
         async def ask(group: tuple[int, int | None]) -> None:
             index, floor = group
@@ -92,26 +108,28 @@ class Reads:
             if floor is None:
                 wanted = [places[position][1] for position in groups[group]]
             else:
-                wanted = [protocol.get_cas_request(places[position][2]) for position in groups[group]]
-            make = functools.partial(Gets, node=node.name, floor=floor)
-            for answers, error in await exchange(node, wanted, make, self._timeout_s):
+                request = checked or protocol.get_cas_request
+                wanted = [request(places[position][2]) for position in groups[group]]
+            for answers, error in await exchange(node, wanted, _gets(node.name, floor), self._timeout_s):
                 positions = list(islice(order, answers.want))
                 for position, got in zip(positions, answers.out, strict=False):
                     results[position] = got
                 if answers.stale:
-                    _discard(node, [(places[positions[at]].key, stale) for at, stale in answers.stale])
+                    _discard(node, [(places[positions[at]].key, cas) for at, cas in answers.stale])
+                    if checked:
+                        again.extend(positions[at] for at, _ in answers.stale)
                 if error is not None:
                     failed = Got(False, node=node.name, failure=_failure(error))
                     unanswered = positions[len(answers.out) :]
                     for position in unanswered:
                         results[position] = failed
                     if isinstance(error, ConnectionLost):
-                        lost.extend(unanswered)
+                        again.extend(unanswered)
 
         await together(ask, list(groups))
         if not self._router.all_up:
             self._blame_owners(places, which, results)
-        return lost
+        return again
 
     def _nothing(self, key: str, owner: int) -> Got:
         stand_in = self._router.stand_in(key)
@@ -155,6 +173,12 @@ class Reads:
 
         await together(ask, list(groups))
         return results
+
+
+def _gets(node: str, floor: int | None) -> Callable[[int], GetBatch]:
+    if floor is None:
+        return lambda want: Gets(want, node)
+    return lambda want: CheckedGets(want, node, floor)
 
 
 def _failure(error: NodeError | None) -> MissReason:

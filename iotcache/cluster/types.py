@@ -19,6 +19,15 @@ class Mode(StrEnum):
     """Only where the key is not there: a reader's repopulation, which must not undo a writer's set."""
 
 
+class Lease(StrEnum):
+    """Who loads a value that is not there, among all readers on all machines."""
+
+    WON = "won"
+    """You: load it and give it to `Cluster.cas_many`, or give up with `Cluster.release_many`."""
+    HELD = "held"
+    """Somebody else is at it: ask again shortly."""
+
+
 class Item(Struct, frozen=True, gc=False):
     """A value to be set."""
 
@@ -47,6 +56,8 @@ class Got(Struct, frozen=True, gc=False):
     """Of the node's batch."""
     cas: int = 0
     """The item's CAS unique, when it was asked for or came along; 0 otherwise."""
+    lease: Lease | None = None
+    """Of `Cluster.lease_many`: who is to load the value; ``None`` when nobody needs to."""
 
 
 class Outcome(Struct, frozen=True, gc=False):

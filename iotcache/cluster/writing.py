@@ -101,7 +101,7 @@ class Writes:
         for position, (_, got) in enumerate(zip(items, seen, strict=True)):
             owner = places[position].owner
             node = self._nodes[owner]
-            if not got.hit or not got.cas or got.node != node.name or not node.up:
+            if not got.cas or got.node != node.name or not node.up:
                 results[position] = Outcome(
                     False, node.name, "it was not read with its CAS unique from this node"
                 )
@@ -122,6 +122,18 @@ class Writes:
 
         await together(ask, list(groups))
         return results
+
+    async def release_many(self, keys: Sequence[str], seen: Sequence[Got]) -> None:
+        """Give back leases (from `lease_many`) whose values could not be loaded, so that others may try."""
+        groups: dict[int, list[bytes]] = {}
+        for place, got in zip(self._router.places(keys), seen, strict=True):
+            if got.cas and self._nodes[place.owner].name == got.node:
+                groups.setdefault(place.owner, []).append(protocol.delete_request(place.key, got.cas))
+
+        async def release(index: int) -> None:
+            await exchange(self._nodes[index], groups[index], Stored, self._timeout_s)
+
+        await together(release, list(groups))
 
     async def delete_many(self, keys: Sequence[str]) -> list[Outcome]:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""

@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iotcache.cluster.types import Lease
 from iotcache.cluster.wire import protocol
 from iotcache.cluster.wire.answers import (
     AnswerStream,
-    Gets,
     Lines,
     OneLine,
     ProtocolViolation,
     Refusal,
     Stats,
     Stored,
-    facts_reader,
 )
+from iotcache.cluster.wire.facts import facts_reader
+from iotcache.cluster.wire.gets import CheckedGets, Gets
 from iotcache.errors import KeyFormatError
 from iotcache.model import MissReason
 
@@ -91,7 +92,7 @@ def test_no_value_and_no_splitting_fools_the_parser(
     values: list[bytes | None], cuts: list[int], checked: bool
 ) -> None:
     stream = AnswerStream()
-    first = Gets(len(values), "n", floor=0 if checked else None)
+    first = CheckedGets(len(values), "n", 0) if checked else Gets(len(values), "n")
     second = OneLine()
     stream.expect(first)
     stream.expect(second)
@@ -104,7 +105,7 @@ def test_no_value_and_no_splitting_fools_the_parser(
 @settings(max_examples=300)
 @given(st.binary(max_size=200), cuts)
 def test_noise_is_an_answer_or_a_violation_and_nothing_else(noise: bytes, cuts: list[int]) -> None:
-    for answers in (Gets(3, "n"), Gets(3, "n", floor=1), Stored(3), Lines(3, facts_reader(True)), Stats()):
+    for answers in (Gets(3, "n"), CheckedGets(3, "n", 1), Stored(3), Lines(3, facts_reader(True)), Stats()):
         stream = AnswerStream()
         stream.expect(answers)
         try:
@@ -190,8 +191,26 @@ def test_an_answer_nobody_asked_for_ends_the_stream() -> None:
         AnswerStream().feed(b"EN\r\n")
 
 
+def test_marks_of_leases_and_staleness_are_understood_by_every_kind_of_get() -> None:
+    lines = [
+        b"VA 0 t30 f0 c1 W",
+        b"VA 0 t30 f0 c1 Z",
+        b"VA 1 t30 f0 c1 X W",
+        b"VA 1 t30 f0 c1 Z X",
+        b"VA 1 t9 f0 c1 W",
+    ]
+    checked = CheckedGets(5, "n", 0)
+    checked.take(b"".join(line + b"\r\n" + b"x" * int(line[3:4]) + b"\r\n" for line in lines) + b"MN\r\n", 0)
+    assert [got.lease for got in checked.out] == [Lease.WON, Lease.HELD, Lease.WON, Lease.HELD, Lease.WON]
+    assert [got.hit for got in checked.out] == [False, False, False, False, True]
+    plain = Gets(5, "n")
+    bare = [line.replace(b" c1", b"") for line in lines]
+    plain.take(b"".join(line + b"\r\n" + b"x" * int(line[3:4]) + b"\r\n" for line in bare) + b"MN\r\n", 0)
+    assert [got.hit for got in plain.out] == [False, False, False, False, True]
+
+
 def test_items_at_or_below_the_floor_are_not_there() -> None:
-    answers = Gets(3, "n", floor=10)
+    answers = CheckedGets(3, "n", 10)
     answers.take(b"VA 1 t1 f0 c10\r\na\r\nVA 1 t1 f0 c11\r\nb\r\nVA 1 t1 f0 c9\r\nc\r\nMN\r\n", 0)
     assert [got.hit for got in answers.out] == [False, True, False]
     assert answers.stale == [(0, 10), (2, 9)]

@@ -47,6 +47,16 @@ def get_cas_request(key: bytes) -> bytes:
     return b"mg %b v t f c\r\n" % key
 
 
+def lease_request(key: bytes, stub_s: int, recache_s: int) -> bytes:
+    """As `get_cas_request`, and the first to miss wins a lease: it holds a stub of ``stub_s`` seconds' life.
+
+    With ``recache_s`` > 0 the first to find less than so many seconds left wins one, too.
+    """
+    if recache_s:
+        return b"mg %b v t f c N%d R%d\r\n" % (key, stub_s, recache_s)
+    return b"mg %b v t f c N%d\r\n" % (key, stub_s)
+
+
 def probe_request(key: bytes) -> bytes:
     """Look at an item without touching its place in the LRU or any hit counter."""
     return b"me %b\r\n" % key
