@@ -137,7 +137,7 @@ async def test_of_two_workers_whose_writes_cross_the_newer_commit_wins(
     await b.write_through(second.newest)
     await a.write_through(first.newest)  # lands last, and is the older one
     read = await b.read(*DEV)
-    assert (read.value, read.source) == (2.0, Source.STORE)
+    assert (read.value, read.source) == (2.0, Source.CACHE)
 
 
 async def test_a_store_that_fails_is_an_error_text_not_an_exception(
