@@ -86,6 +86,13 @@ def test_config_show_tells_values_and_origins_and_masks_secrets(tmp_path: Path) 
     assert "hush" not in run("config", cwd=tmp_path, IOTCACHE_BROKER_PASSWORD="hush").stdout
 
 
+def test_the_default_file_can_be_had_and_loads(tmp_path: Path) -> None:
+    done = run("config", "default", cwd=tmp_path)
+    assert done.stdout == (Path(__file__).parents[2] / "config.toml").read_text("utf-8")
+    (tmp_path / "config.toml").write_text(done.stdout, "utf-8")
+    assert run("config", cwd=tmp_path).returncode == 0
+
+
 def test_help_and_version() -> None:
     done = run("--help")
     assert done.returncode == 0

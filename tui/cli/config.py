@@ -1,22 +1,40 @@
-"""Print every setting in force and where it came from; secrets are masked."""
+"""Print every setting in force and where it came from (show), or the commented default file (default).
+
+Secrets are masked. ``iotcache-tui config default > config.toml`` makes a file to start from.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from iotcache.errors import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", default="show", help="show (the only one)")
+    parser.add_argument(
+        "what", nargs="?", default="show", help="show (what is meant when left out) or default"
+    )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
 
 
+def default_file() -> Path:
+    """The file that documents every key: in the installed package, or in the source tree."""
+    import iotcache.config
+
+    package = Path(iotcache.config.__file__).parent
+    installed = package / "default.toml"
+    return installed if installed.is_file() else package.parents[1] / "config.toml"
+
+
 def run(args: argparse.Namespace) -> int:
+    if args.what == "default":
+        print(default_file().read_text("utf-8"), end="")
+        return 0
     if args.what != "show":
-        raise UsageError(f"there is no 'config {args.what}'; there is 'config show'")
+        raise UsageError(f"there is no 'config {args.what}'; there are 'config show' and 'config default'")
     from iotcache.config.fields import SECRETS, fields
     from iotcache.config.urls import mask
     from tui.cli.options import load_settings
