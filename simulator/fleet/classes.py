@@ -5,21 +5,16 @@ The shipped ones lie beside this module in ``classes/``; a user's file is read t
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
-import tomli
 from msgspec import Meta, Struct
 
 from iotcache.errors import ConfigError
-from simulator.fleet.toml_lines import line_of
-from simulator.fleet.waves import Boolean, Enum, Follows, Positive, Wave
+from simulator.fleet.toml_file import complaint, read, read_file
+from simulator.fleet.waves import WAVE_KINDS, Boolean, Enum, Follows, Positive, Wave
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 """What may stand in a topic level and a cache key as it is."""
@@ -104,12 +99,7 @@ def load_classes(names_or_files: Iterable[str] = ()) -> tuple[DeviceClass, ...]:
         if item in shipped:
             kind = shipped[item]
         elif item.endswith(".toml") or "/" in item:
-            try:
-                text = Path(item).read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-                raise ConfigError(f"the device class file {item!r} cannot be read: {reason}") from error
-            kind = parse_class(text, item)
+            kind = parse_class(read_file(item, "device class"), item)
         else:
             raise ConfigError(
                 f"there is no device class {item!r}: name one of {', '.join(shipped)}, or a .toml file"
@@ -126,67 +116,10 @@ def load_classes(names_or_files: Iterable[str] = ()) -> tuple[DeviceClass, ...]:
 
 def parse_class(text: str, file: str) -> DeviceClass:
     """The class that a TOML text describes. Raises `ConfigError` naming ``file``, line and key."""
-    try:
-        content = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}") from error
-    for path, number in _not_finite(content, ()):
-        raise _complaint(file, text, f"{number} cannot be used: it must be a finite number", path)
-    try:
-        kind = msgspec.convert(content, DeviceClass)
-    except msgspec.ValidationError as error:
-        raise _complaint(file, text, *_reason_and_path(error, content)) from error
+    kind = read(text, file, DeviceClass, WAVE_KINDS)
     for path, reason in _contradictions(kind):
-        raise _complaint(file, text, reason, path)
+        raise complaint(file, text, reason, path)
     return kind
-
-
-def _complaint(file: str, text: str, reason: str, path: tuple[str | int, ...]) -> ConfigError:
-    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
-    line = line_of(text, path)
-    return ConfigError(f"{file}, line {line}: {where + ': ' if where else ''}{reason}")
-
-
-_PATH = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\.\.\.\]")
-
-
-def _reason_and_path(error: msgspec.ValidationError, content: Any) -> tuple[str, tuple[str | int, ...]]:
-    """msgspec's words in ours, and the path, extended to the key that it only names in its text."""
-    text, _, where = str(error).partition(" - at `$")
-    path: list[str | int] = [
-        int(index) if index else name for name, index in _PATH.findall(where.rstrip("`")) if name or index
-    ]
-    if (unknown := re.search(r"unknown field `(.+)`", text)) is not None:
-        path.append(unknown[1])
-        text = "there is no such key here"
-    elif (missing := re.search(r"missing required field `(.+)`", text)) is not None:
-        text = f"the key {missing[1]!r} is missing"
-    elif "Invalid value" in text and path and path[-1] == "kind":
-        kinds = ", ".join(sorted(str(wave.__struct_config__.tag) for wave in Wave.__args__))
-        text = f"there is no such wave: it may be {kinds}"
-    else:
-        text = text[:1].lower() + text[1:]
-        value: Any = content
-        try:
-            for step in path:
-                value = value[step]
-            if not isinstance(value, dict | list):
-                text = f"{value!r} cannot be used: {text}"
-        except (KeyError, IndexError, TypeError):
-            pass
-    return text, tuple(path)
-
-
-def _not_finite(content: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], float]]:
-    """Every ``inf`` and ``nan``, which TOML allows and no sensor has a use for."""
-    if isinstance(content, float) and not math.isfinite(content):
-        yield path, content
-    elif isinstance(content, dict):
-        for name, value in content.items():
-            yield from _not_finite(value, (*path, name))
-    elif isinstance(content, list):
-        for at, value in enumerate(content):
-            yield from _not_finite(value, (*path, at))
 
 
 def _contradictions(kind: DeviceClass) -> Iterable[tuple[tuple[str | int, ...], str]]:

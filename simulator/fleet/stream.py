@@ -7,6 +7,7 @@ and a window of virtual time is the sorted sum of what the groups have in it.
 
 from __future__ import annotations
 
+import json
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
@@ -15,6 +16,7 @@ from heapq import heappop, heappush
 
 from msgspec import Struct
 
+from iotcache.model import Value
 from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, unit
 from simulator.fleet.payload import json_template, second_text, value_texts
 from simulator.fleet.roster import Roster, SensorFunction, interval_us
@@ -44,11 +46,11 @@ class Timeline(Struct, frozen=True):
     """What tells this run's sequence numbers from those of another."""
 
 
-class _Group:
+class Group:
     """One sensor of one class, and its devices in the order of their phases."""
 
     __slots__ = (
-        "cycle", "devices", "function", "interval", "last_cycle", "line", "link", "number", "phases",
+        "cycle", "devices", "function", "interval", "kind", "last_cycle", "line", "link", "number", "phases",
         "position", "template", "texts", "topics",
     )  # fmt: skip
 
@@ -67,12 +69,21 @@ class _Group:
         value = f"%.{sensor.precision}f" if sensor.kind == "number" else "%b"
         self.line = f"%d %b {sensor.name} %d {value}\n".encode()
         self.texts = () if sensor.kind == "number" else value_texts(sensor)
-        self.link = roster.links[roster.kinds[devices[0]]]
+        self.kind = roster.kinds[devices[0]]
+        self.link = roster.links[self.kind]
         self.cycle = 0
         self.last_cycle = _FOREVER_US
         self.position = 0
 
-    def greeting(self, within_us: int) -> _Group:
+    def rendered(self, value: Value) -> float | bytes:
+        """A value as the templates take it."""
+        if not self.texts:
+            return float(value)
+        return (
+            self.texts[value] if isinstance(value, bool) else json.dumps(value, ensure_ascii=False).encode()
+        )
+
+    def greeting(self, within_us: int) -> Group:
         """A group that measures each device once more, numbered 0, early in the run."""
         first = copy(self)
         first.phases = array("Q", (self.interval + at * within_us // self.interval for at in self.phases))
@@ -113,8 +124,8 @@ class Stream:
         self.scale = rate / roster.natural_rate if rate else 1.0
         self._roster = roster
         self._names = [name.encode() for name in roster.names]
-        self._groups: list[_Group] = []
-        self._greetings: list[_Group] = []
+        self._groups: list[Group] = []
+        self._greetings: list[Group] = []
         self._late: list[Message] = []
         members: list[list[int]] = [[] for _ in roster.classes]
         for index, kind in enumerate(roster.kinds):
@@ -125,9 +136,9 @@ class Stream:
             for function in functions:
                 if members[kind]:
                     every = interval_us(function.sensor, self.scale)
-                    self._groups.append(_Group(number, function, every, members[kind], roster))
+                    self._groups.append(Group(number, function, every, members[kind], roster))
                 number += 1
-
+        self._may_defer = any(group.link for group in self._groups)
         if greet:
             within_us = int(
                 _MICRO * min(max(_GREET_S, sum(len(g.phases) for g in self._groups) / 1_000), 30.0)
@@ -162,7 +173,7 @@ class Stream:
             for cycle, first, last in group.due(until_us):
                 self._render(group, cycle, first, last, messages)
         kept = messages
-        if self._late or any(group.link for group in self._groups):
+        if self._may_defer:
             kept = [message for message in messages if message[0] < until_us]
             if len(kept) < len(messages):
                 for message in messages:
@@ -173,7 +184,7 @@ class Stream:
         kept.sort()
         return kept
 
-    def _render(self, group: _Group, cycle: int, first: int, last: int, out: list[Message]) -> None:
+    def _render(self, group: Group, cycle: int, first: int, last: int, out: list[Message]) -> None:
         """Append the messages of one stretch. This is the inner loop: everything is in a local."""
         names, keys, size = self._names, self._roster.keys, len(self._names)
         timeline = self.timeline

@@ -303,3 +303,4 @@ Wave = (
     | Enum | Track | Follows
 )  # fmt: skip
 """Any wave a class file may name by its ``kind``."""
+WAVE_KINDS = tuple(str(wave.__struct_config__.tag) for wave in Wave.__args__)

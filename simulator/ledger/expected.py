@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 
 from msgspec import Struct
 
-from iotcache.model import Series
-from simulator.fleet.roster import Roster
-from simulator.fleet.stream import LANES, Stream, Timeline
+from simulator.fleet.stream import LANES, Timeline
+from simulator.ledger.seen import Track
 from simulator.publish.spec import FleetSpec
+from simulator.publish.streams import roster_of, stream_of
 
 _WINDOW_US = 500_000
 
@@ -20,18 +20,21 @@ class Expected(Struct, frozen=True, gc=False):
 
     due_us: int
     """Virtual time since the start at which it was to be sent."""
-    series: Series
+    track: Track
     seq: int
 
 
 async def expected(
     spec: FleetSpec, timeline: Timeline, horizons: Mapping[int, int]
 ) -> AsyncIterator[list[Expected]]:
-    """The readings due before each lane's horizon (µs), window by window; other tasks run between two."""
-    roster = Roster(spec.seed, spec.devices, spec.classes)
-    stream = Stream(roster, timeline, rate=spec.rate)
+    """The readings due before each lane's horizon (µs) that can be decoded, window by window.
+
+    Other tasks run between two windows.
+    """
+    roster = roster_of(spec)
+    stream = stream_of(spec, roster, timeline)
     size = len(roster)
-    known: dict[int, Series] = {}
+    known: dict[tuple[int, int], Track] = {}
     at_us, until_us = 0, max(horizons.values(), default=0)
     while at_us < until_us:
         at_us = min(at_us + _WINDOW_US, until_us)
@@ -39,10 +42,15 @@ async def expected(
         for due_us, number, topic, _, line in stream.window(at_us):
             if due_us >= horizons[number % size % LANES]:
                 continue
-            series = known.get(number)
-            if series is None:
+            counted = line.split(b" ", 4)[3]
+            if counted.endswith(b"!"):
+                continue  # nobody can read it
+            seq, _, rebooted = counted.partition(b"/")
+            boots = int(rebooted or 0)
+            track = known.get((number, boots))
+            if track is None:
                 _, _, device, sensor = topic.decode().split("/")
-                series = known[number] = Series(device, sensor)
-            window.append(Expected(due_us, series, int(line.split(b" ", 4)[3])))
+                track = known[number, boots] = Track(device, sensor, boots)
+            window.append(Expected(due_us, track, int(seq)))
         yield window
         await asyncio.sleep(0)

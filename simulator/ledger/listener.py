@@ -13,9 +13,8 @@ from msgspec import Struct
 
 from iotcache.config.schema import BrokerSettings
 from iotcache.errors import BrokerError
-from iotcache.model import Series
 from iotcache.mqtt import MqttLink
-from simulator.ledger.seen import Seen
+from simulator.ledger.seen import Seen, Track, reboots
 
 TOPICS = "iot/+/+/+"
 
@@ -87,8 +86,9 @@ class Listener:
                 except (msgspec.MsgspecError, UnicodeDecodeError):
                     self.seen.foreign += 1
                     continue
-                if found.boot == self.boot and not message.retain:
-                    add(Series(found.device, found.sensor), found.seq, message.received_us + offset_us)
+                boots = reboots(found.boot, self.boot)
+                if boots is not None and not message.retain:
+                    add(Track(found.device, found.sensor, boots), found.seq, message.received_us + offset_us)
             self._heard.set()
             link.ack(messages)
             await asyncio.sleep(0)

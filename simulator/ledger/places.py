@@ -12,7 +12,7 @@ from iotcache.errors import CorruptValue
 from iotcache.keys import Keys
 from iotcache.model import Series
 from iotcache.store.base import Store
-from simulator.ledger.seen import Seen
+from simulator.ledger.seen import Seen, Track, reboots
 
 _PAGE = 10_000
 _CACHE_BATCH = 1_000
@@ -26,8 +26,9 @@ async def stored(store: Store, series: Sequence[Series], boot: str, span_us: tup
         until = until_us
         while rows := await store.history(one, since_us, until, _PAGE):
             for reading in rows:
-                if reading.boot == boot and reading.seq is not None:
-                    seen.add(one, reading.seq, reading.received_us or 1)
+                boots = reboots(reading.boot, boot)
+                if boots is not None and reading.seq is not None:
+                    seen.add(Track(one.device, one.sensor, boots), reading.seq, reading.received_us or 1)
             if len(rows) < _PAGE:
                 break
             until = rows[0].ts_us
@@ -45,7 +46,9 @@ class Readable(Struct, frozen=True):
     """Series that the cache has nothing of, expired ones included: a read would ask the store."""
 
 
-async def readable(cluster: Cluster, keys: Keys, newest: Mapping[Series, int], boot: str) -> Readable:
+async def readable(
+    cluster: Cluster, keys: Keys, newest: Mapping[Series, tuple[int, int]], boot: str
+) -> Readable:
     """Hold the cache's ``latest`` values against the newest reading of each series."""
     fresh = stale = absent = 0
     names = list(newest)
@@ -61,7 +64,7 @@ async def readable(cluster: Cluster, keys: Keys, newest: Mapping[Series, int], b
             except CorruptValue:
                 stale += 1
                 continue
-            if reading.boot == boot and reading.seq == newest[series]:
+            if (reboots(reading.boot, boot), reading.seq) == newest[series]:
                 fresh += 1
             else:
                 stale += 1

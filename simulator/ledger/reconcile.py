@@ -16,6 +16,9 @@ NAMED_MAX = 1_000
 """So many missing readings are named one by one; all are counted."""
 
 
+_NOTHING = (-1, -1)
+
+
 class Balance(Struct):
     """The outcome."""
 
@@ -24,8 +27,8 @@ class Balance(Struct):
     """Readings missing in one place at least."""
     lost_in: dict[str, int] = {}
     named: list[Missing] = []
-    newest: dict[Series, int] = {}
-    """The highest sequence number due, by series."""
+    newest: dict[Series, tuple[int, int]] = {}
+    """The last reading due of each series: reboots, sequence number."""
 
 
 async def reconcile(
@@ -43,19 +46,26 @@ async def reconcile(
     its deadline to its sighting goes into ``end_to_end``.
     """
     balance = Balance(lost_in=dict.fromkeys(places, 0), named=[], newest={})
+    counted, repeated = Seen(), 0
     async for window in due:
-        balance.expected += len(window)
         for reading in window:
-            series, seq = reading.series, reading.seq
-            if seq > balance.newest.get(series, -1):
-                balance.newest[series] = seq
-            absent = tuple([name for name, seen in places.items() if not seen.when(series, seq)])
+            counted.add(reading.track, reading.seq)
+            track, seq = reading.track, reading.seq
+            series = Series(track.device, track.sensor)
+            place = track.reboots, seq
+            if place > balance.newest.get(series, _NOTHING):
+                balance.newest[series] = place
+            if counted.duplicates > repeated:
+                repeated = counted.duplicates  # a device that sends twice is owed one reading
+                continue
+            absent = tuple([name for name, seen in places.items() if not seen.when(track, seq)])
             if absent:
                 balance.lost += 1
                 for name in absent:
                     balance.lost_in[name] += 1
                 if len(balance.named) < NAMED_MAX:
-                    balance.named.append(Missing(series.device, series.sensor, seq, absent))
-            if timed is not None and end_to_end is not None and (at_us := timed.when(series, seq)):
+                    balance.named.append(Missing(track.device, track.sensor, seq, absent))
+            if timed is not None and end_to_end is not None and (at_us := timed.when(track, seq)):
                 end_to_end.add((at_us - began_us - reading.due_us / speed) / 1e3)
+    balance.expected = counted.distinct()
     return balance

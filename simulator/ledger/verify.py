@@ -17,7 +17,7 @@ from iotcache.config.urls import parse_node, parse_store
 from iotcache.errors import UsageError
 from iotcache.histogram import Histogram
 from iotcache.model import Series
-from simulator.fleet.roster import Roster
+from simulator.faults.kinds import Skew
 from simulator.fleet.stream import Timeline
 from simulator.ledger.expected import expected
 from simulator.ledger.listener import Listener
@@ -25,6 +25,7 @@ from simulator.ledger.reconcile import reconcile
 from simulator.ledger.seen import Seen
 from simulator.publish.report import CacheBalance, Ledger, MqttBalance, Percentiles, Report, StoreBalance
 from simulator.publish.spec import FleetSpec
+from simulator.publish.streams import roster_of
 
 _MARGIN_US = 1_000_000
 _CACHE_POLL_S = 0.2
@@ -146,14 +147,18 @@ class Verification:
         from iotcache.store import open_store
         from simulator.ledger.places import stored
 
-        roster = Roster(self._spec.seed, self._spec.devices, self._spec.classes)
+        roster = roster_of(self._spec)
         series = [
             Series(device.name, sensor.name)
             for device in roster
             for sensor in roster.classes[device.kind].sensor
         ]
         shown_us = self._timeline.start_us + self._timeline.shift_us
-        span_us = shown_us - _MARGIN_US, shown_us + max(horizons.values(), default=0) + _MARGIN_US
+        margin_us = _MARGIN_US + max(
+            (abs(round(fault.by_s * 1e6)) for fault in self._spec.faults if isinstance(fault, Skew)),
+            default=0,
+        )
+        span_us = shown_us - margin_us, shown_us + max(horizons.values(), default=0) + margin_us
         async with open_store(settings, read_only=True) as store:
             moved_s, before = time.monotonic(), -1
             while True:
@@ -166,7 +171,9 @@ class Verification:
                     return seen
                 await asyncio.sleep(min(1.0, self._settle_s / 4))
 
-    async def _readable(self, settings: CacheSettings, newest: Mapping[Series, int]) -> CacheBalance:
+    async def _readable(
+        self, settings: CacheSettings, newest: Mapping[Series, tuple[int, int]]
+    ) -> CacheBalance:
         from iotcache.cluster import Cluster
         from iotcache.keys import Keys
         from simulator.ledger.places import readable

@@ -121,7 +121,7 @@ class Crew:
                 tally = added(await asyncio.gather(*map(self._tally, parts)))
                 ended_by = "signal" if self._stopped.is_set() else "duration"
         report = report_of(self.spec, self._target, timeline, tally, ended_by, started_s=started_s)
-        return Outcome(report, tally.horizons, unreachable)
+        return Outcome(report, tally.horizons, timeline, unreachable)
 
     async def _pass_on_stop(self) -> None:
         await self._stopped.wait()

@@ -22,6 +22,7 @@ from simulator.publish.publisher import Publisher
 from simulator.publish.report import Duration, Percentiles, Rate, Report
 from simulator.publish.share import Share, Tally, connected, uplinks
 from simulator.publish.spec import FleetSpec
+from simulator.publish.streams import roster_of
 from simulator.wire.connection import Target
 from simulator.wire.target import target_of
 
@@ -49,6 +50,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """Without a verdict as yet."""
     horizons: dict[int, int]
     """For each lane of the fleet, the virtual time (µs) before which everything was planned."""
+    timeline: Timeline
     unreachable: str = ""
     """Why the broker was not reached."""
 
@@ -110,7 +112,7 @@ class FleetRun:
                 ended_by = "signal"
             tally, reason = share.tally(), share.reason
         report = report_of(self.spec, self._target, timeline, tally, ended_by, started_s=started_s)
-        return Outcome(report, tally.horizons, reason)
+        return Outcome(report, tally.horizons, timeline, reason)
 
 
 def report_of(
@@ -118,7 +120,7 @@ def report_of(
     unreachable: str = "",
 ) -> Report:  # fmt: skip
     """The report of a run that came to ``tally``."""
-    roster = Roster(spec.seed, spec.devices, spec.classes)
+    roster = roster_of(spec)
     unpaced = spec.speed == math.inf
     elapsed_s = tally.elapsed_s
     if ended_by == "duration" and spec.duration_s is not None and not unpaced:

@@ -11,13 +11,12 @@ from contextlib import AsyncExitStack
 from msgspec import Struct
 
 from iotcache.histogram import Histogram
-from simulator.fleet.classes import shipped_classes
-from simulator.fleet.roster import Roster
-from simulator.fleet.stream import LANES, Stream, Timeline
+from simulator.fleet.stream import LANES, Timeline
 from simulator.publish.announce import announced, default_instance, last_will
 from simulator.publish.digest import StreamDigest
 from simulator.publish.publisher import Publisher
 from simulator.publish.spec import FleetSpec
+from simulator.publish.streams import roster_of, stream_of
 from simulator.wire.connection import Target
 from simulator.wire.uplink import Uplink
 
@@ -84,10 +83,10 @@ class Share:
 
     def __init__(self, spec: FleetSpec, target: Target, part: int = 0) -> None:
         self.spec = spec
-        self.roster = Roster(spec.seed, spec.devices, spec.classes or shipped_classes())
+        self.roster = roster_of(spec)
         self.stopped = asyncio.Event()
         self._lanes = range(part, LANES, spec.processes)
-        self.stream = Stream(self.roster, spec.timeline(0), rate=spec.rate, lanes=self._lanes)
+        self.stream = stream_of(spec, self.roster, spec.timeline(0), lanes=self._lanes)
         self._digest = StreamDigest(len(self.roster))
         self._instance = default_instance()
         self.uplinks = uplinks(

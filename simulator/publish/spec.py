@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
+from simulator.faults.kinds import Fault
 from simulator.fleet.classes import DeviceClass
 from simulator.fleet.stream import VIRTUAL_EPOCH_US, Timeline
 
@@ -30,6 +31,7 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     processes: int = 1
     classes: tuple[DeviceClass, ...] = ()
     """None: those that come with the program."""
+    faults: tuple[Fault, ...] = ()
     connect_timeout_s: float = 10.0
     patience_s: float = 10.0
     """How many real seconds after the end the last messages and confirmations may take."""

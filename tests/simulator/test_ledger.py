@@ -9,18 +9,19 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from pymemcache.client.base import Client
 
 from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
 from iotcache.errors import UsageError
 from iotcache.ingest.worker import run_ingest
-from iotcache.model import Series
+from simulator.faults.kinds import Fault
 from simulator.ledger.conditions import parse_condition
 from simulator.ledger.expected import expected
 from simulator.ledger.junit import junit
 from simulator.ledger.reconcile import reconcile
-from simulator.ledger.seen import HIGHEST_SEQ, Seen
+from simulator.ledger.seen import HIGHEST_SEQ, Seen, Track
 from simulator.ledger.verdict import FIGURES, Case, cases, figures, judged
 from simulator.ledger.verify import Places, Verification, parse_places
 from simulator.publish.report import Report
@@ -36,28 +37,28 @@ HORIZONS = dict.fromkeys(range(64), 3_000_000)
 async def test_exactly_the_missing_readings_are_named() -> None:
     timeline = SPEC.timeline(0)
     due = [reading async for window in expected(SPEC, timeline, HORIZONS) for reading in window]
-    gone = {(due[n].series, due[n].seq) for n in (0, 17, 100, len(due) - 1)}
+    gone = {(due[n].track, due[n].seq) for n in (0, 17, 100, len(due) - 1)}
     mqtt, store = Seen(), Seen()
     for reading in due:
-        store.add(reading.series, reading.seq)
-        if (reading.series, reading.seq) not in gone:
-            mqtt.add(reading.series, reading.seq, 5)
+        store.add(reading.track, reading.seq)
+        if (reading.track, reading.seq) not in gone:
+            mqtt.add(reading.track, reading.seq, 5)
     balance = await reconcile(expected(SPEC, timeline, HORIZONS), {"mqtt": mqtt, "store": store})
     assert balance.expected == len(due)
     assert balance.lost == 4
     assert balance.lost_in == {"mqtt": 4, "store": 0}
-    assert {(Series(one.device, one.sensor), one.seq) for one in balance.named} == gone
+    assert {(Track(one.device, one.sensor), one.seq) for one in balance.named} == gone
     assert all(one.missing_in == ("mqtt",) for one in balance.named)
 
 
 def test_repetitions_disorder_and_strangers_are_told_apart() -> None:
     seen = Seen()
-    series = Series("a", "b")
+    series = Track("a", "b")
     for seq in (1, 2, 4, 3, 3, 5, -1, HIGHEST_SEQ + 1):
         seen.add(series, seq, 10 + seq)
     assert (seen.total, seen.distinct(), seen.duplicates, seen.out_of_order, seen.foreign) == (6, 5, 1, 1, 2)
     assert seen.when(series, 3) == 13
-    assert seen.when(series, 6) == seen.when(series, 10_000) == seen.when(Series("x", "y"), 1) == 0
+    assert seen.when(series, 6) == seen.when(series, 10_000) == seen.when(Track("x", "y"), 1) == 0
 
 
 @pytest.mark.parametrize(
@@ -231,3 +232,33 @@ async def test_a_run_that_was_stopped_expects_no_more_than_it_planned(mosquitto:
     assert report.ledger is not None
     assert report.ledger.expected == report.planned
     assert report.ledger.lost == 0
+
+
+@pytest.mark.real("mosquitto")
+async def test_faults_of_devices_are_not_losses(mosquitto: Server) -> None:
+    settings = Settings(broker=BrokerSettings(url=f"mqtt://{mosquitto.address}"))
+    faults = msgspec.convert(
+        [
+            {"kind": "dropout", "chance": 0.1}, {"kind": "late", "by_s": 0.2, "chance": 0.2},
+            {"kind": "duplicate", "chance": 0.2}, {"kind": "malformed", "chance": 0.1},
+            {"kind": "reboot", "at_s": 0.3, "for_s": 0.2, "share": 0.5}, {"kind": "skew", "by_s": -60, "share": 0.3},
+        ],
+        tuple[Fault, ...],
+    )  # fmt: skip
+    spec = FleetSpec(devices=40, rate=800, duration_s=1.2, faults=faults)
+    fleet = FleetRun(spec, target_of(settings.broker))
+    async with Verification(
+        parse_places("mqtt", settings), spec, settings.broker, settle_s=0.5
+    ) as verification:
+        outcome = await fleet.run(verification.begin)
+        report = await verification.judged(outcome.report, outcome.horizons)
+    assert report.ledger is not None
+    assert report.ledger.mqtt is not None
+    assert report.ledger.lost == 0
+    assert report.ledger.mqtt.received == report.ledger.expected
+    assert report.ledger.mqtt.duplicates > 50
+    assert report.ledger.mqtt.foreign > 20
+    assert report.ledger.mqtt.out_of_order > 0
+    assert (
+        report.planned == report.ledger.expected + report.ledger.mqtt.duplicates + report.ledger.mqtt.foreign
+    )

@@ -72,6 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help="a device class or a TOML file of one; may be repeated (default: all classes shipped)",
     )
+    parser.add_argument("--faults", metavar="FILE", help="a TOML file of faults (docs/simulator.md)")
+    parser.add_argument(
+        "--labels", metavar="FILE", help="write the truth behind each fault, one JSON line a reading"
+    )
     parser.add_argument(
         "--connections",
         type=_whole(1, 10_000),
@@ -125,6 +129,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the fleet; the exit code is the verdict."""
+    import msgspec
+
     from simulator.fleet.classes import load_classes
     from simulator.ledger.conditions import parse_condition
     from simulator.ledger.verdict import FIGURES, cases, judged
@@ -149,17 +155,24 @@ def run(args: argparse.Namespace) -> int:
         connect_timeout_s=args.connect_timeout,
         patience_s=args.patience,
     )
+    if args.faults:
+        from simulator.faults.schedule import load_faults
+        from simulator.publish.streams import roster_of
+
+        spec = msgspec.structs.replace(spec, faults=load_faults(args.faults, roster_of(spec)))
+    elif args.labels:
+        raise UsageError("--labels needs --faults: without faults there is nothing to label")
     if spec.duration_s is None and spec.speed == math.inf:
         raise UsageError("--speed max needs a --duration: without one it would never end")
     conditions = [parse_condition(text, FIGURES) for text in args.require]
-    for flag, file in (("--report", args.report), ("--junit", args.junit)):
+    for flag, file in (("--report", args.report), ("--junit", args.junit), ("--labels", args.labels)):
         _check_writable(flag, file)
     if args.verify:
         parse_places(args.verify, settings)
     if settings.broker.url == "embedded":
         settings = find_running(settings)
     places = parse_places(args.verify, settings) if args.verify else Places()
-    outcome = asyncio.run(_run(spec, settings.broker, places, args.settle))
+    outcome = asyncio.run(_run(spec, settings.broker, places, args.settle, args.labels))
     found = cases(outcome.report, conditions, outcome.unreachable)
     report = judged(outcome.report, found)
     if sys.stderr.isatty():
@@ -179,7 +192,9 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.ok else EXIT_FAILED
 
 
-async def _run(spec: FleetSpec, broker: BrokerSettings, places: Places, settle_s: float) -> Outcome:
+async def _run(
+    spec: FleetSpec, broker: BrokerSettings, places: Places, settle_s: float, labels: str | None
+) -> Outcome:
     import msgspec
 
     from iotcache.errors import BrokerError
@@ -210,6 +225,8 @@ async def _run(spec: FleetSpec, broker: BrokerSettings, places: Places, settle_s
             if unheard is not None and outcome.report.ended_by != "unreachable":
                 raise unheard
             report = await verification.judged(outcome.report, outcome.horizons)
+            if labels is not None:
+                await _write_labels(labels, spec, outcome)
             return msgspec.structs.replace(outcome, report=report)
 
 
@@ -299,6 +316,18 @@ def _write(flag: str, file: str | None, text: bytes) -> None:
             Path(file).write_bytes(text)
         except OSError as error:
             raise UsageError(f"{flag} {file}: {error.strerror}") from error
+
+
+async def _write_labels(file: str, spec: FleetSpec, outcome: Outcome) -> None:
+    from simulator.ledger.labels import label_lines
+
+    until_us = max(outcome.horizons.values(), default=0)
+    try:
+        with Path(file).open("wb") as out:  # noqa: ASYNC230  # after the run; a line at a time
+            async for lines in label_lines(spec, outcome.timeline, until_us):
+                out.write(lines)
+    except OSError as error:
+        raise UsageError(f"--labels {file}: {error.strerror}") from error
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

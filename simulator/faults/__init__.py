@@ -1,0 +1,1 @@
+"""Faults of devices: what goes wrong, when, with whom, and the truth that it hides."""

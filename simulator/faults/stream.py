@@ -1,0 +1,143 @@
+"""The stream of a fleet with faults: the plain one wherever nothing is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from msgspec import Struct
+
+from iotcache.clock import utc_text
+from iotcache.model import Value
+from simulator.faults.kinds import Draft, Fault, Place, spoil
+from simulator.faults.schedule import Scheduled, schedule
+from simulator.fleet.payload import second_text
+from simulator.fleet.roster import Roster
+from simulator.fleet.stream import LANES, Group, Message, Stream, Timeline
+
+_MICRO = 1_000_000
+_FOREVER_US = 1 << 62
+
+
+class Label(Struct, frozen=True, omit_defaults=True):
+    """The ground truth of one reading that a fault touched."""
+
+    faults: tuple[str, ...]
+    device: str
+    sensor: str
+    seq: int
+    boot: str
+    ts: str
+    """When it was measured, on a clock that is right."""
+    truth: Value
+    """What a sound sensor would have said."""
+    reported: Value | None
+    """What the payload says; ``None`` when none was sent or it cannot be read."""
+    sent: int = 1
+    """How often it was sent."""
+
+
+class FaultyStream(Stream):
+    """A stream some of whose devices have faults."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        timeline: Timeline,
+        faults: Sequence[Fault],
+        *,
+        rate: float = 0.0,
+        lanes: Collection[int] = range(LANES),
+        digest: bool = True,
+        labels: bool = False,
+    ) -> None:
+        super().__init__(roster, timeline, rate=rate, lanes=lanes, digest=digest)
+        self._may_defer = True
+        self._label = labels
+        self.labels: list[Label] = []
+        """Filled by `window` when asked for; the caller takes them away."""
+        self._schedules: dict[int, tuple[Scheduled, ...]] = {
+            group.number: schedule(faults, roster, group.kind, group.function.sensor.name, group.devices)
+            for group in self._groups
+        }
+
+    def _render(self, group: Group, cycle: int, first: int, last: int, out: list[Message]) -> None:
+        base = cycle * group.interval
+        since, until = base + group.phases[first], base + group.phases[last - 1]
+        active = [
+            fault
+            for fault in self._schedules[group.number]
+            if fault.begin_us <= until and since < fault.until_us
+        ]
+        if not active:
+            super()._render(group, cycle, first, last, out)
+            return
+        sound = first
+        for at in range(first, last):
+            device, rel = group.devices[at], base + group.phases[at]
+            mine = [fault for fault in active if fault.strikes(device, rel)]
+            if mine:
+                if sound < at:
+                    super()._render(group, cycle, sound, at, out)
+                sound = at + 1
+                self._render_faulty(group, cycle, at, mine, out)
+        if sound < last:
+            super()._render(group, cycle, sound, last, out)
+
+    def _render_faulty(
+        self, group: Group, cycle: int, at: int, faults: Sequence[Scheduled], out: list[Message]
+    ) -> None:
+        timeline, function = self.timeline, group.function
+        start, device, phase = timeline.start_us, group.devices[at], group.phases[at]
+        key, rel = self._roster.keys[device], cycle * group.interval + phase
+        end_us = timeline.end_us or _FOREVER_US
+        t_us = start + rel
+        truth = function.measure(key, t_us)
+        sent = rel if group.link is None else group.link.sent_at(key, t_us, start + end_us) - start
+        draft = Draft(truth, t_us + timeline.shift_us, [sent], cycle + 1, faults=[])
+        for fault in faults:
+            fault.fault.apply(
+                draft,
+                Place(
+                    function,
+                    key,
+                    key ^ fault.salt,
+                    t_us,
+                    start + fault.begin_us,
+                    start + fault.end_us,
+                    group.interval,
+                    start + phase,
+                ),
+            )
+        boot = timeline.boot + (f"-{draft.reboots}" if draft.reboots else "")
+        name = self._roster.names[device].encode()
+        value = group.rendered(draft.value)
+        shown = draft.shown_us
+        payload = group.template % (
+            name, value, second_text(shown // _MICRO), shown // 1000 % 1000, draft.seq, boot.encode(),
+        )  # fmt: skip
+        if draft.spoil:
+            payload = spoil(payload, draft.spoil, key ^ t_us)
+        line = b""
+        if self.digest:
+            mark = (f"/{draft.reboots}" if draft.reboots else "") + ("!" if draft.spoil else "")
+            shown_ms = (shown - timeline.shift_us - start) // 1000
+            # The plain line with the marks behind its number: ``12/1`` after a reboot, ``12!`` malformed.
+            *head, number, rest = (group.line % (shown_ms, name, draft.seq, value)).split(b" ", 4)
+            line = b" ".join((*head, number + mark.encode(), rest))
+        tie = group.number * len(self._names) + device
+        for moment in draft.sent_us:
+            out.append((min(moment, end_us - 1), tie, group.topics[at], payload, line))
+        if self._label and draft.faults:
+            self.labels.append(
+                Label(
+                    faults=tuple(draft.faults),
+                    device=self._roster.names[device],
+                    sensor=function.sensor.name,
+                    seq=draft.seq,
+                    boot=boot,
+                    ts=utc_text((t_us + timeline.shift_us) // 1000 * 1000),
+                    truth=truth,
+                    reported=draft.value if draft.sent_us and not draft.spoil else None,
+                    sent=len(draft.sent_us),
+                )
+            )

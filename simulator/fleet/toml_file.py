@@ -1,0 +1,92 @@
+"""TOML files that people write, read into typed structs; a mistake is named with its line and key."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import tomli
+
+from iotcache.errors import ConfigError
+from simulator.fleet.toml_lines import line_of
+
+T = TypeVar("T")
+
+
+def read_file(path: str, what: str) -> str:
+    """A file's text. Raises `ConfigError` with one sentence."""
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"the {what} file {path!r} cannot be read: {reason}") from error
+
+
+def read(text: str, file: str, into: type[T], kinds: Iterable[str] = ()) -> T:
+    """What a TOML text describes; ``kinds`` are the allowed values of a key named ``kind``.
+
+    Raises `ConfigError` naming ``file``, line and key.
+    """
+    try:
+        content = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from error
+    for path, number in _not_finite(content, ()):
+        raise complaint(file, text, f"{number} cannot be used: it must be a finite number", path)
+    try:
+        return msgspec.convert(content, into)
+    except msgspec.ValidationError as error:
+        raise complaint(file, text, *_reason_and_path(error, content, kinds)) from error
+
+
+def complaint(file: str, text: str, reason: str, path: tuple[str | int, ...]) -> ConfigError:
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    line = line_of(text, path)
+    return ConfigError(f"{file}, line {line}: {where + ': ' if where else ''}{reason}")
+
+
+_PATH = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\.\.\.\]")
+
+
+def _reason_and_path(
+    error: msgspec.ValidationError, content: Any, kinds: Iterable[str]
+) -> tuple[str, tuple[str | int, ...]]:
+    """msgspec's words in ours, and the path, extended to the key that it only names in its text."""
+    text, _, where = str(error).partition(" - at `$")
+    path: list[str | int] = [
+        int(index) if index else name for name, index in _PATH.findall(where.rstrip("`")) if name or index
+    ]
+    if (unknown := re.search(r"unknown field `(.+)`", text)) is not None:
+        path.append(unknown[1])
+        text = "there is no such key here"
+    elif (missing := re.search(r"missing required field `(.+)`", text)) is not None:
+        text = f"the key {missing[1]!r} is missing"
+    elif "Invalid value" in text and path and path[-1] == "kind":
+        text = "there is no such kind: it may be " + ", ".join(sorted(kinds))
+    else:
+        text = text[:1].lower() + text[1:]
+        value: Any = content
+        try:
+            for step in path:
+                value = value[step]
+            if not isinstance(value, dict | list):
+                text = f"{value!r} cannot be used: {text}"
+        except (KeyError, IndexError, TypeError):
+            pass
+    return text, tuple(path)
+
+
+def _not_finite(content: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], float]]:
+    """Every ``inf`` and ``nan``, which TOML allows and no sensor has a use for."""
+    if isinstance(content, float) and not math.isfinite(content):
+        yield path, content
+    elif isinstance(content, dict):
+        for name, value in content.items():
+            yield from _not_finite(value, (*path, name))
+    elif isinstance(content, list):
+        for at, value in enumerate(content):
+            yield from _not_finite(value, (*path, at))
