@@ -28,6 +28,7 @@ class Node:
         self.started_at = self.items.now
         self.max_connections = max_connections
         self.connections = 0
+        self.connections_ended = 0
         self.listening = ("", 0)
         """Interface and port, for ``stats settings``."""
         self.verbosity = 0

@@ -70,3 +70,22 @@ async def test_the_crawler_reclaims_what_nobody_asks_for(monkeypatch: pytest.Mon
             await asyncio.sleep(0)
     crawler.cancel()
     assert session.feed(b"mg k1 t\r\nmg k0\r\n") == b"HD t445\r\nEN\r\n"
+
+
+async def test_everything_is_looked_through_only_after_very_many_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(server, "_COLLECT_EVERY_S", 0.0)
+    monkeypatch.setattr(gc, "collect", lambda: looks.append(node.connections_ended))
+    node = Node(ManualClock().now)
+    threshold = gc.get_threshold()
+    chore = asyncio.create_task(server.collect_cycles(node))
+    try:
+        for ended in (0, 9_999, 10_000, 10_001, 20_000):
+            node.connections_ended = ended
+            await asyncio.sleep(0.001)
+    finally:
+        chore.cancel()
+        gc.set_threshold(*threshold)
+    assert looks == [10_000, 20_000]
