@@ -75,10 +75,10 @@ async def test_the_crawler_reclaims_what_nobody_asks_for(monkeypatch: pytest.Mon
 async def test_everything_is_looked_through_only_after_very_many_connections(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    node = Node(ManualClock().now)
     looks: list[int] = []
     monkeypatch.setattr(server, "_COLLECT_EVERY_S", 0.0)
     monkeypatch.setattr(gc, "collect", lambda: looks.append(node.connections_ended))
-    node = Node(ManualClock().now)
     threshold = gc.get_threshold()
     chore = asyncio.create_task(server.collect_cycles(node))
     try:
