@@ -24,6 +24,7 @@ class _Sighting(Struct):
     sensor: str
     seq: int
     boot: str
+    value: float | bool | str
 
 
 _decode = msgspec.json.Decoder(_Sighting).decode

@@ -241,7 +241,8 @@ async def test_faults_of_devices_are_not_losses(mosquitto: Server) -> None:
         [
             {"kind": "dropout", "chance": 0.1}, {"kind": "late", "by_s": 0.2, "chance": 0.2},
             {"kind": "duplicate", "chance": 0.2}, {"kind": "malformed", "chance": 0.1},
-            {"kind": "reboot", "at_s": 0.3, "for_s": 0.2, "share": 0.5}, {"kind": "skew", "by_s": -60, "share": 0.3},
+            {"kind": "reboot", "at_s": 0.3, "for_s": 0.2, "share": 0.5},
+            {"kind": "skew", "by_s": -60, "share": 0.3},
         ],
         tuple[Fault, ...],
     )  # fmt: skip
