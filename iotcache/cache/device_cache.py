@@ -12,7 +12,6 @@ reader's store read and its add leaves room for that reader's older value. Only 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
@@ -20,28 +19,24 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from iotcache.cache.budget import Budget
-from iotcache.cache.dirty import DirtyKeys
 from iotcache.cache.fallback import Fallback, Loaded, Missed
 from iotcache.cache.nodefacts import NodeWatch
 from iotcache.cache.tally import CacheCounters, Tally
+from iotcache.cache.write_through import WriteThrough
 from iotcache.clock import SYSTEM_CLOCK, Clock
-from iotcache.codec import COMPRESS_MIN_BYTES, decode_cached, encode_reading
-from iotcache.errors import ConfigError, CorruptValue, StoreError
+from iotcache.codec import COMPRESS_MIN_BYTES, decode_cached
+from iotcache.errors import ConfigError, CorruptValue
 from iotcache.keys import Keys
 from iotcache.misses import Record, Records, miss_reason
 from iotcache.model import Event, MissReason, Read, Reading, Series, Source, Stored
-from iotcache.store.rows import age_key
 from iotcache.ttl import TtlPolicy
 
 if TYPE_CHECKING:
-    from iotcache.cluster import Cluster, Got, Item, Outcome, Probe
+    from iotcache.cluster import Cluster, Got, Outcome, Probe
     from iotcache.config.schema import Settings
     from iotcache.store.base import Store
 
 _NODE_OUT: Final = (MissReason.NODE_DOWN, MissReason.TIMEOUT)
-_REPAIR_EVERY_S: Final = 1.0
-_YIELD_ROUNDS: Final = 4
-"""More rounds than this means a series that other workers write faster than we can follow."""
 
 
 class _Miss:
@@ -85,22 +80,30 @@ class DeviceCache:
         self.store = store
         self.keys = keys or Keys()
         self.ttl = ttl or TtlPolicy()
-        self._compress_min_bytes = compress_min_bytes
-        self._max_value_bytes = max_value_bytes
         self._store_reads_per_s = store_reads_per_s
         self._failover_ttl_s = failover_ttl_s
         self._clock = clock
         self._rng = rng or Random()
         self._repopulate = repopulate
-        self._shared_writers = shared_writers
         self._owned: tuple[Cluster, Store] | None = None
         self._exits = AsyncExitStack()
         self._tally = Tally()
         self._records = Records()
         self._budget = Budget(store_reads_per_s, clock)
         self._watch = NodeWatch(cluster, clock)
-        self._dirty = DirtyKeys(cluster)
-        self._repairing: asyncio.Task[None] | None = None
+        self._writes = WriteThrough(
+            cluster,
+            store,
+            keys=self.keys,
+            records=self._records,
+            tally=self._tally,
+            ttl=self.ttl,
+            clock=clock,
+            rng=self._rng,
+            compress_min_bytes=compress_min_bytes,
+            max_value_bytes=max_value_bytes,
+            shared_writers=shared_writers,
+        )
         self._fallback = Fallback(
             cluster,
             store,
@@ -170,9 +173,7 @@ class DeviceCache:
     ) -> None:
         await self._fallback.close()
         await self._watch.close()
-        if self._repairing is not None:
-            self._repairing.cancel()
-            await asyncio.wait({self._repairing})
+        await self._writes.close()
         await self._exits.aclose()
 
     # Reading
@@ -287,8 +288,7 @@ class DeviceCache:
 
         The writer asks before its commit, so that the store has it (`Stored.cached_until_us`).
         """
-        life_s = self.ttl.jittered(self.ttl.volatile_s(reading.interval_s), self._rng)
-        return round((self._clock.now() + life_s) * 1e6)
+        return self._writes.plan_ttl(reading)
 
     async def write_through(self, newest: Sequence[Stored]) -> list[Outcome]:
         """Set the entry of each series that a commit moved on (`Committed.newest`), in order.
@@ -296,123 +296,22 @@ class DeviceCache:
         Never raises for a node's sake. A key that could not be set is dirty: its old entry is deleted as soon
         as its node answers.
         """
-        from iotcache.cluster import Outcome
-
-        items: list[Item] = []
-        too_large: dict[int, str] = {}
-        for place, stored in enumerate(newest):
-            item = self._item(stored)
-            if self._fits(item):
-                items.append(item)
-            else:
-                too_large[place] = item.key
-        outcomes = list(await self._set(items))
-        if too_large:
-            dropped = dict(zip(too_large, await self._delete(list(too_large.values())), strict=True))
-            done = iter(outcomes)
-            outcomes = [
-                Outcome(False, dropped[place].node, "the value is larger than cache.max_value_bytes")
-                if place in dropped
-                else next(done)
-                for place in range(len(newest))
-            ]
-        if self._shared_writers:
-            await self._yield_to_newer(newest)
-        return outcomes
-
-    def _item(self, stored: Stored) -> Item:
-        from iotcache.cluster import Item
-
-        reading = stored.reading
-        value, flags = encode_reading(reading, self._compress_min_bytes)
-        until_us = stored.cached_until_us or self.plan_ttl(reading)
-        life_s = math.ceil(until_us / 1e6 - self._clock.now())
-        return Item(self.keys.latest(reading.device, reading.sensor), value, flags, max(1, life_s))
+        return await self._writes.write_through(newest)
 
     async def invalidate(self, series: Sequence[Series]) -> list[Outcome]:
         """Delete the entry of each series, in order; what could not be deleted is dirty and tried again."""
-        return await self._delete(self.keys.latest_many(series))
+        return await self._writes.delete(self.keys.latest_many(series))
 
     async def repair(self) -> int:
         """Delete the entries of dirty keys whose nodes answer now; how many are clean.
 
         Runs by itself every second while there are any.
         """
-        clean = await self._dirty.repair()
-        self._note_deleted(clean)
-        self._tally.repaired += len(clean)
-        return len(clean)
+        return await self._writes.repair()
 
     def counters(self) -> CacheCounters:
         """What was counted since the cache was made."""
-        return self._tally.snapshot(len(self._dirty), self._dirty.dropped)
-
-    async def _set(self, items: Sequence[Item]) -> Sequence[Outcome]:
-        if not items:
-            return ()
-        outcomes = await self.cluster.set_many(items)
-        now_s = self._clock.now()
-        failed: list[str] = []
-        for item, outcome in zip(items, outcomes, strict=True):
-            if outcome.ok:
-                self._records.note(item.key, Record(now_s, now_s + item.ttl_s, outcome.node))
-            else:
-                failed.append(item.key)
-        self._tally.writes += len(items) - len(failed)
-        self._tally.write_failures += len(failed)
-        self._dirty.discard(item.key for item in items)
-        self._soil(failed)
-        return outcomes
-
-    async def _delete(self, keys: Sequence[str]) -> list[Outcome]:
-        outcomes = list(await self.cluster.delete_many(keys))
-        gone = [key for key, outcome in zip(keys, outcomes, strict=True) if outcome.ok]
-        self._note_deleted(gone)
-        self._dirty.discard(gone)
-        self._soil([key for key, outcome in zip(keys, outcomes, strict=True) if not outcome.ok])
-        return outcomes
-
-    def _note_deleted(self, keys: Sequence[str]) -> None:
-        now_s = self._clock.now()
-        for key in keys:
-            self._records.note(key, Record(now_s, now_s, "", deleted=True))
-
-    def _soil(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            self._dirty.add(key)
-        if keys and (self._repairing is None or self._repairing.done()):
-            self._repairing = asyncio.create_task(self._keep_repairing())
-
-    async def _keep_repairing(self) -> None:
-        while len(self._dirty):
-            await asyncio.sleep(_REPAIR_EVERY_S)
-            await self.repair()
-
-    async def _yield_to_newer(self, written: Sequence[Stored]) -> None:
-        """Make good what another worker's newer commit may have lost to our sets.
-
-        Two workers commit one after the other, but their sets may land the other way round. Whoever set last
-        reads the store after it and so sees the newer commit, and sets that, until what it set is what the
-        store has.
-        """
-        for _ in range(_YIELD_ROUNDS):
-            ours = {stored.reading.series: stored.reading for stored in written}
-            try:
-                latest = await self.store.latest_many(list(ours))
-            except StoreError:
-                break
-            written = [
-                latest[series]
-                for series, reading in ours.items()
-                if series in latest and age_key(latest[series].reading) > age_key(reading)
-            ]
-            if not written:
-                return
-            await self._set([item for item in map(self._item, written) if self._fits(item)])
-        await self.invalidate([stored.reading.series for stored in written])
-
-    def _fits(self, item: Item) -> bool:
-        return len(item.value) <= self._max_value_bytes
+        return self._tally.snapshot(len(self._writes.dirty), self._writes.dirty.dropped)
 
 
 _PENDING: Final = Read("", "", None, Source.NONE)
