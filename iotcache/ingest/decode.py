@@ -9,23 +9,31 @@ and to explain the rest. Decided outcomes (also in docs/protocol.md):
 - NaN, infinities, invalid UTF-8, NUL characters, names over 256 characters: dead letter;
 - of a payload over 1 MiB only the first 64 KiB are kept, in a dead letter;
 - an array is taken whole or not at all; an empty payload (it clears a retained message) is nothing.
+
+What format a payload has, it shows itself: ``{`` and ``[`` begin JSON (an array of SenML records has no
+"value"), bytes from 0x80 on CBOR, and Sparkplug B has topics of its own.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from iotcache.clock import utc_text
+from iotcache.ingest import senml
 from iotcache.ingest.topics import NAME_LIMIT, TopicNames, Topics
 from iotcache.model import DeadLetter, Reading, Value
 from iotcache.mqtt.inbound import KEPT_BYTES, PAYLOAD_LIMIT_BYTES
 from iotcache.text import printable, printable_bytes
+
+if TYPE_CHECKING:
+    from iotcache.ingest.sparkplug import Sparkplug
 
 READINGS_LIMIT: Final = 10_000
 """Readings in one message."""
@@ -60,6 +68,7 @@ class Incoming(Struct, frozen=True, gc=False):
 
 _decode_one = msgspec.json.Decoder(Incoming).decode
 _decode_many = msgspec.json.Decoder(Annotated[list[Incoming], Meta(max_length=READINGS_LIMIT)]).decode
+_decode_pack = msgspec.json.Decoder(Annotated[list[senml.Record], Meta(max_length=READINGS_LIMIT)]).decode
 _NUMBER: Final = re.compile(rb"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _NO_NAMES: Final = TopicNames()
 _WORDS: Final = {b"true": True, b"false": False}
@@ -70,6 +79,7 @@ class Decoder:
 
     def __init__(self, topics: Topics) -> None:
         self._names = topics.names
+        self._sparkplug: Sparkplug | None = None
 
     def decode(
         self, topic: str, payload: bytes, received_us: int, size: int | None = None
@@ -87,6 +97,8 @@ class Decoder:
             whole = size is None or size == len(payload)
             if not whole or len(payload) > PAYLOAD_LIMIT_BYTES:
                 raise Refused(_too_large(size or len(payload)))
+            if names.sparkplug:
+                return self._sparkplug_readings(topic, payload, received_us)
             head = payload[:1]
             if head == b"{":
                 return [_reading(_decode_one(payload), names, received_us)]
@@ -98,6 +110,25 @@ class Decoder:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason = _why(payload, error)
         return dead_letter(topic, payload, reason, received_us)
+
+    def _sparkplug_readings(self, topic: str, payload: bytes, received_us: int) -> list[Reading]:
+        from iotcache.ingest.sparkplug import NotSparkplug, Sparkplug, parse_topic
+
+        if self._sparkplug is None:
+            self._sparkplug = Sparkplug()
+        try:
+            origin = parse_topic(topic)
+            metrics = self._sparkplug.metrics(origin, payload)
+        except NotSparkplug as error:
+            raise Refused(f"the payload is no Sparkplug B: {error}") from error
+        return [
+            checked(
+                origin.device or origin.node, metric.name, metric.value,
+                received_us if metric.ts_ms is None else metric.ts_ms * 1_000,
+                unit="", site=origin.group, seq=None, boot="", received_us=received_us,
+            )
+            for metric in metrics
+        ]  # fmt: skip
 
 
 def decode_named(payload: bytes, received_us: int) -> list[Reading]:
@@ -128,7 +159,41 @@ def _too_large(size: int) -> str:
 
 def _readings(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]:
     """The readings of an array. Those without a time are a microsecond apart, lest they count as the same."""
-    return [_reading(one, names, received_us + n) for n, one in enumerate(_decode_many(payload))]
+    if senml.looks_like(payload):
+        return _pack(_decode_pack(payload), names, received_us)
+    return _apart(_decode_many(payload), names, received_us)
+
+
+def _apart(many: Sequence[Incoming], names: TopicNames, received_us: int) -> list[Reading]:
+    return [_reading(one, names, received_us + n) for n, one in enumerate(many)]
+
+
+def _pack(records: Sequence[senml.Record], names: TopicNames, received_us: int) -> list[Reading]:
+    """The readings of a SenML pack."""
+    try:
+        found = senml.resolve(records, names.device, received_us / 1e6)
+    except senml.NotSenml as error:
+        raise Refused(f"the SenML pack cannot be read: {error}") from error
+    return _apart(msgspec.convert(found, list[Incoming]), names, received_us)
+
+
+def _cbor(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]:
+    """The readings of a CBOR payload: a map or an array of maps, as in JSON, or a SenML pack."""
+    from iotcache.ingest import cbor
+
+    try:
+        content = cbor.loads(payload)
+        if isinstance(content, list) and any(isinstance(one, dict) and "value" not in one for one in content):
+            records = msgspec.convert(senml.from_cbor(content), list[senml.Record])
+            return _pack(records, names, received_us)
+    except (cbor.NotCbor, senml.NotSenml) as error:
+        raise Refused(f"the payload is neither text nor CBOR: {error}") from error
+    if isinstance(content, bool | int | float):
+        content = {"value": content}
+    many = content if isinstance(content, list) else [content]
+    if len(many) > READINGS_LIMIT:
+        raise Refused(f"it holds {len(many):,} readings; {READINGS_LIMIT:,} are allowed")
+    return _apart(msgspec.convert(many, list[Incoming]), names, received_us)
 
 
 def _reading(one: Incoming, names: TopicNames, received_us: int) -> Reading:
@@ -224,7 +289,9 @@ def _contradiction(what: str, payload_says: str, topic_says: str) -> str:
 
 
 def _plain(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]:
-    """A payload that begins with neither ``{`` nor ``[``: white space, a bare number, or a mistake."""
+    """A payload that begins with neither ``{`` nor ``[``: a bare number, CBOR, white space, or a mistake."""
+    if payload[:1] >= b"\x80":
+        return _cbor(payload, names, received_us)
     stripped = payload.strip()
     if not stripped:
         return []

@@ -19,6 +19,8 @@ NAME_LIMIT: Final = 256
 """Longest name of a device, sensor or site, in characters. Keys hash what is past 250 bytes."""
 RESERVED_SENSORS: Final = frozenset({"cfg", "meta", "birth", "death"})
 """Levels in the sensor's place that carry no reading: configuration, metadata, birth and death messages."""
+PACK_SENSORS: Final = frozenset({"pack", "senml"})
+"""Levels in the sensor's place of messages whose payload names its sensors itself."""
 _REMEMBERED: Final = 200_000
 _LEVEL: Final = re.compile(r"\{([A-Za-z_]*)\}")
 
@@ -32,6 +34,8 @@ class TopicNames(Struct, frozen=True):
     unit: str = ""
     refused: str = ""
     """Why no reading can come from this topic; safe to show."""
+    sparkplug: bool = False
+    """A topic of Sparkplug B, whose payload is protobuf."""
     reserved: bool = False
     """A topic of configuration, metadata or life signs, or of our own: no reading, and no mistake."""
 
@@ -107,6 +111,8 @@ class Topics:
     def _read(self, topic: str) -> TopicNames:
         if topic.startswith("iotcache/"):
             return TopicNames(reserved=True)
+        if topic.startswith("spBv1.0/"):
+            return TopicNames(sparkplug=True)
         for template in self.templates:
             found = template.match(topic)
             if found is None:
@@ -123,6 +129,8 @@ class Topics:
                     )
                 if "\0" in name:
                     return TopicNames(refused=f"the topic's {{{field}}} contains a NUL character")
+            if found.get("sensor") in PACK_SENSORS:
+                found["sensor"] = ""
             return TopicNames(**found)
         forms = ", ".join(template.text for template in self.templates)
         return TopicNames(refused=f"the topic fits none of the templates in ingest.topics: {forms}")

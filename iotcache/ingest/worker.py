@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import platform
 import random
-import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import ConfigError, StoreError
+from iotcache.ingest.account import Account
 from iotcache.ingest.decode import Decoder
 from iotcache.ingest.instance import own_name
 from iotcache.ingest.pipeline import RETRY_MAX_S, RETRY_MIN_S, Parcel, Pipeline
@@ -80,8 +78,7 @@ class Ingest:
         topics = Topics(ingest.topics)
         self._decoder = Decoder(topics)
         self._topic = stats_topic(ROLE, self.instance)
-        self._started_us = int(clock.now() * 1e6)
-        self._last_counts = (clock.monotonic(), 0, 0)
+        self._account = Account(ROLE, self.instance, self.tally, clock)
         self._waiting_store = _OPENING
         self._said = ""
         self._ready = asyncio.Event()
@@ -289,61 +286,15 @@ class Ingest:
             self.link.post(self._topic, encode(self.stats(state)), retain=True)
 
     def stats(self, state: str = "") -> IngestStats:
-        """The counters as they stand; rates are those since the last call a good part of a second ago."""
-        tally, link, cache = self.tally, self.link, self.cache
-        now_s = self._clock.monotonic()
-        received_per_s, stored_per_s = self._rates(now_s)
-        commit, through = tally.commit_ms.percentiles(), tally.write_through_ms.percentiles()
-        counters = cache.counters() if cache is not None else None
+        """The counters as they stand."""
         waiting = self.waiting_for
-        oldest_us = link.oldest_unacked_us()
-        now_us = int(self._clock.now() * 1e6)
-        return IngestStats(
-            role=ROLE,
-            instance=self.instance,
-            state=state or ("waiting" if waiting else "running"),
-            waiting_for=waiting,
-            version=_version(),
-            pid=os.getpid(),
-            host=platform.node(),
-            started_us=self._started_us,
-            at_us=now_us,
-            received=tally.received,
-            readings=tally.readings,
-            stored=tally.stored,
-            duplicates=tally.duplicates,
-            dead_letters=tally.dead_letters,
-            ignored=tally.ignored,
-            batches=tally.batches,
-            received_per_s=received_per_s,
-            stored_per_s=stored_per_s,
-            commit_p50_ms=commit[0],
-            commit_p99_ms=commit[1],
-            write_through_p50_ms=through[0],
-            write_through_p99_ms=through[1],
-            unacked=link.unacked,
-            queued=link.queued,
-            lag_s=round(max(0, now_us - oldest_us) / 1e6, 3) if oldest_us else 0.0,
-            commit_failures=tally.commit_failures,
-            cache_write_failures=counters.write_failures if counters else 0,
-            dirty_keys=counters.dirty if counters else 0,
-            series=len(self.pipeline.intervals) if self.pipeline else 0,
-            connects=link.connects,
-            sessions_lost=link.sessions_lost,
-            http_requests=tally.http_requests,
-            max_rss_bytes=_max_rss_bytes(),
+        return self._account.stats(
+            state or ("waiting" if waiting else "running"),
+            waiting,
+            link=self.link,
+            counters=self.cache.counters() if self.cache is not None else None,
+            series=len(self.pipeline.intervals) if self.pipeline is not None else 0,
         )
-
-    def _rates(self, now_s: float) -> tuple[float, float]:
-        last_s, received, stored = self._last_counts
-        passed_s = max(now_s - last_s, 1e-3)
-        rates = (
-            round((self.tally.received - received) / passed_s, 1),
-            round((self.tally.stored - stored) / passed_s, 1),
-        )
-        if passed_s > STATS_EVERY_S / 2:
-            self._last_counts = (now_s, self.tally.received, self.tally.stored)
-        return rates
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -351,22 +302,6 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _version() -> str:
-    try:
-        return version("iotcache-tui")
-    except PackageNotFoundError:
-        return ""
-
-
-def _max_rss_bytes() -> int:
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 async def run_ingest(

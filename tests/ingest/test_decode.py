@@ -155,7 +155,7 @@ def test_an_empty_payload_is_nothing() -> None:
         (b'{"value": 1', "not JSON"),
         (b'{"value": 1} trailing', "not JSON"),
         (b'{"value": "\xff"}', "UTF-8"),
-        (b"\xff\xfe\x00", "neither JSON nor a number"),
+        (b"\xff\xfe\x00", "neither text nor CBOR"),
         (b'{"value": "a\\u0000b"}', "NUL"),
         (b'{"value": 1, "unit": "\\u0000"}', "NUL"),
         (b'{"value": 1, "x": ' + b"[" * 100_000, "nested too deeply"),

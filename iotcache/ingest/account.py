@@ -1,0 +1,108 @@
+"""A worker's counters as it publishes them: totals, rates, and what its parts say of themselves."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
+
+from iotcache.clock import Clock
+from iotcache.ingest.tally import Tally
+from iotcache.telemetry import IngestStats
+
+if TYPE_CHECKING:
+    from iotcache.cache import CacheCounters
+    from iotcache.mqtt import MqttLink
+
+_RATE_OVER_S: Final = 0.5
+"""A rate is taken over at least this long."""
+
+
+class Account:
+    """Makes one worker's `IngestStats`."""
+
+    def __init__(self, role: str, instance: str, tally: Tally, clock: Clock) -> None:
+        self._role = role
+        self._instance = instance
+        self._tally = tally
+        self._clock = clock
+        self._started_us = int(clock.now() * 1e6)
+        self._last = (clock.monotonic(), 0, 0)
+        self._per_s = (0.0, 0.0)
+
+    def stats(
+        self, state: str, waiting_for: str, *, link: MqttLink, counters: CacheCounters | None, series: int
+    ) -> IngestStats:
+        """The counters as they stand."""
+        tally = self._tally
+        received_per_s, stored_per_s = self._rates()
+        commit, through = tally.commit_ms.percentiles(), tally.write_through_ms.percentiles()
+        now_us, oldest_us = int(self._clock.now() * 1e6), link.oldest_unacked_us()
+        return IngestStats(
+            role=self._role,
+            instance=self._instance,
+            state=state,
+            waiting_for=waiting_for,
+            version=_version(),
+            pid=os.getpid(),
+            host=platform.node(),
+            started_us=self._started_us,
+            at_us=now_us,
+            received=tally.received,
+            readings=tally.readings,
+            stored=tally.stored,
+            duplicates=tally.duplicates,
+            dead_letters=tally.dead_letters,
+            ignored=tally.ignored,
+            batches=tally.batches,
+            received_per_s=received_per_s,
+            stored_per_s=stored_per_s,
+            commit_p50_ms=commit[0],
+            commit_p99_ms=commit[1],
+            write_through_p50_ms=through[0],
+            write_through_p99_ms=through[1],
+            unacked=link.unacked,
+            queued=link.queued,
+            lag_s=round(max(0, now_us - oldest_us) / 1e6, 3) if oldest_us else 0.0,
+            commit_failures=tally.commit_failures,
+            cache_write_failures=counters.write_failures if counters else 0,
+            dirty_keys=counters.dirty if counters else 0,
+            series=series,
+            connects=link.connects,
+            sessions_lost=link.sessions_lost,
+            http_requests=tally.http_requests,
+            max_rss_bytes=_max_rss_bytes(),
+        )
+
+    def _rates(self) -> tuple[float, float]:
+        """Messages and readings a second since the last time, some good part of a second ago."""
+        now_s, tally = self._clock.monotonic(), self._tally
+        last_s, received, stored = self._last
+        passed_s = now_s - last_s
+        if passed_s >= _RATE_OVER_S:
+            self._per_s = (
+                round((tally.received - received) / passed_s, 1),
+                round((tally.stored - stored) / passed_s, 1),
+            )
+            self._last = (now_s, tally.received, tally.stored)
+        return self._per_s
+
+
+@lru_cache
+def _version() -> str:
+    try:
+        return version("iotcache-tui")
+    except PackageNotFoundError:
+        return ""
+
+
+def _max_rss_bytes() -> int:
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
