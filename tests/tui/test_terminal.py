@@ -24,15 +24,23 @@ class Terminal:
         self._socket = f"iotcache-test-{os.getpid()}-{time.monotonic_ns()}"
         # tmux and login shells give a pane a TERM and a PATH of their own.
         sets = " ".join(shlex.quote(f"{key}={value}") for key, value in env.items())
-        command = f"exec env {sets} {sys.executable} -P -m tui"
+        command = f"env {sets} {sys.executable} -P -m tui; printf \"\\n[ended with %s]\\n\" $?; exec sleep 1000"
         self._tmux(
             "-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", str(size[0]), "-y", str(size[1]),
             "-c", str(folder), f"read go; {command}",
         )  # fmt: skip
         self._tmux("set-option", "-t", "t", "status", "off")
-        self._tmux("set-option", "-t", "t", "remain-on-exit", "on")
+        self.shell = int(self._tmux("display-message", "-p", "-t", "t", "#{pane_pid}"))
         self.press("Enter")
-        self.pid = int(self._tmux("display-message", "-p", "-t", "t", "#{pane_pid}"))
+        self.pid = self._program()
+
+    def _program(self) -> int:
+        """The program's process, once the shell has started it."""
+        deadline = time.monotonic() + 10
+        while not (found := children_of(self.shell)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return min(found)
 
     def _tmux(self, *args: str, check: bool = True) -> str:
         # A test runner may export the size of its own terminal.
@@ -63,8 +71,8 @@ class Terminal:
             time.sleep(0.05)
 
     def exit_code(self) -> int:
-        text = self.until(lambda text: "Pane is dead" in text)
-        found = re.search(r"Pane is dead \(status (\d+)", text)
+        text = self.until(lambda text: "[ended with" in text)
+        found = re.search(r"\[ended with (\d+)\]", text)
         assert found, text
         return int(found[1])
 
@@ -125,7 +133,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
 
     yield start
     for one in opened:
-        left = children_of(one.pid) | {one.pid}
+        left = children_of(one.shell)
         one.close()
         assert not until_gone(left)
 
