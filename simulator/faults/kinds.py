@@ -50,8 +50,8 @@ class Place(Struct, frozen=True):
     """Virtual time at which the fault began."""
     end_us: int
     interval_us: int
-    first_us: int
-    """Virtual time of the series' first measurement of the run."""
+    since_end: int
+    """Which measurement of the series this is after the fault's end, from 0; negative before it."""
 
     @property
     def width(self) -> float:
@@ -206,8 +206,7 @@ class Reboot(_Fault, frozen=True, tag="reboot"):
         if place.t_us < place.end_us:
             draft.sent_us.clear()
             return
-        missed = max(0, -((place.first_us - place.end_us) // place.interval_us))
-        draft.seq = (place.t_us - place.first_us) // place.interval_us - missed + 1
+        draft.seq = place.since_end + 1
         draft.reboots += 1
 
 

@@ -10,6 +10,7 @@ from iotcache.clock import utc_text
 from iotcache.model import Value
 from simulator.faults.kinds import Draft, Fault, Place, spoil
 from simulator.faults.schedule import Scheduled, schedule
+from simulator.fleet.load import Load
 from simulator.fleet.payload import second_text
 from simulator.fleet.roster import Roster
 from simulator.fleet.stream import LANES, Group, Message, Stream, Timeline
@@ -48,9 +49,13 @@ class FaultyStream(Stream):
         rate: float = 0.0,
         lanes: Collection[int] = range(LANES),
         digest: bool = True,
+        load: Load | None = None,
+        scattered: bool = False,
         labels: bool = False,
     ) -> None:
-        super().__init__(roster, timeline, rate=rate, lanes=lanes, digest=digest)
+        super().__init__(
+            roster, timeline, rate=rate, lanes=lanes, digest=digest, load=load, scattered=scattered
+        )
         self._may_defer = True
         self._label = labels
         self.labels: list[Label] = []
@@ -62,7 +67,9 @@ class FaultyStream(Stream):
 
     def _render(self, group: Group, cycle: int, first: int, last: int, out: list[Message]) -> None:
         base = cycle * group.interval
-        since, until = base + group.phases[first], base + group.phases[last - 1]
+        devices, phases = group.devices, group.phases
+        moments = [self._moment(group, cycle, devices[at], base + phases[at]) for at in range(first, last)]
+        since, until = min(moments), max(moments)
         active = [
             fault
             for fault in self._schedules[group.number]
@@ -73,23 +80,34 @@ class FaultyStream(Stream):
             return
         sound = first
         for at in range(first, last):
-            device, rel = group.devices[at], base + group.phases[at]
+            device, rel = devices[at], moments[at - first]
             mine = [fault for fault in active if fault.strikes(device, rel)]
             if mine:
                 if sound < at:
                     super()._render(group, cycle, sound, at, out)
                 sound = at + 1
-                self._render_faulty(group, cycle, at, mine, out)
+                out += self._render_faulty(group, cycle, at, rel, mine)
         if sound < last:
             super()._render(group, cycle, sound, last, out)
 
-    def _render_faulty(
-        self, group: Group, cycle: int, at: int, faults: Sequence[Scheduled], out: list[Message]
-    ) -> None:
+    def _cycle_at(self, group: Group, device: int, phase: int, at_us: int) -> int:
+        """The first cycle in which a device's reading is not measured before ``at_us``."""
+        work_us = at_us if self._bend is None or at_us == _FOREVER_US else self._bend.work(at_us)
+        cycle = max(0, -((phase - work_us) // group.interval))
+        if self._scattered:
+            # Scattering moves a reading on by less than one interval: perhaps past the moment asked for.
+            slot_us = (cycle - 1) * group.interval + phase
+            cycle -= self._moment(group, cycle - 1, device, slot_us) >= at_us
+        return cycle
+
+    def _render_faulty(  # one place of the inner loop
+        self, group: Group, cycle: int, at: int, rel: int, faults: Sequence[Scheduled]
+    ) -> list[Message]:
         timeline, function = self.timeline, group.function
-        start, device, phase = timeline.start_us, group.devices[at], group.phases[at]
-        key, rel = self._roster.keys[device], cycle * group.interval + phase
+        start, device, key = timeline.start_us, group.devices[at], self._roster.keys[group.devices[at]]
         end_us = timeline.end_us or _FOREVER_US
+        if rel >= end_us:
+            return []
         t_us = start + rel
         truth = function.measure(key, t_us)
         sent = rel if group.link is None else group.link.sent_at(key, t_us, start + end_us) - start
@@ -105,7 +123,7 @@ class FaultyStream(Stream):
                     start + fault.begin_us,
                     start + fault.end_us,
                     group.interval,
-                    start + phase,
+                    cycle - self._cycle_at(group, device, group.phases[at], fault.end_us),
                 ),
             )
         boot = timeline.boot + (f"-{draft.reboots}" if draft.reboots else "")
@@ -125,8 +143,6 @@ class FaultyStream(Stream):
             *head, number, rest = (group.line % (shown_ms, name, draft.seq, value)).split(b" ", 4)
             line = b" ".join((*head, number + mark.encode(), rest))
         tie = group.number * len(self._names) + device
-        for moment in draft.sent_us:
-            out.append((min(moment, end_us - 1), tie, group.topics[at], payload, line))
         if self._label and draft.faults:
             self.labels.append(
                 Label(
@@ -141,3 +157,4 @@ class FaultyStream(Stream):
                     sent=len(draft.sent_us),
                 )
             )
+        return [(min(moment, end_us - 1), tie, group.topics[at], payload, line) for moment in draft.sent_us]

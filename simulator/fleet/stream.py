@@ -17,6 +17,7 @@ from heapq import heappop, heappush
 from msgspec import Struct
 
 from iotcache.model import Value
+from simulator.fleet.load import Load
 from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, unit
 from simulator.fleet.payload import json_template, second_text, value_texts
 from simulator.fleet.roster import Roster, SensorFunction, interval_us
@@ -115,13 +116,19 @@ class Stream:
         lanes: Collection[int] = range(LANES),
         digest: bool = True,
         greet: bool = False,
+        load: Load | None = None,
+        scattered: bool = False,
     ) -> None:
         """``rate`` is messages a second of the whole fleet (0: each class's own intervals); only devices
         of the given ``lanes`` are in this stream. ``greet``: every sensor is heard of within seconds,
-        however long its interval."""
+        however long its interval. ``load``: how the rate changes in time. ``scattered``: each reading
+        at a random moment of its interval, which for many devices comes close to a Poisson process."""
         self.timeline = timeline
         self.digest = digest
         self.scale = rate / roster.natural_rate if rate else 1.0
+        self.mean_load = load.mean if load is not None else 1.0
+        self._bend = load.bend() if load is not None else None
+        self._scattered = scattered
         self._roster = roster
         self._names = [name.encode() for name in roster.names]
         self._groups: list[Group] = []
@@ -136,9 +143,12 @@ class Stream:
             for function in functions:
                 if members[kind]:
                     every = interval_us(function.sensor, self.scale)
-                    self._groups.append(Group(number, function, every, members[kind], roster))
+                    group = Group(number, function, every, members[kind], roster)
+                    # Scattered readings come up to one interval after their slot: the slots begin earlier.
+                    group.cycle = -1 if scattered else 0
+                    self._groups.append(group)
                 number += 1
-        self._may_defer = any(group.link for group in self._groups)
+        self._may_defer = scattered or any(group.link for group in self._groups)
         if greet:
             within_us = int(
                 _MICRO * min(max(_GREET_S, sum(len(g.phases) for g in self._groups) / 1_000), 30.0)
@@ -148,8 +158,9 @@ class Stream:
 
     @property
     def rate(self) -> float:
-        """Messages a second of the devices in this stream."""
-        return sum(len(group.phases) * _MICRO / group.interval for group in self._groups)
+        """Messages a second of the devices in this stream, in the mean."""
+        even = sum(len(group.phases) * _MICRO / group.interval for group in self._groups)
+        return even * self.mean_load
 
     @property
     def deferred(self) -> int:
@@ -163,14 +174,15 @@ class Stream:
         """
         if self.timeline.end_us is not None:
             until_us = min(until_us, self.timeline.end_us)
+        until_work = until_us if self._bend is None else self._bend.work(until_us)
         messages: list[Message] = []
         if self._greetings:
             for group in self._greetings:
-                for cycle, first, last in group.due(until_us):
+                for cycle, first, last in group.due(until_work):
                     self._render(group, cycle, first, last, messages)
             self._greetings = [group for group in self._greetings if group.cycle <= group.last_cycle]
         for group in self._groups:
-            for cycle, first, last in group.due(until_us):
+            for cycle, first, last in group.due(until_work):
                 self._render(group, cycle, first, last, messages)
         kept = messages
         if self._may_defer:
@@ -184,6 +196,15 @@ class Stream:
         kept.sort()
         return kept
 
+    def _moment(self, group: Group, cycle: int, device: int, work_us: int) -> int:
+        """When (virtual time since the start) the reading of a slot in work time is measured."""
+        if self._scattered:
+            key = self._roster.keys[device] ^ group.function.noise_salt
+            work_us += int(unit(key, cycle) * group.interval)
+            if work_us < 0:
+                return _FOREVER_US
+        return work_us if self._bend is None else self._bend.time(work_us)
+
     def _render(self, group: Group, cycle: int, first: int, last: int, out: list[Message]) -> None:
         """Append the messages of one stretch. This is the inner loop: everything is in a local."""
         names, keys, size = self._names, self._roster.keys, len(self._names)
@@ -196,6 +217,7 @@ class Stream:
         scale = float(10**sensor.precision)
         template, line, with_line = group.template, group.line, self.digest
         base, seq, tie = cycle * group.interval, cycle + 1, group.number * size
+        shaped = self._scattered or self._bend is not None
         second, moment = -1, b""
         value: float | bytes
         digested = b""
@@ -204,6 +226,10 @@ class Stream:
             device = devices[at]
             key = keys[device]
             rel = base + phases[at]
+            if shaped:
+                rel = self._moment(group, cycle, device, rel)
+                if rel >= end:
+                    continue
             t = start + rel
             raw = waves(key, t / 1e6)
             if texts:

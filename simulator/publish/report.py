@@ -112,6 +112,11 @@ class Report(Struct, frozen=True, kw_only=True):
     processes: int
     speed: float | None
     """``None`` for as fast as it goes."""
+    profile: str
+    arrival: str
+    """``even`` or ``scattered``."""
+    faults: int
+    """How many faults were scheduled."""
     virtual_start: str
     boot: str
     duration_s: Duration

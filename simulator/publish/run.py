@@ -125,6 +125,7 @@ def report_of(
     elapsed_s = tally.elapsed_s
     if ended_by == "duration" and spec.duration_s is not None and not unpaced:
         elapsed_s = max(elapsed_s, spec.duration_s / spec.speed)
+    load = spec.load.mean if spec.load is not None else 1.0
     names = [kind.name for kind in roster.classes]
     return Report(
         program=f"iotcache-tui {version('iotcache-tui')}",
@@ -141,11 +142,14 @@ def report_of(
         connections=spec.connections,
         processes=spec.processes,
         speed=None if unpaced else spec.speed,
+        profile=spec.load.name if spec.load is not None else "constant",
+        arrival="scattered" if spec.scattered else "even",
+        faults=len(spec.faults),
         virtual_start=utc_text(timeline.start_us),
         boot=timeline.boot,
         duration_s=Duration(spec.duration_s, round(elapsed_s, 3)),
         rate=Rate(
-            None if unpaced else round((spec.rate or roster.natural_rate) * spec.speed, 3),
+            None if unpaced else round((spec.rate or roster.natural_rate) * load * spec.speed, 3),
             round(tally.published / elapsed_s, 3) if elapsed_s else 0.0,
         ),
         planned=tally.planned,

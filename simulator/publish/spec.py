@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from simulator.faults.kinds import Fault
 from simulator.fleet.classes import DeviceClass
+from simulator.fleet.load import Load
 from simulator.fleet.stream import VIRTUAL_EPOCH_US, Timeline
 
 
@@ -31,6 +32,10 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     processes: int = 1
     classes: tuple[DeviceClass, ...] = ()
     """None: those that come with the program."""
+    load: Load | None = None
+    """``None``: constant."""
+    scattered: bool = False
+    """Each reading at a random moment of its interval."""
     faults: tuple[Fault, ...] = ()
     connect_timeout_s: float = 10.0
     patience_s: float = 10.0

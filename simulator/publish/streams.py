@@ -20,10 +20,20 @@ def stream_of(
 ) -> Stream:
     """The messages of a run, or of some of its lanes."""
     if spec.faults:
-        return FaultyStream(roster, timeline, spec.faults, rate=spec.rate, lanes=lanes)
-    return Stream(roster, timeline, rate=spec.rate, lanes=lanes)
+        return FaultyStream(
+            roster,
+            timeline,
+            spec.faults,
+            rate=spec.rate,
+            lanes=lanes,
+            load=spec.load,
+            scattered=spec.scattered,
+        )
+    return Stream(roster, timeline, rate=spec.rate, lanes=lanes, load=spec.load, scattered=spec.scattered)
 
 
 def labels_of(spec: FleetSpec, roster: Roster, timeline: Timeline) -> FaultyStream:
     """A run's stream once more, with the truth behind each fault."""
-    return FaultyStream(roster, timeline, spec.faults, rate=spec.rate, labels=True)
+    return FaultyStream(
+        roster, timeline, spec.faults, rate=spec.rate, load=spec.load, scattered=spec.scattered, labels=True
+    )

@@ -72,6 +72,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help="a device class or a TOML file of one; may be repeated (default: all classes shipped)",
     )
+    parser.add_argument(
+        "--profile",
+        default="constant",
+        metavar="NAME",
+        help="load: constant, ramp, step, burst, spike or diurnal, with keys as in 'burst:every=10,times=20'",
+    )
+    parser.add_argument(
+        "--arrival",
+        choices=("even", "scattered"),
+        default="even",
+        help="each series at fixed distances, or at random within them (default even)",
+    )
     parser.add_argument("--faults", metavar="FILE", help="a TOML file of faults (docs/simulator.md)")
     parser.add_argument(
         "--labels", metavar="FILE", help="write the truth behind each fault, one JSON line a reading"
@@ -132,6 +144,7 @@ def run(args: argparse.Namespace) -> int:
     import msgspec
 
     from simulator.fleet.classes import load_classes
+    from simulator.fleet.load import parse_load
     from simulator.ledger.conditions import parse_condition
     from simulator.ledger.verdict import FIGURES, cases, judged
     from simulator.ledger.verify import Places, parse_places
@@ -152,6 +165,8 @@ def run(args: argparse.Namespace) -> int:
         connections=max(args.connections, args.processes),
         processes=args.processes,
         classes=load_classes(args.classes),
+        load=parse_load(args.profile, args.duration),
+        scattered=args.arrival == "scattered",
         connect_timeout_s=args.connect_timeout,
         patience_s=args.patience,
     )
