@@ -510,8 +510,15 @@ class _Connection:
 
     async def close(self) -> None:
         """Say goodbye when there is somebody to hear it; leave no socket, reader or task behind."""
+        connected = self.client._connected
+        logged_in = connected.done() and not connected.cancelled() and connected.exception() is None
+        if not logged_in and not connected.done():
+            connected.cancel()
+        if connected.cancelled():
+            # aiomqtt's callbacks ask this future for its exception, which a cancelled one answers by raising.
+            self.client._connected = self._loop.create_future()
         try:
-            if self.client._connected.done() and not self.client._disconnected.done():
+            if logged_in and not self.client._disconnected.done():
                 if self.paused:
                     self.resume()
                 async with asyncio.timeout(_CLOSE_S):

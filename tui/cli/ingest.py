@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from msgspec.structs import replace
 
     from iotcache import logs
+    from iotcache.errors import ConfigError
     from simulator.stack.rundir import find_running
     from tui.cli.options import load_settings
 
@@ -52,7 +53,14 @@ def run(args: argparse.Namespace) -> int:
         args.assignments.append(f"ingest.group={args.group}")
     if args.http is not None:
         args.assignments += [f"http.listen={args.http}", "http.enabled=true"]
-    settings = find_running(load_settings(args).settings)
+    wanted = load_settings(args).settings
+    if wanted.ingest.group and wanted.broker.url == "embedded":
+        # Its rumqttd ends its router when a member of a shared subscription leaves messages unacknowledged.
+        raise ConfigError(
+            f"ingest.group is {wanted.ingest.group!r}: workers of a group need a broker of their own, as the "
+            "embedded one does not survive the loss of a member; name one with broker.url"
+        )
+    settings = find_running(wanted)
     if settings.log.level == "warning":  # what a person at a worker's terminal wants to see
         settings = replace(settings, log=replace(settings.log, level="info"))
     logs.set_up(settings.log)
