@@ -351,3 +351,30 @@ async def test_bare_numbers_in_a_burst_are_readings_of_their_own(
     await asyncio.gather(*(sender.publish(TOPIC, b"%d" % n) for n in range(100)))
     await until(lambda: made.link.unacked == 0 and made.tally.received == 100)
     assert (made.tally.stored, made.tally.duplicates) == (100, 0)
+
+
+@pytest.mark.real("mosquitto")
+async def test_broker_store_and_cache_away_at_once_and_all_is_made_up_for(
+    mosquitto: Server, memcached: Server, settings_for: Make, worker: Make, link: Make
+) -> None:
+    settings = settings_for(mosquitto.port, [memcached])
+    made = await worker(settings)
+    sender = await link(mosquitto.port, "sender")
+    lock = sqlite3.connect(settings.store.url.removeprefix("sqlite:///"), isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    memcached.kill()
+    await asyncio.gather(*(sender.publish(TOPIC, payload(n, seq=n)) for n in range(100)))
+    await until(lambda: "locked" in made.waiting_for)
+    await asyncio.sleep(1.1)  # mosquitto saves its sessions once a second
+    mosquitto.kill()
+    await until(lambda: "broker" in made.waiting_for)
+    assert made.waiting_for.startswith("store: ")
+    lock.close()
+    mosquitto.start()
+    memcached.start()
+    await until(lambda: made.tally.stored == 100 and made.waiting_for == "", 15)
+    await until(lambda: made.link.unacked == 0)
+    assert [row.value for row in await rows(made)] == list(range(100))
+    # The entry that could not be written is not an old one: it is missing, or the newest.
+    read = await made.cache.read("dev-1", "temperature")
+    assert read.value == 99
