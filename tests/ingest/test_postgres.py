@@ -62,7 +62,8 @@ async def test_postgresql_stopped_and_started_half_way(  # noqa: PLR0917
     stored = made.tally.stored
     await asyncio.to_thread(server.start)
     await publish(2_000, total)
-    await until(lambda: made.link.unacked == 0 and made.waiting_for == "", 30)
+    await until(lambda: made.tally.stored + made.tally.duplicates >= total, 30)
+    await until(lambda: made.link.unacked == 0 and made.waiting_for == "")
     assert made.tally.stored > stored
     with suppress(StoreError):
         await rows(
