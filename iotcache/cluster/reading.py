@@ -83,22 +83,22 @@ class Reads:
             await self._fences.renew()
         floors = self._fences.floors
         groups: dict[tuple[int, int | None], list[int]] = {}
-        if self._router.all_up:
-            by_owner: list[list[int]] = [[] for _ in self._nodes]
-            for position in which:
-                by_owner[places[position][0]].append(position)
-            for owner, positions in enumerate(by_owner):
-                if positions:
-                    groups[owner, floors[owner] or (0 if checked else None)] = positions
-        else:
-            for position in which:
-                owner = places[position].owner
-                route = self._router.read_route(keys[position], owner)
-                if route is None:
-                    results[position] = self._nothing(keys[position], owner)
-                else:
-                    target, floor = route
-                    groups.setdefault((target, floor or (0 if checked else None)), []).append(position)
+        by_owner: list[list[int]] = [[] for _ in self._nodes]
+        for position in which:
+            by_owner[places[position][0]].append(position)
+        elsewhere: list[int] = []
+        for owner, positions in enumerate(by_owner):
+            if positions and self._nodes[owner].up:
+                groups[owner, floors[owner] or (0 if checked else None)] = positions
+            elif positions:
+                elsewhere += positions
+        for position in elsewhere:
+            owner = places[position].owner
+            route = self._router.read_route(keys[position], owner)
+            if route is None:
+                results[position] = self._nothing(keys[position], owner)
+            else:
+                groups.setdefault(route, []).append(position)
         again: list[int] = []
 
         async def ask(group: tuple[int, int | None]) -> None:
@@ -127,8 +127,7 @@ class Reads:
                         again.extend(unanswered)
 
         await together(ask, list(groups))
-        if not self._router.all_up:
-            self._blame_owners(places, which, results)
+        self._blame_owners(places, elsewhere, results)
         return again
 
     def _nothing(self, key: str, owner: int) -> Got:

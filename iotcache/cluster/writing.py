@@ -41,9 +41,10 @@ class _Write(NamedTuple):
 
     keys: Sequence[str]
     places: list[Place]
-    encode: Callable[[int, bool], bytes]
-    """The request for a position; True when it is for a stand-in."""
-    may_wait: list[bool]
+    encode: Callable[[Sequence[int], bool], list[bytes]]
+    """The requests for some positions; True when they are for a stand-in."""
+    impatient: frozenset[int]
+    """Positions that must not wait until all clients know that a node is out."""
     reasons: dict[bytes, tuple[bool, str]]
 
 
@@ -68,24 +69,39 @@ class Writes:
         refused. Raises ValueError for a life that is not positive.
         """
         now = self._clock.now()
-        places = self._router.places([item.key for item in items])
-        for item in items:
-            if item.ttl_s <= 0:
-                raise ValueError(f"the life of {item.key!r} is {item.ttl_s} s; it must be positive")
+        keys = [item.key for item in items]
+        places = self._router.places(keys)
+        plain = Mode.SET
+        impatient = frozenset([position for position, item in enumerate(items) if item.mode is not plain])
+        longest = self._failover_ttl_s
 
-        def encode(position: int, stand_in: bool) -> bytes:
-            item = items[position]
-            ttl = min(item.ttl_s, self._failover_ttl_s) if stand_in else item.ttl_s
-            if ttl > RELATIVE_LIMIT_S:
-                ttl = wire_ttl(ttl, now)
-            value = item.value
-            key = places[position][2]
-            if item.mode is Mode.SET:
-                return b"ms %b %d T%d F%d\r\n%b\r\n" % (key, len(value), ttl, item.flags, value)
-            return protocol.set_request(key, value, item.flags, ttl, b" ME")
+        lives = [item.ttl_s for item in items]
+        if lives and min(lives) <= 0:
+            item = items[lives.index(min(lives))]
+            raise ValueError(f"the life of {item.key!r} is {item.ttl_s} s; it must be positive")
+        simple = not impatient and (not lives or max(lives) <= RELATIVE_LIMIT_S)
 
-        may_wait = [item.mode is Mode.SET for item in items]
-        return await self._write(_Write([item.key for item in items], places, encode, may_wait, _SET_REASONS))
+        def encode(positions: Sequence[int], stand_in: bool) -> list[bytes]:
+            requests = []
+            if simple and not stand_in:
+                for position in positions:
+                    item = items[position]
+                    value = item.value
+                    requests.append(
+                        b"ms %b %d T%d F%d\r\n%b\r\n"
+                        % (places[position][2], len(value), item.ttl_s, item.flags, value)
+                    )
+                return requests
+            for position in positions:
+                item = items[position]
+                ttl = wire_ttl(min(item.ttl_s, longest) if stand_in else item.ttl_s, now)
+                extra = b" ME" if position in impatient else b""
+                requests.append(
+                    protocol.set_request(places[position].key, item.value, item.flags, ttl, extra)
+                )
+            return requests
+
+        return await self._write(_Write(keys, places, encode, impatient, _SET_REASONS))
 
     async def cas_many(self, items: Sequence[Item], seen: Sequence[Got]) -> list[Outcome]:
         """Store each item only if it still is what ``seen`` (from ``get_many(…, cas=True)``) shows.
@@ -139,10 +155,10 @@ class Writes:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""
         places = self._router.places(keys)
 
-        def encode(position: int, stand_in: bool) -> bytes:
-            return protocol.delete_request(places[position].key)
+        def encode(positions: Sequence[int], stand_in: bool) -> list[bytes]:
+            return [protocol.delete_request(places[position].key) for position in positions]
 
-        return await self._write(_Write(keys, places, encode, [True] * len(keys), _DELETE_REASONS))
+        return await self._write(_Write(keys, places, encode, frozenset(), _DELETE_REASONS))
 
     async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[Outcome]:
         """Give ``keys`` ``ttl_s`` (> 0) more seconds to live, without reading them.
@@ -183,41 +199,50 @@ class Writes:
             await self._fences.renew()
         if not self._router.all_up:
             await self._declare_missing(write, which)
+        by_owner: list[list[int]] = [[] for _ in self._nodes]
+        for position in which:
+            by_owner[write.places[position][0]].append(position)
         at_owner: dict[int, list[int]] = {}
         elsewhere: dict[int, list[int]] = {}
-        nodes = self._nodes
-        for position in which:
-            owner = write.places[position][0]
-            if self._router.all_up or nodes[owner].up:
-                found = at_owner.get(owner)
-                if found is None:
-                    found = at_owner[owner] = []
-                found.append(position)
-                continue
-            stand_in = self._router.stand_in(write.keys[position])
-            if stand_in < 0:
-                results[position] = Outcome(False, nodes[owner].name, "no cache node is up")
-            elif (
-                write.may_wait[position] if owner in self._fences.returning else self._fences.declared(owner)
-            ):
-                elsewhere.setdefault(stand_in, []).append(position)
-            else:
-                results[position] = Outcome(
-                    False, nodes[owner].name, "its node is out, and not all clients know yet"
-                )
+        for owner, positions in enumerate(by_owner):
+            if positions and self._nodes[owner].up:
+                at_owner[owner] = positions
+            elif positions:
+                self._divert(write, owner, positions, elsewhere, results)
         failed: list[int] = []
 
         async def to_owner(index: int) -> None:
             positions = at_owner[index]
-            requests = [write.encode(position, False) for position in positions]
+            requests = write.encode(positions, False)
             unanswered = await self._confirm(index, positions, requests, write.reasons, results)
-            failed.extend(position for position in unanswered if write.may_wait[position])
+            failed.extend(position for position in unanswered if position not in write.impatient)
 
         tasks: list[Callable[[], Coroutine[Any, Any, None]]] = [partial(to_owner, at) for at in at_owner]
         if elsewhere:
             tasks.append(partial(self._send_elsewhere, write, elsewhere, results))
         await together(_run, tasks)
         return failed
+
+    def _divert(
+        self,
+        write: _Write,
+        owner: int,
+        positions: list[int],
+        elsewhere: dict[int, list[int]],
+        results: list[Outcome],
+    ) -> None:
+        """Find the stand-ins for the keys of a node that is out."""
+        name = self._nodes[owner].name
+        returning = owner in self._fences.returning
+        declared = self._fences.declared(owner)
+        for position in positions:
+            stand_in = self._router.stand_in(write.keys[position])
+            if stand_in < 0:
+                results[position] = Outcome(False, name, "no cache node is up")
+            elif position not in write.impatient if returning else declared:
+                elsewhere.setdefault(stand_in, []).append(position)
+            else:
+                results[position] = Outcome(False, name, "its node is out, and not all clients know yet")
 
     async def _send_elsewhere(
         self, write: _Write, elsewhere: dict[int, list[int]], results: list[Outcome]
@@ -228,7 +253,7 @@ class Writes:
 
         async def to_stand_in(index: int) -> None:
             positions = elsewhere[index]
-            requests = [write.encode(position, True) for position in positions]
+            requests = write.encode(positions, True)
             await self._confirm(index, positions, requests, write.reasons, results)
 
         await together(to_stand_in, [index for index, positions in elsewhere.items() if positions])
@@ -245,7 +270,7 @@ class Writes:
         for owner in out:
             if owner not in self._fences.returning and not self._fences.declared(owner):
                 task = self._fences.declare(owner)
-                if any(write.may_wait[at] and write.places[at].owner == owner for at in which):
+                if any(at not in write.impatient and write.places[at].owner == owner for at in which):
                     waits.add(task)
         if waits:
             await asyncio.wait(waits)
@@ -266,7 +291,7 @@ class Writes:
             connection = self._fences.returning.get(owner)
             if connection is None:
                 continue
-            requests = [write.encode(position, False) for position in positions]
+            requests = write.encode(positions, False)
             if await _confirmed(connection, requests, self._timeout_s):
                 continue
             refused = set(positions)
@@ -289,6 +314,11 @@ class Writes:
         order = iter(positions)
         unanswered: list[int] = []
         for answers, error in await exchange(node, requests, Stored, self._timeout_s):
+            if answers.out.count(b"HD") == answers.want:  # as nearly always
+                done = shared[b"HD"]
+                for position in islice(order, answers.want):
+                    results[position] = done
+                continue
             for answer, position in zip(answers.out, order, strict=False):
                 results[position] = shared.get(answer) or Outcome(False, node.name, _words(answer))
             if error is not None:

@@ -1,0 +1,11 @@
+"""The benchmarks: ourselves against our peers, in the same run, as ratios.
+
+Peers come with the extra ``iotcache-tui[bench]``; one that is missing is named and left out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+BENCHES: Final = (("cluster", "reads and writes of many keys over three cache nodes", "tui.bench.cluster"),)
+"""Name, one line, and the module whose ``async def run(rounds: int) -> Report`` measures it."""

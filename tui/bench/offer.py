@@ -1,0 +1,51 @@
+"""``python -m tui.bench.offer PORT MESSAGES READINGS``: publish as fast as the broker takes it, then end.
+
+A process of its own, so that offering the load costs the contestants no time of their interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+from simulator.wire.connection import Target
+from simulator.wire.uplink import Uplink
+
+DEVICES = 200
+
+
+def payload(number: int, readings: int, start_us: int) -> tuple[bytes, bytes]:
+    """Topic and payload of one message: one reading, or an array of them."""
+    device = b"dev-%04d" % (number % DEVICES)
+    parts = [
+        b'{"device":"%b","sensor":"temperature","value":%d.5,"unit":"C","ts":%d,"seq":%d,"boot":"b1"}'
+        % (device, at % 50, start_us + at * 1_000, at)
+        for at in range(number * readings, (number + 1) * readings)
+    ]
+    body = parts[0] if readings == 1 else b"[" + b",".join(parts) + b"]"
+    return b"iot/bench/%b/temperature" % device, body
+
+
+async def offer(port: int, messages: int, readings: int) -> None:
+    """Publish ``messages`` with QoS 1."""
+    # A minute of readings, up to now: a time ahead of the clock would be refused.
+    start_us = time.time_ns() // 1_000 - messages * readings * 1_000
+    async with Uplink(Target("127.0.0.1", port), f"bench-{start_us}", qos=1) as uplink:
+        at = 0
+        while at < messages:
+            room = uplink.room()
+            if room <= 0:
+                uplink.flush()
+                await uplink.until_room()
+                continue
+            for number in range(at, min(messages, at + min(room, 64))):
+                uplink.send(*payload(number, readings, start_us))
+                at += 1
+            uplink.flush()
+            await asyncio.sleep(0)
+        await uplink.until_confirmed()
+
+
+if __name__ == "__main__":
+    asyncio.run(offer(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
