@@ -4,64 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
-import socket
+import platform
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
-import msgspec
-from msgspec import Struct
-
+from iotcache.telemetry import Stats, encode, gone, stats_topic
 from simulator.publish.publisher import Publisher
 from simulator.wire.packets import Will
 from simulator.wire.uplink import Uplink
 
 EVERY_S = 1.0
-_GONE = b'{"state":"gone"}'
+ROLE = "simulator"
 
 
-class FleetCounters(Struct, frozen=True, kw_only=True):
-    """One announcement. Counts are since ``started``; lags are milliseconds."""
+class FleetStats(Stats, kw_only=True):
+    """One announcement. Counts since the start; lags in milliseconds."""
 
-    role: str = "simulator"
-    instance: str
-    state: str = "up"
-    pid: int
-    version: str
-    started: float
-    """Seconds since the Unix epoch."""
-    devices: int
-    series: int
-    target_rate: float | None
+    devices: int = 0
+    series: int = 0
+    target_rate: float | None = None
     """Messages a second; ``None`` for as fast as it goes."""
-    rate: float
+    rate: float = 0.0
     """Messages a second since the last announcement."""
-    planned: int
-    published: int
-    confirmed: int
-    unconfirmed: int
-    late: int
-    skipped: int
-    reconnects: int
-    lag_p50_ms: float
-    lag_p99_ms: float
+    planned: int = 0
+    published: int = 0
+    confirmed: int = 0
+    unconfirmed: int = 0
+    late: int = 0
+    skipped: int = 0
+    reconnects: int = 0
+    lag_p50_ms: float = 0.0
+    lag_p99_ms: float = 0.0
 
 
 def default_instance() -> str:
     """This process's name among the simulators of a broker: ``host-pid``."""
-    host = re.sub(r"[^A-Za-z0-9_.-]+", "-", socket.gethostname()) or "host"
-    return f"{host[:40]}-{os.getpid()}"
-
-
-def stats_topic(instance: str) -> str:
-    return f"iotcache/stats/simulator/{instance}"
+    return f"{platform.node()[:40] or 'host'}-{os.getpid()}"
 
 
 def last_will(instance: str) -> Will:
     """What the broker says for us when we vanish."""
-    return Will(stats_topic(instance), _GONE, 1, retain=True)
+    return Will(stats_topic(ROLE, instance), gone(ROLE, instance), 1, retain=True)
 
 
 class Announcer:
@@ -77,31 +62,34 @@ class Announcer:
         self._devices = devices
         self._series = series
         self._target_rate = target_rate
-        self._started = time.time()
+        self._started_us = time.time_ns() // 1_000
         self._version = version("iotcache-tui")
         self._last = (time.monotonic(), 0)
 
     async def run(self) -> None:
         """Announce until cancelled; then say that the fleet is gone, and leave no retained message."""
-        topic = stats_topic(self._instance)
+        topic = stats_topic(ROLE, self._instance)
         try:
             while True:
-                self._uplink.announce(topic, msgspec.json.encode(self._counters()))
+                self._uplink.announce(topic, encode(self._stats()))
                 await asyncio.sleep(EVERY_S)
         finally:
-            self._uplink.announce(topic, _GONE, retain=False)
+            self._uplink.announce(topic, gone(ROLE, self._instance), retain=False)
             self._uplink.announce(topic, b"")
 
-    def _counters(self) -> FleetCounters:
+    def _stats(self) -> FleetStats:
         publisher, now_s = self._publisher, time.monotonic()
         published, confirmed = publisher.published, publisher.confirmed
         then_s, before = self._last
         self._last = (now_s, published)
-        return FleetCounters(
+        return FleetStats(
+            role=ROLE,
             instance=self._instance,
             pid=os.getpid(),
             version=self._version,
-            started=round(self._started, 3),
+            host=platform.node(),
+            started_us=self._started_us,
+            at_us=time.time_ns() // 1_000,
             devices=self._devices,
             series=self._series,
             target_rate=self._target_rate,

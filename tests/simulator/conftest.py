@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
+from iotcache.ingest.worker import run_ingest
 from tests.conftest import Server
 
 READY = "iot/marker/ready"
@@ -60,3 +64,21 @@ def subscribe() -> Iterator[Callable[[Server], Subscriber]]:
     yield start
     for subscriber in open_ones:
         subscriber.close()
+
+
+@pytest.fixture
+async def pipeline(mosquitto: Server, memcached: Server, tmp_path: Path) -> AsyncIterator[Settings]:
+    """A broker, a cache node, a store, and a worker that carries readings from one to the others."""
+    settings = Settings(
+        broker=BrokerSettings(url=f"mqtt://{mosquitto.address}"),
+        cache=CacheSettings(nodes=(memcached.address,)),
+        store=StoreSettings(url=f"sqlite:///{tmp_path}/readings.db"),
+    )
+    ready = asyncio.Event()
+    worker = asyncio.create_task(run_ingest(settings, ready=lambda http=None: ready.set()))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait((worker, waiting), return_when=asyncio.FIRST_COMPLETED)
+    assert ready.is_set(), worker
+    yield settings
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)

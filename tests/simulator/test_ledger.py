@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import msgspec
 import pytest
 from pymemcache.client.base import Client
 
-from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
+from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.errors import UsageError
-from iotcache.ingest.worker import run_ingest
 from simulator.faults.kinds import Fault
 from simulator.ledger.conditions import parse_condition
 from simulator.ledger.expected import expected
@@ -111,24 +109,6 @@ def test_junit_has_a_case_for_each_promise() -> None:
 
 
 # With real servers
-
-
-@pytest.fixture
-async def pipeline(mosquitto: Server, memcached: Server, tmp_path: Path) -> AsyncIterator[Settings]:
-    """A broker, a cache node, a store, and a worker that carries readings from one to the others."""
-    settings = Settings(
-        broker=BrokerSettings(url=f"mqtt://{mosquitto.address}"),
-        cache=CacheSettings(nodes=(memcached.address,)),
-        store=StoreSettings(url=f"sqlite:///{tmp_path}/readings.db"),
-    )
-    ready = asyncio.Event()
-    worker = asyncio.create_task(run_ingest(settings, ready=lambda http=None: ready.set()))
-    waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait((worker, waiting), return_when=asyncio.FIRST_COMPLETED)
-    assert ready.is_set(), worker
-    yield settings
-    worker.cancel()
-    await asyncio.gather(worker, return_exceptions=True)
 
 
 async def verified(

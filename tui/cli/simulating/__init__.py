@@ -1,0 +1,1 @@
+"""What ``iotcache-tui simulate`` is made of: flags, runs, and what they print."""

@@ -1,0 +1,134 @@
+"""``iotcache-tui simulate``: from flags to a run of the fleet, its report and its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from iotcache.errors import BrokerError, UsageError
+from simulator.fleet.classes import load_classes
+from simulator.fleet.load import parse_load
+from simulator.ledger.conditions import parse_condition
+from simulator.ledger.verdict import FIGURES, cases, judged
+from simulator.ledger.verify import Places, Verification, parse_places
+from simulator.publish.spec import FleetSpec
+from simulator.publish.streams import roster_of
+from simulator.stack.rundir import find_running
+from simulator.wire.target import target_of
+from tui.cli.options import load_settings
+from tui.cli.simulating.output import check_writable, told_to_end, write
+from tui.cli.simulating.progress import show_progress, summary
+
+if TYPE_CHECKING:
+    from iotcache.config.schema import BrokerSettings
+    from simulator.publish.run import Outcome, Run
+
+EXIT_FAILED = 1
+EXIT_UNREACHABLE = 3
+
+
+def run_fleet(args: argparse.Namespace) -> int:
+    """Run the fleet; the exit code is the verdict."""
+    settings = load_settings(args).settings
+    defaults = settings.simulator
+    spec = FleetSpec(
+        devices=defaults.devices if args.devices is None else args.devices,
+        rate=defaults.rate if args.rate is None else args.rate,
+        duration_s=args.duration,
+        seed=defaults.seed if args.seed is None else args.seed,
+        qos=defaults.qos if args.qos is None else args.qos,
+        speed=args.speed,
+        start_us=args.start,
+        connections=max(args.connections, args.processes),
+        processes=args.processes,
+        classes=load_classes(args.classes),
+        load=parse_load(args.profile, args.duration),
+        scattered=args.arrival == "scattered",
+        connect_timeout_s=args.connect_timeout,
+        patience_s=args.patience,
+    )
+    if args.faults:
+        from simulator.faults.schedule import load_faults
+
+        spec = msgspec.structs.replace(spec, faults=load_faults(args.faults, roster_of(spec)))
+    elif args.labels:
+        raise UsageError("--labels needs --faults: without faults there is nothing to label")
+    if spec.duration_s is None and spec.speed == math.inf:
+        raise UsageError("--speed max needs a --duration: without one it would never end")
+    conditions = [parse_condition(text, FIGURES) for text in args.require]
+    for flag, file in (("--report", args.report), ("--junit", args.junit), ("--labels", args.labels)):
+        check_writable(flag, file)
+    if args.verify:
+        parse_places(args.verify, settings)
+    if settings.broker.url == "embedded":
+        settings = find_running(settings)
+    places = parse_places(args.verify, settings) if args.verify else Places()
+    outcome = asyncio.run(_run(spec, settings.broker, places, args.settle, args.labels))
+    found = cases(outcome.report, conditions, outcome.unreachable)
+    report = judged(outcome.report, found)
+    if sys.stderr.isatty():
+        print(summary(report), file=sys.stderr)
+    write("--report", args.report, report.json())
+    if args.junit:
+        from simulator.ledger.junit import junit
+
+        text = junit(
+            found, suite="iotcache.simulate", seconds=report.duration_s.actual, started=report.started
+        )
+        write("--junit", args.junit, text)
+    for failure in report.failures:
+        print(f"iotcache-tui simulate: {failure}", file=sys.stderr)
+    if report.ended_by == "unreachable":
+        return EXIT_UNREACHABLE
+    return 0 if report.ok else EXIT_FAILED
+
+
+async def _run(
+    spec: FleetSpec, broker: BrokerSettings, places: Places, settle_s: float, labels: str | None
+) -> Outcome:
+    fleet: Run
+    if spec.processes > 1:
+        from simulator.publish.crew import Crew
+
+        fleet = Crew(spec, broker)
+    else:
+        from simulator.publish.run import FleetRun
+
+        fleet = FleetRun(spec, target_of(broker))
+    with told_to_end(fleet.stop):
+        async with contextlib.AsyncExitStack() as stack:
+            verification = Verification(places, spec, broker, settle_s=settle_s)
+            unheard: BrokerError | None = None
+            try:
+                await stack.enter_async_context(verification)
+            except BrokerError as error:
+                unheard = error  # the fleet will find that out, too, and say so in its report
+            if sys.stderr.isatty():
+                showing = asyncio.create_task(show_progress(fleet))
+                stack.callback(showing.cancel)
+            outcome = await fleet.run(verification.begin)
+            if unheard is not None and outcome.report.ended_by != "unreachable":
+                raise unheard
+            report = await verification.judged(outcome.report, outcome.horizons)
+            if labels is not None:
+                await write_labels(labels, spec, outcome)
+            return msgspec.structs.replace(outcome, report=report)
+
+
+async def write_labels(file: str, spec: FleetSpec, outcome: Outcome) -> None:
+    from simulator.ledger.labels import label_lines
+
+    until_us = max(outcome.horizons.values(), default=0)
+    try:
+        with Path(file).open("wb") as out:  # noqa: ASYNC230  # after the run; a line at a time
+            async for lines in label_lines(spec, outcome.timeline, until_us):
+                out.write(lines)
+    except OSError as error:
+        raise UsageError(f"--labels {file}: {error.strerror}") from error
