@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from .living import take_stock
+
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
@@ -16,4 +18,5 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     monkeypatch.setenv("IOTCACHE_RUNTIME_DIR", str(runtime))
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", None)
+    take_stock()
     return runtime, temporary

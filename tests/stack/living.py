@@ -37,6 +37,20 @@ def children(pid: int) -> set[int]:
     return found
 
 
+def own_children() -> set[int]:
+    """Descendants of the test process, less those that other tests' fixtures hold for the whole session."""
+    return children(os.getpid()) - _before
+
+
+_before: set[int] = set()
+
+
+def take_stock() -> None:
+    """Remember who is there before a test begins."""
+    _before.clear()
+    _before.update(children(os.getpid()))
+
+
 def until(true: Callable[[], bool], seconds: float = 5.0) -> bool:
     """Poll until it is true; whether it became so in time."""
     deadline = time.monotonic() + seconds

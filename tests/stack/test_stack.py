@@ -24,7 +24,7 @@ from simulator.stack.rundir import find_running
 from simulator.stack.service import PartState, Progress
 from simulator.stack.stack import Stack
 
-from .living import accepts, alive, all_gone, ask_memcached, children
+from .living import accepts, alive, all_gone, ask_memcached, own_children
 
 SERVERS_ONLY = Settings(ingest=IngestSettings(enabled=False), simulator=SimulatorSettings(enabled=False))
 
@@ -73,7 +73,7 @@ async def test_servers_answer_with_real_addresses_and_are_gone_afterwards(
         folder = Path(settings.store.url.removeprefix("sqlite:///")).parent
         assert folder.stat().st_mode & 0o777 == 0o700
         assert find_running(Settings()).cache.nodes == settings.cache.nodes
-        tree = children(os.getpid())
+        tree = own_children()
     assert took < 3.0
     began = time.monotonic()
     assert all_gone(tree)
@@ -180,7 +180,7 @@ async def test_memcached_asked_for_and_missing_is_one_sentence(
     with pytest.raises(StackError, match="memcached, which is not on PATH"):
         await Stack(settings).start()
     assert list(own_folders[1].iterdir()) == []
-    assert children(os.getpid()) == set()
+    assert own_children() == set()
 
 
 async def test_nothing_is_started_for_servers_that_are_named() -> None:
@@ -190,7 +190,7 @@ async def test_nothing_is_started_for_servers_that_are_named() -> None:
         store=StoreSettings(url="sqlite:///mine.db"),
     )
     async with Stack(settings) as stack:
-        assert children(os.getpid()) == set()
+        assert own_children() == set()
         assert stack.settings.broker.url == "mqtt://127.0.0.1:1"
         assert stack.settings.ingest.enabled is False
         with pytest.raises(StackError, match="no stack is running"):
@@ -206,7 +206,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(own_folders: tuple[Path,
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
-        assert all_gone(children(os.getpid()), 2.0)
+        assert all_gone(own_children(), 2.0)
         assert list(own_folders[1].iterdir()) == []
         assert list(own_folders[0].iterdir()) == []
 
@@ -222,7 +222,7 @@ async def test_a_node_that_cannot_start_fails_the_stack_with_its_own_words(
     )
     with pytest.raises(StackError, match=r"cache node .* ended at start .*exit status"):
         await Stack(settings).start()
-    assert all_gone(children(os.getpid()), 2.0)
+    assert all_gone(own_children(), 2.0)
     assert list(own_folders[1].iterdir()) == []
 
 
@@ -232,7 +232,7 @@ async def test_a_temporary_folder_that_cannot_be_written_is_one_sentence(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     with pytest.raises(StackError, match=r"no temporary folder for the stack can be made in .*missing"):
         await Stack(SERVERS_ONLY).start()
-    assert children(os.getpid()) == set()
+    assert own_children() == set()
 
 
 @pytest.mark.real("memcached")
