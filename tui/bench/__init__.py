@@ -7,5 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-BENCHES: Final = (("cluster", "reads and writes of many keys over three cache nodes", "tui.bench.cluster"),)
+BENCHES: Final = (
+    ("cluster", "reads and writes of many keys over three cache nodes", "tui.bench.cluster"),
+    ("ingest", "messages from a broker to store and cache, acknowledged", "tui.bench.ingest"),
+)
 """Name, one line, and the module whose ``async def run(rounds: int) -> Report`` measures it."""

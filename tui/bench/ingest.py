@@ -112,11 +112,12 @@ async def _ours(servers: _Servers, readings: int) -> float:
         await worker.ready()
 
         async def taken() -> float:
-            while not worker.link.received:
-                await asyncio.sleep(0.0005)  # noqa: ASYNC110 (the worker is measured as it is, without a hook)
+            # The worker is measured as it is, without hooks: hence the polling.
+            while not worker.link.received:  # noqa: ASYNC110
+                await asyncio.sleep(0.0005)
             began_s = time.perf_counter()
-            while worker.tally.stored < messages * readings or worker.link.unacked:
-                await asyncio.sleep(0.002)  # noqa: ASYNC110
+            while worker.tally.stored < messages * readings or worker.link.unacked:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
             return time.perf_counter() - began_s
 
         return await servers.offered(messages, readings, taken())
