@@ -1,7 +1,7 @@
 """From ``(topic, payload)`` to readings, or to a dead letter that says what is wrong. Never an exception.
 
 The fast way is one typed msgspec decode; only what it refuses is looked at again, to read the rarer forms
-and to explain the rest. Decided outcomes (also in docs/protocol.md):
+and to explain the rest. Decided outcomes (docs/payloads.md has all):
 
 - a payload may repeat the names in its topic, and must not contradict them;
 - no ``ts`` means the time of receipt; a number is epoch s, ms, µs or ns by its size;
