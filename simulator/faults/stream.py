@@ -10,6 +10,7 @@ from iotcache.clock import utc_text
 from iotcache.model import Value
 from simulator.faults.kinds import Draft, Fault, Place, spoil
 from simulator.faults.schedule import Scheduled, schedule
+from simulator.fleet.formats import Format
 from simulator.fleet.load import Load
 from simulator.fleet.payload import second_text
 from simulator.fleet.roster import Roster
@@ -51,10 +52,18 @@ class FaultyStream(Stream):
         digest: bool = True,
         load: Load | None = None,
         scattered: bool = False,
+        payload: Format = Format(),  # noqa: B008  # frozen
         labels: bool = False,
     ) -> None:
         super().__init__(
-            roster, timeline, rate=rate, lanes=lanes, digest=digest, load=load, scattered=scattered
+            roster,
+            timeline,
+            rate=rate,
+            lanes=lanes,
+            digest=digest,
+            load=load,
+            scattered=scattered,
+            payload=payload,
         )
         self._may_defer = True
         self._label = labels
@@ -130,9 +139,11 @@ class FaultyStream(Stream):
         name = self._roster.names[device].encode()
         value = group.rendered(draft.value)
         shown = draft.shown_us
-        payload = group.template % (
-            name, value, second_text(shown // _MICRO), shown // 1000 % 1000, draft.seq, boot.encode(),
-        )  # fmt: skip
+        if group.encode is None:
+            moment, ms = second_text(shown // _MICRO), shown // 1000 % 1000
+            payload = group.template % (name, value, moment, ms, draft.seq, boot.encode())
+        else:
+            payload = group.encode(name, value, shown, draft.seq, boot.encode())
         if draft.spoil:
             payload = spoil(payload, draft.spoil, key ^ t_us)
         line = b""
@@ -157,4 +168,4 @@ class FaultyStream(Stream):
                     sent=len(draft.sent_us),
                 )
             )
-        return [(min(moment, end_us - 1), tie, group.topics[at], payload, line) for moment in draft.sent_us]
+        return [(min(at_us, end_us - 1), tie, group.topics[at], payload, line) for at_us in draft.sent_us]

@@ -17,6 +17,7 @@ from heapq import heappop, heappush
 from msgspec import Struct
 
 from iotcache.model import Value
+from simulator.fleet.formats import Format
 from simulator.fleet.load import Load
 from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, unit
 from simulator.fleet.payload import json_template, second_text, value_texts
@@ -51,12 +52,19 @@ class Group:
     """One sensor of one class, and its devices in the order of their phases."""
 
     __slots__ = (
-        "cycle", "devices", "function", "interval", "kind", "last_cycle", "line", "link", "number", "phases",
-        "position", "template", "texts", "topics",
+        "cycle", "devices", "encode", "function", "interval", "kind", "last_cycle", "line", "link",
+        "number", "phases", "position", "template", "texts", "topics",
     )  # fmt: skip
 
     def __init__(
-        self, number: int, function: SensorFunction, interval: int, devices: list[int], roster: Roster
+        self,
+        number: int,
+        function: SensorFunction,
+        interval: int,
+        devices: list[int],
+        *,
+        roster: Roster,
+        payload: Format,
     ) -> None:
         sensor = function.sensor
         self.number = number
@@ -67,6 +75,7 @@ class Group:
         self.devices = array("L", (n for _, n in placed))
         self.topics = [f"iot/{roster.site(n)}/{roster.names[n]}/{sensor.name}".encode() for _, n in placed]
         self.template = json_template(sensor)
+        self.encode = payload.encoder(sensor)
         value = f"%.{sensor.precision}f" if sensor.kind == "number" else "%b"
         self.line = f"%d %b {sensor.name} %d {value}\n".encode()
         self.texts = () if sensor.kind == "number" else value_texts(sensor)
@@ -118,6 +127,7 @@ class Stream:
         greet: bool = False,
         load: Load | None = None,
         scattered: bool = False,
+        payload: Format = Format(),  # noqa: B008  # frozen
     ) -> None:
         """``rate`` is messages a second of the whole fleet (0: each class's own intervals); only devices
         of the given ``lanes`` are in this stream. ``greet``: every sensor is heard of within seconds,
@@ -143,7 +153,7 @@ class Stream:
             for function in functions:
                 if members[kind]:
                     every = interval_us(function.sensor, self.scale)
-                    group = Group(number, function, every, members[kind], roster)
+                    group = Group(number, function, every, members[kind], roster=roster, payload=payload)
                     # Scattered readings come up to one interval after their slot: the slots begin earlier.
                     group.cycle = -1 if scattered else 0
                     self._groups.append(group)
@@ -215,7 +225,7 @@ class Stream:
         sensor, waves, texts = function.sensor, function.waves, group.texts
         noise, noise_salt, (low, high) = sensor.noise, function.noise_salt, sensor.range
         scale = float(10**sensor.precision)
-        template, line, with_line = group.template, group.line, self.digest
+        template, encode, line, with_line = group.template, group.encode, group.line, self.digest
         base, seq, tie = cycle * group.interval, cycle + 1, group.number * size
         shaped = self._scattered or self._bend is not None
         second, moment = -1, b""
@@ -247,7 +257,10 @@ class Stream:
                 second = shown // _MICRO
                 moment = second_text(second)
             name = names[device]
-            payload = template % (name, value, moment, shown // 1000 % 1000, seq, boot)
+            if encode is None:
+                payload = template % (name, value, moment, shown // 1000 % 1000, seq, boot)
+            else:
+                payload = encode(name, value, shown, seq, boot)
             if with_line:
                 digested = line % (rel // 1000, name, seq, value)
             sent = rel if link is None else link.sent_at(key, t, start + end) - start

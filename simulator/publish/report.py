@@ -112,6 +112,7 @@ class Report(Struct, frozen=True, kw_only=True):
     processes: int
     speed: float | None
     """``None`` for as fast as it goes."""
+    format: str
     profile: str
     arrival: str
     """``even`` or ``scattered``."""

@@ -142,6 +142,7 @@ def report_of(
         connections=spec.connections,
         processes=spec.processes,
         speed=None if unpaced else spec.speed,
+        format=spec.payload.name,
         profile=spec.load.name if spec.load is not None else "constant",
         arrival="scattered" if spec.scattered else "even",
         faults=len(spec.faults),

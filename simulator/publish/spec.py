@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from simulator.faults.kinds import Fault
 from simulator.fleet.classes import DeviceClass
+from simulator.fleet.formats import Format
 from simulator.fleet.load import Load
 from simulator.fleet.stream import VIRTUAL_EPOCH_US, Timeline
 
@@ -36,6 +37,7 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     """``None``: constant."""
     scattered: bool = False
     """Each reading at a random moment of its interval."""
+    payload: Format = Format()
     faults: tuple[Fault, ...] = ()
     connect_timeout_s: float = 10.0
     patience_s: float = 10.0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TypedDict
 
 from simulator.faults.stream import FaultyStream
+from simulator.fleet.formats import Format
+from simulator.fleet.load import Load
 from simulator.fleet.roster import Roster
 from simulator.fleet.stream import LANES, Stream, Timeline
 from simulator.publish.spec import FleetSpec
@@ -19,21 +22,23 @@ def stream_of(
     spec: FleetSpec, roster: Roster, timeline: Timeline, *, lanes: Collection[int] = range(LANES)
 ) -> Stream:
     """The messages of a run, or of some of its lanes."""
+    options = _options(spec)
     if spec.faults:
-        return FaultyStream(
-            roster,
-            timeline,
-            spec.faults,
-            rate=spec.rate,
-            lanes=lanes,
-            load=spec.load,
-            scattered=spec.scattered,
-        )
-    return Stream(roster, timeline, rate=spec.rate, lanes=lanes, load=spec.load, scattered=spec.scattered)
+        return FaultyStream(roster, timeline, spec.faults, lanes=lanes, **options)
+    return Stream(roster, timeline, lanes=lanes, **options)
 
 
 def labels_of(spec: FleetSpec, roster: Roster, timeline: Timeline) -> FaultyStream:
     """A run's stream once more, with the truth behind each fault."""
-    return FaultyStream(
-        roster, timeline, spec.faults, rate=spec.rate, load=spec.load, scattered=spec.scattered, labels=True
-    )
+    return FaultyStream(roster, timeline, spec.faults, labels=True, **_options(spec))
+
+
+class _Options(TypedDict):
+    rate: float
+    load: Load | None
+    scattered: bool
+    payload: Format
+
+
+def _options(spec: FleetSpec) -> _Options:
+    return {"rate": spec.rate, "load": spec.load, "scattered": spec.scattered, "payload": spec.payload}

@@ -44,7 +44,9 @@ async def published(fleet: FleetRun, count: int, running: asyncio.Task[Outcome])
         await asyncio.sleep(0.005)
 
 
-@pytest.mark.parametrize(("qos", "version", "connections"), [(0, 4, 1), (1, 4, 1), (1, 5, 1), (1, 4, 7)])
+@pytest.mark.parametrize(
+    ("qos", "version", "connections"), [(0, 4, 1), (1, 4, 1), (1, 5, 1), (2, 4, 1), (2, 5, 1), (1, 4, 7)]
+)
 async def test_the_report_agrees_with_what_a_subscriber_counted(
     mosquitto: Server, subscribe: Subscribe, qos: int, version: int, connections: int
 ) -> None:

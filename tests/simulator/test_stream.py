@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import tracemalloc
 from datetime import datetime
 
 import msgspec
@@ -158,3 +159,17 @@ def test_a_greeting_names_every_sensor_within_seconds_and_changes_nothing_after(
     extra = [json.loads(message[3])["seq"] for message in greeted if message not in set(plain)]
     assert set(extra) == {0}
     assert [message[0] for message in greeted] == sorted(message[0] for message in greeted)
+
+
+def test_a_simulated_device_takes_less_than_a_kibibyte() -> None:
+    tracemalloc.start()
+    try:
+        roster = Roster(1, 2_000)
+        running = Stream(roster, Timeline())
+        for n in range(400):  # until some trucks are out of coverage and keep a backlog
+            running.window((n + 1) * 250_000)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert running.deferred > 0
+    assert size / 2_000 < 1_024

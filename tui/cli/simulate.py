@@ -40,7 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=whole(-(2**63), 2**63 - 1), metavar="K", help="decides every value of the stream"
     )
-    parser.add_argument("--qos", type=int, choices=(0, 1), help="MQTT quality of service")
+    parser.add_argument("--qos", type=int, choices=(0, 1, 2), help="MQTT quality of service")
+    parser.add_argument(
+        "--format",
+        default="json",
+        metavar="NAME",
+        help="payloads: json, cbor, senml or template:FILE (default json)",
+    )
     parser.add_argument(
         "--speed",
         type=speed,

@@ -14,7 +14,9 @@ import msgspec
 
 from iotcache.errors import BrokerError, UsageError
 from simulator.fleet.classes import load_classes
+from simulator.fleet.formats import parse_format
 from simulator.fleet.load import parse_load
+from simulator.fleet.toml_file import read_file
 from simulator.ledger.conditions import parse_condition
 from simulator.ledger.verdict import FIGURES, cases, judged
 from simulator.ledger.verify import Places, Verification, parse_places
@@ -49,6 +51,7 @@ def run_fleet(args: argparse.Namespace) -> int:
         connections=max(args.connections, args.processes),
         processes=args.processes,
         classes=load_classes(args.classes),
+        payload=parse_format(args.format, lambda file: read_file(file, "template")),
         load=parse_load(args.profile, args.duration),
         scattered=args.arrival == "scattered",
         connect_timeout_s=args.connect_timeout,
@@ -65,8 +68,8 @@ def run_fleet(args: argparse.Namespace) -> int:
     conditions = [parse_condition(text, FIGURES) for text in args.require]
     for flag, file in (("--report", args.report), ("--junit", args.junit), ("--labels", args.labels)):
         check_writable(flag, file)
-    if args.verify:
-        parse_places(args.verify, settings)
+    if args.verify and parse_places(args.verify, settings).mqtt and spec.payload.name != "json":
+        raise UsageError(f"--verify mqtt reads payloads in JSON, and --format is {spec.payload.name}")
     if settings.broker.url == "embedded":
         settings = find_running(settings)
     places = parse_places(args.verify, settings) if args.verify else Places()

@@ -1,0 +1,75 @@
+"""Payload formats: what the ingest side and other people's libraries read out of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from iotcache.errors import ConfigError, UsageError
+from iotcache.ingest.cbor import loads
+from simulator.fleet.formats import Format, parse_format
+from simulator.fleet.roster import Roster
+from simulator.fleet.stream import Message, Stream, Timeline
+from simulator.publish.digest import StreamDigest
+
+TIMELINE = Timeline(end_us=60_000_000, boot="abc")
+
+
+def messages(payload: Format) -> list[Message]:
+    return Stream(Roster(5, 40), TIMELINE, payload=payload).window(60_000_000)
+
+
+PLAIN = [json.loads(message[3]) for message in messages(Format())]
+
+
+def epoch_ms(content: dict[str, str]) -> int:
+    from datetime import datetime
+
+    return round(datetime.fromisoformat(content["ts"]).timestamp() * 1_000)
+
+
+def test_cbor_holds_the_same_as_json() -> None:
+    for message, plain in zip(messages(Format("cbor")), PLAIN, strict=True):
+        assert loads(message[3]) == plain | {"ts": epoch_ms(plain)}
+
+
+def test_senml_is_a_pack_of_one_record() -> None:
+    for message, plain in zip(messages(Format("senml")), PLAIN, strict=True):
+        (record,) = json.loads(message[3])
+        key = {bool: "vb", str: "vs"}.get(type(plain["value"]), "v")
+        assert record[key] == plain["value"]
+        assert record["bn"] + record["n"] == f"{plain['device']}/{plain['sensor']}"
+        assert math.isclose(record["t"], epoch_ms(plain) / 1_000)
+        assert record.get("u") != "°C"
+
+
+def test_a_users_template_is_filled(tmp_path: Path) -> None:
+    file = tmp_path / "line.txt"
+    file.write_text("{device},{sensor}={value}{unit} #{seq}/{boot} @{ts_ms} {ts} 100% {{\n")
+    made = parse_format(f"template:{file}", lambda name: Path(name).read_text())
+    for message, plain in zip(messages(made), PLAIN, strict=True):
+        text = message[3].decode()
+        assert text.startswith(f"{plain['device']},{plain['sensor']}=")
+        assert f"#{plain['seq']}/abc @{epoch_ms(plain)} " in text
+        assert text.endswith(" 100% {{")
+
+
+def test_the_digest_is_the_same_in_every_format() -> None:
+    digests = set()
+    for payload in (Format(), Format("cbor"), Format("senml"), Format("template", "{value}")):
+        digest = StreamDigest(40)
+        digest.add(messages(payload))
+        digests.add(digest.hexdigest())
+    assert len(digests) == 1
+
+
+def test_an_unknown_format_or_field_is_refused() -> None:
+    with pytest.raises(UsageError, match="json, cbor, senml and template"):
+        parse_format("xml", str)
+    with pytest.raises(ConfigError, match="no field"):
+        parse_format("template:x", lambda file: "{valu}")
+    with pytest.raises(ConfigError, match="holds no field"):
+        parse_format("template:x", lambda file: "value")
