@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from random import Random
@@ -29,6 +30,8 @@ from iotcache.model import Event, NodeHealth, NodeState, Severity
 
 if TYPE_CHECKING:
     from iotcache.config.urls import NodeAddress
+
+_LOG = logging.getLogger(__name__)
 
 
 class Cluster:
@@ -263,7 +266,10 @@ class Cluster:
             )
         kind, severity, text = event
         assert self._on_event is not None
-        self._on_event(Event(self._clock.now(), kind, severity, node.name, f"{node.name} {text}"))
+        try:
+            self._on_event(Event(self._clock.now(), kind, severity, node.name, f"{node.name} {text}"))
+        except Exception:  # a listener's mistake must not cost the node its supervisor
+            _LOG.exception("a listener to cluster events failed")
 
     async def before_up(self, node: Node, connection: Connection, *, returning: bool) -> None:
         """Called by a node that answers, before it is shown up."""

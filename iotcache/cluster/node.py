@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from random import Random
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Protocol
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _DRAIN_GRACE_S = 2.0
 """How long a node that answers again may take to work off what lay unread on its old connection."""
+_LOG = logging.getLogger(__name__)
 _NEVER_BOOTED = ("", 0.0)
 
 
@@ -162,8 +164,10 @@ class Node:
                 self.connection = connection
                 self._breaker.success()
                 self._enter(NodeState.UP, "")
-            except NodeError as error:
-                self._out(str(error))
+            except Exception as error:
+                if not isinstance(error, NodeError):  # a mistake of ours: say so, and go on trying
+                    _LOG.exception("cache node %s could not be brought up", self.name)
+                self._out(str(error) or type(error).__name__)
                 await self._until_probe()
                 self._breaker.probe()
                 self._enter(NodeState.PROBING, self.reason)

@@ -100,6 +100,19 @@ async def test_a_node_restarted_between_two_reads_costs_no_failed_read(memcached
         assert (await cluster.set_many([Item("k", b"v", 0, 60)]))[0].ok
 
 
+async def test_a_listener_that_fails_does_no_harm(memcached: Any, over: Any) -> None:
+    def listener(event: Event) -> None:
+        raise RuntimeError("a bug in the listener")
+
+    async with over(memcached, on_event=listener) as cluster:
+        for _ in range(2):
+            assert state_of(cluster, memcached) is NodeState.UP
+            memcached.kill()
+            await until(lambda: state_of(cluster, memcached) is NodeState.DOWN)
+            memcached.start()
+            await until(lambda: state_of(cluster, memcached) is NodeState.UP)
+
+
 async def test_closing_while_a_node_hangs_is_quick(memcached_factory: Any, over: Any) -> None:
     servers = [memcached_factory() for _ in range(2)]
     async with over(*servers) as cluster:
