@@ -1,0 +1,167 @@
+"""The fleet beside the dashboard: it greets, announces itself, outlives its broker and ends when told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
+from typing import Any
+
+import msgspec
+import pytest
+
+from iotcache.config.schema import BrokerSettings, Settings, SimulatorSettings
+from iotcache.mqtt import Message, MqttLink
+from iotcache.telemetry import decode
+from simulator.fleet.roster import Roster
+from simulator.fleet.stream import Stream, Timeline
+from simulator.publish import publisher as publishing
+from simulator.publish.announce import FleetStats
+from simulator.publish.publisher import Publisher
+from simulator.publish.run import run_fleet
+from simulator.wire.connection import Target
+from simulator.wire.uplink import Uplink
+from tests.conftest import Server
+
+pytestmark = pytest.mark.real("mosquitto")
+Hear = Callable[..., Awaitable[Message]]
+
+
+def settings_of(broker: Server, **fields: Any) -> Settings:
+    return Settings(
+        broker=BrokerSettings(url=f"mqtt://{broker.address}"), simulator=SimulatorSettings(**fields)
+    )
+
+
+@contextlib.asynccontextmanager
+async def listening(broker: Server, *topics: str) -> AsyncIterator[MqttLink]:
+    link = MqttLink.from_settings(
+        BrokerSettings(url=f"mqtt://{broker.address}"),
+        "test-ear",
+        subscriptions=[(topic, 1) for topic in topics],
+    )
+    async with link:
+        await link.until_connected()
+        yield link
+
+
+async def test_every_sensor_is_heard_of_within_seconds_and_stop_ends_it(mosquitto: Server) -> None:
+    stop, ready = asyncio.Event(), asyncio.Event()
+    trucks = {"lat", "lon", "speed", "cargo"}
+    roster = Roster(1, 30)
+    wanted = {
+        (device.name, sensor.name)
+        for device in roster
+        for sensor in roster.classes[device.kind].sensor
+        if sensor.name not in trucks
+    }
+    async with listening(mosquitto, "iot/#") as link, asyncio.timeout(10):
+        running = asyncio.create_task(
+            run_fleet(settings_of(mosquitto, devices=30), ready=ready.set, stop=stop)
+        )
+        await ready.wait()
+        seen: set[tuple[str, str]] = set()
+        while not wanted <= seen:
+            for message in await link.batch(500):
+                content = json.loads(message.payload)
+                seen.add((content["device"], content["sensor"]))
+                link.ack([message])
+        stop.set()
+        began = monotonic()
+        await running
+        assert monotonic() - began < 1
+
+
+async def test_it_announces_itself_and_leaves_no_retained_message(mosquitto: Server) -> None:
+    async with asyncio.timeout(15):
+        async with listening(mosquitto, "iotcache/stats/simulator/#") as link:
+            running = asyncio.create_task(run_fleet(settings_of(mosquitto, devices=30, rate=100.0)))
+            counters: list[FleetStats] = []
+            while len(counters) < 3:
+                for message in await link.batch(10):
+                    stats = decode(message.payload, FleetStats)
+                    assert stats is not None
+                    counters.append(stats)
+                    link.ack([message])
+            assert [one.state for one in counters] == ["running"] * 3
+            assert counters[2].published > counters[1].published > 0
+            assert counters[2].rate == pytest.approx(100, rel=0.4)
+            assert (counters[2].devices, counters[2].target_rate) == (30, 100.0)
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            last = [message.payload for message in await link.batch(10, linger_s=0.3)]
+            assert b'"gone"' in last[-2]
+            assert last[-1] == b""
+        async with listening(mosquitto, "iotcache/stats/simulator/#") as link:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await link.batch(1)
+
+
+async def test_a_fleet_that_vanishes_is_said_to_be_gone(mosquitto: Server) -> None:
+    from simulator.publish.share import uplinks
+
+    target = Target("127.0.0.1", mosquitto.port)
+    async with listening(mosquitto, "iotcache/stats/simulator/x") as link, asyncio.timeout(10):
+        (uplink,) = uplinks(target, qos=1, count=1, instance="x")
+        async with uplink:
+            while not uplink.connected:
+                await uplink.until_room()
+            assert uplink._connection is not None
+            uplink._connection.abort("pulled the plug")
+            (message,) = await link.batch(1)
+            assert msgspec.json.decode(message.payload)["state"] == "gone"
+
+
+async def test_it_outlives_its_broker(mosquitto: Server) -> None:
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_fleet(settings_of(mosquitto, devices=30, rate=200.0), stop=stop))
+    async with asyncio.timeout(20):
+        async with listening(mosquitto, "iot/#") as link:
+            await link.batch(1)
+            mosquitto.kill()
+        await asyncio.to_thread(mosquitto.start)
+        async with listening(mosquitto, "iot/#") as link:
+            found = await link.batch(100, linger_s=0.5)
+            assert json.loads(found[-1].payload)["seq"] > 0
+        stop.set()
+        await running
+
+
+async def test_it_waits_for_a_broker_that_is_not_there_yet(mosquitto: Server) -> None:
+    mosquitto.kill()
+    stop, ready = asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(run_fleet(settings_of(mosquitto, devices=5), ready=ready.set, stop=stop))
+    await asyncio.sleep(0.15)
+    assert not ready.is_set()
+    await asyncio.to_thread(mosquitto.start)
+    async with asyncio.timeout(10):
+        await ready.wait()
+        stop.set()
+        await running
+
+
+async def test_what_is_too_old_is_skipped_and_a_step_of_the_clock_is_followed(
+    mosquitto: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_CATCH_UP_US", 500_000)
+    now = 1_800_000_000.0
+    monkeypatch.setattr(publishing, "time", lambda: now)
+    timeline = Timeline(shift_us=0)
+    stream = Stream(Roster(1, 30), timeline, rate=200.0)
+    async with Uplink(Target("127.0.0.1", mosquitto.port), "x") as uplink, asyncio.timeout(10):
+        while not uplink.connected:
+            await uplink.until_room()
+        publisher = Publisher(stream, (uplink,), devices=30)
+        running = asyncio.create_task(publisher.run(monotonic() - 5.0))
+        while uplink.confirmed < 20:
+            await asyncio.sleep(0.01)
+        publisher.stop()
+        await running
+    assert 600 < publisher.counters.skipped < 950, "4.5 of 5 s, but for what trucks keep"
+    assert publisher.counters.planned == publisher.published + publisher.counters.skipped
+    shown_us = stream.timeline.start_us + stream.timeline.shift_us
+    assert abs(shown_us / 1e6 - now) < 10
