@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iotcache.cluster.cluster import Cluster
-from iotcache.cluster.stats import NodeLimits, NodeStats, SlabClass
+from iotcache.cluster.stats import NodeLimits, NodeStats, NodeTelemetry, SlabClass
 from iotcache.cluster.types import Got, Item, Lease, Mode, Outcome, Probe
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Mode",
     "NodeLimits",
     "NodeStats",
+    "NodeTelemetry",
     "Outcome",
     "Probe",
     "SlabClass",

@@ -18,7 +18,15 @@ from iotcache.cluster.node import Node, submit
 from iotcache.cluster.placement import placement as placement_by_name
 from iotcache.cluster.reading import Reads
 from iotcache.cluster.router import Router
-from iotcache.cluster.stats import NodeLimits, NodeStats, SlabClass, node_limits, node_stats, slab_classes
+from iotcache.cluster.stats import (
+    NodeLimits,
+    NodeStats,
+    NodeTelemetry,
+    SlabClass,
+    node_limits,
+    node_stats,
+    slab_classes,
+)
 from iotcache.cluster.types import Got, Item, Outcome, Probe
 from iotcache.cluster.wire.answers import Stats
 from iotcache.cluster.wire.connection import Connection
@@ -228,6 +236,10 @@ class Cluster:
         """General statistics of every node, typed; ``None`` for one that does not answer."""
         raw = await self.stats()
         return {name: node_stats(raw[name]) if name in raw else None for name in self.node_names}
+
+    def telemetry(self) -> dict[str, NodeTelemetry]:
+        """What this client has seen of every node: latencies, batches in flight, errors by kind."""
+        return {node.name: node.telemetry() for node in self._nodes}
 
     async def slab_stats(self) -> dict[str, tuple[SlabClass, ...]]:
         """Slab classes (memory and LRU) of every node that answers."""

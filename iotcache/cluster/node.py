@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from iotcache.clock import Clock
 from iotcache.cluster.breaker import Breaker
 from iotcache.cluster.capability import Capabilities, capabilities
+from iotcache.cluster.stats import NodeTelemetry
 from iotcache.cluster.wire import dial
 from iotcache.cluster.wire.answers import Answers, OneLine, Refusal, Stats
 from iotcache.cluster.wire.connection import AnswerTimeout, Connection, ConnectionLost
@@ -107,6 +108,15 @@ class Node:
             since_s=self._since_s,
             version=found.version if found else "",
             bundled=found.bundled if found else False,
+        )
+
+    def telemetry(self) -> NodeTelemetry:
+        connection = self.connection or self._old
+        return NodeTelemetry(
+            latency=self.latency.copy(),
+            in_flight=connection.in_flight if connection else 0,
+            errors=dict(self.errors),
+            missing=self.capabilities.missing() if self.capabilities else (),
         )
 
     def start(self) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from iotcache.histogram import Histogram
+
 
 class NodeStats(Struct, frozen=True, kw_only=True):
     """General statistics of one node; counters count since its start."""
@@ -69,6 +71,19 @@ class NodeStats(Struct, frozen=True, kw_only=True):
     def fill(self) -> float:
         """Share of the byte limit in use, 0 to 1."""
         return self.bytes / self.limit_maxbytes if self.limit_maxbytes else 0.0
+
+
+class NodeTelemetry(Struct, frozen=True, kw_only=True):
+    """What this client itself has seen of a node since it started."""
+
+    latency: Histogram
+    """Of the batches it answered, in ms; a copy."""
+    in_flight: int
+    """Batches sent and not answered yet."""
+    errors: dict[str, int]
+    """Failed batches by kind: ``AnswerTimeout``, ``ConnectionLost``, ``ProtocolViolation``."""
+    missing: tuple[str, ...]
+    """Features that its version lacks and that are switched off."""
 
 
 class SlabClass(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from iotcache.cluster import Item
 from iotcache.cluster.stats import node_limits, node_stats, slab_classes
+
+from .tools import pause, resume
 
 
 @pytest.mark.real("memcached")
@@ -38,6 +41,24 @@ async def test_a_node_that_does_not_answer_has_no_figures(memcached_factory: Any
         stats = await cluster.node_stats()
         assert stats[servers[0].address] is not None
         assert stats[servers[1].address] is None
+
+
+@pytest.mark.real("memcached")
+async def test_telemetry_counts_what_this_client_saw(memcached: Any, over: Any) -> None:
+    async with over(memcached) as cluster:
+        for _ in range(20):
+            await cluster.get_many(["k"])
+        before = cluster.telemetry()[memcached.address]
+        assert before.latency.count == 20 and before.in_flight == 0 and before.errors == {}
+        assert 0 < before.latency.percentile(50) <= before.latency.percentile(99) < 250
+        await pause(memcached)
+        waiting = asyncio.ensure_future(cluster.get_many(["k"]))
+        await asyncio.sleep(0)
+        assert cluster.telemetry()[memcached.address].in_flight >= 1
+        await waiting
+        assert cluster.telemetry()[memcached.address].errors["AnswerTimeout"] == 1
+        assert before.errors == {}
+        resume(memcached)
 
 
 def test_unknown_and_broken_fields_do_no_harm() -> None:

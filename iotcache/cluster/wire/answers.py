@@ -151,17 +151,15 @@ class Stored(Batch):
 
 
 _STORE_ANSWERS = frozenset({b"HD", b"NS", b"EX", b"NF", b"EN"})
-_RUN = 256
-_HD_RUN = b"HD\r\n" * _RUN
+_RUNS: Final = tuple((size, b"HD\r\n" * size) for size in (256, 64, 16, 4, 1))
 
 
 def _run_of_hd(data: bytes, start: int, left: int) -> int:
     """How many whole ``HD`` answers in a row (at most ``left``) begin at ``start``."""
     run = 0
-    while left - run >= _RUN and data.startswith(_HD_RUN, start + 4 * run):
-        run += _RUN
-    while run < left and data.startswith(b"HD\r\n", start + 4 * run):
-        run += 1
+    for size, lines in _RUNS:
+        while left - run >= size and data.startswith(lines, start + 4 * run):
+            run += size
     return run
 
 
