@@ -25,6 +25,7 @@ from iotcache.ingest.topics import Topics
 from iotcache.model import DeadLetter, Reading
 from iotcache.mqtt import LinkState, Message, MqttLink, Will
 from iotcache.store.retention import keep_pruned
+from iotcache.tasks import end
 from iotcache.telemetry import IngestStats, encode, gone, stats_topic
 from iotcache.text import printable
 
@@ -250,8 +251,7 @@ class Ingest:
             self._post(state="gone")
         finally:
             if self._work is not None:
-                self._work.cancel()
-                await asyncio.wait({self._work})
+                await end(self._work)
             await self.link.close()
             await self._exits.aclose()
 

@@ -10,7 +10,7 @@ import pytest
 
 from iotcache.config.urls import BrokerAddress
 from iotcache.errors import BrokerError
-from iotcache.mqtt import LinkState, Message, MqttLink, Will
+from iotcache.mqtt import LinkState, Message, MqttLink, Will, connection, inbox
 from iotcache.mqtt import link as link_module
 from tests.conftest import Server, free_port
 from tests.ingest.conftest import until
@@ -109,7 +109,7 @@ async def test_a_batch_does_not_linger_where_the_broker_waits_for_acks(
 async def test_a_flood_of_qos_0_waits_at_the_socket_and_not_in_memory(
     mosquitto: Server, link: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "QUEUED_MESSAGES", 1_000)
+    monkeypatch.setattr(inbox, "QUEUED_MESSAGES", 1_000)
     sender = await link(mosquitto.port, "sender")
     reader = await link(mosquitto.port, "reader", subscriptions=[("t/#", 0)])
     for _ in range(30):
@@ -164,7 +164,7 @@ async def test_nobody_there_is_said_and_not_raised() -> None:
 
 
 async def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.3)
     silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     async with silent, MqttLink(BrokerAddress("127.0.0.1", port), "x") as away:
@@ -173,7 +173,7 @@ async def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.Monke
 
 
 async def test_a_server_that_speaks_no_mqtt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.5)
 
     async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" + b"\xff" * 5_000)

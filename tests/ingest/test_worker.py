@@ -365,11 +365,12 @@ async def test_broker_store_and_cache_away_at_once_and_all_is_made_up_for(
     memcached.kill()
     await asyncio.gather(*(sender.publish(TOPIC, payload(n, seq=n)) for n in range(100)))
     await until(lambda: "locked" in made.waiting_for)
-    await asyncio.sleep(1.1)  # mosquitto saves its sessions once a second
-    mosquitto.kill()
+    mosquitto.signal(signal.SIGTERM)  # it saves its sessions
     await until(lambda: "broker" in made.waiting_for)
     assert made.waiting_for.startswith("store: ")
     lock.close()
+    assert mosquitto.process is not None
+    await asyncio.to_thread(mosquitto.process.wait, 10)
     mosquitto.start()
     memcached.start()
     await until(lambda: made.tally.stored == 100 and made.waiting_for == "", 15)
