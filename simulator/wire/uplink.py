@@ -66,8 +66,8 @@ class Uplink:
         self._connect_timeout_s = connect_timeout_s
         self._connection: Connection | None = None
         self._out: list[bytes] = []
-        self._pending: dict[int, tuple[bytes, bytes, float]] = {}
-        self._again: deque[tuple[bytes, bytes]] = deque()
+        self._pending: dict[int, tuple[bytes, bytes, int, int, float]] = {}
+        self._again: deque[tuple[bytes, bytes, int, int]] = deque()
         """Unconfirmed on an earlier connection and not yet sent on this one."""
         self._packet_id = 0
         self._unproven = 0
@@ -99,16 +99,18 @@ class Uplink:
             return 0
         return self._window - len(self._pending) if self._qos else 1 << 16
 
-    def send(self, topic: bytes, payload: bytes) -> None:
-        """Queue one message for `flush`. Only when `room` said so."""
+    def send(self, topic: bytes, payload: bytes, *, qos: int | None = None, retain: bool = False) -> None:
+        """Queue one message for `flush`. Only when `room` said so. ``qos``: the uplink's own if not given."""
+        qos = self._qos if qos is None else qos
+        flags = _RETAIN if retain else 0
         packet_id = 0
-        if self._qos:
+        if qos:
             packet_id = self._next_id()
-            self._pending[packet_id] = (topic, payload, monotonic())
+            self._pending[packet_id] = (topic, payload, qos, flags, monotonic())
         else:
             self._unproven += 1
         self.published += 1
-        self._out.append(packets.publish(topic, payload, self._qos, packet_id, self.target.version))
+        self._out.append(packets.publish(topic, payload, qos, packet_id, self.target.version, flags=flags))
 
     def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
         """Send a message that is not counted (QoS 0), when there is a connection."""
@@ -227,7 +229,7 @@ class Uplink:
         if not self._closing:
             log.warning("connection to %s lost: %s", self.target.name, connection.reason)
         self._out.clear()
-        self._again.extendleft((topic, payload) for topic, payload, _ in reversed(self._pending.values()))
+        self._again.extendleft(sent[:4] for sent in reversed(self._pending.values()))
         self._pending.clear()
         self._pings.clear()
         self._unproven = 0
@@ -236,10 +238,12 @@ class Uplink:
     def _send_again(self) -> None:
         """Publish on this session what was not confirmed on the last one, in its old order."""
         while self._again and len(self._pending) < self._window:
-            topic, payload = self._again.popleft()
+            topic, payload, qos, flags = self._again.popleft()
             packet_id = self._next_id()
-            self._pending[packet_id] = (topic, payload, monotonic())
-            self._out.append(packets.publish(topic, payload, self._qos, packet_id, self.target.version))
+            self._pending[packet_id] = (topic, payload, qos, flags, monotonic())
+            self._out.append(
+                packets.publish(topic, payload, qos, packet_id, self.target.version, flags=flags)
+            )
             self.resent += 1
         self.flush()
 
@@ -256,7 +260,7 @@ class Uplink:
             return
         if taken:
             self.confirmed += 1
-            self.ack_ms.add((monotonic() - sent[2]) * 1e3)
+            self.ack_ms.add((monotonic() - sent[4]) * 1e3)
         else:
             self.refused += 1
         if self._again:

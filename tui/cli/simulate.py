@@ -20,9 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="?",
         default="fleet",
-        metavar="fleet|readers",
-        help="what to simulate: devices that publish (the default) or readers of the cache",
+        metavar="fleet|readers|capture|play",
+        help="devices that publish (the default), readers of the cache, or real traffic: written to FILE, or "
+        "published from it",
     )
+    parser.add_argument("file", nargs="?", metavar="FILE", help="the recording, for capture and play")
     parser.add_argument("--devices", type=whole(1, DEVICES_MAX), metavar="N", help="size of the fleet")
     parser.add_argument(
         "--rate",
@@ -133,6 +135,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--junit", metavar="FILE", help="write the verdict as JUnit XML")
     parser.add_argument("--report", metavar="FILE|-", help="write the JSON report to a file or to stdout")
+    capture = parser.add_argument_group("capture")
+    capture.add_argument(
+        "--topic", action="append", metavar="FILTER", help="what to listen to; repeatable (default iot/#)"
+    )
     readers = parser.add_argument_group("readers")
     readers.add_argument(
         "--popularity",
@@ -147,13 +153,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what was asked for; the exit code is the verdict."""
+    if args.what in {"capture", "play"}:
+        from tui.cli.simulating.traffic import run_capture, run_play
+
+        return run_capture(args) if args.what == "capture" else run_play(args)
+    if args.what not in {"fleet", "readers"} or args.file:
+        # Not argparse's choices: it would blame the value of a misspelt flag.
+        wrong = args.file if args.what in {"fleet", "readers"} else args.what
+        raise UsageError(f"there is no {wrong!r} to simulate; there are fleet, readers, capture and play")
     if args.what == "readers":
         from tui.cli.simulating.readers import run_readers
 
         return run_readers(args)
-    if args.what != "fleet":
-        # Not argparse's choices: it would blame the value of a misspelt flag.
-        raise UsageError(f"there is no {args.what!r} to simulate; there are fleet and readers")
     from tui.cli.simulating.fleet import run_fleet
 
     return run_fleet(args)

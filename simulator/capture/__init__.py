@@ -1,0 +1,1 @@
+"""Real traffic, written down with its timing, and published again."""
