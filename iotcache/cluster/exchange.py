@@ -71,8 +71,14 @@ Group = TypeVar("Group")
 
 
 async def together(ask: Callable[[Group], Awaitable[None]], groups: Sequence[Group]) -> None:
-    """Run the coroutine function ``ask`` for every group at the same time."""
+    """Run the coroutine function ``ask`` for every group at the same time.
+
+    With none it still lets others run: a caller that asks again and again while every node is out must not
+    keep the loop from ever bringing one back.
+    """
     if len(groups) == 1:
         await ask(groups[0])
     elif groups:
         await asyncio.gather(*(ask(group) for group in groups))
+    else:
+        await asyncio.sleep(0)
