@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from iotcache.config.schema import BrokerSettings
 from iotcache.config.urls import BrokerAddress
 from iotcache.errors import BrokerError
 from iotcache.mqtt import LinkState, Message, MqttLink, Will, connection, inbox
@@ -188,9 +192,6 @@ async def test_a_server_that_speaks_no_mqtt(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.real("mosquitto")
 async def test_a_wrong_password_is_named(mosquitto: Server) -> None:
-    from pathlib import Path
-    from subprocess import run
-
     config = Path(str(mosquitto._cwd)) / "mosquitto.conf"
     passwords = config.with_name("passwords")
     passwords.touch(0o644)
@@ -259,3 +260,39 @@ async def test_two_clients_of_one_name_are_told_so(
     for _ in range(2):
         await link(mosquitto.port, "same", on_state=lambda state, why: said.append(why))
     await until(lambda: any("another client uses the name same" in why for why in said))
+
+
+@pytest.mark.real("mosquitto")
+@pytest.mark.real("openssl")
+async def test_over_tls_with_the_certificate_checked(mosquitto: Server) -> None:
+    folder = Path(str(mosquitto._cwd))
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key),
+         "-out", str(certificate), "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    key.chmod(0o644)
+    mosquitto.kill()
+    command = mosquitto._command
+
+    def with_tls(port: int) -> list[str]:
+        made = command(port)
+        config = folder / "mosquitto.conf"
+        config.write_text(config.read_text() + f"certfile {certificate}\nkeyfile {key}\n")
+        return made
+
+    mosquitto._command = with_tls
+    mosquitto.start()
+    settings = BrokerSettings(url=f"mqtts://127.0.0.1:{mosquitto.port}", tls_ca_file=str(certificate))
+    async with (
+        MqttLink.from_settings(settings, "reader", **READER) as reader,
+        MqttLink.from_settings(settings, "sender") as sender,
+        MqttLink.from_settings(replace(settings, tls_ca_file=""), "doubter") as doubter,
+    ):
+        await until(lambda: reader.connected and sender.connected)
+        # Larger than one TLS record, and many at once: what is decrypted must not wait for the next packet.
+        await asyncio.gather(*(sender.publish("t/a", b"x" * 50_000) for _ in range(20)))
+        assert [len(message.payload) for message in await take(reader, 20)] == [50_000] * 20
+        await until(lambda: doubter.state is LinkState.AWAY)
+        assert "certificate" in doubter.reason
