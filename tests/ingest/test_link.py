@@ -269,7 +269,8 @@ async def test_over_tls_with_the_certificate_checked(mosquitto: Server) -> None:
     key, certificate = folder / "key.pem", folder / "cert.pem"
     run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key),
-         "-out", str(certificate), "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
+         "-out", str(certificate), "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1"],
         check=True, capture_output=True,
     )  # fmt: skip
     key.chmod(0o644)
