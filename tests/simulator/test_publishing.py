@@ -19,6 +19,7 @@ from simulator.publish.report import Report
 from simulator.publish.run import FleetRun, Outcome
 from simulator.publish.spec import FleetSpec
 from simulator.wire.connection import Target
+from simulator.wire.target import target_of
 from simulator.wire.uplink import Uplink
 from tests.conftest import Server, free_port, program
 from tests.simulator.conftest import Subscriber
@@ -274,3 +275,34 @@ async def test_several_processes_find_no_broker() -> None:
     report = verdict(await crew.run())
     assert report.ended_by == "unreachable"
     assert "connection refused" in report.failures[0]
+
+
+async def test_a_broker_behind_tls_is_checked_before_anything_is_sent(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=broker",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    path = program("mosquitto")
+    assert path is not None
+    config = tmp_path / "m.conf"
+
+    def command(port: int) -> list[str]:
+        config.write_text(
+            f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\n"
+            f"certfile {certificate}\nkeyfile {key}\n"
+        )
+        return [path, "-c", str(config)]
+
+    server = Server(command)
+    try:
+        trusting = BrokerSettings(url=f"mqtts://127.0.0.1:{server.port}", tls_ca_file=str(certificate))
+        spec = FleetSpec(devices=10, rate=200, duration_s=0.5, connect_timeout_s=1.0)
+        assert verdict(await FleetRun(spec, target_of(trusting)).run()).ok
+        strict = BrokerSettings(url=f"mqtts://127.0.0.1:{server.port}")
+        report = verdict(await FleetRun(spec, target_of(strict)).run())
+        assert report.ended_by == "unreachable"
+        assert "certificate" in report.failures[0].lower()
+    finally:
+        server.kill()

@@ -1,0 +1,108 @@
+"""Fixtures for other people's tests: a broker, cache nodes and a store that live, and a seeded fleet.
+
+Put ``pytest_plugins = ["simulator.pytest_plugin"]`` into a ``conftest.py``; then::
+
+    def test_my_service(iotcache_stack, device_fleet):
+        report = device_fleet(devices=20, rate=200, duration=2)
+        assert report["ok"]
+        ...  # iotcache_stack.broker, .nodes, .store, .http
+
+Everything runs in processes of its own, bound to loopback, and is gone when the session ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+_START_S = 30.0
+_END_S = 10.0
+_PROGRAM = [sys.executable, "-P", "-m", "tui"]
+
+
+class RunningStack(msgspec.Struct, frozen=True):
+    """Where the parts of the stack are."""
+
+    broker: str
+    """``mqtt://127.0.0.1:PORT``."""
+    nodes: tuple[str, ...]
+    """``host:port`` of each Memcached node."""
+    store: str
+    """``sqlite:///PATH``."""
+    http: str | None = None
+    """The HTTP gateway."""
+    runtime: str = ""
+    """The runtime folder that ``iotcache-tui`` commands find it by (``IOTCACHE_RUNTIME_DIR``)."""
+
+
+Fleet = Callable[..., dict[str, Any]]
+"""``device_fleet(devices=…, rate=…, duration=…, seed=…, …)``: runs a fleet to its end; gives its report."""
+
+
+def _environment(runtime: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
+    return kept | {"IOTCACHE_RUNTIME_DIR": runtime}
+
+
+@pytest.fixture(scope="session")
+def iotcache_stack() -> Iterator[RunningStack]:
+    """A broker, Memcached nodes, a store and an ingest worker, for all tests of the session."""
+    with tempfile.TemporaryDirectory(prefix="iotcache-test-") as folder, contextlib.ExitStack() as exits:
+        errors = exits.enter_context(tempfile.TemporaryFile())
+        process = subprocess.Popen(
+            [*_PROGRAM, "stack", "--no-simulate"],
+            stdout=subprocess.PIPE, stderr=errors, cwd=folder, env=_environment(folder),
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            readable, _, _ = select.select([process.stdout], [], [], _START_S)
+            line = process.stdout.readline() if readable else b""
+            if not line:
+                errors.seek(0)
+                told = errors.read().decode(errors="replace").strip()
+                pytest.fail(f"the iotcache stack did not start: {told or 'it said nothing'}")
+            found = msgspec.json.decode(line, type=RunningStack)
+            yield msgspec.structs.replace(found, runtime=folder)
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END_S)
+            process.kill()
+            process.wait(_END_S)
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+@pytest.fixture
+def device_fleet(iotcache_stack: RunningStack) -> Fleet:
+    """Runs a seeded fleet against the stack: keyword arguments are the flags of ``iotcache-tui simulate``.
+
+    ``duration`` must be among them. A list repeats its flag. Gives the report; its ``ok`` is the verdict.
+    """
+
+    def run(**flags: object) -> dict[str, Any]:
+        if "duration" not in flags:
+            raise TypeError("device_fleet needs a duration, in seconds")
+        command = [*_PROGRAM, "simulate", "--broker", iotcache_stack.broker, "--report", "-"]
+        for name, value in flags.items():
+            for one in value if isinstance(value, list | tuple) else (value,):
+                command += [f"--{name.replace('_', '-')}", str(one)]
+        done = subprocess.run(
+            command, capture_output=True, check=False, cwd=iotcache_stack.runtime,
+            env=_environment(iotcache_stack.runtime),
+        )  # fmt: skip
+        if not done.stdout:
+            raise ValueError(done.stderr.decode(errors="replace").strip())
+        report: dict[str, Any] = msgspec.json.decode(done.stdout)
+        return report
+
+    return run
