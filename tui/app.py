@@ -78,7 +78,7 @@ class IotCacheApp(App[None]):
         now_s, wall_s = self._frozen if self.paused else (self.clock.monotonic(), self.clock.now())
         badge = f"PAUSED {self.feed.mailbox.behind:,} behind" if self.paused else "LIVE"
         screen = self.fleet_screen
-        if screen.is_mounted and screen.is_current:
+        if screen.drawable and screen.is_current:
             with self.batch_update():
                 screen.frame(now_s, wall_s, badge, clock_text(self.clock.now()))
             self.feed.watch(screen.query_one("#fleet").visible_rows())  # type: ignore[attr-defined]

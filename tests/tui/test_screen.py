@@ -23,7 +23,7 @@ async def test_every_size_shows_figures_rows_fallbacks_and_keys(
 ) -> None:
     async with run_app(size) as (app, _):
         text = screen_text(app)
-        for words in ("Read hit ratio", "Fallbacks", "Ingest", "Read p99", "Devices", "99.2%", "240 msg/s"):
+        for words in ("Hit ratio", "Fallbacks", "Ingest", "Read p99", "Devices", "99.2%", "240 msg/s"):
             assert words in text
         row = next(line for line in screen_lines(app) if "-0001" in line and "temperature" in line)
         for part in ("●", "°C", "30s", "cache", "%", ":21001"):

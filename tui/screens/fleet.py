@@ -58,6 +58,8 @@ class FleetScreen(Screen[None]):
         super().__init__()
         self.state = state
         self.fleet_view = FleetView(state.fleet)
+        self.drawable = False
+        """Whether its widgets are there to be drawn."""
         self._history_s = history_s
         self._ascii = ascii_only
         self._plotted_at_s = self._sorted_at_s = -1.0
@@ -68,7 +70,7 @@ class FleetScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield TopBar(id="top")
         with Horizontal(id="kpis"):
-            yield Kpi("Read hit ratio", id="kpi-hit")
+            yield Kpi("Hit ratio", id="kpi-hit")
             yield Kpi("Fallbacks", id="kpi-fallbacks")
             yield Kpi("Ingest", id="kpi-ingest")
             yield Kpi("Read p99", id="kpi-p99")
@@ -96,6 +98,7 @@ class FleetScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#filter", Input).display = False
+        self.drawable = True
 
     # One frame
 
@@ -146,7 +149,7 @@ class FleetScreen(Screen[None]):
         workers = sum(worker.role == "ingest" for worker in state.workers.values())
         self.query_one("#kpi-ingest", Kpi).show(
             rate(heard), "msg/s" if heard is not None else "",
-            f"{workers} worker{'s' if workers != 1 else ''}" if workers else "no worker heard",
+            f"{workers} worker{'s' if workers != 1 else ''}" if workers else "no worker",
             "ok" if heard else "quiet" if heard is None else "warn",
         )  # fmt: skip
         p99 = max((second.p99_ms for second in window if second.reads), default=None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,15 +13,28 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-LEGEND = """\
-Hit ratio   the share of the readers' own reads that the cache answered. The TTL polling of
-            this screen uses the node's debug command, which counts as no read.
-From        where the last read found the value: cache, store (a fallback), or none.
-TTL         how long the cache entry lives on, as the node says. The bar is full when it is new.
-Age         time since the device measured the value. ● on time  ○ three intervals overdue.
-Fallback    a read that the cache could not answer, and why: never set, expired, evicted,
-            invalidated (deleted), node down, timeout, restarted, corrupt.
-"""
+LEGEND = (
+    (
+        "Hit ratio",
+        "the share of this screen's own reads that the cache answered; its polling of TTLs uses the node's "
+        "debug command and counts as no read",
+    ),
+    ("From", "where the last read found the value: cache, store (a fallback), or none"),
+    ("TTL", "how long the cache entry lives on, as the node says; the bar is full when it is new"),
+    ("Age", "time since the device measured the value: ● on time, ○ three of its intervals overdue"),
+    (
+        "Fallback",
+        "a read that the cache could not answer, and why: never set, expired, evicted, invalidated "
+        "(deleted), node down, timeout, restarted, corrupt",
+    ),
+)
+_NOT_OURS = frozenset(
+    {
+        "Scroll Left", "Scroll Right", "Page Left", "Page Right", "Focus Next", "Focus Previous",
+        "Copy selected text", "Screenshot",
+    }
+)  # fmt: skip
+"""Keys that every Textual program has and this screen gives no meaning."""
 
 
 class HelpScreen(ModalScreen[None]):
@@ -31,7 +46,7 @@ class HelpScreen(ModalScreen[None]):
         width: 96; max-width: 96%; height: auto; max-height: 92%; background: $surface; padding: 1 2;
         border: round $primary; border-title-color: $primary;
     }
-    HelpScreen Static { height: auto; }
+    HelpScreen Static { height: auto; margin: 0 0 1 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q", "dismiss(None)", "Close", key_display="Esc")
@@ -44,23 +59,28 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll() as box:
             box.border_title = "Help"
-            yield Static(self._text(), markup=False)
+            yield Static(self._keys(), markup=False)
+            yield Static(self._legend(), markup=False)
 
-    def _text(self) -> Text:
-        colour = self.app.theme_variables["primary"]
+    def _keys(self) -> Table:
         keys: dict[str, list[str]] = {}
         for active in self._below.active_bindings.values():
             binding = active.binding
-            if not binding.description or binding.system:
+            if not binding.description or binding.system or binding.description in _NOT_OURS:
                 continue
             shown = keys.setdefault(binding.description, [])
             display = self.app.get_key_display(binding)
             if display not in shown:
                 shown.append(display)
-        text = Text()
-        wide = max((len(" ".join(shown)) for shown in keys.values()), default=0)
-        for description, shown in keys.items():
-            text.append(f"{' '.join(shown):>{wide}}  ", f"bold {colour}")
-            text.append(f"{description}\n")
-        text.append("\n" + LEGEND)
-        return text
+        return self._grid((" ".join(shown), description) for description, shown in keys.items())
+
+    def _legend(self) -> Table:
+        return self._grid(LEGEND)
+
+    def _grid(self, rows: Iterable[tuple[str, str]]) -> Table:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(style=f"bold {self.app.theme_variables['primary']}", min_width=10, no_wrap=True)
+        grid.add_column()
+        for left, right in rows:
+            grid.add_row(Text(left), Text(right))
+        return grid

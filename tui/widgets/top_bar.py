@@ -9,6 +9,8 @@ from textual.widget import Widget
 from iotcache.text import printable
 from tui.format import fit
 
+_ORDER = {"down": 0, "starting": 1}
+"""What is in trouble stands first: a narrow line must not cut it off."""
 _GLYPHS = {"starting": "◌", "up": "●", "down": "✗", "off": "○"}
 
 
@@ -38,7 +40,7 @@ class TopBar(Widget):
         tail = f" {badge} {clock}"
         line = Text(no_wrap=True, end="")
         line.append("iotcache", f"bold {colours['primary']}")
-        for name, state, text in parts:
+        for name, state, text in sorted(parts, key=lambda part: _ORDER.get(part[1], 9)):
             # A part in trouble is said in words; one that is well is its name and what it is.
             words = f"{name} {text}".rstrip() if state == "up" else f"{name} {state} {text}".rstrip()
             piece = f"  {_GLYPHS[state]} {printable(words, 48)}"
