@@ -5,8 +5,9 @@ processes, perhaps by one that has died since. So nothing here rests on a list o
 
 * **Mark.** Before a client writes to a stand-in for node A it puts a *mark* (``iotcache:out:…``, an item of a
   few seconds' life that it keeps touching) on the nodes that are up, and waits one lease.
-* **Lease.** Every client looks for marks several times in a lease, on all nodes, and may use A only while its
-  last look is younger than that. So when the first write to a stand-in is confirmed, nobody reads A any more.
+* **Lease.** Every client looks for marks several times in a lease, on A's *witnesses* (the next three nodes
+  by name), and may use A only while its last look is younger than that. So when the first write to a stand-in
+  is confirmed, nobody reads A any more.
 * A stand-in's items count for A only when their CAS unique is above the mark's own on that stand-in: what is
   left of an earlier outage lies below it.
 * **Fence.** A client that finds A answering again removes its mark (if nobody shares it), waits until no mark
@@ -48,11 +49,26 @@ _FENCE_KEY: Final = b"iotcache:fence"
 _SHARED: Final = 0
 """Client flags of a mark that several clients rely on; else they are the one client's number."""
 _JOURNAL_MAX: Final = 100_000
+_WITNESSES: Final = 3
 
 
 def mark_key(name: str) -> bytes:
     """The key of the mark that says "node ``name`` is out"."""
     return b"iotcache:out:" + blake2b(name.encode(), digest_size=8).hexdigest().encode()
+
+
+def witnesses(names: Sequence[str]) -> list[frozenset[int]]:
+    """For each node the others that marks about it are looked for on: a few, the same for all clients.
+
+    A look at all of them would cost every client the square of the number of nodes.
+    """
+    order = sorted(range(len(names)), key=names.__getitem__)
+    place = {index: at for at, index in enumerate(order)}
+    count = min(_WITNESSES, len(names) - 1)
+    return [
+        frozenset(order[(place[index] + step) % len(order)] for step in range(1, count + 1))
+        for index in range(len(names))
+    ]
 
 
 class _Declaration:
@@ -78,6 +94,7 @@ class Fences:
         self._keep_declared_s = keep_declared_s
         self._number = secrets.randbits(31) | 1
         self._mark_keys = [mark_key(node.name) for node in nodes]
+        self._witnesses = witnesses([node.name for node in nodes])
         self.floors = [0] * len(nodes)
         """CAS unique of each node's fence; 0 for none. Items at or below it are not there."""
         self._marks: list[dict[int, int]] = [{} for _ in nodes]
@@ -184,7 +201,12 @@ class Fences:
     async def look(self, index: int, connection: Connection) -> None:
         """Read a node's fence and the marks on it, and set or touch this client's own. Raises `NodeError`."""
         sent = time.monotonic()
-        others = [other for other in range(len(self._nodes)) if other != index]
+        # Of nodes that are up only their witnesses are looked at, of the others all: any may stand in.
+        others = [
+            other
+            for other, node in enumerate(self._nodes)
+            if other != index and (not node.up or index in self._witnesses[other])
+        ]
         mine = [other for other in others if other in self._declared]
         asked = [other for other in others if other not in self._declared]
         words = [self._declared[other] for other in mine]
@@ -236,9 +258,14 @@ class Fences:
             self._marks[index][owner] = cas
 
     def _renew_lease(self) -> None:
-        looked = sorted((self._looked[index] for index in self._up()), reverse=True)
-        # The freshest look at *another* node counts, so for one node it is the second freshest of all.
-        self.valid_until = looked[1] + LEASE_S if len(looked) > 1 else float("inf")
+        up = set(self._up())
+        # A node's lease is as fresh as the freshest look at one of its witnesses.
+        looked = [
+            max(self._looked[witness] for witness in self._witnesses[owner] if witness in up)
+            for owner in up
+            if not up.isdisjoint(self._witnesses[owner])
+        ]
+        self.valid_until = min(looked) + LEASE_S if looked else float("inf")
 
     def _review(self) -> None:
         for owner, node in enumerate(self._nodes):

@@ -19,15 +19,15 @@ WORKER = Path(__file__).with_name("worker.py")
 KEYS = 60
 
 
-@pytest.mark.parametrize("fault", ["hang", "restart"])
+@pytest.mark.parametrize(("fault", "count"), [("hang", 6), ("restart", 3)])
 async def test_two_writers_and_a_reader_in_their_own_processes(
-    memcached_factory: Any, tmp_path: Path, fault: str
+    memcached_factory: Any, tmp_path: Path, fault: str, count: int
 ) -> None:
     """Two writers take turns on every key, counting up; what is confirmed they tell through shared memory.
 
     The reader looks there before each read: the cache must never give less, and in between nodes hang or die.
     """
-    servers = [memcached_factory() for _ in range(3)]
+    servers = [memcached_factory() for _ in range(count)]
     shared = tmp_path / "confirmed"
     shared.write_bytes(bytes(8 * KEYS))
     workers = [
