@@ -75,23 +75,16 @@ def _nodes(nodes: str | tuple[str, ...]) -> None:
         raise ValueError(f"a list that names each node once ({twice} stands twice)")
 
 
-_FIELD = re.compile(r"\{([^{}]*)\}")
-_TEMPLATE_FIELDS = ("site", "device", "sensor")
-
-
 def _topics(topics: tuple[str, ...]) -> None:
+    from iotcache.ingest.topics import TopicTemplate
+
     if not topics:
         raise ValueError("a list of at least one topic template")
     for topic in topics:
-        names = _FIELD.findall(topic)
-        unknown = next((name for name in names if name not in _TEMPLATE_FIELDS), None)
-        if unknown is not None:
-            raise ValueError(f"templates with {{site}}, {{device}} and {{sensor}} ({{{unknown}}} is unknown)")
-        for needed in ("device", "sensor"):
-            if names.count(needed) != 1:
-                raise ValueError(f"templates that hold {{{needed}}} once ({topic!r} does not)")
-        if any(sign in topic for sign in "+#\0") or topic.startswith("$"):
-            raise ValueError(f"templates without + and # ({topic!r} holds one)")
+        try:
+            TopicTemplate(topic)
+        except ConfigError as error:
+            raise ValueError(f"templates such as iot/{{site}}/{{device}}/{{sensor}} ({error})") from None
 
 
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -164,6 +157,11 @@ def check_together(settings: Settings) -> str | None:
         return (
             f"cache.ttl.volatile_min_s is {ttl.volatile_min_s:g}, "
             f"above cache.ttl.volatile_max_s, which is {ttl.volatile_max_s:g}"
+        )
+    if settings.ingest.group and settings.broker.url == "embedded":
+        return (
+            f"ingest.group is {settings.ingest.group!r}, and the embedded broker has no shared subscriptions "
+            "that survive a worker's end: leave it empty, or name a broker in broker.url"
         )
     if breaker.open_min_s > breaker.open_max_s:
         return (
