@@ -134,11 +134,15 @@ class Roster:
     @property
     def natural_rate(self) -> float:
         """Readings a second when every sensor keeps its class's interval."""
-        rates = [sum(1.0 / sensor.interval_s for sensor in kind.sensor) for kind in self.classes]
         counts = [0] * len(self.classes)
         for kind in self.kinds:
             counts[kind] += 1
-        return sum(rate * count for rate, count in zip(rates, counts, strict=True))
+        # Not `sum`: it adds floats more exactly since Python 3.12, and intervals are scaled by this.
+        rate = 0.0
+        for count, device_class in zip(counts, self.classes, strict=True):
+            for sensor in device_class.sensor:
+                rate += count / sensor.interval_s
+        return rate
 
     def measure(self, device: str, sensor: str, t_us: int) -> Value:
         """What one sensor says at a virtual time: ``f(seed, device, sensor, t)``. Raises `KeyError`."""
