@@ -1,0 +1,60 @@
+"""A wheel built from this tree carries every file that it needs elsewhere."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's content, as an installer would lay it out."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT, check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def run(unpacked: Path, *args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if not key.startswith("IOTCACHE_")}
+    return subprocess.run(
+        [sys.executable, "-P", *args], capture_output=True, text=True, timeout=60, cwd=cwd,
+        env={**env, "PYTHONPATH": str(unpacked)},
+    )  # fmt: skip
+
+
+def test_every_file_of_the_packages_is_in_it(unpacked: Path) -> None:
+    for package in ("iotcache", "simulator", "tui"):
+        for file in (ROOT / package).rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                assert (unpacked / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
+
+
+def test_the_shipped_configuration_travels_along(unpacked: Path, tmp_path: Path) -> None:
+    done = run(unpacked, "-m", "tui", "config", "default", cwd=tmp_path)
+    assert done.stdout == (ROOT / "config.toml").read_text("utf-8")
+
+
+def test_dashboard_and_fleet_find_their_data_there(unpacked: Path, tmp_path: Path) -> None:
+    code = (
+        "import tui.app, simulator.fleet.classes as classes\n"
+        "from pathlib import Path\n"
+        "assert Path(tui.app.__file__).with_name(tui.app.IotCacheApp.CSS_PATH).is_file()\n"
+        "print(len(classes.shipped_classes()), tui.app.__file__)"
+    )
+    done = run(unpacked, "-c", code, cwd=tmp_path)
+    count, where = done.stdout.split()
+    assert int(count) >= 6, done.stderr
+    assert where.startswith(str(unpacked))
