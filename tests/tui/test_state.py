@@ -61,13 +61,16 @@ def test_trend_takes_each_measurement_once_and_keeps_the_newest() -> None:
     assert list(fleet.trend(0)) == [float(step) for step in range(5, TREND_POINTS + 5)]
 
 
-def test_stale_is_three_of_the_series_own_intervals() -> None:
+def test_stale_is_three_of_the_series_own_intervals_at_the_time_of_the_read() -> None:
     fleet = fleet_of(1)
-    fleet.apply_read(RowUpdate(0, read(1.0, 100.0), 1000.0, 1, 1))
-    assert not fleet.is_stale(0, 129.0)
-    assert fleet.is_stale(0, 131.0)
-    assert fleet.live_and_stale_devices(129.0) == (1, 0)
-    assert fleet.live_and_stale_devices(131.0) == (0, 1)
+    fleet.apply_read(RowUpdate(0, read(1.0, 100.0), 1000.0, 1, 1))  # read at wall 129
+    assert not fleet.is_stale(0, 1000.0, 129.0)
+    assert fleet.live_and_stale_devices(1000.0, 129.0) == (1, 0)
+    # Not read since: nothing new is known of the device.
+    assert not fleet.is_stale(0, 1060.0, 189.0)
+    fleet.apply_read(RowUpdate(0, read(1.0, 100.0), 1002.0, 2, 2))  # read at wall 131
+    assert fleet.is_stale(0, 1002.0, 131.0)
+    assert fleet.live_and_stale_devices(1002.0, 131.0) == (0, 1)
 
 
 @pytest.mark.parametrize("column", SORTS)

@@ -119,7 +119,7 @@ class FleetScreen(Screen[None]):
             # What walks over the whole fleet is done on a slower beat.
             self._sorted_at_s = now_s
             table.resort()
-            self._live_and_stale = state.fleet.live_and_stale_devices(wall_s)
+            self._live_and_stale = state.fleet.live_and_stale_devices(now_s, wall_s)
         self._show_kpis()
         table.frame(Moment(now_s, wall_s, nodes, self._ascii))
         log = self.query_one("#log", FallbackLog)

@@ -148,12 +148,16 @@ class FleetState:
         left = self.ttl_end_at[row] - now_s
         return left if left == inf or left != left else max(left, 0.0)  # noqa: PLR0124 nan test
 
-    def is_stale(self, row: int, wall_s: float) -> bool:
-        """Whether the device has missed `STALE_INTERVALS` of this series' own intervals."""
-        interval = self.interval_s[row] or DEFAULT_INTERVAL_S
-        return wall_s - self.measured_at[row] > STALE_INTERVALS * interval
+    def is_stale(self, row: int, now_s: float, wall_s: float) -> bool:
+        """Whether the value was `STALE_INTERVALS` of its series' own intervals old when it was last read.
 
-    def live_and_stale_devices(self, wall_s: float) -> tuple[int, int]:
+        A large fleet is read in turn: what is not on screen may have moved on since.
+        """
+        interval = self.interval_s[row] or DEFAULT_INTERVAL_S
+        read_wall_s = wall_s - (now_s - self.read_at[row])
+        return read_wall_s - self.measured_at[row] > STALE_INTERVALS * interval
+
+    def live_and_stale_devices(self, now_s: float, wall_s: float) -> tuple[int, int]:
         """Devices with at least one series on time, and the others that have ever reported."""
         live: set[str] = set()
         everyone: set[str] = set()
@@ -161,6 +165,6 @@ class FleetState:
             if self.value[row] is None:
                 continue
             everyone.add(device)
-            if not self.is_stale(row, wall_s):
+            if device not in live and not self.is_stale(row, now_s, wall_s):
                 live.add(device)
         return len(live), len(everyone) - len(live)

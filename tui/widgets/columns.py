@@ -61,13 +61,13 @@ def _site(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[P
 def _state(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
     if fleet.value[row] is None:
         return [(" ", "dim")]
-    if fleet.is_stale(row, moment.wall_s):
+    if fleet.is_stale(row, moment.now_s, moment.wall_s):
         return [("o" if moment.ascii_only else "○", "stale")]
     return [("*" if moment.ascii_only else "●", "live")]
 
 
 def _value(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
-    stale = fleet.is_stale(row, moment.wall_s)
+    stale = fleet.is_stale(row, moment.now_s, moment.wall_s)
     return [(aligned_value(fleet.value[row], width, fleet.decimals[row]), "dim" if stale else "value")]
 
 
@@ -80,7 +80,7 @@ def _trend(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[
 
 
 def _age(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
-    stale = fleet.is_stale(row, moment.wall_s)
+    stale = fleet.is_stale(row, moment.now_s, moment.wall_s)
     age = moment.wall_s - fleet.measured_at[row]
     return [(fit(duration(age), width, right=True), "stale" if stale else "dim")]
 
