@@ -124,6 +124,7 @@ class Stack:
                 self._resolve()
                 self._servers_up.set()
             self._announce()
+            _notice_a_lost_cancel()
         except BaseExceptionGroup as group:
             await self.stop()
             raise _first(group) from group
@@ -281,6 +282,13 @@ async def _stopped_on_error(process: Process) -> AsyncIterator[None]:
 
 async def _stop_all(services: Iterable[Service | None]) -> None:
     await asyncio.gather(*(service.stop() for service in services if service is not None))
+
+
+def _notice_a_lost_cancel() -> None:
+    """Until Python 3.12 ``asyncio.wait_for`` swallows a cancel that comes in the same turn as its result."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _switch(value: bool | str, auto: bool) -> bool:

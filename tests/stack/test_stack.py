@@ -203,9 +203,11 @@ async def test_a_start_that_is_cancelled_leaves_nothing(own_folders: tuple[Path,
         stack = Stack(SERVERS_ONLY)
         starting = asyncio.create_task(stack.start())
         await asyncio.sleep(delay_s)
-        starting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await starting
+        if starting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+        else:  # it was quicker
+            await stack.stop()
         assert all_gone(own_children(), 2.0)
         assert list(own_folders[1].iterdir()) == []
         assert list(own_folders[0].iterdir()) == []
