@@ -81,7 +81,7 @@ class IotCacheApp(App[None]):
         if screen.drawable and screen.is_current:
             with self.batch_update():
                 screen.frame(now_s, wall_s, badge, clock_text(self.clock.now()))
-            self.feed.watch(screen.query_one("#fleet").visible_rows())  # type: ignore[attr-defined]
+            self.feed.watch(screen.table.visible_rows())
 
     # Acts
 

@@ -12,6 +12,7 @@ from iotcache.store.base import SeriesInfo
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
 from tui.state.updates import Fallback, Part, RowUpdate, TtlUpdate
+from tui.widgets.fallback_log import FallbackLog
 from tui.widgets.fleet_table import FleetTable
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -247,6 +248,38 @@ async def test_starting_down_and_empty_states_are_said_in_words(run_app: RunApp)
         await pilot.pause()
         assert "1/2 up" in screen_text(app)
         assert ":21002 down" in screen_text(app)
+
+
+async def test_the_log_follows_its_end_until_somebody_scrolls_up(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        log = app.screen.query_one(FallbackLog)
+
+        async def burst(first: int) -> None:
+            app.feed.mailbox.put_reads(
+                [],
+                [
+                    Fallback(app.clock.now(), 0, f"burst-{number}", MissReason.EXPIRED, NODES[0], 1.0, 5.0)
+                    for number in range(first, first + 50)
+                ],
+            )
+            for _ in range(3):
+                app.frame()
+                await pilot.pause()
+
+        await burst(0)
+        assert "burst-49 " in screen_text(app)
+        await burst(50)
+        assert "burst-99 " in screen_text(app)
+        log.focus()
+        await pilot.press("up", "up", "up")
+        await pilot.pause()
+        await burst(100)
+        assert "burst-149 " not in screen_text(app)
+        assert not log.following
+        await pilot.press("end")
+        await pilot.pause()
+        await burst(150)
+        assert "burst-199 " in screen_text(app)
 
 
 async def test_a_feed_that_fails_ends_the_program_with_its_sentence(run_app: RunApp) -> None:

@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     from tui.app import IotCacheApp
 
 
+KPIS = {
+    "hit": "Hit ratio",
+    "fallbacks": "Fallbacks",
+    "ingest": "Ingest",
+    "p99": "Read p99",
+    "devices": "Devices",
+    "nodes": "Nodes",
+}
+"""The tiles, by name, from the one that matters most to the one that a narrow screen does without."""
+
+
 class FleetScreen(Screen[None]):
     """The whole job on one screen."""
 
@@ -64,40 +75,42 @@ class FleetScreen(Screen[None]):
         self._ascii = ascii_only
         self._plotted_at_s = self._sorted_at_s = -1.0
         self._live_and_stale = (0, 0)
+        # Held, not queried for: a frame may come while the screen is being taken down.
+        self.top = TopBar(id="top")
+        self.kpis = {name: Kpi(title, id=f"kpi-{name}") for name, title in KPIS.items()}
+        self.starting = Starting(id="starting")
+        self.table = FleetTable(self.fleet_view, id="fleet")
+        self.table.display = False
+        self.filter_box = Input(placeholder="words of device, sensor or site; !word excludes", id="filter")
+        self.filter_box.display = False
+        self.plots = Horizontal(id="plots")
+        self.hit_plot = MinutePlot(
+            "Read hit ratio, %", "success", span_s=history_s, share=True, ascii_only=ascii_only, id="plot-hit"
+        )
+        self.fallback_plot = MinutePlot(
+            "Fallbacks, reads/s", "warning", span_s=history_s, ascii_only=ascii_only, id="plot-fallbacks"
+        )
+        self.log_view = FallbackLog(state, id="log")
         self._plots_wanted: bool | None = None
         """What the user asked for; until then plots show where there is room."""
 
     def compose(self) -> ComposeResult:
-        yield TopBar(id="top")
+        yield self.top
         with Horizontal(id="kpis"):
-            yield Kpi("Hit ratio", id="kpi-hit")
-            yield Kpi("Fallbacks", id="kpi-fallbacks")
-            yield Kpi("Ingest", id="kpi-ingest")
-            yield Kpi("Read p99", id="kpi-p99")
-            yield Kpi("Devices", id="kpi-devices")
-            yield Kpi("Nodes", id="kpi-nodes")
+            yield from self.kpis.values()
         with Horizontal(id="body"):
             with Vertical(id="main"):
-                yield Starting(id="starting")
-                table = FleetTable(self.fleet_view, id="fleet")
-                table.display = False
-                yield table
-                yield Input(placeholder="words of device, sensor or site; !word excludes", id="filter")
+                yield self.starting
+                yield self.table
+                yield self.filter_box
             with Vertical(id="side"):
-                with Horizontal(id="plots"):
-                    yield MinutePlot(
-                        "Read hit ratio, %", "success", span_s=self._history_s, share=True,
-                        ascii_only=self._ascii, id="plot-hit",
-                    )  # fmt: skip
-                    yield MinutePlot(
-                        "Fallbacks, reads/s", "warning", span_s=self._history_s,
-                        ascii_only=self._ascii, id="plot-fallbacks",
-                    )  # fmt: skip
-                yield FallbackLog(self.state, id="log")
+                with self.plots:
+                    yield self.hit_plot
+                    yield self.fallback_plot
+                yield self.log_view
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.query_one("#filter", Input).display = False
         self.drawable = True
 
     # One frame
@@ -106,10 +119,8 @@ class FleetScreen(Screen[None]):
         """Draw the state as it stands. Called by the app's frame clock while this screen is shown."""
         state = self.state
         nodes = short_nodes([node.name for node in state.nodes])
-        starting, table = self.query_one("#starting", Starting), self.query_one("#fleet", FleetTable)
-        self.query_one("#top", TopBar).show(
-            tuple((part.name, part.state, part.text) for part in state.parts), badge, clock
-        )
+        starting, table = self.starting, self.table
+        self.top.show(tuple((part.name, part.state, part.text) for part in state.parts), badge, clock)
         if starting.display:
             starting.show(state.parts)
             if state.ready:
@@ -122,14 +133,13 @@ class FleetScreen(Screen[None]):
             self._live_and_stale = state.fleet.live_and_stale_devices(now_s, wall_s)
         self._show_kpis()
         table.frame(Moment(now_s, wall_s, nodes, self._ascii))
-        log = self.query_one("#log", FallbackLog)
-        if log.display:
-            log.frame(nodes)
-        if self.query_one("#plots").display and now_s - self._plotted_at_s >= 1.0:
+        if self.log_view.display:
+            self.log_view.frame(nodes)
+        if self.plots.display and now_s - self._plotted_at_s >= 1.0:
             self._plotted_at_s = now_s
             seconds = state.recent(self._history_s)
-            self.query_one("#plot-hit", MinutePlot).show([second.hit_percent for second in seconds])
-            self.query_one("#plot-fallbacks", MinutePlot).show([second.fallbacks for second in seconds])
+            self.hit_plot.show([second.hit_percent for second in seconds])
+            self.fallback_plot.show([second.fallbacks for second in seconds])
 
     def _show_kpis(self) -> None:
         state, window = self.state, self.state.recent()
@@ -139,28 +149,28 @@ class FleetScreen(Screen[None]):
         note = "no reads yet" if hit is None else f"{rate(reads / max(len(window), 1))} reads/s"
         if hit is not None and before is not None and abs(hit - before) >= 0.1:
             note += f"  {'▲' if hit > before else '▼'}{abs(hit - before):.1f}"
-        self.query_one("#kpi-hit", Kpi).show(percent(hit), "", note, level)
+        self.kpis["hit"].show(percent(hit), "", note, level)
         per_s = sum(second.fallbacks for second in window) / len(window) if window else None
-        self.query_one("#kpi-fallbacks", Kpi).show(
+        self.kpis["fallbacks"].show(
             rate(per_s), "/s", f"{state.fallbacks_total:,} in all", "warn" if per_s else "quiet"
         )
         last = window[-1] if window else None
         heard = last.ingest_per_s if last else None
         workers = sum(worker.role == "ingest" for worker in state.workers.values())
-        self.query_one("#kpi-ingest", Kpi).show(
+        self.kpis["ingest"].show(
             rate(heard), "msg/s" if heard is not None else "",
             f"{workers} worker{'s' if workers != 1 else ''}" if workers else "no worker",
             "ok" if heard else "quiet" if heard is None else "warn",
         )  # fmt: skip
         p99 = max((second.p99_ms for second in window if second.reads), default=None)
         p50 = [second.p50_ms for second in window if second.reads]
-        self.query_one("#kpi-p99", Kpi).show(
+        self.kpis["p99"].show(
             milliseconds(p99), "ms" if p99 is not None else "",
             f"p50 {milliseconds(sorted(p50)[len(p50) // 2])} ms" if p50 else "",
             "quiet" if p99 is None else "warn" if p99 > 100 else "ok",
         )  # fmt: skip
         live, stale = self._live_and_stale
-        self.query_one("#kpi-devices", Kpi).show(
+        self.kpis["devices"].show(
             f"{live:,}", "live", f"{stale:,} stale", "warn" if stale else "ok" if live else "quiet"
         )
         up, total = state.nodes_up(), len(state.nodes)
@@ -168,7 +178,7 @@ class FleetScreen(Screen[None]):
         names = short_nodes([node.name for node in state.nodes])
         bundled = any(node.bundled for node in state.nodes)
         note = f"{names[out[0].name]} {out[0].state}" if out else ("bundled" if bundled else "all up")
-        self.query_one("#kpi-nodes", Kpi).show(
+        self.kpis["nodes"].show(
             f"{up}/{total}" if total else "–", "up" if total else "", note if total else "",
             "quiet" if not total else "ok" if up == total else "bad",
         )  # fmt: skip
@@ -176,27 +186,27 @@ class FleetScreen(Screen[None]):
     # Acts
 
     def action_filter(self) -> None:
-        box = self.query_one("#filter", Input)
+        box = self.filter_box
         box.display = True
         # At once: what is typed right after the key belongs to the filter.
         self.set_focus(box)
 
     def action_clear_filter(self) -> None:
-        box = self.query_one("#filter", Input)
+        box = self.filter_box
         box.value = ""
         box.display = False
-        self.query_one("#fleet", FleetTable).focus()
+        self.table.focus()
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
         self.fleet_view.set_filter(event.value)
-        self.query_one("#fleet", FleetTable).show_view()
+        self.table.show_view()
 
     @on(Input.Submitted, "#filter")
     def _filter_submitted(self) -> None:
-        if not self.query_one("#filter", Input).value:
-            self.query_one("#filter", Input).display = False
-        self.query_one("#fleet", FleetTable).focus()
+        if not self.filter_box.value:
+            self.filter_box.display = False
+        self.table.focus()
 
     def action_sort(self, step: int) -> None:
         names = list(SORTS)
@@ -205,7 +215,7 @@ class FleetScreen(Screen[None]):
     def sort_by(self, column: str, reverse: bool = False) -> None:
         """Order the table by a column; the title shows it."""
         self.fleet_view.set_sort(column, reverse)
-        self.query_one("#fleet", FleetTable).show_view()
+        self.table.show_view()
 
     def action_reverse(self) -> None:
         self.sort_by(self.fleet_view.sort, not self.fleet_view.reverse)
@@ -216,11 +226,11 @@ class FleetScreen(Screen[None]):
         self.sort_by(event.column, not self.fleet_view.reverse if again else False)
 
     def action_toggle_plots(self) -> None:
-        plots = self.query_one("#plots")
+        plots = self.plots
         self._plots_wanted = not plots.display
         plots.display = self._plots_wanted
         self._plotted_at_s = -1.0
 
     def action_toggle_log(self) -> None:
-        log = self.query_one("#log")
+        log = self.log_view
         log.display = not log.display

@@ -48,21 +48,23 @@ class FallbackLog(LineView):
         super().__init__(id=id)
         self.state = state
         self.nodes: dict[str, str] = {}
-        self._last_total = 0
+        self.following = True
+        """Whether the newest line is kept on screen; scrolling up stops it, scrolling to the end resumes."""
+        self._own_top = 0
 
     def frame(self, nodes: dict[str, str]) -> None:
         """Show what came in; keep at the end when the end was on screen."""
         if nodes != self.nodes:
             self.nodes = nodes
             self.redraw()
-        if self.state.fallbacks_total == self._last_total:
-            self.sync_lines()
-            return
-        self._last_total = self.state.fallbacks_total
-        at_end = round(self.scroll_y) >= self.max_scroll_y - 1
         self.sync_size()
-        if at_end:
-            self.scroll_to(y=max(self.line_count() - self.body_height, 0), animate=False)
+        top = round(self.scroll_y)
+        if top != self._own_top:
+            # Somebody scrolled: follow on only when that led back to the end.
+            self.following = top >= self.max_scroll_y
+        if self.following and top < self.max_scroll_y:
+            self.scroll_to(y=self.max_scroll_y, animate=False)
+        self._own_top = round(self.scroll_y)
         self.sync_lines()
 
     def line_count(self) -> int:
