@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from iotcache.config.schema import Settings
 from iotcache.config.urls import mask, parse_embedded_nodes
 from iotcache.model import Event, NodeHealth, NodeState, Severity
 from iotcache.text import printable
 from simulator.stack.service import PartState, Progress
-from simulator.stack.stack import Stack
 from tui.state.updates import Mailbox, Part, Worker
+
+if TYPE_CHECKING:
+    from simulator.stack.stack import Stack
 
 _STATES = {
     PartState.STARTING: "starting",

@@ -19,12 +19,12 @@ from tui.widgets.columns import Moment
 from tui.widgets.fallback_log import FallbackLog
 from tui.widgets.fleet_table import FleetTable
 from tui.widgets.kpi import Kpi
-from tui.widgets.plots import MinutePlot
 from tui.widgets.starting import Starting
 from tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
     from tui.app import IotCacheApp
+    from tui.widgets.plots import MinutePlot
 
 
 KPIS = {
@@ -84,12 +84,8 @@ class FleetScreen(Screen[None]):
         self.filter_box = Input(placeholder="words of device, sensor or site; !word excludes", id="filter")
         self.filter_box.display = False
         self.plots = Horizontal(id="plots")
-        self.hit_plot = MinutePlot(
-            "Read hit ratio, %", "success", span_s=history_s, share=True, ascii_only=ascii_only, id="plot-hit"
-        )
-        self.fallback_plot = MinutePlot(
-            "Fallbacks, reads/s", "warning", span_s=history_s, ascii_only=ascii_only, id="plot-fallbacks"
-        )
+        self.hit_plot: MinutePlot | None = None
+        self.fallback_plot: MinutePlot | None = None
         self.log_view = FallbackLog(state, id="log")
         self._plots_wanted: bool | None = None
         """What the user asked for; until then plots show where there is room."""
@@ -104,14 +100,27 @@ class FleetScreen(Screen[None]):
                 yield self.table
                 yield self.filter_box
             with Vertical(id="side"):
-                with self.plots:
-                    yield self.hit_plot
-                    yield self.fallback_plot
+                yield self.plots
                 yield self.log_view
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         self.drawable = True
+        self.call_after_refresh(self._add_plots)
+
+    def _add_plots(self) -> None:
+        """The plotting library is loaded once the first frame is out."""
+        from tui.widgets.plots import MinutePlot
+
+        span_s, ascii_only = self._history_s, self._ascii
+        self.hit_plot = MinutePlot(
+            "Read hit ratio, %", "success", span_s=span_s, share=True, ascii_only=ascii_only, id="plot-hit"
+        )
+        self.fallback_plot = MinutePlot(
+            "Fallbacks, reads/s", "warning", span_s=span_s, ascii_only=ascii_only, id="plot-fallbacks"
+        )
+        self.plots.mount(self.hit_plot, self.fallback_plot)
+        self._plotted_at_s = -1.0
 
     # One frame
 
@@ -138,6 +147,8 @@ class FleetScreen(Screen[None]):
         if self.plots.display and now_s - self._plotted_at_s >= 1.0:
             self._plotted_at_s = now_s
             seconds = state.recent(self._history_s)
+            if self.hit_plot is None or self.fallback_plot is None:
+                return
             self.hit_plot.show([second.hit_percent for second in seconds])
             self.fallback_plot.show([second.fallbacks for second in seconds])
 
