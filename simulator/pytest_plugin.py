@@ -1,18 +1,21 @@
 """Fixtures for other people's tests: a broker, cache nodes and a store that live, and a seeded fleet.
 
-Put ``pytest_plugins = ["simulator.pytest_plugin"]`` into a ``conftest.py``; then::
+pytest finds them where the package is installed::
 
     def test_my_service(iotcache_stack, device_fleet):
         report = device_fleet(devices=20, rate=200, duration=2)
         assert report["ok"]
         ...  # iotcache_stack.broker, .nodes, .store, .http
 
-Everything runs in processes of its own, bound to loopback, and is gone when the session ends.
+Everything runs in processes of its own, bound to loopback, and is gone when the session ends. Every run of
+pytest imports this module, also those that use none of it: it loads nothing but the standard library.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
 import select
 import subprocess
@@ -21,7 +24,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
 import pytest
 
 _START_S = 30.0
@@ -29,7 +31,8 @@ _END_S = 10.0
 _PROGRAM = [sys.executable, "-P", "-m", "tui"]
 
 
-class RunningStack(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class RunningStack:
     """Where the parts of the stack are."""
 
     broker: str
@@ -68,10 +71,10 @@ def iotcache_stack() -> Iterator[RunningStack]:
             line = process.stdout.readline() if readable else b""
             if not line:
                 errors.seek(0)
-                told = errors.read().decode(errors="replace").strip()
-                pytest.fail(f"the iotcache stack did not start: {told or 'it said nothing'}")
-            found = msgspec.json.decode(line, type=RunningStack)
-            yield msgspec.structs.replace(found, runtime=folder)
+                reason = errors.read().decode(errors="replace").strip()
+                pytest.fail(f"the iotcache stack did not start: {reason or 'it said nothing'}")
+            told = json.loads(line)
+            yield RunningStack(told["broker"], tuple(told["nodes"]), told["store"], told.get("http"), folder)
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -102,7 +105,7 @@ def device_fleet(iotcache_stack: RunningStack) -> Fleet:
         )  # fmt: skip
         if not done.stdout:
             raise ValueError(done.stderr.decode(errors="replace").strip())
-        report: dict[str, Any] = msgspec.json.decode(done.stdout)
+        report: dict[str, Any] = json.loads(done.stdout)
         return report
 
     return run

@@ -31,8 +31,7 @@ def test_a_mistake_is_told(device_fleet):
 
 
 @pytest.mark.real("memcached")
-def test_a_stranger_gets_a_stack_and_a_fleet_in_two_lines(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["simulator.pytest_plugin"]\n')
+def test_a_stranger_gets_a_stack_and_a_fleet_with_the_package_alone(tmp_path: Path) -> None:
     (tmp_path / "test_stranger.py").write_text(STRANGER)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
@@ -40,3 +39,15 @@ def test_a_stranger_gets_a_stack_and_a_fleet_in_two_lines(tmp_path: Path) -> Non
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
+
+
+def test_suites_that_do_not_use_the_fixtures_pay_nothing_for_them() -> None:
+    script = (
+        "import pytest, sys; before = set(sys.modules); import simulator.pytest_plugin; "
+        "print(sorted(name for name in set(sys.modules) - before if not name.startswith('simulator')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    loaded = set(done.stdout.strip("[]\n").replace("'", "").split(", ")) - {""}
+    assert not {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names)
