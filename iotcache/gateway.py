@@ -12,7 +12,6 @@ import contextlib
 import hmac
 import ipaddress
 import logging
-import math
 import socket
 import sys
 import time
@@ -23,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
-from iotcache.clock import utc_text
+from iotcache.answer import read_fields
 from iotcache.errors import ConfigError, IotCacheError, StackError, StoreError
 from iotcache.ingest.decode import Refused, decode_named
-from iotcache.model import Read, Source
+from iotcache.model import Source
 from iotcache.text import printable
 
 if TYPE_CHECKING:
@@ -202,25 +201,6 @@ class Gateway:
         if waiting:
             return _json(503, {"status": "waiting", "waiting_for": waiting})
         return _json(200, {"status": "ok", "waiting_for": ""})
-
-
-def read_fields(read: Read) -> dict[str, object]:
-    """A read as the JSON object that ``iotcache-tui get --json`` prints, too."""
-    value = read.value
-    if isinstance(value, float) and not math.isfinite(value):
-        value = None
-    return {
-        "device": read.device,
-        "sensor": read.sensor,
-        "value": value,
-        "unit": read.unit,
-        "ts": utc_text(read.ts_us),
-        "source": read.source.value,
-        "node": read.node,
-        "ttl_s": read.ttl_s if read.ttl_s is not None and math.isfinite(read.ttl_s) else None,
-        "miss_reason": read.miss_reason.value if read.miss_reason else None,
-        "latency_ms": round(read.latency_ms, 3),
-    }
 
 
 def _json(status: int, content: object, headers: dict[str, str] | None = None) -> Response:

@@ -60,25 +60,9 @@ def as_json(read: Read) -> str:
     """The read as the one JSON object that scripts rely on. ``ttl_s`` is null for an entry without an end."""
     import json
 
-    from iotcache.clock import utc_text
+    from iotcache.answer import read_fields
 
-    value = read.value
-    if isinstance(value, float) and not math.isfinite(value):
-        value = None  # JSON has no word for it
-    return json.dumps(
-        {
-            "device": read.device,
-            "sensor": read.sensor,
-            "value": value,
-            "unit": read.unit,
-            "ts": utc_text(read.ts_us),
-            "source": read.source.value,
-            "node": read.node,
-            "ttl_s": read.ttl_s if read.ttl_s is not None and math.isfinite(read.ttl_s) else None,
-            "miss_reason": read.miss_reason.value if read.miss_reason else None,
-            "latency_ms": round(read.latency_ms, 3),
-        }
-    )
+    return json.dumps(read_fields(read))  # ASCII only: what devices name themselves may steer a terminal
 
 
 def as_text(read: Read) -> str:
