@@ -71,6 +71,8 @@ class DeviceClass(Struct, frozen=True, forbid_unknown_fields=True):
     """``None``: always connected."""
     description: str = ""
     metadata: dict[str, str | int | float | bool] = {}
+    config_version: Annotated[int, Meta(ge=1)] = 1
+    """Version of the configuration that its devices hold."""
 
 
 _SHIPPED_ORDER = ("cold-room", "hvac", "pump", "power-meter", "truck", "gateway")

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from iotcache.config.schema import BrokerSettings
 from iotcache.errors import BrokerError
+from iotcache.ingest.topics import RESERVED_SENSORS
 from iotcache.mqtt import MqttLink
 from simulator.ledger.seen import Seen, Track, reboots
 
@@ -82,6 +83,8 @@ class Listener:
             messages = await link.batch(2_000)
             offset_us = time.monotonic_ns() // 1_000 - time.time_ns() // 1_000
             for message in messages:
+                if message.topic.rpartition("/")[2] in RESERVED_SENSORS:
+                    continue  # births and the like are no readings, and no strangers either
                 try:
                     found = _decode(message.payload)
                 except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -52,11 +52,13 @@ class Publisher:
         uplinks: Sequence[Uplink],
         *,
         devices: int,
+        routes: Sequence[int] = (),
         speed: float = 1.0,
         digest: StreamDigest | None = None,
         patience_s: float = 10.0,
     ) -> None:
-        """``speed`` is virtual seconds in a real one, `math.inf` for as fast as it goes. After the end of
+        """``routes`` names the place of each device's uplink (none: devices are dealt to them in turn).
+        ``speed`` is virtual seconds in a real one, `math.inf` for as fast as it goes. After the end of
         the stream, what is still unsent or unconfirmed has ``patience_s`` seconds."""
         self.counters = Counters()
         self.lag_ms = Histogram()
@@ -67,6 +69,7 @@ class Publisher:
         self._stream = stream
         self._uplinks = uplinks
         self._devices = devices
+        self._routes = routes or [device % len(uplinks) for device in range(devices)]
         self._speed = speed
         self._digest = digest
         self._patience_s = patience_s
@@ -184,7 +187,7 @@ class Publisher:
             return max(0, last - first)
         for at in range(first, last):
             _, series, topic, payload, _ = messages[at]
-            uplink = uplinks[series % self._devices % len(uplinks)]
+            uplink = uplinks[self._routes[series % self._devices]]
             if uplink.room() <= 0:
                 last = at
                 break
@@ -219,7 +222,7 @@ class Publisher:
     async def _until_room(self, message: Message) -> None:
         """Wait until the uplink of ``message`` can take one, at most for a moment."""
         self._flush()
-        uplink = self._uplinks[message[1] % self._devices % len(self._uplinks)]
+        uplink = self._uplinks[self._routes[message[1] % self._devices]]
         waits: list[asyncio.Future[object]] = [asyncio.ensure_future(uplink.until_room())]
         if not self._stop.is_set():
             waits.append(asyncio.ensure_future(self._stop.wait()))

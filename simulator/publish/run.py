@@ -16,7 +16,7 @@ from iotcache.clock import utc_text
 from iotcache.config.schema import Settings
 from simulator.fleet.roster import Roster
 from simulator.fleet.stream import Stream, Timeline
-from simulator.publish.announce import announced, default_instance
+from simulator.publish.announce import announced, default_instance, last_will
 from simulator.publish.digest import combined
 from simulator.publish.publisher import Publisher
 from simulator.publish.report import Duration, Percentiles, Rate, Report
@@ -181,7 +181,7 @@ async def run_fleet(
     roster = Roster(spec.seed, spec.devices)
     stop = stop or asyncio.Event()
     instance = default_instance()
-    (uplink,) = uplinks(target_of(settings.broker), qos=spec.qos, count=1, instance=instance)
+    (uplink,) = uplinks(target_of(settings.broker), spec, wills=[last_will(instance)])
     async with uplink:
         if not await connected((uplink,), None, stop):
             return

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
 from msgspec import Struct
 
 from iotcache.histogram import Histogram
+from simulator.fleet.life import LOST, death, life_topic
 from simulator.fleet.stream import LANES, Timeline
 from simulator.publish.announce import announced, default_instance, last_will
 from simulator.publish.digest import StreamDigest
+from simulator.publish.lives import Lives
 from simulator.publish.publisher import Publisher
 from simulator.publish.spec import FleetSpec
+from simulator.publish.storm import storms
 from simulator.publish.streams import roster_of, stream_of
 from simulator.wire.connection import Target
+from simulator.wire.packets import Will
 from simulator.wire.uplink import Uplink
 
 Durations = tuple[list[tuple[int, int]], float, float]
@@ -89,16 +94,30 @@ class Share:
         self.stream = stream_of(spec, self.roster, spec.timeline(0), lanes=self._lanes)
         self._digest = StreamDigest(len(self.roster))
         self._instance = default_instance()
-        self.uplinks = uplinks(
-            target,
-            qos=spec.qos,
-            count=max(1, -(-spec.connections // spec.processes)),
-            instance=self._instance,
-        )
+        routes = self._routes(spec)
+        if spec.own_connections:
+            # The counters' last will needs a connection of its own, too.
+            mine = [device for device in range(len(self.roster)) if device % LANES in self._lanes]
+            wills = [self._last_will(device) if spec.lives else None for device in mine]
+            self.uplinks = uplinks(target, spec, wills=wills, on_connected=self._connected)
+            (self._speaker,) = uplinks(target, spec, wills=[last_will(self._instance)])
+        else:
+            count = max(1, -(-spec.connections // spec.processes))
+            wills = [last_will(self._instance), *[None] * (count - 1)]
+            self.uplinks = uplinks(target, spec, wills=wills, on_connected=self._connected)
+            self._speaker = self.uplinks[0]
+        self._lives: Lives | None = None
+        if spec.lives:
+            members: dict[int, list[int]] = {}
+            for device, place in enumerate(routes):
+                if device % LANES in self._lanes:
+                    members.setdefault(place, []).append(device)
+            self._lives = Lives(self.roster, self.uplinks, members, self.stream.scale)
         self.publisher = Publisher(
             self.stream,
             self.uplinks,
             devices=len(self.roster),
+            routes=routes,
             speed=spec.speed,
             digest=self._digest,
             patience_s=spec.patience_s,
@@ -106,16 +125,39 @@ class Share:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Share:
-        for uplink in self.uplinks:
+        for uplink in self._all_uplinks():
             await self._stack.enter_async_context(uplink)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # All at once: thousands of connections one after the other would take their time.
+        await asyncio.gather(*(uplink.close() for uplink in self._all_uplinks()))
         await self._stack.aclose()
+
+    def _all_uplinks(self) -> tuple[Uplink, ...]:
+        return self.uplinks if self._speaker in self.uplinks else (*self.uplinks, self._speaker)
+
+    def _routes(self, spec: FleetSpec) -> array[int]:
+        """The place of each device's uplink."""
+        if not spec.own_connections:
+            count = max(1, -(-spec.connections // spec.processes))
+            return array("L", (device % count for device in range(len(self.roster))))
+        routes, place = array("L"), 0
+        for device in range(len(self.roster)):
+            routes.append(place)  # that of a device of another share is never asked for
+            place += device % LANES in self._lanes
+        return routes
+
+    def _last_will(self, device: int) -> Will:
+        return Will(life_topic(self.roster, device, "death"), death(self.roster, device, LOST), 1)
+
+    def _connected(self) -> None:
+        if self._lives is not None:
+            self._lives.connected()
 
     async def connected(self) -> bool:
         """Wait for the connections; ``False`` when they did not come in time or a stop came first."""
-        return await connected(self.uplinks, self.spec.connect_timeout_s, self.stopped)
+        return await connected(self._all_uplinks(), self.spec.connect_timeout_s, self.stopped)
 
     @property
     def reason(self) -> str:
@@ -126,14 +168,21 @@ class Share:
         """Publish from the moment ``began`` (`time.monotonic`) to the end, and await the confirmations."""
         self.stream.timeline = timeline
         speed = self.spec.speed
-        async with announced(
-            self.publisher,
-            self.uplinks[0],
-            self._instance,
-            devices=len(self.roster),
-            series=self.roster.series,
-            target_rate=None if speed == math.inf else round(self.stream.rate * speed, 3),
-        ):
+        async with AsyncExitStack() as stack:
+            telling = announced(
+                self.publisher,
+                self._speaker,
+                self._instance,
+                devices=len(self.roster),
+                series=self.roster.series,
+                target_rate=None if speed == math.inf else round(self.stream.rate * speed, 3),
+            )
+            await stack.enter_async_context(telling)
+            if self._lives is not None:
+                await stack.enter_async_context(self._lives.told(timeline))
+            if self.spec.storms_s:
+                storm = storms(self.uplinks, began, self.spec.storms_s, self.spec.storm_within_s)
+                await stack.enter_async_context(storm)
             await self.publisher.run(began)
 
     def stop(self) -> None:
@@ -162,12 +211,24 @@ class Share:
         )
 
 
-def uplinks(target: Target, *, qos: int, count: int, instance: str) -> tuple[Uplink, ...]:
-    """Connections for a fleet; the first carries the last will of its counters."""
+def uplinks(
+    target: Target, spec: FleetSpec, *, wills: Sequence[Will | None],
+    on_connected: Callable[[], None] | None = None,
+) -> tuple[Uplink, ...]:  # fmt: skip
+    """Connections for a fleet, one for each of ``wills``."""
     tag = secrets.token_hex(4)
-    wills = [last_will(instance)] + [None] * (count - 1)
     return tuple(
-        Uplink(target, f"iotcache-sim-{tag}-{n}", qos=qos, will=will) for n, will in enumerate(wills)
+        Uplink(
+            target,
+            f"iotcache-sim-{tag}-{n}",
+            qos=spec.qos,
+            will=will,
+            on_connected=on_connected,
+            persistent=spec.persistent,
+            user_properties=spec.user_properties,
+            topic_aliases=spec.topic_aliases,
+        )
+        for n, will in enumerate(wills)
     )
 
 

@@ -30,6 +30,18 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     """Virtual time of the first moment, also shown in payloads. ``None``: virtual time begins at a fixed
     moment, and payloads show it moved to the present."""
     connections: int = 1
+    own_connections: bool = False
+    """One for each device, with its death as last will; ``connections`` is then the number of devices."""
+    lives: bool = False
+    """Devices tell their birth, configuration and death."""
+    persistent: bool = False
+    """Sessions outlast their connections."""
+    storms_s: tuple[float, ...] = ()
+    """Real seconds after the start at which all connections are lost at once."""
+    storm_within_s: float = 1.0
+    """How long at most a connection takes to come back after a storm."""
+    user_properties: tuple[tuple[str, str], ...] = ()
+    topic_aliases: bool = False
     processes: int = 1
     classes: tuple[DeviceClass, ...] = ()
     """None: those that come with the program."""

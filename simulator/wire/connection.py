@@ -40,9 +40,10 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self, version: Version, on_ack: Callable[[int, bool], None], on_pong: Callable[[], None],
-        on_writable: Callable[[], None],
+        on_writable: Callable[[], None], on_received: Callable[[int], None] = lambda packet_id: None,
     ) -> None:  # fmt: skip
-        """``on_ack(packet id, taken)`` for each QoS 1 or 2 publish that the broker has answered for."""
+        """``on_ack(packet id, taken)`` for each QoS 1 or 2 publish that the broker has answered for;
+        ``on_received(packet id)`` when it has a QoS 2 publish and waits for its release."""
         loop = asyncio.get_running_loop()
         self.accepted: asyncio.Future[Accepted] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
@@ -52,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._on_ack = on_ack
         self._on_pong = on_pong
         self._on_writable = on_writable
+        self._on_received = on_received
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
@@ -131,6 +133,7 @@ class Connection(asyncio.Protocol):
             packet_id = int.from_bytes(body[:2], "big")
             refused = len(body) > 2 and body[2] >= 0x80
             if kind == packets.PUBREC and not refused:
+                self._on_received(packet_id)
                 self.write(packets.pubrel(packet_id))
             else:
                 self._on_ack(packet_id, not refused)
@@ -157,6 +160,7 @@ async def open_connection(
     on_ack: Callable[[int, bool], None],
     on_pong: Callable[[], None],
     on_writable: Callable[[], None],
+    on_received: Callable[[int], None] = lambda packet_id: None,
     timeout_s: float,
 ) -> tuple[Connection, Accepted]:
     """Connect, send the CONNECT packet ``hello`` and await its answer.
@@ -168,7 +172,7 @@ async def open_connection(
     try:
         async with asyncio.timeout(timeout_s):
             _, connection = await loop.create_connection(
-                lambda: Connection(target.version, on_ack, on_pong, on_writable),
+                lambda: Connection(target.version, on_ack, on_pong, on_writable, on_received),
                 target.host,
                 target.port,
                 ssl=target.tls,

@@ -5,7 +5,7 @@ MQTT 3.1.1 (OASIS standard, 29 October 2014) and 5.0 (7 March 2019); section num
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -15,6 +15,9 @@ from iotcache.errors import BrokerError
 Version = Literal[4, 5]
 """The protocol level in CONNECT: 4 is MQTT 3.1.1."""
 
+RETAIN: Final = 1
+DUP: Final = 8
+"""Flags of a PUBLISH (3.3.1)."""
 CONNACK: Final = 0x20
 PUBLISH: Final = 0x30
 PUBACK: Final = 0x40
@@ -25,6 +28,8 @@ PINGREQ_PACKET: Final = b"\xc0\x00"
 DISCONNECT: Final = 0xE0
 DISCONNECT_PACKET: Final = b"\xe0\x00"
 """Normal disconnection: the broker discards the last will."""
+DISCONNECT_FOR_GOOD_V5: Final = b"\xe0\x07\x00\x05\x11\x00\x00\x00\x00"
+"""The same, and the session ends with it (3.14.2.2.2)."""
 LARGEST_PACKET_BYTES: Final = 1 << 20
 """More than any packet that a broker has to send to a client without subscriptions."""
 
@@ -32,6 +37,8 @@ _RECEIVE_MAXIMUM: Final = 0x21
 _MAXIMUM_QOS: Final = 0x24
 _TOPIC_ALIAS_MAXIMUM: Final = 0x22
 _SESSION_EXPIRY: Final = 0x11
+_TOPIC_ALIAS: Final = 0x23
+_USER_PROPERTY: Final = 0x26
 _PROPERTY_BYTES: Final = {
     0x11: 4, 0x13: 2, 0x21: 2, 0x22: 2, 0x24: 1, 0x25: 1, 0x27: 4, 0x28: 1, 0x29: 1, 0x2A: 1,
 }  # fmt: skip
@@ -136,7 +143,7 @@ def publish(
     flags: int = 0,
     properties: bytes = b"",
 ) -> bytes:
-    """A PUBLISH packet (3.3). ``packet_id`` is used for QoS 1 and 2; ``flags``: 1 retain, 8 redelivery."""
+    """A PUBLISH packet (3.3). ``packet_id`` is used for QoS 1 and 2; ``flags``: `RETAIN`, `DUP`."""
     size = len(topic)
     length = 2 + size + len(payload)
     if qos:
@@ -155,6 +162,18 @@ def publish(
             head, length & 127 | 128, length >> 7, size >> 8, size & 255, topic, tail, payload,
         )  # fmt: skip
     return bytes([head]) + _varint(length) + size.to_bytes(2, "big") + topic + tail + payload
+
+
+def user_properties(pairs: Iterable[tuple[str, str]]) -> bytes:
+    """User properties as a PUBLISH carries them (3.3.2.3.7), in their order."""
+    return b"".join(
+        bytes([_USER_PROPERTY]) + _field(name.encode()) + _field(value.encode()) for name, value in pairs
+    )
+
+
+def topic_alias(alias: int) -> bytes:
+    """The property that gives a topic its alias, or stands for it (3.3.2.3.4)."""
+    return bytes([_TOPIC_ALIAS]) + alias.to_bytes(2, "big")
 
 
 def pubrel(packet_id: int) -> bytes:

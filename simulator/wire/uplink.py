@@ -4,6 +4,9 @@ Every publish is accounted for. QoS 1 and 2 are confirmed by PUBACK or PUBCOMP. 
 acknowledgement, but a broker handles a connection's packets in order, so a PINGRESP proves that it has
 read all that was written before the PINGREQ; what was written after it on a connection that broke is in
 doubt, and stays unconfirmed.
+
+With a persistent session, the broker remembers what it has of QoS 1 and 2, and the rest is sent again under
+its old packet ids (4.4): no QoS 2 publish arrives twice. Without one they are new publishes.
 """
 
 from __future__ import annotations
@@ -13,25 +16,31 @@ import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 
 from iotcache.errors import BrokerError
 from iotcache.histogram import Histogram
 from simulator.wire import packets
 from simulator.wire.connection import Connection, Target, open_connection
-from simulator.wire.packets import Will
+from simulator.wire.packets import DUP, RETAIN, Will
 
 log = logging.getLogger(__name__)
 
 WINDOW = 512
 """Publishes of QoS 1 and 2 in flight; a broker of MQTT 5 may ask for fewer."""
+WINDOW_QOS_2 = 20
+"""The same of QoS 2 in MQTT 3.1.1, where a broker cannot say what it takes: mosquitto ends a connection with
+more of them unreleased than its ``max_inflight_messages``, which is 20 unless set."""
 BARRIER_S = 1.0
 """How often QoS 0 publishes are confirmed by a ping."""
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 10.0
+SHORT_S = 1.0
+"""A connection that did not last so long says that something is wrong with it."""
 _CLOSE_S = 1.0
-_RETAIN = 1
+_SESSION_S = 3_600
+"""How long an MQTT 5 broker keeps a persistent session of ours that does not come back."""
 
 
 class Uplink:
@@ -47,7 +56,12 @@ class Uplink:
         will: Will | None = None,
         on_connected: Callable[[], None] | None = None,
         connect_timeout_s: float = 5.0,
+        persistent: bool = False,
+        user_properties: Iterable[tuple[str, str]] = (),
+        topic_aliases: bool = False,
     ) -> None:
+        """``user_properties`` go with every publish, ``topic_aliases`` stand for as many topics as the
+        broker takes aliases; both are MQTT 5."""
         self.target = target
         self.client_id = client_id
         self.published = 0
@@ -60,9 +74,19 @@ class Uplink:
         """Why there is no connection; empty while there is one."""
         self.ack_ms = Histogram()
         self._qos = qos
+        if qos == 2 and target.version == 4:
+            window = min(window, WINDOW_QOS_2)
         self._wanted_window = self._window = window
         self._will = will
         self._on_connected = on_connected
+        self._persistent = persistent
+        self._properties = packets.user_properties(user_properties) if target.version == 5 else b""
+        self._wants_aliases = topic_aliases and target.version == 5
+        self._aliases: dict[bytes, bytes] = {}
+        self._alias_maximum = 0
+        self._received: set[int] = set()
+        """QoS 2 publishes that the broker has, and has not yet released."""
+        self._away_until = 0.0
         self._connect_timeout_s = connect_timeout_s
         self._connection: Connection | None = None
         self._out: list[bytes] = []
@@ -102,7 +126,7 @@ class Uplink:
     def send(self, topic: bytes, payload: bytes, *, qos: int | None = None, retain: bool = False) -> None:
         """Queue one message for `flush`. Only when `room` said so. ``qos``: the uplink's own if not given."""
         qos = self._qos if qos is None else qos
-        flags = _RETAIN if retain else 0
+        flags = RETAIN if retain else 0
         packet_id = 0
         if qos:
             packet_id = self._next_id()
@@ -110,15 +134,26 @@ class Uplink:
         else:
             self._unproven += 1
         self.published += 1
-        self._out.append(packets.publish(topic, payload, qos, packet_id, self.target.version, flags=flags))
+        self._out.append(self._packet(topic, payload, qos, packet_id, flags))
 
     def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
         """Send a message that is not counted (QoS 0), when there is a connection."""
         if self._connection is not None:
-            flags = _RETAIN if retain else 0
+            flags = RETAIN if retain else 0
             self._connection.write(
                 packets.publish(topic.encode(), payload, 0, 0, self.target.version, flags=flags)
             )
+
+    @property
+    def congested(self) -> bool:
+        """Whether the socket takes no more just now."""
+        return self._connection is not None and self._connection.paused
+
+    def drop(self, away_s: float = 0.0) -> None:
+        """Lose the connection as a device out of coverage does, and come back no earlier than ``away_s``."""
+        self._away_until = monotonic() + away_s
+        if self._connection is not None:
+            self._connection.abort("dropped on purpose")
 
     def flush(self) -> None:
         """Hand everything queued to the socket."""
@@ -144,18 +179,35 @@ class Uplink:
         self._closing = True
         if (connection := self._connection) is not None:
             self.flush()
-            connection.write(packets.DISCONNECT_PACKET)
+            for_good = self._persistent and self.target.version == 5
+            connection.write(packets.DISCONNECT_FOR_GOOD_V5 if for_good else packets.DISCONNECT_PACKET)
             connection.close()
             await asyncio.wait([connection.ended], timeout=_CLOSE_S)
             connection.abort("closed")
+            if self._persistent and not for_good:
+                with contextlib.suppress(BrokerError):
+                    await self._forget_session()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    async def _forget_session(self) -> None:
+        """MQTT 3.1.1 ends a session only by a clean one of the same name (3.1.2.4)."""
+        target = self.target
+        hello = packets.connect(self.client_id, username=target.username, password=target.password)
+        connection, _ = await open_connection(
+            target, hello, on_ack=lambda packet_id, taken: None, on_pong=lambda: None,
+            on_writable=lambda: None, timeout_s=_CLOSE_S,
+        )  # fmt: skip
+        connection.write(packets.DISCONNECT_PACKET)
+        connection.close()
+        await asyncio.wait([connection.ended], timeout=_CLOSE_S)
+
     async def _stay_connected(self) -> None:
         backoff_s = BACKOFF_MIN_S
         while not self._closing:
+            await asyncio.sleep(max(0.0, self._away_until - monotonic()))
             try:
                 await self._connect()
             except BrokerError as error:
@@ -166,11 +218,17 @@ class Uplink:
                 await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
                 backoff_s = min(backoff_s * 2.0, BACKOFF_MAX_S)
                 continue
-            backoff_s = BACKOFF_MIN_S
             connection = self._connection
             assert connection is not None
+            began = monotonic()
             await self._tend(connection)
             self._lost(connection)
+            if monotonic() - began >= SHORT_S or self._away_until > began:
+                backoff_s = BACKOFF_MIN_S
+            else:
+                # The broker takes us in and throws us out: not again at once.
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
+                backoff_s = min(backoff_s * 2.0, BACKOFF_MAX_S)
 
     async def _connect(self) -> None:
         target = self.target
@@ -181,6 +239,8 @@ class Uplink:
             username=target.username,
             password=target.password,
             will=self._will,
+            clean=not self._persistent,
+            session_expiry_s=_SESSION_S if self._persistent else 0,
         )
         connection, accepted = await open_connection(
             target,
@@ -188,6 +248,7 @@ class Uplink:
             on_ack=self._acked,
             on_pong=self._ponged,
             on_writable=self._wake,
+            on_received=self._received.add,
             timeout_s=self._connect_timeout_s,
         )
         if self._qos > accepted.maximum_qos:
@@ -197,6 +258,12 @@ class Uplink:
         self._connection = connection
         self.reason = ""
         self.connects += 1
+        self._aliases.clear()
+        self._alias_maximum = accepted.topic_alias_maximum if self._wants_aliases else 0
+        if accepted.session_present:
+            self._resume()
+        else:
+            self._start_over()
         self._send_again()
         if self._on_connected is not None:
             self._on_connected()
@@ -229,11 +296,39 @@ class Uplink:
         if not self._closing:
             log.warning("connection to %s lost: %s", self.target.name, connection.reason)
         self._out.clear()
-        self._again.extendleft(sent[:4] for sent in reversed(self._pending.values()))
-        self._pending.clear()
+        if not self._persistent:
+            self._start_over()
         self._pings.clear()
         self._unproven = 0
         self._wake()
+
+    def _start_over(self) -> None:
+        """The broker remembers nothing: what it has not confirmed is to be published anew."""
+        self._again.extendleft(sent[:4] for sent in reversed(self._pending.values()))
+        self._pending.clear()
+        self._received.clear()
+
+    def _resume(self) -> None:
+        """The broker remembers the session: go on with each publish where it stopped (4.4)."""
+        for packet_id, (topic, payload, qos, flags, _) in self._pending.items():
+            if packet_id in self._received:
+                self._out.append(packets.pubrel(packet_id))
+            else:
+                self._out.append(self._packet(topic, payload, qos, packet_id, flags | DUP))
+                self.resent += 1
+
+    def _packet(self, topic: bytes, payload: bytes, qos: int, packet_id: int, flags: int) -> bytes:
+        properties = self._properties
+        if self._wants_aliases:
+            alias = self._aliases.get(topic)
+            if alias is not None:
+                topic, properties = b"", alias + properties
+            elif len(self._aliases) < self._alias_maximum:
+                alias = self._aliases[topic] = packets.topic_alias(len(self._aliases) + 1)
+                properties = alias + properties
+        return packets.publish(
+            topic, payload, qos, packet_id, self.target.version, flags=flags, properties=properties
+        )
 
     def _send_again(self) -> None:
         """Publish on this session what was not confirmed on the last one, in its old order."""
@@ -241,9 +336,7 @@ class Uplink:
             topic, payload, qos, flags = self._again.popleft()
             packet_id = self._next_id()
             self._pending[packet_id] = (topic, payload, qos, flags, monotonic())
-            self._out.append(
-                packets.publish(topic, payload, qos, packet_id, self.target.version, flags=flags)
-            )
+            self._out.append(self._packet(topic, payload, qos, packet_id, flags))
             self.resent += 1
         self.flush()
 
@@ -256,6 +349,7 @@ class Uplink:
 
     def _acked(self, packet_id: int, taken: bool) -> None:
         sent = self._pending.pop(packet_id, None)
+        self._received.discard(packet_id)
         if sent is None:
             return
         if taken:

@@ -102,11 +102,13 @@ async def test_it_announces_itself_and_leaves_no_retained_message(mosquitto: Ser
 
 
 async def test_a_fleet_that_vanishes_is_said_to_be_gone(mosquitto: Server) -> None:
+    from simulator.publish.announce import last_will
     from simulator.publish.share import uplinks
+    from simulator.publish.spec import FleetSpec
 
     target = Target("127.0.0.1", mosquitto.port)
     async with listening(mosquitto, "iotcache/stats/simulator/x") as link, asyncio.timeout(10):
-        (uplink,) = uplinks(target, qos=1, count=1, instance="x")
+        (uplink,) = uplinks(target, FleetSpec(), wills=[last_will("x")])
         async with uplink:
             while not uplink.connected:
                 await uplink.until_room()

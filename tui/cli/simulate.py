@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from iotcache.errors import UsageError
-from tui.cli.simulating.values import moment, number, speed, whole
+from tui.cli.simulating.values import connections, moment, moments, number, pair, speed, whole
 
 DEVICES_MAX = 1_000_000
 PROCESSES_MAX = 32
@@ -88,10 +88,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--connections",
-        type=whole(1, 10_000),
+        type=connections,
         default=1,
-        metavar="N",
-        help="MQTT connections that the devices share (default 1)",
+        metavar="N|devices",
+        help="MQTT connections that the devices share, or 'devices' for one each (default 1)",
+    )
+    parser.add_argument(
+        "--lives",
+        action="store_true",
+        help="devices tell birth, configuration and death; with --connections devices as their last will",
+    )
+    parser.add_argument("--persistent", action="store_true", help="MQTT sessions outlast their connections")
+    parser.add_argument(
+        "--reconnect-storm",
+        type=moments,
+        default=(),
+        metavar="S[,S]",
+        help="lose all connections at once, so many seconds after the start",
+    )
+    parser.add_argument(
+        "--reconnect-within",
+        type=number(0.0, 3600.0),
+        default=1.0,
+        metavar="S",
+        help="how long at most a connection stays away after a storm (default 1 s)",
+    )
+    parser.add_argument(
+        "--keep-alive",
+        type=whole(5, 65_535),
+        metavar="S",
+        help="MQTT keep-alive (default: broker.keepalive_s)",
+    )
+    parser.add_argument(
+        "--user-property",
+        action="append",
+        type=pair,
+        default=[],
+        metavar="NAME=TEXT",
+        help="goes with every message; repeatable; needs broker.protocol 5",
+    )
+    parser.add_argument(
+        "--topic-aliases", action="store_true", help="send each topic once; needs broker.protocol 5"
     )
     parser.add_argument(
         "--processes",

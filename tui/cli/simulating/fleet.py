@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 3
+OWN_CONNECTIONS_MAX = 10_000
+_OTHER_FILES = 64
+"""Open files of a process besides its connections."""
 
 
 def run_fleet(args: argparse.Namespace) -> int:
@@ -48,7 +51,12 @@ def run_fleet(args: argparse.Namespace) -> int:
         qos=defaults.qos if args.qos is None else args.qos,
         speed=args.speed,
         start_us=args.start,
-        connections=max(args.connections, args.processes),
+        lives=args.lives,
+        persistent=args.persistent,
+        storms_s=args.reconnect_storm,
+        storm_within_s=args.reconnect_within,
+        user_properties=tuple(args.user_property),
+        topic_aliases=args.topic_aliases,
         processes=args.processes,
         classes=load_classes(args.classes),
         payload=parse_format(args.format, lambda file: read_file(file, "template")),
@@ -57,6 +65,23 @@ def run_fleet(args: argparse.Namespace) -> int:
         connect_timeout_s=args.connect_timeout,
         patience_s=args.patience,
     )
+    own = args.connections == 0
+    if own and spec.devices > OWN_CONNECTIONS_MAX:
+        raise UsageError(
+            f"--connections devices: {spec.devices:,} devices would need as many connections; "
+            f"at most {OWN_CONNECTIONS_MAX:,} are possible"
+        )
+    spec = msgspec.structs.replace(
+        spec,
+        own_connections=own,
+        connections=spec.devices if own else max(args.connections, args.processes),
+    )
+    if args.keep_alive is not None:
+        broker = msgspec.structs.replace(settings.broker, keepalive_s=args.keep_alive)
+        settings = msgspec.structs.replace(settings, broker=broker)
+    if (spec.user_properties or spec.topic_aliases) and settings.broker.protocol != "5":
+        raise UsageError('--user-property and --topic-aliases are of MQTT 5: set broker.protocol to "5"')
+    allow_connections(spec.connections)
     if args.faults:
         from simulator.faults.schedule import load_faults
 
@@ -91,6 +116,20 @@ def run_fleet(args: argparse.Namespace) -> int:
     if report.ended_by == "unreachable":
         return EXIT_UNREACHABLE
     return 0 if report.ok else EXIT_FAILED
+
+
+def allow_connections(count: int) -> None:
+    """Ask the system for as many open files as the connections need. Raises `UsageError`."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise UsageError(f"{count:,} connections need {needed:,} open files; the limit here is {hard:,}")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 async def _run(

@@ -54,3 +54,26 @@ def moment(text: str) -> int:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a time with its zone, such as 2026-01-01T00:00:00Z"
         ) from None
+
+
+def connections(text: str) -> int:
+    """A number of connections; 0 for ``devices``: one each."""
+    if text == "devices":
+        return 0
+    try:
+        return whole(1, 10_000)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor 'devices'") from error
+
+
+def moments(text: str) -> tuple[float, ...]:
+    """Seconds after the start, commas between."""
+    return tuple(number(0.0, 1e9)(part) for part in text.split(","))
+
+
+def pair(text: str) -> tuple[str, str]:
+    """``NAME=TEXT``."""
+    name, mark, value = text.partition("=")
+    if not name or not mark or len(text.encode()) > 1_000 or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TEXT of at most 1,000 bytes")
+    return name, value
