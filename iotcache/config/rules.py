@@ -87,6 +87,25 @@ def _topics(topics: tuple[str, ...]) -> None:
             raise ValueError(f"templates such as iot/{{site}}/{{device}}/{{sensor}} ({error})") from None
 
 
+def _path(text: str) -> None:
+    from iotcache.ingest.fieldpaths import check_path
+
+    check_path(text)
+
+
+def _value_path(text: str) -> None:
+    from iotcache.ingest.fieldpaths import check_value
+
+    check_value(text)
+
+
+def _array_path(text: str) -> None:
+    from iotcache.ingest.fieldpaths import parse_path
+
+    if text:
+        parse_path(text)
+
+
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
@@ -139,6 +158,15 @@ CHECKS: Mapping[str, Check] = {
     "ingest.group": lambda text: _client_id(text) if text else None,
     "ingest.batch_max": _between(1, 100_000),
     "ingest.linger_ms": _between(0, 60_000),
+    "ingest.fields.readings": _array_path,
+    "ingest.fields.value": _value_path,
+    "ingest.fields.ts": _path,
+    "ingest.fields.device": _path,
+    "ingest.fields.sensor": _path,
+    "ingest.fields.site": _path,
+    "ingest.fields.unit": _path,
+    "ingest.fields.seq": _path,
+    "ingest.fields.boot": _path,
     "http.listen": _listen,
     "simulator.devices": _between(1, 1_000_000),
     "simulator.rate": _between(0, 1_000_000),

@@ -92,6 +92,22 @@ class StoreSettings(Section, frozen=True):
     retention_days: float = 30.0
 
 
+class IngestFieldsSettings(Section, frozen=True):
+    """Where a payload keeps what a reading needs; see `iotcache.ingest.fieldpaths`."""
+
+    readings: str = ""
+    """Path of the array of readings; empty: the payload is one reading, or an array of them."""
+    value: str = "value"
+    ts: str = "ts"
+    ts_unit: Literal["auto", "s", "ms", "us", "ns", "rfc3339", "utc"] = "auto"
+    device: str = "device"
+    sensor: str = "sensor"
+    site: str = "site"
+    unit: str = "unit"
+    seq: str = "seq"
+    boot: str = "boot"
+
+
 class IngestSettings(Section, frozen=True):
     enabled: Switch = "auto"
     """Whether the dashboard's stack runs an ingest worker; "auto": when the broker is embedded."""
@@ -104,6 +120,7 @@ class IngestSettings(Section, frozen=True):
     batch_max: int = 500
     linger_ms: int = 20
     """Longest wait for a batch to fill; the broker stops at its in-flight window, so it must be short."""
+    fields: IngestFieldsSettings = field(default_factory=IngestFieldsSettings)
 
 
 class HttpSettings(Section, frozen=True):

@@ -27,6 +27,7 @@ from msgspec import Meta, Struct
 
 from iotcache.clock import utc_text
 from iotcache.ingest import senml
+from iotcache.ingest.fieldpaths import FieldReader, NotThere
 from iotcache.ingest.topics import NAME_LIMIT, TopicNames, Topics
 from iotcache.model import DeadLetter, Reading, Value
 from iotcache.mqtt.inbound import KEPT_BYTES, PAYLOAD_LIMIT_BYTES
@@ -77,8 +78,10 @@ _WORDS: Final = {b"true": True, b"false": False}
 class Decoder:
     """Decodes the messages of one deployment."""
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, fields: FieldReader | None = None) -> None:
+        """``fields`` reads the JSON and CBOR of a fleet that does not write the default payload."""
         self._names = topics.names
+        self._fields = fields
         self._sparkplug: Sparkplug | None = None
 
     def decode(
@@ -99,6 +102,8 @@ class Decoder:
                 raise Refused(_too_large(size or len(payload)))
             if names.sparkplug:
                 return self._sparkplug_readings(topic, payload, received_us)
+            if self._fields is not None:
+                return _by_paths(self._fields, payload, names, received_us)
             head = payload[:1]
             if head == b"{":
                 return [_reading(_decode_one(payload), names, received_us)]
@@ -174,6 +179,29 @@ def _pack(records: Sequence[senml.Record], names: TopicNames, received_us: int) 
         found = senml.resolve(records, names.device, received_us / 1e6)
     except senml.NotSenml as error:
         raise Refused(f"the SenML pack cannot be read: {error}") from error
+    return _apart(msgspec.convert(found, list[Incoming]), names, received_us)
+
+
+def _by_paths(fields: FieldReader, payload: bytes, names: TopicNames, received_us: int) -> list[Reading]:
+    """The readings of a payload of another's making; a bare number or white space is what it always is."""
+    stripped = payload.lstrip()
+    if stripped[:1] in (b"{", b"["):
+        content = msgspec.json.decode(stripped)
+    elif payload[:1] >= b"\x80":
+        from iotcache.ingest import cbor
+
+        try:
+            content = cbor.loads(payload)
+        except cbor.NotCbor as error:
+            raise Refused(f"the payload is neither text nor CBOR: {error}") from error
+        if not isinstance(content, dict | list):
+            return _plain(payload, names, received_us)
+    else:
+        return _plain(payload, names, received_us)
+    try:
+        found = list(fields.records(content, READINGS_LIMIT))
+    except NotThere as error:
+        raise Refused(str(error)) from error
     return _apart(msgspec.convert(found, list[Incoming]), names, received_us)
 
 

@@ -18,6 +18,7 @@ from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import ConfigError, StoreError
 from iotcache.ingest.account import Account
 from iotcache.ingest.decode import Decoder
+from iotcache.ingest.fieldpaths import reader_for
 from iotcache.ingest.instance import own_name
 from iotcache.ingest.pipeline import RETRY_MAX_S, RETRY_MIN_S, Parcel, Pipeline
 from iotcache.ingest.tally import Tally
@@ -77,7 +78,7 @@ class Ingest:
         self._clock = clock
         self._on_state = on_state
         topics = Topics(ingest.topics)
-        self._decoder = Decoder(topics)
+        self._decoder = Decoder(topics, reader_for(ingest.fields))
         self._topic = stats_topic(ROLE, self.instance)
         self._account = Account(ROLE, self.instance, self.tally, clock)
         self._waiting_store = _OPENING
