@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf, isfinite
 
 from rich.cells import cell_len, set_cell_size
@@ -61,12 +61,27 @@ def aligned_value(value: Value | None, width: int, decimals: int | None = None) 
         return fit(printable(value, width + 1), width, right=True)
     text = number(value, decimals if isinstance(value, float) else None)
     whole, point, rest = text.partition(".")
-    if any(unit in rest or unit in whole for unit in "TGMe"):
-        return fit(text, width, right=True)
-    tail = (point + rest).ljust(4 if width >= 9 else 3)
-    return (
-        fit(whole + tail, width, right=True) if len(whole + tail) <= width else fit(text, width, right=True)
-    )
+    if not any(unit in text for unit in "TGMe"):
+        tail = (point + rest).ljust(4 if width >= 9 else 3)
+        if len(whole + tail) <= width:
+            return fit(whole + tail, width, right=True)
+    return fit(next((form for form in _shorter(value, text) if len(form) <= width), "#"), width, right=True)
+
+
+def _shorter(value: float, text: str) -> Iterator[str]:
+    """Forms of a number from the most exact to the shortest: it is rounded, never cut."""
+    yield text
+    size = abs(value)
+    if 1e-3 <= size < 1e15:
+        for decimals in (2, 1, 0):
+            yield f"{value:.{decimals}f}"
+        for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+            if size >= limit:
+                for decimals in (2, 1, 0):
+                    yield f"{value / limit:.{decimals}f}{unit}"
+                break
+    for decimals in (1, 0):
+        yield f"{value:.{decimals}e}"
 
 
 def duration(seconds: float) -> str:

@@ -41,6 +41,30 @@ def test_a_value_of_any_kind_fills_its_column(value: float | int | bool | str | 
     assert cell_len(aligned_value(value, width)) == width
 
 
+@given(st.one_of(st.integers(-(10**18), 10**18), st.floats(-1e300, 1e300)), st.integers(7, 12))
+def test_a_number_is_rounded_and_never_cut(value: float, width: int) -> None:
+    text = aligned_value(value, width).strip()
+    assert "…" not in text
+    scale = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}.get(text[-1], 1.0)
+    shown = float(text.rstrip("TGMk")) * scale
+    assert shown == pytest.approx(float(value), rel=0.5, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "width", "text"),
+    [
+        (181802.123, 7, "181802"),
+        (1e300, 7, "1e+300"),
+        (-1e-7, 7, "-1e-07"),
+        (-1e-300, 7, "-1e-300"),
+        (123456789.12, 8, "123.46M"),
+        (12345678901234567890, 7, "1.2e+19"),
+    ],
+)
+def test_long_numbers(value: float, width: int, text: str) -> None:
+    assert aligned_value(value, width).strip() == text
+
+
 @given(st.floats(0, 1e12))
 def test_durations_take_at_most_four_cells(seconds: float) -> None:
     assert len(duration(seconds)) <= 4

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Coroutine
 
 from iotcache.config import Loaded
-from iotcache.errors import IotCacheError
+from iotcache.config.schema import Settings
+from iotcache.errors import IotCacheError, StackError
+from simulator.stack.rundir import find_running
 from tui.checks.base import Finding
 from tui.checks.config import check_config
 from tui.checks.local import check_embedded, check_terminal
@@ -26,15 +28,29 @@ async def examine(loaded: Loaded) -> list[Finding]:
     """Run every check that the settings call for, side by side; in a fixed order."""
     settings = loaded.settings
     findings = check_config(loaded)
+    running = _running_stack(settings)
+    if running is not None:
+        findings.append(Finding("stack", "ok", "one is running: what it started is checked below"))
     checks: list[tuple[str, Coroutine[None, None, list[Finding]]]] = [
         ("embedded", check_embedded(settings)),
-        ("broker", check_broker(settings)),
-        ("nodes", check_nodes(settings)),
-        ("store", check_store(settings)),
+        ("broker", check_broker(running or settings)),
+        ("nodes", check_nodes(running or settings)),
+        ("store", check_store(running or settings)),
     ]
     for found in await asyncio.gather(*(_within(name, check) for name, check in checks)):
         findings += found
     return [*findings, *check_terminal()]
+
+
+def _running_stack(settings: Settings) -> Settings | None:
+    """The settings with the addresses of a stack that runs, as the other commands would use them."""
+    embedded = (settings.broker.url, settings.cache.nodes, settings.store.url)
+    if not any(isinstance(part, str) and part.startswith("embedded") for part in embedded):
+        return None
+    try:
+        return find_running(settings)
+    except StackError:
+        return None
 
 
 async def _within(name: str, check: Coroutine[None, None, list[Finding]]) -> list[Finding]:

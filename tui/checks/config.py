@@ -15,7 +15,11 @@ from tui.checks.base import Finding
 def check_config(loaded: Loaded) -> list[Finding]:
     """Where it came from, and whether other users of this machine can read its secrets."""
     set_by = [origin for origin in loaded.origins.values() if origin != "default"]
-    source = f"{len(set_by)} settings from {_sources(loaded, set_by)}" if set_by else "all defaults"
+    source = (
+        f"{len(set_by)} setting{'s' if len(set_by) != 1 else ''} from {_sources(loaded, set_by)}"
+        if set_by
+        else "all defaults"
+    )
     if not loaded.file:
         source += "; no file found"
     findings = [Finding("config", "ok", source)]

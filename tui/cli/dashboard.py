@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 
-from iotcache.errors import UsageError
+from iotcache.errors import ConfigError, UsageError
 
 HEADLESS = "'iotcache-tui stack', 'simulate' and 'ingest' run without one"
 
@@ -25,6 +26,19 @@ def require_terminal() -> None:
     if os.name == "posix" and os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""):
         kind = os.environ.get("TERM") or "not set"
         raise UsageError(f"the dashboard cannot draw on this terminal (TERM is {kind}); {HEADLESS}")
+
+
+def _require_theme(name: str, known: Iterable[str]) -> None:
+    """Raise `ConfigError` for a theme that Textual and we do not have."""
+    if name not in known:
+        from iotcache.config.fields import nearest
+        from iotcache.text import printable
+
+        ours = ", ".join(theme for theme in known if theme.startswith("iotcache-"))
+        raise ConfigError(
+            f'dashboard.theme is "{printable(name)}", which is no theme: there are {ours} and '
+            f"Textual's own{nearest(name, known)}"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
     feed = LiveFeed(settings)
     app = IotCacheApp(feed, settings.dashboard)
+    _require_theme(settings.dashboard.theme, app.available_themes)
     try:
         app.run()
     finally:

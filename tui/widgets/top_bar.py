@@ -32,7 +32,7 @@ class TopBar(Widget):
             self.refresh()
 
     def render(self) -> Text:
-        parts, badge, clock = self._shown
+        _, badge, clock = self._shown
         colours = self.app.theme_variables
         tone = {"up": "success", "down": "error", "starting": "accent", "off": "foreground"}
         width = self.content_size.width
@@ -40,19 +40,33 @@ class TopBar(Widget):
         tail = f" {badge} {clock}"
         line = Text(no_wrap=True, end="")
         line.append("iotcache", f"bold {colours['primary']}")
-        for name, state, text in sorted(parts, key=lambda part: _ORDER.get(part[1], 9)):
-            # A part in trouble is said in words; one that is well is its name and what it is.
-            words = f"{name} {text}".rstrip() if state == "up" else f"{name} {state} {text}".rstrip()
-            piece = f"  {_GLYPHS[state]} {printable(words, 48)}"
-            if line.cell_len + cell_len(piece) + cell_len(tail) > width:
-                piece = (
-                    f"  {_GLYPHS[state]} {name}" if state == "up" else f"  {_GLYPHS[state]} {name} {state}"
-                )
-            if line.cell_len + cell_len(piece) + cell_len(tail) > width:
-                break
-            line.append(piece[:3], colours[tone[state]])
-            line.append(piece[3:], "" if state == "up" else f"bold {colours[tone[state]]}")
+        for state, piece in self._pieces(width - line.cell_len - cell_len(tail)):
+            line.append(f"  {_GLYPHS[state]}", colours[tone[state]])
+            line.append(f" {piece}", "" if state == "up" else f"bold {colours[tone[state]]}")
         line.append(fit("", max(width - line.cell_len - cell_len(tail), 0)))
         line.append(f" {badge}", f"bold {colours['warning' if paused else 'success']}")
         line.append(f" {clock}")
         return line
+
+    def _pieces(self, room: int) -> list[tuple[str, str]]:
+        """Each part's state and words, as long as all of them fit: no light is ever left out for a word."""
+        parts = sorted(self._shown[0], key=lambda part: _ORDER.get(part[1], 9))
+        pieces: list[tuple[str, str]] = []
+        for form in (_long, _short, _shortest):
+            pieces = [(state, form(name, state, text)) for name, state, text in parts]
+            if sum(4 + cell_len(piece) for _, piece in pieces) <= room:
+                break
+        return pieces
+
+
+def _long(name: str, state: str, text: str) -> str:
+    """A part in trouble is said in words; one that is well is its name and what it is."""
+    return printable(f"{name} {text}" if state == "up" else f"{name} {state} {text}", 48).rstrip()
+
+
+def _short(name: str, state: str, text: str) -> str:
+    return name if state == "up" else printable(f"{name} {state} {text}", 30).rstrip()
+
+
+def _shortest(name: str, state: str, text: str) -> str:
+    return name[:6] if state == "up" else f"{name[:6]} {state}"
