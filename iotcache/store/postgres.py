@@ -12,7 +12,7 @@ from iotcache.errors import StoreError
 from iotcache.model import DeadLetter, Reading, Series, Stored
 from iotcache.store import postgres_statements as sql
 from iotcache.store.base import Committed, SeriesInfo, StoreCounts
-from iotcache.store.postgres_line import Connection, Line, Row, connection_settings, place
+from iotcache.store.postgres_line import Connection, Line, Row, connection_settings, lost, place
 from iotcache.store.postgres_rows import arrays, give_value, keep_value, texts_array
 from iotcache.store.postgres_schema import LOCK
 from iotcache.store.rows import (
@@ -259,8 +259,14 @@ class PostgresStore:
         await self._make_tables()
         line = await self._free.get()  # the one used last, so that a quiet store keeps one connection open
         try:
-            async with line.use() as connection:
-                return await (await connection.execute(statement.encode(), parameters)).fetchall()
+            kept = line.connected
+            try:
+                return await line.fetch(statement, parameters)
+            except StoreError as error:
+                # A connection kept since before the server's restart tells of that only when it is used.
+                if not (kept and lost(error)):
+                    raise
+            return await line.fetch(statement, parameters)
         finally:
             self._free.put_nowait(line)
 

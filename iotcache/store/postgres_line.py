@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -69,6 +69,16 @@ class Line:
                 if isinstance(error, psycopg.Error | OSError | TimeoutError):
                     raise explained(error, self._settings) from error
                 raise
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is kept from an earlier use; the server may have ended it since."""
+        return self._connection is not None and not self._connection.closed
+
+    async def fetch(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """All rows of one statement. Raises `StoreError`."""
+        async with self.use() as connection:
+            return await (await connection.execute(statement.encode(), parameters)).fetchall()
 
     async def close(self) -> None:
         async with self._busy:
@@ -165,6 +175,14 @@ def explained(error: BaseException, settings: dict[str, Any]) -> StoreError:
     return StoreError(
         f"{where} failed: {_first_line(text)}", retryable=code[:2] in ("08", "53", "57", "58", "40")
     )
+
+
+def lost(error: StoreError) -> bool:
+    """Whether the connection went away under a statement, which a fresh one may not."""
+    cause = error.__cause__
+    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return cause.sqlstate is None or cause.sqlstate.startswith(("08", "57P"))
 
 
 def _first_line(text: str) -> str:

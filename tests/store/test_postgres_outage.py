@@ -84,6 +84,17 @@ async def test_a_port_where_nobody_listens_says_so() -> None:
         assert caught.value.retryable
 
 
+async def test_reads_after_a_restart_do_not_fail_on_the_connections_from_before(postgres: Postgres) -> None:
+    async with open_store(StoreSettings(url=postgres.new_database(), password=PASSWORD)) as store:
+        await store.commit([stored(1)])
+        await asyncio.gather(*(store.latest_many([DEV]) for _ in range(8)))  # every reader is connected
+        await asyncio.to_thread(postgres.stop)
+        await asyncio.to_thread(postgres.start)
+        for found in await asyncio.gather(*(store.latest_many([DEV]) for _ in range(8))):
+            assert found[DEV] == stored(1)
+        assert len(await store.history(DEV, T0, T0 + 10)) == 1
+
+
 async def test_a_cancelled_commit_leaves_the_connection_usable(postgres: Postgres) -> None:
     async with open_store(StoreSettings(url=postgres.new_database(), password=PASSWORD)) as store:
         await store.commit([stored(0)])
