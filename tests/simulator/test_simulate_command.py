@@ -207,3 +207,14 @@ def test_it_loads_no_screen() -> None:
         "sys.exit(bool({'textual', 'plotext', 'rich', 'aiomqtt', 'psycopg'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=20).returncode == 0
+
+
+def test_no_servers_to_publish_to_is_exit_code_3(tmp_path: Path) -> None:
+    env = {**os.environ, "IOTCACHE_RUNTIME_DIR": str(tmp_path / "run")}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tui", "simulate", "--duration", "1"],
+        capture_output=True, text=True, timeout=30, cwd=tmp_path, env=env,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "no stack is running" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -6,12 +6,14 @@ Exit code 0: all that was promised was delivered; 1: it was not; 2: usage; 3: th
 from __future__ import annotations
 
 import argparse
+import sys
 
-from iotcache.errors import UsageError
+from iotcache.errors import StackError, UsageError
 from tui.cli.simulating.values import connections, moment, moments, number, pair, speed, whole
 
 DEVICES_MAX = 1_000_000
 PROCESSES_MAX = 32
+EXIT_COULD_NOT_RUN = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         default="json",
         metavar="NAME",
-        help="payloads: json, cbor, senml or template:FILE (default json)",
+        help="payloads: json, cbor, senml, sparkplug or template:FILE (default json)",
     )
     parser.add_argument(
         "--speed",
@@ -190,6 +192,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what was asked for; the exit code is the verdict."""
+    try:
+        return _run(args)
+    except StackError as error:
+        # A run that found no servers is no run that lost messages.
+        print(f"iotcache-tui simulate: {error}", file=sys.stderr)
+        return EXIT_COULD_NOT_RUN
+
+
+def _run(args: argparse.Namespace) -> int:
     if args.what in {"capture", "play"}:
         from tui.cli.simulating.traffic import run_capture, run_play
 
