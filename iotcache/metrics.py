@@ -49,18 +49,24 @@ _QUANTILES: Final = (
 )
 _NODE_GAUGES: Final = (
     ("memcached_uptime_seconds", "Seconds since the node started.", "uptime"),
+    ("memcached_time_seconds", "The node's clock, since the Unix epoch.", "time"),
     ("memcached_current_bytes", "Bytes of the items held.", "bytes"),
     ("memcached_limit_bytes", "Bytes that items may take.", "limit_maxbytes"),
     ("memcached_current_items", "Items held.", "curr_items"),
     ("memcached_current_connections", "Open connections.", "curr_connections"),
+    ("memcached_max_connections", "Connections that may be open.", "max_connections"),
 )
 _NODE_COUNTERS: Final = (
     ("memcached_items", "Items ever stored.", "total_items"),
     ("memcached_items_evicted", "Items thrown out for want of memory.", "evictions"),
     ("memcached_items_reclaimed", "Expired items whose memory was used again.", "reclaimed"),
     ("memcached_connections", "Connections ever opened.", "total_connections"),
+    ("memcached_connections_yielded", "Times that a busy connection let others go first.", "conn_yields"),
+    ("memcached_connections_listener_disabled", "Times that the limit was reached.", "listen_disabled_num"),
     ("memcached_read_bytes", "Bytes received.", "bytes_read"),
     ("memcached_written_bytes", "Bytes sent.", "bytes_written"),
+    ("memcached_process_user_cpu_seconds", "Processor time in user mode.", "rusage_user"),
+    ("memcached_process_system_cpu_seconds", "Processor time in the kernel.", "rusage_system"),
 )
 _COMMANDS: Final = tuple(
     (command, status, f"{command}_{suffix}")
