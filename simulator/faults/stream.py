@@ -14,7 +14,7 @@ from simulator.fleet.formats import Format
 from simulator.fleet.load import Load
 from simulator.fleet.payload import second_text
 from simulator.fleet.roster import Roster
-from simulator.fleet.stream import LANES, Group, Message, Stream, Timeline
+from simulator.fleet.stream import LANES, Group, Message, Stream, Timeline, TopicOf
 
 _MICRO = 1_000_000
 _FOREVER_US = 1 << 62
@@ -53,6 +53,7 @@ class FaultyStream(Stream):
         load: Load | None = None,
         scattered: bool = False,
         payload: Format = Format(),  # noqa: B008  # frozen
+        topic: TopicOf | None = None,
         labels: bool = False,
     ) -> None:
         super().__init__(
@@ -64,6 +65,7 @@ class FaultyStream(Stream):
             load=load,
             scattered=scattered,
             payload=payload,
+            topic=topic,
         )
         self._may_defer = True
         self._label = labels

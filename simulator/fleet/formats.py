@@ -2,7 +2,8 @@
 
 ``json`` is the default payload and has a template of its own (see `simulator.fleet.payload`), because it is
 what nearly everybody sends. The others are made here: ``cbor`` has the same fields in CBOR (RFC 8949),
-``senml`` is a SenML pack of one record (RFC 8428), ``template:FILE`` is a text of the user's with fields.
+``senml`` is a SenML pack of one record (RFC 8428), ``sparkplug`` a Sparkplug B payload, ``template:FILE`` is
+a text of the user's with fields.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from msgspec import Struct
 
 from iotcache.clock import utc_text
 from iotcache.errors import ConfigError, UsageError
+from simulator.fleet import sparkplug
 from simulator.fleet.classes import Sensor
 from simulator.fleet.payload import value_texts
 
 Encode = Callable[[bytes, "float | bytes", int, int, bytes], bytes]
 """``(device, value, time shown in µs, seq, boot) -> payload``. States come as their JSON texts."""
 
-NAMES = ("json", "cbor", "senml")
+NAMES = ("json", "cbor", "senml", "sparkplug")
+SPARKPLUG = "sparkplug"
 _FIELDS = ("device", "sensor", "value", "unit", "ts", "ts_ms", "seq", "boot")
 _FIELD = re.compile(r"\{(\w*)\}")
 _SENML_UNITS = {"°C": "Cel", "": None}
@@ -44,13 +47,15 @@ class Format(Struct, frozen=True):
             return _cbor(sensor)
         if self.name == "senml":
             return _senml(sensor)
+        if self.name == SPARKPLUG:
+            return _sparkplug(sensor)
         if self.template:
             return _templated(self.template, sensor)
         return None
 
 
 def parse_format(text: str, read: Callable[[str], str]) -> Format:
-    """``json``, ``cbor``, ``senml`` or ``template:FILE``; ``read`` gives a file's text.
+    """``json``, ``cbor``, ``senml``, ``sparkplug`` or ``template:FILE``; ``read`` gives a file's text.
 
     Raises `UsageError` for another name, `ConfigError` for a template that cannot be filled.
     """
@@ -135,6 +140,17 @@ def _senml(sensor: Sensor) -> Encode:
             f'[{{"bn":"{device.decode()}/","n":{name},{unit_text}{said},"t":{seconds}.{ms:03d},'
             f'"seq":{seq},"boot":"{boot.decode()}"}}]'
         ).encode()
+
+    return encode
+
+
+def _sparkplug(sensor: Sensor) -> Encode:
+    states, datatype, name = _states(sensor), sparkplug.datatype_of(sensor), sensor.name
+
+    def encode(device: bytes, value: float | bytes, shown_us: int, seq: int, boot: bytes) -> bytes:
+        said = states[value] if isinstance(value, bytes) else value
+        ts_ms = shown_us // 1_000
+        return sparkplug.payload(ts_ms, [sparkplug.metric(name, datatype, said, ts_ms)])
 
     return encode
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from copy import copy
 from heapq import heappop, heappush
 
@@ -26,6 +26,8 @@ from simulator.fleet.roster import Roster, SensorFunction, interval_us
 Message = tuple[int, int, bytes, bytes, bytes]
 """When it is sent (µs since the start), the number of its series, topic, payload, digest line."""
 
+TopicOf = Callable[[int], str]
+"""The topic of a device's readings."""
 LANES = 64
 """Devices are dealt to this many lanes; a lane is never split between processes."""
 VIRTUAL_EPOCH_US = 1_718_722_800_000_000
@@ -65,6 +67,7 @@ class Group:
         *,
         roster: Roster,
         payload: Format,
+        topic: TopicOf | None,
     ) -> None:
         sensor = function.sensor
         self.number = number
@@ -73,7 +76,12 @@ class Group:
         placed = sorted((int(unit(roster.keys[n] ^ function.salt) * interval), n) for n in devices)
         self.phases = array("Q", (at for at, _ in placed))
         self.devices = array("L", (n for _, n in placed))
-        self.topics = [f"iot/{roster.site(n)}/{roster.names[n]}/{sensor.name}".encode() for _, n in placed]
+        if topic is None:
+            self.topics = [
+                f"iot/{roster.site(n)}/{roster.names[n]}/{sensor.name}".encode() for _, n in placed
+            ]
+        else:
+            self.topics = [topic(n).encode() for _, n in placed]
         self.template = json_template(sensor)
         self.encode = payload.encoder(sensor)
         value = f"%.{sensor.precision}f" if sensor.kind == "number" else "%b"
@@ -128,11 +136,13 @@ class Stream:
         load: Load | None = None,
         scattered: bool = False,
         payload: Format = Format(),  # noqa: B008  # frozen
+        topic: TopicOf | None = None,
     ) -> None:
         """``rate`` is messages a second of the whole fleet (0: each class's own intervals); only devices
         of the given ``lanes`` are in this stream. ``greet``: every sensor is heard of within seconds,
         however long its interval. ``load``: how the rate changes in time. ``scattered``: each reading
-        at a random moment of its interval, which for many devices comes close to a Poisson process."""
+        at a random moment of its interval, which for many devices comes close to a Poisson process.
+        ``topic``: where a device's readings go; ``iot/{site}/{device}/{sensor}`` when not given."""
         self.timeline = timeline
         self.digest = digest
         self.scale = rate / roster.natural_rate if rate else 1.0
@@ -153,7 +163,9 @@ class Stream:
             for function in functions:
                 if members[kind]:
                     every = interval_us(function.sensor, self.scale)
-                    group = Group(number, function, every, members[kind], roster=roster, payload=payload)
+                    group = Group(
+                        number, function, every, members[kind], roster=roster, payload=payload, topic=topic
+                    )
                     # Scattered readings come up to one interval after their slot: the slots begin earlier.
                     group.cycle = -1 if scattered else 0
                     self._groups.append(group)

@@ -16,6 +16,7 @@ from simulator.fleet.life import LOST, death, life_topic
 from simulator.fleet.stream import LANES, Timeline
 from simulator.publish.announce import announced, default_instance, last_will
 from simulator.publish.digest import StreamDigest
+from simulator.publish.edges import Edge, edges_of
 from simulator.publish.lives import Lives
 from simulator.publish.publisher import Publisher
 from simulator.publish.spec import FleetSpec
@@ -23,7 +24,7 @@ from simulator.publish.storm import storms
 from simulator.publish.streams import roster_of, stream_of
 from simulator.wire.connection import Target
 from simulator.wire.packets import Will
-from simulator.wire.uplink import Uplink
+from simulator.wire.uplink import Dialect, Uplink
 
 Durations = tuple[list[tuple[int, int]], float, float]
 """A histogram on its way between processes."""
@@ -91,27 +92,42 @@ class Share:
         self.roster = roster_of(spec)
         self.stopped = asyncio.Event()
         self._lanes = range(part, LANES, spec.processes)
-        self.stream = stream_of(spec, self.roster, spec.timeline(0), lanes=self._lanes)
         self._digest = StreamDigest(len(self.roster))
         self._instance = default_instance()
-        routes = self._routes(spec)
-        if spec.own_connections:
+        self._edges: tuple[Edge, ...] = ()
+        mine = [device for device in range(len(self.roster)) if device % LANES in self._lanes]
+        count = max(1, -(-spec.connections // spec.processes))
+        if spec.sparkplug:
+            self._edges = edges_of(self.roster, mine, None if spec.own_connections else count, part=part)
+            places = {device: place for place, edge in enumerate(self._edges) for device in edge.devices}
+        elif spec.own_connections:
+            places = {device: place for place, device in enumerate(mine)}
+        else:
+            places = {device: device % count for device in mine}
+        # Devices of other shares are never asked for.
+        routes = array("L", (places.get(device, 0) for device in range(len(self.roster))))
+        self.stream = stream_of(
+            spec,
+            self.roster,
+            spec.timeline(0),
+            lanes=self._lanes,
+            topic=(lambda device: self._edges[routes[device]].data_topic(device)) if self._edges else None,
+        )
+        wills: list[Will | None] = [None] * count
+        if spec.own_connections or spec.sparkplug:
             # The counters' last will needs a connection of its own, too.
-            mine = [device for device in range(len(self.roster)) if device % LANES in self._lanes]
             wills = [self._last_will(device) if spec.lives else None for device in mine]
-            self.uplinks = uplinks(target, spec, wills=wills, on_connected=self._connected)
             (self._speaker,) = uplinks(target, spec, wills=[last_will(self._instance)])
         else:
-            count = max(1, -(-spec.connections // spec.processes))
-            wills = [last_will(self._instance), *[None] * (count - 1)]
-            self.uplinks = uplinks(target, spec, wills=wills, on_connected=self._connected)
+            wills[0] = last_will(self._instance)
+        self.uplinks = uplinks(target, spec, wills=wills, dialects=self._edges, on_connected=self._connected)
+        if not (spec.own_connections or spec.sparkplug):
             self._speaker = self.uplinks[0]
         self._lives: Lives | None = None
         if spec.lives:
             members: dict[int, list[int]] = {}
-            for device, place in enumerate(routes):
-                if device % LANES in self._lanes:
-                    members.setdefault(place, []).append(device)
+            for device, place in places.items():
+                members.setdefault(place, []).append(device)
             self._lives = Lives(self.roster, self.uplinks, members, self.stream.scale)
         self.publisher = Publisher(
             self.stream,
@@ -136,17 +152,6 @@ class Share:
 
     def _all_uplinks(self) -> tuple[Uplink, ...]:
         return self.uplinks if self._speaker in self.uplinks else (*self.uplinks, self._speaker)
-
-    def _routes(self, spec: FleetSpec) -> array[int]:
-        """The place of each device's uplink."""
-        if not spec.own_connections:
-            count = max(1, -(-spec.connections // spec.processes))
-            return array("L", (device % count for device in range(len(self.roster))))
-        routes, place = array("L"), 0
-        for device in range(len(self.roster)):
-            routes.append(place)  # that of a device of another share is never asked for
-            place += device % LANES in self._lanes
-        return routes
 
     def _last_will(self, device: int) -> Will:
         return Will(life_topic(self.roster, device, "death"), death(self.roster, device, LOST), 1)
@@ -184,6 +189,8 @@ class Share:
                 storm = storms(self.uplinks, began, self.spec.storms_s, self.spec.storm_within_s)
                 await stack.enter_async_context(storm)
             await self.publisher.run(began)
+        for edge, uplink in zip(self._edges, self.uplinks, strict=False):
+            uplink.announce(edge.death_topic, edge.death(), retain=False)
 
     def stop(self) -> None:
         """End the run early and cleanly."""
@@ -212,10 +219,10 @@ class Share:
 
 
 def uplinks(
-    target: Target, spec: FleetSpec, *, wills: Sequence[Will | None],
+    target: Target, spec: FleetSpec, *, wills: Sequence[Will | None] = (), dialects: Sequence[Dialect] = (),
     on_connected: Callable[[], None] | None = None,
 ) -> tuple[Uplink, ...]:  # fmt: skip
-    """Connections for a fleet, one for each of ``wills``."""
+    """Connections for a fleet, one for each of ``dialects``, or of ``wills`` when there are none."""
     tag = secrets.token_hex(4)
     return tuple(
         Uplink(
@@ -227,8 +234,11 @@ def uplinks(
             persistent=spec.persistent,
             user_properties=spec.user_properties,
             topic_aliases=spec.topic_aliases,
+            dialect=dialect,
         )
-        for n, will in enumerate(wills)
+        for n, (will, dialect) in enumerate(
+            [(None, dialect) for dialect in dialects] or [(will, None) for will in wills]
+        )
     )
 
 

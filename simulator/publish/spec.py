@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from simulator.faults.kinds import Fault
 from simulator.fleet.classes import DeviceClass
-from simulator.fleet.formats import Format
+from simulator.fleet.formats import SPARKPLUG, Format
 from simulator.fleet.load import Load
 from simulator.fleet.stream import VIRTUAL_EPOCH_US, Timeline
 
@@ -54,6 +54,10 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     connect_timeout_s: float = 10.0
     patience_s: float = 10.0
     """How many real seconds after the end the last messages and confirmations may take."""
+
+    @property
+    def sparkplug(self) -> bool:
+        return self.payload.name == SPARKPLUG
 
     def timeline(self, now_us: int) -> Timeline:
         """Where a run that begins now lies in time. All in whole milliseconds, as payloads show them."""

@@ -9,7 +9,7 @@ from simulator.faults.stream import FaultyStream
 from simulator.fleet.formats import Format
 from simulator.fleet.load import Load
 from simulator.fleet.roster import Roster
-from simulator.fleet.stream import LANES, Stream, Timeline
+from simulator.fleet.stream import LANES, Stream, Timeline, TopicOf
 from simulator.publish.spec import FleetSpec
 
 
@@ -19,13 +19,18 @@ def roster_of(spec: FleetSpec) -> Roster:
 
 
 def stream_of(
-    spec: FleetSpec, roster: Roster, timeline: Timeline, *, lanes: Collection[int] = range(LANES)
+    spec: FleetSpec,
+    roster: Roster,
+    timeline: Timeline,
+    *,
+    lanes: Collection[int] = range(LANES),
+    topic: TopicOf | None = None,
 ) -> Stream:
     """The messages of a run, or of some of its lanes."""
     options = _options(spec)
     if spec.faults:
-        return FaultyStream(roster, timeline, spec.faults, lanes=lanes, **options)
-    return Stream(roster, timeline, lanes=lanes, **options)
+        return FaultyStream(roster, timeline, spec.faults, lanes=lanes, topic=topic, **options)
+    return Stream(roster, timeline, lanes=lanes, topic=topic, **options)
 
 
 def labels_of(spec: FleetSpec, roster: Roster, timeline: Timeline) -> FaultyStream:

@@ -18,6 +18,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
+from typing import Protocol
 
 from iotcache.errors import BrokerError
 from iotcache.histogram import Histogram
@@ -43,6 +44,22 @@ _SESSION_S = 3_600
 """How long an MQTT 5 broker keeps a persistent session of ours that does not come back."""
 
 
+class Dialect(Protocol):
+    """A protocol over MQTT that has a say in each connection, such as Sparkplug."""
+
+    def will(self) -> Will:
+        """The last will of the next connection."""
+        ...
+
+    def births(self) -> Iterable[tuple[str, bytes]]:
+        """What is to be said first on it: topics and payloads (QoS 0)."""
+        ...
+
+    def stamp(self, body: bytes) -> bytes:
+        """A payload as it goes out; asked once for each publish, in the order of the connection."""
+        ...
+
+
 class Uplink:
     """An async context manager; `send` is synchronous and never waits: ask `room` first."""
 
@@ -59,6 +76,7 @@ class Uplink:
         persistent: bool = False,
         user_properties: Iterable[tuple[str, str]] = (),
         topic_aliases: bool = False,
+        dialect: Dialect | None = None,
     ) -> None:
         """``user_properties`` go with every publish, ``topic_aliases`` stand for as many topics as the
         broker takes aliases; both are MQTT 5."""
@@ -78,6 +96,7 @@ class Uplink:
             window = min(window, WINDOW_QOS_2)
         self._wanted_window = self._window = window
         self._will = will
+        self._dialect = dialect
         self._on_connected = on_connected
         self._persistent = persistent
         self._properties = packets.user_properties(user_properties) if target.version == 5 else b""
@@ -238,7 +257,7 @@ class Uplink:
             keep_alive_s=target.keep_alive_s,
             username=target.username,
             password=target.password,
-            will=self._will,
+            will=self._will if self._dialect is None else self._dialect.will(),
             clean=not self._persistent,
             session_expiry_s=_SESSION_S if self._persistent else 0,
         )
@@ -260,6 +279,9 @@ class Uplink:
         self.connects += 1
         self._aliases.clear()
         self._alias_maximum = accepted.topic_alias_maximum if self._wants_aliases else 0
+        if self._dialect is not None:
+            for topic, said in self._dialect.births():
+                self._out.append(packets.publish(topic.encode(), said, 0, 0, target.version))
         if accepted.session_present:
             self._resume()
         else:
@@ -319,6 +341,8 @@ class Uplink:
 
     def _packet(self, topic: bytes, payload: bytes, qos: int, packet_id: int, flags: int) -> bytes:
         properties = self._properties
+        if self._dialect is not None:
+            payload = self._dialect.stamp(payload)
         if self._wants_aliases:
             alias = self._aliases.get(topic)
             if alias is not None:

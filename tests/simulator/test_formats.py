@@ -67,7 +67,7 @@ def test_the_digest_is_the_same_in_every_format() -> None:
 
 
 def test_an_unknown_format_or_field_is_refused() -> None:
-    with pytest.raises(UsageError, match="json, cbor, senml and template"):
+    with pytest.raises(UsageError, match="json, cbor, senml, sparkplug and template"):
         parse_format("xml", str)
     with pytest.raises(ConfigError, match="no field"):
         parse_format("template:x", lambda file: "{valu}")

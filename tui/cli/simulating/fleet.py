@@ -81,6 +81,8 @@ def run_fleet(args: argparse.Namespace) -> int:
         settings = msgspec.structs.replace(settings, broker=broker)
     if (spec.user_properties or spec.topic_aliases) and settings.broker.protocol != "5":
         raise UsageError('--user-property and --topic-aliases are of MQTT 5: set broker.protocol to "5"')
+    if spec.sparkplug:
+        spec = _sparkplug(spec, args)
     allow_connections(spec.connections)
     if args.faults:
         from simulator.faults.schedule import load_faults
@@ -116,6 +118,18 @@ def run_fleet(args: argparse.Namespace) -> int:
     if report.ended_by == "unreachable":
         return EXIT_UNREACHABLE
     return 0 if report.ok else EXIT_FAILED
+
+
+def _sparkplug(spec: FleetSpec, args: argparse.Namespace) -> FleetSpec:
+    """What the standard decides. Raises `UsageError` for flags that contradict it."""
+    for flag, given, why in (
+        ("--lives", spec.lives, "it has births and deaths of its own"),
+        ("--persistent", spec.persistent, "its sessions begin anew with every connection"),
+        ("--verify", bool(args.verify), "its payloads carry no number of the reading to look for"),
+    ):
+        if given:
+            raise UsageError(f"{flag} cannot be had with --format sparkplug: {why}")
+    return msgspec.structs.replace(spec, qos=0 if args.qos is None else spec.qos)
 
 
 def allow_connections(count: int) -> None:
