@@ -10,5 +10,6 @@ from typing import Final
 BENCHES: Final = (
     ("cluster", "reads and writes of many keys over three cache nodes", "tui.bench.cluster"),
     ("ingest", "messages from a broker to store and cache, acknowledged", "tui.bench.ingest"),
+    ("simulate", "readings computed, encoded and published to a broker", "tui.bench.simulate"),
 )
 """Name, one line, and the module whose ``async def run(rounds: int) -> Report`` measures it."""

@@ -17,8 +17,7 @@ from iotcache.config.schema import BrokerSettings, CacheSettings, IngestSettings
 from iotcache.errors import UsageError
 from iotcache.ingest.worker import Ingest
 from simulator.stack.nodes import EmbeddedNode, choose_program
-from simulator.stack.ports import Port
-from simulator.stack.processes import Process
+from tui.bench.broker import mosquitto
 from tui.bench.report import OURS, Report, Row, Target
 
 SINGLE: Final = "single readings, QoS 1, to SQLite and cache"
@@ -62,29 +61,17 @@ class _Servers:
 
 async def run(rounds: int) -> Report:
     """Measure all. Raises `UsageError` when mosquitto or memcached is not there."""
-    from shutil import which
-
-    mosquitto = which("mosquitto") or which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     program = choose_program("auto")
-    if mosquitto is None or program.bundled:
-        raise UsageError("bench ingest needs the programs mosquitto and memcached on PATH")
+    if program.bundled:
+        raise UsageError("bench ingest needs the program memcached on PATH")
     async with AsyncExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="iotcache-bench-")))
         node = EmbeddedNode(program, CacheSettings())
         memcached = await node.launch(lambda exit: None)
         exits.push_async_callback(memcached.stop)
         exits.callback(node.release)
-        port = Port()
-        config = folder / "mosquitto.conf"
-        config.write_text(
-            f"listener {port.number} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nlog_dest none\n"
-        )
-        port.release()
-        broker = Process("mosquitto", [mosquitto, "-c", str(config)], guarded=True)
-        await broker.start()
-        exits.push_async_callback(broker.stop)
-        await _answers(port.number)
-        return await _measure(rounds, _Servers(port.number, node.name, folder))
+        port = await exits.enter_async_context(mosquitto("ingest"))
+        return await _measure(rounds, _Servers(port, node.name, folder))
 
 
 async def _measure(rounds: int, servers: _Servers) -> Report:
@@ -180,15 +167,3 @@ async def _tutorial(servers: _Servers, readings: int) -> float:
                 return time.perf_counter() - began_s
 
             return await servers.offered(messages, readings, taken())
-
-
-async def _answers(port: int) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-            else:
-                writer.close()
-                return
