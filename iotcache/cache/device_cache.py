@@ -1,13 +1,12 @@
 """`DeviceCache`, the front door: read through the cache to the store, write through to the cache.
 
 Why no reader puts an old value over a new one: a miss is seen first, the store is asked after it, and what
-the store said is stored only where the node still has what it had before (a lease, see `fallback.py`). A
-writer sets after its commit, so whatever was committed before the store was asked is in the answer, and
-whatever came later has taken the lease's place, also when it was removed again since.
+the store said is only *added*: it loses against anything that is there by then. A writer sets after its
+commit, so whatever was committed before the store was asked is in the answer, and whatever came later
+either overwrites what the reader added, or was there first and stays.
 
-Without leases (``leases=False``), and while a key's node is out, what the store said is only *added*: it
-loses against anything that is there by then. There an entry set *and* removed again (deleted, evicted) within
-the milliseconds between a reader's store read and its add leaves room for that reader's older value.
+One gap is left: an entry set *and* removed again (deleted, evicted) within the milliseconds between a
+reader's store read and its add leaves room for that reader's older value. Only a lease on the key closes it.
 """
 
 from __future__ import annotations
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     from iotcache.config.schema import Settings
     from iotcache.store.base import Store
 
-_STUB_MOST_BYTES: Final = 63
-"""An item with no value is its key and this much at the most (59 in memcached 1.6). A reading, with its flags
-and at least ``{"value":0,"ts":0}``, is well above it."""
 _NODE_OUT: Final = (MissReason.NODE_DOWN, MissReason.TIMEOUT)
 
 
@@ -61,8 +57,7 @@ class DeviceCache:
 
     An async context manager. ``cluster`` and ``store`` belong to the caller, who opens and closes them;
     `from_settings` makes a cache that owns both. ``shared_writers`` is for several ingest workers that may
-    write the same series: each then looks, after its writes, whether another was newer. ``leases`` lets one
-    reader among all processes load what is missing; see `iotcache.cache.fallback`.
+    write the same series: each then looks, after its writes, whether another was newer.
     """
 
     def __init__(
@@ -80,7 +75,6 @@ class DeviceCache:
         rng: Random | None = None,
         repopulate: bool = True,
         shared_writers: bool = False,
-        leases: bool = True,
     ) -> None:
         self.cluster = cluster
         self.store = store
@@ -91,7 +85,6 @@ class DeviceCache:
         self._clock = clock
         self._rng = rng or Random()
         self._repopulate = repopulate
-        self._leases = leases and repopulate
         self._owned: tuple[Cluster, Store] | None = None
         self._exits = AsyncExitStack()
         self._tally = Tally()
@@ -162,7 +155,6 @@ class DeviceCache:
             store_reads_per_s=cache.store_reads_per_s,
             failover_ttl_s=t.failover_s,
             shared_writers=bool(settings.ingest.group),
-            leases=cache.leases,
         )  # fmt: skip
         made._owned = cluster, store
         return made
@@ -231,17 +223,8 @@ class DeviceCache:
         return answers
 
     async def ttl_many(self, series: Sequence[Series]) -> list[Probe]:
-        """What the nodes hold of each series, without counting as a read or keeping anything alive.
-
-        A place held for a reader who is loading the value counts as not present.
-        """
-        from iotcache.cluster import Probe
-
-        keys = self.keys.latest_many(series)
-        return [
-            Probe(False, probe.node) if probe.present and probe.size <= len(key) + _STUB_MOST_BYTES else probe
-            for key, probe in zip(keys, await self.cluster.probe_many(keys), strict=True)
-        ]
+        """What the nodes hold of each series, without counting as a read or keeping anything alive."""
+        return await self.cluster.probe_many(self.keys.latest_many(series))
 
     async def _fall_back(self, misses: Sequence[_Miss], answers: list[Read], began_s: float) -> None:
         now_s = self._clock.now()
@@ -252,24 +235,14 @@ class DeviceCache:
                 miss.key,
                 # A node that hangs would hold up this answer once more; the next read asks its stand-in.
                 repopulate=self._repopulate and miss.failure is not MissReason.TIMEOUT,
-                lease=self._leases and miss.failure in (None, MissReason.CORRUPT),
                 corrupt=miss.failure is MissReason.CORRUPT,
             )
             for miss in granted
         ]
         records = {miss.key: self._records.get(miss.key) for miss in granted}  # before they are repopulated
-        # The statistics first: a lease is an item as well, and they tell whether the node had any.
-        _, loaded = await asyncio.gather(self._watch.refresh(), self._fallback.load(wanted, began_s))
+        loaded, _ = await asyncio.gather(self._fallback.load(wanted, began_s), self._watch.refresh())
         latency_ms = (self._clock.monotonic() - began_s) * 1e3
         for miss, one in zip(granted, loaded, strict=True):
-            if one.late is not None:
-                kept, got = one.late
-                answers[miss.place] = Read(
-                    *miss.series, kept.value, Source.CACHE, kept.unit, kept.ts, got.node, got.ttl_s,
-                    latency_ms=latency_ms, site=kept.site, interval_s=kept.interval_s,
-                )  # fmt: skip
-                self._tally.hits += 1
-                continue
             reason = self._reason(miss, records[miss.key], one, now_s)
             answers[miss.place] = _answer(miss, one, reason, latency_ms)
             self._tally.misses[reason] += 1
