@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Literal
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -12,14 +12,20 @@ from textual.screen import Screen
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.schema import DashboardSettings
+from iotcache.text import printable
 from tui.ending import end_on_signals
 from tui.feed.base import Feed
-from tui.format import clock_text
-from tui.screens.fleet import FleetScreen
+from tui.format import clock_text, short_nodes
+from tui.screens.catalog import SCREENS, build
 from tui.screens.help import HelpScreen
+from tui.screens.view import ViewScreen
+from tui.state.asks import Answer, Request
 from tui.state.dashboard import DashboardState
-from tui.state.view import SORTS
 from tui.themes import THEMES
+from tui.widgets.columns import Moment
+
+Heard = Callable[[Answer], None]
+"""Who is told of an answer, in the screen's thread."""
 
 
 class IotCacheApp(App[None]):
@@ -29,6 +35,10 @@ class IotCacheApp(App[None]):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(entry.key, f"show('{entry.name}')", f"{entry.title} screen", show=False)
+            for entry in SCREENS
+        ),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("ctrl+p", "command_palette", "Palette", key_display="^p"),
         Binding("q", "quit", "Quit"),
@@ -36,31 +46,48 @@ class IotCacheApp(App[None]):
     ]
 
     def __init__(
-        self, feed: Feed, settings: DashboardSettings | None = None, *, clock: Clock = SYSTEM_CLOCK
+        self,
+        feed: Feed,
+        settings: DashboardSettings | None = None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        read_only: bool = False,
     ) -> None:
         super().__init__()
         self.feed = feed
         self.settings = settings or DashboardSettings()
         self.clock = clock
+        self.read_only = read_only
+        """Whether acts are out of reach; the feed refuses them as well."""
         self.state = DashboardState()
+        self.chosen: int | None = None
+        """The row that the user is concerned with, on every screen; its number never changes."""
         self.paused = False
         self._frozen = (0.0, 0.0)
         self.worst_frame_gap_s = 0.0
         self._last_frame_s = 0.0
+        self._views: dict[str, ViewScreen] = {}
+        self._view: ViewScreen | None = None
+        self._asking: dict[int, Heard] = {}
         for theme in THEMES:
             self.register_theme(theme)
 
     def on_mount(self) -> None:
         self.theme = self.settings.theme if self.settings.theme in self.available_themes else "iotcache-dark"
-        self.fleet_screen = FleetScreen(
-            self.state, history_s=self.settings.history_s, ascii_only=self.settings.ascii
-        )
-        self.push_screen(self.fleet_screen)
+        self.action_show("fleet")
         self.set_interval(1 / self.settings.frame_hz, self.frame)
         # The first frame goes out before anything that takes time begins.
         self.call_after_refresh(self.frame)
         self.call_after_refresh(self.feed.start)
         end_on_signals(self.exit, self.feed.stop)
+
+    def view(self, name: str) -> ViewScreen:
+        """The screen of that name, made on its first showing and kept."""
+        if name not in self._views:
+            entry = next(entry for entry in SCREENS if entry.name == name)
+            self._views[name] = build(entry, self)
+            self.install_screen(self._views[name], name)
+        return self._views[name]
 
     # One frame
 
@@ -75,15 +102,54 @@ class IotCacheApp(App[None]):
         if self.state.failure:
             self.exit(return_code=1)
             return
+        for answer in self.feed.mailbox.take_answers():
+            self._answered(answer)
         now_s, wall_s = self._frozen if self.paused else (self.clock.monotonic(), self.clock.now())
         badge = f"PAUSED {self.feed.mailbox.behind:,} behind" if self.paused else "LIVE"
-        screen = self.fleet_screen
-        if screen.drawable and screen.is_current:
+        view = self._view
+        if view is not None and view.drawable and view.is_current:
+            nodes = short_nodes([node.name for node in self.state.nodes])
             with self.batch_update():
-                screen.frame(now_s, wall_s, badge, clock_text(self.clock.now()))
-            self.feed.watch(screen.table.visible_rows())
+                view.frame(
+                    Moment(now_s, wall_s, nodes, self.settings.ascii), badge, clock_text(self.clock.now())
+                )
+            self.feed.watch(view.visible_rows())
+
+    # Asking the feed
+
+    def ask(self, request: Request, heard: Heard) -> int:
+        """Ask the feed; ``heard`` is called in this thread with each answer, the last one has ``done``."""
+        ticket = self.feed.ask(request)
+        self._asking[ticket] = heard
+        return ticket
+
+    def forget(self, ticket: int) -> None:
+        """Stop waiting for a ticket's answers, and the work for them."""
+        if self._asking.pop(ticket, None) is not None:
+            self.feed.cancel(ticket)
+
+    def _answered(self, answer: Answer) -> None:
+        heard = self._asking.pop(answer.ticket, None) if answer.done else self._asking.get(answer.ticket)
+        if heard is not None:
+            heard(answer)
+
+    def tell(self, text: str, severity: Literal["information", "warning", "error"] = "information") -> None:
+        """A toast, for what matters only; any text is safe."""
+        self.notify(printable(text, 300), severity=severity, markup=False)
 
     # Acts
+
+    def action_show(self, name: str) -> None:
+        """Bring a screen up."""
+        view = self.view(name)
+        if view is self._view:
+            return
+        if self._view is None:
+            self.push_screen(view)
+        else:
+            self.switch_screen(view)
+        self._view = view
+        self.call_after_refresh(self.frame)
 
     def action_pause(self) -> None:
         """Freeze the view, not the intake."""
@@ -97,12 +163,10 @@ class IotCacheApp(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
-        fleet = self.fleet_screen
         yield SystemCommand("Pause or resume", "Freeze the view; the intake goes on", self.action_pause)
-        yield SystemCommand("Filter the fleet", "Show only some series", fleet.action_filter)
-        yield SystemCommand("Show or hide the plots", "Hit ratio and fallbacks", fleet.action_toggle_plots)
-        yield SystemCommand("Show or hide the log", "Fallbacks as they happen", fleet.action_toggle_log)
-        for column in SORTS:
+        for entry in SCREENS:
             yield SystemCommand(
-                f"Sort by {column}", "Order the fleet table", lambda column=column: fleet.sort_by(column)
+                f"Show {entry.title}", entry.what, lambda name=entry.name: self.action_show(name)
             )
+        if isinstance(screen, ViewScreen):
+            yield from screen.commands()

@@ -7,6 +7,7 @@ from math import sin
 
 from iotcache.model import MissReason, NodeHealth, NodeState, Read, Series, Source
 from iotcache.store.base import SeriesInfo
+from tui.state.asks import Answer, Request
 from tui.state.dashboard import DashboardState
 from tui.state.updates import Drained, Fallback, Mailbox, Part, RowUpdate, Second, Worker
 
@@ -28,6 +29,9 @@ class ScriptedFeed:
         self.mailbox = Mailbox()
         self.started = self.stopped = False
         self.watched: Sequence[int] = ()
+        self.asked: list[Request] = []
+        """Every request so far; its ticket is its place, counted from 1."""
+        self.cancelled: list[int] = []
 
     def start(self) -> None:
         self.started = True
@@ -37,6 +41,17 @@ class ScriptedFeed:
 
     def watch(self, rows: Sequence[int]) -> None:
         self.watched = rows
+
+    def ask(self, request: Request) -> int:
+        self.asked.append(request)
+        return len(self.asked)
+
+    def cancel(self, ticket: int) -> None:
+        self.cancelled.append(ticket)
+
+    def answer(self, value: object = None, *, done: bool = True, error: str = "", ticket: int = 0) -> None:
+        """Answer the newest request, or that of ``ticket``."""
+        self.mailbox.put_answer(Answer(ticket or len(self.asked), value, done, error))
 
 
 def fill(state: DashboardState, devices: int, *, now_s: float, wall_s: float) -> None:

@@ -110,8 +110,8 @@ async def test_attached_dashboard_shows_values_ttls_and_fallbacks(site: Site) ->
             found = re.search(r" (\d+)(s|m) +(?:cache|store) ", row_of(app, "dev-1"))
             return int(found[1]) * (60 if found[2] == "m" else 1) if found else 0
 
-        app.fleet_screen.action_filter()
-        app.fleet_screen.action_clear_filter()
+        app.view("fleet").action_filter()
+        app.view("fleet").action_clear_filter()
         left = app.state.fleet.ttl_left_s(0, app.clock.monotonic())
         await until(pilot, lambda: 0 < app.state.fleet.ttl_left_s(0, app.clock.monotonic()) < left - 2)
         assert ttl() > 0

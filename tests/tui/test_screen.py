@@ -160,7 +160,7 @@ async def test_help_lists_the_keys_that_work(run_app: RunApp) -> None:
         await pilot.press("escape")
         await pilot.pause()
         assert "Legend" not in screen_text(app)
-        assert app.screen is app.fleet_screen
+        assert app.screen is app.view("fleet")
 
 
 async def test_palette_finds_our_commands(run_app: RunApp) -> None:
@@ -171,7 +171,7 @@ async def test_palette_finds_our_commands(run_app: RunApp) -> None:
         await pilot.pause()
         await pilot.press("enter")
         await pilot.pause()
-        assert app.fleet_screen.fleet_view.sort == "ttl"
+        assert app.view("fleet").fleet_view.sort == "ttl"
 
 
 async def test_hostile_names_and_values_are_harmless_text(run_app: RunApp) -> None:

@@ -16,6 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-simulate", action="store_true", help="start the embedded servers, but no synthetic fleet"
     )
+    parser.add_argument(
+        "--read-only", action=argparse.BooleanOptionalAction, default=None,
+        help="put everything that changes a node, the store or a process out of reach "
+        "(the default when the nodes are not the dashboard's own)",
+    )  # fmt: skip
 
 
 def require_terminal() -> None:
@@ -55,12 +60,15 @@ def run(args: argparse.Namespace) -> int:
     set_up(settings.log, default_file=platformdirs.user_log_path("iotcache") / "dashboard.log")
     if args.no_simulate:
         settings = replace(settings, simulator=replace(settings.simulator, enabled=False))
+    if args.read_only is not None:
+        settings = replace(settings, dashboard=replace(settings.dashboard, read_only=args.read_only))
 
     from tui.app import IotCacheApp
+    from tui.feed.asks import is_read_only
     from tui.feed.live import LiveFeed
 
     feed = LiveFeed(settings)
-    app = IotCacheApp(feed, settings.dashboard)
+    app = IotCacheApp(feed, settings.dashboard, read_only=is_read_only(settings))
     _require_theme(settings.dashboard.theme, app.available_themes)
     try:
         app.run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from tui.state.asks import Request
 from tui.state.updates import Mailbox
 
 
@@ -23,4 +24,12 @@ class Feed(Protocol):
 
     def watch(self, rows: Sequence[int]) -> None:
         """Say which rows are on screen: they are read first, and their TTLs probed."""
+        ...
+
+    def ask(self, request: Request) -> int:
+        """Ask a question or do an act; returns the ticket that its answers in the mailbox carry."""
+        ...
+
+    def cancel(self, ticket: int) -> None:
+        """Nobody waits for the answers of this ticket any more."""
         ...

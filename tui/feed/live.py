@@ -13,6 +13,8 @@ from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError
 from iotcache.tasks import end
 from iotcache.text import printable
+from tui.feed.asks import AskDesk
+from tui.state.asks import Request
 from tui.state.updates import Mailbox
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ class LiveFeed:
 
     def __init__(self, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.mailbox = Mailbox()
+        self._desk = AskDesk(self.mailbox)
         self._settings = settings
         self._clock = clock
         self._watched: tuple[int, ...] = ()
@@ -53,6 +56,12 @@ class LiveFeed:
     def watch(self, rows: Sequence[int]) -> None:
         self._watched = tuple(rows)
 
+    def ask(self, request: Request) -> int:
+        return self._desk.ask(request)
+
+    def cancel(self, ticket: int) -> None:
+        self._desk.cancel(ticket)
+
     # The feed's own thread
 
     def _run(self) -> None:
@@ -71,7 +80,7 @@ class LiveFeed:
             return
         from tui.feed.work import LiveWork
 
-        work = LiveWork(self._settings, self.mailbox, lambda: self._watched, self._clock)
+        work = LiveWork(self._settings, self.mailbox, self._desk, lambda: self._watched, self._clock)
         job = asyncio.create_task(work.run())
         stop = asyncio.create_task(self._stopping.wait())
         try:

@@ -14,6 +14,7 @@ from iotcache.keys import Keys
 from iotcache.model import Series
 from simulator.stack.stack import Stack
 from tui.feed.account import Account
+from tui.feed.asks import AskDesk, Reach, is_read_only
 from tui.feed.pace import ReadingPace
 from tui.feed.parts import Parts
 from tui.feed.workers import WorkerEar
@@ -30,10 +31,16 @@ class LiveWork:
     """One run of the feed, in the feed's event loop; ``watched`` says which rows are on screen."""
 
     def __init__(
-        self, settings: Settings, mailbox: Mailbox, watched: Callable[[], Sequence[int]], clock: Clock
+        self,
+        settings: Settings,
+        mailbox: Mailbox,
+        desk: AskDesk,
+        watched: Callable[[], Sequence[int]],
+        clock: Clock,
     ) -> None:
         self.mailbox = mailbox
         self._settings = settings
+        self._desk = desk
         self._watched = watched
         self._clock = clock
         self._series: list[Series] = []
@@ -58,6 +65,19 @@ class LiveWork:
                     tasks.create_task(self._every(TICK_S, self._read, cache, account, pace))
                     tasks.create_task(self._every(1.0, self._close_second, cache, account))
                     tasks.create_task(self._ear.listen(settings))
+                    tasks.create_task(
+                        self._desk.serve(
+                            Reach(
+                                settings,
+                                stack,
+                                cache,
+                                self._series,
+                                self.mailbox,
+                                self._clock,
+                                is_read_only(self._settings),
+                            )
+                        )
+                    )
 
     async def _open_cache(self, settings: Settings, opened: contextlib.AsyncExitStack) -> DeviceCache:
         """Open cluster and store; a store that is away is waited for, and shown as down."""

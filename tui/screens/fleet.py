@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
+from iotcache.config.schema import DashboardSettings
 from iotcache.model import NodeState
-from tui.format import milliseconds, percent, rate, short_nodes
+from tui.format import milliseconds, percent, rate
+from tui.screens.view import ViewScreen
 from tui.state.dashboard import DashboardState
 from tui.state.view import SORTS, FleetView
 from tui.widgets.columns import Moment
@@ -20,10 +22,8 @@ from tui.widgets.fallback_log import FallbackLog
 from tui.widgets.fleet_table import FleetTable
 from tui.widgets.kpi import Kpi
 from tui.widgets.starting import Starting
-from tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
-    from tui.app import IotCacheApp
     from tui.widgets.plots import MinutePlot
 
 
@@ -38,45 +38,43 @@ KPIS = {
 """The tiles, by name, from the one that matters most to the one that a narrow screen does without."""
 
 
-class FleetScreen(Screen[None]):
+class FleetScreen(ViewScreen):
     """The whole job on one screen."""
 
-    app: IotCacheApp
-    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 declared by the base class
-        (0, "-narrow"),
-        (100, "-normal"),
-        (160, "-wide"),
-    ]
-    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-tiny"),
-        (20, "-short"),
-        (32, "-tall"),
-    ]
+    NAME = "fleet"
+    LEGEND = (
+        (
+            "Hit ratio",
+            "the share of this dashboard's own reads that the cache answered; its polling of TTLs uses the "
+            "node's debug command and counts as no read",
+        ),
+        ("From", "where the last read found the value: cache, store (a fallback), or none"),
+        ("TTL", "how long the cache entry lives on, as the node says; the bar is full when it is new"),
+        ("Age", "time since the device measured the value: ● on time, ○ three of its intervals overdue"),
+        (
+            "Fallback",
+            "a read that the cache could not answer, and why: never set, expired, evicted, invalidated "
+            "(deleted), node down, timeout, restarted, corrupt",
+        ),
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("s", "sort(1)", "Sort"),
         Binding("S", "sort(-1)", "Sort by the column before", show=False),
         Binding("r", "reverse", "Reverse the order", show=False),
-        Binding("space,p", "app.pause", "Pause", key_display="Space"),
         Binding("g", "toggle_plots", "Plots"),
         Binding("l", "toggle_log", "Log"),
         Binding("escape", "clear_filter", "Clear the filter", show=False, key_display="Esc"),
-        Binding("tab", "app.focus_next", "Next panel", show=False),
     ]
     AUTO_FOCUS = "#fleet"
 
-    def __init__(self, state: DashboardState, *, history_s: int, ascii_only: bool) -> None:
-        super().__init__()
-        self.state = state
+    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
+        super().__init__(state, settings)
         self.fleet_view = FleetView(state.fleet)
-        self.drawable = False
-        """Whether its widgets are there to be drawn."""
-        self._history_s = history_s
-        self._ascii = ascii_only
+        self._history_s = settings.history_s
+        self._ascii = settings.ascii
         self._plotted_at_s = self._sorted_at_s = -1.0
         self._live_and_stale = (0, 0)
-        # Held, not queried for: a frame may come while the screen is being taken down.
-        self.top = TopBar(id="top")
         self.kpis = {name: Kpi(title, id=f"kpi-{name}") for name, title in KPIS.items()}
         self.starting = Starting(id="starting")
         self.table = FleetTable(self.fleet_view, id="fleet")
@@ -90,8 +88,7 @@ class FleetScreen(Screen[None]):
         self._plots_wanted: bool | None = None
         """What the user asked for; until then plots show where there is room."""
 
-    def compose(self) -> ComposeResult:
-        yield self.top
+    def body(self) -> ComposeResult:
         with Horizontal(id="kpis"):
             yield from self.kpis.values()
         with Horizontal(id="body"):
@@ -102,10 +99,8 @@ class FleetScreen(Screen[None]):
             with Vertical(id="side"):
                 yield self.plots
                 yield self.log_view
-        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.drawable = True
         self.call_after_refresh(self._add_plots)
 
     def _add_plots(self) -> None:
@@ -124,12 +119,9 @@ class FleetScreen(Screen[None]):
 
     # One frame
 
-    def frame(self, now_s: float, wall_s: float, badge: str, clock: str) -> None:
-        """Draw the state as it stands. Called by the app's frame clock while this screen is shown."""
-        state = self.state
-        nodes = short_nodes([node.name for node in state.nodes])
+    def draw(self, moment: Moment) -> None:
+        state, now_s = self.state, moment.now_s
         starting, table = self.starting, self.table
-        self.top.show(tuple((part.name, part.state, part.text) for part in state.parts), badge, clock)
         if starting.display:
             starting.show(state.parts)
             if state.ready:
@@ -139,11 +131,11 @@ class FleetScreen(Screen[None]):
             # What walks over the whole fleet is done on a slower beat.
             self._sorted_at_s = now_s
             table.resort()
-            self._live_and_stale = state.fleet.live_and_stale_devices(now_s, wall_s)
+            self._live_and_stale = state.fleet.live_and_stale_devices(now_s, moment.wall_s)
+        table.frame(moment)
         self._show_kpis()
-        table.frame(Moment(now_s, wall_s, nodes, self._ascii))
         if self.log_view.display:
-            self.log_view.frame(nodes)
+            self.log_view.frame(moment.nodes)
         if self.plots.display and now_s - self._plotted_at_s >= 1.0:
             self._plotted_at_s = now_s
             seconds = state.recent(self._history_s)
@@ -151,6 +143,18 @@ class FleetScreen(Screen[None]):
                 return
             self.hit_plot.show([second.hit_percent for second in seconds])
             self.fallback_plot.show([second.fallbacks for second in seconds])
+
+    def visible_rows(self) -> Sequence[int]:
+        return self.table.visible_rows()
+
+    def commands(self) -> Iterable[SystemCommand]:
+        yield SystemCommand("Filter the fleet", "Show only some series", self.action_filter)
+        yield SystemCommand("Show or hide the plots", "Hit ratio and fallbacks", self.action_toggle_plots)
+        yield SystemCommand("Show or hide the log", "Fallbacks as they happen", self.action_toggle_log)
+        for column in SORTS:
+            yield SystemCommand(
+                f"Sort by {column}", "Order the fleet table", lambda column=column: self.sort_by(column)
+            )
 
     def _show_kpis(self) -> None:
         state, window = self.state, self.state.recent()
@@ -186,9 +190,9 @@ class FleetScreen(Screen[None]):
         )
         up, total = state.nodes_up(), len(state.nodes)
         out = [node for node in state.nodes if node.state is not NodeState.UP]
-        names = short_nodes([node.name for node in state.nodes])
+        names = self.table.moment.nodes
         bundled = any(node.bundled for node in state.nodes)
-        note = f"{names[out[0].name]} {out[0].state}" if out else ("bundled" if bundled else "all up")
+        note = f"{names.get(out[0].name, '')} {out[0].state}" if out else ("bundled" if bundled else "all up")
         self.kpis["nodes"].show(
             f"{up}/{total}" if total else "–", "up" if total else "", note if total else "",
             "quiet" if not total else "ok" if up == total else "bad",

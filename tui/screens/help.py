@@ -13,21 +13,6 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-LEGEND = (
-    (
-        "Hit ratio",
-        "the share of this screen's own reads that the cache answered; its polling of TTLs uses the node's "
-        "debug command and counts as no read",
-    ),
-    ("From", "where the last read found the value: cache, store (a fallback), or none"),
-    ("TTL", "how long the cache entry lives on, as the node says; the bar is full when it is new"),
-    ("Age", "time since the device measured the value: ● on time, ○ three of its intervals overdue"),
-    (
-        "Fallback",
-        "a read that the cache could not answer, and why: never set, expired, evicted, invalidated "
-        "(deleted), node down, timeout, restarted, corrupt",
-    ),
-)
 _NOT_OURS = frozenset(
     {
         "Scroll Left", "Scroll Right", "Page Left", "Page Right", "Focus Next", "Focus Previous",
@@ -75,7 +60,7 @@ class HelpScreen(ModalScreen[None]):
         return self._grid((" ".join(shown), description) for description, shown in keys.items())
 
     def _legend(self) -> Table:
-        return self._grid(LEGEND)
+        return self._grid(getattr(self._below, "LEGEND", ()))
 
     def _grid(self, rows: Iterable[tuple[str, str]]) -> Table:
         grid = Table.grid(padding=(0, 2, 0, 0))

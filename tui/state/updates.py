@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from iotcache.model import Event, MissReason, NodeHealth, Read
 from iotcache.store.base import SeriesInfo
+from tui.state.asks import Answer
 
 FALLBACKS_KEPT = 2_000
 SECONDS_KEPT = 900
@@ -127,6 +128,7 @@ class Mailbox:
         self._seconds: deque[Second] = deque(maxlen=SECONDS_KEPT)
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._latest: dict[str, Any] = {}
+        self._answers: list[Answer] = []
         self._behind = 0
 
     @property
@@ -166,6 +168,23 @@ class Mailbox:
         """Replace any of ``nodes``, ``parts``, ``workers``, ``ready``, ``failure``."""
         with self._lock:
             self._latest.update(values)
+
+    def put_answer(self, answer: Answer) -> None:
+        """What a screen asked for. The feed holds back while too many wait."""
+        with self._lock:
+            self._answers.append(answer)
+
+    @property
+    def answers_waiting(self) -> int:
+        return len(self._answers)
+
+    def take_answers(self) -> list[Answer]:
+        """Answers come through even while the picture is paused."""
+        if not self._answers:
+            return []
+        with self._lock:
+            taken, self._answers = self._answers, []
+            return taken
 
     def drain(self) -> Drained:
         with self._lock:

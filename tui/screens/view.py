@@ -1,0 +1,100 @@
+"""What all numbered screens share: header, tabs, footer, three shapes, and being drawn by the frame clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from iotcache.config.schema import DashboardSettings
+from tui.screens.catalog import SCREENS
+from tui.state.dashboard import DashboardState
+from tui.widgets.columns import Moment
+from tui.widgets.tabs import ScreenTabs
+from tui.widgets.top_bar import TopBar
+
+if TYPE_CHECKING:
+    from tui.app import IotCacheApp
+
+
+class ViewScreen(Screen[None]):
+    """A numbered screen. A subclass sets `NAME` and gives `body` and `draw`.
+
+    It reads ``self.state`` and nothing else; what is not in there it asks for with ``self.app.ask``.
+    Widgets are made in ``__init__`` and held, not queried for: a frame may come while it is taken down.
+    """
+
+    app: IotCacheApp
+    NAME: ClassVar[str]
+    """Its name in the catalogue."""
+    LEGEND: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """What the words on it mean, for the help."""
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 declared by the base class
+        (0, "-narrow"),
+        (100, "-normal"),
+        (160, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-tiny"),
+        (20, "-short"),
+        (32, "-tall"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space,p", "app.pause", "Pause", key_display="Space"),
+        Binding("tab", "app.focus_next", "Next panel", show=False),
+        Binding("shift+tab", "app.focus_previous", "Panel before", show=False),
+    ]
+
+    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
+        super().__init__()
+        self.state = state
+        self.settings = settings
+        self.drawable = False
+        """Whether its widgets are there to be drawn."""
+        self.top = TopBar(id="top")
+        self.tabs = ScreenTabs(
+            tuple((entry.key, entry.name, entry.title) for entry in SCREENS), self.NAME, id="tabs"
+        )
+
+    def compose(self) -> ComposeResult:
+        yield self.top
+        yield self.tabs
+        yield from self.body()
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.drawable = True
+
+    # What a subclass says
+
+    def body(self) -> ComposeResult:
+        """The widgets between the tabs and the footer."""
+        raise NotImplementedError
+
+    def draw(self, moment: Moment) -> None:
+        """Show the state as it stands; called once a frame while this screen is on top."""
+        raise NotImplementedError
+
+    def visible_rows(self) -> Sequence[int]:
+        """Rows of the fleet on screen: the feed reads them first and probes their TTLs."""
+        return ()
+
+    def commands(self) -> Iterable[SystemCommand]:
+        """Its acts, for the palette while it is on show."""
+        return ()
+
+    # One frame
+
+    def frame(self, moment: Moment, badge: str, clock: str) -> None:
+        """Draw everything. Called by the app's frame clock."""
+        self.top.show(tuple((part.name, part.state, part.text) for part in self.state.parts), badge, clock)
+        self.draw(moment)
+
+    @on(ScreenTabs.Chosen)
+    def _tab_chosen(self, event: ScreenTabs.Chosen) -> None:
+        self.app.action_show(event.name)
