@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,9 +24,16 @@ class Entry(Struct, frozen=True):
     """For the palette and the help, in one line."""
 
 
-SCREENS = (
+_ALL = (
     Entry("1", "fleet", "Fleet", "tui.screens.fleet:FleetScreen", "Every series and its cache entry"),
+    Entry("2", "device", "Device", "tui.screens.device:DeviceScreen", "One device in depth"),
+    Entry("3", "nodes", "Nodes", "tui.screens.nodes:NodesScreen", "Every cache node, its load and memory"),
+    Entry("4", "keys", "Keys", "tui.screens.keys:KeysScreen", "What lies in the nodes, key by key"),
+    Entry("5", "flow", "Flow", "tui.screens.flow:FlowScreen", "The pipeline, its rates and its bottleneck"),
+    Entry("6", "lab", "Lab", "tui.screens.lab:LabScreen", "Training scenarios and fault switches"),
+    Entry("7", "events", "Events", "tui.screens.events:EventsScreen", "Fallbacks, alerts, changes, dead letters"),
 )  # fmt: skip
+SCREENS = tuple(entry for entry in _ALL if importlib.util.find_spec(entry.place.partition(":")[0]))
 
 
 def build(entry: Entry, app: IotCacheApp) -> ViewScreen:
