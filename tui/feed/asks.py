@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HANDLERS: dict[str, str] = {}
+HANDLERS: dict[str, str] = {
+    "WarmSeries": "tui.feed.acts:warm",
+    "InvalidateSeries": "tui.feed.acts:invalidate",
+}
 """The name of each `Request` and the ``module:function`` that answers it, imported when it is first asked."""
 RUNNING_MOST = 32
 UNTAKEN_MOST = 64

@@ -31,7 +31,7 @@ _ALL = (
     Entry("4", "keys", "Keys", "tui.screens.keys:KeysScreen", "What lies in the nodes, key by key"),
     Entry("5", "flow", "Flow", "tui.screens.flow:FlowScreen", "The pipeline, its rates and its bottleneck"),
     Entry("6", "lab", "Lab", "tui.screens.lab:LabScreen", "Training scenarios and fault switches"),
-    Entry("7", "events", "Events", "tui.screens.events:EventsScreen", "Fallbacks, alerts, changes, dead letters"),
+    Entry("7", "events", "Events", "tui.screens.events:EventsScreen", "Fallbacks, alerts, node changes"),
 )  # fmt: skip
 SCREENS = tuple(entry for entry in _ALL if importlib.util.find_spec(entry.place.partition(":")[0]))
 
