@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
 
+from msgspec import structs
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -16,6 +17,7 @@ from iotcache.text import printable
 from tui.ending import end_on_signals
 from tui.feed.base import Feed
 from tui.format import clock_text, short_nodes
+from tui.kept import Kept, KeptFile
 from tui.screens.catalog import SCREENS, build
 from tui.screens.help import HelpScreen
 from tui.screens.view import ViewScreen
@@ -52,6 +54,7 @@ class IotCacheApp(App[None]):
         *,
         clock: Clock = SYSTEM_CLOCK,
         read_only: bool = False,
+        kept_file: KeptFile | None = None,
     ) -> None:
         super().__init__()
         self.feed = feed
@@ -59,6 +62,9 @@ class IotCacheApp(App[None]):
         self.clock = clock
         self.read_only = read_only
         """Whether acts are out of reach; the feed refuses them as well."""
+        self._kept_file = kept_file or KeptFile()
+        self.kept: Kept = self._kept_file.load()
+        """What the user chose the last time."""
         self.state = DashboardState()
         self.chosen: int | None = None
         """The row that the user is concerned with, on every screen; its number never changes."""
@@ -73,7 +79,12 @@ class IotCacheApp(App[None]):
             self.register_theme(theme)
 
     def on_mount(self) -> None:
-        self.theme = self.settings.theme if self.settings.theme in self.available_themes else "iotcache-dark"
+        # A theme that the configuration names wins over the one chosen on screen the last time.
+        wanted = self.settings.theme
+        if wanted == DashboardSettings().theme and self.kept.theme in self.available_themes:
+            wanted = self.kept.theme
+        self.theme = wanted if wanted in self.available_themes else "iotcache-dark"
+        self.theme_changed_signal.subscribe(self, lambda theme: self.keep(theme=theme.name))
         self.action_show("fleet")
         self.set_interval(1 / self.settings.frame_hz, self.frame)
         # The first frame goes out before anything that takes time begins.
@@ -111,9 +122,20 @@ class IotCacheApp(App[None]):
             nodes = short_nodes([node.name for node in self.state.nodes])
             with self.batch_update():
                 view.frame(
-                    Moment(now_s, wall_s, nodes, self.settings.ascii), badge, clock_text(self.clock.now())
+                    Moment(now_s, wall_s, nodes, self.settings.ascii, not self.settings.reduced_motion),
+                    badge,
+                    clock_text(self.clock.now()),
                 )
-            self.feed.watch(view.visible_rows())
+            self.feed.watch([*view.visible_rows(), *self.state.fleet.watched])
+
+    def keep(self, **chosen: object) -> None:
+        """Remember what the user chose; see `Kept` for the names."""
+        kept = structs.replace(self.kept, **chosen)
+        if kept != self.kept:
+            self.kept = kept
+            self.run_worker(
+                lambda: self._kept_file.save(kept), thread=True, group="kept", exit_on_error=False
+            )
 
     # Asking the feed
 

@@ -148,6 +148,17 @@ def rate(value: float | None) -> str:
     return f"{value:.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
 
 
+def count(value: int) -> str:
+    """A whole number in at most 5 characters."""
+    if value < 100_000:
+        return str(value)
+    for limit, unit in ((1_000_000, "k"), (1_000_000_000, "M"), (1_000_000_000_000, "G")):
+        if value < limit:
+            figure = value / (limit / 1000)
+            return f"{figure:.1f}{unit}" if figure < 100 else f"{int(figure)}{unit}"
+    return "many"
+
+
 def milliseconds(value: float | None) -> str:
     """A latency in at most 5 characters, with three significant digits at the most."""
     if value is None:

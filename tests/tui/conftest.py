@@ -12,6 +12,7 @@ from iotcache.clock import ManualClock
 from iotcache.config.schema import DashboardSettings
 from tests.tui.scripted import ScriptedFeed, fill
 from tui.app import IotCacheApp
+from tui.kept import KeptFile
 
 WALL_S = 1_750_000_000.0
 RunApp = Callable[..., AbstractAsyncContextManager[tuple[IotCacheApp, Pilot[None]]]]
@@ -24,13 +25,24 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
 
     @asynccontextmanager
     async def run(
-        size: tuple[int, int] = (120, 40), devices: int = 60, **settings: object
+        size: tuple[int, int] = (120, 40),
+        devices: int = 60,
+        *,
+        read_only: bool = False,
+        kept_file: KeptFile | None = None,
+        **settings: object,
     ) -> AsyncIterator[tuple[IotCacheApp, Pilot[None]]]:
-        app = IotCacheApp(ScriptedFeed(), DashboardSettings(**settings), clock=ManualClock(WALL_S))
+        app = IotCacheApp(
+            ScriptedFeed(),
+            DashboardSettings(**settings),
+            clock=ManualClock(WALL_S),
+            read_only=read_only,
+            kept_file=kept_file,
+        )
         app.clock.advance(1000.0)
         if devices:
             fill(app.state, devices, now_s=app.clock.monotonic(), wall_s=app.clock.now())
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=True) as pilot:
             await pilot.pause()
             app.frame()
             await pilot.pause()

@@ -66,9 +66,12 @@ def run(args: argparse.Namespace) -> int:
     from tui.app import IotCacheApp
     from tui.feed.asks import is_read_only
     from tui.feed.live import LiveFeed
+    from tui.kept import KeptFile
 
     feed = LiveFeed(settings)
-    app = IotCacheApp(feed, settings.dashboard, read_only=is_read_only(settings))
+    app = IotCacheApp(
+        feed, settings.dashboard, read_only=is_read_only(settings), kept_file=KeptFile.of_user()
+    )
     _require_theme(settings.dashboard.theme, app.available_themes)
     try:
         app.run()

@@ -9,33 +9,29 @@ from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input
 
 from iotcache.config.schema import DashboardSettings
-from iotcache.model import NodeState
-from tui.format import milliseconds, percent, rate
+from iotcache.model import Series
+from tui.feed.asks import READ_ONLY
+from tui.screens.choose_columns import ChooseColumns
+from tui.screens.confirm import ConfirmScreen
 from tui.screens.view import ViewScreen
+from tui.state.acts import InvalidateSeries, Progress, WarmSeries
+from tui.state.asks import Answer
 from tui.state.dashboard import DashboardState
-from tui.state.view import SORTS, FleetView
-from tui.widgets.columns import Moment
+from tui.state.view import GROUPS, SORTS, FleetView
+from tui.widgets.columns import BY_KEY, Moment
 from tui.widgets.fallback_log import FallbackLog
+from tui.widgets.filter_line import FilterLine
 from tui.widgets.fleet_table import FleetTable
-from tui.widgets.kpi import Kpi
+from tui.widgets.kpi_row import KpiRow
 from tui.widgets.starting import Starting
 
 if TYPE_CHECKING:
     from tui.widgets.plots import MinutePlot
 
 
-KPIS = {
-    "hit": "Hit ratio",
-    "fallbacks": "Fallbacks",
-    "ingest": "Ingest",
-    "p99": "Read p99",
-    "devices": "Devices",
-    "nodes": "Nodes",
-}
-"""The tiles, by name, from the one that matters most to the one that a narrow screen does without."""
+WATCHED_MOST = 1_000
 
 
 class FleetScreen(ViewScreen):
@@ -62,8 +58,16 @@ class FleetScreen(ViewScreen):
         Binding("s", "sort(1)", "Sort"),
         Binding("S", "sort(-1)", "Sort by the column before", show=False),
         Binding("r", "reverse", "Reverse the order", show=False),
+        Binding("G", "group", "Group by site, by class, or not", show=False),
+        Binding("z", "fold", "Only the groups' headings", show=False),
+        Binding("c", "columns", "Columns", show=False),
+        Binding("m", "mark", "Mark this row", show=False),
+        Binding("M", "mark_all", "Mark all shown, or none", show=False),
+        Binding("v", "watch", "Watch: read it on and on, wherever the screen is", show=False),
+        Binding("w", "warm", "Warm: put it back into the cache", show=False),
+        Binding("i", "invalidate", "Invalidate: delete its cache entry", show=False),
         Binding("g", "toggle_plots", "Plots"),
-        Binding("l", "toggle_log", "Log"),
+        Binding("l", "toggle_log", "Log", show=False),
         Binding("escape", "clear_filter", "Clear the filter", show=False, key_display="Esc"),
     ]
     AUTO_FOCUS = "#fleet"
@@ -75,22 +79,19 @@ class FleetScreen(ViewScreen):
         self._ascii = settings.ascii
         self._plotted_at_s = self._sorted_at_s = -1.0
         self._live_and_stale = (0, 0)
-        self.kpis = {name: Kpi(title, id=f"kpi-{name}") for name, title in KPIS.items()}
+        self.kpis = KpiRow(id="kpis")
         self.starting = Starting(id="starting")
         self.table = FleetTable(self.fleet_view, id="fleet")
         self.table.display = False
-        self.filter_box = Input(placeholder="words of device, sensor or site; !word excludes", id="filter")
+        self.filter_box = FilterLine(state.fleet, id="filter")
         self.filter_box.display = False
         self.plots = Horizontal(id="plots")
         self.hit_plot: MinutePlot | None = None
         self.fallback_plot: MinutePlot | None = None
         self.log_view = FallbackLog(state, id="log")
-        self._plots_wanted: bool | None = None
-        """What the user asked for; until then plots show where there is room."""
 
     def body(self) -> ComposeResult:
-        with Horizontal(id="kpis"):
-            yield from self.kpis.values()
+        yield self.kpis
         with Horizontal(id="body"):
             with Vertical(id="main"):
                 yield self.starting
@@ -101,7 +102,23 @@ class FleetScreen(ViewScreen):
                 yield self.log_view
 
     def on_mount(self) -> None:
+        self._take_up_kept()
         self.call_after_refresh(self._add_plots)
+
+    def _take_up_kept(self) -> None:
+        """As the user left it the last time; names that this version does not know are passed over."""
+        kept = self.app.kept
+        columns = tuple(key for key in kept.columns if key in BY_KEY)
+        if columns:
+            self.table.columns = columns
+        if kept.sort in SORTS:
+            self.fleet_view.set_sort(kept.sort, kept.reverse)
+        if kept.group in GROUPS:
+            self.fleet_view.set_group(kept.group)
+        if kept.plots is not None:
+            self.plots.styles.display = "block" if kept.plots else "none"
+        if kept.log is not None:
+            self.log_view.styles.display = "block" if kept.log else "none"
 
     def _add_plots(self) -> None:
         """The plotting library is loaded once the first frame is out."""
@@ -133,7 +150,9 @@ class FleetScreen(ViewScreen):
             table.resort()
             self._live_and_stale = state.fleet.live_and_stale_devices(now_s, moment.wall_s)
         table.frame(moment)
-        self._show_kpis()
+        self.kpis.show(state, moment.nodes, self._live_and_stale)
+        if self.filter_box.display:
+            self._show_filter()
         if self.log_view.display:
             self.log_view.frame(moment.nodes)
         if self.plots.display and now_s - self._plotted_at_s >= 1.0:
@@ -156,81 +175,57 @@ class FleetScreen(ViewScreen):
                 f"Sort by {column}", "Order the fleet table", lambda column=column: self.sort_by(column)
             )
 
-    def _show_kpis(self) -> None:
-        state, window = self.state, self.state.recent()
-        reads = sum(second.reads for second in window)
-        hit, before = state.hit_percent(), state.hit_percent(60, before=10)
-        level = "quiet" if hit is None else "ok" if hit >= 90 else "warn" if hit >= 70 else "bad"
-        note = "no reads yet" if hit is None else f"{rate(reads / max(len(window), 1))} reads/s"
-        if hit is not None and before is not None and abs(hit - before) >= 0.1:
-            note += f"  {'▲' if hit > before else '▼'}{abs(hit - before):.1f}"
-        self.kpis["hit"].show(percent(hit), "", note, level)
-        per_s = sum(second.fallbacks for second in window) / len(window) if window else None
-        self.kpis["fallbacks"].show(
-            rate(per_s), "/s", f"{state.fallbacks_total:,} in all", "warn" if per_s else "quiet"
-        )
-        last = window[-1] if window else None
-        heard = last.ingest_per_s if last else None
-        workers = sum(worker.role == "ingest" for worker in state.workers.values())
-        self.kpis["ingest"].show(
-            rate(heard), "msg/s" if heard is not None else "",
-            f"{workers} worker{'s' if workers != 1 else ''}" if workers else "no worker",
-            "ok" if heard else "quiet" if heard is None else "warn",
-        )  # fmt: skip
-        p99 = max((second.p99_ms for second in window if second.reads), default=None)
-        p50 = [second.p50_ms for second in window if second.reads]
-        self.kpis["p99"].show(
-            milliseconds(p99), "ms" if p99 is not None else "",
-            f"p50 {milliseconds(sorted(p50)[len(p50) // 2])} ms" if p50 else "",
-            "quiet" if p99 is None else "warn" if p99 > 100 else "ok",
-        )  # fmt: skip
-        live, stale = self._live_and_stale
-        self.kpis["devices"].show(
-            f"{live:,}", "live", f"{stale:,} stale", "warn" if stale else "ok" if live else "quiet"
-        )
-        up, total = state.nodes_up(), len(state.nodes)
-        out = [node for node in state.nodes if node.state is not NodeState.UP]
-        names = self.table.moment.nodes
-        bundled = any(node.bundled for node in state.nodes)
-        note = f"{names.get(out[0].name, '')} {out[0].state}" if out else ("bundled" if bundled else "all up")
-        self.kpis["nodes"].show(
-            f"{up}/{total}" if total else "–", "up" if total else "", note if total else "",
-            "quiet" if not total else "ok" if up == total else "bad",
-        )  # fmt: skip
-
-    # Acts
+    # Filter
 
     def action_filter(self) -> None:
         box = self.filter_box
         box.display = True
+        self._show_filter()
         # At once: what is typed right after the key belongs to the filter.
-        self.set_focus(box)
+        self.set_focus(box.input)
+
+    def filter_by(self, text: str) -> None:
+        """Show the rows that pass ``text``, as if it had been typed."""
+        self.filter_box.display = bool(text)
+        self.filter_box.input.value = text
 
     def action_clear_filter(self) -> None:
-        box = self.filter_box
-        box.value = ""
-        box.display = False
+        if not self.filter_box.display and self.state.fleet.marked:
+            self.state.fleet.marked.clear()
+        self.filter_by("")
         self.table.focus()
 
-    @on(Input.Changed, "#filter")
-    def _filter_changed(self, event: Input.Changed) -> None:
-        self.fleet_view.set_filter(event.value)
-        self.table.show_view()
+    def action_leave_filter(self) -> None:
+        self.table.focus()
 
-    @on(Input.Submitted, "#filter")
-    def _filter_submitted(self) -> None:
-        if not self.filter_box.value:
+    def _show_filter(self) -> None:
+        view = self.fleet_view
+        self.filter_box.show(view.filter_error, len(view.order), len(view.fleet))
+
+    @on(FilterLine.Changed)
+    def _filter_changed(self, event: FilterLine.Changed) -> None:
+        self.fleet_view.set_filter(event.text)
+        self.table.show_view()
+        self._show_filter()
+
+    @on(FilterLine.Left)
+    def _filter_left(self) -> None:
+        if not self.filter_box.input.value:
             self.filter_box.display = False
         self.table.focus()
 
+    # Order, groups, columns
+
     def action_sort(self, step: int) -> None:
-        names = list(SORTS)
-        self.sort_by(names[(names.index(self.fleet_view.sort) + step) % len(names)])
+        names = [name for name in self.table.columns if name in SORTS]
+        at = names.index(self.fleet_view.sort) if self.fleet_view.sort in names else -step
+        self.sort_by(names[(at + step) % len(names)])
 
     def sort_by(self, column: str, reverse: bool = False) -> None:
         """Order the table by a column; the title shows it."""
         self.fleet_view.set_sort(column, reverse)
         self.table.show_view()
+        self.app.keep(sort=column, reverse=reverse)
 
     def action_reverse(self) -> None:
         self.sort_by(self.fleet_view.sort, not self.fleet_view.reverse)
@@ -240,12 +235,132 @@ class FleetScreen(ViewScreen):
         again = event.column == self.fleet_view.sort
         self.sort_by(event.column, not self.fleet_view.reverse if again else False)
 
+    def group_by(self, name: str, folded: bool = False) -> None:
+        """Put the rows under headings; an empty name takes the headings away."""
+        self.fleet_view.set_group(name, folded)
+        self.table.show_view()
+        self.app.keep(group=name)
+
+    def action_group(self) -> None:
+        names = ["", *GROUPS]
+        self.group_by(names[(names.index(self.fleet_view.group) + 1) % len(names)], self.fleet_view.folded)
+
+    def action_fold(self) -> None:
+        view = self.fleet_view
+        self.group_by(view.group or next(iter(GROUPS)), not view.folded)
+
+    def action_columns(self) -> None:
+        self.app.push_screen(ChooseColumns(self.table.columns, self._columns_chosen))
+
+    def _columns_chosen(self, columns: tuple[str, ...]) -> None:
+        self.table.columns = columns
+        self.table.show_view()
+        self.app.keep(columns=columns)
+
+    # Panels
+
     def action_toggle_plots(self) -> None:
-        plots = self.plots
-        self._plots_wanted = not plots.display
-        plots.display = self._plots_wanted
+        self.plots.display = not self.plots.display
         self._plotted_at_s = -1.0
+        self.app.keep(plots=self.plots.display)
 
     def action_toggle_log(self) -> None:
-        log = self.log_view
-        log.display = not log.display
+        self.log_view.display = not self.log_view.display
+        self.app.keep(log=self.log_view.display)
+
+    # Rows
+
+    @on(FleetTable.Selected)
+    def _row_selected(self, event: FleetTable.Selected) -> None:
+        self.app.chosen = event.row
+
+    @on(FleetTable.Opened)
+    def _row_opened(self, event: FleetTable.Opened) -> None:
+        if event.group is not None:
+            field = self.fleet_view.group
+            self.fleet_view.set_group("")
+            self.filter_by(f'{field}:"{event.group}"')
+        elif event.row is not None:
+            self.app.chosen = event.row
+            self.app.action_show("device")
+
+    def action_mark(self) -> None:
+        selected = self.fleet_view.selected
+        if selected is not None:
+            self.state.fleet.marked ^= {selected}
+            self.table.action_move(1)
+
+    def action_mark_all(self) -> None:
+        marked = self.state.fleet.marked
+        if marked:
+            marked.clear()
+        else:
+            marked.update(self.fleet_view.order)
+        self.table.sync_lines()
+
+    def action_watch(self) -> None:
+        watched = self.state.fleet.watched
+        rows = self.fleet_view.acted_on()
+        if rows and all(row in watched for row in rows):
+            for row in rows:
+                del watched[row]
+        else:
+            room = WATCHED_MOST - len(watched)
+            watched.update(dict.fromkeys([row for row in rows if row not in watched][:room]))
+            if len(rows) > room:
+                self.app.tell(f"no more than {WATCHED_MOST:,} series are watched at once", "warning")
+        self.table.sync_lines()
+
+    def action_warm(self) -> None:
+        self._act_on_rows("warm", WarmSeries, "put back")
+
+    def action_invalidate(self) -> None:
+        series = self._acted_on()
+        if not series:
+            return
+
+        def decided(yes: bool | None) -> None:
+            if yes:
+                self._act_on_rows("invalidate", InvalidateSeries, "deleted")
+
+        one = f"{series[0].device}:{series[0].sensor}" if len(series) == 1 else f"{len(series):,} series"
+        self.app.push_screen(
+            ConfirmScreen(
+                f"Invalidate {one}?",
+                f"The cache {'entry' if len(series) == 1 else 'entries'} of {one} will be deleted on "
+                "the nodes. The store keeps its readings: the next read of each goes there.",
+                yes="Invalidate",
+            ),
+            decided,
+        )
+
+    def _acted_on(self) -> tuple[Series, ...]:
+        if self.app.read_only:
+            self.app.tell(READ_ONLY, "warning")
+            return ()
+        rows = self.fleet_view.acted_on()
+        if not rows:
+            self.app.tell("choose a row first: arrow keys, or m to mark several", "warning")
+        return tuple(self.state.fleet.series[row] for row in rows)
+
+    def _act_on_rows(
+        self, name: str, request: type[WarmSeries] | type[InvalidateSeries], done_word: str
+    ) -> None:
+        series = self._acted_on()
+        if not series:
+            return
+        last: list[Progress] = []
+
+        def heard(answer: Answer) -> None:
+            if answer.error:
+                self.app.tell(f"{name}: {answer.error}", "error")
+            elif isinstance(answer.value, Progress):
+                last[:] = [answer.value]
+            elif last:
+                progress = last[0]
+                text = f"{name}: {progress.changed:,} of {progress.total:,} {done_word}"
+                if progress.failed:
+                    text += f", {progress.failed:,} not: {progress.why}"
+                self.app.tell(text, "warning" if progress.failed else "information")
+
+        self.app.ask(request(series), heard)

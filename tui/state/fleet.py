@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from math import inf, isfinite, nan
 
@@ -16,6 +17,7 @@ STALE_INTERVALS = 3.0
 """A series that missed this many of its own intervals is stale."""
 DEFAULT_INTERVAL_S = 60.0
 DECIMALS_MOST = 3
+_KIND = re.compile(r"[-_. /#]*[0-9][0-9a-fA-F-]*$")
 UNREAD, FROM_CACHE, FROM_STORE, FROM_NOWHERE = range(4)
 _SOURCE_CODE = {Source.CACHE: FROM_CACHE, Source.STORE: FROM_STORE, Source.NONE: FROM_NOWHERE}
 
@@ -35,6 +37,15 @@ class FleetState:
         self.sensor: list[str] = []
         self.site: list[str] = []
         self.unit: list[str] = []
+        self.kind: list[str] = []
+        """The device's name without its number: what devices of one class have in common."""
+        self.sites: dict[str, int] = {}
+        self.kinds: dict[str, int] = {}
+        self.sensors: dict[str, int] = {}
+        """How many rows each has."""
+        self.marked: set[int] = set()
+        self.watched: dict[int, None] = {}
+        """Rows that are read each interval whether on screen or not, in the order they were chosen."""
         self.haystack: list[str] = []
         self.interval_s = array("d")
         self.value: list[Value | None] = []
@@ -52,6 +63,8 @@ class FleetState:
         self.hits = array("Q")
         self.reason: list[str] = []
         self.version = array("Q")
+        self.changed_at = array("d")
+        """When the value last became another one; -inf before that."""
         self._trend = array("d")
         self._trend_length = bytearray()
 
@@ -68,6 +81,7 @@ class FleetState:
         self.sensor.append(printable(sensor, NAME_LIMIT))
         self.site.append(printable(info.site, NAME_LIMIT))
         self.unit.append(printable(info.unit, 12))
+        self._count_names(row)
         self.haystack.append(f"{self.device[row]} {self.sensor[row]} {self.site[row]}".casefold())
         self.interval_s.append(info.interval_s)
         self.value.append(None)
@@ -82,9 +96,20 @@ class FleetState:
         self.hits.append(0)
         self.reason.append("")
         self.version.append(0)
+        self.changed_at.append(-inf)
         self._trend.extend([nan] * TREND_POINTS)
         self._trend_length.append(0)
         return row
+
+    def _count_names(self, row: int) -> None:
+        kind = _KIND.sub("", self.device[row]) or self.device[row]
+        for names, name in (
+            (self.sites, self.site[row]),
+            (self.sensors, self.sensor[row]),
+            (self.kinds, kind),
+        ):
+            names[name] = names.get(name, 0) + 1
+        self.kind.append(kind)
 
     def apply_read(self, update: RowUpdate) -> None:
         """Take the newest read of a row in."""
@@ -93,6 +118,8 @@ class FleetState:
         if read.value is not None and moved != self.measured_at[row]:
             self._push_trend(row, read.value)
             self.measured_at[row] = moved
+        if read.value != self.value[row] and self.value[row] is not None:
+            self.changed_at[row] = update.at_s
         self.value[row] = read.value
         if type(read.value) is float:
             self.decimals[row] = max(self.decimals[row], _decimals(read.value))

@@ -8,7 +8,7 @@ from math import inf
 from msgspec import Struct
 
 from iotcache.text import printable
-from tui.format import aligned_value, bar, duration, fit, fit_middle, sparkline
+from tui.format import aligned_value, bar, count, duration, fit, fit_middle, sparkline
 from tui.state.fleet import FROM_CACHE, FROM_NOWHERE, FROM_STORE, UNREAD, FleetState
 
 Piece = tuple[str, str]
@@ -17,6 +17,7 @@ SOURCE_WORDS = {UNREAD: "", FROM_CACHE: "cache", FROM_STORE: "store", FROM_NOWHE
 _SOURCE_STYLES = {UNREAD: "dim", FROM_CACHE: "cache", FROM_STORE: "store", FROM_NOWHERE: "none"}
 LOW_TTL_SHARE = 0.25
 TTL_TEXT_CELLS = 4
+FLASH_S = 0.7
 
 
 class Moment(Struct, frozen=True):
@@ -27,6 +28,8 @@ class Moment(Struct, frozen=True):
     nodes: dict[str, str]
     """Short names of the nodes."""
     ascii_only: bool = False
+    motion: bool = False
+    """Whether a change may glow for a moment."""
 
 
 Draw = Callable[[FleetState, int, int, Moment], Sequence[Piece]]
@@ -58,17 +61,40 @@ def _site(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[P
     return [(fit(fleet.site[row], width), "dim")]
 
 
+def _class(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
+    return [(fit(fleet.kind[row], width), "dim")]
+
+
+def _mark(fleet: FleetState, row: int, moment: Moment) -> Piece:
+    if row in fleet.marked:
+        return ("+" if moment.ascii_only else "✓", "mark")
+    if row in fleet.watched:
+        return ("@" if moment.ascii_only else "◆", "mark")
+    return (" ", "dim")
+
+
 def _state(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
+    mark = _mark(fleet, row, moment)
     if fleet.value[row] is None:
-        return [(" ", "dim")]
+        return [mark, (" ", "dim")]
     if fleet.is_stale(row, moment.now_s, moment.wall_s):
-        return [("o" if moment.ascii_only else "○", "stale")]
-    return [("*" if moment.ascii_only else "●", "live")]
+        return [mark, ("o" if moment.ascii_only else "○", "stale")]
+    return [mark, ("*" if moment.ascii_only else "●", "live")]
+
+
+def flashes(fleet: FleetState, row: int, moment: Moment) -> bool:
+    """Whether the value changed so lately that its cell still glows."""
+    return moment.motion and moment.now_s - fleet.changed_at[row] < FLASH_S
 
 
 def _value(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
-    stale = fleet.is_stale(row, moment.now_s, moment.wall_s)
-    return [(aligned_value(fleet.value[row], width, fleet.decimals[row]), "dim" if stale else "value")]
+    text = aligned_value(fleet.value[row], width, fleet.decimals[row])
+    if fleet.is_stale(row, moment.now_s, moment.wall_s):
+        return [(text, "dim")]
+    if not flashes(fleet, row, moment):
+        return [(text, "value")]
+    bare = text.lstrip(" ")
+    return [(" " * (len(text) - len(bare)), "value"), (bare, "flash")]
 
 
 def _unit(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
@@ -118,11 +144,25 @@ def _node(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[P
     return [(fit(moment.nodes.get(name) or printable(name) or "–", width), "dim")]
 
 
+def _reads(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
+    return [(fit(count(fleet.reads[row]), width, right=True), "dim")]
+
+
+def _interval(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
+    interval = fleet.interval_s[row]
+    return [(fit(duration(interval) if interval else "–", width, right=True), "dim")]
+
+
+def _why(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
+    return [(fit(fleet.reason[row].replace("_", " "), width), "store")]
+
+
 COLUMNS = (
-    Column("state", " ", 1, 1, 0, _state),
+    Column("state", "  ", 2, 2, 0, _state),
     Column("device", "Device", 13, 28, 0, _device),
     Column("sensor", "Sensor", 11, 20, 1, _sensor),
     Column("site", "Site", 14, 16, 9, _site),
+    Column("class", "Class", 9, 14, 8, _class),
     Column("value", "Value", 7, 11, 0, _value, right=True),
     Column("unit", "Unit", 4, 6, 3, _unit),
     Column("trend", "Trend", 5, 24, 6, _trend),
@@ -130,13 +170,20 @@ COLUMNS = (
     Column("ttl", "TTL", 8, 26, 2, _ttl, right=True),
     Column("source", "From", 5, 6, 1, _source),
     Column("hit", "Hit", 4, 5, 5, _hit, right=True),
+    Column("reads", "Reads", 5, 6, 7, _reads, right=True),
+    Column("interval", "Every", 5, 5, 8, _interval, right=True),
+    Column("why", "Missed", 11, 11, 5, _why),
     Column("node", "Node", 6, 16, 7, _node),
 )
+BY_KEY = {column.key: column for column in COLUMNS}
+DEFAULT_COLUMNS = (
+    "state", "device", "sensor", "site", "value", "unit", "trend", "age", "ttl", "source", "hit", "node",
+)  # fmt: skip
 
 
-def lay_out(width: int) -> list[tuple[Column, int]]:
-    """The columns that fit in ``width`` cells with one blank between two, and each one's width."""
-    shown = list(COLUMNS)
+def lay_out(width: int, keys: Sequence[str] = DEFAULT_COLUMNS) -> list[tuple[Column, int]]:
+    """Those columns of ``keys`` that fit in ``width`` cells with one blank between two, and their widths."""
+    shown = [BY_KEY[key] for key in keys]
 
     def room() -> int:
         return width - sum(column.least for column in shown) - (len(shown) - 1)

@@ -12,10 +12,11 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from tui.format import duration, fit
-from tui.state.view import SORTS, FleetView
-from tui.widgets.columns import TTL_TEXT_CELLS, Column, Moment, lay_out
+from tui.state.view import SORTS, FleetView, Group
+from tui.widgets.columns import DEFAULT_COLUMNS, TTL_TEXT_CELLS, Column, Moment, flashes, lay_out
 from tui.widgets.lines import LineView
 
+_OWN_GROUND = frozenset({"ttl-bar", "ttl-low-bar", "flash"})
 HOLD_ORDER_S = 3.0
 """While the user moves about, the order holds still for this long."""
 
@@ -46,6 +47,9 @@ class FleetTable(LineView):
             "cache",
             "store",
             "none",
+            "mark",
+            "flash",
+            "group",
         )
     }
     DEFAULT_CSS = """
@@ -71,6 +75,9 @@ class FleetTable(LineView):
         & > .fleet--cache { color: $success; }
         & > .fleet--store { color: $warning; text-style: bold; }
         & > .fleet--none { color: $error; text-style: bold; }
+        & > .fleet--mark { color: $accent; text-style: bold; }
+        & > .fleet--flash { color: $foreground; background: $accent 45%; text-style: bold; }
+        & > .fleet--group { color: $primary; background: $panel; text-style: bold; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -80,6 +87,7 @@ class FleetTable(LineView):
         Binding("pagedown", "move_page(1)", "Page down", show=False),
         Binding("home", "move_end(-1)", "First row", show=False),
         Binding("end", "move_end(1)", "Last row", show=False),
+        Binding("enter", "open", "Open", key_display="↵"),
     ]
 
     class SortClicked(Message):
@@ -89,11 +97,26 @@ class FleetTable(LineView):
             super().__init__()
             self.column = column
 
+    class Opened(Message):
+        """Enter or a double click on a row, or on a folded group's heading."""
+
+        def __init__(self, row: int | None, group: str | None = None) -> None:
+            super().__init__()
+            self.row, self.group = row, group
+
+    class Selected(Message):
+        """The cursor stands on another row now."""
+
+        def __init__(self, row: int) -> None:
+            super().__init__()
+            self.row = row
+
     def __init__(self, view: FleetView, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.view = view
         self.moment = Moment(0.0, 0.0, {})
         self.waiting_text = "waiting for the first readings …"
+        self.columns: Sequence[str] = DEFAULT_COLUMNS
         self._layout: list[tuple[Column, int]] = []
         self._ages_shown = self._bar_room = 0
         self._held_until_s = 0.0
@@ -104,6 +127,7 @@ class FleetTable(LineView):
         """Show the rows as they stand at ``moment``."""
         nodes_changed = moment.nodes != self.moment.nodes
         self.moment = moment
+        self.view.at(moment.now_s, moment.wall_s)
         self.view.append_joined()
         if nodes_changed:
             self.redraw()
@@ -116,7 +140,8 @@ class FleetTable(LineView):
             self.sync_lines()
 
     def show_view(self) -> None:
-        """The filter or the sort column changed."""
+        """The filter, the sort column, the grouping or the columns changed."""
+        self._lay_out(self.line_width)
         self.sync_size()
         self._keep_cursor_visible()
         self.redraw()
@@ -124,15 +149,17 @@ class FleetTable(LineView):
     def visible_rows(self) -> Sequence[int]:
         """Row numbers of the series on screen."""
         lines = self.visible_lines()
-        return self.view.order[lines.start : lines.stop]
+        return [line for line in self.view.lines[lines.start : lines.stop] if line >= 0]
 
     # Lines
 
     def line_count(self) -> int:
-        return len(self.view.order)
+        return len(self.view.lines)
 
     def line_key(self, line: int) -> Hashable:
-        row = self.view.order[line]
+        row = self.view.lines[line]
+        if row < 0:
+            return self._heading(self.view.groups[-1 - row]), self.view.is_selected(row), self.has_focus
         fleet, moment = self.view.fleet, self.moment
         left = fleet.ttl_left_s(row, moment.now_s)
         span = fleet.ttl_span_s[row]
@@ -145,6 +172,9 @@ class FleetTable(LineView):
             duration(moment.wall_s - fleet.measured_at[row]),
             row == self.view.selected,
             self.has_focus,
+            row in fleet.marked,
+            row in fleet.watched,
+            flashes(fleet, row, moment),
         )
 
     def draw_header(self, width: int) -> list[Segment]:
@@ -160,7 +190,7 @@ class FleetTable(LineView):
             if segments:
                 segments.append(Segment(" ", plain))
             if column.key == self.view.sort:
-                title = arrow if size < 2 else fit(column.title, min(len(column.title), size - 1)) + arrow
+                title = arrow if size < 3 else column.title[: size - 1] + arrow
                 segments.append(Segment(fit(title, size, column.right), marked))
             else:
                 segments.append(Segment(fit(column.title, size, column.right), plain))
@@ -171,7 +201,9 @@ class FleetTable(LineView):
     def draw_line(self, line: int, width: int) -> list[Segment]:
         if not self._layout:
             self._lay_out(width)
-        row = self.view.order[line]
+        row = self.view.lines[line]
+        if row < 0:
+            return self._draw_heading(row, width)
         under = ["fleet--row"]
         if row == self.view.selected:
             under.append("fleet--cursor" if self.has_focus else "fleet--cursor-blur")
@@ -184,10 +216,27 @@ class FleetTable(LineView):
                 segments.append(Segment(" ", ground))
             for text, style in column.draw(self.view.fleet, row, size, self.moment):
                 own = self.style_of(f"fleet--{style}")
-                segments.append(Segment(text, own if style.endswith("-bar") else own + ground))
+                segments.append(Segment(text, own if style in _OWN_GROUND else own + ground))
         used = sum(size for _, size in self._layout) + len(self._layout) - 1
         segments.append(Segment(" " * max(width - used, 0), ground))
         return segments
+
+    def _heading(self, group: Group) -> str:
+        hit = f"{group.hits * 100 // group.reads}%" if group.reads else "–"
+        stale = f"  {group.stale:,} stale" if group.stale else ""
+        fold = (
+            (">" if self.moment.ascii_only else "▸")
+            if self.view.folded
+            else ("v" if self.moment.ascii_only else "▾")
+        )
+        name = fit(group.name or "(none)", 24)
+        return f"{fold} {name} {group.rows:>7,} series  {group.cached:>7,} cached  hit {hit:>4}{stale}"
+
+    def _draw_heading(self, line: int, width: int) -> list[Segment]:
+        styles = ["fleet--group"]
+        if self.view.is_selected(line):
+            styles.append("fleet--cursor" if self.has_focus else "fleet--cursor-blur")
+        return [Segment(fit(self._heading(self.view.groups[-1 - line]), width), self.style_of(*styles))]
 
     def empty_text(self) -> str:
         if self.view.filter and len(self.view.fleet):
@@ -195,7 +244,7 @@ class FleetTable(LineView):
         return self.waiting_text
 
     def _lay_out(self, width: int) -> None:
-        self._layout = lay_out(width)
+        self._layout = lay_out(width, self.columns)
         self._bar_room = next(
             (size - TTL_TEXT_CELLS for column, size in self._layout if column.key == "ttl"), 0
         )
@@ -210,7 +259,7 @@ class FleetTable(LineView):
         self._held_until_s = self.moment.now_s + HOLD_ORDER_S
 
     def _keep_cursor_visible(self) -> None:
-        if self.view.selected is None:
+        if not self.view.has_selection:
             return
         place, top = self.view.cursor, round(self.scroll_y)
         if place < top:
@@ -218,21 +267,34 @@ class FleetTable(LineView):
         elif place >= top + self.body_height:
             self.scroll_to(y=place - self.body_height + 1, animate=False)
 
-    def _select(self, place: int) -> None:
+    def _select(self, place: int, step: int = 1) -> None:
         self._hold()
-        self.view.move_to(place)
+        self.view.move_to(place, step)
         self._keep_cursor_visible()
         self.sync_lines()
+        if self.view.selected is not None:
+            self.post_message(self.Selected(self.view.selected))
+
+    def action_open(self) -> None:
+        view = self.view
+        if view.folded and view.selected_group is not None:
+            self.post_message(self.Opened(None, view.selected_group))
+        elif view.selected is not None:
+            self.post_message(self.Opened(view.selected))
+        elif view.lines:
+            self._select(round(self.scroll_y))
 
     def action_move(self, step: int) -> None:
-        first = self.view.selected is None
-        self._select(round(self.scroll_y) if first else self.view.cursor + step)
+        if self.view.has_selection:
+            self._select(self.view.cursor + step, step)
+        else:
+            self._select(round(self.scroll_y))
 
     def action_move_page(self, step: int) -> None:
         self._select(self.view.cursor + step * max(self.body_height - 1, 1))
 
     def action_move_end(self, side: int) -> None:
-        self._select(0 if side < 0 else len(self.view.order) - 1)
+        self._select(0 if side < 0 else len(self.view.lines) - 1, 1 if side < 0 else -1)
 
     def on_click(self, event: events.Click) -> None:
         if event.y < self.HEADER_LINES:
@@ -245,6 +307,8 @@ class FleetTable(LineView):
         line = round(self.scroll_y) + event.y - self.HEADER_LINES
         if line < self.line_count():
             self._select(line)
+            if event.chain == 2:
+                self.action_open()
 
     def on_mouse_scroll_down(self) -> None:
         self._hold()

@@ -1,0 +1,155 @@
+"""What a user does on the fleet screen: groups, columns, marks, watching, warming, invalidating."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.widgets import Input
+
+from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tui.kept import Kept, KeptFile
+from tui.screens.confirm import ConfirmScreen
+from tui.state.acts import InvalidateSeries, Progress, WarmSeries
+from tui.widgets.columns import DEFAULT_COLUMNS
+from tui.widgets.fleet_table import FleetTable
+
+
+async def test_a_filter_with_a_mistake_says_so_and_offers_completions(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("slash", *"si")
+        await pilot.pause()
+        assert "tab: site:" in screen_text(app)
+        await pilot.press("tab")
+        await pilot.pause()
+        await pilot.press(*"warehouse-e", "right")
+        await pilot.pause()
+        table = app.screen.query_one(FleetTable)
+        assert {app.state.fleet.site[row] for row in table.view.order} == {"warehouse-east"}
+        app.screen.query_one("#filter-text", Input).value += " ttl<x"
+        await pilot.pause()
+        assert "✗ ttl is compared with a number" in screen_text(app)
+        assert len(table.view.order) == 20
+
+
+async def test_grouping_folding_and_opening_a_group(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("G")
+        await pilot.pause()
+        assert "▾ office-hq" in screen_text(app)
+        assert "20 series" in screen_text(app)
+        await pilot.press("z")
+        await pilot.pause()
+        assert [line for line in screen_lines(app) if "▸" in line][1:2][0].strip().startswith("▸ plant-north")
+        await pilot.press("down", "down", "enter")
+        await pilot.pause()
+        table = app.screen.query_one(FleetTable)
+        assert {app.state.fleet.site[row] for row in table.view.order} == {"plant-north"}
+        assert table.view.group == ""
+
+
+async def test_columns_are_chosen_ordered_and_kept(run_app: RunApp, tmp_path: Path) -> None:
+    file = KeptFile(tmp_path / "sub" / "kept.json")
+    async with run_app(kept_file=file) as (app, pilot):
+        await pilot.press("c", "down", "down", "down", "space", "K", "escape")
+        await pilot.pause()
+        assert "Site" not in screen_text(app)
+        await pilot.press("s", "s")
+        await app.workers.wait_for_complete()
+    kept = file.load()
+    assert kept.columns == tuple(key for key in DEFAULT_COLUMNS if key != "site")
+    assert kept.sort == "value"
+    async with run_app(kept_file=file) as (app, _):
+        assert "Site" not in screen_text(app)
+        assert "Value▲" in screen_text(app)
+
+
+async def test_a_broken_or_forbidden_kept_file_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    path.write_bytes(b"\x00{")
+    assert KeptFile(path).load() == Kept()
+    KeptFile(path / "below-a-file").save(Kept(theme="x"))
+    KeptFile(path).save(Kept(theme="x"))
+    assert KeptFile(path).load().theme == "x"
+    assert [one.name for one in tmp_path.iterdir()] == ["kept.json"]
+
+
+async def test_marked_rows_are_warmed_with_a_word_on_how_it_went(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("down", "m", "m", "w")
+        await pilot.pause()
+        series = app.state.fleet.series
+        (request,) = app.feed.asked
+        assert request == WarmSeries((series[0], series[5]))
+        assert sum("✓●" in line for line in screen_lines(app)) == 2
+        app.feed.answer(Progress(2, 2, 1, 1, "the store is away"), done=False)
+        app.feed.answer()
+        app.frame()
+        await pilot.pause()
+        assert "1 of 2 put back, 1 not: the store" in screen_text(app)
+        await pilot.press("escape")
+        assert not app.state.fleet.marked
+
+
+async def test_invalidating_asks_first(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("down", "i")
+        await pilot.pause()
+        assert isinstance(app.screen, ConfirmScreen)
+        assert "cold-room-0001:temperature" in screen_text(app)
+        await pilot.press("enter")  # the button with the focus says no
+        await pilot.pause()
+        assert not app.feed.asked
+        await pilot.press("i", "y")
+        await pilot.pause()
+        assert app.feed.asked == [InvalidateSeries((app.state.fleet.series[0],))]
+
+
+async def test_read_only_puts_acts_out_of_reach(run_app: RunApp) -> None:
+    async with run_app(read_only=True) as (app, pilot):
+        await pilot.press("down", "i", "w")
+        await pilot.pause()
+        assert not isinstance(app.screen, ConfirmScreen)
+        assert not app.feed.asked
+        assert "read-only" in screen_text(app)
+
+
+async def test_watched_rows_are_read_wherever_the_screen_is(run_app: RunApp) -> None:
+    async with run_app(devices=200) as (app, pilot):
+        await pilot.press("down", "v", "end")
+        await pilot.pause()
+        app.frame()
+        row = next(iter(app.state.fleet.watched))
+        assert row in app.feed.watched
+        assert row not in app.screen.query_one(FleetTable).visible_rows()
+        await pilot.press("home", "v")
+        assert not app.state.fleet.watched
+
+
+async def test_a_changed_value_glows_unless_motion_is_reduced(run_app: RunApp) -> None:
+    from iotcache.model import Read, Source
+    from tui.state.updates import RowUpdate
+
+    for reduced in (False, True):
+        async with run_app(reduced_motion=reduced) as (app, pilot):
+            table = app.screen.query_one(FleetTable)
+            read = Read(*app.state.fleet.series[0], value=-3.25, source=Source.CACHE, ts_us=1, ttl_s=9.0)
+            app.feed.mailbox.put_reads([RowUpdate(0, read, app.clock.monotonic(), 9, 9)], [])
+            app.state.fleet.measured_at[0] = 0
+            app.frame()
+            await pilot.pause()
+            glow = table.style_of("fleet--flash").bgcolor
+            line = table.render_line(1)
+            seen = any(segment.style and segment.style.bgcolor == glow for segment in line)
+            read = Read(*app.state.fleet.series[0], value=-3.5, source=Source.CACHE, ttl_s=9.0,
+                        ts_us=int(app.clock.now() * 1e6))  # fmt: skip
+            app.feed.mailbox.put_reads([RowUpdate(0, read, app.clock.monotonic(), 9, 9)], [])
+            app.frame()
+            await pilot.pause()
+            seen = any(segment.style and segment.style.bgcolor == glow for segment in table.render_line(1))
+            assert seen is not reduced
+            app.clock.advance(2.0)
+            app.frame()
+            await pilot.pause()
+            assert not any(
+                segment.style and segment.style.bgcolor == glow for segment in table.render_line(1)
+            )

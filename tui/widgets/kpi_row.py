@@ -1,0 +1,74 @@
+"""The row of figures at the top of the fleet screen."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from iotcache.model import NodeState
+from tui.format import milliseconds, percent, rate
+from tui.state.dashboard import DashboardState
+from tui.widgets.kpi import Kpi
+
+KPIS = {
+    "hit": "Hit ratio",
+    "fallbacks": "Fallbacks",
+    "ingest": "Ingest",
+    "p99": "Read p99",
+    "devices": "Devices",
+    "nodes": "Nodes",
+}
+"""The tiles, by name, from the one that matters most to the one that a narrow screen does without."""
+
+
+class KpiRow(Horizontal):
+    """Hit ratio, fallbacks, ingest, latency, devices, nodes."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._kpis = {name: Kpi(title, id=f"kpi-{name}") for name, title in KPIS.items()}
+
+    def compose(self) -> ComposeResult:
+        yield from self._kpis.values()
+
+    def show(self, state: DashboardState, nodes: dict[str, str], live_and_stale: tuple[int, int]) -> None:
+        """The last ten seconds of ``state``; ``nodes`` are the nodes' short names."""
+        window = state.recent()
+        reads = sum(second.reads for second in window)
+        hit, before = state.hit_percent(), state.hit_percent(60, before=10)
+        level = "quiet" if hit is None else "ok" if hit >= 90 else "warn" if hit >= 70 else "bad"
+        note = "no reads yet" if hit is None else f"{rate(reads / max(len(window), 1))} reads/s"
+        if hit is not None and before is not None and abs(hit - before) >= 0.1:
+            note += f"  {'▲' if hit > before else '▼'}{abs(hit - before):.1f}"
+        self._kpis["hit"].show(percent(hit), "", note, level)
+        per_s = sum(second.fallbacks for second in window) / len(window) if window else None
+        self._kpis["fallbacks"].show(
+            rate(per_s), "/s", f"{state.fallbacks_total:,} in all", "warn" if per_s else "quiet"
+        )
+        last = window[-1] if window else None
+        heard = last.ingest_per_s if last else None
+        workers = sum(worker.role == "ingest" for worker in state.workers.values())
+        self._kpis["ingest"].show(
+            rate(heard), "msg/s" if heard is not None else "",
+            f"{workers} worker{'s' if workers != 1 else ''}" if workers else "no worker",
+            "ok" if heard else "quiet" if heard is None else "warn",
+        )  # fmt: skip
+        p99 = max((second.p99_ms for second in window if second.reads), default=None)
+        p50 = [second.p50_ms for second in window if second.reads]
+        self._kpis["p99"].show(
+            milliseconds(p99), "ms" if p99 is not None else "",
+            f"p50 {milliseconds(sorted(p50)[len(p50) // 2])} ms" if p50 else "",
+            "quiet" if p99 is None else "warn" if p99 > 100 else "ok",
+        )  # fmt: skip
+        live, stale = live_and_stale
+        self._kpis["devices"].show(
+            f"{live:,}", "live", f"{stale:,} stale", "warn" if stale else "ok" if live else "quiet"
+        )
+        up, total = state.nodes_up(), len(state.nodes)
+        out = [node for node in state.nodes if node.state is not NodeState.UP]
+        bundled = any(node.bundled for node in state.nodes)
+        note = f"{nodes.get(out[0].name, '')} {out[0].state}" if out else ("bundled" if bundled else "all up")
+        self._kpis["nodes"].show(
+            f"{up}/{total}" if total else "–", "up" if total else "", note if total else "",
+            "quiet" if not total else "ok" if up == total else "bad",
+        )  # fmt: skip
