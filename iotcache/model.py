@@ -132,6 +132,8 @@ class NodeHealth(Struct, frozen=True):
     version: str = ""
     bundled: bool = False
     """True for the Python node that comes with this program."""
+    drained: bool = False
+    """True when this program was told to stop using it; it stays out until it is taken back."""
 
 
 class Severity(StrEnum):

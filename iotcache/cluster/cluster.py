@@ -28,18 +28,26 @@ from iotcache.cluster.stats import (
     slab_classes,
 )
 from iotcache.cluster.types import Got, Item, Outcome, Probe
-from iotcache.cluster.wire.answers import Stats
+from iotcache.cluster.wire.answers import OneLine, Refusal, Stats
 from iotcache.cluster.wire.connection import Connection
 from iotcache.cluster.wire.dial import tls_context as tls_of
 from iotcache.cluster.writing import Writes
 from iotcache.config.schema import BreakerSettings, CacheSettings
 from iotcache.errors import NodeError
 from iotcache.model import Event, NodeHealth, NodeState, Severity
+from iotcache.text import printable, printable_bytes
 
 if TYPE_CHECKING:
     from iotcache.config.urls import NodeAddress
 
 _LOG = logging.getLogger(__name__)
+
+
+def _stats_request(arguments: Sequence[str]) -> bytes:
+    request = " ".join(("stats", *arguments)).encode("ascii") + b"\r\n"
+    if b"\n" in request[:-1] or b"\r" in request[:-2]:
+        raise ValueError("an argument of stats holds a line end")
+    return request
 
 
 class Cluster:
@@ -214,9 +222,7 @@ class Cluster:
 
     async def stats(self, *arguments: str) -> dict[str, dict[str, str]]:
         """Raw ``stats`` (with ``arguments`` such as ``slabs``) of every node that answers."""
-        request = " ".join(("stats", *arguments)).encode("ascii") + b"\r\n"
-        if b"\n" in request[:-1] or b"\r" in request[:-2]:
-            raise ValueError("an argument of stats holds a line end")
+        request = _stats_request(arguments)
         found: dict[str, dict[str, str]] = {}
 
         async def ask(index: int) -> None:
@@ -249,6 +255,44 @@ class Cluster:
     async def node_limits(self) -> dict[str, NodeLimits]:
         """What every node that answers was started with."""
         return {name: node_limits(raw) for name, raw in (await self.stats("settings")).items()}
+
+    # One node by hand ------------------------------------------------------------------------
+
+    def _named(self, name: str) -> Node:
+        for node in self._nodes:
+            if node.name == name:
+                return node
+        raise NodeError(f"no node of this cluster is called {printable(name, 80)}")
+
+    async def stats_of(self, name: str, *arguments: str) -> dict[str, str]:
+        """Raw ``stats`` of one node, so that no other is waited for. Raises `NodeError`."""
+        answers = Stats()
+        await submit(self._named(name), _stats_request(arguments), answers, self._timeout_s)
+        if isinstance(answers.out, Refusal):
+            raise NodeError(f"refused: {answers.out.text}")
+        return answers.out
+
+    async def order(self, name: str, command: bytes) -> str:
+        """Send one of `iotcache.cluster.orders` to a node; its answer. Raises `NodeError` when it refuses."""
+        answer = OneLine()
+        await submit(self._named(name), command, answer, self._timeout_s)
+        if isinstance(answer.out, Refusal):
+            raise NodeError(f"refused: {answer.out.text}")
+        if answer.out != b"OK":
+            raise NodeError(f"refused: {printable_bytes(answer.out, 120)}")
+        return "OK"
+
+    def drain(self, name: str) -> None:
+        """Stop using a node, as if it were out, until `rejoin`. Raises `NodeError` for an unknown name.
+
+        Only this client is told; others stay off it, too, while this one writes to a stand-in (see
+        `iotcache.cluster.fence`).
+        """
+        self._named(name).drain()
+
+    def rejoin(self, name: str) -> None:
+        """Take a drained node back: it is probed and fenced first, so nothing stale is read from it."""
+        self._named(name).rejoin()
 
     # What nodes ask and tell -----------------------------------------------------------------
 

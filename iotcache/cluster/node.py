@@ -30,6 +30,7 @@ _DRAIN_GRACE_S = 2.0
 """How long a node that answers again may take to work off what lay unread on its old connection."""
 _LOG = logging.getLogger(__name__)
 _NEVER_BOOTED = ("", 0.0)
+DRAINED = "drained: this program was told not to use it"
 
 
 class Surroundings(Protocol):
@@ -89,6 +90,8 @@ class Node:
         self._change = asyncio.Event()
         self._was_out = False
         self._old: Connection | None = None
+        self._taken_back = asyncio.Event()
+        self._taken_back.set()
 
     def __repr__(self) -> str:
         return f"<Node {self.name} {self.state.value}>"
@@ -108,6 +111,7 @@ class Node:
             since_s=self._since_s,
             version=found.version if found else "",
             bundled=found.bundled if found else False,
+            drained=self.drained,
         )
 
     def telemetry(self) -> NodeTelemetry:
@@ -165,6 +169,22 @@ class Node:
         kind = type(error).__name__
         self.errors[kind] = self.errors.get(kind, 0) + 1
 
+    # Taken out and back by hand --------------------------------------------------------------
+
+    @property
+    def drained(self) -> bool:
+        """Whether it stays out until `rejoin`, however well it answers."""
+        return not self._taken_back.is_set()
+
+    def drain(self) -> None:
+        """Stop using the node. What is under way on it fails over as in an outage."""
+        self._taken_back.clear()
+        self.put_out(DRAINED)
+
+    def rejoin(self) -> None:
+        """Use it again, once it has answered and is fenced, as after an outage."""
+        self._taken_back.set()
+
     # The node's life -------------------------------------------------------------------------
 
     async def _supervise(self) -> None:
@@ -213,6 +233,9 @@ class Node:
         finally:
             for waiting in waits:
                 waiting.cancel()
+        if self.drained:
+            self._enter(NodeState.DOWN, DRAINED)
+            await self._taken_back.wait()
 
     async def _open(self) -> Connection:
         """A connection over which the node has shown that it works and holds nothing stale.
@@ -234,6 +257,8 @@ class Node:
             await self._surroundings.before_up(self, connection, returning=returning)
             if self._was_out is not returning:
                 raise NodeError(self.reason)  # put out meanwhile
+            if self.drained:
+                raise NodeError(DRAINED)
         except BaseException:
             connection.close()
             raise

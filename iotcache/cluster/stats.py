@@ -6,6 +6,7 @@ Source: memcached's doc/protocol.txt, "General-purpose statistics" and "Slab/ite
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 
 from msgspec import Struct
 
@@ -112,6 +113,14 @@ class SlabClass(Struct, frozen=True, kw_only=True):
     hits_to_warm: int = 0
     hits_to_cold: int = 0
     hits_to_temp: int = 0
+    number_hot: int = 0
+    number_warm: int = 0
+    number_cold: int = 0
+    number_temp: int = 0
+    """Items in each segment of the LRU; all 0 where the node does not say."""
+    age_hot_s: int = 0
+    age_warm_s: int = 0
+    """Age of the oldest item in these two segments; `age_s` is that of cold, the last one."""
 
 
 class NodeLimits(Struct, frozen=True, kw_only=True):
@@ -126,10 +135,23 @@ class NodeLimits(Struct, frozen=True, kw_only=True):
     lru_segmented: bool = False
     temp_ttl: int = -1
     """Items with a shorter life than this go to the temporary LRU and cannot be evicted; -1 is off."""
+    hot_percent: int = 0
+    warm_percent: int = 0
+    """Most of a slab class's memory that the segments may take; 0 where the node does not say."""
+    hot_factor: float = 0.0
+    warm_factor: float = 0.0
+    """Oldest age in the segment, as a multiple of that in cold."""
+    verbosity: int = 0
 
 
 _RENAMED = {"uptime": "uptime_s", "time": "time_s"}
-_RENAMED_SLAB = {"number": "items", "age": "age_s", "evicted_time": "evicted_time_s"}
+_RENAMED_SLAB = {
+    "number": "items",
+    "age": "age_s",
+    "age_hot": "age_hot_s",
+    "age_warm": "age_warm_s",
+    "evicted_time": "evicted_time_s",
+}
 
 
 def _int(text: str) -> int:
@@ -137,6 +159,14 @@ def _int(text: str) -> int:
         return int(text)
     except ValueError:
         return 0
+
+
+def _float(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if isfinite(value) else 0.0
 
 
 def node_stats(raw: Mapping[str, str]) -> NodeStats:
@@ -176,7 +206,12 @@ def node_limits(raw: Mapping[str, str]) -> NodeLimits:
         evictions=raw.get("evictions", "on") == "on",
         cas_enabled=raw.get("cas_enabled", "yes") == "yes",
         lru_segmented=raw.get("lru_segmented", "no") == "yes",
-        temp_ttl=_int(raw.get("temp_ttl", "-1")) if raw.get("temp_lru", "no") == "yes" else -1,
+        temp_ttl=_int(raw.get("temporary_ttl", "-1")) if raw.get("temp_lru", "no") == "yes" else -1,
+        hot_percent=_int(raw.get("hot_lru_pct", "0")),
+        warm_percent=_int(raw.get("warm_lru_pct", "0")),
+        hot_factor=_float(raw.get("hot_max_factor", "0")),
+        warm_factor=_float(raw.get("warm_max_factor", "0")),
+        verbosity=_int(raw.get("verbosity", "0")),
     )
 
 

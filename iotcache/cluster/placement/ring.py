@@ -63,6 +63,11 @@ class Ketama:
         self._owners = [index for _, index in ring]
         self._size = len(nodes)
 
+    @property
+    def points(self) -> list[tuple[int, int]]:
+        """The ring itself: (place, index of the node) in ascending order."""
+        return list(zip(self._points, self._owners, strict=True))
+
     def owner(self, key: str) -> int:
         """Index of the node that owns ``key``."""
         if self._size == 1:
