@@ -163,6 +163,8 @@ class IotCacheApp(App[None]):
 
     def action_show(self, name: str) -> None:
         """Bring a screen up."""
+        if not any(entry.name == name for entry in SCREENS):
+            return
         view = self.view(name)
         if view is self._view:
             return

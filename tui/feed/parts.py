@@ -56,9 +56,19 @@ class Parts:
         """A part changed its state; ``why`` stands beside it unless it is up."""
         text = self._what.get(name, "") if state == "up" and not why else printable(why, 80)
         part = Part(name, state, text)
-        if self._parts.get(name) != part:
+        before = self._parts.get(name)
+        if before != part:
             self._parts[name] = part
             self._put()
+            if before is not None and before.state != state and "down" in (before.state, state):
+                self._tell(part)
+
+    def _tell(self, part: Part) -> None:
+        """A part went away or came back: a line in the log of events. The nodes tell of themselves."""
+        if part.name != "nodes":
+            severity = Severity.ERROR if part.state == "down" else Severity.INFO
+            text = f"{part.name} is {part.state}" + (f": {part.text}" if part.text else "")
+            self._mailbox.put_event(Event(time.time(), f"part.{part.state}", severity, part.name, text))
 
     def progress(self, progress: Progress) -> None:
         """One step of the stack."""

@@ -15,6 +15,7 @@ from iotcache.model import Series
 from simulator.stack.stack import Stack
 from tui.feed.account import Account
 from tui.feed.asks import AskDesk, Reach, is_read_only
+from tui.feed.dead_letters import DeadLetterWatch
 from tui.feed.pace import ReadingPace
 from tui.feed.parts import Parts
 from tui.feed.workers import WorkerEar
@@ -46,6 +47,7 @@ class LiveWork:
         self._series: list[Series] = []
         self._parts = Parts(mailbox, settings)
         self._ear = WorkerEar(self._parts, clock)
+        self._dead_letters = DeadLetterWatch(mailbox, clock)
 
     async def run(self) -> None:
         async with Stack(
@@ -64,6 +66,7 @@ class LiveWork:
                     tasks.create_task(self._every(PROBE_EVERY_S, self._probe, cache))
                     tasks.create_task(self._every(TICK_S, self._read, cache, account, pace))
                     tasks.create_task(self._every(1.0, self._close_second, cache, account))
+                    tasks.create_task(self._every(2.0, self._look_for_dead_letters, cache))
                     tasks.create_task(self._ear.listen(settings))
                     tasks.create_task(
                         self._desk.serve(
@@ -141,6 +144,9 @@ class LiveWork:
                 if probe.failure is None
             ]
         )
+
+    async def _look_for_dead_letters(self, cache: DeviceCache) -> None:
+        await self._dead_letters.look(cache.store, self._ear.workers(self._clock.monotonic()))
 
     async def _close_second(self, cache: DeviceCache, account: Account) -> None:
         now_s = self._clock.monotonic()

@@ -6,6 +6,7 @@ from collections import deque
 
 from iotcache.model import Event, NodeHealth, NodeState
 from tui.state.fleet import FleetState
+from tui.state.log import EventLog, grave, kind_of
 from tui.state.updates import (
     EVENTS_KEPT,
     FALLBACKS_KEPT,
@@ -31,6 +32,7 @@ class DashboardState:
         self.fallbacks: deque[Fallback] = deque(maxlen=FALLBACKS_KEPT)
         self.fallbacks_total = 0
         self.fallbacks_dropped = 0
+        self.log = EventLog()
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.nodes: tuple[NodeHealth, ...] = ()
         self.parts: tuple[Part, ...] = ()
@@ -51,6 +53,7 @@ class DashboardState:
         self.fallbacks_dropped += drained.fallbacks_dropped
         self.seconds.extend(drained.seconds)
         self.events.extend(drained.events)
+        self._log(drained)
         if drained.nodes is not None:
             self.nodes = tuple(drained.nodes)
         if drained.parts is not None:
@@ -61,6 +64,17 @@ class DashboardState:
             self.ready = drained.ready
         if drained.failure is not None:
             self.failure = drained.failure
+
+    def _log(self, drained: Drained) -> None:
+        log, fleet = self.log, self.fleet
+        for one in drained.fallbacks:
+            what = one.reason.value.replace("_", " ")
+            store = f"store {one.store_ms:.1f} ms" if not one.error else one.error
+            where = f", {one.node}" if one.node else ""
+            row = one.row if one.row < len(fleet) else -1
+            log.add(one.wall_s, "fallback", grave(one.reason), one.key, f"{what}, {store}{where}", row=row)
+        for event in drained.events:
+            log.add(event.ts_s, kind_of(event), event.severity, event.subject, event.text)
 
     def recent(self, seconds: int = WINDOW_S) -> list[Second]:
         """The newest ``seconds`` entries, oldest first."""

@@ -1,0 +1,174 @@
+"""The Events screen: one log of everything, by kind and severity, and the way to what it is about."""
+
+from __future__ import annotations
+
+import pytest
+
+from iotcache.clock import ManualClock
+from iotcache.model import DeadLetter, Event, MissReason, Severity
+from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.scripted import NODES
+from tui.feed.dead_letters import DeadLetterWatch
+from tui.screens.events import EventsScreen
+from tui.state.log import KEPT_PER_KIND, KINDS, EventLog, LogView
+from tui.state.updates import Fallback, Mailbox
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+NODE_EVENT = Event(1_750_000_000.0, "node.down", Severity.ERROR, NODES[1], "node is down: refused\x1b[31m")
+LETTER_EVENT = Event(
+    1_750_000_001.0, "dead_letter", Severity.WARNING, "iot/[bold]x", "no number in value (12 bytes)"
+)
+
+
+def full_log(count: int) -> EventLog:
+    log = EventLog()
+    for number in range(count):
+        log.add(1.0, "fallback", Severity.INFO, f"key-{number}", "expired", row=number)
+    return log
+
+
+def test_a_flood_of_one_kind_drives_out_no_other() -> None:
+    log = EventLog()
+    log.add(1.0, "node", Severity.ERROR, "n", "down")
+    for number in range(KEPT_PER_KIND + 50):
+        log.add(1.0, "fallback", Severity.INFO, f"key-{number}", "expired")
+    assert log.count("fallback") == KEPT_PER_KIND
+    view = LogView(log)
+    view.update()
+    assert view.lines[0].kind == "node"
+    assert [entry.number for entry in view.lines] == sorted(entry.number for entry in view.lines)
+
+
+def test_a_view_taken_up_step_by_step_is_the_same_as_one_made_anew() -> None:
+    log = full_log(10)
+    view = LogView(log)
+    view.update()
+    for number in range(500):
+        log.add(2.0, KINDS[number % len(KINDS)], list(Severity)[number % 3], f"s{number}", "what")
+        if number % 7 == 0:
+            view.update()
+    view.update()
+    fresh = LogView(log)
+    fresh.update()
+    assert view.lines == fresh.lines
+    assert view.update() is False
+    view.show(kinds=frozenset({"node"}), least=Severity.WARNING, text="S1")
+    assert view.lines
+    assert all(entry.kind == "node" and entry.severity is not Severity.INFO for entry in view.lines)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_everything_that_happened_is_in_one_log(run_app: RunApp, size: tuple[int, int]) -> None:
+    async with run_app(size) as (app, pilot):
+        app.feed.mailbox.put_event(NODE_EVENT)
+        app.feed.mailbox.put_event(LETTER_EVENT)
+        await pilot.press("7")
+        app.frame()
+        await pilot.pause()
+        text = screen_text(app)
+        assert "[7 Events]" in text
+        lines = screen_lines(app)
+        assert any("✗ node" in line and "node is down: refused" in line for line in lines)
+        assert any("▲ dead letter iot/[bold]x" in line for line in lines)
+        assert any("· fallback" in line and "never set, store 5.2 ms" in line for line in lines)
+        assert "\x1b" not in text
+        assert "q Quit" in text
+
+
+async def test_kinds_severities_and_words_filter_and_escape_shows_everything(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        app.feed.mailbox.put_event(NODE_EVENT)
+        app.feed.mailbox.put_event(LETTER_EVENT)
+        await pilot.press("7", "f")
+        app.frame()
+        await pilot.pause()
+        view = app.screen.view
+        assert {entry.kind for entry in view.lines} == {"node", "dead letter"}
+        assert "○ f Fallbacks" in screen_text(app)
+        await pilot.press("exclamation_mark", "exclamation_mark")
+        assert {entry.kind for entry in view.lines} == {"node"}
+        await pilot.press("escape")
+        assert len(view.lines) > 2
+        await pilot.press("slash", *"dead letter")
+        await pilot.pause()
+        assert {entry.kind for entry in view.lines} == {"dead letter"}
+        await pilot.press("enter", "escape")
+        assert len(view.lines) > 2
+
+
+async def test_enter_goes_to_the_device_that_a_fallback_is_about(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        app.feed.mailbox.put_reads(
+            [], [Fallback(app.clock.now(), 3, "k", MissReason.EXPIRED, NODES[0], 1.0, 5.0)]
+        )
+        await pilot.press("7")
+        app.frame()
+        await pilot.press("end", "enter")
+        await pilot.pause()
+        assert app.chosen == 3
+
+
+async def test_the_log_follows_until_somebody_moves_up(run_app: RunApp) -> None:
+    async with run_app((80, 24)) as (app, pilot):
+        await pilot.press("7")
+
+        async def burst(first: int) -> None:
+            for number in range(first, first + 30):
+                app.feed.mailbox.put_event(Event(1.0, "x", Severity.INFO, f"burst-{number}", "now"))
+            for _ in range(3):
+                app.frame()
+                await pilot.pause()
+
+        await burst(0)
+        assert "burst-29" in screen_text(app)
+        await pilot.press("up", "up")
+        assert app.screen.log_view.chosen.subject == "burst-28"
+        await burst(30)
+        assert "burst-59" not in screen_text(app)
+        assert "not following" in screen_text(app)
+        assert app.screen.log_view.chosen.subject == "burst-28"
+        await pilot.press("F")
+        await pilot.pause()
+        assert "burst-59" in screen_text(app)
+
+
+async def test_an_empty_log_says_so(run_app: RunApp) -> None:
+    async with run_app(devices=0) as (app, pilot):
+        await pilot.press("7")
+        app.frame()
+        await pilot.pause()
+        assert isinstance(app.screen, EventsScreen)
+        assert "nothing has happened" in screen_text(app)
+
+
+class _Letters:
+    def __init__(self) -> None:
+        self.letters: list[DeadLetter] = []
+        self.asked = 0
+
+    async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        self.asked += 1
+        return self.letters[:limit]
+
+
+async def test_dead_letters_are_told_of_once_and_looked_for_only_with_a_reason() -> None:
+    from tui.state.updates import Worker
+
+    mailbox, clock, store = Mailbox(), ManualClock(100.0), _Letters()
+    watch = DeadLetterWatch(mailbox, clock)
+    store.letters = [DeadLetter("iot/old", b"x", "from before", 1)]
+    workers = {"w": Worker("ingest", "w", 1.0, {"dead_letters": 1})}
+    await watch.look(store, workers)  # type: ignore[arg-type]
+    assert not mailbox.drain().events
+    store.letters.insert(0, DeadLetter("iot/new\x1b", b"xyz", "no JSON", int(200e6)))
+    await watch.look(store, workers)  # type: ignore[arg-type]
+    assert store.asked == 1
+    workers["w"] = Worker("ingest", "w", 1.0, {"dead_letters": 2})
+    await watch.look(store, workers)  # type: ignore[arg-type]
+    (event,) = mailbox.drain().events
+    assert (event.kind, event.text) == ("dead_letter", "no JSON (3 bytes)")
+    assert "\x1b" not in event.subject
+    clock.advance(60.0)
+    await watch.look(store, workers)  # type: ignore[arg-type]
+    assert store.asked == 3
+    assert not mailbox.drain().events

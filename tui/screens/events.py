@@ -1,0 +1,174 @@
+"""Screen 7, Events: everything that happened, by severity and kind; jump to what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import Input
+
+from iotcache.config.schema import DashboardSettings
+from iotcache.model import Severity
+from tui.screens.view import ViewScreen
+from tui.state.dashboard import DashboardState
+from tui.state.log import KINDS, RANK, LogView
+from tui.widgets.columns import Moment
+from tui.widgets.event_log import ASCII_GLYPHS, GLYPHS, EventLogView
+
+_KEYS = {"f": "fallback", "a": "alert", "n": "node", "b": "part", "d": "dead letter", "o": "other"}
+_PLURAL = {
+    "fallback": "Fallbacks", "alert": "Alerts", "node": "Nodes", "part": "Parts",
+    "dead letter": "Dead letters", "other": "Other",
+}  # fmt: skip
+
+_SHORT = {**_PLURAL, "dead letter": "Dead"}
+
+
+class _Wanted(Widget):
+    """Which kinds are shown, how many there are of each, and from which severity on."""
+
+    DEFAULT_CSS = """
+    _Wanted { height: 1; padding: 0 1; background: $surface; color: $foreground; }
+    """
+
+    def __init__(self, *, ascii_only: bool) -> None:
+        super().__init__()
+        self._ascii = ascii_only
+        self._shown: tuple[tuple[tuple[str, str, int, bool], ...], Severity, bool] = ((), Severity.INFO, True)
+
+    def show(self, kinds: tuple[tuple[str, str, int, bool], ...], least: Severity, following: bool) -> None:
+        if (kinds, least, following) != self._shown:
+            self._shown = kinds, least, following
+            self.refresh()
+
+    def render(self) -> Text:
+        kinds, least, following = self._shown
+        colours = self.app.theme_variables
+        glyph = (ASCII_GLYPHS if self._ascii else GLYPHS)[least]
+        text = Text(no_wrap=True, end="", overflow="ellipsis")
+        if not following:
+            text.append("not following: End  ", f"bold {colours['warning']}")
+        text.append(f"{glyph} {least}+  " if least is not Severity.INFO else "")
+        on, off = ("*", "-") if self._ascii else ("●", "○")
+        wide = self.size.width >= 100
+        for key, kind, count, on_show in kinds:
+            text.append(f"{on if on_show else off} ", colours["success"] if on_show else "dim")
+            text.append(key, f"bold {colours['accent']}")
+            text.append(f" {_PLURAL[kind] if wide else _SHORT[kind]}", "" if on_show else "dim")
+            text.append(f" {count:,}  " if wide else "  ", "dim")
+        return text
+
+
+class EventsScreen(ViewScreen):
+    """The whole log, filtered."""
+
+    NAME = "events"
+    LEGEND = (
+        ("·  ▲  ✗", "information, warning, error"),
+        ("Fallback", "a read that went to the store; an expired entry is information, a dead node an error"),
+        ("Part", "broker, store, ingest or simulator went away or came back"),
+        ("Dead letter", "a message that could not be decoded: kept in the store, with its reason"),
+        ("Alert", "a rule of the configuration that holds now; A acknowledges it"),
+    )
+    DEFAULT_CSS = """
+    EventsScreen #event-filter {
+        dock: bottom; height: 1; border: none; padding: 0 1; background: $panel; color: $foreground;
+    }
+    EventsScreen #event-filter:focus { border: none; background: $panel-lighten-1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/"),
+        *(
+            Binding(key, f"kind('{kind}')", f"Show or hide: {_PLURAL[kind].lower()}", show=False)
+            for key, kind in _KEYS.items()
+        ),
+        Binding("exclamation_mark", "severity", "Severity", key_display="!"),
+        Binding("F", "end", "Follow the newest", show=False),
+        Binding("escape", "clear", "Show everything again", show=False, key_display="Esc"),
+    ]
+    AUTO_FOCUS = "#event-log"
+
+    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
+        super().__init__(state, settings)
+        self.view = LogView(state.log)
+        self.wanted = _Wanted(ascii_only=settings.ascii)
+        self.log_view = EventLogView(self.view, ascii_only=settings.ascii, id="event-log")
+        self.filter_box = Input(placeholder="words that must all be there", id="event-filter")
+        self.filter_box.display = False
+
+    def body(self) -> ComposeResult:
+        yield self.wanted
+        yield self.log_view
+        yield self.filter_box
+
+    def draw(self, moment: Moment) -> None:
+        self.log_view.frame()
+        self.wanted.show(
+            tuple(
+                (key, kind, self.state.log.count(kind), kind in self.view.kinds)
+                for key, kind in _KEYS.items()
+            ),
+            self.view.least,
+            self.log_view.following,
+        )
+
+    def commands(self) -> Iterable[SystemCommand]:
+        for kind in KINDS:
+            yield SystemCommand(
+                f"Show or hide {_PLURAL[kind].lower()}", "In the log of events",
+                lambda kind=kind: self.action_kind(kind),
+            )  # fmt: skip
+        yield SystemCommand("Next severity", "Hide what is less grave", self.action_severity)
+
+    # Acts
+
+    def action_kind(self, kind: str) -> None:
+        self.view.show(kinds=self.view.kinds ^ {kind})
+        self.log_view.changed()
+
+    def action_severity(self) -> None:
+        levels = list(RANK)
+        self.view.show(least=levels[(levels.index(self.view.least) + 1) % len(levels)])
+        self.log_view.changed()
+
+    def action_end(self) -> None:
+        self.log_view.action_follow()
+
+    def action_filter(self) -> None:
+        self.filter_box.display = True
+        self.set_focus(self.filter_box)
+
+    def action_clear(self) -> None:
+        self.filter_box.value = ""
+        self.filter_box.display = False
+        self.view.show(kinds=frozenset(KINDS), least=Severity.INFO, text="")
+        self.log_view.changed()
+        self.log_view.focus()
+
+    @on(Input.Changed, "#event-filter")
+    def _filter_changed(self, event: Input.Changed) -> None:
+        self.view.show(text=event.value)
+        self.log_view.changed()
+
+    @on(Input.Submitted, "#event-filter")
+    def _filter_submitted(self) -> None:
+        self.filter_box.display = bool(self.filter_box.value)
+        self.log_view.focus()
+
+    @on(EventLogView.Opened)
+    def _opened(self, event: EventLogView.Opened) -> None:
+        entry = event.entry
+        if entry.row >= 0:
+            self.app.chosen = entry.row
+            self.app.action_show("device")
+        elif entry.kind == "node":
+            self.app.action_show("nodes")
+        elif entry.kind == "part":
+            self.app.action_show("flow")
+        else:
+            self.app.tell(f"{entry.subject}: {entry.text}")

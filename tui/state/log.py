@@ -1,0 +1,142 @@
+"""What happened, in one log: fallbacks, node and part changes, alerts, dead letters; and a view of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import merge
+
+from msgspec import Struct
+
+from iotcache.model import Event, MissReason, Severity
+from iotcache.text import printable
+
+KINDS = ("fallback", "alert", "node", "part", "dead letter", "other")
+KEPT_PER_KIND = 2_000
+"""Each kind has room of its own: a flood of fallbacks drives out no node change."""
+RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
+_GRAVE_MISSES = {
+    MissReason.NODE_DOWN: Severity.ERROR,
+    MissReason.TIMEOUT: Severity.ERROR,
+    MissReason.CORRUPT: Severity.ERROR,
+    MissReason.RESTARTED: Severity.WARNING,
+    MissReason.EVICTED: Severity.WARNING,
+}
+_PREFIXES = {
+    "node.": "node", "breaker.": "node", "stack.": "part", "part.": "part", "alert": "alert",
+    "dead_letter": "dead letter",
+}  # fmt: skip
+
+
+class Entry(Struct, frozen=True):
+    """One line of the log. Every text is safe to show."""
+
+    number: int
+    """Grows with every entry."""
+    wall_s: float
+    kind: str
+    severity: Severity
+    subject: str
+    text: str
+    row: int = -1
+    """The fleet's row it is about; -1 for none."""
+    tag: str = ""
+    """What tells an alert from others: ``name/subject``."""
+
+
+def kind_of(event: Event) -> str:
+    """Which of `KINDS` an event belongs to."""
+    return next((kind for prefix, kind in _PREFIXES.items() if event.kind.startswith(prefix)), "other")
+
+
+def grave(reason: MissReason) -> Severity:
+    """How bad a miss is: one that expired is the cache at work, one on a dead node is not."""
+    return _GRAVE_MISSES.get(reason, Severity.INFO)
+
+
+class EventLog:
+    """The newest `KEPT_PER_KIND` entries of each kind."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, deque[Entry]] = {kind: deque(maxlen=KEPT_PER_KIND) for kind in KINDS}
+        self._fresh: deque[Entry] = deque(maxlen=KEPT_PER_KIND)
+        self.total = 0
+
+    def add(
+        self,
+        wall_s: float,
+        kind: str,
+        severity: Severity,
+        subject: str,
+        text: str,
+        *,
+        row: int = -1,
+        tag: str = "",
+    ) -> None:
+        self.total += 1
+        entry = Entry(
+            self.total, wall_s, kind, severity, printable(subject, 120), printable(text, 300), row, tag
+        )
+        self._kept[kind].append(entry)
+        self._fresh.append(entry)
+
+    def count(self, kind: str) -> int:
+        return len(self._kept[kind])
+
+    def entries(self, kinds: frozenset[str]) -> list[Entry]:
+        """All that is kept of these kinds, the oldest first."""
+        return list(merge(*(self._kept[kind] for kind in kinds), key=lambda entry: entry.number))
+
+    def since(self, number: int) -> list[Entry] | None:
+        """Entries above ``number``, the oldest first; ``None`` when some of them are no longer at hand."""
+        missing = self.total - number
+        if missing > len(self._fresh):
+            return None
+        return [self._fresh[index] for index in range(len(self._fresh) - missing, len(self._fresh))]
+
+
+class LogView:
+    """The entries that a user wants to see; kept up to date step by step."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self.kinds = frozenset(KINDS)
+        self.least = Severity.INFO
+        self.text = ""
+        self.lines: list[Entry] = []
+        self._seen = 0
+
+    def show(
+        self, *, kinds: frozenset[str] | None = None, least: Severity | None = None, text: str | None = None
+    ) -> None:
+        """Change what is wanted."""
+        self.kinds = self.kinds if kinds is None else kinds
+        self.least = self.least if least is None else least
+        self.text = self.text if text is None else text.casefold().strip()
+        self._rebuild()
+
+    def _passes(self, entry: Entry) -> bool:
+        if entry.kind not in self.kinds or RANK[entry.severity] < RANK[self.least]:
+            return False
+        return not self.text or all(
+            word in f"{entry.kind} {entry.subject} {entry.text}".casefold() for word in self.text.split()
+        )
+
+    def _rebuild(self) -> None:
+        self.lines = [entry for entry in self._log.entries(self.kinds) if self._passes(entry)]
+        self._seen = self._log.total
+
+    def update(self) -> bool:
+        """Take in what came since the last call; true when there was any that passes."""
+        if self._seen == self._log.total:
+            return False
+        fresh = self._log.since(self._seen)
+        if fresh is None:
+            self._rebuild()
+            return True
+        self._seen = self._log.total
+        passing = [entry for entry in fresh if self._passes(entry)]
+        self.lines.extend(passing)
+        room = KEPT_PER_KIND * len(KINDS)
+        if len(self.lines) > room:
+            del self.lines[: len(self.lines) - room]
+        return bool(passing)
