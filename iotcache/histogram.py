@@ -63,6 +63,17 @@ class Histogram:
                 self.max_ms = max(self.max_ms, other.max_ms)
         return self
 
+    def since(self, earlier: Histogram) -> Histogram:
+        """What was counted after ``earlier``, a copy from before; its maximum is a bucket's end."""
+        made = Histogram()
+        for bucket, (count, before) in enumerate(zip(self._counts, earlier._counts, strict=True)):
+            if count > before:
+                made._counts[bucket] = count - before
+                made.count += count - before
+                made.max_ms = min((_upper_us(bucket) + 1) / 1000.0, self.max_ms)
+        made.total_ms = max(self.total_ms - earlier.total_ms, 0.0)
+        return made
+
     def sparse(self) -> list[tuple[int, int]]:
         """The filled buckets, to be sent to another process; see `of_sparse`."""
         return [(bucket, count) for bucket, count in enumerate(self._counts) if count]

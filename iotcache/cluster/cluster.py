@@ -28,7 +28,7 @@ from iotcache.cluster.stats import (
     slab_classes,
 )
 from iotcache.cluster.types import Got, Item, Outcome, Probe
-from iotcache.cluster.wire.answers import OneLine, Refusal, Stats
+from iotcache.cluster.wire.answers import Answers, OneLine, Refusal, Stats
 from iotcache.cluster.wire.connection import Connection
 from iotcache.cluster.wire.dial import tls_context as tls_of
 from iotcache.cluster.writing import Writes
@@ -264,10 +264,20 @@ class Cluster:
                 return node
         raise NodeError(f"no node of this cluster is called {printable(name, 80)}")
 
+    async def _ask_one(self, name: str, request: bytes, answers: Answers) -> None:
+        """Ask one node; its time is not counted among the latencies, which are of reads and writes."""
+        node = self._named(name)
+        try:
+            connection = await node.ready(self._timeout_s)
+            await connection.submit(request, answers, self._timeout_s)
+        except NodeError as error:
+            node.failed(error)
+            raise
+
     async def stats_of(self, name: str, *arguments: str) -> dict[str, str]:
         """Raw ``stats`` of one node, so that no other is waited for. Raises `NodeError`."""
         answers = Stats()
-        await submit(self._named(name), _stats_request(arguments), answers, self._timeout_s)
+        await self._ask_one(name, _stats_request(arguments), answers)
         if isinstance(answers.out, Refusal):
             raise NodeError(f"refused: {answers.out.text}")
         return answers.out
@@ -275,7 +285,7 @@ class Cluster:
     async def order(self, name: str, command: bytes) -> str:
         """Send one of `iotcache.cluster.orders` to a node; its answer. Raises `NodeError` when it refuses."""
         answer = OneLine()
-        await submit(self._named(name), command, answer, self._timeout_s)
+        await self._ask_one(name, command, answer)
         if isinstance(answer.out, Refusal):
             raise NodeError(f"refused: {answer.out.text}")
         if answer.out != b"OK":

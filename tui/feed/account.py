@@ -8,9 +8,12 @@ from collections.abc import Sequence
 
 from iotcache.histogram import Histogram
 from iotcache.keys import Keys
-from iotcache.model import Read
+from iotcache.model import MissReason, Read
 from iotcache.text import printable
+from tui.feed.nodes import ReadTally
 from tui.state.updates import Fallback, RowUpdate, Second
+
+_UNREACHED = frozenset({MissReason.NODE_DOWN, MissReason.TIMEOUT})
 
 
 class Account:
@@ -23,6 +26,8 @@ class Account:
         self._latency = Histogram()
         self._misses: Counter[str] = Counter()
         self._second_reads = self._second_hits = 0
+        self.by_node: dict[str, ReadTally] = {}
+        """All reads since the start, by the node that was asked."""
 
     def grow(self, rows: int) -> None:
         """The fleet has ``rows`` rows now."""
@@ -40,11 +45,17 @@ class Account:
             self._reads[row] += 1
             self._second_reads += 1
             self._latency.add(read.latency_ms)
+            tally = self.by_node.get(read.node)
+            if tally is None:
+                tally = self.by_node[read.node] = ReadTally()
+            tally.reads += 1
             reason = read.miss_reason
             if reason is None:
+                tally.hits += 1
                 self._hits[row] += 1
                 self._second_hits += 1
             else:
+                tally.unreached += reason in _UNREACHED
                 self._misses[reason.value] += 1
                 key = self._keys.latest(read.device, read.sensor)
                 error = printable(read.error, 160)

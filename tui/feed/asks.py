@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from iotcache.config.schema import Settings
     from iotcache.model import Series
     from simulator.stack.stack import Stack
+    from tui.feed.nodes import NodeWatch
 
 log = logging.getLogger(__name__)
 
 HANDLERS: dict[str, str] = {
     "WarmSeries": "tui.feed.acts:warm",
     "InvalidateSeries": "tui.feed.acts:invalidate",
+    "WatchNodes": "tui.feed.nodes:watch",
+    "ActOnNode": "tui.feed.nodes:act",
 }
 """The name of each `Request` and the ``module:function`` that answers it, imported when it is first asked."""
 RUNNING_MOST = 32
@@ -49,6 +52,7 @@ class Reach:
     mailbox: Mailbox
     clock: Clock
     read_only: bool
+    node_watch: NodeWatch | None = None
 
 
 Handle = Callable[[Request, Reach], AsyncIterator[object]]

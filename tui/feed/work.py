@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from iotcache.cache import DeviceCache
 from iotcache.clock import Clock
 from iotcache.config.schema import Settings
+from iotcache.config.urls import parse_node
 from iotcache.errors import StoreError
 from iotcache.keys import Keys
 from iotcache.model import Series
@@ -16,6 +17,7 @@ from simulator.stack.stack import Stack
 from tui.feed.account import Account
 from tui.feed.asks import AskDesk, Reach, is_read_only
 from tui.feed.dead_letters import DeadLetterWatch
+from tui.feed.nodes import NodeWatch
 from tui.feed.pace import ReadingPace
 from tui.feed.parts import Parts
 from tui.feed.workers import WorkerEar
@@ -60,6 +62,14 @@ class LiveWork:
                 account = Account(Keys(settings.cache.prefix, settings.cache.bucket_s))
                 pace = ReadingPace(settings.dashboard.reads_per_s, settings.dashboard.read_interval_s)
                 await self._learn_rows(cache, account, pace)
+                node_watch = NodeWatch(
+                    cache.cluster,
+                    [parse_node(node) for node in settings.cache.nodes],
+                    placement=settings.cache.placement,
+                    mailbox=self.mailbox,
+                    clock=self._clock,
+                    readers=account.by_node,
+                )
                 self.mailbox.put_latest(ready=True)
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, cache, account, pace))
@@ -68,6 +78,7 @@ class LiveWork:
                     tasks.create_task(self._every(1.0, self._close_second, cache, account))
                     tasks.create_task(self._every(2.0, self._look_for_dead_letters, cache))
                     tasks.create_task(self._ear.listen(settings))
+                    tasks.create_task(node_watch.run())
                     tasks.create_task(
                         self._desk.serve(
                             Reach(
@@ -78,6 +89,7 @@ class LiveWork:
                                 self.mailbox,
                                 self._clock,
                                 is_read_only(self._settings),
+                                node_watch,
                             )
                         )
                     )

@@ -7,6 +7,7 @@ from collections import deque
 from iotcache.model import Event, NodeHealth, NodeState
 from tui.state.fleet import FleetState
 from tui.state.log import EventLog, grave, kind_of
+from tui.state.nodes import NodeHistory, NodesFigures
 from tui.state.updates import (
     EVENTS_KEPT,
     FALLBACKS_KEPT,
@@ -37,6 +38,9 @@ class DashboardState:
         self.nodes: tuple[NodeHealth, ...] = ()
         self.parts: tuple[Part, ...] = ()
         self.workers: dict[str, Worker] = {}
+        self.node_figures: NodesFigures | None = None
+        """``None`` before anybody wanted them."""
+        self.node_history = NodeHistory()
         self.ready = False
         self.failure = ""
 
@@ -60,6 +64,9 @@ class DashboardState:
             self.parts = tuple(drained.parts)
         if drained.workers is not None:
             self.workers = dict(drained.workers)
+        if drained.node_figures is not None:
+            self.node_figures = drained.node_figures
+            self.node_history.add(drained.node_figures)
         if drained.ready is not None:
             self.ready = drained.ready
         if drained.failure is not None:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from iotcache.model import Event, MissReason, NodeHealth, Read
 from iotcache.store.base import SeriesInfo
 from tui.state.asks import Answer
+from tui.state.nodes import NodesFigures
 
 FALLBACKS_KEPT = 2_000
 SECONDS_KEPT = 900
@@ -111,6 +112,7 @@ class Drained(Struct, frozen=True):
     nodes: Sequence[NodeHealth] | None = None
     parts: Sequence[Part] | None = None
     workers: Mapping[str, Worker] | None = None
+    node_figures: NodesFigures | None = None
     ready: bool | None = None
     failure: str | None = None
 
@@ -165,7 +167,7 @@ class Mailbox:
             self._events.append(event)
 
     def put_latest(self, **values: Any) -> None:
-        """Replace any of ``nodes``, ``parts``, ``workers``, ``ready``, ``failure``."""
+        """Replace any of ``nodes``, ``parts``, ``workers``, ``node_figures``, ``ready``, ``failure``."""
         with self._lock:
             self._latest.update(values)
 
