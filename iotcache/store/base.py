@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from msgspec import Struct
 
-from iotcache.model import DeadLetter, Reading, Series, Stored
+from iotcache.model import DeadLetter, Document, DocumentName, Reading, Series, Stored
 
 
 class Committed(Struct, frozen=True):
@@ -36,11 +36,55 @@ class SeriesInfo(Struct, frozen=True, gc=False):
     """Grows with every series first seen: ask for what is above the largest one you know."""
 
 
+class Documents(Protocol):
+    """Metadata and configuration of devices, and which of them are out of service.
+
+    Methods raise `StoreError`.
+    """
+
+    async def keep(self, documents: Sequence[Document]) -> Sequence[Document]:
+        """Store each whose version is above the one that is there; durable when it returns.
+
+        Returns those that stand in the store as given now, also when they did before. Metadata said after a
+        device was put out of service puts it back.
+        """
+        ...
+
+    async def find(self, names: Sequence[DocumentName]) -> Mapping[DocumentName, Document]:
+        """Those that are there. A device out of service has none until it is back."""
+        ...
+
+    async def names(self, above: DocumentName | None = None, limit: int = 5_000) -> Sequence[DocumentName]:
+        """All documents of devices in service, in the order of their names, after ``above``."""
+        ...
+
+    async def sensors(self, devices: Sequence[str]) -> Sequence[SeriesInfo]:
+        """The series of these devices, as in the directory."""
+        ...
+
+    async def decommission(self, devices: Sequence[str], at_us: int) -> None:
+        """Put devices out of service as of ``at_us``. Their readings stay, and so do their documents, unseen.
+
+        Metadata that a device has said later than that stands against it.
+        """
+        ...
+
+    async def recommission(self, devices: Sequence[str]) -> None:
+        """Put devices back into service."""
+        ...
+
+    async def decommissioned(self, above: str = "", limit: int = 1_000) -> Sequence[str]:
+        """Devices out of service, in the order of their names, after ``above``."""
+        ...
+
+
 class Store(Protocol):
     """An open store. Every method may raise `StoreError`; ``retryable`` tells an outage from a mistake."""
 
     url: str
     """Where it is, without a password."""
+    documents: Documents
+    """What it knows of devices besides their readings."""
 
     async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
         """Write all in one transaction; durable when it returns. A late reading enters history and never

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from operator import itemgetter
 from types import TracebackType
 from typing import Final, Self
@@ -11,7 +12,8 @@ from typing import Final, Self
 from iotcache.errors import StoreError
 from iotcache.model import DeadLetter, Reading, Series, Stored
 from iotcache.store import postgres_statements as sql
-from iotcache.store.base import Committed, SeriesInfo, StoreCounts
+from iotcache.store.base import Committed, Documents, SeriesInfo, StoreCounts
+from iotcache.store.postgres_documents import PostgresDocuments
 from iotcache.store.postgres_line import Connection, Line, Row, connection_settings, lost, place
 from iotcache.store.postgres_rows import arrays, give_value, keep_value, texts_array
 from iotcache.store.postgres_schema import LOCK
@@ -54,16 +56,14 @@ class PostgresStore:
         self._known: dict[Series, Known] = {}
         self._ready = read_only
         self._closed = False
+        self.documents: Documents = PostgresDocuments(self._transaction, self._query)
 
     async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
         """See `iotcache.store.base.Store.commit`."""
-        self._check_open()
-        if self._read_only:
-            raise StoreError(f"the store {self.url} was opened for reading only", retryable=False)
         for stored in readings:
             check_range(stored.reading)
         found: dict[Series, Known] = {}
-        async with self._writer.use() as connection, connection.transaction():
+        async with self._transaction() as connection:
             stored_count = 0
             newest: tuple[Stored, ...] = ()
             if readings:
@@ -76,7 +76,6 @@ class PostgresStore:
                 await connection.cursor().executemany(
                     sql.ADD_DEAD_LETTER, sorted(map(letter_row, dead_letters), key=itemgetter(4))
                 )
-        self._ready = True
         if len(self._known) + len(found) > _SERIES_REMEMBERED:
             self._known.clear()
         self._known.update(found)
@@ -151,8 +150,7 @@ class PostgresStore:
 
     async def prune(self, before_us: int, limit: int = 10_000) -> int:
         """See `iotcache.store.base.Store.prune`."""
-        self._check_open()
-        async with self._writer.use() as connection, connection.transaction():
+        async with self._transaction() as connection:
             done = await connection.execute(sql.PRUNE_READINGS, (before_us, limit, limit))
             gone = done.rowcount
             if gone:
@@ -248,6 +246,16 @@ class PostgresStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the store is closed", retryable=False)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        """The connection that writes, in a transaction of its own."""
+        self._check_open()
+        if self._read_only:
+            raise StoreError(f"the store {self.url} was opened for reading only", retryable=False)
+        async with self._writer.use() as connection, connection.transaction():
+            self._ready = True
+            yield connection
 
     async def _make_tables(self) -> None:
         if not self._ready:

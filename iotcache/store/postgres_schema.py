@@ -39,4 +39,11 @@ STEPS: Final[tuple[LiteralString, ...]] = (
     CREATE INDEX dead_letter_time ON dead_letter (received_us);
     CREATE TABLE total (shard integer PRIMARY KEY, readings bigint NOT NULL) WITH (fillfactor = 50);
     """,
+    """
+    CREATE TABLE document (
+        device text COLLATE "C" NOT NULL, kind text COLLATE "C" NOT NULL, version bigint NOT NULL,
+        content text NOT NULL, site text NOT NULL, at_us bigint NOT NULL, PRIMARY KEY (device, kind)
+    );
+    CREATE TABLE decommissioned (device text COLLATE "C" PRIMARY KEY, at_us bigint NOT NULL);
+    """,
 )

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -139,6 +140,19 @@ class SqliteFile:
         self._known.update(found)
         return Committed(stored_count, len(rows) - stored_count, newest)
 
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One write transaction: committed at the end of the block, rolled back when it raises."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, sqlite3.Error):
+                raise self.explained(error) from error
+            raise
+
     def _roll_back(self) -> None:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
@@ -244,7 +258,7 @@ class SqliteFile:
             for number, one in enumerate(chunk):
                 wanted += (number, keep_text(one.device), keep_text(one.sensor))
             want = ",".join(["(?, ?, ?)"] * len(chunk))
-            rows = self._query(_LATEST.replace("?", want, 1), wanted)
+            rows = self.query(_LATEST.replace("?", want, 1), wanted)
             for n, ts_us, seq, boot, value, received_us, unit, site, interval_s, until_us in rows:
                 one = chunk[n]
                 answer[one] = Stored(
@@ -258,7 +272,7 @@ class SqliteFile:
 
     def directory(self, above: int, limit: int) -> list[SeriesInfo]:
         """See `iotcache.store.base.Store.directory`."""
-        rows = self._query(
+        rows = self.query(
             "SELECT id, device, sensor, latest.site, latest.unit, interval_s FROM series "
             "JOIN latest ON series_id = id WHERE id > ? ORDER BY id LIMIT ?",
             (above, limit),
@@ -276,7 +290,7 @@ class SqliteFile:
 
     def history(self, series: Series, since_us: int, until_us: int, limit: int) -> list[Reading]:
         """See `iotcache.store.base.Store.history`."""
-        rows = self._query(
+        rows = self.query(
             "SELECT ts_us, seq, boot, value, received_us, odd, site, unit FROM series "
             "JOIN reading ON series_id = id WHERE device = ? AND sensor = ? AND ts_us >= ? AND ts_us < ? "
             "ORDER BY ts_us DESC, seq DESC, boot DESC LIMIT ?",
@@ -295,7 +309,7 @@ class SqliteFile:
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         """See `iotcache.store.base.Store.dead_letters`."""
-        rows = self._query(
+        rows = self.query(
             "SELECT topic, payload, reason, received_us FROM dead_letter "
             "ORDER BY received_us DESC, id DESC LIMIT ?",
             (limit,),
@@ -307,7 +321,7 @@ class SqliteFile:
 
     def counts(self) -> StoreCounts:
         """See `iotcache.store.base.Store.counts`."""
-        row = self._query(
+        row = self.query(
             "SELECT (SELECT n FROM total WHERE name = 'readings'), (SELECT count(*) FROM series), "
             "(SELECT count(*) FROM dead_letter), "
             "(SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)"
@@ -316,9 +330,10 @@ class SqliteFile:
 
     def ping(self) -> None:
         """Raise `StoreError` unless the file answers."""
-        self._query("SELECT n FROM total")
+        self.query("SELECT n FROM total")
 
-    def _query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of one statement."""
         try:
             return self._db.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:

@@ -41,6 +41,13 @@ _STEPS: Final = (
     CREATE TABLE total (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO total VALUES ('readings', 0);
     """,
+    """
+    CREATE TABLE document (
+        device TEXT NOT NULL, kind TEXT NOT NULL, version INTEGER NOT NULL, content TEXT NOT NULL,
+        site TEXT NOT NULL, at_us INTEGER NOT NULL, PRIMARY KEY (device, kind)
+    ) WITHOUT ROWID;
+    CREATE TABLE decommissioned (device TEXT PRIMARY KEY, at_us INTEGER NOT NULL) WITHOUT ROWID;
+    """,
 )
 
 
