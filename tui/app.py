@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from msgspec import structs
 from textual.app import App, SystemCommand
@@ -13,6 +13,7 @@ from textual.screen import Screen
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.schema import DashboardSettings
+from iotcache.errors import IotCacheError
 from iotcache.text import printable
 from tui.ending import end_on_signals
 from tui.feed.base import Feed
@@ -25,6 +26,10 @@ from tui.state.asks import Answer, Request
 from tui.state.dashboard import DashboardState
 from tui.themes import THEMES
 from tui.widgets.columns import Moment
+
+if TYPE_CHECKING:
+    from tui.record.player import Player
+    from tui.record.recorder import Recorder
 
 Heard = Callable[[Answer], None]
 """Who is told of an answer, in the screen's thread."""
@@ -41,6 +46,14 @@ class IotCacheApp(App[None]):
             Binding(entry.key, f"show('{entry.name}')", f"{entry.title} screen", show=False)
             for entry in SCREENS
         ),
+        Binding("left_square_bracket", "seek(-10)", "Replay: back 10 s", show=False, key_display="["),
+        Binding("right_square_bracket", "seek(10)", "Replay: on 10 s", show=False, key_display="]"),
+        Binding("left_curly_bracket", "seek(-60)", "Replay: back a minute", show=False, key_display="{"),
+        Binding("right_curly_bracket", "seek(60)", "Replay: on a minute", show=False, key_display="}"),
+        Binding("less_than_sign", "speed(-1)", "Replay: slower", show=False, key_display="<"),
+        Binding("greater_than_sign", "speed(1)", "Replay: faster", show=False, key_display=">"),
+        Binding("comma", "mark(-1)", "Replay: the mark before", show=False, key_display=","),
+        Binding("full_stop", "mark(1)", "Replay: the next mark", show=False, key_display="."),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("ctrl+p", "command_palette", "Palette", key_display="^p"),
         Binding("q", "quit", "Quit"),
@@ -55,8 +68,12 @@ class IotCacheApp(App[None]):
         clock: Clock = SYSTEM_CLOCK,
         read_only: bool = False,
         kept_file: KeptFile | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         super().__init__()
+        self.recorder = recorder
+        self.player: Player | None = getattr(feed, "player", None)
+        """What plays, when this is a replay."""
         self.feed = feed
         self.settings = settings or DashboardSettings()
         self.clock = clock
@@ -66,6 +83,8 @@ class IotCacheApp(App[None]):
         self.kept: Kept = self._kept_file.load()
         """What the user chose the last time."""
         self.state = DashboardState()
+        if self.player is not None:
+            self.player.state = self.state
         self.chosen: int | None = None
         """The row that the user is concerned with, on every screen; its number never changes."""
         self.paused = False
@@ -74,7 +93,7 @@ class IotCacheApp(App[None]):
         self._last_frame_s = 0.0
         self._views: dict[str, ViewScreen] = {}
         self._view: ViewScreen | None = None
-        self._asking: dict[int, Heard] = {}
+        self._asking: dict[int, tuple[Request, Heard]] = {}
         for theme in THEMES:
             self.register_theme(theme)
 
@@ -109,24 +128,41 @@ class IotCacheApp(App[None]):
             self.worst_frame_gap_s = max(self.worst_frame_gap_s, started - self._last_frame_s)
         self._last_frame_s = started
         if not self.paused:
-            self.state.apply(self.feed.mailbox.drain())
+            self._take_in()
         if self.state.failure:
             self.exit(return_code=1)
             return
         for answer in self.feed.mailbox.take_answers():
             self._answered(answer)
         now_s, wall_s = self._frozen if self.paused else (self.clock.monotonic(), self.clock.now())
-        badge = f"PAUSED {self.feed.mailbox.behind:,} behind" if self.paused else "LIVE"
         view = self._view
         if view is not None and view.drawable and view.is_current:
             nodes = short_nodes([node.name for node in self.state.nodes])
             with self.batch_update():
                 view.frame(
                     Moment(now_s, wall_s, nodes, self.settings.ascii, not self.settings.reduced_motion),
-                    badge,
+                    self._badge(),
                     clock_text(self.clock.now()),
                 )
             self.feed.watch([*view.visible_rows(), *self.state.fleet.watched])
+
+    def _take_in(self) -> None:
+        try:
+            for drained in self.feed.mailbox.drain_all():
+                self.state.apply(drained)
+                if self.recorder is not None:
+                    self.recorder.add(self.clock.monotonic(), self.clock.now(), drained, self.state)
+        except IotCacheError as error:  # a recording that is damaged from here on
+            self.state.failure = str(error)
+
+    def _badge(self) -> str:
+        if self.player is not None:
+            return "REPLAY" if self.player.playing and not self.player.ended else "PAUSED replay"
+        if self.paused:
+            return f"PAUSED {self.feed.mailbox.behind:,} behind"
+        if self.recorder is not None:
+            return "REC STOPPED" if self.recorder.problem else "REC LIVE"
+        return "LIVE"
 
     def keep(self, **chosen: object) -> None:
         """Remember what the user chose; see `Kept` for the names."""
@@ -142,7 +178,7 @@ class IotCacheApp(App[None]):
     def ask(self, request: Request, heard: Heard) -> int:
         """Ask the feed; ``heard`` is called in this thread with each answer, the last one has ``done``."""
         ticket = self.feed.ask(request)
-        self._asking[ticket] = heard
+        self._asking[ticket] = request, heard
         return ticket
 
     def forget(self, ticket: int) -> None:
@@ -151,8 +187,11 @@ class IotCacheApp(App[None]):
             self.feed.cancel(ticket)
 
     def _answered(self, answer: Answer) -> None:
-        heard = self._asking.pop(answer.ticket, None) if answer.done else self._asking.get(answer.ticket)
-        if heard is not None:
+        asked = self._asking.pop(answer.ticket, None) if answer.done else self._asking.get(answer.ticket)
+        if asked is not None:
+            request, heard = asked
+            if self.recorder is not None and not request.acts:
+                self.recorder.answered(request, answer)
             heard(answer)
 
     def tell(self, text: str, severity: Literal["information", "warning", "error"] = "information") -> None:
@@ -176,10 +215,33 @@ class IotCacheApp(App[None]):
         self.call_after_refresh(self.frame)
 
     def action_pause(self) -> None:
-        """Freeze the view, not the intake."""
+        """Freeze the view, not the intake; in a replay, stand still or go on."""
+        if self.player is not None:
+            self.player.play(not self.player.playing or self.player.ended)
+            return
         self.paused = not self.paused
         self._frozen = (self.clock.monotonic(), self.clock.now())
         self.frame()
+
+    def action_seek(self, by_s: float) -> None:
+        """Go back or on in a replay."""
+        if self.player is not None:
+            self.player.seek(self.player.position() + by_s)
+
+    def action_speed(self, steps: int) -> None:
+        if self.player is not None:
+            self.player.faster(steps)
+
+    def action_mark(self, step: int) -> None:
+        """Go to where something grave happened in a replay."""
+        if self.player is not None:
+            self.player.to_mark(step)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The keys of a replay work, and are told of, only in one."""
+        if action in ("seek", "speed", "mark"):
+            return self.player is not None
+        return super().check_action(action, parameters)
 
     def action_help(self) -> None:
         if not isinstance(self.screen, HelpScreen):

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from iotcache.errors import ConfigError, UsageError
 
@@ -21,6 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="put everything that changes a node, the store or a process out of reach "
         "(the default when the nodes are not the dashboard's own)",
     )  # fmt: skip
+    parser.add_argument("--record", metavar="FILE", help="record everything for 'iotcache-tui replay FILE'")
+    parser.add_argument(
+        "--record-values", action=argparse.BooleanOptionalAction, default=True,
+        help="whether the recording holds what devices measured (default: yes)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--record-payloads",
+        action="store_true",
+        help="let the recording hold raw payloads that were looked at",
+    )
 
 
 def require_terminal() -> None:
@@ -68,15 +79,28 @@ def run(args: argparse.Namespace) -> int:
     from tui.feed.live import LiveFeed
     from tui.kept import KeptFile
 
+    recorder = None
+    if args.record:
+        from tui.record.recorder import Recorder
+
+        recorder = Recorder(Path(args.record), values=args.record_values, payloads=args.record_payloads)
     feed = LiveFeed(settings)
     app = IotCacheApp(
-        feed, settings.dashboard, read_only=is_read_only(settings), kept_file=KeptFile.of_user()
+        feed,
+        settings.dashboard,
+        read_only=is_read_only(settings),
+        kept_file=KeptFile.of_user(),
+        recorder=recorder,
     )
     _require_theme(settings.dashboard.theme, app.available_themes)
     try:
         app.run()
     finally:
         feed.stop()
+        if recorder is not None:
+            recorder.close()
+    if recorder is not None and recorder.problem:
+        print(f"iotcache-tui: {recorder.problem}", file=sys.stderr)
     if app.state.failure:
         print(f"iotcache-tui: {app.state.failure}", file=sys.stderr)
     return app.return_code or 0

@@ -19,6 +19,7 @@ COMMANDS = (
     ("stack", "run broker, cache nodes, store, ingest and fleet, headless"),
     ("get", "read one sensor through the cache"),
     ("where", "say which cache node owns a key"),
+    ("replay", "play a recording of the dashboard, with pause, seek and speed"),
     ("doctor", "check configuration, servers and terminal, and say how to mend them"),
     ("config", "print every setting in force and where it came from"),
     ("bench", "compare ourselves with our peers, side by side"),

@@ -144,7 +144,7 @@ class FleetScreen(ViewScreen):
             if state.ready:
                 starting.display, table.display = False, True
                 table.focus()
-        if now_s - self._sorted_at_s >= 1.0:
+        if abs(now_s - self._sorted_at_s) >= 1.0:
             # What walks over the whole fleet is done on a slower beat.
             self._sorted_at_s = now_s
             table.resort()
@@ -155,7 +155,7 @@ class FleetScreen(ViewScreen):
             self._show_filter()
         if self.log_view.display:
             self.log_view.frame(moment.nodes)
-        if self.plots.display and now_s - self._plotted_at_s >= 1.0:
+        if self.plots.display and abs(now_s - self._plotted_at_s) >= 1.0:
             self._plotted_at_s = now_s
             seconds = state.recent(self._history_s)
             if self.hit_plot is None or self.fallback_plot is None:

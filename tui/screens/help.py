@@ -22,13 +22,17 @@ _NOT_OURS = frozenset(
 """Keys that every Textual program has and this screen gives no meaning."""
 
 
+TWO_COLUMNS_FROM = 100
+"""Cells of the terminal from which the keys stand in two columns."""
+
+
 class HelpScreen(ModalScreen[None]):
     """Every key that works on the screen below, and what its words mean."""
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; background: $background 60%; }
     HelpScreen > VerticalScroll {
-        width: 96; max-width: 96%; height: auto; max-height: 92%; background: $surface; padding: 1 2;
+        width: 112; max-width: 96%; height: auto; max-height: 92%; background: $surface; padding: 1 2;
         border: round $primary; border-title-color: $primary;
     }
     HelpScreen Static { height: auto; margin: 0 0 1 0; }
@@ -57,7 +61,15 @@ class HelpScreen(ModalScreen[None]):
             display = self.app.get_key_display(binding)
             if display not in shown:
                 shown.append(display)
-        return self._grid((" ".join(shown), description) for description, shown in keys.items())
+        rows = [(" ".join(shown), description) for description, shown in keys.items()]
+        if self.app.size.width < TWO_COLUMNS_FROM:
+            return self._grid(rows)
+        half = (len(rows) + 1) // 2
+        both = Table.grid(padding=(0, 3, 0, 0), expand=True)
+        both.add_column(ratio=1)
+        both.add_column(ratio=1)
+        both.add_row(self._grid(rows[:half]), self._grid(rows[half:]))
+        return both
 
     def _legend(self) -> Table:
         return self._grid(getattr(self._below, "LEGEND", ()))

@@ -15,6 +15,7 @@ from iotcache.config.schema import DashboardSettings
 from tui.screens.catalog import SCREENS
 from tui.state.dashboard import DashboardState
 from tui.widgets.columns import Moment
+from tui.widgets.seek_bar import SeekBar
 from tui.widgets.tabs import ScreenTabs
 from tui.widgets.top_bar import TopBar
 
@@ -56,15 +57,20 @@ class ViewScreen(Screen[None]):
         self.settings = settings
         self.drawable = False
         """Whether its widgets are there to be drawn."""
+        self.seek_bar: SeekBar | None = None
         self.top = TopBar(id="top")
         self.tabs = ScreenTabs(
             tuple((entry.key, entry.name, entry.title) for entry in SCREENS), self.NAME, id="tabs"
         )
 
     def compose(self) -> ComposeResult:
+        player = self.app.player
+        self.seek_bar = SeekBar(player, ascii_only=self.settings.ascii) if player else None
         yield self.top
         yield self.tabs
         yield from self.body()
+        if self.seek_bar is not None:
+            yield self.seek_bar
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -93,6 +99,8 @@ class ViewScreen(Screen[None]):
     def frame(self, moment: Moment, badge: str, clock: str) -> None:
         """Draw everything. Called by the app's frame clock."""
         self.top.show(tuple((part.name, part.state, part.text) for part in self.state.parts), badge, clock)
+        if self.seek_bar is not None:
+            self.seek_bar.show()
         self.draw(moment)
 
     @on(ScreenTabs.Chosen)

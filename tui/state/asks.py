@@ -16,6 +16,8 @@ class Request(Struct, frozen=True):
 
     acts: ClassVar[bool] = False
     """Whether it changes a node, the store or a process: refused in read-only mode."""
+    shows_payload: ClassVar[bool] = False
+    """Whether its answer holds raw bytes of a device's: recorded only when that was asked for."""
 
 
 class Answer(Struct, frozen=True):

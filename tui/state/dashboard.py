@@ -44,6 +44,16 @@ class DashboardState:
         self.ready = False
         self.failure = ""
 
+    def reset(self) -> None:
+        """Forget everything, in place: whoever holds the fleet or the log goes on holding it."""
+        fleet, log, marked = self.fleet, self.log, self.fleet.marked
+        watched = fleet.watched
+        fleet.__init__()  # type: ignore[misc]
+        fleet.marked, fleet.watched = marked, watched
+        log.reset()
+        self.__init__()  # type: ignore[misc]
+        self.fleet, self.log = fleet, log
+
     def apply(self, drained: Drained) -> None:
         """Take in everything a feed left."""
         for info in drained.joined:

@@ -79,6 +79,24 @@ class EventLog:
         self._kept[kind].append(entry)
         self._fresh.append(entry)
 
+    def reset(self) -> None:
+        """Forget everything."""
+        for kept in self._kept.values():
+            kept.clear()
+        self._fresh.clear()
+        self.total = 0
+
+    def everything(self) -> list[Entry]:
+        """All that is kept, the oldest first."""
+        return self.entries(frozenset(KINDS))
+
+    def restore(self, entries: list[Entry], total: int) -> None:
+        """Be as it was when `everything` and ``total`` were taken."""
+        self.reset()
+        for entry in entries:
+            self._kept[entry.kind].append(entry)
+        self.total = total
+
     def count(self, kind: str) -> int:
         return len(self._kept[kind])
 
@@ -129,7 +147,7 @@ class LogView:
         """Take in what came since the last call; true when there was any that passes."""
         if self._seen == self._log.total:
             return False
-        fresh = self._log.since(self._seen)
+        fresh = self._log.since(self._seen) if self._seen < self._log.total else None
         if fresh is None:
             self._rebuild()
             return True

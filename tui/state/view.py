@@ -162,7 +162,7 @@ class FleetView:
         """Put rows that joined since the last rebuild at the end; true when there were any."""
         if self._known == len(self.fleet):
             return False
-        if self.group:
+        if self.group or self._known > len(self.fleet):  # a replay went back
             self.rebuild()
             return True
         for row in self._filter.rows(self.fleet, range(self._known, len(self.fleet)), *self._now):

@@ -25,13 +25,13 @@ class Kpi(Widget):
     def __init__(self, title: str, *, id: str) -> None:
         super().__init__(id=id)
         self.title = title
-        self._shown = ("–", "", "")
+        self._shown = ("–", "", "", "")
         self._level = ""
 
-    def show(self, figure: str, unit: str = "", note: str = "", level: str = "ok") -> None:
-        """``level`` is one of quiet, ok, warn, bad; the note says the same in words."""
-        if (figure, unit, note) != self._shown:
-            self._shown = (figure, unit, note)
+    def show(self, figure: str, unit: str = "", note: str = "", level: str = "ok", *, more: str = "") -> None:
+        """``level`` is quiet, ok, warn or bad; the note says the same in words; ``more`` goes where it fits."""
+        if (figure, unit, note, more) != self._shown:
+            self._shown = (figure, unit, note, more)
             self.refresh()
         if level != self._level:
             self._level = level
@@ -39,8 +39,10 @@ class Kpi(Widget):
                 self.set_class(name == level, f"-{name}")
 
     def render(self) -> Text:
-        figure, unit, note = self._shown
+        figure, unit, note, more = self._shown
         width = self.content_size.width
+        if more and len(note) + 2 + len(more) <= width:
+            note = f"{note}  {more}"
         dim = self._dim()
         text = Text(no_wrap=True, end="")
         text.append(fit(self.title, width), dim)

@@ -38,9 +38,10 @@ class KpiRow(Horizontal):
         hit, before = state.hit_percent(), state.hit_percent(60, before=10)
         level = "quiet" if hit is None else "ok" if hit >= 90 else "warn" if hit >= 70 else "bad"
         note = "no reads yet" if hit is None else f"{rate(reads / max(len(window), 1))} reads/s"
+        more = ""
         if hit is not None and before is not None and abs(hit - before) >= 0.1:
-            note += f"  {'▲' if hit > before else '▼'}{abs(hit - before):.1f}"
-        self._kpis["hit"].show(percent(hit), "", note, level)
+            more = f"{'▲' if hit > before else '▼'}{abs(hit - before):.1f}"
+        self._kpis["hit"].show(percent(hit), "", note, level, more=more)
         per_s = sum(second.fallbacks for second in window) / len(window) if window else None
         self._kpis["fallbacks"].show(
             rate(per_s), "/s", f"{state.fallbacks_total:,} in all", "warn" if per_s else "quiet"

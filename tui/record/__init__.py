@@ -1,0 +1,1 @@
+"""Recording what the dashboard takes in, and playing it back into the same screens."""

@@ -1,0 +1,107 @@
+"""The recording's file: append-only chunks, each compressed on its own, so that a file cut off anywhere is
+still readable up to there, and a player can skip.
+
+``magic`` line, then per chunk a header (`_HEADER`, big-endian): kind, gravest severity in it, length of the
+body in bytes, monotonic and wall time of its first frame in seconds; then the body, zlib-compressed msgpack.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from msgspec import Struct
+
+from iotcache.errors import IotCacheError
+from iotcache.text import printable
+
+MAGIC: Final = b"iotcache recording 1\n"
+FRAMES: Final = 0
+KEYFRAME: Final = 1
+_HEADER: Final = struct.Struct(">BBIdd")
+BODY_MOST: Final = 512 * 1024 * 1024
+"""A longer body is taken for damage."""
+UNPACKED_MOST: Final = 1024 * 1024 * 1024
+
+
+class RecordingError(IotCacheError):
+    """The file is no recording, or cannot be read or written."""
+
+
+class Chunk(Struct, frozen=True):
+    """Where one chunk lies, without its body."""
+
+    kind: int
+    gravity: int
+    """0, or 1 for a warning, 2 for an error among its events."""
+    offset: int
+    length: int
+    now_s: float
+    wall_s: float
+
+
+def write_start(file: BinaryIO) -> None:
+    file.write(MAGIC)
+
+
+def write_chunk(file: BinaryIO, kind: int, gravity: int, at: tuple[float, float], body: bytes) -> int:
+    """Append one chunk; ``at`` is its monotonic and wall time. Returns the bytes written."""
+    packed = zlib.compress(body, 3)
+    file.write(_HEADER.pack(kind, gravity, len(packed), *at) + packed)
+    file.flush()
+    return _HEADER.size + len(packed)
+
+
+class ChunkFile:
+    """A recording opened for reading. Raises `RecordingError` when it is none."""
+
+    def __init__(self, path: Path) -> None:
+        shown = printable(str(path))
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise RecordingError(f"the recording {shown} cannot be read: {error.strerror}") from error
+        if self._file.read(len(MAGIC)) != MAGIC:
+            self._file.close()
+            raise RecordingError(f"{shown} is no recording of this program")
+        self.chunks = tuple(self._scan())
+        if not self.chunks:
+            self._file.close()
+            raise RecordingError(f"the recording {shown} is empty")
+
+    def _scan(self) -> Iterator[Chunk]:
+        size = self._file.seek(0, 2)
+        at = len(MAGIC)
+        self.cut_off = False
+        """Whether the file ends in the middle of a chunk: its writer was killed."""
+        while at < size:
+            self._file.seek(at)
+            header = self._file.read(_HEADER.size)
+            if len(header) < _HEADER.size:
+                self.cut_off = True
+                return
+            kind, gravity, length, now_s, wall_s = _HEADER.unpack(header)
+            at += _HEADER.size
+            if kind not in (FRAMES, KEYFRAME) or length > BODY_MOST or at + length > size:
+                self.cut_off = True
+                return
+            yield Chunk(kind, gravity, at, length, now_s, wall_s)
+            at += length
+
+    def body(self, chunk: Chunk) -> bytes:
+        """The chunk's content. Raises `RecordingError` when it is damaged."""
+        self._file.seek(chunk.offset)
+        unpacker = zlib.decompressobj()
+        try:
+            body = unpacker.decompress(self._file.read(chunk.length), UNPACKED_MOST)
+        except (zlib.error, OSError) as error:
+            raise RecordingError("the recording is damaged: a part of it cannot be unpacked") from error
+        if not unpacker.eof:
+            raise RecordingError("the recording is damaged: a part of it is larger than it may be")
+        return body
+
+    def close(self) -> None:
+        self._file.close()
