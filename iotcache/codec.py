@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from iotcache.errors import CorruptValue
-from iotcache.model import Reading, Value
+from iotcache.model import Document, Reading, Value
 
 FLAG_TEXT: Final = 16
 FLAG_COMPRESSED: Final = 8
@@ -94,6 +94,43 @@ def decode_reading(device: str, sensor: str, value: bytes, flags: int) -> Readin
     return Reading(
         device, sensor, got.value, got.ts, got.unit, got.site, got.seq, got.boot, got.received, got.interval_s
     )  # fmt: skip
+
+
+class CachedDocument(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A ``meta`` or ``cfg`` value: what the device or its owner said, and which version of it that is."""
+
+    version: int
+    content: msgspec.Raw
+    at: int = 0
+    """Microseconds since the epoch."""
+    site: str = ""
+
+
+_decode_document = msgspec.json.Decoder(CachedDocument).decode
+
+
+def encode_document(document: Document, min_bytes: int = COMPRESS_MIN_BYTES) -> tuple[bytes, int]:
+    """A document as the value and flags of its key."""
+    content = msgspec.Raw(document.content.encode("utf-8", "replace"))
+    return pack(
+        _encode_json(CachedDocument(document.version, content, document.at_us, document.site)), min_bytes
+    )
+
+
+def decode_document(value: bytes, flags: int) -> CachedDocument:
+    """What `encode_document` packed. Raises `CorruptValue` for anything else."""
+    try:
+        return _decode_document(unpack(value, flags))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptValue(f"the value is no document: {error}") from error
+
+
+def document_content(document: CachedDocument | Document) -> Any:
+    """The content as Python values. Raises `CorruptValue` for JSON that is nested too deeply."""
+    try:
+        return _decode_any(document.content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptValue(f"the content is not JSON: {error}") from error
 
 
 def encode_json(content: Any, min_bytes: int = COMPRESS_MIN_BYTES) -> tuple[bytes, int]:

@@ -19,7 +19,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from iotcache.cache.budget import Budget
+from iotcache.cache.documents import DocumentCache
 from iotcache.cache.fallback import Fallback, Loaded, Missed
+from iotcache.cache.filled import Filled
 from iotcache.cache.nodefacts import NodeWatch
 from iotcache.cache.tally import CacheCounters, Tally
 from iotcache.cache.write_through import WriteThrough
@@ -28,7 +30,19 @@ from iotcache.codec import COMPRESS_MIN_BYTES, decode_cached
 from iotcache.errors import ConfigError, CorruptValue
 from iotcache.keys import Keys
 from iotcache.misses import Record, Records, miss_reason
-from iotcache.model import Event, MissReason, Read, Reading, Series, Source, Stored
+from iotcache.model import (
+    Document,
+    DocumentKind,
+    DocumentName,
+    DocumentRead,
+    Event,
+    MissReason,
+    Read,
+    Reading,
+    Series,
+    Source,
+    Stored,
+)
 from iotcache.ttl import TtlPolicy
 
 if TYPE_CHECKING:
@@ -117,6 +131,22 @@ class DeviceCache:
             failover_ttl_s=failover_ttl_s,
         )
 
+        self._documents = DocumentCache(
+            cluster,
+            store,
+            self._writes,
+            keys=self.keys,
+            records=self._records,
+            ttl=self.ttl,
+            clock=clock,
+            rng=self._rng,
+            budget=self._budget,
+            watch=self._watch,
+            compress_min_bytes=compress_min_bytes,
+            max_value_bytes=max_value_bytes,
+            repopulate=repopulate,
+        )
+
     @classmethod
     def from_settings(
         cls,
@@ -172,6 +202,7 @@ class DeviceCache:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._fallback.close()
+        await self._documents.close()
         await self._watch.close()
         await self._writes.close()
         await self._exits.aclose()
@@ -221,6 +252,28 @@ class DeviceCache:
         if misses:
             await self._fall_back(misses, answers, began_s)
         return answers
+
+    async def meta(self, device: str) -> DocumentRead:
+        """What a device said of itself, from the cache, else from the store.
+
+        Never raises for a node's or the store's sake; raises `KeyFormatError` for an empty name.
+        """
+        return await self._documents.read(DocumentName(device, DocumentKind.META))
+
+    async def config(self, device: str) -> DocumentRead:
+        """A device's configuration, as pushed last; as `meta`."""
+        return await self._documents.read(DocumentName(device, DocumentKind.CONFIG))
+
+    async def fill(self, series: Sequence[Series]) -> Filled:
+        """Add to the cache those entries that are not there, from the store.
+
+        Counts as no read and leaves what is there as it is. Raises `StoreError`.
+        """
+        return await self._fallback.fill(series, self.keys.latest_many(series))
+
+    async def fill_documents(self, names: Sequence[DocumentName]) -> Filled:
+        """As `fill`, for documents."""
+        return await self._documents.fill(names)
 
     async def ttl_many(self, series: Sequence[Series]) -> list[Probe]:
         """What the nodes hold of each series, without counting as a read or keeping anything alive."""
@@ -297,6 +350,17 @@ class DeviceCache:
         as its node answers.
         """
         return await self._writes.write_through(newest)
+
+    async def put_documents(self, documents: Sequence[Document]) -> int:
+        """Put documents that were just stored into the cache; an older version never replaces a newer one.
+
+        How many of them are as given, or newer, afterwards; the others have no entry, or a dirty one.
+        """
+        return await self._documents.put(documents)
+
+    async def invalidate_documents(self, names: Sequence[DocumentName]) -> None:
+        """Delete the entries of documents; what could not be deleted is dirty and tried again."""
+        await self._documents.delete(names)
 
     async def invalidate(self, series: Sequence[Series]) -> list[Outcome]:
         """Delete the entry of each series, in order; what could not be deleted is dirty and tried again."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from iotcache.cache.filled import Filled, account
 from iotcache.cache.tally import Tally
 from iotcache.clock import Clock
 from iotcache.codec import encode_reading
@@ -108,6 +109,19 @@ class Fallback:
             self._launch(fresh, own)
         answers = {flight: await asyncio.shield(flight.task) for flight in dict.fromkeys(flights)}
         return [answers[flight][missed.series] for flight, missed in zip(flights, misses, strict=True)]
+
+    async def fill(self, series: Sequence[Series], keys: Sequence[str]) -> Filled:
+        """Add to the cache what is not there, from the store, on nobody's behalf. Raises `StoreError`."""
+        probes = await self._cluster.probe_many(keys)
+        missing = [
+            Missed(one, key, repopulate=probe.failure is None)
+            for one, key, probe in zip(series, keys, probes, strict=True)
+            if not probe.present
+        ]
+        found = await self._store.latest_many([missed.series for missed in missing]) if missing else {}
+        lives = await self._repopulate(missing, found)
+        left = [missed.key for missed in missing if missed.series in found and missed.series not in lives]
+        return await account(self._cluster, len(keys), len(missing), len(found), left)
 
     async def close(self) -> None:
         """Wait for what is under way."""
