@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 HANDLERS: dict[str, str] = {
     "WarmSeries": "tui.feed.acts:warm",
     "InvalidateSeries": "tui.feed.acts:invalidate",
+    "CountKeys": "tui.feed.keys:count",
+    "CrawlKeys": "tui.feed.keys:crawl",
+    "FetchValue": "tui.feed.keys:fetch",
+    "DeleteKey": "tui.feed.keys:delete",
     "WatchNodes": "tui.feed.nodes:watch",
     "ActOnNode": "tui.feed.nodes:act",
 }
