@@ -31,6 +31,7 @@ HANDLERS: dict[str, str] = {
     "InvalidateSeries": "tui.feed.acts:invalidate",
     "CountKeys": "tui.feed.keys:count",
     "CrawlKeys": "tui.feed.keys:crawl",
+    "CrawlAgain": "tui.feed.keys:crawl",
     "FetchValue": "tui.feed.keys:fetch",
     "DeleteKey": "tui.feed.keys:delete",
     "WatchNodes": "tui.feed.nodes:watch",

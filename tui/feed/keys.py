@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from array import array
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -24,9 +23,11 @@ from tui.state.keys import (
     CountKeys,
     CrawlKeys,
     CrawlStep,
+    Deleted,
     DeleteKey,
     FetchValue,
     KeyChunk,
+    KeyCounts,
     NodeCrawl,
     Total,
     class_of,
@@ -55,15 +56,17 @@ def _line(reach: Reach, name: str) -> DirectLine:
     raise NodeError(f"no node is called {printable(name, 80)}")
 
 
-async def count(request: CountKeys, reach: Reach) -> AsyncIterator[tuple[NodeCrawl, ...]]:
+async def count(request: CountKeys, reach: Reach) -> AsyncIterator[KeyCounts]:
     """``curr_items`` of each, over the cluster's own connections."""
     stats = await reach.cache.cluster.node_stats()
     health = {node.name: node for node in reach.cache.cluster.health()}
-    yield tuple(
-        NodeCrawl(name, one.curr_items)
-        if one is not None
-        else NodeCrawl(name, state="failed", why=printable(health[name].reason, 120) or "does not answer")
-        for name, one in stats.items()
+    yield KeyCounts(
+        tuple(
+            NodeCrawl(name, one.curr_items)
+            if one is not None
+            else NodeCrawl(name, state="failed", why=printable(health[name].reason, 120) or "does not answer")
+            for name, one in stats.items()
+        )
     )
 
 
@@ -129,9 +132,9 @@ class _Crawl:
             [item.key for item, *_ in fresh],
             bytes(place for _, place, *_ in fresh),
             bytes(kind for _, _, kind, _ in fresh),
-            array("Q", [item.size for item, *_ in fresh]),
-            array("d", [item.expires_s - ahead_s for item, _, _, ahead_s in fresh]),
-            array("d", [item.used_s - ahead_s for item, _, _, ahead_s in fresh]),
+            [item.size for item, *_ in fresh],
+            [item.expires_s - ahead_s for item, _, _, ahead_s in fresh],
+            [item.used_s - ahead_s for item, _, _, ahead_s in fresh],
             bytes(min(item.slab, 255) for item, *_ in fresh),
             bytes(item.fetched for item, *_ in fresh),
         )
@@ -225,7 +228,7 @@ def _laid_out(raw: bytes) -> tuple[str, list[str]]:
     return "text", text.splitlines() or [""]
 
 
-async def delete(request: DeleteKey, reach: Reach) -> AsyncIterator[bool]:
+async def delete(request: DeleteKey, reach: Reach) -> AsyncIterator[Deleted]:
     """Where the key is a series' own, on the node that owns it, the cache is told; else only the node."""
     cache = reach.cache
     try:
@@ -238,10 +241,10 @@ async def delete(request: DeleteKey, reach: Reach) -> AsyncIterator[bool]:
         (outcome,) = await cache.invalidate([series])
         if not outcome.ok:
             raise NodeError(outcome.reason)
-        yield not outcome.reason
+        yield Deleted(not outcome.reason)
         return
     async with _line(reach, request.node) as line:
-        yield await line.delete(request.key)
+        yield Deleted(await line.delete(request.key))
 
 
 def _series_of(key: str, reach: Reach) -> Series | None:

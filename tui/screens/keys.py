@@ -24,7 +24,7 @@ from tui.state.asks import Answer, Request
 from tui.state.crawl import LIVE_EVERY_S, LIVE_ITEMS, KeyCrawl
 from tui.state.dashboard import DashboardState
 from tui.state.key_view import SORTS, KeyView
-from tui.state.keys import COSTLY_ITEMS, DeleteKey, KeyColumns
+from tui.state.keys import COSTLY_ITEMS, Deleted, DeleteKey, KeyColumns
 from tui.widgets.columns import Moment
 from tui.widgets.crawl_head import CrawlHead, CrawlShown, age_text
 from tui.widgets.cursor_table import CursorTable
@@ -314,9 +314,11 @@ class KeysScreen(ViewScreen):
         def heard(answer: Answer) -> None:
             if answer.error:
                 self.app.tell(f"{shown}: {answer.error}", "error")
-            elif isinstance(answer.value, bool):
+            elif isinstance(answer.value, Deleted):
                 columns.expires_at[row] = 0.0
-                self.app.tell(f"{shown} is deleted" if answer.value else f"{shown} was not there any more")
+                self.app.tell(
+                    f"{shown} is deleted" if answer.value.there else f"{shown} was not there any more"
+                )
 
         def decided(yes: bool | None) -> None:
             if yes:

@@ -10,9 +10,11 @@ from tui.state.asks import Answer, Request
 from tui.state.keys import (
     COSTLY_ITEMS,
     CountKeys,
+    CrawlAgain,
     CrawlKeys,
     CrawlStep,
     KeyColumns,
+    KeyCounts,
     NodeCrawl,
     Total,
 )
@@ -103,8 +105,8 @@ class KeyCrawl:
         if answer.error:
             self.note = answer.error
             self.said = f"{answer.error}\nc tries again"
-        elif isinstance(answer.value, tuple):
-            self.nodes = answer.value
+        elif isinstance(answer.value, KeyCounts):
+            self.nodes = answer.value.nodes
             items = sum(node.items for node in self.nodes)
             if items > COSTLY_ITEMS and wanted:
                 self._warn(items)
@@ -120,7 +122,7 @@ class KeyCrawl:
         self._gathering, self._step, self._shown = KeyColumns(), None, 0
         if self.first:
             self.said = "crawling …"
-        self._ticket = self._ask(CrawlKeys(), self._heard)
+        self._ticket = self._ask(CrawlKeys() if self.first else CrawlAgain(), self._heard)
 
     def stop(self) -> None:
         """Leave a crawl that is under way; what the first one has brought stays."""

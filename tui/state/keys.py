@@ -63,7 +63,7 @@ def group_of(key: str, prefix: str = "") -> str:
 
 
 class CountKeys(Request, frozen=True):
-    """How many items each node holds. Answers: a tuple of `NodeCrawl`, by the cheapest question there is."""
+    """How many items each node holds, by the cheapest question there is. Answers: one `KeyCounts`."""
 
 
 class CrawlKeys(Request, frozen=True):
@@ -74,19 +74,26 @@ class CrawlKeys(Request, frozen=True):
     kept_most: int = KEPT_MOST
 
 
+class CrawlAgain(CrawlKeys, frozen=True):
+    """The same, to bring what is on show up to date. Left out of recordings: they would hold nothing else."""
+
+    shows_payload: ClassVar[bool] = True
+
+
 class FetchValue(Request, frozen=True):
     """What lies under a key. Answers: one `CachedValue`.
 
     The node counts it as one get; the item's last access, its place in the LRU and its fetched mark stay.
     """
 
+    shows_payload: ClassVar[bool] = True
     key: bytes
     node: str
     """The node's name; empty for the one that owns the key."""
 
 
 class DeleteKey(Request, frozen=True):
-    """Delete one item on one node. Answers: one bool, whether it was there."""
+    """Delete one item on one node. Answers: one `Deleted`."""
 
     acts: ClassVar[bool] = True
     key: bytes
@@ -109,6 +116,19 @@ class NodeCrawl(Struct, frozen=True):
     """Of a failure; safe to show."""
 
 
+class KeyCounts(Struct, frozen=True):
+    """Every node, with its ``items``."""
+
+    nodes: tuple[NodeCrawl, ...]
+
+
+class Deleted(Struct, frozen=True):
+    """What became of a key."""
+
+    there: bool
+    """Whether there was anything to delete."""
+
+
 class Total(Struct, frozen=True):
     """The sum over a class or a group of keys."""
 
@@ -126,9 +146,9 @@ class KeyChunk(Struct, frozen=True):
     """Places in the crawl's tuple of nodes; a node past the 255th shares the last place."""
     kind: bytes
     """Places in `CLASSES`."""
-    size: array[int]
-    expires_at: array[float]
-    used_at: array[float]
+    size: list[int]
+    expires_at: list[float]
+    used_at: list[float]
     slab: bytes
     fetched: bytes
 
