@@ -159,6 +159,18 @@ def count(value: int) -> str:
     return "many"
 
 
+def data_size(size: float) -> str:
+    """Bytes in at most 5 characters, in powers of 1024: ``812``, ``4.2K``, ``64M``, ``1.5G``."""
+    figure, unit = float(size), ""
+    for each in ("K", "M", "G", "T", "P"):
+        if figure < 1000:
+            break
+        figure, unit = figure / 1024, each
+    if not unit or figure >= 99.95:
+        return f"{figure:.0f}{unit}"
+    return f"{figure:.1f}".removesuffix(".0") + unit
+
+
 def milliseconds(value: float | None) -> str:
     """A latency in at most 5 characters, with three significant digits at the most."""
     if value is None:
