@@ -33,6 +33,8 @@ _COUNTERS: Final = (
      "commit_failures"),
     ("iotcache_ingest_broker_connects", "Connections made to the broker.", "connects"),
     ("iotcache_ingest_sessions_lost", "Times that the broker had forgotten the session.", "sessions_lost"),
+    ("iotcache_ingest_documents", "Births and configurations stored.", "documents"),
+    ("iotcache_ingest_devices_warmed", "New devices whose cache entries were filled.", "devices_warmed"),
     ("iotcache_http_requests", "Requests answered by the gateway.", "http_requests"),
 )  # fmt: skip
 _GAUGES: Final[tuple[tuple[str, str, Callable[[IngestStats], float]], ...]] = (

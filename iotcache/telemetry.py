@@ -76,6 +76,16 @@ class IngestStats(Stats, kw_only=True):
     connects: int = 0
     sessions_lost: int = 0
     """How often the broker had forgotten our session, and with it what it had queued for us."""
+    documents: int = 0
+    """Births and configurations that stand in the store since they were said."""
+    documents_outdated: int = 0
+    """Those of a version that was not above the standing one."""
+    devices_warmed: int = 0
+    """Devices seen for the first time, or born, whose cache entries were filled."""
+    devices_waiting: int = 0
+    """Those that wait for it."""
+    devices_skipped: int = 0
+    """Those for which there was no room in the queue."""
     http_requests: int = 0
     max_rss_bytes: int = 0
 

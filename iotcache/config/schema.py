@@ -123,6 +123,17 @@ class IngestSettings(Section, frozen=True):
     fields: IngestFieldsSettings = field(default_factory=IngestFieldsSettings)
 
 
+class OnboardingSettings(Section, frozen=True):
+    warm: bool = True
+    """Whether a device seen for the first time since a worker's start has its cache entries filled."""
+    queue: int = 10_000
+    """Most devices that wait for it; more are left to their first reads."""
+    warm_per_s: int = 2_000
+    """Most entries looked at in a second on their behalf."""
+    forget_every_s: float = 300.0
+    """How often the entries of devices out of service are removed again."""
+
+
 class HttpSettings(Section, frozen=True):
     enabled: Switch = "auto"
     """Whether the ingest worker opens the HTTP gateway; "auto": in ``iotcache-tui stack`` only."""
@@ -170,6 +181,7 @@ class Settings(Section, frozen=True):
     cache: CacheSettings = field(default_factory=CacheSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     ingest: IngestSettings = field(default_factory=IngestSettings)
+    onboarding: OnboardingSettings = field(default_factory=OnboardingSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     simulator: SimulatorSettings = field(default_factory=SimulatorSettings)
     dashboard: DashboardSettings = field(default_factory=DashboardSettings)

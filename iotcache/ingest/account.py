@@ -16,6 +16,7 @@ from iotcache.telemetry import IngestStats
 if TYPE_CHECKING:
     from iotcache.cache import CacheCounters
     from iotcache.mqtt import MqttLink
+    from iotcache.onboarding.reception import Reception
 
 _RATE_OVER_S: Final = 0.5
 """A rate is taken over at least this long."""
@@ -34,7 +35,14 @@ class Account:
         self._per_s = (0.0, 0.0)
 
     def stats(
-        self, state: str, waiting_for: str, *, link: MqttLink, counters: CacheCounters | None, series: int
+        self,
+        state: str,
+        waiting_for: str,
+        *,
+        link: MqttLink,
+        counters: CacheCounters | None,
+        series: int,
+        reception: Reception | None = None,
     ) -> IngestStats:
         """The counters as they stand."""
         tally = self._tally
@@ -75,6 +83,11 @@ class Account:
             sessions_lost=link.sessions_lost,
             http_requests=tally.http_requests,
             max_rss_bytes=_max_rss_bytes(),
+            documents=reception.documents if reception else 0,
+            documents_outdated=reception.outdated if reception else 0,
+            devices_warmed=reception.counts.warmed if reception else 0,
+            devices_waiting=reception.counts.waiting if reception else 0,
+            devices_skipped=reception.counts.skipped if reception else 0,
         )
 
     def _rates(self) -> tuple[float, float]:

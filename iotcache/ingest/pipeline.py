@@ -18,6 +18,7 @@ from msgspec import Struct
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import IotCacheError, StoreError
 from iotcache.ingest.decode import dead_letter
+from iotcache.ingest.followers import Batch
 from iotcache.ingest.intervals import Intervals
 from iotcache.ingest.tally import Tally
 from iotcache.model import DeadLetter, Reading, Stored
@@ -26,6 +27,8 @@ from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
+    from iotcache.onboarding.reception import Heard, Reception
+    from iotcache.onboarding.said import Said
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +49,14 @@ class Parcel(Struct):
     dead: list[DeadLetter]
     settled: Callable[[Committed | None], None]
     """Called once, after the write-through; with ``None`` for a parcel that held nothing to store."""
+    said: list[Said] = []
+    """What devices said of themselves."""
 
 
 class _Done(Struct):
     parcels: list[Parcel]
     committed: Committed | None
+    heard: Heard | None = None
 
 
 class Pipeline:
@@ -63,14 +69,21 @@ class Pipeline:
         *,
         clock: Clock = SYSTEM_CLOCK,
         on_waiting: Callable[[str], None] = lambda reason: None,
+        reception: Reception | None = None,
+        on_commit: Callable[[Batch], None] = lambda batch: None,
     ) -> None:
-        """``on_waiting`` hears why the store cannot be written, and an empty text once it can again."""
+        """``on_waiting`` hears why the store cannot be written, and an empty text once it can again.
+        ``reception`` keeps what devices say of themselves. ``on_commit`` hears of each batch of readings that
+        is settled, and must be quick.
+        """
         self.waiting_for = ""
         self.intervals = Intervals()
         self._cache = cache
         self._tally = tally
         self._clock = clock
         self._on_waiting = on_waiting
+        self._reception = reception
+        self._on_commit = on_commit
         self._decoded: asyncio.Queue[Parcel] = asyncio.Queue(PARCELS)
         self._committed: asyncio.Queue[_Done] = asyncio.Queue(1)
         self._in_hand = 0
@@ -109,19 +122,27 @@ class Pipeline:
             while size < COMMIT_READINGS and not self._decoded.empty():
                 parcels.append(self._decoded.get_nowait())
                 size += len(parcels[-1].readings)
-            readings = [reading for parcel in parcels for reading in parcel.readings]
+            readings = _all_readings(parcels)
             dead = [letter for parcel in parcels for letter in parcel.dead]
             committed = await self._commit(readings, dead) if readings or dead else None
-            await self._committed.put(_Done(parcels, committed))
+            said = [one for parcel in parcels for one in parcel.said]
+            heard = await self._hear(self._reception, said) if said and self._reception else None
+            await self._committed.put(_Done(parcels, committed, heard))
 
     async def _finish_all(self) -> None:
         while True:
             done = await self._committed.get()
             if done.committed is not None and done.committed.newest:
                 await self._write_through(done.committed.newest)
+                if self._reception is not None:
+                    self._reception.follow(done.committed.newest)
+            if done.heard is not None and self._reception is not None:
+                await self._tell_cache(self._reception, done.heard)
             for parcel in done.parcels:
                 parcel.settled(done.committed)
             self._finished(len(done.parcels))
+            if done.committed is not None and (readings := _all_readings(done.parcels)):
+                self._on_commit(Batch(readings, done.committed.newest, done.committed.duplicates))
 
     async def _write_through(self, newest: Sequence[Stored]) -> None:
         began_s = self._clock.monotonic()
@@ -132,7 +153,31 @@ class Pipeline:
             log.warning("the cache could not be written: %s", error)
         self._tally.write_through_ms.add((self._clock.monotonic() - began_s) * 1e3)
 
+    async def _tell_cache(self, reception: Reception, heard: Heard) -> None:
+        try:
+            await reception.tell_cache(heard)
+        except (IotCacheError, OSError) as error:
+            log.warning(
+                "what devices said of themselves is in the store, not all of it in the cache: %s", error
+            )
+
     # The store
+
+    async def _hear(self, reception: Reception, said: Sequence[Said]) -> Heard:
+        """Store what devices said, however long it takes."""
+        wait_s = RETRY_MIN_S
+        while True:
+            try:
+                heard = await reception.store(said)
+            except StoreError as error:
+                self._tally.commit_failures += 1
+                self._wait_for(str(error))
+            else:
+                if self.waiting_for:
+                    self._wait_for("")
+                return heard
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+            wait_s = min(wait_s * 2.0, RETRY_MAX_S)
 
     async def _commit(self, readings: Sequence[Reading], dead: Sequence[DeadLetter]) -> Committed:
         """Commit, however long it takes."""
@@ -228,6 +273,10 @@ class Pipeline:
         if reason != self.waiting_for:
             self.waiting_for = reason
             self._on_waiting(reason)
+
+
+def _all_readings(parcels: Sequence[Parcel]) -> list[Reading]:
+    return [reading for parcel in parcels for reading in parcel.readings]
 
 
 def _refused(reading: Reading, error: StoreError) -> DeadLetter:

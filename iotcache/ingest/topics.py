@@ -38,6 +38,8 @@ class TopicNames(Struct, frozen=True):
     """A topic of Sparkplug B, whose payload is protobuf."""
     reserved: bool = False
     """A topic of configuration, metadata or life signs, or of our own: no reading, and no mistake."""
+    life: str = ""
+    """Which of `RESERVED_SENSORS` the topic ends a device's name with."""
 
 
 class TopicTemplate:
@@ -117,8 +119,6 @@ class Topics:
             found = template.match(topic)
             if found is None:
                 continue
-            if found.get("sensor") in RESERVED_SENSORS:
-                return TopicNames(reserved=True)
             for field, name in found.items():
                 if not name:
                     return TopicNames(refused=f"the topic's {{{field}}} level is empty")
@@ -129,6 +129,9 @@ class Topics:
                     )
                 if "\0" in name:
                     return TopicNames(refused=f"the topic's {{{field}}} contains a NUL character")
+            if found.get("sensor") in RESERVED_SENSORS:
+                life = found.pop("sensor")
+                return TopicNames(**found, reserved=True, life=life)
             if found.get("sensor") in PACK_SENSORS:
                 found["sensor"] = ""
             return TopicNames(**found)

@@ -19,12 +19,15 @@ from iotcache.errors import ConfigError, StoreError
 from iotcache.ingest.account import Account
 from iotcache.ingest.decode import Decoder
 from iotcache.ingest.fieldpaths import reader_for
+from iotcache.ingest.followers import Followers
 from iotcache.ingest.instance import own_name
 from iotcache.ingest.pipeline import RETRY_MAX_S, RETRY_MIN_S, Parcel, Pipeline
 from iotcache.ingest.tally import Tally
 from iotcache.ingest.topics import Topics
 from iotcache.model import DeadLetter, Reading
 from iotcache.mqtt import LinkState, Message, MqttLink, Will
+from iotcache.onboarding.reception import Reception
+from iotcache.onboarding.said import Said, read_said
 from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end
 from iotcache.telemetry import IngestStats, encode, gone, stats_topic
@@ -75,9 +78,11 @@ class Ingest:
         self.tally = Tally(clock)
         self.cache: DeviceCache | None = None
         self.pipeline: Pipeline | None = None
+        self.reception: Reception | None = None
+        self.followers = Followers()
         self._clock = clock
         self._on_state = on_state
-        topics = Topics(ingest.topics)
+        topics = self._topics = Topics(ingest.topics)
         self._decoder = Decoder(topics, reader_for(ingest.fields))
         self._topic = stats_topic(ROLE, self.instance)
         self._account = Account(ROLE, self.instance, self.tally, clock)
@@ -168,8 +173,18 @@ class Ingest:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publish_stats())
             cache = self.cache = await self._open_cache()
-            self.pipeline = Pipeline(cache, self.tally, clock=self._clock, on_waiting=self._store_waits)
+            self.reception = Reception(cache, self.settings.onboarding)
+            self.pipeline = Pipeline(
+                cache,
+                self.tally,
+                clock=self._clock,
+                on_waiting=self._store_waits,
+                reception=self.reception,
+                on_commit=self.followers.tell,
+            )
+            tasks.create_task(self.followers.run())
             tasks.create_task(self.pipeline.run())
+            tasks.create_task(self.reception.run())
             tasks.create_task(self._recall(cache, self.pipeline))
             tasks.create_task(keep_pruned(cache.store, self.settings.store.retention_days, self._clock))
             self._pump_task = tasks.create_task(self._pump(self.pipeline))
@@ -221,6 +236,7 @@ class Ingest:
         parcels: list[Parcel] = []
         readings: list[Reading] = []
         dead: list[DeadLetter] = []
+        said: list[Said] = []
         first = 0
         decode = self._decoder.decode
         for place, message in enumerate(messages):
@@ -229,12 +245,16 @@ class Ingest:
                 dead.append(found)
             elif found:
                 readings += found
-            else:
+            elif (one := read_said(self._topics.names(message.topic), message)) is None:
                 self.tally.ignored += 1
+            elif isinstance(one, DeadLetter):
+                dead.append(one)
+            else:
+                said.append(one)
             if len(readings) >= PARCEL_READINGS or place == len(messages) - 1:
                 acked = partial(self._acknowledge, messages[first : place + 1])
-                parcels.append(Parcel(readings, dead, acked))
-                readings, dead, first = [], [], place + 1
+                parcels.append(Parcel(readings, dead, acked, said))
+                readings, dead, said, first = [], [], [], place + 1
         return parcels
 
     def _acknowledge(self, messages: Sequence[Message], committed: Committed | None) -> None:
@@ -295,6 +315,7 @@ class Ingest:
             link=self.link,
             counters=self.cache.counters() if self.cache is not None else None,
             series=len(self.pipeline.intervals) if self.pipeline is not None else 0,
+            reception=self.reception,
         )
 
 

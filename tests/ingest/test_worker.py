@@ -121,7 +121,7 @@ async def test_what_cannot_be_decoded_is_acked_and_kept(
     for message in hostile:
         await sender.publish(TOPIC, message)
     await sender.publish("iot/plant/dev 1%[b]é/temp", b"7")
-    await sender.publish("iot/plant/dev-1/cfg", b'{"version": 3}')
+    await sender.publish("iot/plant/dev-1/death", b'{"reason": "lost"}')
     await until(lambda: made.tally.dead_letters == len(hostile) and made.tally.stored == 1)
     await until(lambda: made.link.unacked == 0)
     assert made.tally.ignored == 1

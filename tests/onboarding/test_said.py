@@ -1,0 +1,113 @@
+"""What births and configurations on their topics come to, hostile ones included."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iotcache.ingest.topics import Topics
+from iotcache.model import DeadLetter, Document, DocumentKind
+from iotcache.mqtt.inbound import Message
+from iotcache.onboarding.said import DOCUMENT_LIMIT_BYTES, Ended, Said, read_said
+
+NOW_US = 1_795_348_800_000_000
+TOPICS = Topics(["iot/{site}/{device}/{sensor}"])
+
+
+def said(
+    payload: bytes | dict[str, object], what: str = "cfg", *, retain: bool = False, size: int = 0
+) -> Said | DeadLetter | None:
+    raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    topic = f"iot/north/dev-1/{what}"
+    message = Message(topic, raw, 1, retain, 1, 1, NOW_US, size or len(raw))
+    return read_said(TOPICS.names(topic), message)
+
+
+def test_a_configuration_is_a_document_of_its_version() -> None:
+    got = said({"version": 7, "every_s": 5})
+    assert got == Document(
+        "dev-1", DocumentKind.CONFIG, 7, '{"version":7,"every_s":5}', "north", NOW_US
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        (b"junk", "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        (b"[1]", "something else"),
+        (b'{"version": NaN}', "no JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"version":1,"x":"\\ud800"}', "no JSON"),
+        ({"every_s": 5}, '"version"'),
+        ({"version": "7"}, '"version"'),
+        ({"version": True}, '"version"'),
+        ({"version": -1}, '"version"'),
+        ({"version": 2**63}, '"version"'),
+        ({"version": 1.5}, '"version"'),
+        ({"version": 1, "device": "other\x1b[31m"}, "the payload 'other"),
+        ({"version": 1, "site": "south"}, "names site"),
+        ({"version": 1, "x": "y" * DOCUMENT_LIMIT_BYTES}, "are allowed"),
+    ],
+)
+def test_what_is_no_configuration_is_a_dead_letter_with_a_reason(payload: object, why: str) -> None:
+    got = said(payload)  # type: ignore[arg-type]
+    assert isinstance(got, DeadLetter)
+    assert why in got.reason
+    assert got.reason.isprintable()
+
+
+def test_a_birth_is_of_its_own_time_but_never_of_one_to_come() -> None:
+    early = said({"ts": "2026-11-22T11:00:00Z", "model": "x"}, "birth")
+    assert isinstance(early, Document)
+    assert (early.kind, early.version, early.at_us) == (
+        DocumentKind.META, NOW_US - 3_600_000_000, NOW_US - 3_600_000_000,
+    )  # fmt: skip
+    for content in ({"ts": "2099-01-01T00:00:00Z"}, {}, {"ts": 5}, {"ts": "yesterday"}):
+        got = said(dict(content), "birth")
+        assert isinstance(got, Document)
+        assert got.version == NOW_US, content
+
+
+def test_a_birth_that_the_broker_kept_and_that_has_no_time_stands_back() -> None:
+    got = said({"model": "x"}, "birth", retain=True)
+    assert isinstance(got, Document)
+    assert got.version == 0
+
+
+def test_what_is_taken_back_and_what_does_not_last() -> None:
+    assert said(b"", "birth") == Ended("dev-1", NOW_US)
+    assert said(b"", "cfg") is None
+    assert said(b"", "meta") is None
+    assert said({"reason": "lost"}, "death") is None
+    assert isinstance(said({"model": 1}, "meta"), Document)
+
+
+def test_a_payload_of_which_only_the_head_is_kept_is_refused() -> None:
+    got = said({"version": 1}, size=2_000_000)
+    assert isinstance(got, DeadLetter)
+    assert "2000000 bytes" in got.reason
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(["birth", "meta", "cfg", "death"]), st.booleans())
+def test_never_an_exception(payload: bytes, what: str, retain: bool) -> None:
+    said(payload, what, retain=retain)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    ),
+    st.sampled_from(["birth", "cfg"]),
+)
+def test_any_json_comes_to_something_that_can_be_kept(content: object, what: str) -> None:
+    got = said(json.dumps({"version": 1, "x": content, "ts": content}).encode(), what)
+    if isinstance(got, Document):
+        assert "\0" not in got.content
+        assert json.loads(got.content)["version"] == 1

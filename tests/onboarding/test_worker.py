@@ -1,0 +1,177 @@
+"""Births and configurations through a worker, over real servers, to the store and the cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from iotcache.cache import DeviceCache
+from iotcache.config.schema import OnboardingSettings
+from iotcache.errors import StoreError
+from iotcache.ingest.worker import Ingest
+from iotcache.model import DocumentKind, DocumentName, Reading, Series, Source, Stored
+from tests.conftest import Server
+from tests.ingest.conftest import cached, until
+
+pytestmark = pytest.mark.real("memcached")
+Make = Callable[..., Any]
+TS_US = 1_795_348_800_000_000
+
+
+def cfg(version: int, **more: Any) -> bytes:
+    return json.dumps({"version": version, **more}).encode()
+
+
+async def settled(worker: Ingest, messages: int) -> DeviceCache:
+    await until(lambda: worker.tally.received >= messages and worker.link.unacked == 0)
+    await until(lambda: worker.link.queued == 0)
+    assert worker.pipeline is not None and worker.cache is not None
+    await worker.pipeline.drained()
+    return worker.cache
+
+
+async def test_a_push_is_stored_and_replaces_what_is_cached(
+    broker_port: int, memcached: Server, settings_for: Make, worker: Make, link: Make
+) -> None:
+    made = await worker(settings_for(broker_port, [memcached]))
+    sender = await link(broker_port, "sender")
+    for version, every_s in ((1, 10), (3, 30), (2, 20), (3, 31)):
+        await sender.publish("iot/north/dev-1/cfg", cfg(version, every_s=every_s), retain=True)
+    cache = await settled(made, 4)
+    read = await cache.config("dev-1")
+    assert (read.source, read.version, read.content) == (Source.CACHE, 3, {"version": 3, "every_s": 30})
+    assert cached(memcached, "dev-1:cfg")["version"] == 3
+    assert made.tally.dead_letters == made.tally.ignored == 0
+    stats = made.stats()
+    assert (stats.documents + stats.documents_outdated) >= 1
+    await sender.publish("iot/north/dev-1/cfg", b'{"every_s": 1}')
+    await until(lambda: made.tally.dead_letters == 1)
+
+
+async def test_a_push_waits_for_the_store_and_is_not_acknowledged_before(  # noqa: PLR0917
+    iotcore_port: int, memcached: Server, settings_for: Make, worker: Make, link: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    made = await worker(settings_for(iotcore_port, [memcached]))
+    assert made.cache is not None
+    documents = made.cache.store.documents
+    keep, failures = documents.keep, 2
+
+    async def fails(given: Any) -> Any:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            assert made.link.unacked == 1
+            raise StoreError("the store is away")
+        return await keep(given)
+
+    monkeypatch.setattr(documents, "keep", fails)
+    sender = await link(iotcore_port, "sender")
+    await sender.publish("iot/north/dev-1/cfg", cfg(1))
+    await until(lambda: "the store is away" in made.waiting_for)
+    cache = await settled(made, 1)
+    assert made.waiting_for == ""
+    assert (await cache.config("dev-1")).version == 1
+
+
+async def test_a_birth_warms_the_cache_for_its_device(
+    iotcore_port: int, memcached: Server, settings_for: Make, worker: Make, link: Make
+) -> None:
+    """The store knows the device from long ago; the cache is empty, as after a restart of its node."""
+    made = await worker(settings_for(iotcore_port, [memcached]))
+    assert made.cache is not None
+    store = made.cache.store
+    sensors = ("temperature", "pressure", "flow")
+    await store.commit(
+        [Stored(Reading("dev-1", sensor, 1.5, TS_US, site="north", interval_s=600)) for sensor in sensors]
+    )
+    sender = await link(iotcore_port, "sender")
+    birth = {"ts": "2026-11-20T12:00:00Z", "metadata": {"model": "x"}}
+    await sender.publish("iot/north/dev-1/birth", json.dumps(birth).encode(), retain=True)
+    await until(lambda: made.stats().devices_warmed == 1)
+    assert cached(memcached, "dev-1:meta")["content"]["metadata"] == {"model": "x"}
+    for sensor in sensors:
+        assert cached(memcached, f"dev-1:{sensor}:latest")["value"] == 1.5
+
+
+async def test_first_sight_warms_the_other_sensors_and_documents(
+    iotcore_port: int, memcached: Server, settings_for: Make, worker: Make, link: Make
+) -> None:
+    settings = settings_for(iotcore_port, [memcached])
+    made = await worker(settings)
+    assert made.cache is not None
+    store = made.cache.store
+    await store.commit([Stored(Reading("dev-1", "pressure", 7, TS_US, interval_s=600))])
+    from iotcache.model import Document
+
+    await store.documents.keep([Document("dev-1", DocumentKind.CONFIG, 4, '{"version":4}')])
+    sender = await link(iotcore_port, "sender")
+    await sender.publish("iot/north/dev-1/temperature", b"21")
+    await until(lambda: made.stats().devices_warmed == 1)
+    assert cached(memcached, "dev-1:pressure:latest")["value"] == 7
+    assert cached(memcached, "dev-1:cfg")["version"] == 4
+    await sender.publish("iot/north/dev-1/temperature", b"22")
+    await until(lambda: made.tally.stored == 2)
+    assert made.stats().devices_waiting == 0, "seen before"
+
+
+async def test_no_more_devices_wait_than_there_is_room_for(
+    iotcore_port: int, memcached: Server, settings_for: Make, worker: Make, link: Make
+) -> None:
+    settings = replace(settings_for(iotcore_port, [memcached]), onboarding=OnboardingSettings(queue=3))
+    made = await worker(settings)
+    assert made.reception is not None
+    made.reception.follow([Stored(Reading(f"d{n}", "t", 1, TS_US)) for n in range(10)])
+    stats = made.stats()
+    assert (stats.devices_waiting, stats.devices_skipped) == (3, 7)
+    await until(lambda: made.stats().devices_warmed == 3)
+
+
+async def test_an_empty_birth_takes_a_device_out_of_service_until_its_next_one(
+    broker_port: int, memcached: Server, settings_for: Make, worker: Make, link: Make
+) -> None:
+    settings = settings_for(broker_port, [memcached])
+    settings = replace(settings, onboarding=OnboardingSettings(forget_every_s=0.2))
+    made = await worker(settings)
+    sender = await link(broker_port, "sender")
+    await sender.publish("iot/north/dev-1/temperature", b"21")
+    await sender.publish("iot/north/dev-1/birth", b'{"model": "x"}', retain=True)
+    await sender.publish("iot/north/dev-1/cfg", cfg(1), retain=True)
+    cache = await settled(made, 3)
+    await until(lambda: made.stats().devices_warmed >= 1)
+    assert (await cache.meta("dev-1")).source is Source.CACHE
+    await sender.publish("iot/north/dev-1/birth", b"", retain=True)
+    await settled(made, 4)
+    assert (await cache.meta("dev-1")).source is Source.NONE
+    assert (await cache.config("dev-1")).source is Source.NONE
+    (read,) = await cache.read_many([Series("dev-1", "temperature")])
+    assert (read.source, read.value) == (Source.STORE, 21), "its readings are history, not gone"
+    # The read put it back; it is removed again before long.
+    await until(lambda: cached(memcached, "dev-1:temperature:latest") is None)
+    await sender.publish("iot/north/dev-1/birth", b'{"model": "y"}', retain=True)
+    await settled(made, 5)
+    assert (await cache.meta("dev-1")).content == {"model": "y"}
+    assert (await cache.config("dev-1")).version == 1
+
+
+async def test_what_was_said_while_no_worker_ran_is_heard_and_an_old_birth_is_no_return(
+    mosquitto: Server, memcached: Server, settings_for: Make, worker: Make, link: Make
+) -> None:
+    settings = settings_for(mosquitto.port, [memcached])
+    sender = await link(mosquitto.port, "sender")
+    birth = {"ts": "2026-11-20T12:00:00Z", "model": "x"}
+    await sender.publish("iot/north/dev-1/birth", json.dumps(birth).encode(), retain=True)
+    await sender.publish("iot/north/dev-2/birth", b'{"model": "z"}', retain=True)
+    made = await worker(settings)
+    cache = await settled(made, 2)
+    meta = [DocumentName(device, DocumentKind.META) for device in ("dev-1", "dev-2")]
+    assert len(await cache.store.documents.find(meta)) == 2
+    await cache.store.documents.decommission(["dev-1", "dev-2"], TS_US)
+    # The broker sends what it retained once more to a session that subscribes anew.
+    other = await worker(replace(settings, ingest=replace(settings.ingest, client_id="other")))
+    await settled(other, 2)
+    assert await cache.store.documents.decommissioned() == ["dev-1", "dev-2"]
