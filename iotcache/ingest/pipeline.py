@@ -134,8 +134,6 @@ class Pipeline:
             done = await self._committed.get()
             if done.committed is not None and done.committed.newest:
                 await self._write_through(done.committed.newest)
-                if self._reception is not None:
-                    self._reception.follow(done.committed.newest)
             if done.heard is not None and self._reception is not None:
                 await self._tell_cache(self._reception, done.heard)
             for parcel in done.parcels:

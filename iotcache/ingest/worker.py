@@ -182,9 +182,9 @@ class Ingest:
                 reception=self.reception,
                 on_commit=self.followers.tell,
             )
+            self.followers.add(self.reception)
             tasks.create_task(self.followers.run())
             tasks.create_task(self.pipeline.run())
-            tasks.create_task(self.reception.run())
             tasks.create_task(self._recall(cache, self.pipeline))
             tasks.create_task(keep_pruned(cache.store, self.settings.store.retention_days, self._clock))
             self._pump_task = tasks.create_task(self._pump(self.pipeline))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from iotcache.config.schema import OnboardingSettings
-from iotcache.model import Document, DocumentKind, Stored
+from iotcache.ingest.followers import Batch
+from iotcache.model import Document, DocumentKind
 from iotcache.onboarding.newcomers import Newcomers
 from iotcache.onboarding.retire import forget, keep_forgetting
 from iotcache.onboarding.said import Ended, Said
@@ -29,7 +30,7 @@ class Heard(Struct, frozen=True):
 
 
 class Reception:
-    """Keeps what devices say, and welcomes those not seen before. Run `run` beside its callers."""
+    """Keeps what devices say, and follows the committed batches to welcome those not seen before."""
 
     def __init__(self, cache: DeviceCache, settings: OnboardingSettings) -> None:
         self._cache = cache
@@ -72,7 +73,10 @@ class Reception:
             log.info("%d devices were put out of service", len(heard.ended))
             await forget(self._cache, heard.ended)
 
-    def follow(self, newest: Sequence[Stored]) -> None:
+    def follow(self, batch: Batch) -> None:
         """Hear of a commit: devices not seen since the start get a warm cache."""
         if self._settings.warm:
-            self._newcomers.saw({stored.reading.device for stored in newest})
+            self._newcomers.saw({stored.reading.device for stored in batch.newest})
+
+    def missed(self, batches: int) -> None:
+        """Nothing is lost by it: a device is seen in one of its next readings."""

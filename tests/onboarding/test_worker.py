@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from iotcache.cache import DeviceCache
 from iotcache.config.schema import OnboardingSettings
 from iotcache.errors import StoreError
+from iotcache.ingest.followers import Batch
 from iotcache.ingest.worker import Ingest
 from iotcache.model import DocumentKind, DocumentName, Reading, Series, Source, Stored
 from tests.conftest import Server
@@ -125,7 +126,8 @@ async def test_no_more_devices_wait_than_there_is_room_for(
     settings = replace(settings_for(iotcore_port, [memcached]), onboarding=OnboardingSettings(queue=3))
     made = await worker(settings)
     assert made.reception is not None
-    made.reception.follow([Stored(Reading(f"d{n}", "t", 1, TS_US)) for n in range(10)])
+    newest = [Stored(Reading(f"d{n}", "t", 1, TS_US)) for n in range(10)]
+    made.reception.follow(Batch([one.reading for one in newest], newest))
     stats = made.stats()
     assert (stats.devices_waiting, stats.devices_skipped) == (3, 7)
     await until(lambda: made.stats().devices_warmed == 3)
