@@ -41,3 +41,13 @@ def end_on_signals(leave: Callable[[], object], clean_up: Callable[[], object]) 
             # Windows has no such handlers; a test's loop may run outside the main thread.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, act)
+
+
+def leave_on_signals() -> threading.Event:
+    """For a program without an event loop: an event that is set on SIGTERM, SIGHUP and SIGINT."""
+    stopping = threading.Event()
+    for name in ("SIGTERM", "SIGHUP", "SIGINT"):
+        number = getattr(signal, name, None)
+        if number is not None:
+            signal.signal(number, lambda *_: stopping.set())
+    return stopping

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from iotcache.errors import ConfigError, UsageError
 
-HEADLESS = "'iotcache-tui stack', 'simulate' and 'ingest' run without one"
+HEADLESS = "'iotcache-tui --plain', 'snapshot', 'stack', 'simulate' and 'ingest' run without one"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="put everything that changes a node, the store or a process out of reach "
         "(the default when the nodes are not the dashboard's own)",
     )  # fmt: skip
+    parser.add_argument(
+        "--serve", metavar="HOST:PORT", nargs="?", const="127.0.0.1:8000",
+        help="show the dashboard in a browser, by default on 127.0.0.1:8000 and read-only",
+    )  # fmt: skip
+    parser.add_argument(
+        "--plain", action="store_true", help="no screen: a line for every event, for pipes and screen readers"
+    )
     parser.add_argument("--record", metavar="FILE", help="record everything for 'iotcache-tui replay FILE'")
     parser.add_argument(
         "--record-values", action=argparse.BooleanOptionalAction, default=True,
@@ -36,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def require_terminal() -> None:
     """Raise `UsageError` where no dashboard can be drawn."""
+    if "web_driver" in os.environ.get("TEXTUAL_DRIVER", ""):
+        return  # a browser is at the other end
     for stream, name in ((sys.stdin, "input"), (sys.stdout, "output")):
         if not stream.isatty():
             raise UsageError(f"the dashboard needs a terminal, and standard {name} is not one; {HEADLESS}")
@@ -61,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     from tui.cli.options import load_settings
 
     settings = load_settings(args).settings
-    require_terminal()
+    if not args.plain and args.serve is None:
+        require_terminal()
 
     import platformdirs
     from msgspec.structs import replace
@@ -73,6 +83,15 @@ def run(args: argparse.Namespace) -> int:
         settings = replace(settings, simulator=replace(settings.simulator, enabled=False))
     if args.read_only is not None:
         settings = replace(settings, dashboard=replace(settings.dashboard, read_only=args.read_only))
+
+    if args.plain:
+        from tui.cli.plain import run_plain
+
+        return run_plain(settings)
+    if args.serve is not None:
+        from tui.cli.serving import serve
+
+        return serve(settings, args.serve, read_only=args.read_only is not False)
 
     from tui.app import IotCacheApp
     from tui.feed.asks import is_read_only
