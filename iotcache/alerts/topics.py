@@ -1,4 +1,4 @@
-"""Where alerts are published: ``iotcache/alerts/{name}/{subject}``, one retained message each while they stand."""
+"""Where alerts are published: ``iotcache/alerts/{name}/{subject}``, retained while they stand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AlertName(Struct, frozen=True):
 
 
 def _level(text: str) -> str:
-    """One level of a topic: percent-encoded (RFC 3986) where a sign has a meaning in topics, or none at all."""
+    """One level of a topic: percent-encoded (RFC 3986) where a sign means something in topics."""
     raw = text.encode("utf-8", "surrogatepass")
     return _UNSAFE.sub(lambda hit: b"%%%02X" % hit[0][0], raw).decode("ascii") or "_"
 

@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from msgspec import Struct
 
+from iotcache.alerts.model import Alert
 from iotcache.model import DeadLetter, Document, DocumentName, Reading, Series, Stored
 
 
@@ -78,6 +79,37 @@ class Documents(Protocol):
         ...
 
 
+class Alerts(Protocol):
+    """Alerts, those that stand and those of the past. Methods raise `StoreError`."""
+
+    async def keep(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        """Note that alerts were raised or cleared, in one transaction.
+
+        Returns, as they are in the store now, those for which that is news: one is raised only while none of
+        its name and subject stands, and cleared only while one does. Several workers may tell the same.
+        """
+        ...
+
+    async def acknowledge(self, name: str, subject: str, by: str, at_us: int) -> Alert | None:
+        """Note that somebody knows of a standing alert; it as it is now, and ``None`` when none stands.
+
+        Who was first stays.
+        """
+        ...
+
+    async def standing(self, limit: int = 10_000) -> Sequence[Alert]:
+        """Alerts that are raised or acknowledged, oldest first."""
+        ...
+
+    async def past(self, limit: int = 100) -> Sequence[Alert]:
+        """Alerts that were cleared, the latest first."""
+        ...
+
+    async def prune(self, before_us: int, limit: int = 10_000) -> int:
+        """Forget up to ``limit`` alerts cleared before ``before_us``; how many went."""
+        ...
+
+
 class Store(Protocol):
     """An open store. Every method may raise `StoreError`; ``retryable`` tells an outage from a mistake."""
 
@@ -85,6 +117,7 @@ class Store(Protocol):
     """Where it is, without a password."""
     documents: Documents
     """What it knows of devices besides their readings."""
+    alerts: Alerts
 
     async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
         """Write all in one transaction; durable when it returns. A late reading enters history and never

@@ -12,7 +12,8 @@ from typing import Final, Self
 from iotcache.errors import StoreError
 from iotcache.model import DeadLetter, Reading, Series, Stored
 from iotcache.store import postgres_statements as sql
-from iotcache.store.base import Committed, Documents, SeriesInfo, StoreCounts
+from iotcache.store.base import Alerts, Committed, Documents, SeriesInfo, StoreCounts
+from iotcache.store.postgres_alerts import PostgresAlerts
 from iotcache.store.postgres_documents import PostgresDocuments
 from iotcache.store.postgres_line import Connection, Line, Row, connection_settings, lost, place
 from iotcache.store.postgres_rows import arrays, give_value, keep_value, texts_array
@@ -57,6 +58,7 @@ class PostgresStore:
         self._ready = read_only
         self._closed = False
         self.documents: Documents = PostgresDocuments(self._transaction, self._query)
+        self.alerts: Alerts = PostgresAlerts(self._transaction, self._query)
 
     async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
         """See `iotcache.store.base.Store.commit`."""

@@ -46,4 +46,14 @@ STEPS: Final[tuple[LiteralString, ...]] = (
     );
     CREATE TABLE decommissioned (device text COLLATE "C" PRIMARY KEY, at_us bigint NOT NULL);
     """,
+    """
+    CREATE TABLE alert (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text COLLATE "C" NOT NULL,
+        subject text COLLATE "C" NOT NULL, severity text NOT NULL, state text NOT NULL,
+        since_us bigint NOT NULL, body text NOT NULL, value double precision, kind text NOT NULL, site text NOT NULL,
+        changed_us bigint NOT NULL, acknowledged_us bigint NOT NULL, acknowledged_by text NOT NULL
+    );
+    CREATE UNIQUE INDEX alert_standing ON alert (name, subject) WHERE state <> 'cleared';
+    CREATE INDEX alert_past ON alert (changed_us) WHERE state = 'cleared';
+    """,
 )

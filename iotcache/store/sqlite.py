@@ -9,8 +9,9 @@ from typing import Any, Self, TypeVar
 
 from iotcache.errors import StoreError
 from iotcache.model import DeadLetter, Reading, Series, Stored
-from iotcache.store.base import Committed, Documents, SeriesInfo, StoreCounts
+from iotcache.store.base import Alerts, Committed, Documents, SeriesInfo, StoreCounts
 from iotcache.store.lane import Lane
+from iotcache.store.sqlite_alerts import SqliteAlerts
 from iotcache.store.sqlite_documents import SqliteDocuments
 from iotcache.store.sqlite_file import SqliteFile
 
@@ -32,6 +33,7 @@ class SqliteStore:
         self._writing = _Seat("store-write", self._open_writer)
         self._reading = _Seat("store-read", self._open_reader)
         self.documents: Documents = SqliteDocuments(self._writing.run, self._reading.run)
+        self.alerts: Alerts = SqliteAlerts(self._writing.run, self._reading.run)
 
     def _open_writer(self) -> SqliteFile:
         if self._read_only:

@@ -48,6 +48,16 @@ _STEPS: Final = (
     ) WITHOUT ROWID;
     CREATE TABLE decommissioned (device TEXT PRIMARY KEY, at_us INTEGER NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE alert (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, subject TEXT NOT NULL, severity TEXT NOT NULL,
+        state TEXT NOT NULL, since_us INTEGER NOT NULL, body TEXT NOT NULL, value REAL, kind TEXT NOT NULL,
+        site TEXT NOT NULL, changed_us INTEGER NOT NULL, acknowledged_us INTEGER NOT NULL,
+        acknowledged_by TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX alert_standing ON alert (name, subject) WHERE state <> 'cleared';
+    CREATE INDEX alert_past ON alert (changed_us) WHERE state = 'cleared';
+    """,
 )
 
 
