@@ -19,6 +19,8 @@ COMMANDS = (
     ("stack", "run broker, cache nodes, store, ingest and fleet, headless"),
     ("get", "read one sensor through the cache"),
     ("where", "say which cache node owns a key"),
+    ("warm", "fill the cache from the store, with a progress bar"),
+    ("device", "show, configure, retire and return devices"),
     ("snapshot", "print what the dashboard would show, once"),
     ("replay", "play a recording of the dashboard, with pause, seek and speed"),
     ("doctor", "check configuration, servers and terminal, and say how to mend them"),
