@@ -21,6 +21,7 @@ from iotcache.config.schema import BreakerSettings
 from iotcache.errors import NodeError
 from iotcache.histogram import Histogram
 from iotcache.model import NodeHealth, NodeState
+from iotcache.tasks import end
 from iotcache.text import printable, printable_bytes
 
 if TYPE_CHECKING:
@@ -132,9 +133,7 @@ class Node:
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
         for connection in (self.connection, self._old):
             if connection is not None:
                 connection.close()
@@ -214,25 +213,29 @@ class Node:
     async def _until_lost(self, connection: Connection) -> NodeError | None:
         """Wait for the end of the connection (its reason) or of the breaker's patience (``None``)."""
         while self.up:
-            changed = asyncio.ensure_future(self._change.wait())
-            await asyncio.wait((connection.lost, changed), return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
+            changed = asyncio.create_task(self._changed())
+            try:
+                await asyncio.wait((connection.lost, changed), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await end(changed)
             if self.up and connection.lost.done():
                 self.connection = None
                 return connection.lost.result()
         return None
 
+    async def _changed(self) -> None:
+        await self._change.wait()
+
     async def _until_probe(self) -> None:
         """Wait for the breaker's next probe; less when the old connection shows life before."""
-        pause = asyncio.ensure_future(asyncio.sleep(self._breaker.retry_in_s()))
-        waits: set[asyncio.Future[None]] = {pause}
+        waits = {asyncio.create_task(asyncio.sleep(self._breaker.retry_in_s()))}
         if self._old is not None and self._old.usable:
-            waits.add(asyncio.ensure_future(self._old.drained()))
+            waits.add(asyncio.create_task(self._old.drained()))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiting in waits:
-                waiting.cancel()
+                await end(waiting)
         if self.drained:
             self._enter(NodeState.DOWN, DRAINED)
             await self._taken_back.wait()

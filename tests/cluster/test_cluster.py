@@ -225,3 +225,12 @@ async def test_keys_are_found_where_the_cluster_says(memcached_factory: Any, ove
             (key,) = keys_of(cluster, server, 1)
             await cluster.set_many([Item(key, b"here", 0, 60)])
             assert Client(server.address).get(key) == b"here"
+@pytest.mark.parametrize("up", [True, False])
+async def test_closing_leaves_no_task_behind(memcached: Any, over: Any, up: bool) -> None:
+    before = asyncio.all_tasks()
+    if not up:
+        memcached.kill()
+    async with over(memcached) as cluster:
+        await cluster.get_many(["k"])
+        assert state_of(cluster, memcached) is (NodeState.UP if up else NodeState.DOWN)
+    assert asyncio.all_tasks() == before
