@@ -1,12 +1,13 @@
 """`DeviceCache`, the front door: read through the cache to the store, write through to the cache.
 
 Why no reader puts an old value over a new one: a miss is seen first, the store is asked after it, and what
-the store said is only *added*: it loses against anything that is there by then. A writer sets after its
-commit, so whatever was committed before the store was asked is in the answer, and whatever came later
-either overwrites what the reader added, or was there first and stays.
+the store said is stored only where the node still has what it had before (a lease, see `fallback.py`). A
+writer sets after its commit, so whatever was committed before the store was asked is in the answer, and
+whatever came later has taken the lease's place, also when it was removed again since.
 
-One gap is left: an entry set *and* removed again (deleted, evicted) within the milliseconds between a
-reader's store read and its add leaves room for that reader's older value. Only a lease on the key closes it.
+Without leases (``stampede_lease=False``), and while a key's node is out, what the store said is only *added*:
+it loses against anything that is there by then. There an entry set *and* removed again (deleted, evicted)
+within the milliseconds between a reader's store read and its add leaves room for that reader's older value.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from contextlib import AsyncExitStack
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
+
+from msgspec.structs import replace
 
 from iotcache.cache.budget import Budget
 from iotcache.cache.documents import DocumentCache
@@ -50,6 +53,9 @@ if TYPE_CHECKING:
     from iotcache.config.schema import Settings
     from iotcache.store.base import Store
 
+_STUB_MOST_BYTES: Final = 63
+"""An item with no value is its key and this much at the most (59 in memcached 1.6). A reading, with its flags
+and at least ``{"value":0,"ts":0}``, is well above it."""
 _NODE_OUT: Final = (MissReason.NODE_DOWN, MissReason.TIMEOUT)
 
 
@@ -71,7 +77,9 @@ class DeviceCache:
 
     An async context manager. ``cluster`` and ``store`` belong to the caller, who opens and closes them;
     `from_settings` makes a cache that owns both. ``shared_writers`` is for several ingest workers that may
-    write the same series: each then looks, after its writes, whether another was newer.
+    write the same series: none then puts an older reading over a newer one (see `iotcache.cache.ordered`).
+    ``stampede_lease`` lets one reader among all processes load what is missing (`iotcache.cache.fallback`).
+    `stampede_lease`, `ttl` and `ttl_jitter` may be set at any time; what is under way is not affected.
     """
 
     def __init__(
@@ -89,11 +97,12 @@ class DeviceCache:
         rng: Random | None = None,
         repopulate: bool = True,
         shared_writers: bool = False,
+        stampede_lease: bool = True,
     ) -> None:
         self.cluster = cluster
         self.store = store
         self.keys = keys or Keys()
-        self.ttl = ttl or TtlPolicy()
+        ttl = ttl or TtlPolicy()
         self._store_reads_per_s = store_reads_per_s
         self._failover_ttl_s = failover_ttl_s
         self._clock = clock
@@ -111,7 +120,7 @@ class DeviceCache:
             keys=self.keys,
             records=self._records,
             tally=self._tally,
-            ttl=self.ttl,
+            ttl=ttl,
             clock=clock,
             rng=self._rng,
             compress_min_bytes=compress_min_bytes,
@@ -123,21 +132,20 @@ class DeviceCache:
             store,
             records=self._records,
             tally=self._tally,
-            ttl=self.ttl,
+            ttl=ttl,
             clock=clock,
             rng=self._rng,
             compress_min_bytes=compress_min_bytes,
             max_value_bytes=max_value_bytes,
             failover_ttl_s=failover_ttl_s,
         )
-
         self._documents = DocumentCache(
             cluster,
             store,
             self._writes,
             keys=self.keys,
             records=self._records,
-            ttl=self.ttl,
+            ttl=ttl,
             clock=clock,
             rng=self._rng,
             budget=self._budget,
@@ -146,6 +154,34 @@ class DeviceCache:
             max_value_bytes=max_value_bytes,
             repopulate=repopulate,
         )
+        self.stampede_lease = stampede_lease
+
+    @property
+    def stampede_lease(self) -> bool:
+        """Whether one reader among all processes loads what is missing, and the others wait for it."""
+        return self._stampede_lease
+
+    @stampede_lease.setter
+    def stampede_lease(self, leases: bool) -> None:
+        self._stampede_lease = self._writes.ordered.hold_places = leases
+
+    @property
+    def ttl(self) -> TtlPolicy:
+        """How long entries live that are set from now on."""
+        return self._writes.ttl
+
+    @ttl.setter
+    def ttl(self, policy: TtlPolicy) -> None:
+        self._writes.ttl = self._fallback.ttl = self._documents.ttl = policy
+
+    @property
+    def ttl_jitter(self) -> float:
+        """By what share lives are stretched or cut, so that keys set together do not expire together."""
+        return self.ttl.jitter
+
+    @ttl_jitter.setter
+    def ttl_jitter(self, share: float) -> None:
+        self.ttl = replace(self.ttl, jitter=share)
 
     @classmethod
     def from_settings(
@@ -185,6 +221,7 @@ class DeviceCache:
             store_reads_per_s=cache.store_reads_per_s,
             failover_ttl_s=t.failover_s,
             shared_writers=bool(settings.ingest.group),
+            stampede_lease=cache.stampede_lease,
         )  # fmt: skip
         made._owned = cluster, store
         return made
@@ -269,15 +306,24 @@ class DeviceCache:
 
         Counts as no read and leaves what is there as it is. Raises `StoreError`.
         """
-        return await self._fallback.fill(series, self.keys.latest_many(series))
+        return await self._fallback.fill(series, self.keys.latest_many(series), lease=self._stampede_lease)
 
     async def fill_documents(self, names: Sequence[DocumentName]) -> Filled:
         """As `fill`, for documents."""
         return await self._documents.fill(names)
 
     async def ttl_many(self, series: Sequence[Series]) -> list[Probe]:
-        """What the nodes hold of each series, without counting as a read or keeping anything alive."""
-        return await self.cluster.probe_many(self.keys.latest_many(series))
+        """What the nodes hold of each series, without counting as a read or keeping anything alive.
+
+        A place held for a reader who is loading the value counts as not present.
+        """
+        from iotcache.cluster import Probe
+
+        keys = self.keys.latest_many(series)
+        return [
+            Probe(False, probe.node) if probe.present and probe.size <= len(key) + _STUB_MOST_BYTES else probe
+            for key, probe in zip(keys, await self.cluster.probe_many(keys), strict=True)
+        ]
 
     async def _fall_back(self, misses: Sequence[_Miss], answers: list[Read], began_s: float) -> None:
         now_s = self._clock.now()
@@ -288,14 +334,26 @@ class DeviceCache:
                 miss.key,
                 # A node that hangs would hold up this answer once more; the next read asks its stand-in.
                 repopulate=self._repopulate and miss.failure is not MissReason.TIMEOUT,
+                lease=self._stampede_lease
+                and self._repopulate
+                and miss.failure in (None, MissReason.CORRUPT),
                 corrupt=miss.failure is MissReason.CORRUPT,
             )
             for miss in granted
         ]
         records = {miss.key: self._records.get(miss.key) for miss in granted}  # before they are repopulated
-        loaded, _ = await asyncio.gather(self._fallback.load(wanted, began_s), self._watch.refresh())
+        # The statistics first: a lease is an item as well, and they tell whether the node had any.
+        _, loaded = await asyncio.gather(self._watch.refresh(), self._fallback.load(wanted, began_s))
         latency_ms = (self._clock.monotonic() - began_s) * 1e3
         for miss, one in zip(granted, loaded, strict=True):
+            if one.late is not None:
+                kept, got = one.late
+                answers[miss.place] = Read(
+                    *miss.series, kept.value, Source.CACHE, kept.unit, kept.ts, got.node, got.ttl_s,
+                    latency_ms=latency_ms, site=kept.site, interval_s=kept.interval_s,
+                )  # fmt: skip
+                self._tally.hits += 1
+                continue
             reason = self._reason(miss, records[miss.key], one, now_s)
             answers[miss.place] = _answer(miss, one, reason, latency_ms)
             self._tally.misses[reason] += 1

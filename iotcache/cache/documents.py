@@ -77,7 +77,7 @@ class DocumentCache:
         self._writes = writes
         self._keys = keys
         self._records = records
-        self._ttl = ttl
+        self.ttl = ttl
         self._clock = clock
         self._rng = rng
         self._budget = budget
@@ -276,10 +276,10 @@ class DocumentCache:
         from iotcache.cluster import Item
 
         value, flags = encode_document(document, self._compress_min_bytes)
-        return Item(key, value, flags, self._ttl.jittered(self._life_s(document.kind), self._rng), mode)
+        return Item(key, value, flags, self.ttl.jittered(self._life_s(document.kind), self._rng), mode)
 
     def _life_s(self, kind: DocumentKind) -> float:
-        return self._ttl.meta_s if kind is DocumentKind.META else self._ttl.config_s
+        return self.ttl.meta_s if kind is DocumentKind.META else self.ttl.config_s
 
     def _reason(
         self, key: str, got: Got, record: Record | None, document: Document | None, now_s: float

@@ -39,6 +39,10 @@ class CacheCounters(Struct, frozen=True):
     """Keys that are dirty now."""
     dirty_dropped: int
     """Dirty keys forgotten for want of room: their entries may be old until they expire."""
+    lease_wins: int = 0
+    """Misses that this cache loaded on behalf of all readers everywhere."""
+    lease_waits: int = 0
+    """Misses for which somebody else's loading was waited."""
 
 
 class Tally:
@@ -56,6 +60,8 @@ class Tally:
         self.writes = 0
         self.write_failures = 0
         self.repaired = 0
+        self.lease_wins = 0
+        self.lease_waits = 0
 
     def snapshot(self, dirty: int, dirty_dropped: int) -> CacheCounters:
         return CacheCounters(
@@ -72,4 +78,6 @@ class Tally:
             repaired=self.repaired,
             dirty=dirty,
             dirty_dropped=dirty_dropped,
+            lease_wins=self.lease_wins,
+            lease_waits=self.lease_waits,
         )

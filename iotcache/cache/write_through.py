@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from iotcache.cache.dirty import DirtyKeys
+from iotcache.cache.ordered import ROUNDS, OrderedSets
 from iotcache.cache.tally import Tally
 from iotcache.clock import Clock
 from iotcache.codec import encode_reading
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from iotcache.store.base import Store
 
 REPAIR_EVERY_S: Final = 1.0
-YIELD_ROUNDS: Final = 4
-"""More rounds than this means a series that other workers write faster than we can follow."""
 
 
 class WriteThrough:
@@ -47,12 +46,13 @@ class WriteThrough:
         shared_writers: bool,
     ) -> None:
         self.dirty = DirtyKeys(cluster)
+        self.ordered = OrderedSets(cluster, store, keys, self._item, max_value_bytes)
         self._cluster = cluster
         self._store = store
         self._keys = keys
         self._records = records
         self._tally = tally
-        self._ttl = ttl
+        self.ttl = ttl
         self._clock = clock
         self._rng = rng
         self._compress_min_bytes = compress_min_bytes
@@ -71,7 +71,7 @@ class WriteThrough:
 
         The writer asks before its commit, so that the store has it (`Stored.cached_until_us`).
         """
-        life_s = self._ttl.jittered(self._ttl.volatile_s(reading.interval_s), self._rng)
+        life_s = self.ttl.jittered(self.ttl.volatile_s(reading.interval_s), self._rng)
         return round((self._clock.now() + life_s) * 1e6)
 
     async def write_through(self, newest: Sequence[Stored]) -> list[Outcome]:
@@ -83,14 +83,16 @@ class WriteThrough:
         from iotcache.cluster import Outcome
 
         items: list[Item] = []
+        fitting: list[Stored] = []
         too_large: dict[int, str] = {}
         for place, stored in enumerate(newest):
             item = self._item(stored)
             if self._fits(item):
                 items.append(item)
+                fitting.append(stored)
             else:
                 too_large[place] = item.key
-        outcomes = list(await self._set(items))
+        outcomes = list(await (self._set_in_order(fitting) if self._shared_writers else self._set(items)))
         if too_large:
             dropped = dict(zip(too_large, await self.delete(list(too_large.values())), strict=True))
             done = iter(outcomes)
@@ -100,8 +102,6 @@ class WriteThrough:
                 else next(done)
                 for place in range(len(newest))
             ]
-        if self._shared_writers:
-            await self._yield_to_newer(newest)
         return outcomes
 
     def _item(self, stored: Stored) -> Item:
@@ -127,6 +127,10 @@ class WriteThrough:
         if not items:
             return ()
         outcomes = await self._cluster.set_many(items)
+        self._note_set(items, outcomes)
+        return outcomes
+
+    def _note_set(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         now_s = self._clock.now()
         failed: list[str] = []
         for item, outcome in zip(items, outcomes, strict=True):
@@ -138,7 +142,20 @@ class WriteThrough:
         self._tally.write_failures += len(failed)
         self.dirty.discard(item.key for item in items)
         self._soil(failed)
-        return outcomes
+
+    async def _set_in_order(self, newest: Sequence[Stored]) -> list[Outcome]:
+        """Set what others may be writing as well."""
+        settled = await self.ordered.set_many(newest)
+        self._note_set(list(settled.set_to.values()), [settled.outcomes[at] for at in settled.set_to])
+        outcomes = settled.outcomes
+        if settled.contested:
+            keys = self._keys.latest_many([stored.reading.series for stored in settled.contested.values()])
+            outcomes.update(zip(settled.contested, await self.delete(keys), strict=True))
+        if settled.away:
+            items = [self._item(stored) for stored in settled.away.values()]
+            outcomes.update(zip(settled.away, await self._set(items), strict=True))
+            await self._yield_to_newer(list(settled.away.values()))
+        return [outcomes[settled.same_as.get(at, at)] for at in range(len(newest))]
 
     async def delete(self, keys: Sequence[str]) -> list[Outcome]:
         """Delete entries; what could not be deleted is dirty."""
@@ -166,13 +183,13 @@ class WriteThrough:
             await self.repair()
 
     async def _yield_to_newer(self, written: Sequence[Stored]) -> None:
-        """Make good what another worker's newer commit may have lost to our sets.
+        """Make good what another worker's newer commit may have lost to our sets on a stand-in.
 
-        Two workers commit one after the other, but their sets may land the other way round. Whoever set last
-        reads the store after it and so sees the newer commit, and sets that, until what it set is what the
-        store has.
+        There is no compare-and-set between nodes, so there two sets may land the wrong way round. Whoever set
+        last reads the store after it and so sees the newer commit, and sets that, until what it set is what
+        the store has. Until then a reader may see the older one.
         """
-        for _ in range(YIELD_ROUNDS):
+        for _ in range(ROUNDS):
             ours = {stored.reading.series: stored.reading for stored in written}
             try:
                 latest = await self._store.latest_many(list(ours))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from iotcache.cluster.cluster import Cluster
 from iotcache.cluster.stats import NodeLimits, NodeStats, NodeTelemetry, SlabClass
 from iotcache.cluster.types import Got, Item, Lease, Mode, Outcome, Probe
+from iotcache.cluster.writing import CONFLICTS
 
 __all__ = [
+    "CONFLICTS",
     "Cluster",
     "Got",
     "Item",

@@ -28,6 +28,8 @@ _SET_REASONS = {
     b"EX": (False, "the value was changed meanwhile"),
     b"NF": (False, "the key is not there"),
 }
+CONFLICTS = frozenset(why for ok, why in _SET_REASONS.values() if not ok)
+"""Reasons of an `Outcome` that say: somebody else was faster."""
 _DELETE_REASONS = {b"HD": (True, ""), b"NF": (True, "it was not there")}
 _TOUCH_REASONS = {
     b"HD": (True, ""),

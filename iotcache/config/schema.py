@@ -74,6 +74,8 @@ class CacheSettings(Section, frozen=True):
     bucket_s: int = 60
     store_reads_per_s: int = 2_000
     """Most store reads a second on behalf of keys whose node is out."""
+    stampede_lease: bool = True
+    """One reader among all processes loads what is missing. While it does, the key holds an empty item."""
     username: str = ""
     password: str = ""
     password_file: str = ""

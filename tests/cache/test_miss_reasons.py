@@ -11,6 +11,7 @@ import pytest
 from iotcache.cache import DeviceCache
 from iotcache.model import MissReason, NodeState, Read, Series, Source, Stored
 from tests.cache.conftest import Open, ingest, stored, talk
+from tests.cluster.tools import pause
 from tests.conftest import Server
 
 pytestmark = pytest.mark.real("memcached")
@@ -112,7 +113,7 @@ async def test_node_down(memcached: Server, open_cache: Open) -> None:
 async def test_timeout(memcached: Server, open_cache: Open) -> None:
     cache = await open_cache([memcached])
     await ingest(cache, stored(cache))
-    memcached.signal(signal.SIGSTOP)
+    await pause(memcached)
     try:
         read = await cache.read(*DEV)
         assert (read.source, read.value, read.miss_reason) == (Source.STORE, 21.5, MissReason.TIMEOUT)
