@@ -66,6 +66,7 @@ class Cluster:
         operation_timeout_s: float = 0.5,
         breaker: BreakerSettings | None = None,
         failover_ttl_s: float = 10.0,
+        failover: bool = True,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         on_event: Callable[[Event], None] | None = None,
@@ -97,6 +98,7 @@ class Cluster:
             self._nodes, timeout_s=operation_timeout_s, keep_declared_s=failover_ttl_s + 2.0
         )
         self._router = Router(self._nodes, placement_by_name(placement, nodes), self._fences)
+        self._router.failover = failover
         self._reads = Reads(self._router, timeout_s=operation_timeout_s, rng=self._rng)
         self._writes = Writes(
             self._router, timeout_s=operation_timeout_s, failover_ttl_s=self._failover_ttl_s, clock=clock
@@ -120,6 +122,7 @@ class Cluster:
             operation_timeout_s=cache.operation_timeout_s,
             breaker=cache.breaker,
             failover_ttl_s=cache.ttl.failover_s,
+            failover=cache.failover,
             clock=clock,
             rng=rng,
             on_event=on_event,
@@ -147,6 +150,19 @@ class Cluster:
         await self._fences.close()
         for node in self._nodes:
             await node.close()
+
+    @property
+    def failover(self) -> bool:
+        """Whether the next node on the ring stands in for one that is out. It may be set at any time.
+
+        If not, nothing is read or kept for its keys until it is back: ``node_down`` for reads, and refused
+        writes.
+        """
+        return self._router.failover
+
+    @failover.setter
+    def failover(self, failover: bool) -> None:
+        self._router.failover = failover
 
     # Where things are ------------------------------------------------------------------------
 

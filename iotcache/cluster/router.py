@@ -29,6 +29,7 @@ class Router:
         self.nodes = nodes
         self.fences = fences
         self.all_up = False
+        self._failover = True
         self._placement = placement
         self._memo: dict[str, Place] = {}
         self._stand_ins: dict[str, int] = {}
@@ -52,8 +53,20 @@ class Router:
         except KeyError:
             return [self.place(key) for key in keys]
 
+    @property
+    def failover(self) -> bool:
+        """Whether another node stands in for one that is out."""
+        return self._failover
+
+    @failover.setter
+    def failover(self, failover: bool) -> None:
+        self._failover = failover
+        self._stand_ins.clear()
+
     def stand_in(self, key: str) -> int:
-        """The first node in the key's own order that is up; -1 for none."""
+        """The first node in the key's own order that is up; -1 for none, and where none may stand in."""
+        if not self._failover:
+            return -1
         found = self._stand_ins.get(key)
         if found is None:
             found = next((index for index in self._placement.order(key) if self.nodes[index].up), -1)

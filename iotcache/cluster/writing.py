@@ -240,7 +240,8 @@ class Writes:
         for position in positions:
             stand_in = self._router.stand_in(write.keys[position])
             if stand_in < 0:
-                results[position] = Outcome(False, name, "no cache node is up")
+                why = "no cache node is up" if self._router.failover else "its node is out"
+                results[position] = Outcome(False, name, why)
             elif position not in write.impatient if returning else declared:
                 elsewhere.setdefault(stand_in, []).append(position)
             else:

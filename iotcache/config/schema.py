@@ -76,6 +76,8 @@ class CacheSettings(Section, frozen=True):
     """Most store reads a second on behalf of keys whose node is out."""
     stampede_lease: bool = True
     """One reader among all processes loads what is missing. While it does, the key holds an empty item."""
+    failover: bool = True
+    """The next node on the ring stands in for one that is out; else its keys are read from the store."""
     username: str = ""
     password: str = ""
     password_file: str = ""

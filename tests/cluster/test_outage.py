@@ -123,3 +123,39 @@ async def test_closing_while_a_node_hangs_is_quick(memcached_factory: Any, over:
     assert time.monotonic() - started < 0.2
     assert len(await pending) == 50
     resume(servers[0])
+
+
+async def test_without_failover_nobody_stands_in(memcached_factory: Any, over: Any) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    async with over(*servers, failover=False) as cluster:
+        (key,) = keys_of(cluster, servers[0], 1)
+        await cluster.set_many([Item(key, b"old", 0, 60)])
+        servers[0].kill()
+        await until(lambda: state_of(cluster, servers[0]) is NodeState.DOWN)
+        (outcome,) = await cluster.set_many([Item(key, b"new", 0, 60)])
+        assert (outcome.ok, outcome.node, outcome.reason) == (False, servers[0].address, "its node is out")
+        (got,) = await cluster.get_many([key])
+        assert (got.hit, got.failure, got.node) == (False, MissReason.NODE_DOWN, servers[0].address)
+        cluster.failover = True
+        (outcome,) = await cluster.set_many([Item(key, b"newer", 0, 60)])
+        assert (outcome.ok, outcome.node) == (True, servers[1].address)
+        (got,) = await cluster.get_many([key])
+        assert got.value == b"newer"
+        cluster.failover = False
+        assert not (await cluster.get_many([key]))[0].hit
+
+
+async def test_what_could_not_be_written_without_failover_is_not_read_when_the_node_is_back(
+    memcached_factory: Any, over: Any
+) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    async with over(*servers, failover=False) as cluster, over(*servers) as other:
+        (key,) = keys_of(cluster, servers[0], 1)
+        await cluster.set_many([Item(key, b"old", 0, 60)])
+        cluster.drain(servers[0].address)
+        assert not (await cluster.set_many([Item(key, b"new", 0, 60)]))[0].ok
+        cluster.rejoin(servers[0].address)
+        await until(lambda: state_of(cluster, servers[0]) is NodeState.UP)
+        await until(lambda: state_of(other, servers[0]) is NodeState.UP)
+        assert [one.hit for one in await cluster.get_many([key])] == [False]
+        assert [one.hit for one in await other.get_many([key])] == [False]
