@@ -6,6 +6,7 @@ from collections import deque
 
 from iotcache.model import Event, NodeHealth, NodeState
 from tui.state.fleet import FleetState
+from tui.state.flow import HISTORY_KEPT, rates
 from tui.state.log import EventLog, grave, kind_of
 from tui.state.nodes import NodeHistory, NodesFigures
 from tui.state.updates import (
@@ -41,6 +42,10 @@ class DashboardState:
         self.node_figures: NodesFigures | None = None
         """``None`` before anybody wanted them."""
         self.node_history = NodeHistory()
+        self.flow_rates: deque[tuple[float | None, ...]] = deque(maxlen=HISTORY_KEPT)
+        """What ran along each of `tui.state.flow.ARROWS`, second by second."""
+        self.flow_seconds = 0
+        """How many seconds that has been kept for, dropped ones counted."""
         self.ready = False
         self.failure = ""
 
@@ -77,6 +82,9 @@ class DashboardState:
         if drained.node_figures is not None:
             self.node_figures = drained.node_figures
             self.node_history.add(drained.node_figures)
+        if drained.seconds:
+            self.flow_rates.extend([rates(self)] * len(drained.seconds))
+            self.flow_seconds += len(drained.seconds)
         if drained.ready is not None:
             self.ready = drained.ready
         if drained.failure is not None:

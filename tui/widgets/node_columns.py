@@ -133,7 +133,7 @@ COLUMNS = (
     NodeColumn("Hit", 5, 6, 0, _hit),
     NodeColumn("p50 ms", 6, 6, 6, _figure(lambda node: milliseconds(node.p50_ms))),
     NodeColumn("p99 ms", 6, 6, 2, _figure(lambda node: milliseconds(node.p99_ms))),
-    NodeColumn("Memory", 17, 60, 1, _memory),
+    NodeColumn("Memory", 17, 76, 1, _memory),
     NodeColumn("Items", 5, 7, 3, _figure(lambda node: count(node.items))),
     NodeColumn("Evict/s", 7, 7, 4, _evictions),
     NodeColumn("Conns", 5, 6, 7, _figure(lambda node: count(node.connections))),

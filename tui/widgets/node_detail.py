@@ -23,6 +23,8 @@ def figures_of(row: NodeRow) -> NodeFigures | Sequence[Line]:
     """The node's figures, or what to say in their place."""
     if row.figures is not None and row.figures.answered:
         return row.figures
+    if row.health.drained:
+        return [[("not asked while it is drained", "dim")]]
     return WAITING if row.health.state is NodeState.UP else SILENT
 
 
@@ -37,7 +39,7 @@ def memory(row: NodeRow, width: int, height: int, *, ascii_only: bool) -> Sequen
     room = max(min(width - 49, _BAR_MOST), 4)
     head = (
         f"{'class':>5} {'chunk':>5} {'items':>6} {'used':>5} {'of':>5} "
-        f"{fit('share of the limit', room)} {'oldest':>6} {'evicted':>7}"
+        f"{fit('of limit', room)} {'oldest':>6} {'evicted':>7}"
     )
     lines: list[Line] = [[(head, "dim")]]
     # With more classes than lines the rest is summed up in the last one.
@@ -134,14 +136,15 @@ def load(  # noqa: PLR0917 what a plot is drawn from
     row: NodeRow, history: NodeHistory, now_s: float, width: int, height: int, ascii_only: bool
 ) -> Sequence[Line]:
     """Operations a second and the node's hit ratio over the last minutes, as two filled curves."""
-    node = figures_of(row)
-    if not isinstance(node, NodeFigures):
-        return node
+    node = row.figures
     room = width - 6
     tall = max((height - 3) // 2, 1)
     ops = history.ops(row.name, now_s, room)
     hits = history.hits(row.name, now_s, room)
     known = [value for value in ops if value is not None]
+    if node is None or not (known or node.answered):
+        said = figures_of(row)
+        return WAITING if isinstance(said, NodeFigures) else said
     top = round_top(max(known, default=0.0))
     least = min((value for value in hits if value is not None), default=100.0)
     low = next(end for end in (90.0, 80.0, 50.0, 0.0) if least >= end)
@@ -228,7 +231,7 @@ def ring(  # noqa: PLR0917
         first: Line = [(f"{what.placement} knows no weights: every node has its even share", "dim")]
         return [first]
     size = min(max((len(short.get(name, name)) for name in what.names), default=5), 22)
-    room = max(min(width - size - 32, _BAR_MOST), 3)
+    room = max(min(width - size - 39, _BAR_MOST), 3)
     arrow = "->" if ascii_only else "→"
     lines: list[Line] = []
     order = list(range(len(what.names)))
