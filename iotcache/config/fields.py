@@ -12,7 +12,7 @@ from msgspec import NODEFAULT, Struct
 
 from iotcache.config.schema import Settings
 
-SECRETS = frozenset({"broker.password", "cache.password", "store.password", "http.token"})
+SECRETS = frozenset({"broker.password", "cache.password", "store.password", "http.token", "alerting.webhook"})
 """Keys whose values are never shown."""
 URLS = frozenset({"broker.url", "store.url"})
 """Keys whose values may hold a password."""
@@ -35,7 +35,7 @@ def fields() -> Mapping[str, Field]:
 @cache
 def sections() -> frozenset[str]:
     """Dotted names of the tables."""
-    return frozenset(path.rpartition(".")[0] for path in fields())
+    return frozenset(path.rpartition(".")[0] for path in fields() if "." in path)
 
 
 def _walk(kind: type[Struct], prefix: str) -> Iterator[Field]:

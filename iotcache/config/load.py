@@ -14,6 +14,7 @@ from msgspec import Struct
 from iotcache.config.fields import SECRETS, Field, fields, nearest, sections
 from iotcache.config.rules import CHECKS, check_together, describe
 from iotcache.config.schema import Settings
+from iotcache.config.tables import given_tables, table_type
 from iotcache.config.urls import mask, parse_broker, without_login
 from iotcache.errors import ConfigError
 from iotcache.text import printable
@@ -26,6 +27,7 @@ SECRET_FILES = {
     "cache.password_file": "cache.password",
     "store.password_file": "store.password",
     "http.token_file": "http.token",
+    "alerting.webhook_file": "alerting.webhook",
 }
 _SECRET_LIMIT_BYTES = 64 * 1024
 
@@ -194,6 +196,8 @@ def _list(text: str) -> list[Any]:
 
 
 def _checked(field: Field, given: _Value) -> object:
+    if (kind := table_type(field.type)) is not None:
+        return given_tables(field.path, kind, given.value, given.origin)
     shown = "its value" if field.path in SECRETS else printable(_literal(given.value), 80)
     try:
         value = msgspec.convert(given.value, field.type)

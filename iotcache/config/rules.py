@@ -24,7 +24,7 @@ def describe(kind: Any) -> str:
     if origin is Literal:
         return " or ".join(f'"{one}"' if isinstance(one, str) else str(one) for one in get_args(kind))
     if origin in (Union, types.UnionType):
-        return " or ".join(describe(one) for one in get_args(kind))
+        return " or ".join(describe(one) for one in get_args(kind) if one is not type(None))
     if origin is tuple:
         return "a list of texts"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[kind]
@@ -125,6 +125,13 @@ def _client_id(text: str) -> None:
         raise ValueError("1 to 100 printable ASCII characters without '/', '+' and '#'")
 
 
+def _webhook(text: str) -> None:
+    from iotcache.alerts.webhook import parse_hook
+
+    if text:
+        parse_hook(text)
+
+
 CHECKS: Mapping[str, Check] = {
     "broker.url": _broker,
     "broker.keepalive_s": _between(1, 65_535),
@@ -170,6 +177,9 @@ CHECKS: Mapping[str, Check] = {
     "onboarding.queue": _between(1, 10_000_000),
     "onboarding.warm_per_s": _between(1, 10_000_000),
     "onboarding.forget_every_s": _between(1, 86_400),
+    "aggregates.late_s": _between(0, 3_600),
+    "alerting.webhook": _webhook,
+    "alerting.webhook_timeout_s": _between(0.1, 60),
     "http.listen": _listen,
     "simulator.devices": _between(1, 1_000_000),
     "simulator.rate": _between(0, 1_000_000),
@@ -199,6 +209,10 @@ def check_together(settings: Settings) -> str | None:
             f"cache.breaker.open_min_s is {breaker.open_min_s:g}, "
             f"above cache.breaker.open_max_s, which is {breaker.open_max_s:g}"
         )
+    from iotcache.alerts.rules import wrong_rule
+
+    if wrong := wrong_rule(settings.alerts):
+        return wrong
     return _broker_together(settings.broker) or _cache_together(settings.cache) or _http(settings.http)
 
 

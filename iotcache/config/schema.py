@@ -19,7 +19,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         shown = []
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if name in ("password", "token") and value:
+            if name in ("password", "token", "webhook") and value:
                 value = "***"
             shown.append(f"{name}={mask(value) if isinstance(value, str) else value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -138,6 +138,42 @@ class OnboardingSettings(Section, frozen=True):
     """How often the entries of devices out of service are removed again."""
 
 
+class AggregatesSettings(Section, frozen=True):
+    enabled: bool = True
+    late_s: float = 30.0
+    """A window takes late readings until this long after its end."""
+
+
+class AlertRule(Section, frozen=True):
+    """One rule of ``[[alerts]]``; see `iotcache.alerts.rules`."""
+
+    name: str
+    kind: Literal["threshold", "rate", "silent", "hit_ratio", "node_down"]
+    site: str = "*"
+    """Patterns with ``*``, ``?`` and ``[…]``, of whole names, upper and lower case told apart."""
+    device: str = "*"
+    sensor: str = "*"
+    node: str = "*"
+    above: float | None = None
+    below: float | None = None
+    hysteresis: float = 0.0
+    """How far back inside a limit a value must be for the alert to be cleared."""
+    per_s: float = 60.0
+    """A rate is the change within this time."""
+    for_s: float = 0.0
+    """How long it must hold before it is raised; for "silent" how long nothing was heard, 0 for three of the
+    sensor's own intervals."""
+    severity: Literal["info", "warning", "error"] = "warning"
+    message: str = ""
+
+
+class AlertingSettings(Section, frozen=True):
+    webhook: str = ""
+    """``http://`` or ``https://`` URL that each change of an alert is posted to. May hold a secret."""
+    webhook_file: str = ""
+    webhook_timeout_s: float = 5.0
+
+
 class HttpSettings(Section, frozen=True):
     enabled: Switch = "auto"
     """Whether the ingest worker opens the HTTP gateway; "auto": in ``iotcache-tui stack`` only."""
@@ -186,6 +222,11 @@ class Settings(Section, frozen=True):
     store: StoreSettings = field(default_factory=StoreSettings)
     ingest: IngestSettings = field(default_factory=IngestSettings)
     onboarding: OnboardingSettings = field(default_factory=OnboardingSettings)
+    aggregates: AggregatesSettings = field(default_factory=AggregatesSettings)
+    alerting: AlertingSettings = field(default_factory=AlertingSettings)
+    alerts: tuple[AlertRule, ...] = (
+        AlertRule(name="node-down", kind="node_down", for_s=5.0, severity="error"),
+    )
     http: HttpSettings = field(default_factory=HttpSettings)
     simulator: SimulatorSettings = field(default_factory=SimulatorSettings)
     dashboard: DashboardSettings = field(default_factory=DashboardSettings)

@@ -15,8 +15,8 @@ def alert_row(alert: Alert) -> AlertRow:
     """An alert as its row."""
     return (
         keep_text(alert.name), keep_text(alert.subject), alert.severity.value, alert.state.value,
-        alert.since_us, keep_text(alert.text), alert.value, alert.kind, keep_text(alert.site), alert.changed_us,
-        alert.acknowledged_us, keep_text(alert.acknowledged_by),
+        alert.since_us, keep_text(alert.text), alert.value, alert.kind, keep_text(alert.site),
+        alert.changed_us, alert.acknowledged_us, keep_text(alert.acknowledged_by),
     )  # fmt: skip
 
 

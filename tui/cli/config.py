@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.what != "show":
         raise UsageError(f"there is no 'config {args.what}'; there are 'config show' and 'config default'")
+    import msgspec
+
     from iotcache.config.fields import SECRETS, fields
     from iotcache.config.urls import mask
     from tui.cli.options import load_settings
@@ -49,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
             value = "***" if value else ""
         elif isinstance(value, str):
             value = mask(value)
+        else:
+            value = msgspec.to_builtins(value)
         rows.append((path, value, loaded.origins[path]))
     if args.json:
         print(json.dumps({path: {"value": value, "origin": origin} for path, value, origin in rows}))

@@ -1,0 +1,132 @@
+"""Alerts posted to a webhook: in the background, from a bounded queue, tried again a few times.
+
+One ``POST`` of JSON a change, HTTP/1.1 over asyncio's streams: no redirects are followed, no proxy is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from iotcache.alerts.model import Alert, encode_alert
+from iotcache.text import printable
+
+log = logging.getLogger(__name__)
+
+WAITING: Final = 1_000
+TRIES: Final = 4
+RETRY_MIN_S: Final = 1.0
+_ANSWER_LIMIT: Final = 4_096
+
+
+class Hook(Struct, frozen=True):
+    """Where to post."""
+
+    host: str
+    port: int
+    tls: bool
+    target: str
+    """Path and query."""
+
+
+class _Refused(Exception):
+    """The other side does not want it: sent again it would not want it either."""
+
+
+def parse_hook(url: str) -> Hook:
+    """The parts of a webhook's URL. Raises `ValueError` with what is allowed."""
+    allowed = "an http:// or https:// URL of ASCII characters, without a user and a password"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(allowed) from None
+    plain = url.isascii() and url.isprintable() and " " not in url
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or not plain:
+        raise ValueError(allowed)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    tls = parts.scheme == "https"
+    return Hook(parts.hostname, port or (443 if tls else 80), tls, target)
+
+
+class Webhook:
+    """Posts what it is given, one after the other. Run `run` beside whoever calls `put`."""
+
+    def __init__(self, url: str, timeout_s: float = 5.0, *, retry_min_s: float = RETRY_MIN_S) -> None:
+        self._hook = parse_hook(url)
+        self._timeout_s = timeout_s
+        self._retry_min_s = retry_min_s
+        self._waiting: deque[Alert] = deque()
+        self._some = asyncio.Event()
+        self.posted = 0
+        self.failed = 0
+        """Not taken after the last try, or for want of room in the queue."""
+
+    def put(self, alert: Alert) -> None:
+        """Have an alert posted; never waits. The oldest goes when too many wait."""
+        if len(self._waiting) >= WAITING:
+            self._waiting.popleft()
+            self.failed += 1
+        self._waiting.append(alert)
+        self._some.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._some.wait()
+            while self._waiting:
+                await self._deliver(self._waiting.popleft())
+            self._some.clear()
+
+    async def _deliver(self, alert: Alert) -> None:
+        why = ""
+        for attempt in range(TRIES):
+            if attempt:
+                await asyncio.sleep(self._retry_min_s * 2 ** (attempt - 1))
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._post(encode_alert(alert))
+            except _Refused as error:
+                why = str(error)
+                break
+            except TimeoutError:
+                why = f"no answer within {self._timeout_s:g} s"
+            except (OSError, EOFError, ValueError) as error:
+                why = str(error) or type(error).__name__
+            else:
+                self.posted += 1
+                return
+        self.failed += 1
+        log.warning(
+            "the webhook at %s did not take the alert %s: %s", self._hook.host, alert.name, printable(why)
+        )
+
+    async def _post(self, body: bytes) -> None:
+        hook = self._hook
+        tls = ssl.create_default_context() if hook.tls else None
+        reader, writer = await asyncio.open_connection(hook.host, hook.port, ssl=tls, limit=_ANSWER_LIMIT)
+        try:
+            host = f"[{hook.host}]" if ":" in hook.host else hook.host
+            head = (
+                f"POST {hook.target} HTTP/1.1\r\nHost: {host}:{hook.port}\r\nUser-Agent: iotcache\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            )
+            writer.write(head.encode("ascii") + body)
+            await writer.drain()
+            line = (await reader.readline()).decode("latin-1").split(None, 2)
+            if len(line) < 2 or not line[0].startswith("HTTP/") or not line[1].isdigit():
+                raise ValueError("the answer is not HTTP")
+            status = int(line[1])
+            if 200 <= status < 300:
+                return
+            if status in (408, 425, 429) or status >= 500:
+                raise ValueError(f"it answers {status}")
+            raise _Refused(f"it answers {status}")
+        finally:
+            writer.close()

@@ -1,0 +1,59 @@
+"""Settings that are a list of tables (``[[alerts]]``), each a typed struct; each mistake is one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, get_args, get_origin
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+
+from iotcache.config.fields import nearest
+from iotcache.config.rules import describe
+from iotcache.errors import ConfigError
+from iotcache.text import printable
+
+TABLES_LIMIT: Final = 1_000
+
+
+def table_type(kind: Any) -> type[Struct] | None:
+    """The struct of which a setting of type ``kind`` is a list; ``None`` for other settings."""
+    if get_origin(kind) is not tuple:
+        return None
+    inner = get_args(kind)[0]
+    return inner if isinstance(inner, type) and issubclass(inner, Struct) else None
+
+
+def given_tables(path: str, kind: type[Struct], given: object, origin: str) -> tuple[Struct, ...]:
+    """The tables of ``path`` as structs. Raises `ConfigError` that names place, value and what is allowed."""
+    if isinstance(given, tuple) and all(isinstance(one, kind) for one in given):
+        return given
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise ConfigError(f"{path} ({origin}) is a list of tables: write [[{path}]] above the keys of each")
+    if len(given) > TABLES_LIMIT:
+        raise ConfigError(f"{path} ({origin}) has {len(given)} tables; {TABLES_LIMIT} are allowed")
+    return tuple(_table(f"{path}[{n}]", kind, one, origin) for n, one in enumerate(given, 1))
+
+
+def _table(place: str, kind: type[Struct], given: Mapping[str, Any], origin: str) -> Struct:
+    items = {item.name: item for item in msgspec.structs.fields(kind)}
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        item = items.get(name)
+        if item is None:
+            where = f"the key {place}.{printable(name, 60)} ({origin})"
+            raise ConfigError(f"{where} is not a setting{nearest(name, items)}")
+        try:
+            found[name] = msgspec.convert(value, item.type)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(value)
+        except (msgspec.ValidationError, ValueError):
+            shown = f'"{value}"' if isinstance(value, str) else str(value)
+            raise ConfigError(
+                f"{place}.{name} ({origin}) is {printable(shown, 80)}: allowed is {describe(item.type)}"
+            ) from None
+    for name, item in items.items():
+        if item.default is NODEFAULT and item.default_factory is NODEFAULT and name not in found:
+            raise ConfigError(f"{place} ({origin}) has no {name}: it needs {describe(item.type)}")
+    return kind(**found)
