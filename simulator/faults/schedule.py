@@ -43,21 +43,27 @@ def load_faults(path: str, roster: Roster) -> tuple[Fault, ...]:
     """The faults of a TOML file. Raises `ConfigError` with one sentence that names line and key."""
     text = read_file(path, "fault")
     faults = read(text, path, FaultFile, FAULT_KINDS).fault
-    classes = {kind.name for kind in roster.classes}
-    sensors = {sensor.name for kind in roster.classes for sensor in kind.sensor}
-    devices = set(roster.names)
     for at, fault in enumerate(faults):
-        for key, known in (("classes", classes), ("devices", devices), ("sensors", sensors)):
-            for name in getattr(fault, key):
-                if name not in known:
-                    what = {"classes": "class", "devices": "device", "sensors": "sensor"}[key]
-                    reason = f"the fleet has no {what} {name!r}"
-                    raise complaint(path, text, reason, ("fault", at, key))
-        if getattr(fault, "by_s", 1) == 0:
-            raise complaint(path, text, "0 would do nothing", ("fault", at, "by_s"))
+        if wrong := unusable(fault, roster):
+            key, reason = wrong
+            raise complaint(path, text, reason, ("fault", at, key))
     if not faults:
         raise ConfigError(f"{path} holds no fault")
     return faults
+
+
+def unusable(fault: Fault, roster: Roster) -> tuple[str, str] | None:
+    """The key of a fault that does not fit this fleet, and why; ``None`` when all do."""
+    known = {
+        "classes": {kind.name for kind in roster.classes},
+        "devices": set(roster.names) if fault.devices else set(),
+        "sensors": {sensor.name for kind in roster.classes for sensor in kind.sensor},
+    }
+    for key, what in (("classes", "class"), ("devices", "device"), ("sensors", "sensor")):
+        for name in getattr(fault, key):
+            if name not in known[key]:
+                return key, f"the fleet has no {what} {name!r}"
+    return ("by_s", "0 would do nothing") if getattr(fault, "by_s", 1) == 0 else None
 
 
 def schedule(

@@ -11,7 +11,7 @@ from iotcache.model import Value
 from simulator.faults.kinds import Draft, Fault, Place, spoil
 from simulator.faults.schedule import Scheduled, schedule
 from simulator.fleet.formats import Format
-from simulator.fleet.load import Load
+from simulator.fleet.load import LiveLoad, Load
 from simulator.fleet.payload import second_text
 from simulator.fleet.roster import Roster
 from simulator.fleet.stream import LANES, Group, Message, Stream, Timeline, TopicOf
@@ -50,7 +50,8 @@ class FaultyStream(Stream):
         rate: float = 0.0,
         lanes: Collection[int] = range(LANES),
         digest: bool = True,
-        load: Load | None = None,
+        greet: bool = False,
+        load: Load | LiveLoad | None = None,
         scattered: bool = False,
         payload: Format = Format(),  # noqa: B008  # frozen
         topic: TopicOf | None = None,
@@ -62,6 +63,7 @@ class FaultyStream(Stream):
             rate=rate,
             lanes=lanes,
             digest=digest,
+            greet=greet,
             load=load,
             scattered=scattered,
             payload=payload,
@@ -71,8 +73,15 @@ class FaultyStream(Stream):
         self._label = labels
         self.labels: list[Label] = []
         """Filled by `window` when asked for; the caller takes them away."""
-        self._schedules: dict[int, tuple[Scheduled, ...]] = {
-            group.number: schedule(faults, roster, group.kind, group.function.sensor.name, group.devices)
+        self._schedules: dict[int, tuple[Scheduled, ...]] = {}
+        self.reschedule(faults)
+
+    def reschedule(self, faults: Sequence[Fault]) -> None:
+        """Let these be the faults. They may differ from those before only in what is not rendered yet."""
+        self._schedules = {
+            group.number: schedule(
+                faults, self._roster, group.kind, group.function.sensor.name, group.devices
+            )
             for group in self._groups
         }
 

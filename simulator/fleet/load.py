@@ -21,6 +21,7 @@ _ONE = 1_000
 """A rate as asked for; pieces are in thousandths of it."""
 _PIECES = 240
 """Pieces of even rate that a curve is made of."""
+_ENDLESS_US = 1 << 50
 _ENDLESS_S = 60.0
 """The length of a profile whose run has no end: it is repeated."""
 
@@ -64,6 +65,70 @@ class Bend:
         rounds, rest = divmod(work_us * _ONE, self._round_work)
         n = bisect_right(self._works, rest) - 1
         return rounds * self._round_us + self._times[n] + (rest - self._works[n]) // self._rates[n]
+
+
+class LiveLoad:
+    """A load that is turned up and down while the fleet runs. Begins at the rate asked for."""
+
+    mean = 1.0
+
+    def __init__(self) -> None:
+        self._bend = LiveBend()
+
+    def bend(self) -> Bend:
+        return self._bend
+
+    @property
+    def factor(self) -> float:
+        """The rate that holds, as a factor."""
+        return self._bend.rate / _ONE
+
+    def turn(self, at_us: int, factor: float) -> bool:
+        """From virtual time ``at_us`` on the rate is ``factor`` times that asked for; whether that is new.
+
+        Nothing before the last turn, and nothing that has been sent, may lie behind ``at_us``.
+        """
+        return self._bend.turn(at_us, max(round(factor * _ONE), 1))
+
+    def as_it_was(self) -> Load | None:
+        """The same as a profile, for who goes over the run once more; ``None`` when it never turned."""
+        pieces = self._bend.pieces()
+        return Load("live", pieces) if len(pieces) > 1 else None
+
+
+class LiveBend(Bend):
+    """A bend whose last piece has no end."""
+
+    def __init__(self) -> None:
+        super().__init__(((1, _ONE),))
+
+    @property
+    def rate(self) -> int:
+        return self._rates[-1]
+
+    def turn(self, at_us: int, rate: int) -> bool:
+        if rate == self._rates[-1]:
+            return False
+        self._works.append(self._works[-1] + (at_us - self._times[-1]) * self._rates[-1])
+        self._times.append(at_us)
+        self._rates.append(rate)
+        return True
+
+    def pieces(self) -> tuple[tuple[int, int], ...]:
+        ends = [*self._times[1:], self._times[-1] + _ENDLESS_US]
+        return tuple(
+            (end - begin, rate)
+            for begin, end, rate in zip(self._times, ends, self._rates, strict=True)
+            if end > begin
+        )
+
+    def work(self, time_us: int) -> int:
+        n = bisect_right(self._times, time_us) - 1
+        return -(-(self._works[n] + (time_us - self._times[n]) * self._rates[n]) // _ONE)
+
+    def time(self, work_us: int) -> int:
+        n = bisect_right(self._works, work_us * _ONE) - 1
+        return self._times[n] + (work_us * _ONE - self._works[n]) // self._rates[n]
 
 
 def _curve(seconds: float, rate: Callable[[float], float]) -> tuple[tuple[int, int], ...]:

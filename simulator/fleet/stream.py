@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from iotcache.model import Value
 from simulator.fleet.formats import Format
-from simulator.fleet.load import Load
+from simulator.fleet.load import LiveLoad, Load
 from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, unit
 from simulator.fleet.payload import json_template, second_text, value_texts
 from simulator.fleet.roster import Roster, SensorFunction, interval_us
@@ -133,7 +133,7 @@ class Stream:
         lanes: Collection[int] = range(LANES),
         digest: bool = True,
         greet: bool = False,
-        load: Load | None = None,
+        load: Load | LiveLoad | None = None,
         scattered: bool = False,
         payload: Format = Format(),  # noqa: B008  # frozen
         topic: TopicOf | None = None,

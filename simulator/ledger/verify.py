@@ -104,10 +104,16 @@ class Verification:
         if self._listener is not None:
             self._listener.boot = timeline.boot
 
-    async def judged(self, report: Report, horizons: Mapping[int, int]) -> Report:
-        """The report with its ledger. Raises `StoreError` when the store cannot be asked."""
+    async def judged(
+        self, report: Report, horizons: Mapping[int, int], as_it_was: FleetSpec | None = None
+    ) -> Report:
+        """The report with its ledger; ``as_it_was`` is the run with what it was told meanwhile.
+
+        Raises `StoreError` when the store cannot be asked."""
         if report.ended_by == "unreachable":
             return report
+        if as_it_was is not None:
+            self._spec = as_it_was
         spec, timeline = self._spec, self._timeline
         seen: dict[str, Seen] = {}
         if self._listener is not None:

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from time import monotonic, time
 from typing import Protocol
@@ -13,10 +14,14 @@ from typing import Protocol
 import msgspec
 
 from iotcache.clock import utc_text
-from iotcache.config.schema import Settings
+from iotcache.config.schema import BrokerSettings, Settings
+from simulator.faults.live import Journal
+from simulator.faults.stream import FaultyStream
+from simulator.fleet.load import LiveLoad
 from simulator.fleet.roster import Roster
-from simulator.fleet.stream import Stream, Timeline
+from simulator.fleet.stream import Timeline
 from simulator.publish.announce import announced, default_instance, last_will
+from simulator.publish.control import controlled
 from simulator.publish.digest import combined
 from simulator.publish.publisher import Publisher
 from simulator.publish.report import Duration, Percentiles, Rate, Report
@@ -53,6 +58,8 @@ class Outcome(msgspec.Struct, frozen=True):
     timeline: Timeline
     unreachable: str = ""
     """Why the broker was not reached."""
+    spec: FleetSpec | None = None
+    """The run as it was in the end, with what it was told meanwhile; ``None``: as it was asked for."""
 
 
 class Run(Protocol):
@@ -76,8 +83,10 @@ class Run(Protocol):
 class FleetRun:
     """One run in this process, with a beginning, an end and a report."""
 
-    def __init__(self, spec: FleetSpec, target: Target) -> None:
+    def __init__(self, spec: FleetSpec, target: Target, broker: BrokerSettings | None = None) -> None:
+        """``broker`` is where a run with ``spec.control`` listens."""
         self.spec = spec
+        self._broker = broker
         self.share = Share(spec, target)
         self._target = target
 
@@ -100,19 +109,48 @@ class FleetRun:
         """Connect, publish, await the confirmations, disconnect. A broker that fails raises nothing."""
         share, ended_by, started_s = self.share, "unreachable", time()
         timeline = self.spec.timeline(int(started_s * 1e6))
+        journal: Journal | None = None
         async with share:
             if await share.connected():
                 started_s = time()
                 timeline = self.spec.timeline(int(started_s * 1e6))
                 began = monotonic()
                 on_begin(timeline, began)
-                await share.run(timeline, began)
+                async with AsyncExitStack() as stack:
+                    journal = await self._control(stack)
+                    await share.run(timeline, began)
                 ended_by = "duration"
             if share.stopped.is_set():
                 ended_by = "signal"
             tally, reason = share.tally(), share.reason
-        report = report_of(self.spec, self._target, timeline, tally, ended_by, started_s=started_s)
-        return Outcome(report, tally.horizons, timeline, reason)
+        spec = self.spec if journal is None else self._as_it_was(journal)
+        report = report_of(spec, self._target, timeline, tally, ended_by, started_s=started_s)
+        return Outcome(report, tally.horizons, timeline, reason, spec)
+
+    async def _control(self, stack: AsyncExitStack) -> Journal | None:
+        """Listen for faults and load, when that was asked for."""
+        stream = self.share.stream
+        if not self.spec.control or self._broker is None or not isinstance(stream, FaultyStream):
+            return None
+        journal = Journal(self.spec.faults)
+        await stack.enter_async_context(
+            controlled(
+                self.spec.control,
+                self._broker,
+                stream=stream,
+                roster=self.share.roster,
+                publisher=self.publisher,
+                journal=journal,
+                load=self.share.live_load,
+                answer=self.share.announce,
+            )
+        )
+        return journal
+
+    def _as_it_was(self, journal: Journal) -> FleetSpec:
+        live = self.share.live_load
+        load = live.as_it_was() if live is not None else self.spec.load
+        return msgspec.structs.replace(self.spec, faults=journal.faults, load=load)
 
 
 def report_of(
@@ -185,13 +223,19 @@ async def run_fleet(
     async with uplink:
         if not await connected((uplink,), None, stop):
             return
-        stream = Stream(roster, spec.timeline(int(time() * 1e6)), rate=spec.rate, digest=False, greet=True)
+        load = LiveLoad()
+        timeline = spec.timeline(int(time() * 1e6))
+        stream = FaultyStream(roster, timeline, (), rate=spec.rate, digest=False, greet=True, load=load)
         publisher = Publisher(stream, (uplink,), devices=len(roster))
+        control = controlled(
+            instance, settings.broker, stream=stream, roster=roster, publisher=publisher,
+            journal=Journal(()), load=load, answer=uplink.announce,
+        )  # fmt: skip
         ready()
         async with announced(
             publisher, uplink, instance, devices=len(roster), series=roster.series,
             target_rate=round(stream.rate, 3),
-        ):  # fmt: skip
+        ), control:  # fmt: skip
             work = asyncio.create_task(publisher.run())
             asking = asyncio.create_task(stop.wait())
             try:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from iotcache.histogram import Histogram
 from simulator.fleet.life import LOST, death, life_topic
+from simulator.fleet.load import LiveLoad
 from simulator.fleet.stream import LANES, Timeline
 from simulator.publish.announce import announced, default_instance, last_will
 from simulator.publish.digest import StreamDigest
@@ -106,12 +107,14 @@ class Share:
             places = {device: device % count for device in mine}
         # Devices of other shares are never asked for.
         routes = array("L", (places.get(device, 0) for device in range(len(self.roster))))
+        self.live_load = LiveLoad() if spec.control and spec.load is None else None
         self.stream = stream_of(
             spec,
             self.roster,
             spec.timeline(0),
             lanes=self._lanes,
             topic=(lambda device: self._edges[routes[device]].data_topic(device)) if self._edges else None,
+            live=self.live_load,
         )
         wills: list[Will | None] = [None] * count
         if spec.own_connections or spec.sparkplug:
@@ -152,6 +155,10 @@ class Share:
 
     def _all_uplinks(self) -> tuple[Uplink, ...]:
         return self.uplinks if self._speaker in self.uplinks else (*self.uplinks, self._speaker)
+
+    def announce(self, topic: str, payload: bytes) -> None:
+        """Tell something beside the readings."""
+        self._speaker.announce(topic, payload)
 
     def _last_will(self, device: int) -> Will:
         return Will(life_topic(self.roster, device, "death"), death(self.roster, device, LOST), 1)

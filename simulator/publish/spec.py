@@ -51,6 +51,8 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     """Each reading at a random moment of its interval."""
     payload: Format = Format()
     faults: tuple[Fault, ...] = ()
+    control: str = ""
+    """The name under which the run hears of faults and load while it goes on; empty: it does not."""
     connect_timeout_s: float = 10.0
     patience_s: float = 10.0
     """How many real seconds after the end the last messages and confirmations may take."""

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from simulator.faults.stream import FaultyStream
 from simulator.fleet.formats import Format
-from simulator.fleet.load import Load
+from simulator.fleet.load import LiveLoad, Load
 from simulator.fleet.roster import Roster
 from simulator.fleet.stream import LANES, Stream, Timeline, TopicOf
 from simulator.publish.spec import FleetSpec
@@ -25,10 +25,13 @@ def stream_of(
     *,
     lanes: Collection[int] = range(LANES),
     topic: TopicOf | None = None,
+    live: LiveLoad | None = None,
 ) -> Stream:
-    """The messages of a run, or of some of its lanes."""
+    """The messages of a run, or of some of its lanes. ``live``: a load to be turned while it runs."""
     options = _options(spec)
-    if spec.faults:
+    if spec.faults or spec.control:
+        if live is not None:
+            options["load"] = live
         return FaultyStream(roster, timeline, spec.faults, lanes=lanes, topic=topic, **options)
     return Stream(roster, timeline, lanes=lanes, topic=topic, **options)
 
@@ -40,7 +43,7 @@ def labels_of(spec: FleetSpec, roster: Roster, timeline: Timeline) -> FaultyStre
 
 class _Options(TypedDict):
     rate: float
-    load: Load | None
+    load: Load | LiveLoad | None
     scattered: bool
     payload: Format
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from iotcache.errors import StackError, UsageError
-from tui.cli.simulating.values import connections, moment, moments, number, pair, speed, whole
+from tui.cli.simulating.values import connections, control_name, moment, moments, number, pair, speed, whole
 
 DEVICES_MAX = 1_000_000
 PROCESSES_MAX = 32
@@ -85,6 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="each series at fixed distances, or at random within them (default even)",
     )
     parser.add_argument("--faults", metavar="FILE", help="a TOML file of faults (docs/simulator.md)")
+    parser.add_argument(
+        "--control", type=control_name, metavar="NAME",
+        help="follow messages on iotcache/control/simulator/NAME: faults and load while it runs",
+    )  # fmt: skip
     parser.add_argument(
         "--labels", metavar="FILE", help="write the truth behind each fault, one JSON line a reading"
     )

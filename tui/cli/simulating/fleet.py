@@ -62,6 +62,7 @@ def run_fleet(args: argparse.Namespace) -> int:
         payload=parse_format(args.format, lambda file: read_file(file, "template")),
         load=parse_load(args.profile, args.duration),
         scattered=args.arrival == "scattered",
+        control=args.control or "",
         connect_timeout_s=args.connect_timeout,
         patience_s=args.patience,
     )
@@ -88,8 +89,10 @@ def run_fleet(args: argparse.Namespace) -> int:
         from simulator.faults.schedule import load_faults
 
         spec = msgspec.structs.replace(spec, faults=load_faults(args.faults, roster_of(spec)))
-    elif args.labels:
-        raise UsageError("--labels needs --faults: without faults there is nothing to label")
+    elif args.labels and not args.control:
+        raise UsageError("--labels needs --faults or --control: without faults there is nothing to label")
+    if args.control and spec.processes > 1:
+        raise UsageError("--control goes with one process: --processes cannot be had as well")
     if spec.duration_s is None and spec.speed == math.inf:
         raise UsageError("--speed max needs a --duration: without one it would never end")
     conditions = [parse_condition(text, FIGURES) for text in args.require]
@@ -157,7 +160,7 @@ async def _run(
     else:
         from simulator.publish.run import FleetRun
 
-        fleet = FleetRun(spec, target_of(broker))
+        fleet = FleetRun(spec, target_of(broker), broker)
     with told_to_end(fleet.stop):
         async with contextlib.AsyncExitStack() as stack:
             verification = Verification(places, spec, broker, settle_s=settle_s)
@@ -172,9 +175,9 @@ async def _run(
             outcome = await fleet.run(verification.begin)
             if unheard is not None and outcome.report.ended_by != "unreachable":
                 raise unheard
-            report = await verification.judged(outcome.report, outcome.horizons)
+            report = await verification.judged(outcome.report, outcome.horizons, outcome.spec)
             if labels is not None:
-                await write_labels(labels, spec, outcome)
+                await write_labels(labels, outcome.spec or spec, outcome)
             return msgspec.structs.replace(outcome, report=report)
 
 

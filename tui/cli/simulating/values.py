@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable
 from datetime import datetime
 
@@ -77,3 +78,10 @@ def pair(text: str) -> tuple[str, str]:
     if not name or not mark or len(text.encode()) > 1_000 or "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TEXT of at most 1,000 bytes")
     return name, value
+
+
+def control_name(text: str) -> str:
+    """A part of a topic."""
+    if not re.fullmatch(r"[A-Za-z0-9._~@-]{1,64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name: 1 to 64 letters, digits and . _ ~ @ -")
+    return text
