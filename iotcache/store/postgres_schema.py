@@ -5,15 +5,18 @@ They live in a schema of their own, so that they can share a database with anyth
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final, LiteralString
 
-LOCK: Final = 0x696F7463
-"""Advisory lock (``iotc``) held while tables or series are made, so that workers do it one at a time."""
+from iotcache.store.postgres_partitions import Connection, partition_readings
+
+Step = LiteralString | Callable[[Connection], Awaitable[None]]
+"""Statements, or what runs them where they depend on what is there."""
 
 # `number` is for people's SQL; `exact` is the JSON text of a value that a double does not hold with its
 # type (integers, truth values, texts). `odd` is what differs from the series, as in the SQLite store.
 # boot compares byte by byte (COLLATE "C"), as in Python, whatever the database's language.
-STEPS: Final[tuple[LiteralString, ...]] = (
+STEPS: Final[tuple[Step, ...]] = (
     """
     CREATE TABLE series (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, device text NOT NULL, sensor text NOT NULL,
@@ -50,10 +53,12 @@ STEPS: Final[tuple[LiteralString, ...]] = (
     CREATE TABLE alert (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text COLLATE "C" NOT NULL,
         subject text COLLATE "C" NOT NULL, severity text NOT NULL, state text NOT NULL,
-        since_us bigint NOT NULL, body text NOT NULL, value double precision, kind text NOT NULL, site text NOT NULL,
-        changed_us bigint NOT NULL, acknowledged_us bigint NOT NULL, acknowledged_by text NOT NULL
+        since_us bigint NOT NULL, body text NOT NULL, value double precision, kind text NOT NULL,
+        site text NOT NULL, changed_us bigint NOT NULL, acknowledged_us bigint NOT NULL,
+        acknowledged_by text NOT NULL
     );
     CREATE UNIQUE INDEX alert_standing ON alert (name, subject) WHERE state <> 'cleared';
     CREATE INDEX alert_past ON alert (changed_us) WHERE state = 'cleared';
     """,
+    partition_readings,
 )
