@@ -1,4 +1,4 @@
-"""``python -m tui.bench.offer PORT MESSAGES READINGS``: publish as fast as the broker takes it, then end.
+"""``python -m tui.bench.offer PORT MESSAGES READINGS DEVICES``: publish as fast as the broker takes it.
 
 A process of its own, so that offering the load costs the contestants no time of their interpreter.
 """
@@ -15,9 +15,9 @@ from simulator.wire.uplink import Uplink
 DEVICES = 200
 
 
-def payload(number: int, readings: int, start_us: int) -> tuple[bytes, bytes]:
+def payload(number: int, readings: int, start_us: int, devices: int) -> tuple[bytes, bytes]:
     """Topic and payload of one message: one reading, or an array of them."""
-    device = b"dev-%04d" % (number % DEVICES)
+    device = b"dev-%04d" % (number % devices)
     parts = [
         b'{"device":"%b","sensor":"temperature","value":%d.5,"unit":"C","ts":%d,"seq":%d,"boot":"b1"}'
         % (device, at % 50, start_us + at * 1_000, at)
@@ -27,7 +27,7 @@ def payload(number: int, readings: int, start_us: int) -> tuple[bytes, bytes]:
     return b"iot/bench/%b/temperature" % device, body
 
 
-async def offer(port: int, messages: int, readings: int) -> None:
+async def offer(port: int, messages: int, readings: int, devices: int) -> None:
     """Publish ``messages`` with QoS 1."""
     # A minute of readings, up to now: a time ahead of the clock would be refused.
     start_us = time.time_ns() // 1_000 - messages * readings * 1_000
@@ -40,7 +40,7 @@ async def offer(port: int, messages: int, readings: int) -> None:
                 await uplink.until_room()
                 continue
             for number in range(at, min(messages, at + min(room, 64))):
-                uplink.send(*payload(number, readings, start_us))
+                uplink.send(*payload(number, readings, start_us, devices))
                 at += 1
             uplink.flush()
             await asyncio.sleep(0)
@@ -48,4 +48,4 @@ async def offer(port: int, messages: int, readings: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(offer(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(offer(*(int(number) for number in sys.argv[1:5])))
