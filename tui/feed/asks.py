@@ -34,6 +34,10 @@ HANDLERS: dict[str, str] = {
     "CrawlAgain": "tui.feed.keys:crawl",
     "FetchValue": "tui.feed.keys:fetch",
     "DeleteKey": "tui.feed.keys:delete",
+    "LookAtDevice": "tui.feed.device:look",
+    "ReadDocuments": "tui.feed.device:documents",
+    "ReadHistory": "tui.feed.device:history",
+    "ReadNow": "tui.feed.device:read_now",
     "WatchNodes": "tui.feed.nodes:watch",
     "ActOnNode": "tui.feed.nodes:act",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -10,7 +11,7 @@ import msgspec
 
 from iotcache.cluster.direct import DirectLine, HeldValue
 from iotcache.cluster.wire.metadump import DumpedItem
-from iotcache.codec import FLAG_COMPRESSED, unpack
+from iotcache.codec import FLAG_COMPRESSED, decode_cached, unpack
 from iotcache.config.urls import NodeAddress, parse_node
 from iotcache.errors import CorruptValue, KeyFormatError, NodeError
 from iotcache.keys import unescape
@@ -214,8 +215,26 @@ def readable(key: bytes, node: str, held: HeldValue, now_s: float) -> CachedValu
         problem = problem or f"the first {LINES_MOST:,} lines are shown"
     return CachedValue(
         key, node, True, now_s, held.value, held.size, held.flags, held.ttl_s, inflated, form,
-        tuple(lines), problem,
+        _meaning(key, held), tuple(lines), problem,
     )  # fmt: skip
+
+
+def _meaning(key: bytes, held: HeldValue) -> str:
+    """The decoded reading of a ``latest`` key."""
+    if not key.endswith(b":latest"):
+        return ""
+    try:
+        kept = decode_cached(held.value, held.flags)
+    except CorruptValue:
+        return ""
+    measured_s = kept.ts / 1e6
+    clock = time.strftime("%H:%M:%S", time.localtime(measured_s))
+    parts = [f"{kept.value} {kept.unit}".strip(), f"measured {clock}.{kept.ts // 1000 % 1000:03d}"]
+    if kept.received:
+        parts.append(f"received {(kept.received - kept.ts) / 1e3:.0f} ms later")
+    if kept.interval_s:
+        parts.append(f"every {kept.interval_s:g} s")
+    return "  ".join(parts)
 
 
 def _laid_out(raw: bytes) -> tuple[str, list[str]]:

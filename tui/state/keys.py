@@ -180,6 +180,8 @@ class CachedValue(Struct, frozen=True):
     inflated: bytes = b""
     form: str = ""
     """"JSON", "text" or "binary"."""
+    meaning: str = ""
+    """What a newest reading says, in a line; foreign text, not yet safe to show."""
     pretty: tuple[str, ...] = ()
     """Lines to read; foreign text, not yet safe to show."""
     problem: str = ""

@@ -101,6 +101,8 @@ class ValueView(LineView):
             (f"{value.form}  {value.size:,} B stored{zipped}  flags {flag_words(value.flags)}  "
              f"TTL {life}  read {clock_text(value.at_s)}", "dim")
         ]  # fmt: skip
+        if value.meaning:
+            notes.append((printable(value.meaning, 400), "name"))
         if value.problem:
             notes.append((value.problem, "bad"))
         return notes
