@@ -79,6 +79,7 @@ class Cluster:
         self._timeout_s = operation_timeout_s
         self._failover_ttl_s = max(1, round(failover_ttl_s))
         self._on_event = on_event
+        self._told: dict[str, list[str]] = {}
         self._nodes = tuple(
             Node(
                 address,
@@ -330,14 +331,26 @@ class Cluster:
         else:
             wrote_lately = time.monotonic() < self._writes.last_at + self._failover_ttl_s
             self._fences.went_out(self._nodes.index(node), declare=wrote_lately and before is NodeState.UP)
-        if self._on_event is not None and node.state is not NodeState.PROBING:
+        if self._on_event is not None:
             self._tell(node, before)
 
     def _tell(self, node: Node, before: NodeState) -> None:
-        if node.state is NodeState.DOWN:
-            if before is NodeState.PROBING:
-                return  # still down: no news
-            event = ("node_down", Severity.ERROR, f"is out: {node.reason}")
+        told = self._told.pop(node.name, [])  # since it went out; the same over and over is no news
+        if not node.up:
+            self._told[node.name] = told
+            news = "half-open" if node.state is NodeState.PROBING else node.reason
+            if news in told:
+                return
+            told.append(news)
+        if node.state is NodeState.PROBING:
+            event = (
+                "node_probing",
+                Severity.INFO,
+                f"is probed, its circuit half-open; it was out: {node.reason}",
+            )
+        elif node.state is NodeState.DOWN:
+            still = "still " if before is NodeState.PROBING else ""
+            event = ("node_down", Severity.ERROR, f"is {still}out: {node.reason}")
         elif before is NodeState.STARTING:
             event = ("node_up", Severity.INFO, "is up")
         else:
