@@ -159,6 +159,14 @@ def count(value: int) -> str:
     return "many"
 
 
+_PLAIN = str.maketrans({"–": "-", "…": "~", "·": "*", "→": ">", "≤": "<", "●": "*", "▲": "!", "∞": "~"})
+
+
+def plain(text: str, ascii_only: bool = True) -> str:
+    """``text`` with the program's own marks in ASCII, each in one cell as before."""
+    return text.translate(_PLAIN) if ascii_only else text
+
+
 def data_size(size: float) -> str:
     """Bytes in at most 5 characters, in powers of 1024: ``812``, ``4.2K``, ``64M``, ``1.5G``."""
     figure, unit = float(size), ""

@@ -14,7 +14,7 @@ from textual.containers import Center, Grid
 from textual.widget import Widget
 
 from iotcache.config.schema import DashboardSettings
-from tui.format import fit, rate
+from tui.format import fit, plain, rate
 from tui.screens.catalog import SCREENS
 from tui.screens.view import ViewScreen
 from tui.state.asks import Answer
@@ -76,7 +76,7 @@ class _Verdict(Widget):
         colours, width = self.app.theme_variables, self.content_size.width
         line = Text(no_wrap=True, end="")
         if not known:
-            line.append(fit("waiting for the first second …", width), "dim")
+            line.append(plain(fit("waiting for the first second …", width), self._ascii), "dim")
         elif found is None:
             line.append("* " if self._ascii else "● ", colours["success"])
             line.append(fit("nothing holds it up", width - 2))
@@ -121,8 +121,10 @@ class FlowScreen(ViewScreen):
         self._ascii = settings.ascii
         self.verdict = _Verdict(ascii_only=settings.ascii)
         self.picture = FlowPicture(ascii_only=settings.ascii, id="flow")
-        self.panel = Panel("", id="flow-detail")
-        self.plots = tuple(Panel(_title(arrow, settings.ascii)) for arrow in ARROWS)
+        self.panel = Panel("", ascii_only=settings.ascii, id="flow-detail")
+        self.plots = tuple(
+            Panel(_title(arrow, settings.ascii), ascii_only=settings.ascii) for arrow in ARROWS
+        )
         self._plots = Grid(id="flow-plots")
         self._ticket: int | None = None
         self._ask_at_s = 0.0
@@ -157,7 +159,7 @@ class FlowScreen(ViewScreen):
         rates, total = self.state.flow_rates, self.state.flow_seconds
         for place, panel in enumerate(self.plots):
             draw = partial(_plot, rates, place, total, self._ascii)
-            panel.show(total, draw, note=f"{rate(now.rates[place])}/s")
+            panel.show(total, draw, note=f"{rate(now.rates[place])}/s, 5 min")
 
     def _watch_ended(self, answer: Answer) -> None:
         if answer.done:

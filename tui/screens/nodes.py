@@ -81,7 +81,9 @@ class NodesScreen(ViewScreen):
         super().__init__(state, settings)
         self._ascii = settings.ascii
         self.table = NodeTable(ascii_only=settings.ascii, id="nodes")
-        self.panels = {name: Panel(title, id=f"node-{name}") for name, title, _ in _PANELS}
+        self.panels = {
+            name: Panel(title, ascii_only=settings.ascii, id=f"node-{name}") for name, title, _ in _PANELS
+        }
         self.weights = Weights()
         self._panel = 0
         self._ticket: int | None = None

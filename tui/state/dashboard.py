@@ -6,7 +6,7 @@ from collections import deque
 
 from iotcache.model import Event, NodeHealth, NodeState
 from tui.state.fleet import FleetState
-from tui.state.flow import HISTORY_KEPT, rates
+from tui.state.flow import HISTORY_KEPT, late_total, rates
 from tui.state.log import EventLog, grave, kind_of
 from tui.state.nodes import NodeHistory, NodesFigures
 from tui.state.updates import (
@@ -44,6 +44,8 @@ class DashboardState:
         self.node_history = NodeHistory()
         self.flow_rates: deque[tuple[float | None, ...]] = deque(maxlen=HISTORY_KEPT)
         """What ran along each of `tui.state.flow.ARROWS`, second by second."""
+        self.late_counts: deque[float] = deque(maxlen=6)
+        """`late_total` of the last seconds."""
         self.flow_seconds = 0
         """How many seconds that has been kept for, dropped ones counted."""
         self.ready = False
@@ -85,6 +87,7 @@ class DashboardState:
         if drained.seconds:
             self.flow_rates.extend([rates(self)] * len(drained.seconds))
             self.flow_seconds += len(drained.seconds)
+            self.late_counts.append(late_total(self.workers))
         if drained.ready is not None:
             self.ready = drained.ready
         if drained.failure is not None:

@@ -30,7 +30,7 @@ WINDOW_S = 5
 
 LAG_S = 1.0
 SLOW_COMMIT_MS = 100.0
-LATE_MS = 250.0
+LATE_SHARE = 0.2
 BACKLOG_SHARE = 0.1
 FALLBACK_SHARE = 0.2
 
@@ -221,7 +221,7 @@ def bottleneck(state: DashboardState) -> Bottleneck | None:
         or _out(state)
         or _lagging(workers)
         or _piling_up(seconds)
-        or _late(simulators)
+        or _late(simulators, tuple(state.late_counts))
         or _falling_through(seconds)
         or _short_of_memory(state)
         or _behind(workers)
@@ -284,11 +284,18 @@ def _piling_up(seconds: Sequence[Second]) -> Bottleneck | None:
     )
 
 
-def _late(simulators: Sequence[Worker]) -> Bottleneck | None:
-    lag_ms = _worst(simulators, "lag_p99_ms")
-    if lag_ms < LATE_MS:
+def late_total(workers: Mapping[str, Worker]) -> float:
+    """Messages that all simulators have sent later than planned, since their start."""
+    return _total(of_role(workers, "simulator"), "late")
+
+
+def _late(simulators: Sequence[Worker], counted: Sequence[float]) -> Bottleneck | None:
+    sent = _total(simulators, "rate") * (len(counted) - 1)
+    late = counted[-1] - counted[0] if counted else 0.0
+    if sent <= 0 or late <= LATE_SHARE * sent:
         return None
-    return Bottleneck("simulator", "late", f"it sends p99 {milliseconds(lag_ms)} ms after its own plan")
+    share = min(100 * late / sent, 100)
+    return Bottleneck("simulator", "late", f"{share:.0f} % of its messages go out later than planned")
 
 
 def _falling_through(seconds: Sequence[Second]) -> Bottleneck | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rich.cells import cell_len
 
-from tui.format import fit
+from tui.format import fit, plain
 
 Cell = tuple[str, str]
 """A character (empty behind a wide one) and its tone."""
@@ -58,7 +58,7 @@ class Canvas:
 
     def text(self, x: int, y: int, text: str, tone: str) -> None:
         """One line; a wide character takes two cells."""
-        for char in text:
+        for char in plain(text, self._ascii):
             size = cell_len(char)
             if size == 0 or x + size > self.width:
                 continue

@@ -171,7 +171,7 @@ class FlowPicture(Widget, can_focus=True):
         for y, name in enumerate(BOXES):
             box = flow.boxes[name]
             out = [
-                f"{rate(flow.rates[at])}/s to {target}"
+                f"{rate(flow.rates[at])}/s {target}"
                 for at, (source, target) in enumerate(ARROWS)
                 if source == name
             ]
@@ -180,7 +180,7 @@ class FlowPicture(Widget, can_focus=True):
             canvas.text(0, y, f"{'>' if here else ' '} {TITLES[name]:<12}", "mark" if here else "row")
             canvas.text(15, y, f"{_GLYPHS[box.state][self._ascii]} {box.word}", _TONES[box.state])
             said = f"! {flow.bottleneck.word}" if held and flow.bottleneck else ", ".join(out)
-            canvas.text(31, y, said, "warn" if held else "dim")
+            canvas.text(30, y, said, "warn" if held else "dim")
 
     def _draw(self, now_s: float | None) -> None:
         """The still picture with the marks where they are now; lines that differ are refreshed."""

@@ -101,9 +101,7 @@ def segments(row: NodeRow, width: int, height: int, *, ascii_only: bool) -> Sequ
             [
                 (
                     f"hot ≤ {tuning.hot_percent} %, warm ≤ {tuning.warm_percent} %; "
-                    f"age ≤ {tuning.hot_factor:g} and {tuning.warm_factor:g} of cold's".replace(
-                        "≤", "<=" if ascii_only else "≤"
-                    ),
+                    f"age ≤ {tuning.hot_factor:g} and {tuning.warm_factor:g} of cold's",
                     "dim",
                 )
             ]

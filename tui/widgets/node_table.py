@@ -12,7 +12,7 @@ from textual.message import Message
 
 from iotcache.model import NodeState
 from iotcache.text import printable
-from tui.format import fit
+from tui.format import fit, plain
 from tui.widgets.lines import LineView
 from tui.widgets.node_columns import NodeRow, lay_out
 
@@ -141,7 +141,9 @@ class NodeTable(LineView):
                 segments.append(Segment(" ", ground))
             for text, tone in column.draw(row, size, self._ascii):
                 own = self.style_of(f"nodes--{tone}")
-                segments.append(Segment(text, own if tone in _OWN_GROUND else own + ground))
+                segments.append(
+                    Segment(plain(text, self._ascii), own if tone in _OWN_GROUND else own + ground)
+                )
         used = sum(size for _, size in columns) + len(columns) - 1
         rest = max(width - used, 0)
         if why and rest > 2:

@@ -12,7 +12,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.format import fit
+from tui.format import fit, plain
 
 Piece = tuple[str, str]
 """A text, safe to show, and its tone: a component class of the panel without its ``panel--``."""
@@ -44,9 +44,10 @@ class Panel(Widget):
     }
     """
 
-    def __init__(self, title: str, *, id: str | None = None) -> None:
+    def __init__(self, title: str, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
         self.panel_title = title
+        self._ascii = ascii_only
         self._draw: Draw = lambda width, height: ()
         self._key: Hashable = None
         self._note = ""
@@ -107,5 +108,7 @@ class Panel(Widget):
         if y > len(self._lines):
             return Strip.blank(width, self._style("row"))
         segments = [Segment(" ", self._style("row"))]
-        segments += [Segment(text, self._style(tone)) for text, tone in self._lines[y - 1] if text]
+        segments += [
+            Segment(plain(text, self._ascii), self._style(tone)) for text, tone in self._lines[y - 1] if text
+        ]
         return Strip(segments).adjust_cell_length(width, self._style("row"))

@@ -1,0 +1,307 @@
+"""Screen 5, Flow: the picture at every size, its keys, and what is said to hold the pipeline up."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from msgspec import structs
+from rich.cells import cell_len
+
+from iotcache.model import NodeHealth, NodeState
+from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.scripted import NODES
+from tui.app import IotCacheApp
+from tui.state.dashboard import DashboardState
+from tui.state.flow import ARROWS, BOXES, bottleneck, flow
+from tui.state.nodes import NodeFigures, NodesFigures, WatchNodes
+from tui.state.updates import Drained, Part, Second, Worker
+from tui.widgets.area import area, round_top
+from tui.widgets.canvas import Canvas
+from tui.widgets.flow_layout import lay_out, towards
+from tui.widgets.flow_picture import FlowPicture, speed
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+INGEST: dict[str, Any] = {
+    "state": "running", "received_per_s": 240.0, "stored_per_s": 239.0, "queued": 12, "unacked": 20,
+    "lag_s": 0.2, "commit_p50_ms": 1.5, "commit_p99_ms": 4.25, "write_through_p99_ms": 2.0, "dead_letters": 3,
+}  # fmt: skip
+SIMULATOR: dict[str, Any] = {"state": "running", "devices": 60, "rate": 241.0, "late": 0, "lag_p99_ms": 3.0}
+
+
+def workers(*, simulated: bool = True, **ingest: Any) -> dict[str, Worker]:
+    found = {"ingest/w1": Worker("ingest", "w1", 0.0, {**INGEST, **ingest})}
+    if simulated:
+        found["simulator/s1"] = Worker("simulator", "s1", 0.0, SIMULATOR)
+    return found
+
+
+def second(**changes: Any) -> Second:
+    return structs.replace(Second(0.0, 400, 396, {"expired": 4}, 0.4, 1.9, 240.0, 240.0), **changes)
+
+
+def state(**changes: Any) -> DashboardState:
+    """All is well, but for ``changes``: fields of `Drained`."""
+    made = DashboardState()
+    well: dict[str, Any] = {
+        "workers": workers(),
+        "seconds": [second()] * 6,
+        "nodes": [NodeHealth(name, NodeState.UP) for name in NODES],
+        "parts": (Part("broker", "up", "embedded"), Part("nodes", "up"), Part("store", "up", "sqlite")),
+    }
+    made.apply(Drained(**{**well, **changes}))
+    return made
+
+
+# What holds it up ------------------------------------------------------------------------------
+
+
+def held(**changes: Any) -> tuple[str, str]:
+    found = bottleneck(state(**changes))
+    return (found.box, found.word) if found else ("", "")
+
+
+def test_a_pipeline_that_is_well_has_no_bottleneck() -> None:
+    assert held() == ("", "")
+
+
+def test_a_part_that_is_away_comes_before_all_it_causes() -> None:
+    away = (Part("broker", "down", "refused"), Part("store", "up"))
+    assert held(parts=away, workers={}) == ("broker", "down")
+    assert held(parts=(Part("store", "down", "locked"),), workers=workers(lag_s=90.0)) == ("store", "down")
+
+
+def test_workers_that_are_missing_or_stand_still() -> None:
+    only = {"simulator/s1": Worker("simulator", "s1", 0.0, SIMULATOR)}
+    assert held(workers=only) == ("workers", "absent")
+    assert held(workers={}) == ("", "")
+    assert held(workers=workers(waiting_for="store: locked")) == ("store", "waited for")
+    assert held(workers=workers(waiting_for="broker: refused")) == ("broker", "waited for")
+
+
+def test_a_lag_is_put_down_to_what_takes_the_time() -> None:
+    assert held(workers=workers(lag_s=0.9, commit_p99_ms=900.0)) == ("", "")
+    assert held(workers=workers(lag_s=4.0, commit_p99_ms=900.0)) == ("store", "slow")
+    assert held(workers=workers(lag_s=4.0, write_through_p99_ms=900.0)) == ("nodes", "slow")
+    assert held(workers=workers(lag_s=4.0)) == ("workers", "busy")
+    found = bottleneck(state(workers=workers(lag_s=4.0, commit_p99_ms=900.0)))
+    assert found is not None and found.reason == "commits take p99 900 ms; the oldest message waits 4.0 s"
+
+
+def test_nodes_that_are_out_drained_short_of_memory_missed_or_behind() -> None:
+    out = [NodeHealth(NODES[0], NodeState.DOWN, "refused"), NodeHealth(NODES[1], NodeState.UP)]
+    assert held(nodes=out) == ("nodes", "out")
+    assert held(nodes=[structs.replace(out[0], drained=True), out[1]]) == ("nodes", "drained")
+    evicting = NodesFigures(
+        "ketama", (NodeFigures(name=NODES[0], at_s=0.0, answered=True, evictions_per_s=9.0),)
+    )
+    assert held(node_figures=evicting) == ("nodes", "full")
+    assert held(seconds=[second(hits=200, misses={"expired": 150, "evicted": 50})] * 5) == ("nodes", "missed")
+    assert held(workers=workers(dirty_keys=5)) == ("nodes", "behind")
+
+
+def test_more_in_than_out_piles_up_at_the_broker() -> None:
+    assert held(seconds=[second(published_per_s=500.0)] * 5) == ("broker", "piles up")
+    assert held(seconds=[second(published_per_s=244.0)] * 5) == ("", "")
+    assert held(seconds=[second(published_per_s=None)] * 5) == ("", "")
+
+
+def test_a_simulator_behind_its_plan_is_late_only_while_it_is() -> None:
+    made = state()
+    for late in (0, 100, 200, 300):
+        now = {**workers(), "simulator/s1": Worker("simulator", "s1", 0.0, {**SIMULATOR, "late": late})}
+        made.apply(Drained(seconds=[second()], workers=now))
+    found = bottleneck(made)
+    assert found is not None and (found.box, found.word) == ("simulator", "late")
+    for _ in range(6):
+        made.apply(Drained(seconds=[second()]))
+    assert bottleneck(made) is None
+
+
+def test_counters_that_are_nonsense_hurt_nothing() -> None:
+    wild = Worker(
+        "ingest", "w\x1b", 0.0,
+        {"received_per_s": "many", "lag_s": float("nan"), "queued": None, "unacked": 10**40,
+         "commit_p99_ms": True, "waiting_for": ["x"]},
+    )  # fmt: skip
+    made = state(workers={"ingest/w": wild})
+    assert flow(made).rates[1] == 0.0
+    assert bottleneck(made) is None
+
+
+# Drawing ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_every_size_shows_each_box_and_rate_and_the_verdict(
+    run_app: RunApp, size: tuple[int, int]
+) -> None:
+    async with run_app(size) as (app, pilot):
+        await show(app, pilot)
+        text = screen_text(app)
+        for words in (
+            "simulator", "broker", "workers", "cache nodes", "store", "readers", "60 devices", "20 unacked",
+            "queue 12", "3 of 3 up", "p99 4.25 ms", "241/s", "240/s", "239/s", "nothing holds it up",
+            "commit p50",
+        ):  # fmt: skip
+            assert words in text
+        assert all(cell_len(line) <= size[0] for line in screen_lines(app))
+        assert ("simulator → broker" in text) is (size != (80, 24))
+
+
+async def show(app: IotCacheApp, pilot: Any, **changes: Any) -> None:
+    app.feed.mailbox.put_latest(workers=workers(), **changes)
+    for _ in range(3):
+        app.feed.mailbox.put_second(second(at_s=app.clock.monotonic()))
+    await pilot.press("5")
+    await tick(app, pilot)
+
+
+async def tick(app: IotCacheApp, pilot: Any) -> None:
+    app.frame()
+    await pilot.pause()
+    app.frame()
+    await pilot.pause()
+
+
+async def test_the_bottleneck_is_marked_in_the_picture_and_b_goes_to_it(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await show(app, pilot)
+        app.feed.mailbox.put_latest(workers=workers(lag_s=7.0, commit_p99_ms=850.0))
+        await tick(app, pilot)
+        text = screen_text(app)
+        assert "▲ store slow  commits take p99 850 ms; the oldest message waits 7.0 s" in text
+        assert re.search(r"▲ slow [─━]", text)
+        await pilot.press("b")
+        assert app.screen.query_one(FlowPicture).chosen == "store"
+        assert "stored/s" in screen_text(app)
+
+
+async def test_keys_move_among_the_boxes_and_show_their_figures(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await show(app, pilot)
+        picture = app.screen.query_one(FlowPicture)
+        for key, box in (
+            ("left", "broker"), ("left", "simulator"), ("left", "simulator"), ("right", "broker"),
+            ("right", "workers"), ("tab", "nodes"), ("tab", "store"), ("tab", "readers"),
+            ("shift+tab", "store"), ("up", "nodes"), ("down", "store"), ("right", "readers"),
+        ):  # fmt: skip
+            await pilot.press(key)
+            assert picture.chosen == box
+        await tick(app, pilot)
+        assert re.search(r"expired +4/s +1\.0 % of reads went to the store", screen_text(app))
+
+
+@pytest.mark.parametrize(("box", "screen"), [("nodes", "nodes"), ("readers", "fleet"), ("workers", "events")])
+async def test_enter_and_a_click_open_the_part(run_app: RunApp, box: str, screen: str) -> None:
+    for way in ("enter", "click"):
+        async with run_app() as (app, pilot):
+            await show(app, pilot)
+            picture = app.screen.query_one(FlowPicture)
+            if way == "enter":
+                picture.choose(box)
+                await pilot.press("enter")
+            else:
+                rect = picture._layout.rects[box]
+                await pilot.click(FlowPicture, offset=(rect.x + 2, rect.y + 1))
+            await pilot.pause()
+            assert app.screen is app.view(screen)
+
+
+async def test_figures_of_the_nodes_are_wanted_only_while_it_is_shown(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        assert app.feed.asked == []
+        await show(app, pilot)
+        assert app.feed.asked == [WatchNodes()]
+        await pilot.press("1")
+        await pilot.pause()
+        assert app.feed.cancelled == [1]
+
+
+async def test_marks_wander_with_time_and_only_with_motion(run_app: RunApp) -> None:
+    for reduced in (False, True):
+        async with run_app(reduced_motion=reduced) as (app, pilot):
+            await show(app, pilot)
+            pictures = []
+            for _ in range(3):
+                app.clock.advance(0.5)
+                await tick(app, pilot)
+                pictures.append("\n".join(screen_lines(app)[3:20]))
+            assert ("•" in pictures[0]) is not reduced
+            assert (len(set(pictures)) > 1) is not reduced
+
+
+def test_motion_is_calm_grows_with_the_rate_and_rests_without_one() -> None:
+    assert speed(None) == speed(0.0) == 0.0
+    assert 0 < speed(1.0) < speed(1_000.0) <= speed(1e9) <= 6.0
+
+
+async def test_before_anything_is_known_it_says_so(run_app: RunApp) -> None:
+    async with run_app(devices=0) as (app, pilot):
+        await pilot.press("5")
+        await tick(app, pilot)
+        text = screen_text(app)
+        assert "waiting for the first second" in text
+        assert "none heard" in text
+        assert "no worker tells of itself" in text
+
+
+async def test_plain_ascii_holds_no_other_character(run_app: RunApp) -> None:
+    async with run_app(ascii=True) as (app, pilot):
+        await show(app, pilot)
+        app.feed.mailbox.put_latest(workers=workers(lag_s=7.0))
+        await tick(app, pilot)
+        drawn = [line for line in screen_lines(app)[2:] if "Space" not in line]
+        assert not [char for line in drawn for char in line if ord(char) > 126]
+
+
+async def test_hostile_names_are_harmless_text(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await show(app, pilot)
+        wild = {
+            "ingest/w": Worker("ingest", "w\x1b[31m[bold]", 0.0, {"waiting_for": "store: \x1b]0;x\x07\n"})
+        }
+        app.feed.mailbox.put_latest(workers=wild, nodes=(NodeHealth("n\x1b:1", NodeState.DOWN, "why\x1b"),))
+        for box in BOXES:
+            app.screen.query_one(FlowPicture).choose(box)
+            await tick(app, pilot)
+            assert "\x1b" not in screen_text(app)
+            assert "\x07" not in screen_text(app)
+
+
+async def test_a_tiny_terminal_gets_a_list(run_app: RunApp) -> None:
+    async with run_app((60, 15)) as (app, pilot):
+        await show(app, pilot)
+        text = screen_text(app)
+        assert re.search(r"> workers +● 1 running +239/s nodes, 239/s store", text)
+        await pilot.press("down")
+        assert app.screen.query_one(FlowPicture).chosen == "nodes"
+
+
+@pytest.mark.parametrize("width", [66, 79, 96, 118, 198, 400])
+def test_boxes_never_overlap_and_every_arrow_meets_its_boxes(width: int) -> None:
+    layout = lay_out(width, 40)
+    assert layout is not None
+    taken: set[tuple[int, int]] = set()
+    for rect in layout.rects.values():
+        cells = {
+            (x, y) for x in range(rect.x, rect.x + rect.width) for y in range(rect.y, rect.y + rect.height)
+        }
+        assert not cells & taken
+        taken |= cells
+    assert max(x for x, _ in taken) < width and min(x for x, _ in taken) >= 0
+    for path, (source, target) in zip(layout.paths, ARROWS, strict=True):
+        way = Canvas(width, layout.height).line(path.points, "line")
+        assert not taken & set(way)
+        for (x, y), name in ((way[0], source), (way[-1], target)):
+            rect = layout.rects[name]
+            assert any(rect.holds(x + dx, y + dy) for dx, dy in ((0, 1), (1, 0), (0, -1), (-1, 0)))
+    for box in BOXES:
+        assert {towards(layout, box, *step) for step in ((1, 0), (-1, 0), (0, 1), (0, -1))} - {box}
+
+
+def test_a_curve_fills_from_the_bottom_and_leaves_gaps() -> None:
+    assert area([0.0, 50.0, 100.0, None], 2, 0.0, 100.0) == ["  █ ", "▁██ "]
+    assert area([100.0], 1, 0.0, 100.0, ascii_only=True) == ["|"]
+    assert [round_top(value) for value in (0.0, 1.0, 3.0, 99.0, 120.0)] == [1.0, 1.0, 5.0, 100.0, 200.0]
