@@ -1,0 +1,90 @@
+"""Switches of a cache that is in use: what is read and set from then on goes by them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from iotcache.cache import DeviceCache
+from iotcache.model import MissReason, Series, Source, Stored
+from iotcache.ttl import TtlPolicy
+from tests.cache.conftest import Open, ingest, stored
+from tests.conftest import Server
+
+pytestmark = pytest.mark.real("memcached")
+DEV = Series("dev-1", "temperature")
+
+
+class Slow:
+    """A store that lets everybody who is to miss do so before it answers, and counts."""
+
+    def __init__(self, *caches: DeviceCache) -> None:
+        self._store = caches[0].store
+        self.asked = 0
+        for cache in caches:
+            fallback: Any = cache._fallback
+            fallback._store = self
+
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
+        self.asked += 1
+        await asyncio.sleep(0.1)
+        return await self._store.latest_many(series)
+
+
+async def test_the_lease_is_switched_while_in_use(memcached: Server, open_cache: Open) -> None:
+    caches = [await open_cache([memcached]) for _ in range(3)]
+    await ingest(caches[0], stored(caches[0]))
+    asked = []
+    for leases in (True, False, True):
+        store = Slow(*caches)
+        for cache in caches:
+            cache.stampede_lease = leases
+            assert cache.stampede_lease is leases
+        await caches[0].invalidate([DEV])
+        reads = await asyncio.gather(*(cache.read(*DEV) for cache in caches for _ in range(20)))
+        assert {read.value for read in reads} == {21.5}
+        asked.append(store.asked)
+        await asyncio.gather(*(cache._fallback.close() for cache in caches))
+    assert asked == [1, 3, 1]
+
+
+async def test_lives_are_switched_while_in_use(memcached: Server, open_cache: Open) -> None:
+    cache = await open_cache([memcached])
+    devices = [f"dev-{n}" for n in range(40)]
+
+    async def lives(*, interval_s: float = 100.0) -> list[float]:
+        await cache.write_through([stored(cache, device=one, interval_s=interval_s) for one in devices])
+        return [
+            probe.ttl_s for probe in await cache.ttl_many([Series(one, "temperature") for one in devices])
+        ]
+
+    cache.ttl_jitter = 0.0
+    assert max(await lives()) - min(await lives()) <= 1
+    cache.ttl_jitter = 0.5
+    assert cache.ttl == TtlPolicy(jitter=0.5)
+    wide = await lives()
+    assert max(wide) - min(wide) > 100 and min(wide) >= 149 and max(wide) <= 451
+    cache.ttl = TtlPolicy(volatile_intervals=1.0, jitter=0.0)
+    assert cache.ttl_jitter == 0.0
+    assert {round(life, -1) for life in await lives()} == {100}
+    await cache.invalidate([Series("dev-1", "temperature")])
+    await cache.store.commit([stored(cache, interval_s=50.0)])
+    assert (await cache.read(*DEV)).ttl_s == 50.0  # what readers put back, too
+
+
+async def test_without_failover_the_store_answers_for_a_node_that_is_out(
+    memcached_factory: Any, open_cache: Open
+) -> None:
+    nodes = [memcached_factory() for _ in range(2)]
+    cache = await open_cache(nodes)
+    cache.cluster.failover = False
+    await ingest(cache, stored(cache))
+    owner = cache.cluster.node_of(cache.keys.latest(*DEV))
+    next(node for node in nodes if node.address == owner).kill()
+    for _ in range(3):
+        read = await cache.read(*DEV)
+        assert (read.value, read.source) == (21.5, Source.STORE)
+    assert (read.miss_reason, read.node) == (MissReason.NODE_DOWN, owner)
