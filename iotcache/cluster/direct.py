@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
 
@@ -127,7 +127,7 @@ class DirectLine:
             raise NodeError(f"refused: {answer.out.text}")
         return answer.out
 
-    async def dump(self) -> AsyncIterator[list[DumpedItem]]:
+    async def dump(self) -> AsyncGenerator[list[DumpedItem], None]:
         """Every live item, as the node's crawler comes by it. Counts as no read and moves nothing.
 
         Cancel it by leaving: the connection is closed, and the crawler stops.
@@ -142,7 +142,7 @@ class DirectLine:
                     raise
             await asyncio.sleep(_BUSY_PAUSE_S)
 
-    async def _dump(self) -> AsyncIterator[list[DumpedItem]]:
+    async def _dump(self) -> AsyncGenerator[list[DumpedItem], None]:
         dump, reader = Metadump(), self._send(DUMP_ALL)
         while not dump.ended:
             try:

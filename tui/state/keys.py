@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 
 from msgspec import Struct
 
+from iotcache.keys import unescape
 from tui.state.asks import Request
 
 KEPT_MOST: Final = 200_000
@@ -56,6 +57,8 @@ def class_of(key: str, prefix: str = "") -> str:
 def group_of(key: str, prefix: str = "") -> str:
     """What keys of a kind begin with: the device's name without its number, or the first part."""
     first = _SEPARATOR.split(key.removeprefix(prefix), 1)[0]
+    if "%" in first:
+        first = unescape(first)
     return _NUMBERED.sub("", first) or first
 
 
