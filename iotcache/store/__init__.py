@@ -29,4 +29,9 @@ def open_store(settings: StoreSettings, *, read_only: bool = False) -> Store:
         return SqliteStore(address.path, busy_timeout_s=settings.busy_timeout_s, read_only=read_only)
     from iotcache.store.postgres import PostgresStore
 
-    return PostgresStore(address.url, password=settings.password, read_only=read_only)
+    return PostgresStore(
+        address.url,
+        password=settings.password,
+        read_only=read_only,
+        retention_days=settings.retention_days,
+    )

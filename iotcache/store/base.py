@@ -119,6 +119,10 @@ class Store(Protocol):
     """What it knows of devices besides their readings."""
     alerts: Alerts
 
+    grain_us: int
+    """Old readings go by whole steps of this length, counted from the epoch, at next to no cost; finer cuts
+    are made row by row. 0: every cut is."""
+
     async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
         """Write all in one transaction; durable when it returns. A late reading enters history and never
         replaces a newer ``latest``. Two readings are the same one as `Reading` says."""

@@ -9,6 +9,7 @@ from operator import itemgetter
 from types import TracebackType
 from typing import Final, Self
 
+from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import StoreError
 from iotcache.model import DeadLetter, Reading, Series, Stored
 from iotcache.store import postgres_statements as sql
@@ -16,8 +17,8 @@ from iotcache.store.base import Alerts, Committed, Documents, SeriesInfo, StoreC
 from iotcache.store.postgres_alerts import PostgresAlerts
 from iotcache.store.postgres_documents import PostgresDocuments
 from iotcache.store.postgres_line import Connection, Line, Row, connection_settings, lost, place
+from iotcache.store.postgres_partitions import DAY_US, LOOK_BACK_US, Partitions
 from iotcache.store.postgres_rows import arrays, give_value, keep_value, texts_array
-from iotcache.store.postgres_schema import LOCK
 from iotcache.store.rows import (
     INT64_MAX,
     INT64_MIN,
@@ -45,7 +46,16 @@ class PostgresStore:
     It connects when first used and again after every outage. Opened ``read_only`` it makes no tables.
     """
 
-    def __init__(self, url: str, *, password: str = "", read_only: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        password: str = "",
+        read_only: bool = False,
+        retention_days: float = 30.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """Days further back than ``retention_days`` get no partition of their own."""
         settings = connection_settings(url, password)
         self.url = f"postgresql://{place(settings)}"
         self._read_only = read_only
@@ -55,15 +65,22 @@ class PostgresStore:
         for line in self._readers:
             self._free.put_nowait(line)
         self._known: dict[Series, Known] = {}
+        self._partitions = Partitions(retention_days, clock)
         self._ready = read_only
         self._closed = False
         self.documents: Documents = PostgresDocuments(self._transaction, self._query)
         self.alerts: Alerts = PostgresAlerts(self._transaction, self._query)
 
+    grain_us = DAY_US
+    """Old readings go a day at a time."""
+
     async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
         """See `iotcache.store.base.Store.commit`."""
         for stored in readings:
             check_range(stored.reading)
+        if readings:
+            times_us = [stored.reading.ts_us for stored in readings]
+            await self._partitions.make_room(times_us, self._transaction)
         found: dict[Series, Known] = {}
         async with self._transaction() as connection:
             stored_count = 0
@@ -72,8 +89,6 @@ class PostgresStore:
                 await self._identify(connection, readings, found)
                 stored_count, there = await self._insert(connection, readings, found)
                 newest = await self._move_latest(connection, there, found)
-            if stored_count:
-                await connection.execute(sql.ADD_TOTAL, (stored_count,))
             if dead_letters:
                 await connection.cursor().executemany(
                     sql.ADD_DEAD_LETTER, sorted(map(letter_row, dead_letters), key=itemgetter(4))
@@ -99,7 +114,7 @@ class PostgresStore:
         if not missing:
             return
         # Ids must become visible in their order, or a reader of the directory could pass one by.
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (sql.LOCK,))
         await connection.execute(
             sql.ADD_SERIES,
             (
@@ -130,12 +145,16 @@ class PostgresStore:
             rows.append((*reading_key(reading, known), *keep_value(reading.value), reading.received_us,
                          odd_of(reading, known), stored))  # fmt: skip
         rows.sort(key=key_order)
+        rows = await _not_stamped_before(connection, rows)
+        if not rows:
+            return 0, ()
         columns = arrays(rows, sql.READING_KINDS)
-        done = await connection.execute(sql.INSERT_READINGS, columns)
-        if done.rowcount == len(rows):
-            return done.rowcount, readings
+        done = await (await connection.execute(sql.INSERT_READINGS, columns)).fetchone()
+        count = int(done[0]) if done is not None else 0
+        if count == len(readings):
+            return count, readings
         there = await (await connection.execute(sql.IN_HISTORY, columns[:6])).fetchall()
-        return done.rowcount, [rows[n - 1][-1] for (n,) in there]
+        return count, [rows[n - 1][-1] for (n,) in there]
 
     async def _move_latest(
         self, connection: Connection, readings: Sequence[Stored], found: Mapping[Series, Known]
@@ -153,10 +172,9 @@ class PostgresStore:
     async def prune(self, before_us: int, limit: int = 10_000) -> int:
         """See `iotcache.store.base.Store.prune`."""
         async with self._transaction() as connection:
-            done = await connection.execute(sql.PRUNE_READINGS, (before_us, limit, limit))
-            gone = done.rowcount
-            if gone:
-                await connection.execute(sql.ADD_TOTAL, (-gone,))
+            gone = await self._partitions.prune(connection, before_us, limit)
+            if gone >= limit:
+                return gone
             done = await connection.execute(sql.PRUNE_DEAD_LETTERS, (before_us, limit - gone))
             return gone + done.rowcount
 
@@ -279,6 +297,24 @@ class PostgresStore:
             return await line.fetch(statement, parameters)
         finally:
             self._free.put_nowait(line)
+
+
+async def _not_stamped_before(connection: Connection, rows: list[Row]) -> list[Row]:
+    """``rows`` without the readings that were stored under the time of an earlier receipt.
+
+    A reading with a number and no time of its own is stamped at each receipt. Within a partition its number
+    gives it away; this is for the partitions before.
+    """
+    stamped = [row for row in rows if row[1] == row[6] and row[2] != NO_SEQ]
+    if not stamped:
+        return rows
+    times_us = [row[1] for row in stamped]
+    since_us, until_us = max(min(times_us) - LOOK_BACK_US, INT64_MIN), max(times_us)
+    found = await connection.execute(
+        sql.STAMPED_BEFORE, (*arrays(stamped, sql.READING_KINDS[:4]), since_us, until_us)
+    )
+    known = {id(stamped[n - 1]) for (n,) in await found.fetchall()}
+    return [row for row in rows if id(row) not in known] if known else rows
 
 
 def _names(series: Sequence[Series]) -> tuple[str, str]:

@@ -11,12 +11,14 @@ import psycopg
 from psycopg import conninfo
 
 from iotcache.errors import StoreError
-from iotcache.store.postgres_schema import LOCK, STEPS
+from iotcache.store.postgres_schema import STEPS
+from iotcache.store.postgres_statements import LOCK
 from iotcache.text import printable
 
 CONNECT_TIMEOUT_S: Final = 5
 STATEMENT_TIMEOUT_S: Final = 30.0
 """A server that says nothing for so long is taken for gone."""
+MIGRATION_TIMEOUT_S: Final = 3_600.0
 
 Row = tuple[Any, ...]
 Connection = psycopg.AsyncConnection[Row]
@@ -57,10 +59,10 @@ class Line:
         """The connection, in no transaction. Raises `StoreError`, also for what goes wrong in the block."""
         async with self._busy:
             try:
-                async with asyncio.timeout(STATEMENT_TIMEOUT_S):
+                async with asyncio.timeout(STATEMENT_TIMEOUT_S) as limit:
                     connection = self._connection
                     if connection is None or connection.closed:
-                        connection = self._connection = await self._connect()
+                        connection = self._connection = await self._connect(limit)
                     yield connection
             except BaseException as error:
                 # Whatever state this one is in now, the next user gets a fresh one.
@@ -89,11 +91,15 @@ class Line:
         if connection is not None:
             await connection.close()
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, limit: asyncio.Timeout) -> Connection:
         connection = await psycopg.AsyncConnection.connect(autocommit=True, **self._settings)
         try:
-            if not self._read_only:
+            if not self._read_only and await _version(connection) != len(STEPS):
+                # A large table is read once on the way; those who wait for it have all the time that takes.
+                loop = asyncio.get_running_loop()
+                limit.reschedule(loop.time() + MIGRATION_TIMEOUT_S)
                 await _migrate(connection)
+                limit.reschedule(loop.time() + STATEMENT_TIMEOUT_S)
             await connection.execute("SET search_path TO iotcache")
             # A reading acknowledged is on disk: a database told to be lax is not so for us.
             await connection.execute(
@@ -104,6 +110,15 @@ class Line:
             await connection.close()
             raise
         return connection
+
+
+async def _version(connection: Connection) -> int:
+    """The version of the tables; -1 where there are none yet."""
+    row = await (await connection.execute("SELECT to_regclass('iotcache.format')::text")).fetchone()
+    if row is None or row[0] is None:
+        return -1
+    row = await (await connection.execute("SELECT version FROM iotcache.format")).fetchone()
+    return int(row[0]) if row is not None else -1
 
 
 async def _migrate(connection: Connection) -> None:
@@ -125,7 +140,10 @@ async def _migrate(connection: Connection) -> None:
             )
         await connection.execute("SET LOCAL search_path TO iotcache")
         for step in STEPS[version:]:
-            await connection.execute(step)
+            if callable(step):
+                await step(connection)
+            else:
+                await connection.execute(step)
         if version < len(STEPS):
             await connection.execute("UPDATE iotcache.format SET version = %s", (len(STEPS),))
 

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from typing import Final
 
+LOCK: Final = 0x696F7463
+"""Advisory lock (``iotc``) held while tables or series are made, so that workers do it one at a time."""
+
 # A whole batch travels as eight arrays in one statement: no per-row message, and a plan made once.
 READING_KINDS: Final = "nnntntnt"
 """Which of its columns are numbers and which texts."""
 INSERT_READINGS: Final = """
-    INSERT INTO reading SELECT * FROM unnest(
-        %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[],
-        %s::bigint[], %s::text[])
-    ON CONFLICT DO NOTHING
+    WITH stored AS (
+        INSERT INTO reading SELECT * FROM unnest(
+            %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[],
+            %s::bigint[], %s::text[])
+        ON CONFLICT DO NOTHING RETURNING tableoid AS part
+    ), per_partition AS (
+        SELECT relname, count(*) AS n FROM stored JOIN pg_class ON pg_class.oid = part GROUP BY relname
+    ), counted AS (
+        INSERT INTO partition_total SELECT relname, pg_backend_pid() %% 64, n FROM per_partition
+        ON CONFLICT (partition, shard) DO UPDATE SET readings = partition_total.readings + excluded.readings
+    )
+    SELECT coalesce(sum(n), 0)::bigint FROM per_partition
 """
+"""The count is kept by partition, so that it is known what goes with one, and in shards, so that workers do
+not wait for each other's commits to update one row."""
+STAMPED_BEFORE: Final = """
+    SELECT n FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
+        WITH ORDINALITY AS want (series_id, ts_us, seq, boot, n)
+    JOIN reading USING (series_id, seq, boot)
+    WHERE reading.seq > -9223372036854775808 AND reading.ts_us < want.ts_us
+        AND reading.ts_us >= %s AND reading.ts_us < %s
+"""
+"""Readings that were stored under another time: that of an earlier receipt."""
 LATEST_KINDS: Final = "nnntntnttnn"
 UPSERT_LATEST: Final = """
     INSERT INTO latest SELECT * FROM unnest(
@@ -45,11 +66,6 @@ FIND_SERIES: Final = """
     SELECT n, id, site, unit FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS want (device, sensor, n)
     JOIN series USING (device, sensor)
 """
-ADD_TOTAL: Final = """
-    INSERT INTO total VALUES (pg_backend_pid() %% 64, %s)
-    ON CONFLICT (shard) DO UPDATE SET readings = total.readings + excluded.readings
-"""
-"""The count is kept in shards, so that workers do not wait for each other's commits to update one row."""
 DIRECTORY: Final = """
     SELECT id, device, sensor, latest.site, latest.unit, interval_s
     FROM series JOIN latest ON series_id = id WHERE id > %s ORDER BY id LIMIT %s
@@ -61,12 +77,12 @@ HISTORY: Final = """
     ORDER BY ts_us DESC, seq DESC, boot DESC LIMIT %s
 """
 PRUNE_READINGS: Final = """
-    DELETE FROM reading USING (
+    DELETE FROM {partition} kept USING (
         SELECT old.* FROM series CROSS JOIN LATERAL (
-            SELECT series_id, ts_us, seq, boot FROM reading WHERE series_id = id AND ts_us < %s LIMIT %s
+            SELECT series_id, ts_us, seq, boot FROM {partition} WHERE series_id = id AND ts_us < %s LIMIT %s
         ) old LIMIT %s
     ) gone
-    WHERE (reading.series_id, reading.ts_us, reading.seq, reading.boot)
+    WHERE (kept.series_id, kept.ts_us, kept.seq, kept.boot)
         = (gone.series_id, gone.ts_us, gone.seq, gone.boot)
 """
 PRUNE_DEAD_LETTERS: Final = """
@@ -82,7 +98,8 @@ DEAD_LETTERS: Final = """
     SELECT topic, payload, reason, received_us FROM dead_letter ORDER BY received_us DESC, id DESC LIMIT %s
 """
 COUNTS: Final = """
-    SELECT (SELECT coalesce(sum(readings), 0)::bigint FROM total), (SELECT count(*) FROM series),
+    SELECT (SELECT coalesce(sum(readings), 0) FROM total)::bigint
+            + (SELECT coalesce(sum(readings), 0) FROM partition_total)::bigint, (SELECT count(*) FROM series),
         (SELECT count(*) FROM dead_letter),
         (SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
             WHERE relnamespace = 'iotcache'::regnamespace AND relkind = 'r')

@@ -21,11 +21,14 @@ _DAY_S: Final = 86_400
 async def prune_old(store: Store, retention_days: float, clock: Clock = SYSTEM_CLOCK) -> int:
     """Delete everything older than ``retention_days`` now, step by step; how many rows went.
 
+    A store that drops whole days keeps the last one until all of it is old.
     0 days or less keeps all. Raises `StoreError`.
     """
     if retention_days <= 0:
         return 0
     before_us = round((clock.now() - retention_days * _DAY_S) * 1e6)
+    if store.grain_us:
+        before_us -= before_us % store.grain_us
     gone = 0
     while step := await store.prune(before_us, STEP_ROWS):
         gone += step

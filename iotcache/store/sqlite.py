@@ -49,6 +49,9 @@ class SqliteStore:
             await self._writing.open()
         await self._reading.open()
 
+    grain_us = 0
+    """Old readings go one by one."""
+
     async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
         return await self._writing.run(SqliteFile.commit, readings, dead_letters)
 

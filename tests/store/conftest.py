@@ -142,7 +142,8 @@ def store_settings(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSetti
     if request.param == "sqlite":
         return StoreSettings(url=f"sqlite:///{tmp_path}/readings.db", busy_timeout_s=0.2)
     server: Postgres = request.getfixturevalue("postgres")
-    return StoreSettings(url=server.new_database(), password=PASSWORD)
+    # So that the fixed times of the tests have a day of their own, however long ago that is.
+    return StoreSettings(url=server.new_database(), password=PASSWORD, retention_days=3_650)
 
 
 @pytest.fixture
