@@ -35,6 +35,9 @@ _COUNTERS: Final = (
     ("iotcache_ingest_sessions_lost", "Times that the broker had forgotten the session.", "sessions_lost"),
     ("iotcache_ingest_documents", "Births and configurations stored.", "documents"),
     ("iotcache_ingest_devices_warmed", "New devices whose cache entries were filled.", "devices_warmed"),
+    ("iotcache_alerts_raised", "Alerts that this worker raised.", "alerts_raised"),
+    ("iotcache_alerts_webhook_failures", "Changes of alerts that the webhook never took.",
+     "webhook_failures"),
     ("iotcache_http_requests", "Requests answered by the gateway.", "http_requests"),
 )  # fmt: skip
 _GAUGES: Final[tuple[tuple[str, str, Callable[[IngestStats], float]], ...]] = (
@@ -42,6 +45,7 @@ _GAUGES: Final[tuple[tuple[str, str, Callable[[IngestStats], float]], ...]] = (
     ("iotcache_ingest_unacked_messages", "Messages not acknowledged yet.", lambda s: s.unacked),
     ("iotcache_ingest_lag_seconds", "Age of the oldest message not acknowledged.", lambda s: s.lag_s),
     ("iotcache_ingest_series", "Series seen since the start.", lambda s: s.series),
+    ("iotcache_alerts_standing", "Alerts raised and not cleared.", lambda s: s.alerts_standing),
     ("iotcache_cache_dirty_keys", "Cache entries that may be old.", lambda s: s.dirty_keys),
     ("iotcache_ingest_start_time_seconds", "Start time since the Unix epoch.", lambda s: s.started_us / 1e6),
 )

@@ -88,6 +88,12 @@ class IngestStats(Stats, kw_only=True):
     """Those for which there was no room in the queue."""
     http_requests: int = 0
     max_rss_bytes: int = 0
+    alerts_standing: int = 0
+    """Alerts that stand, whoever raised them."""
+    alerts_raised: int = 0
+    """Alerts that this worker raised."""
+    webhook_failures: int = 0
+    """Changes of alerts that the webhook never took."""
 
 
 def stats_topic(role: str, instance: str) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final
 
 from iotcache.config.schema import AlertRule
-from iotcache.keys import escape
+from iotcache.keys import escape, unescape
 from iotcache.model import Series, Severity
 from iotcache.text import printable
 
@@ -141,3 +141,9 @@ class Rule:
 def subject_of(series: Series) -> str:
     """A series as an alert's subject: plain ASCII, and no two series have the same."""
     return f"{escape(series.device)}:{escape(series.sensor)}"
+
+
+def series_named(subject: str) -> Series:
+    """The series that `subject_of` made ``subject`` of."""
+    device, _, sensor = subject.partition(":")
+    return Series(unescape(device), unescape(sensor))

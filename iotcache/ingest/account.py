@@ -14,6 +14,7 @@ from iotcache.ingest.tally import Tally
 from iotcache.telemetry import IngestStats
 
 if TYPE_CHECKING:
+    from iotcache.alerts.watch import AlertWatch
     from iotcache.cache import CacheCounters
     from iotcache.mqtt import MqttLink
     from iotcache.onboarding.reception import Reception
@@ -43,6 +44,7 @@ class Account:
         counters: CacheCounters | None,
         series: int,
         reception: Reception | None = None,
+        alerts: AlertWatch | None = None,
     ) -> IngestStats:
         """The counters as they stand."""
         tally = self._tally
@@ -88,6 +90,9 @@ class Account:
             devices_warmed=reception.counts.warmed if reception else 0,
             devices_waiting=reception.counts.waiting if reception else 0,
             devices_skipped=reception.counts.skipped if reception else 0,
+            alerts_standing=alerts.standing if alerts else 0,
+            alerts_raised=alerts.raised if alerts else 0,
+            webhook_failures=alerts.webhook_failures if alerts else 0,
         )
 
     def _rates(self) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
+from iotcache.alerts.watch import AlertWatch
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import ConfigError, StoreError
 from iotcache.ingest.account import Account
@@ -79,6 +80,7 @@ class Ingest:
         self.cache: DeviceCache | None = None
         self.pipeline: Pipeline | None = None
         self.reception: Reception | None = None
+        self.alerts: AlertWatch | None = None
         self.followers = Followers()
         self._clock = clock
         self._on_state = on_state
@@ -183,6 +185,15 @@ class Ingest:
                 on_commit=self.followers.tell,
             )
             self.followers.add(self.reception)
+            self.alerts = AlertWatch(
+                cache,
+                self.settings,
+                self.link,
+                instance=self.instance,
+                well=lambda: not self.waiting_for,
+                clock=self._clock,
+            )
+            self.followers.add(self.alerts)
             tasks.create_task(self.followers.run())
             tasks.create_task(self.pipeline.run())
             tasks.create_task(self._recall(cache, self.pipeline))
@@ -316,6 +327,7 @@ class Ingest:
             counters=self.cache.counters() if self.cache is not None else None,
             series=len(self.pipeline.intervals) if self.pipeline is not None else 0,
             reception=self.reception,
+            alerts=self.alerts,
         )
 
 

@@ -1,0 +1,363 @@
+"""The ingest worker's alert watch: rules over what it takes in, the nodes and the clock; what comes of them.
+
+What several workers of a group raise and clear meets in the store: one alert of a name and subject, and of
+the workers that tell the same one has the news to publish. As a worker of a group sees only a share of a
+series' readings, it looks at the newest in the store before it believes itself. Devices' silence and the
+nodes are watched by one of them (`iotcache.chosen`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from iotcache.alerts.hold import Verdict
+from iotcache.alerts.model import Alert, AlertState
+from iotcache.alerts.nodes import NodeRules
+from iotcache.alerts.publish import Link, Publisher
+from iotcache.alerts.readings import ReadingRules
+from iotcache.alerts.rules import Rule
+from iotcache.alerts.silence import Silence
+from iotcache.alerts.webhook import Webhook
+from iotcache.chosen import Chosen
+from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.errors import IotCacheError, StoreError
+from iotcache.model import Series, Severity, Stored
+
+if TYPE_CHECKING:
+    from iotcache.cache import DeviceCache
+    from iotcache.config.schema import Settings
+    from iotcache.ingest.followers import Batch
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 1.0
+RATIO_EVERY_S: Final = 5.0
+RETIRED_EVERY_S: Final = 60.0
+PRUNE_EVERY_S: Final = 3_600.0
+STANDING_LIMIT: Final = 10_000
+_UNSETTLED_LIMIT: Final = 10_000
+_TURNS: Final = 3
+"""Of what was raised and cleared again and again before it was settled, the first and the last is told."""
+_PAGE: Final = 5_000
+_RETIRED_LIMIT: Final = 100_000
+_LEVELS: Final = {
+    Severity.INFO: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.ERROR: logging.ERROR,
+}
+_Key = tuple[str, str]
+
+
+class AlertWatch:
+    """A follower of the committed batches (`iotcache.ingest.followers.Follower`)."""
+
+    def __init__(
+        self,
+        cache: DeviceCache,
+        settings: Settings,
+        link: Link,
+        *,
+        instance: str = "",
+        well: Callable[[], bool] = lambda: True,
+        clock: Clock = SYSTEM_CLOCK,
+        tick_s: float = TICK_S,
+    ) -> None:
+        """``well`` tells whether readings can come in just now; while they cannot, nobody is silent."""
+        rules = [Rule(one) for one in settings.alerts]
+        self._rules = {rule.name: rule for rule in rules}
+        self._cache = cache
+        self._link = link
+        self._clock = clock
+        self._well = well
+        self._tick_s = tick_s
+        self._shared = bool(settings.ingest.group)
+        self._keep_us = round(settings.store.retention_days * 86_400e6)
+        self._chosen = Chosen(cache.cluster, f"{cache.keys.prefix}lock:alerts", instance, clock=clock)
+        self._readings = ReadingRules(rules, self._stands)
+        self._silence = Silence(rules, self._stands)
+        self._nodes = NodeRules(rules, self._stands)
+        self._publisher = Publisher(link)
+        alerting = settings.alerting
+        self._webhook = Webhook(alerting.webhook, alerting.webhook_timeout_s) if alerting.webhook else None
+        self._standing: dict[_Key, Alert] = {}
+        self._unsettled: dict[_Key, list[Verdict]] = {}
+        self._some = asyncio.Event()
+        self._retired: frozenset[str] = frozenset()
+        self._next_s = {"ratio": 0.0, "retired": 0.0, "prune": 0.0}
+        self._connects = 0
+        self.raised = 0
+        """Alerts that this worker raised since its start."""
+
+    @property
+    def standing(self) -> int:
+        """Alerts that stand, as of the last look into the store."""
+        return len(self._standing)
+
+    @property
+    def webhook_failures(self) -> int:
+        """Changes that the webhook never took."""
+        return self._webhook.failed if self._webhook is not None else 0
+
+    # Following
+
+    def follow(self, batch: Batch) -> None:
+        """Judge a batch; what comes of it is settled in the background."""
+        now_s = self._clock.monotonic()
+        self._put(self._readings.follow(batch.readings, now_s))
+        if self._silence.wanted:
+            self._put(self._silence.follow(batch.readings, now_s))
+            for stored in batch.newest:
+                self._silence.interval(stored.reading.series, stored.reading.interval_s)
+
+    def missed(self, batches: int) -> None:
+        """What passed by cannot be judged; the next readings of the same series can."""
+
+    def _put(self, verdicts: Sequence[Verdict]) -> None:
+        for verdict in verdicts:
+            if len(self._unsettled) < _UNSETTLED_LIMIT:
+                row = self._unsettled.setdefault((verdict.rule.name, verdict.subject), [])
+                if not row or row[-1].raised is not verdict.raised:
+                    row.append(verdict)
+                if len(row) > _TURNS:
+                    del row[1:3]
+        if self._unsettled:
+            self._some.set()
+
+    def _stands(self, name: str, subject: str) -> bool:
+        return (name, subject) in self._standing
+
+    # In the background
+
+    async def run(self) -> None:
+        """Work until cancelled. Without rules there is nothing to do but to end what stands of old ones."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publisher.run())
+            if self._webhook is not None:
+                tasks.create_task(self._webhook.run())
+            tasks.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await self._begin()
+        try:
+            while True:
+                try:
+                    await self._turn()
+                except IotCacheError as error:  # what is unsettled is tried again
+                    log.debug("alerts wait: %s", error)
+                await self._rest()
+        finally:
+            if self._shared:
+                await self._chosen.give_up()
+
+    async def _rest(self) -> None:
+        """Until the next tick; a moment only when there is something to settle."""
+        self._some.clear()
+        if not self._unsettled:
+            try:
+                async with asyncio.timeout(self._tick_s):
+                    await self._some.wait()
+            except TimeoutError:
+                return
+        await asyncio.sleep(self._tick_s / 5)
+
+    async def _begin(self) -> None:
+        """Take over from the store what stood before our time, and whom to listen for."""
+        while True:
+            try:
+                await self._refresh()
+                above = 0
+                while self._silence.wanted and (page := await self._cache.store.directory(above, _PAGE)):
+                    for info in page:
+                        now_s = self._clock.monotonic()
+                        self._silence.meet(info.series, info.site, info.interval_s, now_s)
+                    above = page[-1].order
+                    await asyncio.sleep(0.02)
+            except StoreError as error:
+                log.debug("alerts wait for the store: %s", error)
+                await asyncio.sleep(self._tick_s)
+            else:
+                return
+
+    async def _turn(self) -> None:
+        now_s = self._clock.monotonic()
+        self._put(self._readings.tick(now_s))
+        if not self._well():
+            self._silence.deaf_until_s = now_s
+        await self._refresh()
+        if not self._shared or await self._chosen.hold():
+            await self._watch_all(now_s)
+            if self._connects != self._link.connects:
+                # A broker that was away may have lost what it retained.
+                self._connects = self._link.connects
+                for alert in self._standing.values():
+                    self._publisher.put(alert)
+        await self._settle()
+
+    async def _watch_all(self, now_s: float) -> None:
+        """What one worker watches for all: the nodes, silence, the end of rules and of devices."""
+        cluster = self._cache.cluster
+        self._put(self._nodes.health(cluster.health(), now_s))
+        if self._nodes.wants_ratio and self._is_time("ratio", RATIO_EVERY_S, now_s):
+            self._put(self._nodes.ratio(await cluster.stats(), now_s))
+        if self._silence.wanted:
+            if self._is_time("retired", RETIRED_EVERY_S, now_s):
+                self._retired = await self._out_of_service()
+                self._put(self._silence.retire(self._retired))
+            if self._well():
+                self._put(self._silence.due(now_s, self._retired))
+        if self._is_time("prune", PRUNE_EVERY_S, now_s):
+            await self._cache.store.alerts.prune(round(self._clock.now() * 1e6) - self._keep_us)
+        orphans = [alert for alert in self._standing.values() if alert.name not in self._rules]
+        await self._tell(
+            [_ended(alert, self._now_us(), "there is no such rule any more") for alert in orphans]
+        )
+
+    def _is_time(self, what: str, every_s: float, now_s: float) -> bool:
+        if now_s < self._next_s[what]:
+            return False
+        self._next_s[what] = now_s + every_s
+        return True
+
+    async def _out_of_service(self) -> frozenset[str]:
+        found: set[str] = set()
+        above = ""
+        while page := await self._cache.store.documents.decommissioned(above):
+            found.update(page)
+            above = page[-1]
+            if len(found) >= _RETIRED_LIMIT:
+                break
+        return frozenset(found)
+
+    async def _refresh(self) -> None:
+        """See what others raised, acknowledged and cleared."""
+        now = {
+            (alert.name, alert.subject): alert
+            for alert in await self._cache.store.alerts.standing(STANDING_LIMIT)
+        }
+        before, self._standing = self._standing, now
+        for key, alert in now.items():
+            old = before.get(key)
+            if old is None:
+                self._take_over(key, True)
+            elif old.state is not alert.state and (not self._shared or self._chosen.held):
+                self._announce(alert)
+        for key in before.keys() - now.keys():
+            self._take_over(key, False)
+            self._publisher.empty(*key)
+
+    def _take_over(self, key: _Key, raised: bool) -> None:
+        if key not in self._unsettled:
+            self._readings.turn(*key, raised)
+            self._silence.turn(*key, raised)
+
+    # Settling
+
+    async def _settle(self) -> None:
+        """Believe, keep and tell what the rules came to. Raises `StoreError`; nothing is forgotten then."""
+        verdicts = [verdict for row in self._unsettled.values() for verdict in row]
+        if not verdicts:
+            return
+        believed = await self._confirm(verdicts) if self._shared else verdicts
+        now_us = self._now_us()
+        await self._tell([_alert(verdict, now_us) for verdict in believed])
+        for verdict in verdicts:
+            key = (verdict.rule.name, verdict.subject)
+            row = self._unsettled[key]
+            if verdict in row:
+                row.remove(verdict)
+            if not row:
+                del self._unsettled[key]
+
+    async def _tell(self, alerts: Sequence[Alert]) -> None:
+        for alert in await self._cache.store.alerts.keep(alerts) if alerts else ():
+            key = (alert.name, alert.subject)
+            if alert.stands:
+                self._standing[key] = alert
+                self.raised += 1
+            else:
+                self._standing.pop(key, None)
+            self._announce(alert)
+
+    def _announce(self, alert: Alert) -> None:
+        level = _LEVELS[alert.severity] if alert.state is AlertState.RAISED else logging.INFO
+        log.log(level, "alert %s %s: %s", alert.name, alert.state, alert.text)
+        self._publisher.put(alert)
+        if self._webhook is not None:
+            self._webhook.put(alert)
+
+    async def _confirm(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """Those that the newest readings in the store, whoever took them in, do not speak against."""
+        wanted: set[Series] = set()
+        for verdict in verdicts:
+            wanted.update(self._witnesses(verdict))
+        newest = await self._cache.store.latest_many(list(wanted)) if wanted else {}
+        believed: list[Verdict] = []
+        for verdict in verdicts:
+            found = [newest[series] for series in self._witnesses(verdict) if series in newest]
+            if verdict.rule.kind == "threshold" and found and not _agrees(verdict, found[0]):
+                self._readings.turn(verdict.rule.name, verdict.subject, not verdict.raised)
+            elif verdict.rule.kind == "silent" and verdict.raised and not self._still_silent(verdict, found):
+                pass
+            else:
+                believed.append(verdict)
+        return believed
+
+    def _witnesses(self, verdict: Verdict) -> Sequence[Series]:
+        if verdict.series is None:
+            return ()
+        if verdict.rule.kind == "silent":
+            return self._silence.series_of(verdict.series.device) if verdict.raised else ()
+        return (verdict.series,) if verdict.rule.kind == "threshold" else ()
+
+    def _still_silent(self, verdict: Verdict, found: Sequence[Stored]) -> bool:
+        assert verdict.series is not None
+        newest_us = max((stored.reading.received_us for stored in found), default=0)
+        age_s = self._clock.now() - newest_us / 1e6
+        if age_s >= (verdict.rule.for_s or verdict.value or 0.0):
+            return True
+        self._silence.heard(verdict.series.device, self._clock.monotonic() - age_s)
+        return False
+
+    def _now_us(self) -> int:
+        return round(self._clock.now() * 1e6)
+
+
+def _agrees(verdict: Verdict, stored: Stored) -> bool:
+    value = stored.reading.value
+    if isinstance(value, str):
+        return not verdict.raised
+    rule = verdict.rule
+    return rule.holds(float(value)) if verdict.raised else rule.is_over(float(value))
+
+
+def _alert(verdict: Verdict, now_us: int) -> Alert:
+    rule = verdict.rule
+    return Alert(
+        name=rule.name,
+        subject=verdict.subject,
+        severity=rule.severity,
+        state=AlertState.RAISED if verdict.raised else AlertState.CLEARED,
+        since_us=now_us,
+        text=verdict.text or rule.text(verdict.subject, verdict.value, verdict.series, verdict.site),
+        value=verdict.value,
+        kind=rule.kind,
+        site=verdict.site,
+        changed_us=now_us,
+    )
+
+
+def _ended(alert: Alert, now_us: int, why: str) -> Alert:
+    return Alert(
+        name=alert.name,
+        subject=alert.subject,
+        severity=alert.severity,
+        state=AlertState.CLEARED,
+        since_us=alert.since_us,
+        text=why,
+        kind=alert.kind,
+        site=alert.site,
+        changed_us=now_us,
+    )
