@@ -38,7 +38,7 @@ def memory(row: NodeRow, width: int, height: int, *, ascii_only: bool) -> Sequen
     slabs = sorted(node.slabs, key=lambda slab: (-slab.held_bytes, slab.number))
     room = max(min(width - 49, _BAR_MOST), 4)
     head = (
-        f"{'class':>5} {'chunk':>5} {'items':>6} {'used':>5} {'of':>5} "
+        f"{'class':>5} {'chunk':>5} {'items':>6} {'used':>5} {'held':>5} "
         f"{fit('of limit', room)} {'oldest':>6} {'evicted':>7}"
     )
     lines: list[Line] = [[(head, "dim")]]
@@ -184,7 +184,7 @@ def ratios(row: NodeRow, width: int, height: int) -> Sequence[Line]:
     reasons = explain_gap(node)
     lines.append([("gap       ", "dim"), (f"{gap:>5.1f}", "warn" if gap >= 1 else "row"), (" points", "dim")])
     for reason in reasons or ["the two agree"]:
-        wrapped = textwrap.wrap(reason, max(width - 2, 20))
+        wrapped = textwrap.wrap(reason, max(width - 4, 20))
         lines += [[("· " if not at else "  ", "dim"), (text, "row")] for at, text in enumerate(wrapped)]
     return lines
 
@@ -200,10 +200,11 @@ def story(  # noqa: PLR0917
         lines.append([(printable(health.reason, max(width - 2, 10)), "warn" if health.drained else "bad")])
     node = row.figures
     if node is not None and node.answered:
+        lines.append([(f"{node.in_flight} in flight, {node.errors} failed batches since the start", "dim")])
         lines.append(
             [
-                (f"{node.in_flight} in flight, {node.errors} failed batches, ", "dim"),
-                (f"{node.connections}/{node.max_connections} connections, {node.threads} threads", "dim"),
+                (f"{node.connections}/{node.max_connections} connections, {node.threads} threads, ", "dim"),
+                (f"running for {duration(node.uptime_s)}", "dim"),
             ]
         )
         if node.missing:

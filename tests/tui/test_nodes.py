@@ -1,0 +1,389 @@
+"""Screen 3, Nodes: what it shows at every size, the ring tried on paper, and acts behind confirmations."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from msgspec import structs
+from rich.cells import cell_len
+from textual.widgets import Input
+
+from iotcache.errors import UsageError
+from iotcache.model import Event, NodeHealth, NodeState, Severity
+from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.scripted import NODES
+from tui.app import IotCacheApp
+from tui.screens.confirm import ConfirmScreen
+from tui.screens.node_acts import BY_ACT, ActMenu, ValueScreen, parse
+from tui.state.nodes import (
+    ActOnNode,
+    NodeAct,
+    NodeFigures,
+    NodeHistory,
+    NodesFigures,
+    NodeTuning,
+    SlabFigures,
+    WatchNodes,
+)
+from tui.state.whatif import Weights
+from tui.widgets.node_table import NodeTable
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+SLABS = (
+    SlabFigures(5, 240, 1 << 20, 300_000, 1250, 0, 100, 400, 700, 50, 2, 9, 31),
+    SlabFigures(12, 1184, 20 << 20, 15_000_000, 12_668, 77, 1, 2, 12_665, 0, 1, 5, 480),
+)
+
+
+def figures(now_s: float, **changes: Any) -> NodesFigures:
+    base = NodeFigures(
+        name="", at_s=now_s, answered=True, share=1 / 3, ops_per_s=512.0, gets_per_s=400.0, sets_per_s=100.0,
+        evictions_per_s=0.0, hit_percent=97.5, ops_now=512.0, hit_now=97.5, used_bytes=15_300_000,
+        limit_bytes=64 << 20, items=13_918, connections=9, max_connections=1024, uptime_s=7200, threads=4,
+        slabs=SLABS, tuning=NodeTuning(True, 61, 20, 40, 0.2, 2.0, 0), p50_ms=0.41, p99_ms=2.75, in_flight=3,
+        errors=1, missing=("mgdump",), reads_per_s=320.0, read_hit_percent=91.0, unreached_per_s=0.0,
+    )  # fmt: skip
+    first = structs.replace(base, name=NODES[0], **changes)
+    return NodesFigures("ketama", (first, *(structs.replace(base, name=name) for name in NODES[1:])))
+
+
+async def show(app: IotCacheApp, pilot: Any, **changes: Any) -> None:
+    await pilot.press("3")
+    app.feed.mailbox.put_latest(node_figures=figures(app.clock.monotonic(), **changes))
+    await tick(app, pilot)
+
+
+async def tick(app: IotCacheApp, pilot: Any) -> None:
+    app.frame()
+    await pilot.pause()
+    app.frame()
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_every_size_shows_the_nodes_and_the_chosen_ones_memory(
+    run_app: RunApp, size: tuple[int, int]
+) -> None:
+    async with run_app(size) as (app, pilot):
+        await show(app, pilot)
+        text = screen_text(app)
+        row = next(line for line in screen_lines(app) if ":21001" in line)
+        for part in ("● up", "33.3%", "512", "97.5%", "2.75", "14.6M/64M", "13918"):
+            assert part in row
+        assert re.search(r"\b12 +1\.2K +12668 14\.3M +20M .* 8m|480s", text)
+        assert "a Acts" in text
+        assert all(cell_len(line) <= size[0] for line in screen_lines(app))
+        columns = {line.index("14.6M/64M") for line in screen_lines(app) if "14.6M/64M" in line}
+        assert len(columns) == 1
+        together = size != (80, 24)
+        for words in (
+            "LRU segments", "warm", "of cold's", "State and its changes", "3 in flight, 1 failed",
+            "lacks mgdump", "Two hit ratios", "91.0%", "6.5 points", "lease stubs", "weight 1",
+            "ops/s 512", "hit % 97.5%",
+        ):  # fmt: skip
+            assert (words in text) is together, words
+
+
+async def test_on_a_small_screen_the_arrows_go_from_panel_to_panel(run_app: RunApp) -> None:
+    async with run_app((80, 24)) as (app, pilot):
+        await show(app, pilot)
+        for words in ("ops/s 512", "3 in flight", "cold", "readers", "weight 1", "chunk"):
+            await pilot.press("right")
+            await tick(app, pilot)
+            assert words in screen_text(app)
+        await pilot.press("left")
+        await tick(app, pilot)
+        assert "[Ring]" in screen_text(app)
+
+
+async def test_a_node_that_is_out_says_why_and_what_happened_before(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        now_s, wall_s = app.clock.monotonic(), app.clock.now()
+        nodes = (
+            NodeHealth(NODES[0], NodeState.DOWN, "connection refused", now_s - 42),
+            NodeHealth(NODES[1], NodeState.DOWN, "drained: told so", now_s - 5, drained=True),
+            NodeHealth(NODES[2], NodeState.UP),
+        )
+        app.feed.mailbox.put_latest(nodes=nodes)
+        app.feed.mailbox.put_event(
+            Event(wall_s - 60, "node.up", Severity.INFO, NODES[0], f"node {NODES[0]} is up")
+        )
+        app.feed.mailbox.put_event(
+            Event(wall_s - 42, "node.down", Severity.ERROR, NODES[0], f"node {NODES[0]} is down: refused")
+        )
+        await show(app, pilot, answered=False)
+        text = screen_text(app)
+        assert re.search(r"✗ down +:21001 +33\.3% +connection refused", text)
+        assert re.search(r"◇ drained +:21002 +33\.3% +drained: told so", text)
+        assert "✗ down for 42s" in text
+        assert text.index("down: refused") < text.index(" up", text.index("down: refused"))
+        assert "no figures: the node does not answer" in text
+        await pilot.press("down")
+        await tick(app, pilot)
+        assert app.screen.query_one(NodeTable).chosen == NODES[1]
+        assert "◇ drained for 5s" in screen_text(app)
+
+
+async def test_the_selection_is_a_node_and_a_click_moves_it(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await show(app, pilot)
+        table = app.screen.query_one(NodeTable)
+        assert table.chosen == NODES[0]
+        await pilot.press("end")
+        assert table.chosen == NODES[2]
+        app.feed.mailbox.put_latest(nodes=tuple(reversed(app.state.nodes)))
+        await tick(app, pilot)
+        assert table.chosen == NODES[2]
+        await pilot.click(NodeTable, offset=(12, 2))
+        assert table.chosen == NODES[1]
+
+
+async def test_weights_are_tried_on_paper_and_put_back(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await show(app, pilot)
+        await pilot.press("plus", "plus", "minus", "plus")
+        await tick(app, pilot)
+        text = screen_text(app)
+        assert "weight 1→3" in text
+        moved = re.search(r"([\d.]+) % of all keys would move", text)
+        assert moved is not None and 15 < float(moved[1]) < 45
+        assert "ketama, what if" in text
+        await pilot.press("0")
+        await tick(app, pilot)
+        assert "would move" not in screen_text(app)
+        assert not any(isinstance(request, ActOnNode) for request in app.feed.asked)
+
+
+def test_a_tried_weight_takes_what_it_gives_from_the_others() -> None:
+    weights, now = Weights(), figures(0.0)
+    for _ in range(3):
+        weights.turn(now, NODES[0], 1)
+    what = weights.look(now)
+    assert what is not None and what.virtual == (4, 1, 1)
+    assert sum(what.virtual_shares) == pytest.approx(1.0)
+    assert what.virtual_shares[0] == pytest.approx(4 / 6, abs=0.12)
+    for _ in range(9):
+        weights.turn(now, NODES[0], -1)
+    assert weights.look(now).virtual == (1, 1, 1)  # type: ignore[union-attr]
+    assert weights.look(NodesFigures("ketama", (NodeFigures(name="no address!", at_s=0.0),))) is not None
+
+
+# Acts ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "typed", "asked", "warned"),
+    [
+        ("d", "", (NodeAct.DRAIN, ()), "more reads fall to the store"),
+        ("a d", "", (NodeAct.DRAIN, ()), "more reads fall to the store"),
+        ("a f", "", (NodeAct.FLUSH, ()), "what other programs put"),
+        ("a m", "128", (NodeAct.MEMORY, ("128",)), "may use 128 MB"),
+        ("a t", "30 40, 0.5 1.5", (NodeAct.LRU_TUNE, ("30", "40", "0.5", "1.5")), "30 % of each class"),
+        ("a l", "flat", (NodeAct.LRU_MODE, ("flat",)), "one list"),
+        ("a T", "-1", (NodeAct.TEMP_TTL, ("-1",)), "none is safe from eviction"),
+        ("a v", "2", (NodeAct.VERBOSITY, ("2",)), "every command of every client"),
+    ],
+)
+async def test_every_act_names_node_and_effect_and_is_done_only_on_a_yes(
+    run_app: RunApp, keys: str, typed: str, asked: tuple[NodeAct, tuple[str, ...]], warned: str
+) -> None:
+    async with run_app() as (app, pilot):
+        await show(app, pilot)
+        for answer in ("n", "y"):
+            await pilot.press(*keys.split())
+            await pilot.pause()
+            if typed:
+                app.screen.query_one(Input).value = typed
+                await pilot.press("enter")
+                await pilot.pause()
+            assert isinstance(app.screen, ConfirmScreen)
+            assert NODES[0] in screen_text(app)
+            assert warned in re.sub(r"[\s│]+", " ", screen_text(app))
+            await pilot.press(answer)
+            await pilot.pause()
+            done = [request for request in app.feed.asked if isinstance(request, ActOnNode)]
+            assert done == ([ActOnNode(NODES[0], *asked)] if answer == "y" else [])
+        ticket = app.feed.asked.index(done[0]) + 1
+        app.feed.answer("OK", done=False, ticket=ticket)
+        app.feed.answer(ticket=ticket)
+        await tick(app, pilot)
+        assert asked[0].value in screen_text(app)
+        assert "OK" in screen_text(app)
+
+
+async def test_a_refusal_comes_back_as_a_toast(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await show(app, pilot)
+        await pilot.press("a", "f")
+        await pilot.pause()
+        await pilot.press("y")
+        await pilot.pause()
+        app.feed.answer(error="refused: ERROR [bold]no\x1b", ticket=len(app.feed.asked))
+        await tick(app, pilot)
+        assert "refused: ERROR [bold]no" in screen_text(app)
+
+
+async def test_a_value_that_does_not_fit_is_refused_where_it_is_typed(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await show(app, pilot)
+        await pilot.press("a", "m")
+        await pilot.pause()
+        box = app.screen.query_one(Input)
+        assert box.value == "64"
+        for wrong, said in (("3", "8 MB or more"), ("lots", "does not take lots"), ("", "type megabytes")):
+            box.value = wrong
+            await pilot.press("enter")
+            await pilot.pause()
+            assert isinstance(app.screen, ValueScreen)
+            assert said in screen_text(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.screen is app.view("nodes")
+        assert not any(isinstance(request, ActOnNode) for request in app.feed.asked)
+
+
+@pytest.mark.parametrize("text", ["64\r\nflush_all", "1e999", "nan", "-5", "1 2 3", "٣٤"])
+def test_no_typed_text_becomes_a_second_command(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse(BY_ACT[NodeAct.VERBOSITY], text)
+
+
+async def test_a_drained_node_is_offered_its_return(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        first = structs.replace(app.state.nodes[0], state=NodeState.DOWN, drained=True)
+        app.feed.mailbox.put_latest(nodes=(first, *app.state.nodes[1:]))
+        await show(app, pilot, answered=False)
+        await pilot.press("a")
+        await pilot.pause()
+        assert "Rejoin" in screen_text(app)
+        assert "Drain:" not in screen_text(app)
+        await pilot.press("escape")
+        await pilot.press("d")
+        await pilot.pause()
+        await pilot.press("y")
+        await pilot.pause()
+        assert app.feed.asked[-2:] == [ActOnNode(NODES[0], NodeAct.REJOIN), WatchNodes()] or app.feed.asked[
+            -1
+        ] == ActOnNode(NODES[0], NodeAct.REJOIN)
+        await pilot.press("a", "m")
+        await pilot.pause()
+        assert "it cannot be told anything now" in screen_text(app)
+
+
+async def test_draining_the_last_node_is_warned_of(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        out = [structs.replace(node, state=NodeState.DOWN, reason="gone") for node in app.state.nodes[1:]]
+        app.feed.mailbox.put_latest(nodes=(app.state.nodes[0], *out))
+        await show(app, pilot)
+        await pilot.press("d")
+        await pilot.pause()
+        assert "It is the last node" in screen_text(app)
+
+
+async def test_read_only_reaches_no_act(run_app: RunApp) -> None:
+    async with run_app(read_only=True) as (app, pilot):
+        await show(app, pilot)
+        for key in ("a", "d"):
+            await pilot.press(key)
+            await pilot.pause()
+            assert not isinstance(app.screen, ActMenu | ConfirmScreen)
+        assert "read-only" in screen_text(app)
+        app.view("nodes").act_on_chosen(NodeAct.FLUSH)  # type: ignore[attr-defined]
+        await pilot.pause()
+        assert not isinstance(app.screen, ConfirmScreen)
+
+
+# The feed --------------------------------------------------------------------------------------
+
+
+async def test_figures_are_wanted_while_shown_and_asked_for_again_when_refused(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("3")
+        await tick(app, pilot)
+        assert "asking the node" in screen_text(app)
+        assert app.feed.asked == [WatchNodes()]
+        app.feed.answer(error="not ready yet", ticket=1)
+        await tick(app, pilot)
+        assert app.feed.asked == [WatchNodes()]
+        app.clock.advance(2.5)
+        await tick(app, pilot)
+        assert app.feed.asked == [WatchNodes(), WatchNodes()]
+        await pilot.press("1")
+        await pilot.pause()
+        assert app.feed.cancelled == [2]
+
+
+async def test_no_node_yet_and_a_bundled_one_that_tells_less(run_app: RunApp) -> None:
+    async with run_app(devices=0) as (app, pilot):
+        await pilot.press("3")
+        await tick(app, pilot)
+        assert "no cache node is known yet" in screen_text(app)
+        app.feed.mailbox.put_latest(
+            nodes=(NodeHealth(NODES[0], NodeState.UP, version="1.6.99-iotcache", bundled=True),)
+        )
+        await show(app, pilot, slabs=(SlabFigures(3, 200, 2000, 2000, 10, 0),))
+        text = screen_text(app)
+        assert "this node does not tell its segments" in text
+        assert " 1.6.99-" in text.replace("…", "-")
+
+
+async def test_hostile_names_and_reasons_are_harmless_text(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        names = ["n\x1b[31m:1", "[bold]x[/bold]:2", "漢字漢字漢字漢字漢字漢字漢字漢字:3", "a" * 300]
+        app.feed.mailbox.put_latest(
+            nodes=tuple(NodeHealth(name, NodeState.DOWN, "why\x1b]0;t\x07\n" + "x" * 500) for name in names),
+            node_figures=NodesFigures("ketama", tuple(NodeFigures(name=name, at_s=0.0) for name in names)),
+        )
+        for name in names:
+            app.feed.mailbox.put_event(Event(0.0, "node.down", Severity.ERROR, name, name + " is \x1b[2J"))
+        await show(app, pilot)
+        app.feed.mailbox.put_latest(
+            node_figures=NodesFigures("ketama", tuple(NodeFigures(name=name, at_s=1.0) for name in names))
+        )
+        for _ in names:
+            await pilot.press("down", "plus")
+            await tick(app, pilot)
+            text = screen_text(app)
+            assert "\x1b" not in text and "\x07" not in text
+            assert all(cell_len(line) <= 120 for line in screen_lines(app))
+
+
+async def test_plain_ascii_holds_no_other_character(run_app: RunApp) -> None:
+    for size in ((80, 24), (200, 60)):
+        async with run_app(size, ascii=True) as (app, pilot):
+            await show(app, pilot)
+            await pilot.press("plus")
+            await tick(app, pilot)
+            drawn = [line for line in screen_lines(app)[2:] if "Space" not in line]
+            assert not [char for line in drawn for char in line if ord(char) > 126]
+
+
+async def test_what_did_not_change_is_not_drawn_again(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await show(app, pilot)
+        table, drawn = app.screen.query_one(NodeTable), []
+        real = table.draw_line
+        table.draw_line = lambda line, width: drawn.append(line) or real(line, width)  # type: ignore[method-assign,func-returns-value]
+        await tick(app, pilot)
+        assert drawn == []
+        changed = app.state.node_figures
+        assert changed is not None
+        second = structs.replace(changed.nodes[1], ops_per_s=99.0)
+        app.feed.mailbox.put_latest(
+            node_figures=structs.replace(changed, nodes=(changed.nodes[0], second, changed.nodes[2]))
+        )
+        await tick(app, pilot)
+        assert set(drawn) == {1}
+
+
+def test_the_history_keeps_points_in_their_columns_and_bridges_single_gaps() -> None:
+    history = NodeHistory()
+    for beat in range(40):
+        if beat not in {10, 20, 21, 22}:
+            history.add(figures(1000.0 + 2 * beat, ops_now=float(beat)))
+    ops = history.ops(NODES[0], 1078.0, 150)
+    assert ops[-40:] == [None if beat in {20, 21, 22} else float(beat) for beat in range(40)]
+    assert history.ops(NODES[0], 1080.0, 150)[-41:-1] == ops[-40:]
+    assert history.ops("nobody", 1078.0, 3) == [None, None, None]
