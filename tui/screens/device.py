@@ -250,7 +250,8 @@ class DeviceScreen(ViewScreen):
         if not series:
             return
         names = sorted({one.device for one in series})
-        at = names.index(self.series.device) + step if self.series is not None else 0
+        chosen = self.app.chosen  # not what is drawn: the key may be pressed twice between two frames
+        at = names.index(series[chosen].device) + step if chosen is not None and chosen < len(series) else 0
         device = names[at % len(names)]
         self.app.chosen = next(row for row, one in enumerate(series) if one.device == device)
 
