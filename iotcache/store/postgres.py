@@ -9,6 +9,10 @@ from operator import itemgetter
 from types import TracebackType
 from typing import Final, Self
 
+import psycopg
+from psycopg import AsyncCursor
+from psycopg.sql import SQL, Composed, Identifier
+
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import StoreError
 from iotcache.model import DeadLetter, Reading, Series, Stored
@@ -149,12 +153,23 @@ class PostgresStore:
         if not rows:
             return 0, ()
         columns = arrays(rows, sql.READING_KINDS)
-        done = await (await connection.execute(sql.INSERT_READINGS, columns)).fetchone()
+        table = self._partitions.target([row[1] for row in rows])
+        statement = SQL(sql.INSERT_READINGS).format(table=Identifier(table))
+        done = await (await self._inserted(connection, statement, columns)).fetchone()
         count = int(done[0]) if done is not None else 0
         if count == len(readings):
             return count, readings
         there = await (await connection.execute(sql.IN_HISTORY, columns[:6])).fetchall()
         return count, [rows[n - 1][-1] for (n,) in there]
+
+    async def _inserted(
+        self, connection: Connection, statement: Composed, columns: Sequence[str]
+    ) -> AsyncCursor[Row]:
+        try:
+            return await connection.execute(statement, columns)
+        except psycopg.errors.UndefinedTable as error:
+            self._partitions.forget()
+            raise StoreError("a partition of the readings was removed by hand") from error
 
     async def _move_latest(
         self, connection: Connection, readings: Sequence[Stored], found: Mapping[Series, Known]

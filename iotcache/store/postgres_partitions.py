@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ LOOK_BACK_US: Final = 7 * DAY_US
 LOCK_PATIENCE: Final = "1s"
 """Making and dropping partitions locks out everybody for a moment; they wait no longer for theirs."""
 RETRY_S: Final = 60.0
+TABLE: Final = "reading"
 OTHER: Final = "reading_other"
 """The partition of times that no day's partition is for."""
 FIRST: Final = "reading_v1"
@@ -79,9 +80,25 @@ class Partitions:
         """Days further back than ``retention_days`` get no partition of their own."""
         self._back_days = min(int(retention_days) + 1, BACK_DAYS_LIMIT)
         self._clock = clock
-        self._settled: set[int] = set()
+        self._settled: dict[int, str] = {}
+        """Days that have a partition, and its name."""
         self._retry_s = 0.0
         self.hypertable = False
+
+    def target(self, times_us: Sequence[int]) -> str:
+        """The table to insert readings of these times into: their partition, when they share one for sure.
+
+        PostgreSQL stores a batch about a tenth faster when it need not look for each row's partition. Days
+        that are over are left to it: theirs may be dropped at any moment.
+        """
+        day = min(times_us) // DAY_US
+        if day != max(times_us) // DAY_US or day < int(self._clock.now()) // 86_400:
+            return TABLE
+        return self._settled.get(day, TABLE)
+
+    def forget(self) -> None:
+        """Look anew which partitions there are: one was removed by hand."""
+        self._settled.clear()
 
     async def make_room(self, times_us: Sequence[int], begin: Begin) -> None:
         """See to it that each time, and the days ahead, have their partitions, as far as they get any."""
@@ -90,17 +107,17 @@ class Partitions:
         missing = self._missing(times_us)
         if not missing:
             return
+        if len(self._settled) > 4 * BACK_DAYS_LIMIT:
+            self._settled.clear()
         async with begin() as connection:
             try:
                 async with connection.transaction():
-                    await self._make(connection, missing)
+                    made = await self._make(connection, missing)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 self._retry_s = self._clock.monotonic() + RETRY_S
                 log.warning("no new partition just now: the table is in use; readings go into %s", OTHER)
                 return
-        if len(self._settled) > 4 * BACK_DAYS_LIMIT:
-            self._settled.clear()
-        self._settled |= missing
+        self._settled.update(made)
 
     def _missing(self, times_us: Sequence[int]) -> set[int]:
         today = int(self._clock.now()) // 86_400
@@ -109,19 +126,28 @@ class Partitions:
         oldest, newest = today - self._back_days, today + AHEAD_DAYS
         wanted = {day for day in days if oldest <= day <= newest}
         wanted.update(range(today, newest + 1))
-        return wanted - self._settled
+        return wanted - self._settled.keys()
 
-    async def _make(self, connection: Connection, days: Iterable[int]) -> None:
-        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")
+    async def _make(self, connection: Connection, days: Iterable[int]) -> Mapping[int, str]:
+        """The partition of each day, made where it was missing."""
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")
         if await is_hypertable(connection):
             self.hypertable = True
-            return
+            return {}
         there = await partitions(connection)
+        names: dict[int, str] = {}
         for day in sorted(days):
             first_us = day * DAY_US
-            if not any(one.first_us < first_us + DAY_US and first_us < one.until_us for one in there):
+            over = (one for one in there if one.first_us < first_us + DAY_US and first_us < one.until_us)
+            found = next(over, None)
+            if found is None:
                 await _make_day(connection, day)
+                names[day] = day_name(day)
+            else:
+                whole = found.first_us <= first_us and first_us + DAY_US <= found.until_us
+                names[day] = found.name if whole else TABLE
+        return names
 
     async def prune(self, connection: Connection, before_us: int, limit: int) -> int:
         """Drop the oldest partition that is wholly before ``before_us``, or delete up to ``limit`` readings.
@@ -144,7 +170,7 @@ class Partitions:
             except psycopg.errors.LockNotAvailable:
                 log.warning("the partition %s stays for now: it is in use", one.name)
                 return 0
-            self._settled.discard(one.first_us // DAY_US)
+            self._settled.pop(one.first_us // DAY_US, None)
             if gone:
                 return gone
         return 0

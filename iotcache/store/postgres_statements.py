@@ -12,7 +12,7 @@ READING_KINDS: Final = "nnntntnt"
 """Which of its columns are numbers and which texts."""
 INSERT_READINGS: Final = """
     WITH stored AS (
-        INSERT INTO reading SELECT * FROM unnest(
+        INSERT INTO {table} SELECT * FROM unnest(
             %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[],
             %s::bigint[], %s::text[])
         ON CONFLICT DO NOTHING RETURNING tableoid AS part

@@ -10,6 +10,7 @@ import pytest
 
 from iotcache.clock import ManualClock
 from iotcache.config.schema import StoreSettings
+from iotcache.errors import StoreError
 from iotcache.model import Reading, Series, Stored
 from iotcache.store import open_store, postgres_partitions, postgres_schema, retention
 from iotcache.store.postgres import PostgresStore
@@ -181,6 +182,18 @@ async def test_a_day_in_use_is_dropped_the_next_time(
         other.execute(b"SELECT * FROM iotcache.reading_20261122")
         assert await store.prune(NOON_US + 2 * DAY_US) == 0
     assert await store.prune(NOON_US + 2 * DAY_US) == 1
+
+
+@real
+async def test_a_day_removed_by_hand_is_made_again(store: PostgresStore, postgres: Postgres) -> None:
+    await store.commit([stored(NOON_US, 1)])
+    with postgres.connect(store.url.rpartition("/")[2]) as other:
+        other.execute(b"DROP TABLE iotcache.reading_20261122")
+    with pytest.raises(StoreError, match="removed by hand") as caught:
+        await store.commit([stored(NOON_US, 2)])
+    assert caught.value.retryable
+    assert (await store.commit([stored(NOON_US, 2)])).stored == 1
+    assert layout(store, postgres)["reading_20261122"] == 1
 
 
 @real
