@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from iotcache.alerts.model import Alert
 from iotcache.model import DeadLetter, Document, DocumentName, Reading, Series, Stored
+from iotcache.store.windows import WindowPage
 
 
 class Committed(Struct, frozen=True):
@@ -140,6 +141,16 @@ class Store(Protocol):
         self, series: Series, since_us: int, until_us: int, limit: int = 10_000
     ) -> Sequence[Reading]:
         """Readings of one series in ``[since_us, until_us)``, by time, the newest ``limit`` of them."""
+        ...
+
+    async def window(
+        self, site: str, sensor: str, since_us: int, until_us: int, above: int = 0
+    ) -> WindowPage:
+        """Figures of one sensor of all devices of a site in ``[since_us, until_us)``, some series at a time.
+
+        A reading's own site counts. Of a device that was at more than two sites in its life, what it sent
+        from those in between is left out.
+        """
         ...
 
     async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:

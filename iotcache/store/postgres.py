@@ -22,7 +22,7 @@ from iotcache.store.postgres_alerts import PostgresAlerts
 from iotcache.store.postgres_documents import PostgresDocuments
 from iotcache.store.postgres_line import Connection, Line, Row, connection_settings, lost, place
 from iotcache.store.postgres_partitions import DAY_US, LOOK_BACK_US, Partitions
-from iotcache.store.postgres_rows import arrays, give_value, keep_value, texts_array
+from iotcache.store.postgres_rows import arrays, give_value, keep_value, numbers_array, texts_array
 from iotcache.store.rows import (
     INT64_MAX,
     INT64_MIN,
@@ -39,6 +39,7 @@ from iotcache.store.rows import (
     reading_key,
     seq_key,
 )  # fmt: skip
+from iotcache.store.windows import SERIES_PAGE, WindowPage, of_site
 
 _READERS: Final = 3
 _SERIES_REMEMBERED: Final = 500_000
@@ -241,6 +242,21 @@ class PostgresStore:
             )
             for ts_us, seq, boot, number, exact, received_us, odd, site, unit in reversed(rows)
         ]
+
+    async def window(
+        self, site: str, sensor: str, since_us: int, until_us: int, above: int = 0
+    ) -> WindowPage:
+        """See `iotcache.store.base.Store.window`."""
+        kept = keep_text(site)
+        series = await self._query(sql.OF_SITE, (keep_text(sensor), above, kept, kept, SERIES_PAGE))
+        if not series:
+            return WindowPage([], 0)
+        ids = [number for (number,) in series]
+        rows = await self._query(
+            sql.WINDOW, (numbers_array(ids), max(since_us, INT64_MIN), min(until_us, INT64_MAX))
+        )
+        figures = [(ts_us, number) for ts_us, number, _, _ in of_site(rows, site)]
+        return WindowPage(figures, ids[-1] if len(ids) == SERIES_PAGE else 0)
 
     async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """See `iotcache.store.base.Store.dead_letters`."""

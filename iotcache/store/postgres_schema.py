@@ -61,4 +61,5 @@ STEPS: Final[tuple[Step, ...]] = (
     CREATE INDEX alert_past ON alert (changed_us) WHERE state = 'cleared';
     """,
     partition_readings,
+    "CREATE INDEX series_sensor ON series (sensor);",
 )

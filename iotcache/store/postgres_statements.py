@@ -76,6 +76,14 @@ HISTORY: Final = """
     WHERE device = %s AND sensor = %s AND ts_us >= %s AND ts_us < %s
     ORDER BY ts_us DESC, seq DESC, boot DESC LIMIT %s
 """
+OF_SITE: Final = """
+    SELECT id FROM series JOIN latest ON series_id = id
+    WHERE sensor = %s AND id > %s AND (series.site = %s OR latest.site = %s) ORDER BY id LIMIT %s
+"""
+WINDOW: Final = """
+    SELECT ts_us, number, odd, site FROM reading JOIN series ON series_id = id
+    WHERE series_id = ANY (%s::bigint[]) AND ts_us >= %s AND ts_us < %s AND number IS NOT NULL
+"""
 PRUNE_READINGS: Final = """
     DELETE FROM {partition} kept USING (
         SELECT old.* FROM series CROSS JOIN LATERAL (

@@ -14,6 +14,7 @@ from iotcache.store.lane import Lane
 from iotcache.store.sqlite_alerts import SqliteAlerts
 from iotcache.store.sqlite_documents import SqliteDocuments
 from iotcache.store.sqlite_file import SqliteFile
+from iotcache.store.windows import WindowPage
 
 T = TypeVar("T")
 
@@ -68,6 +69,11 @@ class SqliteStore:
         self, series: Series, since_us: int, until_us: int, limit: int = 10_000
     ) -> Sequence[Reading]:
         return await self._reading.run(SqliteFile.history, series, since_us, until_us, limit)
+
+    async def window(
+        self, site: str, sensor: str, since_us: int, until_us: int, above: int = 0
+    ) -> WindowPage:
+        return await self._reading.run(SqliteFile.window, site, sensor, since_us, until_us, above)
 
     async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         return await self._reading.run(SqliteFile.dead_letters, limit)

@@ -31,6 +31,7 @@ from iotcache.store.rows import (
 )  # fmt: skip
 from iotcache.store.sqlite_rows import give_value, keep_value, reading_row
 from iotcache.store.sqlite_schema import check, migrate
+from iotcache.store.windows import SERIES_PAGE, WindowPage, of_site
 
 _SERIES_REMEMBERED: Final = 500_000
 _CHUNK: Final = 1_000
@@ -58,6 +59,11 @@ _LATEST = """
     WITH want (n, device, sensor) AS (VALUES ?)
     SELECT n, ts_us, seq, boot, value, received_us, latest.unit, latest.site, interval_s, cached_until_us
     FROM want JOIN series USING (device, sensor) JOIN latest ON series_id = id
+"""
+
+_OF_SITE = """
+    SELECT id, series.site FROM series JOIN latest ON series_id = id
+    WHERE sensor = ? AND id > ? AND (series.site = ? OR latest.site = ?) ORDER BY id LIMIT ?
 """
 
 
@@ -306,6 +312,23 @@ class SqliteFile:
             history_reading(series, give_value(value), (ts_us, seq, boot), (received_us, odd, site, unit))
             for ts_us, seq, boot, value, received_us, odd, site, unit in reversed(rows)
         ]
+
+    def window(self, site: str, sensor: str, since_us: int, until_us: int, above: int) -> WindowPage:
+        """See `iotcache.store.base.Store.window`."""
+        kept = keep_text(site)
+        series = self.query(_OF_SITE, (keep_text(sensor), above, kept, kept, SERIES_PAGE))
+        figures: list[tuple[int, float]] = []
+        since_us, until_us = max(since_us, INT64_MIN), min(until_us, INT64_MAX)
+        for number, own in series:
+            rows = self.query(
+                "SELECT ts_us, value, odd, ? FROM reading WHERE series_id = ? AND ts_us >= ? AND ts_us < ?",
+                (own, number, since_us, until_us),
+            )
+            for ts_us, kept_value, _, _ in of_site(rows, site):
+                value = give_value(kept_value)
+                if not isinstance(value, str):
+                    figures.append((ts_us, float(value)))
+        return WindowPage(figures, series[-1][0] if len(series) == SERIES_PAGE else 0)
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         """See `iotcache.store.base.Store.dead_letters`."""

@@ -58,6 +58,7 @@ _STEPS: Final = (
     CREATE UNIQUE INDEX alert_standing ON alert (name, subject) WHERE state <> 'cleared';
     CREATE INDEX alert_past ON alert (changed_us) WHERE state = 'cleared';
     """,
+    "CREATE INDEX series_sensor ON series (sensor);",
 )
 
 
