@@ -165,7 +165,7 @@ async def tick(app: IotCacheApp, pilot: Any) -> None:
     await pilot.pause()
 
 
-async def test_the_bottleneck_is_marked_in_the_picture_and_b_goes_to_it(run_app: RunApp) -> None:
+async def test_the_bottleneck_is_marked_b_goes_to_it_and_hostile_names_are_harmless(run_app: RunApp) -> None:
     async with run_app() as (app, pilot):
         await show(app, pilot)
         app.feed.mailbox.put_latest(workers=workers(lag_s=7.0, commit_p99_ms=850.0))
@@ -176,6 +176,15 @@ async def test_the_bottleneck_is_marked_in_the_picture_and_b_goes_to_it(run_app:
         await pilot.press("b")
         assert app.screen.query_one(FlowPicture).chosen == "store"
         assert "stored/s" in screen_text(app)
+        wild = {
+            "ingest/w": Worker("ingest", "w\x1b[31m[bold]", 0.0, {"waiting_for": "store: \x1b]0;x\x07\n"})
+        }
+        app.feed.mailbox.put_latest(workers=wild, nodes=(NodeHealth("n\x1b:1", NodeState.DOWN, "why\x1b"),))
+        for box in BOXES:
+            app.screen.query_one(FlowPicture).choose(box)
+            await tick(app, pilot)
+            assert "\x1b" not in screen_text(app)
+            assert "\x07" not in screen_text(app)
 
 
 async def test_keys_move_among_the_boxes_and_show_their_figures(run_app: RunApp) -> None:
@@ -193,36 +202,33 @@ async def test_keys_move_among_the_boxes_and_show_their_figures(run_app: RunApp)
         assert re.search(r"expired +4/s +1\.0 % of reads went to the store", screen_text(app))
 
 
-@pytest.mark.parametrize(("box", "screen"), [("nodes", "nodes"), ("readers", "fleet"), ("workers", "events")])
-async def test_enter_and_a_click_open_the_part(run_app: RunApp, box: str, screen: str) -> None:
-    for way in ("enter", "click"):
-        async with run_app() as (app, pilot):
-            await show(app, pilot)
-            picture = app.screen.query_one(FlowPicture)
-            if way == "enter":
-                picture.choose(box)
-                await pilot.press("enter")
-            else:
-                rect = picture._layout.rects[box]
-                await pilot.click(FlowPicture, offset=(rect.x + 2, rect.y + 1))
-            await pilot.pause()
-            assert app.screen is app.view(screen)
-
-
-async def test_figures_of_the_nodes_are_wanted_only_while_it_is_shown(run_app: RunApp) -> None:
+async def test_enter_and_a_click_open_the_part_and_figures_are_wanted_only_while_shown(
+    run_app: RunApp,
+) -> None:
     async with run_app() as (app, pilot):
         assert app.feed.asked == []
         await show(app, pilot)
         assert app.feed.asked == [WatchNodes()]
-        await pilot.press("1")
+        picture = app.screen.query_one(FlowPicture)
+        rect = picture._layout.rects["readers"]
+        await pilot.click(FlowPicture, offset=(rect.x + 2, rect.y + 1))
         await pilot.pause()
+        assert app.screen is app.view("fleet")
         assert app.feed.cancelled == [1]
+        for box, screen in (("nodes", "nodes"), ("workers", "events")):
+            await pilot.press("5")
+            await pilot.pause()
+            picture.choose(box)
+            await pilot.press("enter")
+            await pilot.pause()
+            assert app.screen is app.view(screen)
 
 
 async def test_marks_wander_with_time_and_only_with_motion(run_app: RunApp) -> None:
-    for reduced in (False, True):
-        async with run_app(reduced_motion=reduced) as (app, pilot):
-            await show(app, pilot)
+    async with run_app() as (app, pilot):
+        await show(app, pilot)
+        for reduced in (False, True):
+            app.settings = structs.replace(app.settings, reduced_motion=reduced)
             pictures = []
             for _ in range(3):
                 app.clock.advance(0.5)
@@ -254,20 +260,6 @@ async def test_plain_ascii_holds_no_other_character(run_app: RunApp) -> None:
         await tick(app, pilot)
         drawn = [line for line in screen_lines(app)[2:] if "Space" not in line]
         assert not [char for line in drawn for char in line if ord(char) > 126]
-
-
-async def test_hostile_names_are_harmless_text(run_app: RunApp) -> None:
-    async with run_app() as (app, pilot):
-        await show(app, pilot)
-        wild = {
-            "ingest/w": Worker("ingest", "w\x1b[31m[bold]", 0.0, {"waiting_for": "store: \x1b]0;x\x07\n"})
-        }
-        app.feed.mailbox.put_latest(workers=wild, nodes=(NodeHealth("n\x1b:1", NodeState.DOWN, "why\x1b"),))
-        for box in BOXES:
-            app.screen.query_one(FlowPicture).choose(box)
-            await tick(app, pilot)
-            assert "\x1b" not in screen_text(app)
-            assert "\x07" not in screen_text(app)
 
 
 async def test_a_tiny_terminal_gets_a_list(run_app: RunApp) -> None:
