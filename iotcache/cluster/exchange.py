@@ -11,7 +11,7 @@ from iotcache.cluster.wire.answers import Answers
 from iotcache.cluster.wire.protocol import BARRIER
 from iotcache.errors import NodeError
 
-_WINDOW_COMMANDS: Final = 1_024
+WINDOW_COMMANDS: Final = 1_024
 _WINDOW_BYTES: Final = 256 * 1024
 
 Made = TypeVar("Made", bound=Answers)
@@ -53,13 +53,13 @@ async def exchange(
 
 def windows(requests: list[bytes]) -> Iterator[list[bytes]]:
     """``requests`` in runs that stay within the window's bounds; a single larger one goes alone."""
-    if len(requests) <= _WINDOW_COMMANDS and sum(map(len, requests)) <= _WINDOW_BYTES:
+    if len(requests) <= WINDOW_COMMANDS and sum(map(len, requests)) <= _WINDOW_BYTES:
         yield requests
         return
     window: list[bytes] = []
     held = 0
     for request in requests:
-        if window and (len(window) >= _WINDOW_COMMANDS or held + len(request) > _WINDOW_BYTES):
+        if window and (len(window) >= WINDOW_COMMANDS or held + len(request) > _WINDOW_BYTES):
             yield window
             window, held = [], 0
         window.append(request)

@@ -10,7 +10,7 @@ from iotcache.cluster.node import Node
 from iotcache.cluster.placement import Placement
 from iotcache.cluster.wire import protocol
 
-_MEMO_MAX: Final = 500_000
+MEMO_MAX: Final = 500_000
 """Keys remembered; some 400 bytes each."""
 
 
@@ -40,7 +40,7 @@ class Router:
         if place is None:
             wire = protocol.checked_key(key)
             place = Place(self._placement.owner(key), protocol.get_request(wire), wire)
-            if len(self._memo) >= _MEMO_MAX:
+            if len(self._memo) >= MEMO_MAX:
                 self._memo.clear()
             self._memo[key] = place
         return place
@@ -70,7 +70,7 @@ class Router:
         found = self._stand_ins.get(key)
         if found is None:
             found = next((index for index in self._placement.order(key) if self.nodes[index].up), -1)
-            if len(self._stand_ins) >= _MEMO_MAX:
+            if len(self._stand_ins) >= MEMO_MAX:
                 self._stand_ins.clear()
             self._stand_ins[key] = found
         return found

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
 from iotcache.clock import Clock
+from iotcache.cluster.burst import Bursts
 from iotcache.cluster.exchange import exchange, together, windows
 from iotcache.cluster.fence import LEASE_S
+from iotcache.cluster.node import Node
 from iotcache.cluster.router import Place, Router
 from iotcache.cluster.types import Got, Item, Mode, Outcome
 from iotcache.cluster.wire import protocol
@@ -60,6 +62,7 @@ class Writes:
         self._timeout_s = timeout_s
         self._failover_ttl_s = failover_ttl_s
         self._clock = clock
+        self._bursts = Bursts(router)
         self.last_at = float("-inf")
         """Monotonic time of the last write."""
 
@@ -70,30 +73,44 @@ class Writes:
         lost waits until all clients know of it (about half a second), one in `Mode.ADD` does not and is
         refused. Raises ValueError for a life that is not positive.
         """
+        lives = {item.ttl_s for item in items}
+        if lives and min(lives) <= 0:
+            item = next(item for item in items if item.ttl_s <= 0)
+            raise ValueError(f"the life of {item.key!r} is {item.ttl_s} s; it must be positive")
+        flights = None
+        if lives and max(lives) <= RELATIVE_LIMIT_S:
+            self.last_at = time.monotonic()
+            if self.last_at > self._fences.valid_until:
+                await self._fences.renew()
+            flights = self._bursts.send(items, self._timeout_s)
+        if flights is None:
+            return await self._write(self._sets(items))
+        results: list[Outcome] = [_UNTOLD] * len(items)
+        again: list[int] = []
+        for flight in flights:
+            node = self._nodes[flight.owner]
+            error: NodeError | None = None
+            try:
+                node.answered(await flight.done)
+            except NodeError as failure:
+                node.failed(failure)
+                error = failure
+            order = iter(flight.positions)
+            again += _note(node, order, flight.answers, error, _shared(node, _SET_REASONS), results)
+        if again:
+            await self._send(self._sets(items), again, results)
+        return results
+
+    def _sets(self, items: Sequence[Item]) -> _Write:
+        """Sets of any kind, to wherever their keys belong now."""
         now = self._clock.now()
         keys = [item.key for item in items]
         places = self._router.places(keys)
-        plain = Mode.SET
-        impatient = frozenset([position for position, item in enumerate(items) if item.mode is not plain])
+        impatient = frozenset(at for at, item in enumerate(items) if item.mode is not Mode.SET)
         longest = self._failover_ttl_s
-
-        lives = [item.ttl_s for item in items]
-        if lives and min(lives) <= 0:
-            item = items[lives.index(min(lives))]
-            raise ValueError(f"the life of {item.key!r} is {item.ttl_s} s; it must be positive")
-        simple = not impatient and (not lives or max(lives) <= RELATIVE_LIMIT_S)
 
         def encode(positions: Sequence[int], stand_in: bool) -> list[bytes]:
             requests = []
-            if simple and not stand_in:
-                for position in positions:
-                    item = items[position]
-                    value = item.value
-                    requests.append(
-                        b"ms %b %d T%d F%d\r\n%b\r\n"
-                        % (places[position][2], len(value), item.ttl_s, item.flags, value)
-                    )
-                return requests
             for position in positions:
                 item = items[position]
                 ttl = wire_ttl(min(item.ttl_s, longest) if stand_in else item.ttl_s, now)
@@ -103,7 +120,7 @@ class Writes:
                 )
             return requests
 
-        return await self._write(_Write(keys, places, encode, impatient, _SET_REASONS))
+        return _Write(keys, places, encode, impatient, _SET_REASONS)
 
     async def cas_many(self, items: Sequence[Item], seen: Sequence[Got]) -> list[Outcome]:
         """Store each item only if it still is what ``seen`` (from ``get_many(…, cas=True)``) shows.
@@ -313,25 +330,44 @@ class Writes:
     ) -> list[int]:
         """Send ``requests`` to one node and note their outcomes; returns the positions it did not answer."""
         node = self._nodes[index]
-        shared = {line: Outcome(ok, node.name, why) for line, (ok, why) in reasons.items()}
+        shared = _shared(node, reasons)
         order = iter(positions)
         unanswered: list[int] = []
         for answers, error in await exchange(node, requests, Stored, self._timeout_s):
-            if answers.out.count(b"HD") == answers.want:  # as nearly always
-                done = shared[b"HD"]
-                for position in islice(order, answers.want):
-                    results[position] = done
-                continue
-            for answer, position in zip(answers.out, order, strict=False):
-                results[position] = shared.get(answer) or Outcome(False, node.name, _words(answer))
-            if error is not None:
-                failed = Outcome(False, node.name, str(error))
-                for position in islice(order, answers.want - len(answers.out)):
-                    results[position] = failed
-                    # A node that is up and only slow would be no faster the second time.
-                    if isinstance(error, ConnectionLost) or not node.up:
-                        unanswered.append(position)
+            unanswered += _note(node, order, answers, error, shared, results)
         return unanswered
+
+
+def _shared(node: Node, reasons: dict[bytes, tuple[bool, str]]) -> dict[bytes, Outcome]:
+    """The outcome of each usual answer of ``node``, one for all keys."""
+    return {line: Outcome(ok, node.name, why) for line, (ok, why) in reasons.items()}
+
+
+def _note(  # noqa: PLR0917
+    node: Node,
+    order: Iterator[int],
+    answers: Stored,
+    error: NodeError | None,
+    shared: dict[bytes, Outcome],
+    results: list[Outcome],
+) -> list[int]:
+    """Put a window's outcomes where ``order`` says; returns the positions that a stand-in may take."""
+    unanswered: list[int] = []
+    if answers.out.count(b"HD") == answers.want:  # as nearly always
+        done = shared[b"HD"]
+        for position in islice(order, answers.want):
+            results[position] = done
+        return unanswered
+    for answer, position in zip(answers.out, order, strict=False):
+        results[position] = shared.get(answer) or Outcome(False, node.name, _words(answer))
+    if error is not None:
+        failed = Outcome(False, node.name, str(error))
+        for position in islice(order, answers.want - len(answers.out)):
+            results[position] = failed
+            # A node that is up and only slow would be no faster the second time.
+            if isinstance(error, ConnectionLost) or not node.up:
+                unanswered.append(position)
+    return unanswered
 
 
 async def _run(task: Callable[[], Coroutine[Any, Any, None]]) -> None:
