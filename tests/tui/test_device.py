@@ -133,7 +133,7 @@ async def test_every_size_shows_the_device_its_sensors_curve_and_keys(
         await opened(app, pilot)
         text, lines = screen_text(app), screen_lines(app)
         assert "\x1b" not in text and "\u202e" not in text
-        for words in (SHOWN, "2/3 cached", "hit 90.0%", "temp, °C   last 5 min   20 to 29   58 readings",
+        for words in (SHOWN, "2/3 cached", "hit 90.0%", "temp, °C   last 5 min   20 to 29   59 readings",
                       "door:latest", "not cached", "timeout", "q Quit"):  # fmt: skip
             assert words in text, words
         assert any("⡇" in line or "⢸" in line for line in lines)
@@ -248,15 +248,17 @@ async def test_read_warm_invalidate_and_pin(run_app: RunApp) -> None:
     async with run_app(devices=3) as (app, pilot):
         await opened(app, pilot)
         await pilot.press("r")
-        assert app.feed.asked[-1] == ReadNow(Series(DEVICE, "temp"))
+        assert app.feed.asked[newest(app, ReadNow) - 1] == ReadNow(Series(DEVICE, "temp"))
         app.feed.answer(
-            Read(DEVICE, "temp", 21.25, Source.STORE, "°C", 1, NODES[0], 30.0, MissReason.EXPIRED, 3.25)
+            Read(DEVICE, "temp", 21.25, Source.STORE, "°C", 1, NODES[0], 30.0, MissReason.EXPIRED, 3.25),
+            ticket=newest(app, ReadNow),
         )
         await pilot.press("w")
         everything = tuple(Series(DEVICE, one) for one in SENSORS)
-        assert app.feed.asked[-1] == WarmSeries(everything)
-        app.feed.answer(Progress(3, 3, 2, 1, "the store is away"), done=False)
-        app.feed.answer()
+        ticket = newest(app, WarmSeries)
+        assert app.feed.asked[ticket - 1] == WarmSeries(everything)
+        app.feed.answer(Progress(3, 3, 2, 1, "the store is away"), done=False, ticket=ticket)
+        app.feed.answer(ticket=ticket)
         app.frame()
         await pilot.pause()
         text = screen_text(app)

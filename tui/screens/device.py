@@ -145,11 +145,11 @@ class DeviceScreen(ViewScreen):
     # One frame
 
     def draw(self, moment: Moment) -> None:
-        self._moment = moment
+        went_back, self._moment = moment.wall_s < self._moment.wall_s - 1.0, moment
         chosen = self.app.chosen
         if chosen is not None and chosen >= len(self.state.fleet):
             chosen = None
-        if chosen != self._row:
+        if chosen != self._row or went_back:  # back: in a replay
             self._choose(chosen)
         series = self.series
         if series is None:

@@ -33,6 +33,8 @@ class Standing:
         if request != self._request:
             self.stop()
             self._request = request
+        if now_s < self._asked_at_s:  # a replay went back
+            self._asked_at_s = -inf
         pause_s = self._least_s if self._wanted else self._every_s
         if request is None or self._ticket or now_s - self._asked_at_s < pause_s:
             return

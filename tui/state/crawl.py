@@ -76,6 +76,7 @@ class KeyCrawl:
     def beat(self, now_s: float) -> None:
         """Go on by itself where that is due. Called once a frame while the keys are looked at."""
         self._now_s = now_s
+        self.over_at_s = min(self.over_at_s, now_s)  # a replay may go back
         if self._ticket or self._counting:
             return
         if not self._counted_once:

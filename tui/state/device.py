@@ -175,6 +175,7 @@ class Curve:
             height = figure(value)
         self.times.append(at_s)
         self.values.append(height)
+        self.readings += 1
         self.version += 1
 
     def forget_before(self, wall_s: float) -> None:

@@ -28,6 +28,8 @@ class DeviceRows(FleetView):
         series, known = self.fleet.series, self._known
         if known == len(series):
             return False
+        if known > len(series):  # a replay went back
+            self._rows, known = [], 0
         self._known = len(series)
         fresh = [row for row in range(known, len(series)) if series[row].device == self.device]
         self._rows = [*self._rows, *fresh][:SENSORS_MOST]

@@ -83,6 +83,7 @@ class CursorTable(LineView):
     CursorTable {
         background: $surface; color: $foreground;
         & > .table--header { color: $foreground 60%; background: $panel; text-style: bold; }
+        &:focus > .table--header { color: $foreground; background: $panel-lighten-1; }
         & > .table--header-sorted { color: $primary; background: $panel; text-style: bold; }
         & > .table--row { color: $foreground; background: $surface; }
         & > .table--odd { background: $surface-lighten-1; }

@@ -94,6 +94,7 @@ class DeviceHead(Widget):
             parts.append(Text.assemble("next expiry ", (f"{duration(one.next_expiry_s):>3}", "bold")))
             parts.append(Text(one.next_sensor, "dim"))
         for part in parts:
-            if text.cell_len + part.cell_len + 3 <= self.content_size.width:
-                text.append("   ").append_text(part)
+            if text.cell_len + part.cell_len + 3 > self.content_size.width:
+                break
+            text.append("   ").append_text(part)
         return text

@@ -25,6 +25,7 @@ class DocumentsView(LineView):
     DocumentsView {
         background: $surface; color: $foreground;
         & > .documents--header { color: $foreground 60%; background: $panel; text-style: bold; }
+        &:focus > .documents--header { color: $foreground; background: $panel-lighten-1; }
         & > .documents--line { color: $foreground; background: $surface; }
         & > .documents--name { color: $primary; background: $surface; }
         & > .documents--dim { color: $foreground 60%; background: $surface; }

@@ -173,10 +173,9 @@ class HistoryPlot(Widget):
 
         if self._curve.states:
             return {line_of(at): printable(word, LABEL_CELLS) for at, word in enumerate(self._curve.states)}
-        marks = round((high - low) / step)
-        stride = next(
-            (each for each in (1, 2, 4, 5, 8) if marks / each <= max((tall - 1) / 2, 1)), marks or 1
-        )
+        marks = max(round((high - low) / step), 1)
+        most = max((tall - 1) / 2, 1)
+        stride = next(each for each in range(1, marks + 1) if not marks % each and marks / each <= most)
         return {
             line_of(low + at * step): number(round(low + at * step, 9)) for at in range(0, marks + 1, stride)
         }

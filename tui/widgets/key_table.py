@@ -21,9 +21,9 @@ class KeyTable(CursorTable):
     """Key, class, TTL, size, last access, slab class, whether it was ever read, node."""
 
     FIELDS: ClassVar[Sequence[Field]] = (
-        Field("key", "Key", 24, 120),
+        Field("key", "Key", 24, 84),
         Field("class", "Class", 7, 8, 3),
-        Field("ttl", "TTL", 6, 18, 0, right=True),
+        Field("ttl", "TTL", 6, 26, 0, right=True),
         Field("idle", "Idle", 4, 6, 2, right=True),
         Field("size", "Bytes", 7, 9, 0, right=True),
         Field("read", "Read", 5, 5, 5),

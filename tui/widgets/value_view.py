@@ -37,6 +37,7 @@ class ValueView(LineView):
     ValueView {
         background: $surface; color: $foreground;
         & > .value--header { color: $foreground 60%; background: $panel; text-style: bold; }
+        &:focus > .value--header { color: $foreground; background: $panel-lighten-1; }
         & > .value--line { color: $foreground; background: $surface; }
         & > .value--name { color: $primary; background: $surface; }
         & > .value--dim { color: $foreground 60%; background: $surface; }
