@@ -22,6 +22,7 @@ from tui.kept import Kept, KeptFile
 from tui.screens.catalog import SCREENS, build
 from tui.screens.help import HelpScreen
 from tui.screens.view import ViewScreen
+from tui.screens.wish import NodeWish
 from tui.state.asks import Answer, Request
 from tui.state.dashboard import DashboardState
 from tui.themes import THEMES
@@ -94,6 +95,7 @@ class IotCacheApp(App[None]):
         self._views: dict[str, ViewScreen] = {}
         self._view: ViewScreen | None = None
         self._asking: dict[int, tuple[Request, Heard]] = {}
+        self._recorded_nodes = NodeWish()
         for theme in THEMES:
             self.register_theme(theme)
 
@@ -134,6 +136,8 @@ class IotCacheApp(App[None]):
             return
         for answer in self.feed.mailbox.take_answers():
             self._answered(answer)
+        if self.recorder is not None:
+            self._recorded_nodes.keep(self, self.clock.monotonic())
         now_s, wall_s = self._frozen if self.paused else (self.clock.monotonic(), self.clock.now())
         view = self._view
         if view is not None and view.drawable and view.is_current:

@@ -130,6 +130,13 @@ def test_counters_that_are_nonsense_hurt_nothing() -> None:
     assert bottleneck(made) is None
 
 
+def test_of_seconds_that_come_late_only_what_they_tell_is_kept() -> None:
+    made = state(seconds=[second(published_per_s=float(number)) for number in range(4)])
+    assert [rates[0] for rates in made.flow_rates] == [0.0, 1.0, 2.0, 3.0]
+    assert [rates[3] for rates in made.flow_rates] == [None, None, None, 239.0]
+    assert made.flow_rates[0][4:] == (396.0, 4.0)
+
+
 # Drawing ---------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -311,6 +312,12 @@ async def test_figures_are_wanted_while_shown_and_asked_for_again_when_refused(r
         await pilot.press("1")
         await pilot.pause()
         assert app.feed.cancelled == [2]
+        # A recording wants them on every screen.
+        nothing = lambda *_: None  # noqa: E731
+        app.recorder = SimpleNamespace(problem="", add=nothing, answered=nothing)  # type: ignore[assignment]
+        await tick(app, pilot)
+        assert len(app.feed.asked) == 3
+        assert app.feed.asked[-1] == WatchNodes()
 
 
 async def test_hostile_names_and_reasons_are_harmless_text(run_app: RunApp) -> None:

@@ -17,16 +17,14 @@ from iotcache.config.schema import DashboardSettings
 from tui.format import fit, plain, rate
 from tui.screens.catalog import SCREENS
 from tui.screens.view import ViewScreen
-from tui.state.asks import Answer
+from tui.screens.wish import NodeWish
 from tui.state.dashboard import DashboardState
 from tui.state.flow import ARROWS, BOXES, Bottleneck, Flow, flow
-from tui.state.nodes import WatchNodes
 from tui.widgets.columns import Moment
 from tui.widgets.flow_detail import details, history
 from tui.widgets.flow_picture import TITLES, FlowPicture
 from tui.widgets.panel import Line, Panel
 
-ASK_AGAIN_S = 2.0
 OPENS = {
     "simulator": "lab",
     "broker": "events",
@@ -126,8 +124,7 @@ class FlowScreen(ViewScreen):
             Panel(_title(arrow, settings.ascii), ascii_only=settings.ascii) for arrow in ARROWS
         )
         self._plots = Grid(id="flow-plots")
-        self._ticket: int | None = None
-        self._ask_at_s = 0.0
+        self._wish = NodeWish()
         self._moment = Moment(0.0, 0.0, {})
 
     def body(self) -> ComposeResult:
@@ -139,15 +136,11 @@ class FlowScreen(ViewScreen):
             yield from self.plots
 
     def on_screen_suspend(self) -> None:
-        if self._ticket is not None:
-            self.app.forget(self._ticket)
-            self._ticket = None
+        self._wish.drop(self.app)
 
     def draw(self, moment: Moment) -> None:
         self._moment = moment
-        if self._ticket is None and moment.now_s >= self._ask_at_s:
-            self._ask_at_s = moment.now_s + ASK_AGAIN_S
-            self._ticket = self.app.ask(WatchNodes(), self._watch_ended)
+        self._wish.keep(self.app, moment.now_s)
         now = flow(self.state)
         self.verdict.show(now.bottleneck, bool(self.state.seconds))
         self.picture.show(now, tuple(self.state.flow_rates)[-12:], moment.now_s, motion=moment.motion)
@@ -160,10 +153,6 @@ class FlowScreen(ViewScreen):
         for place, panel in enumerate(self.plots):
             draw = partial(_plot, rates, place, total, self._ascii)
             panel.show(total, draw, note=f"{rate(now.rates[place])}/s, 5 min")
-
-    def _watch_ended(self, answer: Answer) -> None:
-        if answer.done:
-            self._ticket = None
 
     def _show_details(self) -> None:
         state, name, moment = self.state, self.picture.chosen, self._moment

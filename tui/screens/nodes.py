@@ -18,9 +18,10 @@ from tui.format import duration
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.node_acts import ACTS, BY_ACT, ActMenu, Values, ValueScreen
 from tui.screens.view import ViewScreen
+from tui.screens.wish import NodeWish
 from tui.state.asks import Answer
 from tui.state.dashboard import DashboardState
-from tui.state.nodes import ActOnNode, NodeAct, NodeFigures, WatchNodes
+from tui.state.nodes import ActOnNode, NodeAct, NodeFigures
 from tui.state.whatif import Weights
 from tui.widgets import node_detail as detail
 from tui.widgets.columns import Moment
@@ -28,7 +29,6 @@ from tui.widgets.node_columns import NodeRow
 from tui.widgets.node_table import NodeTable
 from tui.widgets.panel import Panel
 
-ASK_AGAIN_S = 2.0
 TABLE_LINES_MOST = 12
 _PANELS = (
     ("memory", "Memory by slab class", "Memory"),
@@ -86,8 +86,7 @@ class NodesScreen(ViewScreen):
         }
         self.weights = Weights()
         self._panel = 0
-        self._ticket: int | None = None
-        self._ask_at_s = 0.0
+        self._wish = NodeWish()
         self._moment = Moment(0.0, 0.0, {})
 
     def body(self) -> ComposeResult:
@@ -96,31 +95,19 @@ class NodesScreen(ViewScreen):
             yield from self.panels.values()
 
     def on_screen_suspend(self) -> None:
-        if self._ticket is not None:
-            self.app.forget(self._ticket)
-            self._ticket = None
+        self._wish.drop(self.app)
 
     # One frame
 
     def draw(self, moment: Moment) -> None:
         self._moment = moment
-        self._keep_watching(moment.now_s)
+        self._wish.keep(self.app, moment.now_s)
         rows = self._rows(moment)
         height = min(max(len(rows), 1), TABLE_LINES_MOST, max(self.size.height // 3, 3)) + 1
         if self.table.styles.height is None or self.table.styles.height.value != height:
             self.table.styles.height = height
         self.table.frame(rows)
         self._show_panels(rows, moment)
-
-    def _keep_watching(self, now_s: float) -> None:
-        if self._ticket is None and now_s >= self._ask_at_s:
-            self._ask_at_s = now_s + ASK_AGAIN_S
-            self._ticket = self.app.ask(WatchNodes(), self._watch_ended)
-
-    def _watch_ended(self, answer: Answer) -> None:
-        # Before the servers are reached it is refused: asked again a little later.
-        if answer.done:
-            self._ticket = None
 
     def _rows(self, moment: Moment) -> tuple[NodeRow, ...]:
         figures = self.state.node_figures

@@ -6,7 +6,7 @@ from collections import deque
 
 from iotcache.model import Event, NodeHealth, NodeState
 from tui.state.fleet import FleetState
-from tui.state.flow import HISTORY_KEPT, late_total, rates
+from tui.state.flow import HISTORY_KEPT, history, late_total
 from tui.state.log import EventLog, grave, kind_of
 from tui.state.nodes import NodeHistory, NodesFigures
 from tui.state.updates import (
@@ -85,7 +85,7 @@ class DashboardState:
             self.node_figures = drained.node_figures
             self.node_history.add(drained.node_figures)
         if drained.seconds:
-            self.flow_rates.extend([rates(self)] * len(drained.seconds))
+            self.flow_rates.extend(history(self, drained.seconds))
             self.flow_seconds += len(drained.seconds)
             self.late_counts.append(late_total(self.workers))
         if drained.ready is not None:

@@ -105,6 +105,22 @@ def rates(state: DashboardState) -> tuple[float | None, ...]:
     )
 
 
+def history(state: DashboardState, seconds: Sequence[Second]) -> list[tuple[float | None, ...]]:
+    """What ran in ``seconds``, the newest of which is now: of older ones only what they tell themselves."""
+    now = rates(state)
+    return [
+        (
+            second.published_per_s,
+            second.ingest_per_s,
+            now[2] if second is seconds[-1] else None,
+            now[3] if second is seconds[-1] else None,
+            float(second.hits),
+            float(second.fallbacks),
+        )
+        for second in seconds
+    ]
+
+
 def flow(state: DashboardState) -> Flow:
     """The picture as it stands."""
     return Flow({box.name: box for box in _boxes(state)}, rates(state), bottleneck(state))
