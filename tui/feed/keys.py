@@ -45,15 +45,15 @@ _PLACES: Final = {name: place for place, name in enumerate(CLASSES)}
 _OTHERS: Final = "(others)"
 
 
-def _addresses(reach: Reach, names: Sequence[str] = ()) -> list[NodeAddress]:
+def _addresses(reach: Reach) -> list[NodeAddress]:
     nodes = reach.settings.cache.nodes
-    known = [] if isinstance(nodes, str) else [parse_node(node) for node in nodes]
-    return [address for address in known if not names or address.name in names]
+    return [] if isinstance(nodes, str) else [parse_node(node) for node in nodes]
 
 
 def _line(reach: Reach, name: str) -> DirectLine:
-    for address in _addresses(reach, (name,)):
-        return DirectLine(address, reach.settings.cache)
+    for address in _addresses(reach):
+        if address.name == name:
+            return DirectLine(address, reach.settings.cache)
     raise NodeError(f"no node is called {printable(name, 80)}")
 
 
@@ -149,7 +149,7 @@ class _Crawl:
 
 async def crawl(request: CrawlKeys, reach: Reach) -> AsyncIterator[CrawlStep]:
     """One node after the other: a crawl is to be no burden. A node that fails is told of and passed over."""
-    addresses = _addresses(reach, request.nodes)
+    addresses = _addresses(reach)
     found = _Crawl([one.name for one in addresses], request.kept_most, reach.settings.cache.prefix)
     yield found.step()
     told_s = reach.clock.monotonic()

@@ -72,8 +72,6 @@ class CountKeys(Request, frozen=True):
 class CrawlKeys(Request, frozen=True):
     """List the items of the nodes, one node after the other. Answers: many `CrawlStep`."""
 
-    nodes: tuple[str, ...] = ()
-    """Names; empty for all."""
     kept_most: int = KEPT_MOST
 
 

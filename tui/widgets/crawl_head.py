@@ -7,9 +7,8 @@ from rich.text import Text
 from textual.widget import Widget
 
 from iotcache.text import printable
-from tui.format import bar, count, duration
+from tui.format import bar, count, data_size, duration
 from tui.state.keys import NodeCrawl, Total, crawled
-from tui.widgets.key_totals import size_text
 
 _GLYPHS = {"waiting": "·", "crawling": "◐", "done": "✓", "failed": "✗"}
 _ASCII = {"waiting": ".", "crawling": ">", "done": "+", "failed": "x"}
@@ -92,7 +91,7 @@ class CrawlHead(Widget):
         size = sum(total.size for total in one.classes)
         if items:
             text.append(f"{items:,}", "bold").append(" keys  ")
-            text.append(size_text(size), "bold").append("  ")
+            text.append(f"{data_size(size)}B", "bold").append("  ")
             if one.kept < items:
                 text.append(f"the first {count(one.kept)} are listed  ", self._tone("warning"))
             if one.filtered:

@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import ClassVar
 
-from tui.format import bar, count, fit, fit_middle, percent
+from tui.format import bar, count, data_size, fit, fit_middle, percent
 from tui.state.keys import CLASS_WORDS, Total
 from tui.widgets.cursor_table import CursorTable, Field, Piece
-
-
-def size_text(size: float) -> str:
-    """Bytes in at most 7 characters."""
-    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= limit:
-            figure = size / limit
-            return f"{figure:.1f} {unit}" if figure < 100 else f"{figure:.0f} {unit}"
-    return f"{size:.0f} B"
 
 
 class TotalsTable(CursorTable):
@@ -25,8 +16,8 @@ class TotalsTable(CursorTable):
     FIELDS: ClassVar[Sequence[Field]] = (
         Field("name", "", 10, 40),
         Field("items", "Items", 6, 7, 0, right=True),
-        Field("size", "Bytes", 8, 9, 0, right=True),
-        Field("mean", "Each", 7, 8, 3, right=True),
+        Field("size", "Bytes", 6, 8, 0, right=True),
+        Field("mean", "Each", 5, 7, 3, right=True),
         Field("bar", "", 4, 30, 2),
         Field("share", "Share", 5, 6, 1, right=True),
     )
@@ -63,9 +54,9 @@ class TotalsTable(CursorTable):
         if field == "items":
             return [(fit(count(total.items), width, right=True), "strong")]
         if field == "size":
-            return [(fit(size_text(total.size), width, right=True), "strong")]
+            return [(fit(data_size(total.size), width, right=True), "strong")]
         if field == "mean":
-            return [(fit(size_text(total.size / total.items), width, right=True), "dim")]
+            return [(fit(data_size(total.size / total.items), width, right=True), "dim")]
         if field == "bar":
             return [(bar(share, width, self.ascii_only), "bar")]
         return [(fit(percent(100.0 * share), width, right=True), "dim")]
