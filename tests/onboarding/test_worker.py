@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -177,3 +179,38 @@ async def test_what_was_said_while_no_worker_ran_is_heard_and_an_old_birth_is_no
     other = await worker(replace(settings, ingest=replace(settings.ingest, client_id="other")))
     await settled(other, 2)
     assert await cache.store.documents.decommissioned() == ["dev-1", "dev-2"]
+
+
+@pytest.mark.real("mosquitto")
+async def test_two_workers_and_a_lost_node_leave_the_highest_version_everywhere(  # noqa: PLR0917
+    mosquitto: Server, memcached_factory: Make, settings_for: Make, worker: Make, link: Make, open_cache: Make
+) -> None:
+    nodes = [memcached_factory() for _ in range(2)]
+    settings = settings_for(mosquitto.port, nodes, group="g")
+    workers = [await worker(settings, instance=f"w{n}") for n in range(2)]
+    reader = await open_cache(nodes)
+    sender = await link(mosquitto.port, "sender")
+    rng = random.Random(3)
+    pushes = [(device, version) for device in range(6) for version in range(1, 41)]
+    rng.shuffle(pushes)
+
+    async def push(some: list[tuple[int, int]]) -> None:
+        await asyncio.gather(
+            *(sender.publish(f"iot/s/d{device}/cfg", cfg(version), timeout_s=20) for device, version in some)
+        )
+
+    await push(pushes[:80])
+    nodes[0].kill()
+    await push(pushes[80:160])
+    nodes[0].start()
+    await push(pushes[160:])
+    await until(lambda: sum(one.tally.received for one in workers) >= len(pushes), 20)
+    for one in workers:
+        await until(lambda: one.link.unacked == 0 and one.link.queued == 0, 20)  # noqa: B023
+        await one.pipeline.drained()
+    assert all(one.tally.received > 0 for one in workers)
+    names = [DocumentName(f"d{device}", DocumentKind.CONFIG) for device in range(6)]
+    found = await reader.store.documents.find(names)
+    assert {document.version for document in found.values()} == {40}
+    assert [(await reader.config(name.device)).version for name in names] == [40] * 6
+    assert [(await workers[0].cache.config(name.device)).version for name in names] == [40] * 6
