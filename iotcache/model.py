@@ -15,6 +15,16 @@ Value = float | int | bool | str
 """What a sensor may report: a finite number, a truth value, or a short text such as an enum state."""
 
 
+def figure_of(value: Value) -> float | None:
+    """A value to reckon with: truth values are 0 or 1, texts and what no float holds are ``None``."""
+    if isinstance(value, str):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
 class Series(NamedTuple):
     """One sensor of one device: what a row of the fleet table and a ``latest`` key stand for."""
 

@@ -94,6 +94,14 @@ class IngestStats(Stats, kw_only=True):
     """Alerts that this worker raised."""
     webhook_failures: int = 0
     """Changes of alerts that the webhook never took."""
+    aggregates: int = 0
+    """Sites' sensors that have an aggregate now."""
+    aggregates_written: int = 0
+    """Entries of aggregates written to the cache."""
+    aggregates_recounted: int = 0
+    """Windows that were in doubt and counted anew from the store."""
+    aggregates_outside: int = 0
+    """Readings too late for their window, or too far in the future."""
 
 
 def stats_topic(role: str, instance: str) -> str:

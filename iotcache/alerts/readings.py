@@ -12,7 +12,7 @@ from typing import Final
 
 from iotcache.alerts.hold import Hold, Verdict
 from iotcache.alerts.rules import Rule, series_named, subject_of
-from iotcache.model import Reading, Series
+from iotcache.model import Reading, Series, figure_of
 
 SERIES_LIMIT: Final = 200_000
 """Series that rules are about; `ReadingRules.unwatched` counts those beyond."""
@@ -98,10 +98,10 @@ class ReadingRules:
         return watched
 
     def _take(self, watched: _Watched, reading: Reading, now_s: float, verdicts: list[Verdict]) -> None:
-        value = reading.value
-        if isinstance(value, str):
+        figure = figure_of(reading.value)
+        if figure is None:
             return
-        figure, before, passed_us = float(value), watched.value, reading.ts_us - watched.ts_us
+        before, passed_us = watched.value, reading.ts_us - watched.ts_us
         watched.ts_us, watched.value, watched.site = reading.ts_us, figure, reading.site
         for hold in watched.holds:
             rule = hold.rule

@@ -24,7 +24,7 @@ from iotcache.alerts.webhook import Webhook
 from iotcache.chosen import Chosen
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import IotCacheError, StoreError
-from iotcache.model import Series, Severity, Stored
+from iotcache.model import Series, Severity, Stored, figure_of
 
 if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
@@ -326,11 +326,10 @@ class AlertWatch:
 
 
 def _agrees(verdict: Verdict, stored: Stored) -> bool:
-    value = stored.reading.value
-    if isinstance(value, str):
+    figure = figure_of(stored.reading.value)
+    if figure is None:
         return not verdict.raised
-    rule = verdict.rule
-    return rule.holds(float(value)) if verdict.raised else rule.is_over(float(value))
+    return verdict.rule.holds(figure) if verdict.raised else verdict.rule.is_over(figure)
 
 
 def _alert(verdict: Verdict, now_us: int) -> Alert:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Self
 from msgspec.structs import replace
 
 from iotcache.cache.budget import Budget
+from iotcache.cache.derived import DerivedCache
 from iotcache.cache.documents import DocumentCache
 from iotcache.cache.fallback import Fallback, Loaded, Missed
 from iotcache.cache.filled import Filled
@@ -49,6 +50,7 @@ from iotcache.model import (
 from iotcache.ttl import TtlPolicy
 
 if TYPE_CHECKING:
+    from iotcache.aggregates import AggregateRead, BucketRead
     from iotcache.cluster import Cluster, Got, Outcome, Probe
     from iotcache.config.schema import Settings
     from iotcache.store.base import Store
@@ -154,6 +156,20 @@ class DeviceCache:
             max_value_bytes=max_value_bytes,
             repopulate=repopulate,
         )
+        self._derived = DerivedCache(
+            cluster,
+            store,
+            keys=self.keys,
+            records=self._records,
+            ttl=ttl,
+            clock=clock,
+            rng=self._rng,
+            budget=self._budget,
+            watch=self._watch,
+            compress_min_bytes=compress_min_bytes,
+            max_value_bytes=max_value_bytes,
+            repopulate=repopulate,
+        )
         self.stampede_lease = stampede_lease
 
     @property
@@ -172,7 +188,7 @@ class DeviceCache:
 
     @ttl.setter
     def ttl(self, policy: TtlPolicy) -> None:
-        self._writes.ttl = self._fallback.ttl = self._documents.ttl = policy
+        self._writes.ttl = self._fallback.ttl = self._documents.ttl = self._derived.ttl = policy
 
     @property
     def ttl_jitter(self) -> float:
@@ -240,6 +256,7 @@ class DeviceCache:
     ) -> None:
         await self._fallback.close()
         await self._documents.close()
+        await self._derived.close()
         await self._watch.close()
         await self._writes.close()
         await self._exits.aclose()
@@ -300,6 +317,15 @@ class DeviceCache:
     async def config(self, device: str) -> DocumentRead:
         """A device's configuration, as pushed last; as `meta`."""
         return await self._documents.read(DocumentName(device, DocumentKind.CONFIG))
+
+    async def aggregate(self, site: str, sensor: str) -> AggregateRead:
+        """Count, min, max, mean and p95 of a sensor of a site in the newest minute with readings, and in the
+        one before; as `meta`."""
+        return await self._derived.aggregate(site, sensor)
+
+    async def bucket(self, series: Series, ts_us: int) -> BucketRead:
+        """The readings of a series in the bucket of time (`cache.bucket_s`) around ``ts_us``; as `meta`."""
+        return await self._derived.bucket(series, ts_us)
 
     async def fill(self, series: Sequence[Series]) -> Filled:
         """Add to the cache those entries that are not there, from the store.
@@ -419,6 +445,11 @@ class DeviceCache:
     async def invalidate_documents(self, names: Sequence[DocumentName]) -> None:
         """Delete the entries of documents; what could not be deleted is dirty and tried again."""
         await self._documents.delete(names)
+
+    async def invalidate_buckets(self, buckets: Sequence[tuple[Series, int]]) -> None:
+        """Delete the buckets around these times; what could not be deleted is dirty and tried again."""
+        keys = {self.keys.bucket(*series, ts_us) for series, ts_us in buckets}
+        await self._writes.delete(sorted(keys))
 
     async def invalidate(self, series: Sequence[Series]) -> list[Outcome]:
         """Delete the entry of each series, in order; what could not be deleted is dirty and tried again."""

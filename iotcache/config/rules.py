@@ -177,7 +177,7 @@ CHECKS: Mapping[str, Check] = {
     "onboarding.queue": _between(1, 10_000_000),
     "onboarding.warm_per_s": _between(1, 10_000_000),
     "onboarding.forget_every_s": _between(1, 86_400),
-    "aggregates.late_s": _between(0, 3_600),
+    "aggregates.late_s": _between(0, 60),
     "alerting.webhook": _webhook,
     "alerting.webhook_timeout_s": _between(0.1, 60),
     "http.listen": _listen,

@@ -14,6 +14,7 @@ from iotcache.ingest.tally import Tally
 from iotcache.telemetry import IngestStats
 
 if TYPE_CHECKING:
+    from iotcache.aggregates.writer import Aggregates
     from iotcache.alerts.watch import AlertWatch
     from iotcache.cache import CacheCounters
     from iotcache.mqtt import MqttLink
@@ -45,6 +46,7 @@ class Account:
         series: int,
         reception: Reception | None = None,
         alerts: AlertWatch | None = None,
+        aggregates: Aggregates | None = None,
     ) -> IngestStats:
         """The counters as they stand."""
         tally = self._tally
@@ -93,6 +95,10 @@ class Account:
             alerts_standing=alerts.standing if alerts else 0,
             alerts_raised=alerts.raised if alerts else 0,
             webhook_failures=alerts.webhook_failures if alerts else 0,
+            aggregates=aggregates.pairs if aggregates else 0,
+            aggregates_written=aggregates.written if aggregates else 0,
+            aggregates_recounted=aggregates.recounted if aggregates else 0,
+            aggregates_outside=aggregates.outside if aggregates else 0,
         )
 
     def _rates(self) -> tuple[float, float]:

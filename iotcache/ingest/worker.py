@@ -14,6 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
+from iotcache.aggregates.writer import Aggregates
 from iotcache.alerts.watch import AlertWatch
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import ConfigError, StoreError
@@ -81,6 +82,7 @@ class Ingest:
         self.pipeline: Pipeline | None = None
         self.reception: Reception | None = None
         self.alerts: AlertWatch | None = None
+        self.aggregates: Aggregates | None = None
         self.followers = Followers()
         self._clock = clock
         self._on_state = on_state
@@ -194,6 +196,8 @@ class Ingest:
                 clock=self._clock,
             )
             self.followers.add(self.alerts)
+            self.aggregates = Aggregates(cache, self.settings, instance=self.instance, clock=self._clock)
+            self.followers.add(self.aggregates)
             tasks.create_task(self.followers.run())
             tasks.create_task(self.pipeline.run())
             tasks.create_task(self._recall(cache, self.pipeline))
@@ -328,6 +332,7 @@ class Ingest:
             series=len(self.pipeline.intervals) if self.pipeline is not None else 0,
             reception=self.reception,
             alerts=self.alerts,
+            aggregates=self.aggregates,
         )
 
 

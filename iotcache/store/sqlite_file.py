@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from iotcache.errors import StoreError
-from iotcache.model import DeadLetter, Reading, Series, Stored
+from iotcache.model import DeadLetter, Reading, Series, Stored, figure_of
 from iotcache.store.base import Committed, SeriesInfo, StoreCounts
 from iotcache.store.rows import (
     INT64_MAX,
@@ -325,9 +325,9 @@ class SqliteFile:
                 (own, number, since_us, until_us),
             )
             for ts_us, kept_value, _, _ in of_site(rows, site):
-                value = give_value(kept_value)
-                if not isinstance(value, str):
-                    figures.append((ts_us, float(value)))
+                figure = figure_of(give_value(kept_value))
+                if figure is not None:
+                    figures.append((ts_us, figure))
         return WindowPage(figures, series[-1][0] if len(series) == SERIES_PAGE else 0)
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
