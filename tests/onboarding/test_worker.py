@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -17,6 +21,7 @@ from iotcache.errors import StoreError
 from iotcache.ingest.followers import Batch
 from iotcache.ingest.worker import Ingest
 from iotcache.model import DocumentKind, DocumentName, Reading, Series, Source, Stored
+from iotcache.onboarding import push_config
 from tests.conftest import Server
 from tests.ingest.conftest import cached, until
 
@@ -214,3 +219,38 @@ async def test_two_workers_and_a_lost_node_leave_the_highest_version_everywhere(
     assert {document.version for document in found.values()} == {40}
     assert [(await reader.config(name.device)).version for name in names] == [40] * 6
     assert [(await workers[0].cache.config(name.device)).version for name in names] == [40] * 6
+
+
+_DIES_BEFORE_THE_CACHE = """
+import asyncio, os, signal, sys, msgspec
+from iotcache.config.schema import Settings
+from iotcache.ingest.worker import run_ingest
+from iotcache.cache import DeviceCache
+async def die(self, documents): os.kill(os.getpid(), signal.SIGKILL)
+DeviceCache.put_documents = die
+settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
+asyncio.run(run_ingest(settings, ready=lambda http=None: print("ready", flush=True)))
+"""
+
+
+@pytest.mark.real("mosquitto")
+async def test_killed_between_the_store_and_the_cache_the_next_worker_puts_it_right(  # noqa: PLR0917
+    mosquitto: Server, memcached: Server, settings_for: Make, worker: Make, link: Make, open_cache: Make
+) -> None:
+    settings = settings_for(mosquitto.port, [memcached])
+    reader = await open_cache([memcached])
+    await push_config(reader, "dev-1", {}, version=1)
+    victim = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _DIES_BEFORE_THE_CACHE, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert victim.stdin is not None and victim.stdout is not None
+    victim.stdin.write(msgspec.json.encode(settings) + b"\n")
+    async with asyncio.timeout(20):
+        assert await victim.stdout.readline() == b"ready\n"
+        sender = await link(mosquitto.port, "sender")
+        await sender.publish("iot/north/dev-1/cfg", cfg(2))
+        assert await victim.wait() == -signal.SIGKILL
+    assert (await reader.config("dev-1")).version == 1, "the store has the new one, the cache does not know"
+    made = await worker(settings)
+    await settled(made, 1)
+    assert (await reader.config("dev-1")).version == 2
