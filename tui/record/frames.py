@@ -190,11 +190,11 @@ def restore(keyframe: Keyframe, state: DashboardState) -> None:
     """Make ``state`` what it was. Raises `RecordingError` when the columns do not fit this version."""
     state.reset()
     _restore_fleet(keyframe.fleet, state.fleet)
-    state.seconds.extend(keyframe.seconds)
     state.fallbacks.extend(keyframe.fallbacks)
     state.fallbacks_total, state.fallbacks_dropped = keyframe.fallbacks_total, keyframe.fallbacks_dropped
     state.log.restore(keyframe.log, keyframe.log_total)
     state.apply(keyframe.latest)
+    state.recall(keyframe.seconds)
 
 
 def _restore_fleet(columns: dict[str, Any], fleet: FleetState) -> None:

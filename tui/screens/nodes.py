@@ -38,6 +38,7 @@ _PANELS = (
     ("ratios", "Two hit ratios", "Ratios"),
     ("ring", "Ring", "Ring"),
 )
+_NODE_CHANGES = frozenset({"node"})
 
 
 class NodesScreen(ViewScreen):
@@ -157,10 +158,12 @@ class NodesScreen(ViewScreen):
             case "ratios":
                 panel.show(look, lambda w, h: detail.ratios(row, w, h), title=title, note="10 s")
             case "story":
-                events = tuple(self.state.events)
-                since = duration(now_s - row.health.since_s)
-                key = (*look, row.health.reason, since, len(events), events[-1:] and events[-1].ts_s)
-                panel.show(key, lambda w, h: detail.story(row, events, now_s, w, h, plain), title=title)
+                log, since = self.state.log, duration(now_s - row.health.since_s)
+                panel.show(
+                    (*look, row.health.reason, since, log.total),
+                    lambda w, h: detail.story(row, log.entries(_NODE_CHANGES), now_s, w, h, plain),
+                    title=title,
+                )
             case "ring":
                 figures = self.state.node_figures
                 what = self.weights.look(figures) if figures is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
 from tui.state.fleet import FleetState
@@ -103,6 +104,12 @@ class DashboardState:
             log.add(one.wall_s, "fallback", grave(one.reason), one.key, f"{what}, {store}{where}", row=row)
         for event in drained.events:
             log.add(event.ts_s, kind_of(event), event.severity, event.subject, event.text)
+
+    def recall(self, seconds: Sequence[Second]) -> None:
+        """Take in seconds that went before, and what is known to have run in them."""
+        self.seconds.extend(seconds)
+        self.flow_rates.extend(history(self, seconds))
+        self.flow_seconds += len(seconds)
 
     def recent(self, seconds: int = WINDOW_S) -> list[Second]:
         """The newest ``seconds`` entries, oldest first."""

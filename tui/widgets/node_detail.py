@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from iotcache.model import Event, NodeState
+from iotcache.model import NodeState, Severity
 from iotcache.text import printable
 from tui.format import bar, clock_text, count, data_size, duration, fit, percent, rate
+from tui.state.log import Entry
 from tui.state.nodes import NodeFigures, NodeHistory, SlabFigures, explain_gap
 from tui.state.whatif import WhatIf
 from tui.widgets.area import area, round_top
@@ -190,7 +191,7 @@ def ratios(row: NodeRow, width: int, height: int) -> Sequence[Line]:
 
 
 def story(  # noqa: PLR0917
-    row: NodeRow, events: Sequence[Event], now_s: float, width: int, height: int, ascii_only: bool
+    row: NodeRow, entries: Sequence[Entry], now_s: float, width: int, height: int, ascii_only: bool
 ) -> Sequence[Line]:
     """How the node stands and since when, then its changes of state, the newest first."""
     health = row.health
@@ -209,12 +210,12 @@ def story(  # noqa: PLR0917
         )
         if node.missing:
             lines.append([("lacks " + printable(", ".join(node.missing), 200), "dim")])
-    changes = [event for event in reversed(events) if event.subject == row.name][: max(height, 0)]
-    for event in changes:
-        word = event.kind.rpartition(".")[2].removeprefix("node_")
-        tone = "good" if word == "up" else "warn" if word in {"probing", "starting"} else "bad"
-        said = event.text.removeprefix("node ").removeprefix(row.name).strip().removeprefix("is ")
-        lines.append([(f"{clock_text(event.ts_s)} ", "dim"), (printable(said, max(width - 9, 10)), tone)])
+    name = printable(row.name, 120)
+    changes = [entry for entry in reversed(entries) if entry.subject == name][: max(height, 0)]
+    for entry in changes:
+        tone = "good" if entry.severity is Severity.INFO else "bad"
+        said = entry.text.removeprefix("node ").removeprefix(name).strip().removeprefix("is ")
+        lines.append([(f"{clock_text(entry.wall_s)} ", "dim"), (printable(said, max(width - 11, 10)), tone)])
     if not changes:
         lines.append([("no change of state since this dashboard started", "dim")])
     return lines
