@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from iotcache.keys import escape
 from iotcache.model import Event, MissReason, Read, Series, Severity, Source
 from iotcache.store.base import SeriesInfo
 from tests.tui.conftest import RunApp, screen_lines, screen_text
@@ -18,13 +19,16 @@ from tui.state.acts import InvalidateSeries, Progress, WarmSeries
 from tui.state.asks import Request
 from tui.state.device import (
     STATES_MOST,
+    AlertView,
     Curve,
+    DeviceAlerts,
     DeviceDocuments,
     DeviceKeys,
     DocumentView,
     History,
     KeyFacts,
     LookAtDevice,
+    ReadAlerts,
     ReadDocuments,
     ReadHistory,
     ReadNow,
@@ -64,7 +68,7 @@ def join(app: Any) -> None:
                 Fallback(wall_s - 60, first + 2, "k:temp:latest", MissReason.EVICTED, NODES[0], 2.0, 20.0)
             ],
             events=[
-                Event(wall_s - 50, "alert", Severity.WARNING, SHOWN, "too hot"),
+                Event(wall_s - 50, "alert", Severity.WARNING, f"{escape(DEVICE)}:temp", "too hot"),
                 Event(wall_s - 50, "alert", Severity.WARNING, "another", "is fine"),
             ],
         )
@@ -96,6 +100,10 @@ def answer_all(app: Any) -> None:
             DocumentView("cfg", 12, ("{}",), "store", reason="expired"),
         ),
         ticket=newest(app, ReadDocuments),
+    )
+    app.feed.answer(
+        DeviceAlerts(DEVICE, (AlertView("hot", "temp", Severity.ERROR, True, wall_s, "over 80"),)),
+        ticket=newest(app, ReadAlerts),
     )
     times = [wall_s - 295 + 5 * at for at in range(58)]
     app.feed.answer(
@@ -131,6 +139,9 @@ async def test_every_size_shows_the_device_its_sensors_curve_and_keys(
 ) -> None:
     async with run_app(size, devices=3) as (app, pilot):
         await opened(app, pilot)
+        app.clock.advance(1.0)
+        app.frame()
+        await pilot.pause()
         text, lines = screen_text(app), screen_lines(app)
         assert "\x1b" not in text and "\u202e" not in text
         for words in (SHOWN, "2/3 cached", "hit 90.0%", "temp, °C   last 5 min   20 to 29   59 readings",
@@ -141,7 +152,8 @@ async def test_every_size_shows_the_device_its_sensors_curve_and_keys(
         assert all(cell_len(line) <= size[0] for line in lines)
         if size[0] >= 120:
             for words in ('"value": 21.5', "metadata  version 3", "configuration  version 12", "(expired)",
-                          "too hot", "evicted", '"model": "B\\u202e7"'):  # fmt: skip
+                          "too hot", "evicted", "▲ 1 alert", '"model": "B\\u202e7"',
+                          "alert hot of temp  error since 15:23:20  acknowledged  over 80"):  # fmt: skip
                 assert words in text, words
             assert "is fine" not in text
         else:
@@ -191,7 +203,11 @@ async def test_it_asks_while_it_is_shown_and_only_then(run_app: RunApp) -> None:
         assert asked[count:] == [LookAtDevice(DEVICE, SENSORS)]
         app.clock.advance(30.0)
         app.frame()
-        assert asked[count + 1 :] == [ReadDocuments(DEVICE), ReadHistory(Series(DEVICE, "temp"), 300.0, 400)]
+        assert set(asked[count + 1 :]) == {
+            ReadDocuments(DEVICE),
+            ReadAlerts(DEVICE),
+            ReadHistory(Series(DEVICE, "temp"), 300.0, 400),
+        }
         await pilot.press("1")
         await pilot.pause()
         assert {newest(app, LookAtDevice), newest(app, ReadHistory)} <= set(app.feed.cancelled)

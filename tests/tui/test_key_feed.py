@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 from msgspec import structs
 
+from iotcache.alerts.model import Alert, AlertState
 from iotcache.cache import DeviceCache
 from iotcache.clock import SYSTEM_CLOCK
 from iotcache.cluster import Cluster, Item
@@ -23,7 +24,7 @@ from iotcache.codec import encode_json
 from iotcache.config.schema import CacheSettings, Settings
 from iotcache.config.urls import parse_node
 from iotcache.errors import NodeError
-from iotcache.model import Document, DocumentKind, Read, Reading, Series, Source, Stored
+from iotcache.model import Document, DocumentKind, Read, Reading, Series, Severity, Source, Stored
 from iotcache.store.sqlite import SqliteStore
 from tests.conftest import Server, free_port
 from tui.feed import device as device_feed
@@ -34,6 +35,7 @@ from tui.state.device import (
     DeviceKeys,
     History,
     LookAtDevice,
+    ReadAlerts,
     ReadDocuments,
     ReadHistory,
     ReadNow,
@@ -299,6 +301,16 @@ async def test_a_device_is_looked_at_without_a_trace_and_read_on_demand(
         assert (documents.meta.version, documents.meta.source) == (3, "store")
         assert documents.meta.lines == ("{", '  "model": "x"', "}")
         assert documents.config.version is None
+        await reach.cache.store.alerts.keep(
+            [
+                Alert(
+                    name="hot", subject=subject, severity=Severity.ERROR, state=AlertState.RAISED, since_us=5
+                )
+                for subject in ("dev%201:temp", "dev%202:temp", "cache")
+            ]
+        )
+        (alerts,) = await answered(device_feed.alerts(ReadAlerts("dev 1"), reach))
+        assert [(one.name, one.sensor, one.acknowledged) for one in alerts.alerts] == [("hot", "temp", False)]
         (read,) = await answered(device_feed.read_now(ReadNow(Series("dev 1", "temp")), reach))
         assert isinstance(read, Read) and read.value == 21.5
 

@@ -35,6 +35,7 @@ HANDLERS: dict[str, str] = {
     "FetchValue": "tui.feed.keys:fetch",
     "DeleteKey": "tui.feed.keys:delete",
     "LookAtDevice": "tui.feed.device:look",
+    "ReadAlerts": "tui.feed.device:alerts",
     "ReadDocuments": "tui.feed.device:documents",
     "ReadHistory": "tui.feed.device:history",
     "ReadNow": "tui.feed.device:read_now",

@@ -8,19 +8,24 @@ from typing import Final
 
 import msgspec
 
+from iotcache.alerts.model import AlertState
 from iotcache.cluster.types import Probe
-from iotcache.keys import Keys
+from iotcache.keys import Keys, unescape
 from iotcache.model import DocumentRead, Read, Reading
+from iotcache.text import printable
 from tui.feed.asks import Reach
 from tui.state.device import (
     SENSORS_MOST,
     STATES_MOST,
+    AlertView,
+    DeviceAlerts,
     DeviceDocuments,
     DeviceKeys,
     DocumentView,
     History,
     KeyFacts,
     LookAtDevice,
+    ReadAlerts,
     ReadDocuments,
     ReadHistory,
     ReadNow,
@@ -32,6 +37,7 @@ READINGS_MOST: Final = 20_000
 """Of one history: a day at one reading in four seconds."""
 BUCKETS_MOST: Final = 240
 DOCUMENT_LINES_MOST: Final = 400
+ALERTS_MOST: Final = 50
 
 
 async def look(request: LookAtDevice, reach: Reach) -> AsyncIterator[DeviceKeys]:
@@ -78,6 +84,21 @@ def _document(read: DocumentRead) -> DocumentView:
         read.kind.value, read.version, tuple(lines), read.source.value, read.node, read.ttl_s,
         read.at_us / 1e6, read.miss_reason.value.replace("_", " ") if read.miss_reason else "", read.error,
     )  # fmt: skip
+
+
+async def alerts(request: ReadAlerts, reach: Reach) -> AsyncIterator[DeviceAlerts]:
+    """Out of all that stand: there are few, or nobody would look at them."""
+    found: list[AlertView] = []
+    for alert in await reach.cache.store.alerts.standing():
+        device, _, sensor = alert.subject.partition(":")
+        if unescape(device) == request.device and len(found) < ALERTS_MOST:
+            found.append(
+                AlertView(
+                    printable(alert.name, 60), printable(unescape(sensor), 60), alert.severity,
+                    alert.state is AlertState.ACKNOWLEDGED, alert.since_us / 1e6, printable(alert.text, 200),
+                )
+            )  # fmt: skip
+    yield DeviceAlerts(request.device, tuple(found))
 
 
 async def history(request: ReadHistory, reach: Reach) -> AsyncIterator[History]:

@@ -165,8 +165,8 @@ class DeviceScreen(ViewScreen):
             self._slow_at_s = moment.now_s
             self.sensors.resort()
             self.sensors.grow(self._sensors_most)
-            self.head.show(head_of(self.state, self.rows.order, moment))
-            if self.log_rows.about(self.state.fleet.device[self.rows.order[0]], self.rows.order):
+            self.head.show(head_of(self.state, self.rows.order, moment, len(self.asks.alerts)))
+            if self.log_rows.about(series.device, self.rows.order):
                 self.log_view.changed()
         if self.plot.display:
             row, span_s = self.rows.fleet.row_of[series], SPANS_S[self._span]

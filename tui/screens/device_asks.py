@@ -9,12 +9,15 @@ from iotcache.model import Series
 from tui.screens.standing import Standing
 from tui.state.asks import Answer, Request
 from tui.state.device import (
+    AlertView,
     Curve,
+    DeviceAlerts,
     DeviceDocuments,
     DeviceKeys,
     History,
     KeyFacts,
     LookAtDevice,
+    ReadAlerts,
     ReadDocuments,
     ReadHistory,
 )
@@ -25,6 +28,7 @@ from tui.widgets.value_view import ValueView
 
 KEYS_EVERY_S = 1.0
 DOCUMENTS_EVERY_S = 15.0
+ALERTS_EVERY_S = 5.0
 HISTORY_EVERY_S = 20.0
 VALUE_LEAST_S = 2.0
 """A value is read again when a new reading came, but not more often."""
@@ -32,7 +36,7 @@ HISTORY_POINTS = 400
 
 
 class DeviceAsks:
-    """Four standing questions: keys, documents, history, and the value of one key."""
+    """Five standing questions: keys, documents, alerts, history, and the value of one key."""
 
     def __init__(
         self,
@@ -47,10 +51,15 @@ class DeviceAsks:
         self._curve, self._keys, self._documents, self._value = curve, keys, documents, value
         self.said = ""
         """What to say in place of a curve."""
+        self.alerts: tuple[AlertView, ...] = ()
+        """Those that stand."""
+        self._found: DeviceDocuments | None = None
+        self._documents_said = ""
         self.wanted_key = ""
         """The key whose value is shown; empty: the newest reading of the chosen sensor."""
         self._key_asks = Standing(ask, forget, self._heard_keys, every_s=KEYS_EVERY_S)
         self._document_asks = Standing(ask, forget, self._heard_documents, every_s=DOCUMENTS_EVERY_S)
+        self._alert_asks = Standing(ask, forget, self._heard_alerts, every_s=ALERTS_EVERY_S)
         self._history_asks = Standing(ask, forget, self._heard_history, every_s=HISTORY_EVERY_S)
         self._value_asks = Standing(ask, forget, self._heard_value, every_s=inf, least_s=VALUE_LEAST_S)
 
@@ -58,6 +67,7 @@ class DeviceAsks:
         """Ask what is due. Called once a frame."""
         self._key_asks.beat(now_s, LookAtDevice(series.device, tuple(sorted(sensors))))
         self._document_asks.beat(now_s, ReadDocuments(series.device))
+        self._alert_asks.beat(now_s, ReadAlerts(series.device))
         self._history_asks.beat(now_s, ReadHistory(series, span_s, HISTORY_POINTS))
         key = self._value_key(series)
         if key is not None and key.present:
@@ -69,7 +79,13 @@ class DeviceAsks:
 
     def stop(self) -> None:
         """Wait for nothing: the screen is not shown."""
-        for asks in (self._key_asks, self._document_asks, self._history_asks, self._value_asks):
+        for asks in (
+            self._key_asks,
+            self._document_asks,
+            self._alert_asks,
+            self._history_asks,
+            self._value_asks,
+        ):
             asks.stop()
 
     def changed(self) -> None:
@@ -85,7 +101,8 @@ class DeviceAsks:
         """Nothing that is on show is true any more."""
         self._keys.selected = None
         self._keys.take(None, "asking the nodes …")
-        self._documents.show(None, "reading …", {})
+        self.alerts, self._found, self._documents_said = (), None, "reading …"
+        self._show_documents()
 
     def new_curve(self, series: Series) -> None:
         """Another sensor or another span."""
@@ -113,11 +130,20 @@ class DeviceAsks:
         elif isinstance(answer.value, DeviceKeys):
             self._keys.take(answer.value)
 
+    def _show_documents(self) -> None:
+        self._documents.show(self._found, self.alerts, self._documents_said, self._keys.moment.nodes)
+
     def _heard_documents(self, answer: Answer) -> None:
         if answer.error:
-            self._documents.show(None, answer.error, self._keys.moment.nodes)
+            self._found, self._documents_said = None, answer.error
         elif isinstance(answer.value, DeviceDocuments):
-            self._documents.show(answer.value, "", self._keys.moment.nodes)
+            self._found, self._documents_said = answer.value, ""
+        self._show_documents()
+
+    def _heard_alerts(self, answer: Answer) -> None:
+        if isinstance(answer.value, DeviceAlerts):
+            self.alerts = answer.value.alerts
+            self._show_documents()
 
     def _heard_history(self, answer: Answer) -> None:
         self.said = answer.error

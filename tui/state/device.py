@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from iotcache.model import Series, Value
+from iotcache.model import Series, Severity, Value
 from tui.state.asks import Request
 
 SENSORS_MOST: Final = 200
@@ -29,6 +29,12 @@ class LookAtDevice(Request, frozen=True):
 
 class ReadDocuments(Request, frozen=True):
     """A device's metadata and configuration, through the cache. Answers: one `DeviceDocuments`."""
+
+    device: str
+
+
+class ReadAlerts(Request, frozen=True):
+    """The alerts of a device and its sensors that stand. Answers: one `DeviceAlerts`."""
 
     device: str
 
@@ -98,6 +104,24 @@ class DeviceDocuments(Struct, frozen=True):
     device: str
     meta: DocumentView
     config: DocumentView
+
+
+class AlertView(Struct, frozen=True):
+    """An alert that stands. Texts are safe to show."""
+
+    name: str
+    sensor: str
+    """Empty for one of the whole device."""
+    severity: Severity
+    acknowledged: bool
+    since_s: float
+    """Wall time."""
+    text: str
+
+
+class DeviceAlerts(Struct, frozen=True):
+    device: str
+    alerts: tuple[AlertView, ...]
 
 
 class History(Struct, frozen=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from iotcache.keys import escape
+from iotcache.text import printable
 from tui.state.log import Entry, EventLog, LogView
 
 
@@ -14,19 +16,21 @@ class DeviceLog(LogView):
         super().__init__(log)
         self._rows: frozenset[int] = frozenset()
         self._device = ""
+        self._names: tuple[str, ...] = ()
+        """As the log may write it: as it is, or as an alert's subject has it."""
 
     def about(self, device: str, rows: Iterable[int]) -> bool:
-        """Show what concerns these rows of a device (its name safe to show); whether that is news."""
+        """Show what concerns these rows of a device; whether that is news."""
         wanted = frozenset(rows)
         if (device, wanted) == (self._device, self._rows):
             return False
         self._device, self._rows = device, wanted
+        self._names = (printable(device, 120), printable(escape(device), 120))
         self.show()
         return True
 
     def _passes(self, entry: Entry) -> bool:
-        ours = entry.row in self._rows or (
-            bool(self._device)
-            and (entry.subject == self._device or entry.subject.startswith(f"{self._device}:"))
+        ours = entry.row in self._rows or any(
+            entry.subject == name or entry.subject.startswith(f"{name}:") for name in self._names
         )
         return ours and super()._passes(entry)

@@ -29,9 +29,11 @@ class HeadShown(Struct, frozen=True):
     next_sensor: str = ""
     misses: int = 0
     """Fallbacks among those that are kept."""
+    alerts: int = 0
+    """That stand."""
 
 
-def head_of(state: DashboardState, rows: Sequence[int], moment: Moment) -> HeadShown:
+def head_of(state: DashboardState, rows: Sequence[int], moment: Moment, alerts: int) -> HeadShown:
     """What there is to say of the device with these rows, of which there is at least one."""
     fleet = state.fleet
     left = {row: fleet.ttl_left_s(row, moment.now_s) for row in rows}
@@ -53,6 +55,7 @@ def head_of(state: DashboardState, rows: Sequence[int], moment: Moment) -> HeadS
         left[soonest] // 1 if soonest is not None else None,
         fleet.sensor[soonest] if soonest is not None else "",
         sum(one.row in ours for one in state.fallbacks),
+        alerts,
     )
 
 
@@ -88,6 +91,9 @@ class DeviceHead(Widget):
             Text.assemble((f"{one.cached}/{one.sensors}", "bold"), " cached"),
             Text.assemble("hit ", (f"{percent(one.hit_percent):>5}", "bold")),
         ]
+        if one.alerts:
+            words = f"{'!' if ascii_only else '▲'} {one.alerts} alert{'s' if one.alerts > 1 else ''}"
+            parts.insert(0, Text(words, f"bold {colours['error']}"))
         if one.misses:
             parts.append(Text(f"{one.misses:,} fallbacks", colours["warning"]))
         if one.next_expiry_s is not None:

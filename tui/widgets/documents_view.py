@@ -1,4 +1,4 @@
-"""A device's metadata and configuration, each with its version and where it was found."""
+"""A device's alerts that stand, its metadata and its configuration."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import ClassVar
 
 from rich.segment import Segment
 
+from iotcache.model import Severity
 from iotcache.text import printable
 from tui.format import clock_text, duration, fit
-from tui.state.device import DeviceDocuments, DocumentView
+from tui.state.device import AlertView, DeviceDocuments, DocumentView
 from tui.widgets.lines import LineView
 
 _TITLES = {"meta": "metadata", "cfg": "configuration"}
 
 
 class DocumentsView(LineView):
-    """Both, one under the other."""
+    """One under the other."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"documents--{name}" for name in ("header", "line", "name", "dim", "title", "store")
+        f"documents--{name}" for name in ("header", "line", "name", "dim", "title", "store", "bad")
     }
     DEFAULT_CSS = """
     DocumentsView {
@@ -30,6 +31,7 @@ class DocumentsView(LineView):
         & > .documents--name { color: $primary; background: $surface; }
         & > .documents--dim { color: $foreground 60%; background: $surface; }
         & > .documents--title { color: $foreground; background: $surface; text-style: bold; }
+        & > .documents--bad { color: $error; background: $surface; text-style: bold; }
         & > .documents--store { color: $warning; background: $surface; text-style: bold; }
     }
     """
@@ -38,19 +40,35 @@ class DocumentsView(LineView):
         super().__init__(id=id)
         self.found: DeviceDocuments | None = None
         self.said = ""
+        self._alerts: tuple[AlertView, ...] = ()
         self._short: dict[str, str] = {}
         self._lines: list[tuple[str, str]] = []
 
-    def show(self, found: DeviceDocuments | None, said: str, nodes: dict[str, str]) -> None:
-        """What is known, or nothing and why."""
-        if found == self.found and said == self.said and nodes == self._short:
+    def show(
+        self,
+        found: DeviceDocuments | None,
+        alerts: tuple[AlertView, ...],
+        said: str,
+        nodes: dict[str, str],
+    ) -> None:
+        """What is known; ``said`` stands in place of documents."""
+        if (found, alerts, said, nodes) == (self.found, self._alerts, self.said, self._short):
             return
         if found is None or self.found is None or found.device != self.found.device:
             self.scroll_to(y=0, animate=False)
-        self.found, self.said, self._short = found, said, nodes
-        self._lines = [] if found is None else [*self._document(found.meta), *self._document(found.config)]
+        self.found, self._alerts, self.said, self._short = found, alerts, said, nodes
+        self._lines = [self._alert(alert) for alert in alerts]
+        if found is not None:
+            self._lines += [*self._document(found.meta), *self._document(found.config)]
         self.sync_size()
         self.redraw()
+
+    def _alert(self, alert: AlertView) -> tuple[str, str]:
+        where = f" of {alert.sensor}" if alert.sensor else ""
+        known = "  acknowledged" if alert.acknowledged else ""
+        since = f"{alert.severity.value} since {clock_text(alert.since_s)}"
+        style = "bad" if alert.severity is Severity.ERROR else "store"
+        return f"alert {alert.name}{where}  {since}{known}  {alert.text}", style
 
     def _document(self, document: DocumentView) -> list[tuple[str, str]]:
         title = _TITLES.get(document.kind, document.kind)
@@ -75,7 +93,7 @@ class DocumentsView(LineView):
         return self._lines[line]
 
     def draw_header(self, width: int) -> list[Segment]:
-        return [Segment(fit("Metadata and configuration", width), self.style_of("documents--header"))]
+        return [Segment(fit("Alerts, metadata, configuration", width), self.style_of("documents--header"))]
 
     def draw_line(self, line: int, width: int) -> list[Segment]:
         text, style = self._lines[line]
