@@ -291,6 +291,10 @@ class Cluster:
             node.failed(error)
             raise
 
+    def telemetry_of(self, name: str) -> NodeTelemetry:
+        """As `telemetry`, of one node. Raises `NodeError` for an unknown name."""
+        return self._named(name).telemetry()
+
     async def stats_of(self, name: str, *arguments: str) -> dict[str, str]:
         """Raw ``stats`` of one node, so that no other is waited for. Raises `NodeError`."""
         answers = Stats()

@@ -149,7 +149,7 @@ class NodeWatch:
         except NodeError:
             looks.clear()
             return self._bare(name)
-        telemetry = cluster.telemetry()[name]
+        telemetry = cluster.telemetry_of(name)
         tally = self._readers.get(name) or ReadTally()
         look = _Look(
             self._clock.monotonic(), stats, telemetry.latency, tally.reads, tally.hits, tally.unreached
