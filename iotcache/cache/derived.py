@@ -193,7 +193,9 @@ class DerivedCache:
         if found is None and not loaded.error:
             reason = MissReason.NEVER_SET
         else:
-            stored = written(found) if found is not None else None
+            # Where the last entry we know of was a reader's own, there is no writer to reckon with.
+            passing = record is not None and record.until_s - record.at_s <= PASSING_S
+            stored = written(found) if found is not None and not passing else None
             reason = failure or self._reason(key, got, record, stored, now_s)
         way = {
             "source": Source.NONE if found is None else Source.STORE,

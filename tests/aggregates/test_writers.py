@@ -1,0 +1,199 @@
+"""What ingest workers write: alone, and two of a group whose parts come together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from iotcache.aggregates.writer import Aggregates
+from iotcache.cache import DeviceCache
+from iotcache.clock import ManualClock
+from iotcache.config.schema import IngestSettings, Settings
+from iotcache.ingest.followers import Batch
+from iotcache.model import Reading, Series, Source, Stored
+from tests.cache.conftest import open_cache
+from tests.conftest import Server
+from tests.ingest.conftest import link, settings_for, until, worker
+
+__all__ = ["link", "open_cache", "settings_for", "worker"]
+
+pytestmark = pytest.mark.real("memcached")
+Make = Callable[..., Any]
+S = 1_000_000
+T0 = 1_795_348_800 * S
+GROUP = Settings(ingest=IngestSettings(group="g"))
+
+
+def readings(n: int, at_s: float, seed: int = 1) -> list[Reading]:
+    rng = random.Random(seed)
+    return [
+        Reading(
+            f"d{i % 7}",
+            "temp",
+            rng.gauss(20, 5),
+            T0 + round(at_s * S) + i,
+            site="north",
+            seq=i,
+            boot=str(seed),
+        )
+        for i in range(n)
+    ]
+
+
+async def fed(writer: Aggregates, cache: DeviceCache, given: Sequence[Reading]) -> None:
+    """As a worker does: commit, then let it follow."""
+    done = await cache.store.commit([Stored(one) for one in given])
+    writer.follow(Batch(given, done.newest, done.duplicates))
+
+
+def expected(given: Sequence[Reading]) -> tuple[int, float, float]:
+    values = [float(one.value) for one in given]
+    return len(values), min(values), max(values)
+
+
+async def seen(cache: DeviceCache) -> tuple[int, float, float]:
+    read = await cache.aggregate("north", "temp")
+    assert read.source is Source.CACHE
+    assert read.last is not None
+    return read.last.count, read.last.min, read.last.max
+
+
+async def test_alone_it_sets_what_it_counts_and_recounts_what_is_in_doubt(
+    memcached: Server, open_cache: Make
+) -> None:
+    clock = ManualClock(T0 / S - 100)
+    cache = await open_cache([memcached], clock=clock)
+    writer = Aggregates(cache, Settings(), clock=clock)
+    clock.advance(110)
+    given = readings(500, 5)
+    await fed(writer, cache, given)
+    await writer._turn()
+    assert await seen(cache) == expected(given)
+    read = await cache.aggregate("north", "temp")
+    exact = sorted(float(one.value) for one in given)[474]
+    assert read.last is not None
+    assert read.last.p95 == pytest.approx(exact, rel=0.01)
+    assert read.last.exact
+
+    await fed(writer, cache, given[:50] + readings(20, 6, seed=2))  # the broker sent some again
+    await writer._turn()
+    read = await cache.aggregate("north", "temp")
+    assert read.last is not None
+    assert (read.last.count, read.last.exact) == (570, False)
+    clock.advance(90)
+    await writer._turn()
+    read = await cache.aggregate("north", "temp")
+    assert read.last is not None
+    assert (read.last.count, read.last.exact) == (520, True)
+    assert writer.recounted == 1
+
+
+async def test_two_of_a_group_put_their_parts_together(memcached: Server, open_cache: Make) -> None:
+    clock = ManualClock(T0 / S - 100)
+    caches = [await open_cache([memcached], clock=clock) for _ in range(2)]
+    writers = [Aggregates(cache, GROUP, instance=f"w{n}", clock=clock) for n, cache in enumerate(caches)]
+    clock.advance(110)
+    given = readings(2_000, 5)
+    for start in range(0, 2_000, 400):
+        for n in range(2):
+            await fed(writers[n], caches[n], given[start + 200 * n : start + 200 * (n + 1)])
+        await asyncio.gather(*(writer._turn() for writer in writers))
+    assert await seen(caches[0]) == expected(given)
+    read = await caches[1].aggregate("north", "temp")
+    assert read.last is not None
+    assert read.last.exact
+    assert read.last.p95 == pytest.approx(sorted(float(one.value) for one in given)[1899], rel=0.01)
+
+    # One is killed and comes back: what it counted in its former life stays counted, and is counted anew.
+    writers[1] = Aggregates(caches[1], GROUP, instance="w1", clock=clock)
+    more = readings(100, 15, seed=2)
+    clock.advance(10)
+    await fed(writers[1], caches[1], more)
+    await writers[1]._turn()
+    assert await seen(caches[0]) == expected(given + more)
+    read = await caches[0].aggregate("north", "temp")
+    assert read.last is not None
+    assert not read.last.exact
+
+    lost = readings(30, 16, seed=3)  # committed by one who died before he told
+    await caches[0].store.commit([Stored(one) for one in lost])
+    clock.advance(80)
+    for writer in writers:
+        await writer._turn()
+    read = await caches[0].aggregate("north", "temp")
+    assert read.last is not None
+    assert (read.last.count, read.last.exact) == (2_130, True)
+
+
+async def test_an_entry_that_was_lost_is_in_doubt_until_its_end(memcached: Server, open_cache: Make) -> None:
+    clock = ManualClock(T0 / S - 100)
+    cache = await open_cache([memcached], clock=clock)
+    one, other = (Aggregates(cache, GROUP, instance=name, clock=clock) for name in ("a", "b"))
+    clock.advance(110)
+    await fed(one, cache, readings(10, 5, seed=1))
+    await fed(other, cache, readings(10, 5, seed=2))
+    for writer in (one, other):
+        await writer._turn()
+    await cache.cluster.delete_many(["agg:north:temp:1m"])
+    await fed(one, cache, readings(10, 6, seed=3))
+    await one._turn()
+    read = await cache.aggregate("north", "temp")
+    assert read.last is not None
+    assert (read.last.count, read.last.exact) == (20, False)
+    clock.advance(90)
+    await one._turn()
+    read = await cache.aggregate("north", "temp")
+    assert read.last is not None
+    assert (read.last.count, read.last.exact) == (30, True)
+
+
+async def test_a_late_reading_removes_its_bucket_from_the_cache(memcached: Server, open_cache: Make) -> None:
+    clock = ManualClock(T0 / S + 600)
+    cache = await open_cache([memcached], clock=clock)
+    writer = Aggregates(cache, Settings(), clock=clock)
+    series = Series("d0", "temp")
+    await cache.store.commit([Stored(one) for one in readings(1, 5)])
+    assert len((await cache.bucket(series, T0)).readings) == 1
+    await fed(writer, cache, readings(8, 20, seed=2))
+    await writer._turn()
+    read = await cache.bucket(series, T0)
+    assert (read.source, len(read.readings)) == (Source.STORE, 3)
+
+
+@pytest.mark.real("mosquitto")
+async def test_real_workers_of_a_group_agree_on_all_that_was_published(
+    mosquitto: Server, memcached: Server, *, settings_for: Make, worker: Make, link: Make
+) -> None:
+    both = [
+        await worker(settings_for(mosquitto.port, [memcached], group="g"), instance=name)
+        for name in ("a", "b")
+    ]
+    for made in both:
+        made.aggregates._every_s = 0.1
+    sender = await link(mosquitto.port, "sender")
+    if time.time() % 60 > 50:  # not over the turn of a minute: all is to be in one window
+        await asyncio.sleep(60 - time.time() % 60)
+    now = time.time()
+    body = [json.dumps({"value": n, "ts": now + n / 1e4, "seq": n, "boot": "b"}).encode() for n in range(300)]
+    await asyncio.gather(*(sender.publish(f"iot/north/d{n % 9}/temp", one) for n, one in enumerate(body)))
+    await until(lambda: sum(made.tally.stored for made in both) == 300)
+    assert min(made.tally.stored for made in both) > 0
+
+    await until(lambda: min(made.stats().aggregates_written for made in both) > 0)
+
+    async def count() -> int:
+        read = await both[0].cache.aggregate("north", "temp")
+        return read.last.count if read.last is not None and read.source is Source.CACHE else 0
+
+    async with asyncio.timeout(10):
+        while await count() != 300:
+            await asyncio.sleep(0.02)
+    read = await both[1].cache.aggregate("north", "temp")
+    assert (read.last.min, read.last.max) == (0.0, 299.0)
+    assert read.last.p95 == pytest.approx(284, rel=0.01)
