@@ -24,6 +24,6 @@ def test_the_placement_comes_from_the_settings(capsys: pytest.CaptureFixture[str
 
 
 def test_what_is_no_key_gets_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["where", "no key\r\nflush_all", "--nodes", NODES]) != 0
+    assert main(["where", "no key\r\nflush_all", "--nodes", NODES]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "printable ASCII" in err

@@ -17,16 +17,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the owner as ``host:port`` (or socket path), alive or not.
 
-    Raises `KeyFormatError` for what cannot be a key, `StackError` when embedded nodes are asked for and no
+    Raises `UsageError` for what cannot be a key, `StackError` when embedded nodes are asked for and no
     stack is running.
     """
     from iotcache.cluster.placement import placement
     from iotcache.cluster.wire.protocol import checked_key
     from iotcache.config.urls import parse_node
+    from iotcache.errors import KeyFormatError, UsageError
     from simulator.stack.rundir import find_running
     from tui.cli.options import load_settings
 
-    checked_key(args.key)
+    try:
+        checked_key(args.key)
+    except KeyFormatError as error:
+        raise UsageError(str(error)) from error
     settings = load_settings(args).settings
     if isinstance(settings.cache.nodes, str):
         settings = find_running(settings)
