@@ -6,13 +6,17 @@ RUN    := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 ARGS   ?=
 
-.PHONY: run test lint types check picture clean
+.PHONY: run test lab lint types check picture clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
 
 test: $(DEV)
 	@$(BIN)/python -m pytest $(ARGS)
+
+# Every training scenario in full, and broken on purpose: some eight minutes.
+lab: $(DEV)
+	@$(BIN)/python -m pytest -m lab tests/lab $(ARGS)
 
 lint: $(DEV)
 	@$(BIN)/ruff check .

@@ -65,8 +65,8 @@ def _reason_and_path(
         text = "there is no such key here"
     elif (missing := re.search(r"missing required field `(.+)`", text)) is not None:
         text = f"the key {missing[1]!r} is missing"
-    elif "Invalid value" in text and path and path[-1] == "kind":
-        text = "there is no such kind: it may be " + ", ".join(sorted(kinds))
+    elif "Invalid value" in text and path and path[-1] in ("kind", "act"):
+        text = f"there is no such {path[-1]}: it may be " + ", ".join(sorted(kinds))
     else:
         text = text[:1].lower() + text[1:]
         value: Any = content

@@ -22,6 +22,7 @@ COMMANDS = (
     ("warm", "fill the cache from the store, with a progress bar"),
     ("device", "show, configure, retire and return devices"),
     ("alerts", "list what is the matter, and acknowledge it"),
+    ("lab", "training scenarios on real servers, which also run headless as tests"),
     ("snapshot", "print what the dashboard would show, once"),
     ("replay", "play a recording of the dashboard, with pause, seek and speed"),
     ("doctor", "check configuration, servers and terminal, and say how to mend them"),

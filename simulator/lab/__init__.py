@@ -1,0 +1,1 @@
+"""The Lab: training scenarios on real servers, which teach on a screen and test headless."""

@@ -1,0 +1,212 @@
+"""What a step of a scenario may do to its stack. Each is a table in TOML with ``act`` as its name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+NodeNumber = Annotated[int, Meta(ge=1, le=16)]
+"""Nodes are counted from 1."""
+
+
+class Act(Struct, frozen=True, forbid_unknown_fields=True, tag_field="act", kw_only=True):
+    """Base: everything that can be done."""
+
+    def told(self) -> str:
+        """What it does, in a few words, for the plot's marks and the report."""
+        raise NotImplementedError
+
+
+class Kill(Act, frozen=True, tag="kill"):
+    """A node is gone as in a crash; its memory with it."""
+
+    node: NodeNumber
+
+    def told(self) -> str:
+        return f"node {self.node} killed"
+
+
+class Pause(Act, frozen=True, tag="pause"):
+    """A node hangs: it holds its connections and answers nothing."""
+
+    node: NodeNumber
+
+    def told(self) -> str:
+        return f"node {self.node} paused"
+
+
+class Resume(Act, frozen=True, tag="resume"):
+    node: NodeNumber
+
+    def told(self) -> str:
+        return f"node {self.node} resumed"
+
+
+class Restart(Act, frozen=True, tag="restart"):
+    """A node comes back on its old address, empty."""
+
+    node: NodeNumber
+
+    def told(self) -> str:
+        return f"node {self.node} restarted"
+
+
+class Remove(Act, frozen=True, tag="remove"):
+    """A node is taken off everybody's list of nodes, and ended."""
+
+    node: NodeNumber
+
+    def told(self) -> str:
+        return f"node {self.node} taken off the list"
+
+
+class Add(Act, frozen=True, tag="add"):
+    """A spare node is put on everybody's list (``stack.spares``)."""
+
+    def told(self) -> str:
+        return "a node added to the list"
+
+
+class Memory(Act, frozen=True, tag="memory"):
+    """``cache_memlimit`` on every node."""
+
+    mb: Annotated[int, Meta(ge=1, le=1024)]
+
+    def told(self) -> str:
+        return f"memory of each node: {self.mb} MB"
+
+
+class Flush(Act, frozen=True, tag="flush"):
+    """``flush_all`` on every node of the scenario's own."""
+
+    def told(self) -> str:
+        return "every node flushed"
+
+
+class BrokerAct(Act, frozen=True, tag="broker"):
+    """The broker is cut off (paused) or killed, and comes back."""
+
+    to: Literal["pause", "resume", "stop", "start"]
+
+    def told(self) -> str:
+        return {
+            "pause": "broker cut off",
+            "resume": "broker back",
+            "stop": "broker killed",
+            "start": "broker started",
+        }[self.to]
+
+
+class StoreAct(Act, frozen=True, tag="store"):
+    """The readers' way to the store becomes slow, or is cut."""
+
+    delay_ms: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
+    stopped: bool = False
+
+    def told(self) -> str:
+        return "store cut off" if self.stopped else f"store takes {self.delay_ms:g} ms more"
+
+
+class IngestAct(Act, frozen=True, tag="ingest"):
+    to: Literal["stop", "start"]
+
+    def told(self) -> str:
+        return "ingest stopped" if self.to == "stop" else "ingest started"
+
+
+class FleetAct(Act, frozen=True, tag="fleet"):
+    """The fleet's rate, as a factor of the scenario's own."""
+
+    load: Annotated[float, Meta(ge=0.01, le=100)]
+
+    def told(self) -> str:
+        return f"fleet at {self.load:g} times its rate"
+
+
+class ReadersAct(Act, frozen=True, tag="readers"):
+    """How much is read, and what."""
+
+    per_s: Annotated[float, Meta(gt=0, le=20_000)] | None = None
+    popularity: str | None = None
+
+    def told(self) -> str:
+        words = [f"{self.per_s:g} reads/s"] if self.per_s is not None else []
+        return ", ".join([*words, *([self.popularity] if self.popularity else [])]) or "readers unchanged"
+
+
+class Policy(Act, frozen=True, tag="policy"):
+    """How readers and writers use the cache from now on; what is not named stays as it is."""
+
+    side: str = ""
+    """Only this side; empty: all."""
+    ttl_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
+    config_ttl_s: Annotated[float, Meta(ge=1, le=2_592_000)] | None = None
+    jitter: Annotated[float, Meta(ge=0, le=0.5)] | None = None
+    lease: bool | None = None
+    failover: bool | None = None
+    placement: Literal["ketama", "rendezvous", "modulo"] | None = None
+
+    def told(self) -> str:
+        names = {
+            "ttl_s": "TTL {:g} s", "config_ttl_s": "configuration's TTL {:g} s", "jitter": "jitter {:g}",
+            "lease": "lease {}", "failover": "failover {}", "placement": "{}",
+        }  # fmt: skip
+        words = []
+        for name, form in names.items():
+            value = getattr(self, name)
+            if value is not None:
+                shown = ("on" if value else "off") if isinstance(value, bool) else value
+                words.append(form.format(shown))
+        return (f"{self.side}: " if self.side else "") + ", ".join(words)
+
+
+class Write(Act, frozen=True, tag="write"):
+    """The probe's value is changed: through the cache, or in the database behind its back."""
+
+    value: float
+    behind: bool = False
+
+    def told(self) -> str:
+        return f"probe set to {self.value:g}" + (" behind the cache's back" if self.behind else "")
+
+
+class PushConfig(Act, frozen=True, tag="config"):
+    """The probe device's configuration: pushed, or changed in the database behind the cache's back."""
+
+    version: Annotated[int, Meta(ge=1, le=1_000_000)]
+    behind: bool = False
+
+    def told(self) -> str:
+        way = " behind the cache's back" if self.behind else " pushed"
+        return f"configuration version {self.version}{way}"
+
+
+class Invalidate(Act, frozen=True, tag="invalidate"):
+    """The probe's entries are deleted from the cache."""
+
+    def told(self) -> str:
+        return "probe invalidated"
+
+
+class Warm(Act, frozen=True, tag="warm"):
+    """The cache is filled from the store, in the background."""
+
+    def told(self) -> str:
+        return "warming begun"
+
+
+class Wait(Act, frozen=True, tag="wait"):
+    """Nothing, for a while."""
+
+    seconds: Annotated[float, Meta(gt=0, le=60)]
+
+    def told(self) -> str:
+        return f"{self.seconds:g} s waited"
+
+
+AnyAct = (
+    Kill | Pause | Resume | Restart | Remove | Add | Memory | Flush | BrokerAct | StoreAct | IngestAct
+    | FleetAct | ReadersAct | Policy | Write | PushConfig | Invalidate | Warm | Wait
+)  # fmt: skip
+ACT_NAMES = tuple(str(act.__struct_config__.tag) for act in AnyAct.__args__)

@@ -1,0 +1,84 @@
+"""What the fleet's and the worker's own counters say: heard on the broker, compared with the store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import Self
+
+from iotcache.config.schema import BrokerSettings
+from iotcache.errors import StoreError
+from iotcache.mqtt import MqttLink
+from iotcache.store.base import Store
+from iotcache.tasks import end
+from iotcache.telemetry import STATS_FILTER, Stats, decode, parse_topic
+from simulator.publish.control import control_topic
+
+
+class _Counts(Stats, kw_only=True):
+    confirmed: int = 0
+    dead_letters: int = 0
+
+
+class FleetEar:
+    """Listens while it is entered, and tells the fleet its load."""
+
+    def __init__(self, broker: BrokerSettings) -> None:
+        self._link = MqttLink.from_settings(
+            broker, f"iotcache-lab-{os.getpid()}", subscriptions=((STATS_FILTER, 0),)
+        )
+        self._confirmed: dict[str, int] = {}
+        self._dead: dict[str, int] = {}
+        self._stored: int | None = None
+        self._extra = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._link.__aenter__()
+        self._task = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            await end(self._task)
+        await self._link.__aexit__(None, None, None)
+
+    async def _listen(self) -> None:
+        while True:
+            for message in await self._link.batch(100):
+                named = parse_topic(message.topic)
+                counts = decode(message.payload, _Counts)
+                if named is None or counts is None or counts.state == "gone":
+                    continue
+                role, instance = named
+                if role == "simulator":
+                    self._confirmed[instance] = counts.confirmed
+                elif role == "ingest":
+                    self._dead[instance] = counts.dead_letters
+
+    def tell_load(self, factor: float) -> bool:
+        """Whether the fleet could be told."""
+        payload = json.dumps({"load": factor}).encode()
+        return all(self._link.post(control_topic(name), payload) for name in self._confirmed)
+
+    def not_from_the_fleet(self, readings: int) -> None:
+        """So many readings were put into the store by somebody else."""
+        self._extra += readings
+
+    async def figures(self, store: Store) -> dict[str, float | None]:
+        """``missing`` is behind by what is under way: it settles when the fleet is calm."""
+        try:
+            counts = await store.counts()
+        except StoreError:
+            return {"stored": None, "stored_per_s": None, "missing": None, "dead_letters": None}
+        stored = counts.readings - self._extra
+        grown = 0 if self._stored is None else stored - self._stored
+        self._stored = stored
+        confirmed = sum(self._confirmed.values())
+        return {
+            "stored": float(stored),
+            "stored_per_s": float(grown),
+            "missing": float(max(0, confirmed - stored)),
+            "dead_letters": float(sum(self._dead.values())),
+        }

@@ -1,0 +1,174 @@
+"""Scenarios on real servers: they hold, and they do not when what they teach is broken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from msgspec import structs
+
+from simulator.lab.acts import AnyAct, BrokerAct, Policy, ReadersAct, Warm
+from simulator.lab.report import markdown
+from simulator.lab.run import LabState, Run
+from simulator.lab.scenario import Scenario, catalogue, find
+from tui.cli.main import main
+
+NAMES = [one.name for one in catalogue()[0]]
+
+
+async def through(scenario: Scenario, forced: Policy | None = None) -> Run:
+    made = Run(scenario, auto=True, forced=forced)
+    async with asyncio.timeout(170), made:
+        await made.play()
+    return made
+
+
+def hurried(scenario: Scenario, seconds: int) -> Scenario:
+    """Nobody waits long for a light that will not turn green."""
+
+    def quick(text: str) -> str:
+        head, _, within = text.partition(" within ")
+        return f"{head} within {min(int(within), seconds)}" if within else text
+
+    steps = tuple(structs.replace(step, expect=tuple(map(quick, step.expect))) for step in scenario.step)
+    return structs.replace(scenario, step=steps)
+
+
+def without(scenario: Scenario, unwanted: Callable[[AnyAct], bool]) -> Scenario:
+    steps = tuple(
+        structs.replace(step, do=tuple(act for act in step.do if not unwanted(act))) for step in scenario.step
+    )
+    return structs.replace(scenario, step=steps)
+
+
+def roomy(scenario: Scenario) -> Scenario:
+    return structs.replace(scenario, stack=structs.replace(scenario.stack, memory_mb=64))
+
+
+def same_version_behind(scenario: Scenario) -> Scenario:
+    """Every change goes through the push: nothing is behind the cache's back."""
+    steps = tuple(
+        structs.replace(
+            step,
+            do=tuple(
+                structs.replace(act, behind=False) if hasattr(act, "behind") else act for act in step.do
+            ),
+        )
+        for step in scenario.step
+    )
+    return structs.replace(scenario, step=steps)
+
+
+BROKEN: dict[str, tuple[Callable[[Scenario], Scenario], Policy | None, str]] = {
+    "cache-stampede": (lambda one: one, Policy(lease=False), "store_reads_of_one_key <= 2"),
+    "node-crash-and-remap": (lambda one: one, Policy(placement="modulo"), "ketama.keys_moved_percent < 45"),
+    "slow-node": (lambda one: one, Policy(failover=False), "hit_percent > 85"),
+    "hot-key": (
+        lambda one: without(one, lambda act: isinstance(act, ReadersAct)), None, "busiest_node_percent > 85",
+    ),
+    "ttl-too-short": (lambda one: one, Policy(ttl_s=2), "hit_percent > 95"),
+    "ttl-too-long": (lambda one: one, Policy(ttl_s=2), "probe_stale_s > 8"),
+    "eviction-pressure": (roomy, None, "evictions_per_s > 50"),
+    "cold-start-and-warming": (
+        lambda one: without(one, lambda act: isinstance(act, Warm)), None, "hit_percent > 92",
+    ),
+    "broker-outage": (
+        lambda one: without(one, lambda act: isinstance(act, BrokerAct) and act.to == "resume"), None,
+        "stored_per_s > 250",
+    ),
+    "slow-database": (lambda one: one, Policy(ttl_s=3), "hit_percent > 97"),
+    "config-push": (same_version_behind, None, "config_stale_s > 5"),
+}  # fmt: skip
+"""How each is broken, and which expectation must say so."""
+
+
+def test_every_scenario_has_its_negative() -> None:
+    assert set(BROKEN) == set(NAMES)
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(200)
+@pytest.mark.real("memcached")
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_shipped_scenario_holds(name: str) -> None:
+    made = await through(find(name))
+    assert made.told() == []
+    assert made.state.held
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(200)
+@pytest.mark.real("memcached")
+@pytest.mark.parametrize("name", NAMES)
+async def test_it_fails_when_what_it_teaches_is_broken(name: str) -> None:
+    await fails(name)
+
+
+async def fails(name: str) -> None:
+    spoil, forced, says = BROKEN[name]
+    made = await through(hurried(spoil(find(name)), 9), forced)
+    assert not made.state.held
+    assert any(says in sentence for sentence in made.told()), made.told()
+
+
+@pytest.mark.real("memcached")
+async def test_without_leases_the_stampede_goes_on() -> None:
+    await fails("cache-stampede")
+
+
+@pytest.mark.real("memcached")
+def test_headless_writes_its_reports_and_leaves_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    report, xml, text = (tmp_path / name for name in ("report.json", "report.xml", "summary.md"))
+    code = main(
+        ["lab", "run", "ttl-too-short", "--headless", "--report", str(report), "--junit", str(xml),
+         "--markdown", str(text)]
+    )  # fmt: skip
+    said = capfd.readouterr().err
+    assert code == 0, said
+    assert "step 2: Two minutes" in said
+    data = json.loads(report.read_bytes())
+    assert (data["schema"], data["ok"], data["failures"]) == ("iotcache.lab/1", True, [])
+    assert [step["title"] for step in data["steps"]] == ["Two seconds", "Two minutes"]
+    assert {len(figures) for figures in data["history"].values()} == {len(data["history"]["at_s"])}
+    suite = ElementTree.fromstring(xml.read_bytes())[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "0")
+    assert "What it means" in text.read_text()
+
+
+@pytest.mark.real("memcached")
+async def test_a_person_goes_on_back_and_answers_and_may_leave_in_the_middle() -> None:
+    states: list[LabState] = []
+    made = Run(find("ttl-too-short"), on_change=states.append)
+    async with asyncio.timeout(60), made:
+        pids = made._effects._stack.pids
+        playing = asyncio.create_task(made.play())
+
+        async def until(wanted: Callable[[LabState], bool]) -> None:
+            while not wanted(made.state):
+                await asyncio.sleep(0.05)
+
+        await until(lambda state: state.status == "running" and state.settled)
+        assert made.state.step == 0
+        made.answer(2)
+        assert made.state.steps[0].answered == 2
+        made.next()
+        await until(lambda state: state.step == 1)
+        made.back()
+        assert (made.state.step, made.state.shown) == (1, 0)
+        made.next()
+        assert made.state.shown == 1
+        playing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await playing
+    assert states[0].status == "starting"
+    assert not made.state.held
+    for pid in (pids.broker, pids.ingest, pids.simulator, *pids.nodes):
+        assert pid is not None
+        assert not Path(f"/proc/{pid}").exists()
+    assert "did not hold" in markdown(made) or "every expectation" in markdown(made)

@@ -1,0 +1,128 @@
+"""The scenario language: the shipped files, and mistakes named with line and key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from iotcache.errors import ConfigError, UsageError
+from simulator.lab.expectations import Judge, Light, parse_expectation
+from simulator.lab.scenario import catalogue, find, load, parse
+from tui.cli.main import main
+
+SHIPPED = {
+    "broker-outage", "cache-stampede", "cold-start-and-warming", "config-push", "eviction-pressure",
+    "hot-key", "node-crash-and-remap", "slow-database", "slow-node", "ttl-too-long", "ttl-too-short",
+}  # fmt: skip
+GOOD = """
+title = "T"
+level = "basic"
+minutes = 1
+summary = "S"
+teaches = ["x"]
+explanation = "E"
+[[step]]
+title = "one"
+say = "s"
+do = [{ act = "kill", node = 2 }]
+expect = ["hit_percent > 80 within 20"]
+"""
+
+
+def test_the_shipped_scenarios_are_all_there_and_teach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, wrong = catalogue()
+    assert not wrong
+    assert {one.name for one in found} == SHIPPED
+    for one in found:
+        assert len(one.explanation) > 200
+        assert any(step.question is not None for step in one.step)
+        assert sum(len(step.expect) for step in one.step) >= 3
+        assert all(step.say.strip() for step in one.step)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ('level = "basic"', 'level = "easy"', "line 3: level: 'easy' cannot be used"),
+        ("minutes = 1", "minutes = 0", "line 4: minutes"),
+        ('summary = "S"\n', "", "the key 'summary' is missing"),
+        ('act = "kill"', 'act = "explode"', "line 11: step[0].do[0].act: there is no such act: it may be "),
+        ("node = 2", "node = 4", "line 11: step[0].do[0].node: the scenario has 3 nodes"),
+        ("node = 2", "knot = 2", "line 11: step[0].do[0]"),
+        ("hit_percent", "hits", "line 12: step[0].expect[0]: there is no metric 'hits'"),
+        ("hit_percent", "misses.boredom", "there is no such reason"),
+        ("hit_percent", "left.hit_percent", "the scenario has no side 'left'"),
+        ("> 80", "about 80", "is no expectation: write METRIC OP VALUE"),
+        ("within 20", "for 30 within 20", "'for' no longer than it"),
+        ("title = \"T\"", "title = ", "is not valid TOML"),
+        ("[[step]]", "[stack]\npopularity = \"many\"\n[[step]]", "'many' is no popularity"),
+        ("[[step]]", "[[side]]\nname = \"a\"\n[[step]]", "a comparison has two sides"),
+        ("expect =", 'point = ["moon"]\nexpect =', "nothing called 'moon' to point at"),
+        ('{ act = "kill", node = 2 }', '{ act = "add" }', "there are 0 spare nodes"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence_with_line_and_key(before: str, after: str, says: str) -> None:
+    assert parse(GOOD, "x.toml").step[0].title == "one"
+    with pytest.raises(ConfigError) as caught:
+        parse(GOOD.replace(before, after), "x.toml")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_users_own_folder_comes_first_and_near_names_are_offered(tmp_path: Path) -> None:
+    own = tmp_path / "hot-key.toml"
+    own.write_text(GOOD)
+    assert find("hot-key", [str(tmp_path)]).title == "T"
+    assert find(str(own)).file == str(own)
+    with pytest.raises(UsageError, match="did you mean hot-key"):
+        find("hot-kee")
+    with pytest.raises(UsageError, match="no scenario"):
+        find("../../etc/passwd")
+
+
+def test_lab_new_writes_a_scenario_that_loads_and_never_overwrites(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["lab", "new", "mine"]) == 0
+    assert load("mine.toml").title == "My scenario"
+    assert main(["lab", "new", "mine"]) == 2
+    assert "there already" in capsys.readouterr().err
+
+
+def test_lab_list_as_json_and_with_a_broken_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["lab", "list", "--json"]) == 0
+    assert {one["name"] for one in json.loads(capsys.readouterr().out)} == SHIPPED
+    (tmp_path / "bad.toml").write_text("title = 3")
+    assert main(["lab", "list", "--folder", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "hot-key" in said.out
+    assert "bad.toml, line 1" in said.err
+    assert main(["lab", "run"]) == 2
+    assert main(["lab", "run", "nothing-like-it", "--headless"]) == 2
+
+
+def judged(text: str, *values: float | None) -> Judge:
+    judge = Judge(parse_expectation(text, ()))
+    for second, value in enumerate(values, 1):
+        judge.look({"hit_percent": value}, float(second))
+    return judge
+
+
+def test_a_light_turns_green_once_it_held_long_enough_and_red_when_time_is_over() -> None:
+    assert judged("hit_percent > 80 within 5", 10, 20).light is Light.PENDING
+    assert judged("hit_percent > 80 within 5", 10, 90).light is Light.GREEN
+    assert judged("hit_percent > 80 for 3 within 9", 90, 90, 10, 90, 90).light is Light.PENDING
+    assert judged("hit_percent > 80 for 3 within 9", 90, 10, 90, 90, 90).light is Light.GREEN
+    late = judged("hit_percent > 80 within 3", None, None, None, 99)
+    assert late.light is Light.RED
+    assert "nothing was measured" in late.told()
+    assert judged("hit_percent == 0 within 3", 0.0).light is Light.GREEN
