@@ -65,10 +65,10 @@ class DocumentsView(LineView):
 
     def _alert(self, alert: AlertView) -> tuple[str, str]:
         where = f" of {alert.sensor}" if alert.sensor else ""
-        known = "  acknowledged" if alert.acknowledged else ""
+        known = ", acknowledged" if alert.acknowledged else ""
         since = f"{alert.severity.value} since {clock_text(alert.since_s)}"
         style = "bad" if alert.severity is Severity.ERROR else "store"
-        return f"alert {alert.name}{where}  {since}{known}  {alert.text}", style
+        return f"alert {alert.name}{where}: {alert.text}  {since}{known}", style
 
     def _document(self, document: DocumentView) -> list[tuple[str, str]]:
         title = _TITLES.get(document.kind, document.kind)
