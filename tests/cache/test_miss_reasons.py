@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import zlib
 from typing import Any
 
 import pytest
@@ -125,7 +126,9 @@ async def test_timeout(memcached: Server, open_cache: Open) -> None:
 @pytest.mark.parametrize(
     ("flags", "garbage"),
     [(16, b"\xff\x00garbage"), (16, b""), (16, b"{}"), (16, b"[1, 2]"), (24, b"not zlib"),
-     (1, b"cposix\nsystem\n"), (16, b'{"value": null, "ts": 1}')],
+     (1, b"cposix\nsystem\n"), (16, b'{"value": null, "ts": 1}'),
+     pytest.param(24, zlib.compress(b'{"value":1,"ts":1,"unit":"%b"}' % (b"a" * 20_000_000)), id="bomb"),
+     pytest.param(24, zlib.compress(b'{"value":1,"ts":1}' * 50)[:-9], id="cut short")],
 )  # fmt: skip
 async def test_corrupt(memcached: Server, open_cache: Open, flags: int, garbage: bytes) -> None:
     cache = await open_cache([memcached])

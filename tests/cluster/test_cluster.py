@@ -225,6 +225,8 @@ async def test_keys_are_found_where_the_cluster_says(memcached_factory: Any, ove
             (key,) = keys_of(cluster, server, 1)
             await cluster.set_many([Item(key, b"here", 0, 60)])
             assert Client(server.address).get(key) == b"here"
+
+
 @pytest.mark.parametrize("up", [True, False])
 async def test_closing_leaves_no_task_behind(memcached: Any, over: Any, up: bool) -> None:
     before = asyncio.all_tasks()
@@ -234,3 +236,18 @@ async def test_closing_leaves_no_task_behind(memcached: Any, over: Any, up: bool
         await cluster.get_many(["k"])
         assert state_of(cluster, memcached) is (NodeState.UP if up else NodeState.DOWN)
     assert asyncio.all_tasks() == before
+
+
+async def test_a_node_without_room_refuses_single_keys_and_goes_on(memcached_factory: Any, over: Any) -> None:
+    server = memcached_factory("-M", "-m", "2")  # -M: refuse rather than evict
+    async with over(server, operation_timeout_s=2.0) as cluster:
+        items = [Item(f"k{n}", b"x" * 10_000, 0, 60) for n in range(600)]
+        outcomes = await cluster.set_many(items)
+        refused = [at for at, outcome in enumerate(outcomes) if not outcome.ok]
+        assert 0 < len(refused) < 600
+        assert {outcomes[at].reason for at in refused} == {"SERVER_ERROR out of memory storing object"}
+        got = await cluster.get_many([item.key for item in items])
+        assert [answer.hit for answer in got] == [outcome.ok for outcome in outcomes]
+        await cluster.delete_many([item.key for item in items])
+        assert (await cluster.set_many(items[:1]))[0].ok
+        assert cluster.telemetry()[server.address].errors == {}
