@@ -42,6 +42,8 @@ _UNSETTLED_LIMIT: Final = 10_000
 _TURNS: Final = 3
 """Of what was raised and cleared again and again before it was settled, the first and the last is told."""
 _PAGE: Final = 5_000
+_LOGGED: Final = 20
+"""Of many alerts at once only so many are logged each."""
 _RETIRED_LIMIT: Final = 100_000
 _LEVELS: Final = {
     Severity.INFO: logging.INFO,
@@ -272,7 +274,13 @@ class AlertWatch:
                 del self._unsettled[key]
 
     async def _tell(self, alerts: Sequence[Alert]) -> None:
-        for alert in await self._cache.store.alerts.keep(alerts) if alerts else ():
+        news = await self._cache.store.alerts.keep(alerts) if alerts else ()
+        for alert in news[:_LOGGED]:
+            level = _LEVELS[alert.severity] if alert.state is AlertState.RAISED else logging.INFO
+            log.log(level, "alert %s %s: %s", alert.name, alert.state, alert.text)
+        if len(news) > _LOGGED:
+            log.warning("%d more alerts were raised or cleared at the same time", len(news) - _LOGGED)
+        for alert in news:
             key = (alert.name, alert.subject)
             if alert.stands:
                 self._standing[key] = alert
@@ -282,8 +290,6 @@ class AlertWatch:
             self._announce(alert)
 
     def _announce(self, alert: Alert) -> None:
-        level = _LEVELS[alert.severity] if alert.state is AlertState.RAISED else logging.INFO
-        log.log(level, "alert %s %s: %s", alert.name, alert.state, alert.text)
         self._publisher.put(alert)
         if self._webhook is not None:
             self._webhook.put(alert)
