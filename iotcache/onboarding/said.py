@@ -2,8 +2,8 @@
 
 Decided outcomes:
 
-- a birth, or metadata, is a JSON object; its version is when it was said: its own ``ts`` unless that is
-  ahead of the receipt, else the receipt. One that the broker kept (retained) and that has no ``ts`` may be of
+- a birth, or metadata, is a JSON object; its version is when it was said: its own ``ts`` (as in readings)
+  unless that is ahead of the receipt or before 2000, else the receipt. One that the broker kept (retained) and that has no ``ts`` may be of
   any age: it stands only where nothing is known yet;
 - an empty birth is the device's end: what owners do to take a retained birth back;
 - a configuration is a JSON object with a whole number ``version`` from 0 on; taking back a retained one
@@ -14,13 +14,14 @@ Decided outcomes:
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from iotcache.ingest.decode import dead_letter
+from iotcache.ingest.decode import EARLIEST_US, Refused, dead_letter, epoch_us
 from iotcache.ingest.topics import TopicNames
 from iotcache.model import DeadLetter, Document, DocumentKind
 from iotcache.mqtt.inbound import Message
@@ -92,11 +93,12 @@ def _version(content: dict[str, Any]) -> int:
 
 
 def _said_us(ts: object, message: Message) -> int:
-    """When a birth was said, never after its receipt."""
-    try:
-        if isinstance(ts, str):
-            said_us = round(msgspec.convert(ts, datetime).timestamp() * 1e6)
-            return max(0, min(said_us, message.received_us))
-    except (msgspec.ValidationError, ValueError, OverflowError):
-        pass
+    """When a birth was said, never after its receipt; a time in no form, or of a clock never set, is none."""
+    said_us = 0
+    if isinstance(ts, (str, int, float)) and not isinstance(ts, bool):
+        with contextlib.suppress(Refused, msgspec.ValidationError, ValueError, OverflowError):
+            when = msgspec.convert(ts, datetime) if isinstance(ts, str) else ts
+            said_us = min(epoch_us(when, message.received_us), message.received_us)
+    if said_us >= EARLIEST_US:
+        return said_us
     return 0 if message.retain else message.received_us

@@ -66,7 +66,20 @@ def test_a_birth_is_of_its_own_time_but_never_of_one_to_come() -> None:
     assert (early.kind, early.version, early.at_us) == (
         DocumentKind.META, NOW_US - 3_600_000_000, NOW_US - 3_600_000_000,
     )  # fmt: skip
-    for content in ({"ts": "2099-01-01T00:00:00Z"}, {}, {"ts": 5}, {"ts": "yesterday"}):
+    for ts in (NOW_US // 1_000_000 - 60, (NOW_US - 60_000_000) // 1_000, NOW_US - 60_000_000):
+        same = said({"ts": ts}, "birth")
+        assert isinstance(same, Document)
+        assert same.version == NOW_US - 60_000_000
+    for content in (
+        {"ts": "2099-01-01T00:00:00Z"},
+        {},
+        {"ts": 5},
+        {"ts": "yesterday"},
+        {"ts": "1970-01-01T00:00:09Z"},
+        {"ts": True},
+        {"ts": 1e300},
+        {"ts": [1]},
+    ):
         got = said(dict(content), "birth")
         assert isinstance(got, Document)
         assert got.version == NOW_US, content
