@@ -269,7 +269,8 @@ def _out(state: DashboardState) -> Bottleneck | None:
     return Bottleneck(
         "nodes",
         what,
-        f"{len(out)} of {len(state.nodes)} {what}: the reads of their keys fall to stand-ins and the store",
+        f"{len(out)} of {len(state.nodes)} {what}: reads of {'its' if len(out) == 1 else 'their'} keys "
+        "fall to stand-ins and the store",
     )
 
 
