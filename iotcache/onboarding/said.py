@@ -3,8 +3,8 @@
 Decided outcomes:
 
 - a birth, or metadata, is a JSON object; its version is when it was said: its own ``ts`` (as in readings)
-  unless that is ahead of the receipt or before 2000, else the receipt. One that the broker kept (retained) and that has no ``ts`` may be of
-  any age: it stands only where nothing is known yet;
+  unless that is ahead of the receipt or before 2000, else the receipt. One that the broker kept (retained)
+  and that has no ``ts`` may be of any age: it stands only where nothing is known yet;
 - an empty birth is the device's end: what owners do to take a retained birth back;
 - a configuration is a JSON object with a whole number ``version`` from 0 on; taking back a retained one
   (empty) changes nothing, as the device goes on with what it has;
