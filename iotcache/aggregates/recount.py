@@ -64,7 +64,7 @@ async def bucket_from_store(
 ) -> CachedBucket | None:
     """The bucket that begins at ``start_us``; ``None`` when it is empty. Raises `StoreError`."""
     end_us = start_us + bucket_s * 1_000_000
-    readings = await store.history(series, start_us, end_us, FIGURES_READINGS + 1)
+    readings = await store.history(series, start_us, end_us, FIGURES_READINGS)
     if not readings:
         return None
     sketch = Sketch()

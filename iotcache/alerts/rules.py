@@ -116,7 +116,7 @@ class Rule:
         """What an alert says; safe to show."""
         filled = {
             "subject": subject,
-            "value": "" if value is None else f"{value:g}",
+            "value": "" if value is None else f"{value:.10g}",
             "limit": self._limits,
             "per_s": f"{self.settings.per_s:g}",
             "device": series.device if series else "",
