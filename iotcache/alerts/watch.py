@@ -88,7 +88,7 @@ class AlertWatch:
         self._unsettled: dict[_Key, list[Verdict]] = {}
         self._some = asyncio.Event()
         self._retired: frozenset[str] = frozenset()
-        self._next_s = {"ratio": 0.0, "retired": 0.0, "prune": 0.0}
+        self._next_s = {"refresh": 0.0, "ratio": 0.0, "retired": 0.0, "prune": 0.0}
         self._connects = 0
         self.raised = 0
         """Alerts that this worker raised since its start."""
@@ -188,7 +188,9 @@ class AlertWatch:
         self._put(self._readings.tick(now_s))
         if not self._well():
             self._silence.deaf_until_s = now_s
-        await self._refresh()
+        if now_s >= self._next_s["refresh"]:
+            await self._refresh()
+            self._next_s["refresh"] = now_s + self._tick_s
         if not self._shared or await self._chosen.hold():
             await self._watch_all(now_s)
             if self._connects != self._link.connects:
@@ -240,13 +242,15 @@ class AlertWatch:
             for alert in await self._cache.store.alerts.standing(STANDING_LIMIT)
         }
         before, self._standing = self._standing, now
+        if len(now) >= STANDING_LIMIT:  # not all of them: what is missing need not be gone
+            self._standing = before | now
         for key, alert in now.items():
             old = before.get(key)
             if old is None:
                 self._take_over(key, True)
             elif old.state is not alert.state and (not self._shared or self._chosen.held):
                 self._announce(alert)
-        for key in before.keys() - now.keys():
+        for key in before.keys() - self._standing.keys():
             self._take_over(key, False)
             self._publisher.empty(*key)
 
