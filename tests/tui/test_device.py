@@ -152,7 +152,8 @@ async def test_every_size_shows_the_device_its_sensors_curve_and_keys(run_app: R
             if width >= 120:
                 for words in (
                     '"value": 21.5', "metadata  version 3", "configuration  version 12", "(expired)",
-                    "evicted", '"model": "B\\u202e7"', "alert hot of temp: over 80  error since 15:23:20",
+                    "too hot", "evicted", "alert hot of temp: over 80  error since 15:23:20",
+                    '"model": "B\\u202e7"',
                 ):  # fmt: skip
                     assert words in text, (width, words)
                 assert "is fine" not in text
