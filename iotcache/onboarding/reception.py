@@ -54,8 +54,8 @@ class Reception:
         given = [one for one in said if isinstance(one, Document)]
         ends = {one.device: one.at_us for one in said if isinstance(one, Ended)}
         standing = await documents.keep(given) if given else ()
-        for device, at_us in ends.items():
-            await documents.decommission([device], at_us)
+        if ends:
+            await documents.decommission(ends)
         self.documents += len(standing)
         self.outdated += len({one.name for one in given} - {one.name for one in standing})
         return Heard([one for one in standing if one.device not in ends], list(ends))

@@ -27,7 +27,8 @@ async def retire(
 
     How many entries were to go. Readings stay in the store. Raises `StoreError`.
     """
-    await cache.store.documents.decommission(devices, round(clock.now() * 1e6) if at_us is None else at_us)
+    when_us = round(clock.now() * 1e6) if at_us is None else at_us
+    await cache.store.documents.decommission(dict.fromkeys(devices, when_us))
     return await forget(cache, devices)
 
 

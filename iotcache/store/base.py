@@ -64,10 +64,11 @@ class Documents(Protocol):
         """The series of these devices, as in the directory."""
         ...
 
-    async def decommission(self, devices: Sequence[str], at_us: int) -> None:
-        """Put devices out of service as of ``at_us``. Their readings stay, and so do their documents, unseen.
+    async def decommission(self, ends: Mapping[str, int]) -> None:
+        """Put devices out of service, each as of its time in microseconds.
 
-        Metadata that a device has said later than that stands against it.
+        Their readings stay, and so do their documents, unseen. Metadata that a device has said later than
+        that stands against it.
         """
         ...
 

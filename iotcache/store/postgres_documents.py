@@ -44,9 +44,11 @@ _SENSORS: Final = """
     JOIN latest ON series_id = id WHERE device = ANY (%s::text[]) ORDER BY id
 """
 _DECOMMISSION: Final = """
-    INSERT INTO decommissioned SELECT device, %s FROM unnest(%s::text[]) AS given (device)
+    INSERT INTO decommissioned
+    SELECT device, at_us FROM unnest(%s::text[], %s::bigint[]) AS given (device, at_us)
     WHERE NOT EXISTS (
-        SELECT 1 FROM document WHERE document.device = given.device AND kind = 'meta' AND at_us > %s)
+        SELECT 1 FROM document
+        WHERE document.device = given.device AND kind = 'meta' AND document.at_us > given.at_us)
     ON CONFLICT (device) DO UPDATE SET at_us = greatest(decommissioned.at_us, excluded.at_us)
 """
 
@@ -92,10 +94,12 @@ class PostgresDocuments:
             for order, device, sensor, site, unit, every_s in rows
         ]  # fmt: skip
 
-    async def decommission(self, devices: Sequence[str], at_us: int) -> None:
-        given = texts_array(keep_text(device) for device in sorted(set(devices)))
+    async def decommission(self, ends: Mapping[str, int]) -> None:
+        if not ends:
+            return
+        rows = [(keep_text(device), at_us) for device, at_us in sorted(ends.items())]
         async with self._write() as connection:
-            await connection.execute(_DECOMMISSION, (at_us, given, at_us))
+            await connection.execute(_DECOMMISSION, arrays(rows, "tn"))
 
     async def recommission(self, devices: Sequence[str]) -> None:
         async with self._write() as connection:

@@ -64,8 +64,8 @@ class SqliteDocuments:
         found: Sequence[SeriesInfo] = await self._read(_sensors, devices)
         return found
 
-    async def decommission(self, devices: Sequence[str], at_us: int) -> None:
-        await self._write(_decommission, devices, at_us)
+    async def decommission(self, ends: Mapping[str, int]) -> None:
+        await self._write(_decommission, ends)
 
     async def recommission(self, devices: Sequence[str]) -> None:
         await self._write(_recommission, devices)
@@ -106,9 +106,9 @@ def _sensors(file: SqliteFile, devices: Sequence[str]) -> list[SeriesInfo]:
     ]
 
 
-def _decommission(file: SqliteFile, devices: Sequence[str], at_us: int) -> None:
+def _decommission(file: SqliteFile, ends: Mapping[str, int]) -> None:
     with file.transaction() as db:
-        db.executemany(_DECOMMISSION, [(keep_text(device), at_us) for device in devices])
+        db.executemany(_DECOMMISSION, [(keep_text(device), at_us) for device, at_us in ends.items()])
 
 
 def _recommission(file: SqliteFile, devices: Sequence[str]) -> None:

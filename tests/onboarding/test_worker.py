@@ -179,7 +179,7 @@ async def test_what_was_said_while_no_worker_ran_is_heard_and_an_old_birth_is_no
     cache = await settled(made, 2)
     meta = [DocumentName(device, DocumentKind.META) for device in ("dev-1", "dev-2")]
     assert len(await cache.store.documents.find(meta)) == 2
-    await cache.store.documents.decommission(["dev-1", "dev-2"], TS_US)
+    await cache.store.documents.decommission({"dev-1": TS_US, "dev-2": TS_US})
     # The broker sends what it retained once more to a session that subscribes anew.
     other = await worker(replace(settings, ingest=replace(settings.ingest, client_id="other")))
     await settled(other, 2)

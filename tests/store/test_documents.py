@@ -67,7 +67,7 @@ async def test_a_number_beyond_64_bits_is_refused_for_good(store: Store) -> None
 
 async def test_a_device_out_of_service_has_no_documents_until_it_says_a_later_birth(store: Store) -> None:
     await store.documents.keep([meta(1, at_us=100), cfg(4, at_us=100)])
-    await store.documents.decommission(["dev-1", "dev-2"], 200)
+    await store.documents.decommission({"dev-1": 200, "dev-2": 201})
     assert await store.documents.decommissioned() == ["dev-1", "dev-2"]
     assert await store.documents.decommissioned("dev-1") == ["dev-2"]
     assert await store.documents.find([meta(1).name, cfg(4).name]) == {}
@@ -80,7 +80,7 @@ async def test_a_device_out_of_service_has_no_documents_until_it_says_a_later_bi
     assert await store.documents.keep([back]) == [back]
     assert await store.documents.decommissioned() == ["dev-2"]
     assert set(await store.documents.find([meta(1).name, cfg(4).name])) == {meta(1).name, cfg(4).name}
-    await store.documents.decommission(["dev-1"], 250)
+    await store.documents.decommission({"dev-1": 250})
     assert await store.documents.decommissioned() == ["dev-2"], "the birth came after that"
     await store.documents.recommission(["dev-2", "dev-9"])
     assert await store.documents.decommissioned() == []
