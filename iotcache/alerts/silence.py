@@ -1,7 +1,8 @@
 """Silent rules: devices of which nothing was heard for too long. Pure, told the time.
 
-What is not heard causes no work: every device has a deadline in a heap, and one that was heard of since is
-put back when its deadline comes.
+What is heard causes no work: every device has a deadline in a heap, and one that was heard of since is put
+back when its deadline comes. A deadline that was brought forward leaves its old one in the heap, to be passed
+over.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _KNOWN_LIMIT: Final = 1_000_000
 
 
 class _Device:
-    __slots__ = ("heard_s", "interval_s", "name", "raised", "rules", "series", "site", "subject")
+    __slots__ = ("due_s", "heard_s", "interval_s", "name", "raised", "rules", "series", "site", "subject")
 
     def __init__(self, name: str, site: str, heard_s: float) -> None:
         self.name = name
@@ -34,6 +35,8 @@ class _Device:
         self.interval_s = 0.0
         self.rules: list[Rule] = []
         self.raised: set[str] = set()
+        self.due_s: dict[str, float] = {}
+        """The next deadline, by rule."""
         self.series: list[Series] = []
         """Those that a rule is about."""
 
@@ -91,7 +94,7 @@ class Silence:
                 device = self._devices[series.device] = _Device(series.device, site, now_s)
         if device is not None:
             device.series.append(series)
-            device.interval_s = max(device.interval_s, interval_s)
+            self._note_interval(device, interval_s)
             for rule in rules:
                 if rule not in device.rules:
                     device.rules.append(rule)
@@ -105,25 +108,25 @@ class Silence:
     def interval(self, series: Series, interval_s: float) -> None:
         """So often a series says something."""
         device = self._series.get((series.device, series.sensor))
-        if device is not None and interval_s > 0:
-            # Of a device with several sensors the one that speaks most often tells first.
-            device.interval_s = min(device.interval_s, interval_s) if device.interval_s else interval_s
+        if device is not None:
+            self._note_interval(device, interval_s)
 
     def due(self, now_s: float, retired: Collection[str] = ()) -> list[Verdict]:
         """Devices that are silent by now; each is told once until it is heard of again."""
         verdicts: list[Verdict] = []
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now_s:
-            _, name, rule_name = heapq.heappop(deadlines)
-            device, rule = self._devices.get(name), self._by_name[rule_name]
-            if device is None:
+            due_s, name, rule_name = heapq.heappop(deadlines)
+            device, rule = self._devices[name], self._by_name[rule_name]
+            if device.due_s.get(rule_name) != due_s:
                 continue
+            del device.due_s[rule_name]
             if name in retired or rule_name in device.raised:
-                heapq.heappush(deadlines, (now_s + _limit_s(device, rule), name, rule_name))
+                self._push(device, rule, now_s + _limit_s(device, rule))
             elif now_s - self._heard_s(device) >= _limit_s(device, rule):
                 device.raised.add(rule_name)
                 verdicts.append(self._verdict(device, rule, True, now_s - device.heard_s))
-                heapq.heappush(deadlines, (now_s + _limit_s(device, rule), name, rule_name))
+                self._push(device, rule, now_s + _limit_s(device, rule))
             else:
                 self._await(device, rule)
         return verdicts
@@ -164,8 +167,24 @@ class Silence:
         ]
 
     def _await(self, device: _Device, rule: Rule) -> None:
-        due_s = self._heard_s(device) + _limit_s(device, rule)
+        self._push(device, rule, self._heard_s(device) + _limit_s(device, rule))
+
+    def _push(self, device: _Device, rule: Rule, due_s: float) -> None:
+        device.due_s[rule.name] = due_s
         heapq.heappush(self._deadlines, (due_s, device.name, rule.name))
+
+    def _note_interval(self, device: _Device, interval_s: float) -> None:
+        """Of a device with several sensors the one that speaks most often tells first."""
+        shortest = device.interval_s or INTERVAL_DEFAULT_S
+        if interval_s <= 0 or interval_s == device.interval_s:
+            return
+        if device.interval_s and interval_s > shortest:
+            return
+        device.interval_s = interval_s
+        if interval_s < shortest / 1.5:  # by little it is not worth a place in the heap
+            for rule in device.rules:
+                if rule.for_s <= 0:
+                    self._await(device, rule)
 
     def _heard_s(self, device: _Device) -> float:
         return max(device.heard_s, self.deaf_until_s)

@@ -97,6 +97,7 @@ def test_a_silent_device_is_told_once_until_it_is_heard_again() -> None:
 def test_without_a_time_it_is_three_of_the_devices_own_intervals() -> None:
     silence = Silence([rule("silent")])
     silence.meet(Series("slow", "t"), "n", 20.0, 0.0)
+    silence.meet(Series("fast", "u"), "n", 90.0, 0.0)
     silence.meet(Series("fast", "t"), "n", 0.5, 0.0)
     assert turns(silence.due(OWN_MIN_S)) == [("fast", True, OWN_MIN_S)]
     assert turns(silence.due(59.9)) == []

@@ -166,6 +166,23 @@ async def test_of_a_group_a_threshold_is_judged_by_the_newest_reading(team: Make
     assert names(await one.turn()) == [("hot", "d1:t")], "one knows that the other cleared it"
 
 
+async def test_a_hit_ratio_is_judged_by_the_nodes_own_counters(team: Make) -> None:
+    (one,) = await team(["one"], AlertRule(name="ratio", kind="hit_ratio", below=50.0, hysteresis=5.0))
+    assert await one.turn() == []
+    await one.cache.cluster.get_many([f"nothing{n}" for n in range(60)])
+    one.clock.advance(6)
+    (alert,) = await one.turn()
+    assert (alert.subject, alert.value, alert.text) == (
+        "cache", 0.0, "0 % of the reads hit the cache, below 50"
+    )  # fmt: skip
+    await one.fed(one.reading(1))
+    await one.cache.read("d1", "t")
+    for _ in range(60):
+        await one.cache.read("d1", "t")
+    one.clock.advance(6)
+    assert await one.turn() == []
+
+
 async def test_what_the_store_could_not_take_is_kept_and_told_later(
     team: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
