@@ -70,9 +70,11 @@ class IotCacheApp(App[None]):
         read_only: bool = False,
         kept_file: KeptFile | None = None,
         recorder: Recorder | None = None,
+        first: str = "fleet",
     ) -> None:
         super().__init__()
         self.recorder = recorder
+        self._first = first
         self.player: Player | None = getattr(feed, "player", None)
         """What plays, when this is a replay."""
         self.feed = feed
@@ -106,7 +108,7 @@ class IotCacheApp(App[None]):
             wanted = self.kept.theme
         self.theme = wanted if wanted in self.available_themes else "iotcache-dark"
         self.theme_changed_signal.subscribe(self, lambda theme: self.keep(theme=theme.name))
-        self.action_show("fleet")
+        self.action_show(self._first)
         self.set_interval(1 / self.settings.frame_hz, self.frame)
         # The first frame goes out before anything that takes time begins.
         self.call_after_refresh(self.frame)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from simulator.lab.expectations import Light
-from simulator.lab.run import Mark, Run, StepResult
+from simulator.lab.metrics import unit_of
+from simulator.lab.run import Run
+from simulator.lab.state import Mark, StepResult
+from simulator.lab.svg import plot
 from simulator.ledger.verdict import Case
 
 SCHEMA = "iotcache.lab/1"
@@ -75,7 +79,19 @@ def cases(run: Run) -> list[Case]:
     return found
 
 
-def markdown(run: Run) -> str:
+def write_summary(run: Run, path: Path) -> list[Path]:
+    """Write the Markdown summary to ``path``, and a plot of each metric beside it. Raises `OSError`."""
+    plots = []
+    for metric in run.scenario.plot:
+        points = [(at, figures.get(metric)) for at, figures in run.history]
+        target = path.with_name(f"{path.stem}-{metric}.svg")
+        target.write_text(plot(metric, unit_of(metric), points, run.state.marks), "utf-8")
+        plots.append(target)
+    path.write_text(markdown(run, [target.name for target in plots]), "utf-8")
+    return [path, *plots]
+
+
+def markdown(run: Run, plots: Sequence[str] = ()) -> str:
     """The summary for a learner: what was expected, what happened, the explanation."""
     scenario, state = run.scenario, run.state
     lines = [
@@ -104,6 +120,11 @@ def markdown(run: Run) -> str:
                 f"Right: {question.answers[question.right - 1]}. {question.why}",
             ]
         lines.append("")
+    for name in plots:
+        lines += [f"![{name}]({name})", ""]
+    notes = [mark for mark in state.marks if mark.note]
+    lines += [f"- {mark.at_s:.0f} s: {mark.text}" for mark in notes]
+    lines += [""] if notes else []
     return "\n".join([*lines, "## What it means", "", scenario.explanation.strip(), ""])
 
 

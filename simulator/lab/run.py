@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Final, Self
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from iotcache.config.schema import Settings, SimulatorSettings, StoreSettings
 from iotcache.errors import IotCacheError
@@ -30,6 +30,7 @@ from simulator.lab.nodewatch import NodeFigures
 from simulator.lab.probe import Probe
 from simulator.lab.scenario import Scenario
 from simulator.lab.side import Side, SidePolicy
+from simulator.lab.state import LabState, LightState, Mark, StepResult
 from simulator.lab.worker_ear import FleetEar
 from simulator.readers.workload import ReadSpec
 from simulator.stack.service import Progress
@@ -38,65 +39,6 @@ from simulator.stack.stack import Stack
 HISTORY_S: Final = 900
 SEED: Final = 7
 _FLEET_KNOWN_S: Final = 40.0
-
-
-class LightState(Struct, frozen=True):
-    """One expectation as a screen shows it."""
-
-    text: str
-    light: str
-    value: float | None
-    unit: str
-    after_s: float | None = None
-    """Seconds after the step's beginning at which it was settled."""
-
-
-class Mark(Struct, frozen=True):
-    """Something was done."""
-
-    at_s: float
-    """Seconds since the readers began."""
-    text: str
-
-
-class StepResult(Struct, frozen=True):
-    """What became of one step."""
-
-    title: str
-    lights: tuple[LightState, ...]
-    did: tuple[str, ...]
-    began_s: float
-    lasted_s: float = 0.0
-    skipped: bool = False
-    answered: int = 0
-    """The answer chosen, counted from 1; 0 for none."""
-
-
-class LabState(Struct, frozen=True):
-    """All that a screen needs."""
-
-    status: str
-    """starting, running, done or failed."""
-    step: int = 0
-    """The step that goes on, counted from 0."""
-    shown: int = 0
-    """The step looked at: an earlier one after `Run.back`."""
-    settled: bool = False
-    """Whether every light of the step is green or red."""
-    elapsed_s: float = 0.0
-    figures: Mapping[str, float | None] = {}
-    marks: tuple[Mark, ...] = ()
-    steps: tuple[StepResult, ...] = ()
-    """One for each step begun."""
-    said: str = ""
-    """While starting: what is being done; when failed: why."""
-
-    @property
-    def held(self) -> bool:
-        """Whether the scenario is through and every expectation held."""
-        return self.status == "done" and all(
-            light.light == Light.GREEN for step in self.steps for light in step.lights
-        )
 
 
 class Run:
@@ -277,6 +219,10 @@ class Run:
         """Look at the step before; what was done stays done."""
         if self._state.shown > 0:
             self._turn(shown=self._state.shown - 1)
+
+    def note(self, text: str) -> None:
+        """A remark of the presenter's, kept among the marks."""
+        self._turn(marks=(*self._state.marks, Mark(self._elapsed(), text, note=True)))
 
     def answer(self, number: int) -> None:
         """Answer the question of the step looked at; counted from 1."""

@@ -13,8 +13,9 @@ from msgspec import structs
 
 from simulator.lab.acts import AnyAct, BrokerAct, Policy, ReadersAct, Warm
 from simulator.lab.report import markdown
-from simulator.lab.run import LabState, Run
+from simulator.lab.run import Run
 from simulator.lab.scenario import Scenario, catalogue, find
+from simulator.lab.state import LabState
 from tui.cli.main import main
 
 NAMES = [one.name for one in catalogue()[0]]

@@ -203,3 +203,34 @@ def test_a_dumb_terminal_is_refused_in_one_sentence(terminal: Callable[..., Term
     here = terminal(TERM="dumb")
     here.until(lambda text: "cannot draw on this terminal" in text)
     assert here.exit_code() == 2
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(300)
+@pytest.mark.real("memcached")
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_a_learner_goes_through_two_scenarios_with_keys_only(
+    terminal: Callable[..., Terminal], size: tuple[int, int]
+) -> None:
+    term = terminal(size)
+    term.until(lambda text: "Hit ratio" in text)
+    term.press("6")
+    term.until(lambda text: "Cache stampede" in text)
+    for title, downs, steps in (("Cache stampede", 0, 3), ("TTL too short", 4, 2)):
+        term.press("Home", *["Down"] * downs, "Enter")
+        for step in range(1, steps + 1):
+            term.until(
+                lambda text, step=step, steps=steps, title=title: (
+                    title in text and f"step {step} of {steps}" in text and "n goes on" in text
+                ),
+                90.0,
+            )
+            term.press("b")
+            term.press("n")
+        text = term.until(lambda text: "What it means" in text or "over" in text)
+        term.press("Escape")
+        term.until(lambda text: "Scenario " in text and "Level" in text)
+        assert title in text
+    term.press("q")
+    assert term.exit_code() == 0
+    assert not children_of(term.shell) - {term.pid}

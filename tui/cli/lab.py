@@ -14,8 +14,9 @@ from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
-    from simulator.lab.run import LabState, Run
+    from simulator.lab.run import Run
     from simulator.lab.scenario import Scenario
+    from simulator.lab.state import LabState
 
 EXIT_FAILED, EXIT_COULD_NOT_RUN = 1, 3
 
@@ -32,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", metavar="FILE", help="run: write a JSON report (docs/lab.md); - for stdout"
     )
     parser.add_argument("--junit", metavar="FILE", help="run: write the verdict as JUnit XML")
-    parser.add_argument("--markdown", metavar="FILE", help="run: write the summary for a learner")
+    parser.add_argument(
+        "--markdown",
+        metavar="FILE",
+        help="run: write the summary for a learner, with its plots as SVG beside it",
+    )
     parser.add_argument(
         "--auto", action="store_true", help="run: on the screen, but by itself, again and again"
     )
@@ -107,7 +112,7 @@ def _run(args: argparse.Namespace) -> int:
 
 async def _headless(scenario: Scenario, settings: Settings, args: argparse.Namespace) -> int:
     from iotcache.clock import utc_text
-    from simulator.lab.report import cases, markdown, report_of
+    from simulator.lab.report import cases, report_of, write_summary
     from simulator.lab.run import Run
     from simulator.ledger.junit import junit
     from tui.cli.simulating.output import told_to_end, write
@@ -133,7 +138,10 @@ async def _headless(scenario: Scenario, settings: Settings, args: argparse.Names
         )
         write("--junit", args.junit, text)
     if args.markdown:
-        write("--markdown", args.markdown, markdown(made).encode())
+        try:
+            write_summary(made, Path(args.markdown))
+        except OSError as error:
+            raise UsageError(f"--markdown {args.markdown}: {error.strerror}") from error
     for failure in report.failures:
         print(f"iotcache-tui lab: {printable(failure, 400)}", file=sys.stderr)
     if made.state.status == "failed":

@@ -8,7 +8,7 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iotcache.errors import IotCacheError
 from iotcache.tasks import end
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HANDLERS: dict[str, str] = {
+    "LabList": "tui.feed.lab:catalogue_of",
+    "LabRun": "tui.feed.lab:run",
+    "LabDo": "tui.feed.lab:do",
+    "LabExport": "tui.feed.lab:export",
     "WarmSeries": "tui.feed.acts:warm",
     "InvalidateSeries": "tui.feed.acts:invalidate",
     "CountKeys": "tui.feed.keys:count",
@@ -63,6 +67,8 @@ class Reach:
     clock: Clock
     read_only: bool
     node_watch: NodeWatch | None = None
+    lab: Any = None
+    """The scenario that is being run."""
 
 
 Handle = Callable[[Request, Reach], AsyncIterator[object]]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from iotcache.model import Event, NodeHealth, NodeState
 from tui.state.fleet import FleetState
 from tui.state.flow import HISTORY_KEPT, history, late_total
+from tui.state.lab import LabView
 from tui.state.log import EventLog, grave, kind_of
 from tui.state.nodes import NodeHistory, NodesFigures
 from tui.state.updates import (
@@ -49,6 +50,7 @@ class DashboardState:
         """`late_total` of the last seconds."""
         self.flow_seconds = 0
         """How many seconds that has been kept for, dropped ones counted."""
+        self.lab: LabView | None = None
         self.ready = False
         self.failure = ""
 
@@ -89,6 +91,8 @@ class DashboardState:
             self.flow_rates.extend(history(self, drained.seconds))
             self.flow_seconds += len(drained.seconds)
             self.late_counts.append(late_total(self.workers))
+        if drained.lab is not None:
+            self.lab = drained.lab
         if drained.ready is not None:
             self.ready = drained.ready
         if drained.failure is not None:

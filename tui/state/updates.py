@@ -16,6 +16,7 @@ from msgspec import Struct
 from iotcache.model import Event, MissReason, NodeHealth, Read
 from iotcache.store.base import SeriesInfo
 from tui.state.asks import Answer
+from tui.state.lab import LabView
 from tui.state.nodes import NodesFigures
 
 FALLBACKS_KEPT = 2_000
@@ -113,6 +114,7 @@ class Drained(Struct, frozen=True):
     parts: Sequence[Part] | None = None
     workers: Mapping[str, Worker] | None = None
     node_figures: NodesFigures | None = None
+    lab: LabView | None = None
     ready: bool | None = None
     failure: str | None = None
 

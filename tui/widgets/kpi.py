@@ -29,7 +29,7 @@ class Kpi(Widget):
         self._level = ""
 
     def show(self, figure: str, unit: str = "", note: str = "", level: str = "ok", *, more: str = "") -> None:
-        """``level`` is quiet, ok, warn or bad; the note says the same in words; ``more`` goes where it fits."""
+        """``level`` is quiet, ok, warn or bad; the note says it in words; ``more`` goes where it fits."""
         if (figure, unit, note, more) != self._shown:
             self._shown = (figure, unit, note, more)
             self.refresh()

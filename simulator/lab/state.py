@@ -1,0 +1,68 @@
+"""How a run stands: plain values, for a screen, a recording and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+
+class LightState(Struct, frozen=True):
+    """One expectation as a screen shows it."""
+
+    text: str
+    light: str
+    value: float | None
+    unit: str
+    after_s: float | None = None
+    """Seconds after the step's beginning at which it was settled."""
+
+
+class Mark(Struct, frozen=True):
+    """Something was done."""
+
+    at_s: float
+    """Seconds since the readers began."""
+    text: str
+    note: bool = False
+    """Whether it is a presenter's remark."""
+
+
+class StepResult(Struct, frozen=True):
+    """What became of one step."""
+
+    title: str
+    lights: tuple[LightState, ...]
+    did: tuple[str, ...]
+    began_s: float
+    lasted_s: float = 0.0
+    skipped: bool = False
+    answered: int = 0
+    """The answer chosen, counted from 1; 0 for none."""
+
+
+class LabState(Struct, frozen=True):
+    """All that a screen needs."""
+
+    status: str
+    """starting, running, done or failed."""
+    step: int = 0
+    """The step that goes on, counted from 0."""
+    shown: int = 0
+    """The step looked at: an earlier one after `Run.back`."""
+    settled: bool = False
+    """Whether every light of the step is green or red."""
+    elapsed_s: float = 0.0
+    figures: Mapping[str, float | None] = {}
+    marks: tuple[Mark, ...] = ()
+    steps: tuple[StepResult, ...] = ()
+    """One for each step begun."""
+    said: str = ""
+    """While starting: what is being done; when failed: why."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the scenario is through and every expectation held."""
+        return self.status == "done" and all(
+            light.light == "green" for step in self.steps for light in step.lights
+        )

@@ -1,0 +1,182 @@
+"""The Lab screen: the list, a run with its lights and plot, and every key of it."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from simulator.lab.state import LabState, LightState, Mark, StepResult
+from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tui.app import IotCacheApp
+from tui.screens.confirm import ConfirmScreen
+from tui.state.lab import (
+    NO_LAB,
+    LabCatalogue,
+    LabCurve,
+    LabDo,
+    LabEntry,
+    LabExport,
+    LabExported,
+    LabList,
+    LabQuestion,
+    LabRun,
+    LabStep,
+    LabView,
+)
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+CATALOGUE = LabCatalogue(
+    (
+        LabEntry("cache-stampede", "Cache stampede", "basic", 4, "One key.", ("what a lease does",), (), 3),
+        LabEntry("hot-key", "Hot key", "advanced", 3, "One node works.", ("rings",), ("hashes",), 4),
+    ),
+    ("mine.toml, line 3: level: 'easy' cannot be used",),
+)  # fmt: skip
+QUESTION = LabQuestion("What now?", ("nothing", "it grows"), 2, "Because it is slow.")
+STEPS = (
+    LabStep("Many readers", "They read **one key**.", ("hit",), None),
+    LabStep("The database", "All ask it.", ("fallbacks", "plot"), QUESTION),
+)
+
+
+def view(
+    step: int = 0, *, settled: bool = True, status: str = "running", shown: int | None = None
+) -> LabView:
+    lights = (LightState("hit_percent > 60 within 15", "green" if settled else "pending", 91.0, "%", 2.0),)
+    results = tuple(StepResult(one.title, lights, (), 0.0) for one in STEPS[: step + 1])
+    state = LabState(
+        status, step, step if shown is None else shown, settled, 42.0,
+        {"hit_percent": 91.0, "p99_ms": 8.5, "misses.expired": 7.0, "store_reads_of_one_key": 20.0},
+        (Mark(10.0, "lease on"), Mark(20.0, "look here", note=True)), results,
+    )  # fmt: skip
+    curve = LabCurve("hit_percent", "%", tuple((float(at), 50.0 + at % 40) for at in range(40)))
+    return LabView(
+        "cache-stampede", "Cache stampede", "basic", STEPS, "It was the **lease**.", (), state, (curve,)
+    )
+
+
+def show(app: IotCacheApp, lab: LabView) -> None:
+    app.feed.mailbox.put_latest(lab=lab)
+    app.frame()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_the_list_tells_what_each_scenario_teaches(run_app: RunApp, size: tuple[int, int]) -> None:
+    async with run_app(size) as (app, pilot):
+        await pilot.press("6")
+        await pilot.pause()
+        assert "looking for scenarios" in screen_text(app)
+        assert app.feed.asked == [LabList()]
+        app.feed.answer(CATALOGUE)
+        app.frame()
+        await pilot.pause()
+        text = screen_text(app)
+        for words in ("Cache stampede", "basic", "4 min", "what a lease does", "line 3: level"):
+            assert words in text
+        await pilot.press("down")
+        await pilot.pause()
+        assert size[0] == 80 or "You should know" in screen_text(app)
+        await pilot.press("enter")
+        assert app.feed.asked[-1] == LabRun("hot-key")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_a_run_shows_words_lights_figures_and_progress(run_app: RunApp, size: tuple[int, int]) -> None:
+    async with run_app(size) as (app, pilot):
+        await pilot.press("6")
+        show(app, view())
+        await pilot.pause()
+        app.frame()
+        await pilot.pause()
+        text = screen_text(app)
+        for words in (
+            "Cache stampede",
+            "step 1 of 2",
+            "◉○",
+            "They read one key",
+            "● hit_percent > 60",
+            "91.0 %",
+        ):
+            assert words in text
+        assert "n goes on" in text
+        assert "▶ Hit ratio" in text
+        if size[0] > 80:
+            assert "What happened" in text
+            assert "hit_percent 89.0 %" in text
+            assert "2: look here at 20 s" in text
+        assert "q Quit" in text
+        assert all(cell_len(line) <= size[0] for line in screen_lines(app))
+
+
+async def test_keys_drive_the_run_and_answers_are_judged(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("6")
+        show(app, view(settled=False))
+        await pilot.press("n")
+        await pilot.pause()
+        assert "not yet: a light is still open" in screen_text(app)
+        assert LabDo("next") not in app.feed.asked
+        show(app, view(1))
+        await pilot.pause()
+        assert "a nothing" in screen_text(app)
+        await pilot.press("n", "left", "x", "b")
+        assert app.feed.asked[-4:] == [LabDo("next"), LabDo("back"), LabDo("skip"), LabDo("answer", 2)]
+        answered = view(1)
+        steps = (answered.state.steps[0], StepResult("x", (), (), 0.0, answered=2))
+        from msgspec import structs
+
+        show(app, structs.replace(answered, state=structs.replace(answered.state, steps=steps)))
+        await pilot.pause()
+        assert "Right. Because it is slow." in screen_text(app)
+        await pilot.press("t", *"look", "enter")
+        assert app.feed.asked[-1] == LabDo("note", text="look")
+        await pilot.press("B")
+        app.frame()
+        await pilot.pause()
+        assert "Figures" not in screen_text(app)
+
+
+async def test_the_end_explains_is_written_down_and_left(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("6")
+        show(app, view(1, status="done"))
+        await pilot.pause()
+        text = screen_text(app)
+        assert "What it means" in text
+        assert "Every expectation held." in text
+        await pilot.press("E")
+        assert isinstance(app.feed.asked[-1], LabExport)
+        app.feed.answer(LabExported(("/somewhere/cache-stampede-summary.md",)))
+        app.frame()
+        await pilot.pause()
+        assert "written: cache-stampede-summary.md" in screen_text(app)
+        show(app, NO_LAB)
+        await pilot.pause()
+        assert "Scenario " in screen_text(app)
+
+
+async def test_leaving_in_the_middle_asks_first_and_cancels_the_run(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("6")
+        app.feed.answer(CATALOGUE)
+        app.frame()
+        await pilot.press("enter")
+        ticket = len(app.feed.asked)
+        show(app, view())
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(app.screen, ConfirmScreen)
+        await pilot.press("n")
+        assert not app.feed.cancelled
+        await pilot.press("escape", "y")
+        await pilot.pause()
+        assert app.feed.cancelled == [ticket]
+
+
+async def test_what_cannot_go_on_says_why(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("6")
+        show(app, LabView("x", "X", "basic", STEPS, state=LabState("failed", said="no free port")))
+        await pilot.pause()
+        assert "It could not go on" in screen_text(app)
+        assert "no free port" in screen_text(app)

@@ -1,0 +1,38 @@
+"""``iotcache-tui lab run NAME``: the dashboard on its Lab screen, with nothing else started."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from iotcache.text import printable
+
+if TYPE_CHECKING:
+    from iotcache.config.schema import Settings
+    from simulator.lab.scenario import Scenario
+
+
+def show(scenario: Scenario, settings: Settings, *, auto: bool) -> int:
+    """Run the scenario on the screen until the user leaves. Raises `UsageError` without a terminal."""
+    from tui.cli.dashboard import require_terminal
+
+    require_terminal()
+
+    from tui.app import IotCacheApp
+    from tui.feed.lab_only import LabFeed
+    from tui.kept import KeptFile
+    from tui.screens.lab import LabScreen
+
+    feed = LabFeed(settings)
+    app = IotCacheApp(feed, settings.dashboard, read_only=True, kept_file=KeptFile.of_user(), first="lab")
+    lab = app.view("lab")
+    assert isinstance(lab, LabScreen)
+    # A file of the user's own is found again by its path.
+    lab.begin_with = (scenario.file if scenario.file.endswith(".toml") else scenario.name, auto)
+    try:
+        app.run()
+    finally:
+        feed.stop()
+    if app.state.failure:
+        print(f"iotcache-tui: {printable(app.state.failure, 500)}", file=sys.stderr)
+    return app.return_code or 0

@@ -1,0 +1,391 @@
+"""Screen 6, Lab: scenarios that teach, each on servers of its own, with lights that say what holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from rich.markdown import Markdown
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Digits, Input, Static
+
+from iotcache.config.schema import DashboardSettings
+from tui.format import fit
+from tui.screens.confirm import ConfirmScreen
+from tui.screens.view import ViewScreen
+from tui.state.asks import Answer
+from tui.state.dashboard import DashboardState
+from tui.state.lab import NO_LAB, LabCatalogue, LabDo, LabExport, LabExported, LabList, LabRun, LabView
+from tui.widgets.columns import Moment
+from tui.widgets.lab_list import LabList as ScenarioList
+from tui.widgets.lab_panels import figure, figure_lines, light_lines, plot_lines
+from tui.widgets.panel import Panel
+
+_RUN_KEYS = {"next", "back", "skip", "restart", "leave", "answer", "note", "big", "export"}
+ANSWER_KEYS = "abcdef"
+
+
+class LabScreen(ViewScreen):
+    """A list of scenarios, and the one that is being run."""
+
+    NAME = "lab"
+    LEGEND = (
+        ("◌ ● ✗", "a light: still open, it held, it did not hold in time"),
+        ("▶", "what the step asks you to look at"),
+        ("1 2 3 …", "under the plot: where something was done; * is a remark of yours"),
+        ("Servers", "a scenario starts servers of its own and ends them; yours are not touched"),
+    )
+    DEFAULT_CSS = """
+    LabScreen #lab-choose { height: 1fr; }
+    LabScreen #lab-list { width: 54; }
+    LabScreen #lab-about { width: 1fr; background: $surface; padding: 0 2; margin: 0 0 0 1; }
+    LabScreen #lab-run { height: 1fr; }
+    LabScreen #lab-head { height: 1; background: $panel; padding: 0 1; color: $foreground; }
+    LabScreen #lab-body { height: 1fr; }
+    LabScreen #lab-tell { width: 1fr; background: $surface; padding: 1 2 0 2; }
+    LabScreen #lab-tell Static { height: auto; }
+    LabScreen #lab-side { width: 1fr; margin: 0 0 0 1; }
+    LabScreen #lab-lights { height: 6; }
+    LabScreen #lab-figures { height: 1fr; margin: 1 0 0 0; }
+    LabScreen #lab-plot { height: 1fr; margin: 1 0 0 0; }
+    LabScreen #lab-big { height: auto; display: none; text-align: center; color: $primary; padding: 1 0; }
+    LabScreen #lab-note {
+        dock: bottom; height: 1; border: none; padding: 0 1; background: $panel-lighten-1; display: none;
+    }
+    LabScreen.-narrow #lab-choose { layout: vertical; }
+    LabScreen.-narrow #lab-list { width: 1fr; height: 13; }
+    LabScreen.-narrow #lab-about { height: 1fr; margin: 0; }
+    LabScreen.-narrow #lab-body { layout: vertical; }
+    LabScreen.-narrow #lab-tell { height: 1fr; padding: 0 1; }
+    LabScreen.-narrow #lab-side { height: 11; width: 1fr; margin: 0; }
+    LabScreen.-narrow #lab-lights { height: 4; }
+    LabScreen.-narrow #lab-figures { margin: 0; }
+    LabScreen.-narrow #lab-plot { display: none; }
+    LabScreen.-big #lab-figures, LabScreen.-big #lab-plot { display: none; }
+    LabScreen.-big #lab-big { display: block; }
+    LabScreen.-big #lab-tell { padding: 2 4; text-style: bold; }
+    LabScreen.-big #lab-lights { height: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n,right", "next", "Next", key_display="n"),
+        Binding("left", "back", "Back", show=False, key_display="←"),
+        Binding("x", "skip", "Skip"),
+        Binding("R", "restart", "Restart", show=False),
+        *(
+            Binding(key, f"answer({number})", f"Answer {key}", show=False)
+            for number, key in enumerate(ANSWER_KEYS, 1)
+        ),
+        Binding("t", "note", "Remark", show=False),
+        Binding("B", "big", "Big type", show=False),
+        Binding("E", "export", "Write the summary as Markdown, with its plots", show=False),
+        Binding("A", "show_all", "Unattended: all scenarios in turn", show=False),
+        Binding("escape", "leave", "Leave", key_display="Esc"),
+    ]
+    AUTO_FOCUS = "#lab-list"
+
+    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
+        super().__init__(state, settings)
+        self.begin_with: tuple[str, bool] | None = None
+        """A scenario to run as soon as the screen is shown, and whether by itself."""
+        self.list = ScenarioList(id="lab-list")
+        self.about = Static(id="lab-about", markup=False)
+        self.head = Static(id="lab-head", markup=False)
+        self.words = Static(markup=False)
+        self.digits = Digits("", id="lab-big")
+        self.lights = Panel("Expected", ascii_only=settings.ascii, id="lab-lights")
+        self.figures = Panel("Figures", ascii_only=settings.ascii, id="lab-figures")
+        self.plot = Panel("What happened", ascii_only=settings.ascii, id="lab-plot")
+        self.note_box = Input(placeholder="your remark; Enter puts it into the plot", id="lab-note")
+        self.choose = Horizontal(id="lab-choose")
+        self.running = Vertical(id="lab-run")
+        self.running.display = False
+        self.tell = VerticalScroll(self.words, id="lab-tell")
+        self._listed = False
+        self._ticket = 0
+        self._told: object = None
+        self._headed = ""
+        self._view = NO_LAB
+
+    def body(self) -> ComposeResult:
+        with self.choose:
+            yield self.list
+            yield self.about
+        with self.running:
+            yield self.head
+            with Horizontal(id="lab-body"):
+                yield self.tell
+                with Vertical(id="lab-side"):
+                    yield self.digits
+                    yield self.lights
+                    yield self.figures
+                    yield self.plot
+        yield self.note_box
+
+    @property
+    def going(self) -> bool:
+        """Whether a scenario is on show."""
+        return bool(self._view.name)
+
+    # One frame
+
+    def draw(self, moment: Moment) -> None:
+        if not self._listed:
+            self._listed = True
+            self.app.ask(LabList(), self._heard_list)
+        if self.begin_with is not None and self.state.ready:
+            (name, auto), self.begin_with = self.begin_with, None
+            self._begin(name, auto)
+        view = self.state.lab or NO_LAB
+        if bool(view.name) != self.going:
+            self.choose.display, self.running.display = not view.name, bool(view.name)
+            (self.tell if view.name else self.list).focus()
+            self._view = view
+            self.refresh_bindings()
+        self._view = view
+        if view.name:
+            self._draw_run(view)
+        else:
+            self.list.sync_lines()
+
+    def _draw_run(self, view: LabView) -> None:
+        state = view.state
+        self._draw_head(view)
+        lights = state.steps[state.shown] if state.shown < len(state.steps) else None
+        said = (state.status, state.shown, state.said, lights.answered if lights else 0, state.settled)
+        if said != self._told:
+            moved = self._told is None or said[1] != self._told[1]  # type: ignore[index]
+            self._told = said
+            self.words.update(Markdown(_words(view), code_theme="ansi_dark"))
+            if moved:
+                self.tell.scroll_home(animate=False)
+        ascii_only = self.settings.ascii
+        held = sum(light.light == "green" for step in state.steps for light in step.lights)
+        total = sum(len(step.lights) for step in state.steps)
+        self.lights.show(
+            (state.shown, lights), lambda width, height: light_lines(view, width, ascii_only),
+            note=f"{held} of {total} held",
+        )  # fmt: skip
+        beat = state.elapsed_s, state.shown, len(state.marks)
+        if self.has_class("-big"):
+            if view.curves and view.curves[0].points:
+                one = view.curves[0]
+                self.digits.update(figure(one.points[-1][1], one.unit))
+            return
+        self.figures.show(beat, lambda width, height: figure_lines(view, width, ascii_only))
+        self.plot.show(
+            beat, lambda width, height: plot_lines(view, width, height, ascii_only),
+            note=f"{state.elapsed_s:.0f} s",
+        )  # fmt: skip
+
+    def _draw_head(self, view: LabView) -> None:
+        state = view.state
+        done, now, rest = ("*", ">", ".") if self.settings.ascii else ("●", "◉", "○")
+        over = state.status in ("done", "failed")
+        marks = "".join(
+            done if index < state.step or over else now if index == state.step else rest
+            for index in range(len(view.steps))
+        )
+        step = f"step {state.shown + 1} of {len(view.steps)}"
+        wait = "starting" if state.status == "starting" else "over" if over else step
+        next_word = "  n goes on" if state.settled and not view.auto and not over else ""
+        text = f"{view.title}  {view.level}  {marks}  {wait}{'  by itself' if view.auto else ''}{next_word}"
+        if text != self._headed:
+            self._headed = text
+            colours = self.app.theme_variables
+            line = Text(fit(text, max(self.size.width - 2, 10)), no_wrap=True)
+            line.stylize(f"bold {colours['primary']}", 0, len(view.title))
+            self.head.update(line)
+
+    def _heard_list(self, answer: Answer) -> None:
+        if answer.error:
+            self.list.waiting = answer.error
+            self._listed = False
+            self.list.redraw()
+        elif isinstance(answer.value, LabCatalogue):
+            self.list.show(answer.value.entries)
+            self._about()
+            for wrong in answer.value.wrong[:3]:
+                self.app.tell(wrong, "warning")
+
+    @on(ScenarioList.Selected)
+    def _about(self) -> None:
+        entry = self.list.chosen
+        if entry is None:
+            return
+        lines = [f"# {entry.title}", "", entry.summary, "", "**You will know**", ""]
+        lines += [f"- {one}" for one in entry.teaches]
+        if entry.needs:
+            lines += ["", "**You should know**", "", *(f"- {one}" for one in entry.needs)]
+        lines += [
+            "",
+            f"{entry.steps} steps, about {entry.minutes:g} minutes. It starts servers of its own and ends "
+            "them; nothing of yours is touched.",
+        ]
+        self.about.update(Markdown("\n".join(lines)))
+
+    # Acts
+
+    @on(ScenarioList.Opened)
+    def _opened(self, event: ScenarioList.Opened) -> None:
+        self._begin(event.entry.name, auto=False)
+
+    def _begin(self, name: str, auto: bool) -> None:
+        self._told = None
+        self._ticket = self.app.ask(LabRun(name, auto), self._heard_run)
+
+    def _heard_run(self, answer: Answer) -> None:
+        if answer.error:
+            self.app.tell(answer.error, "error")
+
+    def _do(self, what: str, number: int = 0, text: str = "") -> None:
+        self.app.ask(LabDo(what, number, text), self._heard_run)
+
+    def action_next(self) -> None:
+        if not self.going:
+            self.list.action_open()
+            return
+        state = self._view.state
+        if state.shown == state.step and not state.settled and state.status == "running":
+            self.app.tell("not yet: a light is still open (x skips this step)")
+            return
+        self._do("next")
+
+    def action_back(self) -> None:
+        self._do("back")
+
+    def action_skip(self) -> None:
+        self._do("skip")
+
+    def action_answer(self, number: int) -> None:
+        view = self._view
+        if view.state.shown < len(view.steps):
+            question = view.steps[view.state.shown].question
+            if question is not None and number <= len(question.answers):
+                self._do("answer", number)
+
+    def action_big(self) -> None:
+        self.toggle_class("-big")
+
+    def action_note(self) -> None:
+        self.note_box.styles.display = "block"
+        self.set_focus(self.note_box)
+
+    @on(Input.Submitted, "#lab-note")
+    def _noted(self, event: Input.Submitted) -> None:
+        if event.value.strip():
+            self._do("note", text=event.value)
+        self._close_note()
+
+    def _close_note(self) -> None:
+        self.note_box.value = ""
+        self.note_box.styles.display = "none"
+        self.tell.focus()
+
+    def action_export(self) -> None:
+        def heard(answer: Answer) -> None:
+            if answer.error:
+                self.app.tell(answer.error, "error")
+            elif isinstance(answer.value, LabExported):
+                self.app.tell(f"written: {', '.join(Path(file).name for file in answer.value.files)}")
+
+        self.app.ask(LabExport(str(Path.cwd())), heard)
+
+    def action_restart(self) -> None:
+        name = self._view.name
+        self._end()
+        # The servers of the first run end before those of the next one begin.
+        self.set_timer(0.5, lambda: self._begin_again(name))
+
+    def _begin_again(self, name: str) -> None:
+        if self.state.lab is not None and self.state.lab.name:
+            self.set_timer(0.5, lambda: self._begin_again(name))
+        else:
+            self._begin(name, auto=False)
+
+    def action_show_all(self) -> None:
+        if not self.going and self.list.chosen is not None:
+            self._begin(self.list.chosen.name, auto=True)
+
+    def action_leave(self) -> None:
+        if self.note_box.has_focus:
+            self._close_note()
+            return
+        if not self.going:
+            return
+        if self._view.state.status in ("done", "failed"):
+            self._end()
+            return
+
+        def decided(yes: bool | None) -> None:
+            if yes:
+                self._end()
+
+        self.app.push_screen(
+            ConfirmScreen(
+                f"Leave {self._view.title}?",
+                "Its servers will be ended, and everything it changed goes with them.",
+                yes="Leave",
+            ),
+            decided,
+        )
+
+    def _end(self) -> None:
+        self.app.forget(self._ticket)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The keys of a run are told of while there is one."""
+        if action in _RUN_KEYS - {"next", "big"} or action == "show_all":
+            return self.going is not (action == "show_all")
+        return super().check_action(action, parameters)
+
+    def commands(self) -> Iterable[SystemCommand]:
+        for entry in self.list.entries:
+            yield SystemCommand(
+                f"Run: {entry.title}", entry.summary, lambda name=entry.name: self._begin(name, auto=False)
+            )
+        if self.going:
+            yield SystemCommand("Lab: big type", "For the back row", self.action_big)
+            yield SystemCommand(
+                "Lab: write the summary", "Markdown, with the plots as SVG", self.action_export
+            )
+            yield SystemCommand("Lab: restart", "The scenario from its beginning", self.action_restart)
+            yield SystemCommand("Lab: leave", "End the scenario and its servers", self.action_leave)
+
+
+def _words(view: LabView) -> str:
+    """The narration as it stands, in Markdown."""
+    state = view.state
+    if state.status == "starting":
+        return f"# {view.title}\n\n*{state.said or 'starting the servers of this scenario'} …*"
+    if state.status == "failed":
+        return f"# It could not go on\n\n{state.said}\n\nEsc leaves."
+    step = view.steps[state.shown]
+    lines = [f"## {state.shown + 1}. {step.title}", "", step.say]
+    answered = state.steps[state.shown].answered if state.shown < len(state.steps) else 0
+    if step.question is not None and (state.settled or state.shown < state.step):
+        lines += ["", f"**{step.question.ask}**", ""]
+        for number, text in enumerate(step.question.answers, 1):
+            mark = ""
+            if answered:
+                mark = "  ✓" if number == step.question.right else "  ✗" if number == answered else ""
+            lines.append(f"- **{ANSWER_KEYS[number - 1]}** {text}{mark}")
+        if answered:
+            right = answered == step.question.right
+            lines += ["", f"*{'Right.' if right else 'Not quite.'}* {step.question.why}"]
+    if state.status == "done" and state.shown == len(view.steps) - 1:
+        held = state.held
+        red = [light.text for one in state.steps for light in one.lights if light.light != "green"]
+        lines += ["", "---", "", "## What it means", "", view.explanation, ""]
+        lines += [
+            "**Every expectation held.**"
+            if held
+            else f"**Did not hold:** {'; '.join(f'`{text}`' for text in red)}",
+            "",
+            "E writes this down with its plots, R begins anew, Esc leaves.",
+        ]
+    return "\n".join(lines)
