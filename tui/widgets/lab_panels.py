@@ -123,9 +123,9 @@ def plot_lines(view: LabView, width: int, height: int, ascii_only: bool) -> list
         return [[("figures come once a second", "dim")]] if not curves else []
     begin_s = curves[0].points[0][0]
     end_s = max(curves[0].points[-1][0], begin_s + 20.0)
-    each = max((height - 1) // len(curves), 3)
+    each = max((height - 2) // len(curves), 3)
     lines: list[Line] = []
-    for one in curves[: max(1, (height - 1) // 3)]:
+    for one in curves[: max(1, (height - 2) // 3)]:
         lines += _band(one, width, each, (begin_s, end_s), ascii_only)
     row = [" "] * width
     for number, mark in enumerate(view.state.marks, 1):
