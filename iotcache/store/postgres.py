@@ -46,7 +46,7 @@ _SERIES_REMEMBERED: Final = 500_000
 
 
 class PostgresStore:
-    """`iotcache.store.base.Store` over PostgreSQL 12 or newer, tables in the schema ``iotcache``.
+    """`iotcache.store.base.Store` over PostgreSQL 13 or newer, tables in the schema ``iotcache``.
 
     It connects when first used and again after every outage. Opened ``read_only`` it makes no tables.
     """

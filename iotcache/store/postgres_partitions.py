@@ -1,7 +1,9 @@
 """Readings by day: partitions made ahead, one for the odd ones, whole days dropped when they are old.
 
-A unique index of a partitioned table must hold the time, so the identity (series, boot, seq) is kept unique
-*within* a partition, by an index of each partition's own. Across partitions:
+A unique index of a partitioned table must hold the time, so the identity of a reading, which is (series,
+boot, seq) or, without a number, (series, time), is kept unique *within* a partition, by indexes of each
+partition's own. A third one, of no uniqueness, serves reads; a primary key over all four columns would cost
+a fifth of the commit rate. Across partitions:
 
 - a redelivery carries its own time, and so meets itself in its own partition;
 - a reading without a time is stamped at its receipt, each time anew: those with a number are looked for among
@@ -49,6 +51,14 @@ FIRST: Final = "reading_v1"
 """The whole table of before there were partitions."""
 _BOUND: Final = re.compile(r"FOR VALUES FROM \((MINVALUE|'-?\d+')\) TO \('(-?\d+)'\)")
 _DROPS_A_CALL: Final = 32
+
+
+INDEXES: Final = (
+    "CREATE INDEX ON {name} (series_id, ts_us)",
+    "CREATE UNIQUE INDEX ON {name} (series_id, boot, seq) WHERE seq > -9223372036854775808",
+    "CREATE UNIQUE INDEX ON {name} (series_id, ts_us) WHERE seq = -9223372036854775808",
+)
+"""Of each partition."""
 
 
 class Partition(Struct, frozen=True):
@@ -217,7 +227,7 @@ async def _make_day(connection: Connection, day: int) -> None:
     first_us, until_us = day * DAY_US, (day + 1) * DAY_US
     for statement in (
         "CREATE TABLE {name} (LIKE reading INCLUDING ALL)",
-        "CREATE UNIQUE INDEX ON {name} (series_id, boot, seq) WHERE seq > -9223372036854775808",
+        *INDEXES,
         # Readings of that day that came while it could not be made.
         "LOCK TABLE {other} IN SHARE ROW EXCLUSIVE MODE",
         "WITH moved AS (DELETE FROM {other} WHERE ts_us >= {first} AND ts_us < {until} RETURNING *) "
@@ -287,8 +297,7 @@ _IDENTITY: Final = "(series_id, boot, seq) WHERE seq > -9223372036854775808"
 _TABLE: Final = """
     CREATE TABLE reading (
         series_id bigint NOT NULL, ts_us bigint NOT NULL, seq bigint NOT NULL, boot text COLLATE "C" NOT NULL,
-        number double precision, exact text, received_us bigint NOT NULL, odd text,
-        PRIMARY KEY (series_id, ts_us, seq, boot)
+        number double precision, exact text, received_us bigint NOT NULL, odd text
     ) PARTITION BY RANGE (ts_us)
 """
 _MOVE_ODD: Final = """WITH moved AS (
@@ -327,7 +336,7 @@ def step_statements(*, timescale: bool, cut_us: int | None) -> list[str]:
         f"ALTER INDEX reading_identity RENAME TO {FIRST}_identity",
         _TABLE,
         f"CREATE TABLE {OTHER} PARTITION OF reading DEFAULT",
-        f"CREATE UNIQUE INDEX {OTHER}_identity ON {OTHER} {_IDENTITY}",
+        *(index.format(name=OTHER) for index in INDEXES),
     ]
     if cut_us is None:
         return [*statements, f"DROP TABLE {FIRST}"]

@@ -26,12 +26,17 @@ INSERT_READINGS: Final = """
 """
 """The count is kept by partition, so that it is known what goes with one, and in shards, so that workers do
 not wait for each other's commits to update one row."""
+# One by one (LATERAL, LIMIT): of a partition that was not analysed yet the planner knows nothing, and would
+# rather read all of it.
 STAMPED_BEFORE: Final = """
     SELECT n FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
         WITH ORDINALITY AS want (series_id, ts_us, seq, boot, n)
-    JOIN reading USING (series_id, seq, boot)
-    WHERE reading.seq > -9223372036854775808 AND reading.ts_us < want.ts_us
-        AND reading.ts_us >= %s AND reading.ts_us < %s
+    CROSS JOIN LATERAL (
+        SELECT 1 FROM reading
+        WHERE reading.series_id = want.series_id AND reading.boot = want.boot AND reading.seq = want.seq
+            AND reading.seq > -9223372036854775808 AND reading.ts_us < want.ts_us
+            AND reading.ts_us >= %s AND reading.ts_us < %s
+        LIMIT 1) AS known
 """
 """Readings that were stored under another time: that of an earlier receipt."""
 LATEST_KINDS: Final = "nnntntnttnn"
@@ -49,8 +54,12 @@ UPSERT_LATEST: Final = """
 IN_HISTORY: Final = """
     SELECT n FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[])
         WITH ORDINALITY AS want (series_id, ts_us, seq, boot, number, exact, n)
-    JOIN reading USING (series_id, ts_us, seq, boot)
-    WHERE want.number IS NOT DISTINCT FROM reading.number AND want.exact IS NOT DISTINCT FROM reading.exact
+    CROSS JOIN LATERAL (
+        SELECT number, exact FROM reading
+        WHERE reading.series_id = want.series_id AND reading.ts_us = want.ts_us
+            AND reading.seq = want.seq AND reading.boot = want.boot
+        LIMIT 1) AS known
+    WHERE want.number IS NOT DISTINCT FROM known.number AND want.exact IS NOT DISTINCT FROM known.exact
 """
 LATEST: Final = """
     SELECT n, ts_us, seq, boot, number, exact, received_us, latest.unit, latest.site, interval_s,
