@@ -183,25 +183,39 @@ def test_a_tried_weight_takes_what_it_gives_from_the_others() -> None:
 # Acts ------------------------------------------------------------------------------------------
 
 
-EVERY_ACT = (
+ACTS = (
     ("d", "", NodeAct.DRAIN, (), "more reads fall"),
     ("a f", "", NodeAct.FLUSH, (), "what other programs"),
-    ("a m", "128", NodeAct.MEMORY, ("128",), "may use 128 MB"),
     ("a t", "30 40, 0.5 1.5", NodeAct.LRU_TUNE, ("30", "40", "0.5", "1.5"), "30 % of each class"),
-    ("a l", "flat", NodeAct.LRU_MODE, ("flat",), "in one list"),
-    ("a T", "-1", NodeAct.TEMP_TTL, ("-1",), "of every life"),
     ("a v", "2", NodeAct.VERBOSITY, ("2",), "will write level 2"),
 )
 
 
-async def test_every_act_names_node_and_effect_and_is_done_only_on_a_yes(run_app: RunApp) -> None:
+@pytest.mark.parametrize(
+    ("act", "typed", "effect"),
+    [
+        (NodeAct.MEMORY, "128", "may use 128 MB"),
+        (NodeAct.LRU_MODE, "flat", "in one list"),
+        (NodeAct.LRU_MODE, "segmented", "hot, warm and cold"),
+        (NodeAct.TEMP_TTL, "-1", "none is safe from eviction"),
+        (NodeAct.TEMP_TTL, "61", "less than 61 s"),
+        (NodeAct.LRU_TUNE, "30 40 0.5 1.5", "40 % to warm"),
+    ],
+)
+def test_the_effect_of_what_was_typed_is_told_in_words(act: NodeAct, typed: str, effect: str) -> None:
+    said = BY_ACT[act].effect("n:1", parse(BY_ACT[act], typed))
+    assert effect in said
+    assert "n:1" in said
+
+
+async def test_an_act_names_node_and_effect_and_is_done_only_on_a_yes(run_app: RunApp) -> None:
     async with run_app() as (app, pilot):
         await show(app, pilot)
 
         def done() -> list[ActOnNode]:
             return [request for request in app.feed.asked if isinstance(request, ActOnNode)]
 
-        for place, (keys, typed, act, values, warned) in enumerate(EVERY_ACT):
+        for place, (keys, typed, act, values, warned) in enumerate(ACTS):
             for answer in ("n", "y") if place == 1 else ("y",):
                 await pilot.press(*keys.split())
                 if typed:
