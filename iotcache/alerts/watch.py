@@ -119,12 +119,16 @@ class AlertWatch:
 
     def _put(self, verdicts: Sequence[Verdict]) -> None:
         for verdict in verdicts:
-            if len(self._unsettled) < _UNSETTLED_LIMIT:
-                row = self._unsettled.setdefault((verdict.rule.name, verdict.subject), [])
-                if not row or row[-1].raised is not verdict.raised:
-                    row.append(verdict)
-                if len(row) > _TURNS:
-                    del row[1:3]
+            key = (verdict.rule.name, verdict.subject)
+            if key not in self._unsettled and len(self._unsettled) >= _UNSETTLED_LIMIT:
+                # No room: as if it had not been judged, so that it is judged again.
+                self._take_over(key, not verdict.raised)
+                continue
+            row = self._unsettled.setdefault(key, [])
+            if not row or row[-1].raised is not verdict.raised:
+                row.append(verdict)
+            if len(row) > _TURNS:
+                del row[1:3]
         if self._unsettled:
             self._some.set()
 

@@ -204,6 +204,16 @@ async def test_what_the_store_could_not_take_is_kept_and_told_later(
     assert (past.state, past.value) == (AlertState.CLEARED, 1.0)
 
 
+async def test_what_there_is_no_room_for_is_judged_again(team: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iotcache.alerts.watch._UNSETTLED_LIMIT", 2)
+    (one,) = await team(["one"], HOT)
+    await one.fed(*(one.reading(9, f"d{n}") for n in range(4)))
+    assert len(await one.turn()) == 2
+    one.clock.advance(1)
+    await one.fed(*(one.reading(9, f"d{n}") for n in range(4)))
+    assert len(await one.turn()) == 4
+
+
 async def test_after_a_reconnect_what_stands_is_published_again_and_the_webhook_hears_of_changes(
     memcached: Server, open_cache: Make
 ) -> None:
