@@ -199,7 +199,7 @@ class Run:
         watching = asyncio.create_task(self._watch())
         try:
             for number in range(len(self.scenario.step)):
-                await self._step(number)
+                await self._step(number, watching)
             self._turn(status="done", settled=True)
         except IotCacheError as error:
             self._turn(status="failed", said=str(error))
@@ -235,7 +235,7 @@ class Run:
     def _elapsed(self) -> float:
         return time.monotonic() - self._began_s if self._began_s else 0.0
 
-    async def _step(self, number: int) -> None:
+    async def _step(self, number: int, watching: asyncio.Task[None]) -> None:
         step = self.scenario.step[number]
         self._judges = []
         self._asked.clear()
@@ -253,6 +253,8 @@ class Run:
         self._step_began_s = self._elapsed()
         self._judges = [Judge(expectation) for expectation in self.scenario.expectations(number)]
         while True:
+            if watching.done():
+                watching.result()  # it ends with an error only, and without it no light ever settles
             settled = all(judge.light is not Light.PENDING for judge in self._judges)
             if settled != self._state.settled:
                 self._turn(settled=settled)

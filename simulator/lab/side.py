@@ -111,9 +111,7 @@ class Side:
     # Its life
 
     async def use_nodes(self, nodes: tuple[str, ...]) -> None:
-        """Everybody reads from these nodes now: connections are made anew."""
-        await self.close()
-        self.nodes = nodes
+        """Everybody reads from these nodes now; the new connections take the old ones' place at once."""
         cache = structs.replace(
             self._settings.cache, nodes=nodes, placement=self.policy.placement, failover=self.policy.failover
         )
@@ -128,6 +126,7 @@ class Side:
             )
         if self.policy.config_ttl_s is not None:
             policy = structs.replace(policy, config_s=self.policy.config_ttl_s)
+        clients: list[_Client] = []
         async with AsyncExitStack() as opening:
             for _ in range(self._count):
                 cluster = Cluster.from_settings([parse_node(node) for node in nodes], cache)
@@ -142,8 +141,12 @@ class Side:
                     stampede_lease=self.policy.lease,
                 )
                 await opening.enter_async_context(made)
-                self._clients.append(_Client(made, cluster))
-            self._open = opening.pop_all()
+                clients.append(_Client(made, cluster))
+            await self._stop_reading()
+            before, self._open = self._open, opening.pop_all()
+        # Never a moment without any: the figures are taken while a step is still being carried out.
+        self.nodes, self._clients = nodes, clients
+        await before.aclose()
         if self._series:
             await self.read(self._series, self._reads, self._chosen)
 

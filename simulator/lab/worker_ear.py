@@ -60,7 +60,8 @@ class FleetEar:
     def tell_load(self, factor: float) -> bool:
         """Whether the fleet could be told."""
         payload = json.dumps({"load": factor}).encode()
-        return all(self._link.post(control_topic(name), payload) for name in self._confirmed)
+        fleets = list(self._confirmed)
+        return bool(fleets) and all(self._link.post(control_topic(name), payload) for name in fleets)
 
     def not_from_the_fleet(self, readings: int) -> None:
         """So many readings were put into the store by somebody else."""

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iotcache.errors import StackError, UsageError
+from iotcache.errors import IotCacheError, UsageError
 from iotcache.text import printable
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ async def _headless(scenario: Scenario, settings: Settings, args: argparse.Names
             await task
     except asyncio.CancelledError:
         teller.line("ended early")
-    except StackError as error:
+    except IotCacheError as error:
         print(f"iotcache-tui lab: {printable(str(error), 400)}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
     report = report_of(made, started=started)

@@ -1,0 +1,80 @@
+"""Figures are taken each second, whatever a step does meanwhile; a run that cannot take them says so."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from iotcache.config.schema import Settings, StoreSettings
+from iotcache.errors import StoreError
+from iotcache.store import open_store
+from simulator.lab.probe import PROBE, Probe
+from simulator.lab.run import Run
+from simulator.lab.scenario import parse
+from simulator.lab.side import Side, SidePolicy
+from simulator.readers.workload import ReadSpec
+from tests.conftest import Server
+
+POLICY = SidePolicy(ttl_s=60, config_ttl_s=None, jitter=0.0, lease=True, failover=True, placement="ketama")
+WAITING = """
+title = "T"
+level = "basic"
+minutes = 1
+summary = "S"
+teaches = ["x"]
+explanation = "E"
+[[step]]
+title = "one"
+say = "s"
+expect = ["hit_percent > 80"]
+"""
+
+
+@pytest.mark.real("memcached")
+async def test_a_policy_changes_under_the_eyes_of_the_watch(memcached: Server, tmp_path: Path) -> None:
+    async with open_store(StoreSettings(url=f"sqlite:///{tmp_path}/s.db")) as store:
+        side = Side("", Settings(), store, prefix="t:", policy=POLICY, clients=4, seed=1)
+        await side.use_nodes((memcached.address,))
+        probe = Probe(store, [side])
+        await probe.write(20, behind=False)
+        await side.read([PROBE], ReadSpec(rate=200, batch=1), "uniform")
+        over = asyncio.Event()
+        looks = 0
+
+        async def watch() -> None:
+            nonlocal looks
+            while not over.is_set():
+                figures = await probe.figures() | side.figures()
+                assert (figures["probe_stale_s"], figures["nodes_up"]) == (0, 1)
+                looks += 1
+                await asyncio.sleep(0)
+
+        watching = asyncio.create_task(watch())
+        try:
+            for number in range(10):
+                await side.set_policy(structs.replace(POLICY, lease=bool(number % 2)))
+            over.set()
+            await watching
+        finally:
+            watching.cancel()
+            await side.close()
+        assert looks > 10
+
+
+@pytest.mark.parametrize("auto", [True, False])
+async def test_a_run_that_cannot_measure_fails_and_does_not_wait_for_ever(
+    auto: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Run(parse(WAITING, "x.toml"), auto=auto)
+
+    async def broken() -> dict[str, float | None]:
+        raise StoreError("the store is gone")
+
+    monkeypatch.setattr(made, "_measure", broken)
+    async with asyncio.timeout(10):
+        state = await made.play()
+    assert (state.status, made.told()) == ("failed", ["the store is gone"])
+    assert not state.held
