@@ -114,8 +114,12 @@ class Line:
 
 async def _version(connection: Connection) -> int:
     """The version of the tables; -1 where there are none yet."""
-    row = await (await connection.execute("SELECT to_regclass('iotcache.format')::text")).fetchone()
-    if row is None or row[0] is None:
+    # Not to_regclass: what it once did not find, it may not find again though others made it meanwhile.
+    done = await connection.execute(
+        "SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE nspname = 'iotcache' AND relname = 'format'"
+    )
+    if await done.fetchone() is None:
         return -1
     row = await (await connection.execute("SELECT version FROM iotcache.format")).fetchone()
     return int(row[0]) if row is not None else -1
@@ -125,13 +129,12 @@ async def _migrate(connection: Connection) -> None:
     """Bring the tables up to this program's version, under a lock that other workers wait for."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        row = await (await connection.execute("SELECT to_regclass('iotcache.format')")).fetchone()
-        if row is None or row[0] is None:
+        version = await _version(connection)
+        if version < 0:
             await connection.execute("CREATE SCHEMA IF NOT EXISTS iotcache")
             await connection.execute("CREATE TABLE iotcache.format (version integer NOT NULL)")
             await connection.execute("INSERT INTO iotcache.format VALUES (0)")
-        row = await (await connection.execute("SELECT version FROM iotcache.format")).fetchone()
-        version = int(row[0]) if row is not None else 0
+            version = 0
         if version > len(STEPS):
             raise StoreError(
                 f"the database was written by a newer version of this program (format {version}, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -291,6 +292,17 @@ async def test_two_workers_of_the_new_format_migrate_once(postgres: Postgres) ->
         done = await asyncio.gather(a.commit([stored(NOON_US + 1, 1)]), b.commit([stored(NOON_US + 2, 2)]))
         assert [one.stored for one in done] == [0, 0]
         assert (await a.counts()).readings == 100
+
+
+@real
+async def test_many_workers_at_once_make_the_tables_of_an_empty_database_once(postgres: Postgres) -> None:
+    settings = StoreSettings(url=postgres.new_database(), password=PASSWORD)
+    async with AsyncExitStack() as opened:
+        stores = await asyncio.gather(
+            *(opened.enter_async_context(open_store(settings)) for _ in range(6))
+        )  # fmt: skip
+        done = await asyncio.gather(*(one.commit([stored(NOON_US, 1)]) for one in stores))
+        assert sum(one.stored for one in done) == 1
 
 
 @real
