@@ -83,9 +83,8 @@ class PostgresStore:
         """See `iotcache.store.base.Store.commit`."""
         for stored in readings:
             check_range(stored.reading)
-        if readings:
-            times_us = [stored.reading.ts_us for stored in readings]
-            await self._partitions.make_room(times_us, self._transaction)
+        times_us = [stored.reading.ts_us for stored in readings]
+        await self._partitions.make_room(times_us, self._transaction)
         found: dict[Series, Known] = {}
         async with self._transaction() as connection:
             stored_count = 0

@@ -131,7 +131,7 @@ class Partitions:
 
     def _missing(self, times_us: Sequence[int]) -> set[int]:
         today = int(self._clock.now()) // 86_400
-        first, last = min(times_us) // DAY_US, max(times_us) // DAY_US
+        first, last = min(times_us, default=0) // DAY_US, max(times_us, default=0) // DAY_US
         days = {first, last} if last - first < 2 else {ts_us // DAY_US for ts_us in times_us}
         oldest, newest = today - self._back_days, today + AHEAD_DAYS
         wanted = {day for day in days if oldest <= day <= newest}
