@@ -107,7 +107,7 @@ class Run:
             stack = await opening.enter_async_context(Stack(self._settings, on_progress=self._starting))
             store = await opening.enter_async_context(open_store(stack.settings.store))
             self._say("waiting for the fleet's first readings")
-            ear = await opening.enter_async_context(FleetEar(stack.settings.broker))
+            ear = await opening.enter_async_context(FleetEar(stack.settings.broker, store))
             nodes = stack.settings.cache.nodes
             assert not isinstance(nodes, str)
             self._sides = self._make_sides(stack.settings, store)
@@ -120,7 +120,7 @@ class Run:
                 opening.push_async_callback(side.close)
             opening.push_async_callback(self._effects.close)
             series = await self._known_fleet(store)
-            self._store, self._ear = store, ear
+            self._ear = ear
             await self._effects.begin(series, self._read_spec())
             self._open = opening.pop_all()
         self._began_s = time.monotonic()
@@ -325,6 +325,6 @@ class Run:
             for name, value in own.items():
                 figures[f"{side.name}.{name}" if side.name else name] = value
         figures |= await self._nodes.figures(self._effects.listed)
-        figures |= await self._ear.figures(self._store)
+        figures |= await self._ear.figures()
         figures |= await self._probe.figures()
         return figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from typing import Self
@@ -24,13 +25,15 @@ class _Counts(Stats, kw_only=True):
 class FleetEar:
     """Listens while it is entered, and tells the fleet its load."""
 
-    def __init__(self, broker: BrokerSettings) -> None:
+    def __init__(self, broker: BrokerSettings, store: Store) -> None:
         self._link = MqttLink.from_settings(
             broker, f"iotcache-lab-{os.getpid()}", subscriptions=((STATS_FILTER, 0),)
         )
+        self._store = store
         self._confirmed: dict[str, int] = {}
         self._dead: dict[str, int] = {}
         self._stored: int | None = None
+        self._missing: int | None = None
         self._extra = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -54,8 +57,15 @@ class FleetEar:
                 role, instance = named
                 if role == "simulator":
                     self._confirmed[instance] = counts.confirmed
+                    await self._compare()
                 elif role == "ingest":
                     self._dead[instance] = counts.dead_letters
+
+    async def _compare(self) -> None:
+        """Just as the fleet says what was confirmed: later readings must not make up for missing ones."""
+        with contextlib.suppress(StoreError):
+            stored = (await self._store.counts()).readings - self._extra
+            self._missing = max(0, sum(self._confirmed.values()) - stored)
 
     def tell_load(self, factor: float) -> bool:
         """Whether the fleet could be told."""
@@ -67,19 +77,18 @@ class FleetEar:
         """So many readings were put into the store by somebody else."""
         self._extra += readings
 
-    async def figures(self, store: Store) -> dict[str, float | None]:
-        """``missing`` is behind by what is under way: it settles when the fleet is calm."""
+    async def figures(self) -> dict[str, float | None]:
+        """``missing`` counts what is under way as well: it settles when the fleet is calm."""
         try:
-            counts = await store.counts()
+            counts = await self._store.counts()
         except StoreError:
             return {"stored": None, "stored_per_s": None, "missing": None, "dead_letters": None}
         stored = counts.readings - self._extra
         grown = 0 if self._stored is None else stored - self._stored
         self._stored = stored
-        confirmed = sum(self._confirmed.values())
         return {
             "stored": float(stored),
             "stored_per_s": float(grown),
-            "missing": float(max(0, confirmed - stored)),
+            "missing": None if self._missing is None else float(self._missing),
             "dead_letters": float(sum(self._dead.values())),
         }

@@ -173,3 +173,18 @@ async def test_a_person_goes_on_back_and_answers_and_may_leave_in_the_middle() -
         assert pid is not None
         assert not Path(f"/proc/{pid}").exists()
     assert "did not hold" in markdown(made) or "every expectation" in markdown(made)
+
+
+@pytest.mark.lab
+@pytest.mark.real("memcached")
+@pytest.mark.parametrize(("lost", "held"), [(0, True), (1, False)])
+async def test_one_reading_missing_among_thousands_is_seen(lost: int, held: bool) -> None:
+    outage = hurried(find("broker-outage"), 8)
+    calm = structs.replace(outage, step=(outage.step[0], outage.step[-1]))
+    made = Run(calm, auto=True)
+    async with asyncio.timeout(60), made:
+        # As if the store had one reading less than the fleet was told.
+        made._ear.not_from_the_fleet(lost)
+        await made.play()
+    assert made.state.held == held, made.told()
+    assert lost == 0 or any(sentence.endswith("it was 1") for sentence in made.told())
