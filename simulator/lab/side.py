@@ -17,7 +17,7 @@ from iotcache.config.urls import parse_node
 from iotcache.errors import StoreError
 from iotcache.histogram import Histogram
 from iotcache.keys import Keys
-from iotcache.model import NodeState, Series, Stored
+from iotcache.model import MissReason, NodeState, Series, Stored
 from iotcache.store.base import Store
 from iotcache.tasks import end
 from iotcache.ttl import TtlPolicy
@@ -222,5 +222,5 @@ class Side:
             "store_reads_of_one_key": float(max(asked.values(), default=0)),
             "nodes_up": float(up),
             "nodes_down": float(len(health) - up),
-            **{f"misses.{reason}": float(count) for reason, count in misses.items()},
+            **{f"misses.{reason.value}": float(misses[reason.value]) for reason in MissReason},
         }

@@ -49,6 +49,7 @@ async def test_a_policy_changes_under_the_eyes_of_the_watch(memcached: Server, t
             while not over.is_set():
                 figures = await probe.figures() | side.figures()
                 assert (figures["probe_stale_s"], figures["nodes_up"]) == (0, 1)
+                assert figures["misses.node_down"] == 0  # nothing happened, which is a figure as well
                 looks += 1
                 await asyncio.sleep(0)
 

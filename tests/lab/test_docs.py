@@ -1,0 +1,35 @@
+"""docs/lab.md tells of every act, metric and key that a scenario may have, and of no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from simulator.lab.acts import ACT_NAMES
+from simulator.lab.metrics import METRICS
+from simulator.lab.report import LabReport
+from simulator.lab.scenario import SPANS, Scenario, Step, Wanted, catalogue
+
+TEXT = (Path(__file__).parents[2] / "docs" / "lab.md").read_text("utf-8")
+
+
+def named(heading: str) -> set[str]:
+    """What stands in the first column of the table under a heading."""
+    part = re.split(r"^#+ ", TEXT.split(f"{heading}\n", 1)[1], maxsplit=1, flags=re.M)[0]
+    rows = [line.split("|")[1] for line in part.splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def test_the_document_names_what_there_is() -> None:
+    assert named("### Acts") == set(ACT_NAMES)
+    assert named("### Expectations") == {*METRICS, "misses.REASON"}
+    assert named("### `[stack]`") == set(Wanted.__struct_fields__)
+    assert named("### `[[step]]`") == set(Step.__struct_fields__)
+    own = {name if name not in ("stack", "side", "step") else {"stack": "[stack]"}.get(name, f"[[{name}]]")
+           for name in Scenario.__struct_fields__ if name not in ("name", "file")}  # fmt: skip
+    assert named("## The file") == own
+    assert named("## The shipped scenarios") == {one.name for one in catalogue()[0]}
+    assert set(LabReport.__struct_fields__) <= {
+        name.partition("[")[0] for name in named("## Report: schema `iotcache.lab/1`")
+    }
+    assert all(f"`{span}`" in TEXT for span in SPANS)
