@@ -206,7 +206,7 @@ class DashboardSettings(Section, frozen=True):
     ascii: bool = False
     reduced_motion: bool = False
     read_only: Switch = "auto"
-    """Whether acts that change a node, the store or a process are out of reach; "auto": unless the nodes are embedded."""
+    """Whether acts that change something are out of reach; "auto": unless the nodes are embedded."""
 
 
 class LogSettings(Section, frozen=True):

@@ -81,6 +81,35 @@ class Documents(Protocol):
         ...
 
 
+class Letter(Struct, frozen=True):
+    """A dead letter as the store keeps it."""
+
+    number: int
+    letter: DeadLetter
+    times: int
+    """How often the very same one came."""
+
+
+class Letters(Protocol):
+    """Dead letters one by one, for the person who looks after them. Methods raise `StoreError`."""
+
+    async def page(self, below: int | None = None, limit: int = 100, reason: str = "") -> Sequence[Letter]:
+        """Those with numbers under ``below``, the largest first, whose reason holds ``reason``."""
+        ...
+
+    async def find(self, numbers: Sequence[int]) -> Sequence[Letter]:
+        """Those of these numbers that are there."""
+        ...
+
+    async def remove(self, numbers: Sequence[int]) -> int:
+        """Delete them; how many were there."""
+        ...
+
+    async def remove_before(self, before_us: int, limit: int = 10_000) -> int:
+        """Delete up to ``limit`` last seen before a time; how many went."""
+        ...
+
+
 class Alerts(Protocol):
     """Alerts, those that stand and those of the past. Methods raise `StoreError`."""
 
@@ -120,14 +149,21 @@ class Store(Protocol):
     documents: Documents
     """What it knows of devices besides their readings."""
     alerts: Alerts
+    letters: Letters
 
     grain_us: int
     """Old readings go by whole steps of this length, counted from the epoch, at next to no cost; finer cuts
     are made row by row. 0: every cut is."""
 
-    async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
+    async def commit(
+        self,
+        readings: Sequence[Stored],
+        dead_letters: Sequence[DeadLetter] = (),
+        settled: Sequence[int] = (),
+    ) -> Committed:
         """Write all in one transaction; durable when it returns. A late reading enters history and never
-        replaces a newer ``latest``. Two readings are the same one as `Reading` says."""
+        replaces a newer ``latest``. Two readings are the same one as `Reading` says. ``settled`` are the
+        numbers of dead letters that go with it."""
         ...
 
     async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:

@@ -17,9 +17,10 @@ from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import StoreError
 from iotcache.model import DeadLetter, Reading, Series, Stored
 from iotcache.store import postgres_statements as sql
-from iotcache.store.base import Alerts, Committed, Documents, SeriesInfo, StoreCounts
+from iotcache.store.base import Alerts, Committed, Documents, Letters, SeriesInfo, StoreCounts
 from iotcache.store.postgres_alerts import PostgresAlerts
 from iotcache.store.postgres_documents import PostgresDocuments
+from iotcache.store.postgres_letters import PostgresLetters
 from iotcache.store.postgres_line import Connection, Line, Row, connection_settings, lost, place
 from iotcache.store.postgres_partitions import DAY_US, LOOK_BACK_US, Partitions
 from iotcache.store.postgres_rows import arrays, give_value, keep_value, numbers_array, texts_array
@@ -74,12 +75,18 @@ class PostgresStore:
         self._ready = read_only
         self._closed = False
         self.documents: Documents = PostgresDocuments(self._transaction, self._query)
+        self.letters: Letters = PostgresLetters(self._transaction, self._query)
         self.alerts: Alerts = PostgresAlerts(self._transaction, self._query)
 
     grain_us = DAY_US
     """Old readings go a day at a time."""
 
-    async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
+    async def commit(
+        self,
+        readings: Sequence[Stored],
+        dead_letters: Sequence[DeadLetter] = (),
+        settled: Sequence[int] = (),
+    ) -> Committed:
         """See `iotcache.store.base.Store.commit`."""
         for stored in readings:
             check_range(stored.reading)
@@ -97,6 +104,8 @@ class PostgresStore:
                 await connection.cursor().executemany(
                     sql.ADD_DEAD_LETTER, sorted(map(letter_row, dead_letters), key=itemgetter(4))
                 )
+            if settled:
+                await connection.execute("DELETE FROM dead_letter WHERE id = ANY(%s)", (list(settled),))
         if len(self._known) + len(found) > _SERIES_REMEMBERED:
             self._known.clear()
         self._known.update(found)

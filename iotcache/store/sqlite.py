@@ -9,11 +9,12 @@ from typing import Any, Self, TypeVar
 
 from iotcache.errors import StoreError
 from iotcache.model import DeadLetter, Reading, Series, Stored
-from iotcache.store.base import Alerts, Committed, Documents, SeriesInfo, StoreCounts
+from iotcache.store.base import Alerts, Committed, Documents, Letters, SeriesInfo, StoreCounts
 from iotcache.store.lane import Lane
 from iotcache.store.sqlite_alerts import SqliteAlerts
 from iotcache.store.sqlite_documents import SqliteDocuments
 from iotcache.store.sqlite_file import SqliteFile
+from iotcache.store.sqlite_letters import SqliteLetters
 from iotcache.store.windows import WindowPage
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class SqliteStore:
         self._writing = _Seat("store-write", self._open_writer)
         self._reading = _Seat("store-read", self._open_reader)
         self.documents: Documents = SqliteDocuments(self._writing.run, self._reading.run)
+        self.letters: Letters = SqliteLetters(self._writing.run, self._reading.run)
         self.alerts: Alerts = SqliteAlerts(self._writing.run, self._reading.run)
 
     def _open_writer(self) -> SqliteFile:
@@ -53,8 +55,13 @@ class SqliteStore:
     grain_us = 0
     """Old readings go one by one."""
 
-    async def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter] = ()) -> Committed:
-        return await self._writing.run(SqliteFile.commit, readings, dead_letters)
+    async def commit(
+        self,
+        readings: Sequence[Stored],
+        dead_letters: Sequence[DeadLetter] = (),
+        settled: Sequence[int] = (),
+    ) -> Committed:
+        return await self._writing.run(SqliteFile.commit, readings, dead_letters, settled)
 
     async def prune(self, before_us: int, limit: int = 10_000) -> int:
         return await self._writing.run(SqliteFile.prune, before_us, limit)

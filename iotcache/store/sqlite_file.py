@@ -117,7 +117,9 @@ class SqliteFile:
 
     # Writing
 
-    def commit(self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter]) -> Committed:
+    def commit(
+        self, readings: Sequence[Stored], dead_letters: Sequence[DeadLetter], settled: Sequence[int] = ()
+    ) -> Committed:
         """See `iotcache.store.base.Store.commit`."""
         db = self._db
         found: dict[Series, Known] = {}
@@ -135,6 +137,8 @@ class SqliteFile:
                 db.execute("UPDATE total SET n = n + ? WHERE name = 'readings'", (stored_count,))
             if dead_letters:
                 db.executemany(_ADD_LETTER, [letter_row(letter) for letter in dead_letters])
+            if settled:
+                db.executemany("DELETE FROM dead_letter WHERE id = ?", [(number,) for number in settled])
             db.execute("COMMIT")
         except BaseException as error:
             self._roll_back()

@@ -206,6 +206,26 @@ async def test_the_same_dead_letter_again_is_one_letter_with_its_last_time(store
     assert (await store.counts()).dead_letters == 3
 
 
+async def test_dead_letters_one_by_one(store: Store) -> None:
+    for n in range(5):
+        await store.commit([], [DeadLetter("t", bytes([n]), f"Reason {n % 2} of \x00", T0 + n)])
+    page = await store.letters.page(limit=3)
+    assert [letter.letter.payload for letter in page] == [b"\x04", b"\x03", b"\x02"]
+    rest = await store.letters.page(page[-1].number)
+    assert [letter.letter.payload for letter in rest] == [b"\x01", b"\x00"]
+    ones = await store.letters.page(reason="reason 1")
+    assert [letter.letter.payload for letter in ones] == [b"\x03", b"\x01"]
+    numbers = [letter.number for letter in page]
+    assert {letter.number for letter in await store.letters.find([*numbers, 10**9])} == set(numbers)
+    # A reading comes in the place of its letter, in one transaction.
+    done = await store.commit([reading(20.0, T0)], [], [numbers[0]])
+    assert done.stored == 1
+    assert await store.letters.remove([numbers[1], 10**9]) == 1
+    assert (await store.counts()).dead_letters == 3
+    assert await store.letters.remove_before(T0 + 1, 10) == 1
+    assert [letter.times for letter in await store.letters.page()] == [1, 1]
+
+
 async def test_prune_deletes_in_bounded_steps_and_leaves_the_latest_known(store: Store) -> None:
     await store.commit(
         [reading(float(n), T0 + n, device=f"d{n % 3}") for n in range(30)],

@@ -1,0 +1,129 @@
+"""The operator's commands over a store: dead letters and readings."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from iotcache.config.schema import StoreSettings
+from iotcache.model import DeadLetter, Reading, Stored
+from iotcache.store import open_store
+from tests.conftest import Server
+from tui.cli.main import main
+
+T0 = 1_750_000_000_000_000
+GOOD_LATER = b'{"device":"d1","sensor":"t","wert":4.5,"ts":1750000000}'
+NEVER = b"\xff\xfe not text \x1b[31m"
+
+
+@pytest.fixture
+def flags(tmp_path: Path, memcached: Server) -> list[str]:
+    """A store with two dead letters and three readings, and a cache node."""
+    url = f"sqlite:///{tmp_path / 'r.db'}"
+
+    async def fill() -> None:
+        async with open_store(StoreSettings(url=url)) as store:
+            readings = [
+                Reading("d0", "t", value, T0 + at * 1_000_000, unit="C", site="=cmd", seq=at, boot="b")
+                for at, value in enumerate([1.5, "=1+1", True])
+            ]
+            letters = [
+                DeadLetter("iot/s/d1/t", GOOD_LATER, 'the key "value" is missing', T0),
+                DeadLetter("iot/s/\x1bd2/t", NEVER, "no text", T0 + 5),
+            ]
+            await store.commit([Stored(reading) for reading in readings], letters)
+
+    asyncio.run(fill())
+    return ["--store", url, "--nodes", memcached.address, "--broker", "mqtt://127.0.0.1:1"]
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.real("memcached")
+def test_dead_letters_are_listed_shown_redriven_and_purged(
+    flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = said(capsys, "deadletter", "list", *flags)
+    assert 'iot/s/d1/t: the key "value" is missing' in text
+    assert "\x1b" not in text
+    rows = json.loads(said(capsys, "deadletter", "list", "--json", "--reason", "MISSING", *flags))
+    (number,) = [row["number"] for row in rows]
+    shown = said(capsys, "deadletter", "show", str(number), *flags)
+    assert "wert" in shown
+    assert "hex     000000  7b 22 64" in shown
+    assert (
+        json.loads(said(capsys, "deadletter", "show", str(number), "--json", *flags))["hex"]
+        == GOOD_LATER.hex()
+    )
+    assert main(["deadletter", "show", "999", *flags]) == 3
+    # As long as the rules are what they were, nothing can be done.
+    text = said(capsys, "deadletter", "redrive", "--all", *flags)
+    assert "0 of 2 dead letters are readings now" in text
+    # The fleet's own field is named: the letter becomes a reading, in the store and in the cache.
+    text = said(capsys, "deadletter", "redrive", "--all", "--set", "ingest.fields.value=wert", *flags)
+    assert "1 of 2 dead letters are readings now (1 new, 0 known already); 1 stay" in text
+    got = json.loads(said(capsys, "get", "d1", "t", "--json", *flags))
+    assert (got["value"], got["source"]) == (4.5, "cache")
+    assert len(json.loads(said(capsys, "deadletter", "list", "--json", *flags))) == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["deadletter", "purge", "--all", *flags]) == 2
+    assert "0 dead letters deleted" in said(
+        capsys, "deadletter", "purge", "--older-than", "40000d", "--yes", *flags
+    )
+    assert "1 dead letters deleted" in said(capsys, "deadletter", "purge", "--all", "--yes", *flags)
+    assert "no dead letters" in said(capsys, "deadletter", "list", *flags)
+
+
+@pytest.mark.real("memcached")
+def test_store_stats_export_and_prune(
+    flags: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert json.loads(said(capsys, "store", "stats", "--json", *flags))["readings"] == 3
+    rows = list(csv.DictReader(io.StringIO(said(capsys, "store", "export", *flags))))
+    assert [row["value"] for row in rows] == ["1.5", "'=1+1", "true"]
+    assert rows[0]["ts"] == "2025-06-15T15:06:40Z"
+    assert (rows[2]["seq"], rows[2]["boot"]) == ("2", "b")
+    out = tmp_path / "out.csv"
+    said(capsys, "store", "export", "--since", "2025-06-15T15:06:41Z", "--out", str(out), *flags)
+    assert len(out.read_text().splitlines()) == 3
+    assert main(["store", "export", "--out", str(out), *flags]) == 2
+    assert "nothing is overwritten" in capsys.readouterr().err
+    assert "5 rows" in said(capsys, "store", "prune", "--older-than", "30d", *flags)
+    assert json.loads(said(capsys, "store", "stats", "--json", *flags))["readings"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["deadletter", "redrive"], "needs numbers"),
+        (["deadletter", "purge"], "--older-than AGE or --all"),
+        (["deadletter", "purge", "--older-than", "soon", "--yes"], "no age"),
+        (["deadletter", "show"], "needs a number"),
+        (["store", "prune", "--older-than", "x"], "no number of days"),
+        (["store", "export", "--since", "when"], "no time"),
+        (["store", "export", "--since", "2026-01-02", "--until", "2026-01-01"], "before --until"),
+    ],
+)
+def test_usage_mistakes_are_one_sentence(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    flags = [
+        "--store",
+        f"sqlite:///{tmp_path / 'x.db'}",
+        "--nodes",
+        "127.0.0.1:1",
+        "--broker",
+        "mqtt://127.0.0.1:1",
+    ]
+    assert main([*arguments, *flags]) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
