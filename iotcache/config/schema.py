@@ -191,6 +191,8 @@ class SimulatorSettings(Section, frozen=True):
     """Messages a second of the whole fleet; 0: each sensor at its class's own interval."""
     seed: int = 1
     qos: Literal[0, 1] = 1
+    control: Switch = "auto"
+    """Whether the fleet follows messages that turn faults and load; "auto": when the broker is embedded."""
 
 
 class DashboardSettings(Section, frozen=True):

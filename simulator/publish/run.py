@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from importlib.metadata import version
 from time import monotonic, time
 from typing import Protocol
@@ -227,7 +227,7 @@ async def run_fleet(
         timeline = spec.timeline(int(time() * 1e6))
         stream = FaultyStream(roster, timeline, (), rate=spec.rate, digest=False, greet=True, load=load)
         publisher = Publisher(stream, (uplink,), devices=len(roster))
-        control = controlled(
+        control = nullcontext() if wanted.control is not True else controlled(
             instance, settings.broker, stream=stream, roster=roster, publisher=publisher,
             journal=Journal(()), load=load, answer=uplink.announce,
         )  # fmt: skip

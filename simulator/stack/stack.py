@@ -199,7 +199,11 @@ class Stack:
             store=store,
             http=replace(http, enabled=self._with_http, listen=listen),
             ingest=replace(settings.ingest, enabled=self._with_ingest),
-            simulator=replace(settings.simulator, enabled=self._simulate),
+            simulator=replace(
+                settings.simulator,
+                enabled=self._simulate,
+                control=_switch(settings.simulator.control, self._embedded_broker),
+            ),
         )
 
     def _store_path(self) -> Path:
