@@ -10,12 +10,13 @@ LOCK: Final = 0x696F7463
 # A whole batch travels as eight arrays in one statement: no per-row message, and a plan made once.
 READING_KINDS: Final = "nnntntnt"
 """Which of its columns are numbers and which texts."""
+IF_NEW: Final = "ON CONFLICT DO NOTHING"
 INSERT_READINGS: Final = """
     WITH stored AS (
         INSERT INTO {table} SELECT * FROM unnest(
             %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[],
             %s::bigint[], %s::text[])
-        ON CONFLICT DO NOTHING RETURNING tableoid AS part
+        {conflict} RETURNING tableoid AS part
     ), per_partition AS (
         SELECT relname, count(*) AS n FROM stored JOIN pg_class ON pg_class.oid = part GROUP BY relname
     ), counted AS (

@@ -14,6 +14,7 @@ from iotcache.config.schema import StoreSettings
 from iotcache.errors import StoreError
 from iotcache.model import Reading, Series, Stored
 from iotcache.store import open_store, postgres_partitions, postgres_schema, retention
+from iotcache.store import postgres as postgres_store
 from iotcache.store.postgres import PostgresStore
 from iotcache.store.postgres_partitions import (
     DAY_US,
@@ -43,6 +44,7 @@ def stored(ts_us: int, seq: int | None = None, device: str = "dev-1", **more: An
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_partitions, "LOCK_PATIENCE", "30ms")
+    monkeypatch.setattr(postgres_store, "_WARY_AT_FIRST", 0)
 
 
 @pytest.fixture
@@ -154,6 +156,27 @@ async def test_the_same_number_with_two_times_of_the_senders_making(store: Postg
     await store.commit([stored(NOON_US, 7)])
     assert (await store.commit([stored(NOON_US + 1, 7)])).stored == 0
     assert (await store.commit([stored(NOON_US + DAY_US, 7)])).stored == 1
+
+
+@real
+async def test_bold_inserts_turn_wary_where_readings_are_known(
+    store: PostgresStore, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "_WARY_COMMITS", 2)
+    batch = [stored(NOON_US + n, n + 1) for n in range(20)]
+    assert (await store.commit(batch[:10])).stored == 10
+    mixed = await store.commit([batch[12], *batch[5:15], stored(NOON_US + 3)])
+    assert (mixed.stored, mixed.duplicates) == (6, 6)
+    assert mixed.newest == (batch[14],)
+    assert store._wary == 2
+    again = await store.commit(batch[:15])
+    assert (again.stored, again.newest) == (0, (batch[14],))
+    for n in range(15, 18):
+        assert (await store.commit([batch[n]])).stored == 1
+    assert store._wary == 0
+    assert (await store.commit([stored(NOON_US + 3, received_us=1), batch[18]])).stored == 1
+    assert (await store.counts()).readings == 20
+    assert sum(layout(store, postgres).values()) == 20
 
 
 @real
