@@ -115,17 +115,6 @@ class Side:
         cache = structs.replace(
             self._settings.cache, nodes=nodes, placement=self.policy.placement, failover=self.policy.failover
         )
-        t = cache.ttl
-        policy = TtlPolicy(
-            t.volatile_intervals, t.volatile_min_s, t.volatile_max_s, t.default_interval_s,
-            t.history_s, t.meta_s, t.config_s, t.aggregate_s, self.policy.jitter,
-        )  # fmt: skip
-        if self.policy.ttl_s is not None:
-            policy = structs.replace(
-                policy, volatile_min_s=self.policy.ttl_s, volatile_max_s=self.policy.ttl_s
-            )
-        if self.policy.config_ttl_s is not None:
-            policy = structs.replace(policy, config_s=self.policy.config_ttl_s)
         clients: list[_Client] = []
         async with AsyncExitStack() as opening:
             for _ in range(self._count):
@@ -135,9 +124,9 @@ class Side:
                     cluster,
                     cast(Store, self.store),
                     keys=self.keys,
-                    ttl=policy,
+                    ttl=self._lives(),
                     store_reads_per_s=cache.store_reads_per_s,
-                    failover_ttl_s=t.failover_s,
+                    failover_ttl_s=cache.ttl.failover_s,
                     stampede_lease=self.policy.lease,
                 )
                 await opening.enter_async_context(made)
@@ -151,10 +140,29 @@ class Side:
             await self.read(self._series, self._reads, self._chosen)
 
     async def set_policy(self, policy: SidePolicy) -> None:
-        """Use the cache in another way from now on."""
-        self.policy = policy
-        if self.nodes:
+        """Use the cache in another way from now on. Only another placement takes other connections."""
+        before, self.policy = self.policy, policy
+        if not self.nodes:
+            return
+        if policy.placement != before.placement:
             await self.use_nodes(self.nodes)
+        for client in self._clients:
+            client.cache.ttl = self._lives()
+            client.cache.stampede_lease = policy.lease
+            client.cluster.failover = policy.failover
+
+    def _lives(self) -> TtlPolicy:
+        """How long entries live under this side's policy."""
+        t = self._settings.cache.ttl
+        lives = TtlPolicy(
+            t.volatile_intervals, t.volatile_min_s, t.volatile_max_s, t.default_interval_s,
+            t.history_s, t.meta_s, t.config_s, t.aggregate_s, self.policy.jitter,
+        )  # fmt: skip
+        if self.policy.ttl_s is not None:
+            lives = structs.replace(lives, volatile_min_s=self.policy.ttl_s, volatile_max_s=self.policy.ttl_s)
+        if self.policy.config_ttl_s is not None:
+            lives = structs.replace(lives, config_s=self.policy.config_ttl_s)
+        return lives
 
     async def read(self, series: Sequence[Series], spec: ReadSpec, chosen: str) -> None:
         """Begin to read, or read otherwise; ``chosen`` is a popularity, or ``one`` series only."""

@@ -56,13 +56,41 @@ async def test_a_policy_changes_under_the_eyes_of_the_watch(memcached: Server, t
         watching = asyncio.create_task(watch())
         try:
             for number in range(10):
-                await side.set_policy(structs.replace(POLICY, lease=bool(number % 2)))
+                await side.set_policy(structs.replace(POLICY, placement=("modulo", "ketama")[number % 2]))
             over.set()
             await watching
         finally:
             watching.cancel()
             await side.close()
         assert looks > 10
+
+
+@pytest.mark.real("memcached")
+async def test_a_policy_holds_for_every_client_and_outlives_a_new_list_of_nodes(
+    memcached: Server, tmp_path: Path
+) -> None:
+    async with open_store(StoreSettings(url=f"sqlite:///{tmp_path}/s.db")) as store:
+        side = Side("", Settings(), store, prefix="t:", policy=POLICY, clients=2, seed=1)
+        try:
+            await side.use_nodes((memcached.address,))
+            before = [client.cluster for client in side._clients]
+            await side.set_policy(
+                structs.replace(POLICY, ttl_s=5, config_ttl_s=9, jitter=0.2, lease=False, failover=False)
+            )
+            assert [client.cluster for client in side._clients] == before, "no need of other connections"
+            for _ in range(2):
+                for client in side._clients:
+                    ttl, cache = client.cache.ttl, client.cache
+                    assert (ttl.volatile_min_s, ttl.volatile_max_s, ttl.config_s, ttl.jitter) == (
+                        5,
+                        5,
+                        9,
+                        0.2,
+                    )
+                    assert (cache.stampede_lease, client.cluster.failover) == (False, False)
+                await side.use_nodes((memcached.address,))
+        finally:
+            await side.close()
 
 
 @pytest.mark.parametrize("auto", [True, False])
