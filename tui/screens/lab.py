@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
+from rich.console import Group
 from rich.markdown import Markdown
 from rich.text import Text
 from textual import on
@@ -160,14 +161,14 @@ class LabScreen(ViewScreen):
         if said != self._told:
             moved = self._told is None or said[1] != self._told[1]  # type: ignore[index]
             self._told = said
-            self.words.update(Markdown(_words(view), code_theme="ansi_dark"))
+            self.words.update(self._written(_words(view)))
             if moved:
                 self.tell.scroll_home(animate=False)
         ascii_only = self.settings.ascii
         held = sum(light.light == "green" for step in state.steps for light in step.lights)
         total = sum(len(step.lights) for step in state.steps)
         self.lights.show(
-            (state.shown, lights), lambda width, height: light_lines(view, width, ascii_only),
+            (state.shown, lights), lambda width, height: light_lines(view, width - 2, ascii_only),
             note=f"{held} of {total} held",
         )  # fmt: skip
         beat = state.elapsed_s, state.shown, len(state.marks)
@@ -176,9 +177,9 @@ class LabScreen(ViewScreen):
                 one = view.curves[0]
                 self.digits.update(figure(one.points[-1][1], one.unit))
             return
-        self.figures.show(beat, lambda width, height: figure_lines(view, width, ascii_only))
+        self.figures.show(beat, lambda width, height: figure_lines(view, width - 2, ascii_only))
         self.plot.show(
-            beat, lambda width, height: plot_lines(view, width, height, ascii_only),
+            beat, lambda width, height: plot_lines(view, width - 2, height, ascii_only),
             note=f"{state.elapsed_s:.0f} s",
         )  # fmt: skip
 
@@ -226,7 +227,24 @@ class LabScreen(ViewScreen):
             f"{entry.steps} steps, about {entry.minutes:g} minutes. It starts servers of its own and ends "
             "them; nothing of yours is touched.",
         ]
-        self.about.update(Markdown("\n".join(lines)))
+        self.about.update(self._written("\n".join(lines)))
+
+    def _written(self, text: str) -> Group:
+        """Markdown, with headings in the theme's own colour."""
+        parts: list[Text | Markdown] = []
+        body: list[str] = []
+        for line in [*text.splitlines(), "# "]:
+            if line.startswith("#"):
+                if any(one.strip() for one in body):
+                    parts.append(Markdown("\n".join(body)))
+                body = []
+                title = line.lstrip("# ")
+                if title:
+                    style = f"bold {self.app.theme_variables['primary']}"
+                    parts += [Text("\n" if parts else "", end=""), Text(f"{title}\n", style)]
+            else:
+                body.append(line)
+        return Group(*parts)
 
     # Acts
 
