@@ -23,6 +23,7 @@ from tui.state.lab import (
     LabStep,
     LabView,
 )
+from tui.state.switches import SlowStore, SwitchPart
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 CATALOGUE = LabCatalogue(
@@ -180,3 +181,23 @@ async def test_what_cannot_go_on_says_why(run_app: RunApp) -> None:
         await pilot.pause()
         assert "It could not go on" in screen_text(app)
         assert "no free port" in screen_text(app)
+
+
+async def test_fault_switches_act_on_the_own_stack_and_not_when_read_only(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("6", "f")
+        await pilot.pause()
+        assert "kill node 127.0.0.1:21001" in screen_text(app)
+        await pilot.press("enter")
+        assert app.feed.asked[-1] == SwitchPart("node 127.0.0.1:21001", "kill")
+        app.feed.answer()
+        app.frame()
+        await pilot.pause()
+        assert "done: kill node" in screen_text(app)
+        await pilot.press("end", "enter")
+        assert app.feed.asked[-1] == SlowStore(1_000.0)
+    async with run_app(read_only=True) as (app, pilot):
+        await pilot.press("6", "f")
+        await pilot.pause()
+        assert "read-only" in screen_text(app)
+        assert not any(isinstance(request, SwitchPart) for request in app.feed.asked)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HANDLERS: dict[str, str] = {
+    "SwitchPart": "tui.feed.switches:switch",
+    "TurnLoad": "tui.feed.switches:turn_load",
+    "SlowStore": "tui.feed.switches:slow_store",
     "LabList": "tui.feed.lab:catalogue_of",
     "LabRun": "tui.feed.lab:run",
     "LabDo": "tui.feed.lab:do",

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from rich.console import Group
-from rich.markdown import Markdown
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult, SystemCommand
@@ -16,8 +14,10 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Digits, Input, Static
 
 from iotcache.config.schema import DashboardSettings
+from tui.feed.asks import READ_ONLY
 from tui.format import fit
 from tui.screens.confirm import ConfirmScreen
+from tui.screens.switches import SwitchesScreen
 from tui.screens.view import ViewScreen
 from tui.state.asks import Answer
 from tui.state.dashboard import DashboardState
@@ -25,10 +25,10 @@ from tui.state.lab import NO_LAB, LabCatalogue, LabDo, LabExport, LabExported, L
 from tui.widgets.columns import Moment
 from tui.widgets.lab_list import LabList as ScenarioList
 from tui.widgets.lab_panels import figure, figure_lines, light_lines, plot_lines
+from tui.widgets.lab_words import ANSWER_KEYS, narration, written
 from tui.widgets.panel import Panel
 
 _RUN_KEYS = {"next", "back", "skip", "restart", "leave", "answer", "note", "big", "export"}
-ANSWER_KEYS = "abcdef"
 
 
 class LabScreen(ViewScreen):
@@ -84,6 +84,7 @@ class LabScreen(ViewScreen):
         Binding("t", "note", "Remark", show=False),
         Binding("B", "big", "Big type", show=False),
         Binding("E", "export", "Write the summary as Markdown, with its plots", show=False),
+        Binding("f", "switches", "Faults"),
         Binding("A", "show_all", "Unattended: all scenarios in turn", show=False),
         Binding("escape", "leave", "Leave", key_display="Esc"),
     ]
@@ -161,7 +162,7 @@ class LabScreen(ViewScreen):
         if said != self._told:
             moved = self._told is None or said[1] != self._told[1]  # type: ignore[index]
             self._told = said
-            self.words.update(self._written(_words(view)))
+            self.words.update(written(narration(view), self.app.theme_variables["primary"]))
             if moved:
                 self.tell.scroll_home(animate=False)
         ascii_only = self.settings.ascii
@@ -227,24 +228,7 @@ class LabScreen(ViewScreen):
             f"{entry.steps} steps, about {entry.minutes:g} minutes. It starts servers of its own and ends "
             "them; nothing of yours is touched.",
         ]
-        self.about.update(self._written("\n".join(lines)))
-
-    def _written(self, text: str) -> Group:
-        """Markdown, with headings in the theme's own colour."""
-        parts: list[Text | Markdown] = []
-        body: list[str] = []
-        for line in [*text.splitlines(), "# "]:
-            if line.startswith("#"):
-                if any(one.strip() for one in body):
-                    parts.append(Markdown("\n".join(body)))
-                body = []
-                title = line.lstrip("# ")
-                if title:
-                    style = f"bold {self.app.theme_variables['primary']}"
-                    parts += [Text("\n" if parts else "", end=""), Text(f"{title}\n", style)]
-            else:
-                body.append(line)
-        return Group(*parts)
+        self.about.update(written("\n".join(lines), self.app.theme_variables["primary"]))
 
     # Acts
 
@@ -325,6 +309,13 @@ class LabScreen(ViewScreen):
         else:
             self._begin(name, auto=False)
 
+    def action_switches(self) -> None:
+        """Faults in the dashboard's own stack, without a scenario."""
+        if self.app.read_only:
+            self.app.tell(READ_ONLY, "warning")
+        else:
+            self.app.push_screen(SwitchesScreen(self.state))
+
     def action_show_all(self) -> None:
         if not self.going and self.list.chosen is not None:
             self._begin(self.list.chosen.name, auto=True)
@@ -357,8 +348,11 @@ class LabScreen(ViewScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The keys of a run are told of while there is one."""
-        if action in _RUN_KEYS - {"next", "big"} or action == "show_all":
-            return self.going is not (action == "show_all")
+        if action in ("show_all", "switches"):
+            return not self.going
+        # `f` is an answer as well, of which there are seldom six.
+        if action in _RUN_KEYS - {"next", "big"}:
+            return self.going
         return super().check_action(action, parameters)
 
     def commands(self) -> Iterable[SystemCommand]:
@@ -373,37 +367,3 @@ class LabScreen(ViewScreen):
             )
             yield SystemCommand("Lab: restart", "The scenario from its beginning", self.action_restart)
             yield SystemCommand("Lab: leave", "End the scenario and its servers", self.action_leave)
-
-
-def _words(view: LabView) -> str:
-    """The narration as it stands, in Markdown."""
-    state = view.state
-    if state.status == "starting":
-        return f"# {view.title}\n\n*{state.said or 'starting the servers of this scenario'} …*"
-    if state.status == "failed":
-        return f"# It could not go on\n\n{state.said}\n\nEsc leaves."
-    step = view.steps[state.shown]
-    lines = [f"## {state.shown + 1}. {step.title}", "", step.say]
-    answered = state.steps[state.shown].answered if state.shown < len(state.steps) else 0
-    if step.question is not None and (state.settled or state.shown < state.step):
-        lines += ["", f"**{step.question.ask}**", ""]
-        for number, text in enumerate(step.question.answers, 1):
-            mark = ""
-            if answered:
-                mark = "  ✓" if number == step.question.right else "  ✗" if number == answered else ""
-            lines.append(f"- **{ANSWER_KEYS[number - 1]}** {text}{mark}")
-        if answered:
-            right = answered == step.question.right
-            lines += ["", f"*{'Right.' if right else 'Not quite.'}* {step.question.why}"]
-    if state.status == "done" and state.shown == len(view.steps) - 1:
-        held = state.held
-        red = [light.text for one in state.steps for light in one.lights if light.light != "green"]
-        lines += ["", "---", "", "## What it means", "", view.explanation, ""]
-        lines += [
-            "**Every expectation held.**"
-            if held
-            else f"**Did not hold:** {'; '.join(f'`{text}`' for text in red)}",
-            "",
-            "E writes this down with its plots, R begins anew, Esc leaves.",
-        ]
-    return "\n".join(lines)
