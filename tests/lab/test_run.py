@@ -11,13 +11,40 @@ from xml.etree import ElementTree
 import pytest
 from msgspec import structs
 
+from iotcache.errors import IotCacheError
 from simulator.lab.acts import AnyAct, BrokerAct, Policy, ReadersAct, Warm
 from simulator.lab.report import markdown
 from simulator.lab.run import Run
-from simulator.lab.scenario import Scenario, catalogue, find
+from simulator.lab.scenario import Scenario, catalogue, find, parse
 from simulator.lab.state import LabState
 from tui.cli.main import main
 
+SHORT = """
+title = "Short"
+level = "basic"
+minutes = 1
+summary = "A node goes."
+teaches = ["x"]
+explanation = "It stood in."
+[stack]
+nodes = 2
+devices = 5
+ttl_s = 60
+[[step]]
+title = "All is well"
+say = "Look."
+expect = ["hit_percent > 80 within 20", "nodes_up == 2"]
+[step.question]
+ask = "Well?"
+answers = ["yes", "no"]
+right = 1
+why = "So it is."
+[[step]]
+title = "A node is gone"
+say = "Look again."
+do = [{ act = "kill", node = 2 }]
+expect = ["nodes_down == 1"]
+"""
 NAMES = [one.name for one in catalogue()[0]]
 
 
@@ -118,34 +145,53 @@ async def fails(name: str) -> None:
 
 @pytest.mark.real("memcached")
 async def test_without_leases_the_stampede_goes_on() -> None:
-    await fails("cache-stampede")
+    stampede = find("cache-stampede")
+    last = structs.replace(stampede.step[2], expect=("store_reads_of_one_key <= 2 for 4 within 4",))
+    made = await through(structs.replace(stampede, step=(last,)), Policy(lease=False))
+    assert len(made.told()) == 1
+    assert not made.state.held
+
+
+def test_what_cannot_be_run_is_another_exit_code_than_what_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def silent(self: Run) -> Run:
+        raise IotCacheError("the scenario's fleet did not report within 40 s")
+
+    monkeypatch.setattr(Run, "__aenter__", silent)
+    assert main(["lab", "run", "hot-key", "--headless"]) == 3
+    assert capsys.readouterr().err == "iotcache-tui lab: the scenario's fleet did not report within 40 s\n"
+    assert main(["lab", "run", "hot-key", "--headless", "--report", str(tmp_path / "no" / "r.json")]) == 2
 
 
 @pytest.mark.real("memcached")
 def test_headless_writes_its_reports_and_leaves_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    file = tmp_path / "short.toml"
+    file.write_text(SHORT)
     report, xml, text = (tmp_path / name for name in ("report.json", "report.xml", "summary.md"))
     code = main(
-        ["lab", "run", "ttl-too-short", "--headless", "--report", str(report), "--junit", str(xml),
+        ["lab", "run", str(file), "--headless", "--report", str(report), "--junit", str(xml),
          "--markdown", str(text)]
     )  # fmt: skip
     said = capfd.readouterr().err
     assert code == 0, said
-    assert "step 2: Two minutes" in said
+    assert "step 2: A node is gone" in said
     data = json.loads(report.read_bytes())
     assert (data["schema"], data["ok"], data["failures"]) == ("iotcache.lab/1", True, [])
-    assert [step["title"] for step in data["steps"]] == ["Two seconds", "Two minutes"]
+    assert [step["title"] for step in data["steps"]] == ["All is well", "A node is gone"]
+    assert data["steps"][1]["did"] == ["node 2 killed"]
     assert {len(figures) for figures in data["history"].values()} == {len(data["history"]["at_s"])}
     suite = ElementTree.fromstring(xml.read_bytes())[0]
-    assert (suite.get("tests"), suite.get("failures")) == ("4", "0")
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "0")
     assert "What it means" in text.read_text()
 
 
 @pytest.mark.real("memcached")
 async def test_a_person_goes_on_back_and_answers_and_may_leave_in_the_middle() -> None:
     states: list[LabState] = []
-    made = Run(find("ttl-too-short"), on_change=states.append)
+    made = Run(parse(SHORT, "short.toml"), on_change=states.append)
     async with asyncio.timeout(60), made:
         pids = made._effects._stack.pids
         playing = asyncio.create_task(made.play())
