@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -15,12 +16,18 @@ from typing import Any
 
 import pytest
 
-from iotcache.config.schema import Settings
+from msgspec.structs import replace
+
+from iotcache.cache import DeviceCache
+from iotcache.config.schema import Settings, StoreSettings
 from iotcache.model import Series
 from iotcache.mqtt import MqttLink
-from iotcache.store.sqlite import SqliteStore
+from iotcache.store import open_store
 from tests.conftest import Server
 from tests.ingest.conftest import cached, until
+from tests.store.conftest import PASSWORD, Postgres, postgres
+
+__all__ = ["postgres"]
 
 pytestmark = pytest.mark.real("memcached")
 Make = Callable[..., Any]
@@ -36,15 +43,18 @@ class Workers:
         self._command = [
             sys.executable, "-P", "-m", "tui", "ingest", "--broker", settings.broker.url,
             "--nodes", ",".join(settings.cache.nodes), "--store", settings.store.url, "--group", group,
+            "--set", f"broker.protocol={settings.broker.protocol}",
         ]  # fmt: skip
+        self._environment = os.environ | {"IOTCACHE_STORE_PASSWORD": settings.store.password}
         self._folder = folder
         self.running: dict[str, asyncio.subprocess.Process] = {}
 
     async def start(self, name: str) -> None:
         log = (self._folder / f"worker-{name}.log").open("ab")
         self.running[name] = await asyncio.create_subprocess_exec(
-            *self._command, "--instance", name, stdout=subprocess.DEVNULL, stderr=log, cwd=self._folder
-        )
+            *self._command, "--instance", name, stdout=subprocess.DEVNULL, stderr=log, cwd=self._folder,
+            env=self._environment,
+        )  # fmt: skip
         log.close()
 
     async def kill(self, name: str) -> None:
@@ -82,45 +92,56 @@ async def publish_all(sender: MqttLink, total: int) -> None:
 async def check(settings: Settings, nodes: list[Server], total: int) -> None:
     good = [n for n in range(total) if n % MALFORMED_EVERY != 7]
     bad = [n for n in range(total) if n % MALFORMED_EVERY == 7]
-    async with SqliteStore(Path(settings.store.url.removeprefix("sqlite:///")), read_only=True) as store:
+    newest = {Series(f"dev-{n % DEVICES}", "t"): n for n in good}
+    async with open_store(settings.store, read_only=True) as store:
         found: Counter[float] = Counter()
-        for device in range(DEVICES):
-            rows = await store.history(Series(f"dev-{device}", "t"), 0, 1 << 62, total)
+        for series in newest:
+            rows = await store.history(series, 0, 1 << 62, total)
             found.update(row.value for row in rows)  # type: ignore[misc]
         assert found == Counter(good)
+        latest = await store.latest_many(list(newest))
+        assert {series: one.reading.value for series, one in latest.items()} == newest
         letters = await store.dead_letters(total)
-        assert sorted({json.loads(letter.payload.replace(b"NaN", b"0"))["n"] for letter in letters}) == bad
-    for device in range(DEVICES):
-        newest = max(n for n in good if n % DEVICES == device)
-        entries = [entry for node in nodes if (entry := cached(node, f"dev-{device}:t:latest"))]
-        assert all(entry["value"] == newest for entry in entries), (device, newest, entries)
+        assert sorted(json.loads(one.payload.replace(b"NaN", b"0"))["n"] for one in letters) == bad
+    for series, value in newest.items():
+        entries = [entry for node in nodes if (entry := cached(node, f"{series.device}:t:latest"))]
+        assert all(entry["value"] == value for entry in entries), (series, value, entries)
+    async with DeviceCache.from_settings(settings) as cache:
+        reads = await cache.read_many(list(newest))
+        assert {Series(read.device, read.sensor): read.value for read in reads} == newest
 
 
-async def stored(settings: Settings) -> int:
-    async with SqliteStore(Path(settings.store.url.removeprefix("sqlite:///")), read_only=True) as store:
-        return (await store.counts()).readings
+async def until_stored(settings: Settings, count: int) -> None:
+    async with open_store(settings.store, read_only=True) as store, asyncio.timeout(30):
+        while (await store.counts()).readings < count:
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    ("broker", "names"),
+    ("broker", "protocol", "names", "database"),
     [
-        pytest.param("mosquitto", ("a",), marks=pytest.mark.real("mosquitto")),
-        pytest.param("mosquitto", ("a", "b"), marks=pytest.mark.real("mosquitto")),
+        pytest.param("mosquitto", "3.1.1", ("a",), False, marks=pytest.mark.real("mosquitto")),
+        pytest.param("mosquitto", "5", ("a", "b"), False, marks=pytest.mark.real("mosquitto")),
+        pytest.param("mosquitto", "3.1.1", ("a", "b"), True, marks=pytest.mark.real("mosquitto", "postgres")),
         # rumqttd's router ends when a member of a shared subscription leaves with messages unacknowledged.
-        ("iotcore", ("a",)),
+        ("iotcore", "3.1.1", ("a",), False),
     ],
-    ids=["mosquitto, one worker", "mosquitto, two workers", "iotcore, one worker"],
+    ids=["mosquitto, one", "mosquitto, MQTT 5, two", "mosquitto, two, PostgreSQL stopped", "iotcore, one"],
 )
 async def test_workers_and_a_node_killed_at_random_moments(  # noqa: PLR0917
-    broker: str, names: tuple[str, ...], memcached_factory: Make, settings_for: Make, link: Make,
-    tmp_path: Path, request: pytest.FixtureRequest,
+    broker: str, protocol: str, names: tuple[str, ...], database: bool, memcached_factory: Make,
+    settings_for: Make, link: Make, tmp_path: Path, request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
     total, kills, rng = 20_000, 10, Random(5)
     nodes = [memcached_factory(), memcached_factory()]
     served = request.getfixturevalue("mosquitto" if broker == "mosquitto" else "iotcore_port")
     port = served.port if isinstance(served, Server) else served
-    settings = settings_for(port, nodes)
+    settings = settings_for(port, nodes, protocol=protocol)
+    server: Postgres | None = request.getfixturevalue("postgres") if database else None
+    if server is not None:
+        store = StoreSettings(url=server.new_database(), password=PASSWORD)
+        settings = replace(settings, store=store)
     workers = Workers(settings, "g" if len(names) > 1 else "", tmp_path)
     try:
         for name in names:
@@ -136,12 +157,13 @@ async def test_workers_and_a_node_killed_at_random_moments(  # noqa: PLR0917
             if kill == kills // 2:
                 nodes[0].kill()
                 nodes[0].start()
+            if server is not None and kill == kills // 2 - 1:
+                await asyncio.to_thread(server.stop)
+            if server is not None and kill == kills // 2 + 1:
+                await asyncio.to_thread(server.start)
             await workers.start(name)
         await publishing
-        good = sum(n % MALFORMED_EVERY != 7 for n in range(total))
-        async with asyncio.timeout(30):
-            while await stored(settings) < good:
-                await asyncio.sleep(0.1)
+        await until_stored(settings, sum(n % MALFORMED_EVERY != 7 for n in range(total)))
         await asyncio.sleep(1.0)  # what is still under way would now show as too much
         await check(settings, nodes, total)
     finally:
