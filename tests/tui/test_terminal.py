@@ -154,7 +154,7 @@ def test_one_command_shows_a_live_fleet_and_q_leaves_nothing(terminal: Callable[
     here.until(lambda text: {line for line in text.splitlines() if "●" in line} != rows)
     # Keys work: filter, clear, pause.
     here.press("/")
-    here.until(lambda text: "words of device" in text)
+    here.until(lambda text: "site:a*" in text)
     here.press("pump")
     here.until(lambda text: "pump" in text and "hvac" not in text and LIVE_ROW.search(text))
     here.press("Escape")

@@ -14,30 +14,22 @@ HEADLESS = "'iotcache-tui --plain', 'snapshot', 'stack', 'simulate' and 'ingest'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    switch = argparse.BooleanOptionalAction
     parser.add_argument(
-        "--no-simulate", action="store_true", help="start the embedded servers, but no synthetic fleet"
+        "--no-simulate", action="store_true", help="embedded servers without a synthetic fleet"
     )
-    parser.add_argument(
-        "--read-only", action=argparse.BooleanOptionalAction, default=None,
-        help="put everything that changes a node, the store or a process out of reach "
-        "(the default when the nodes are not the dashboard's own)",
-    )  # fmt: skip
+    parser.add_argument("--read-only", action=switch, default=None, help="keep acts that change things away")
     parser.add_argument(
         "--serve", metavar="HOST:PORT", nargs="?", const="127.0.0.1:8000",
-        help="show the dashboard in a browser, by default on 127.0.0.1:8000 and read-only",
+        help="in a browser; 127.0.0.1:8000 and read-only",
     )  # fmt: skip
+    parser.add_argument("--plain", action="store_true", help="a line an event instead of a screen")
+    parser.add_argument("--record", metavar="FILE", help="record it for 'iotcache-tui replay FILE'")
     parser.add_argument(
-        "--plain", action="store_true", help="no screen: a line for every event, for pipes and screen readers"
+        "--record-values", action=switch, default=True, help="with what devices measured (yes)"
     )
-    parser.add_argument("--record", metavar="FILE", help="record everything for 'iotcache-tui replay FILE'")
     parser.add_argument(
-        "--record-values", action=argparse.BooleanOptionalAction, default=True,
-        help="whether the recording holds what devices measured (default: yes)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--record-payloads",
-        action="store_true",
-        help="let the recording hold raw payloads that were looked at",
+        "--record-payloads", action="store_true", help="with raw payloads that were looked at"
     )
 
 

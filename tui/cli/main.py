@@ -39,6 +39,13 @@ PROGRAM = "iotcache-tui"
 _SENTENCE_LIMIT = 2_000
 
 
+class _Wide(argparse.RawDescriptionHelpFormatter):
+    """A flag a line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=31)
+
+
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are one sentence, with the nearest flag for an unknown one."""
 
@@ -120,7 +127,7 @@ def _run(argv: Sequence[str]) -> int:
             description="Without a command: the live dashboard. It starts everything it needs,\n"
             "or watches the servers that the configuration names.",
             epilog=_overview(),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Wide,
         )
         parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
     else:

@@ -22,7 +22,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--config", metavar="FILE", help="configuration file (TOML)")
     group.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments",
-        help="set any key: --set cache.ttl.jitter=0; repeatable",
+        help="any key: cache.ttl.jitter=0; repeatable",
     )  # fmt: skip
     group.add_argument("--broker", metavar="URL", help="broker.url: mqtt://host:port")
     group.add_argument("--nodes", metavar="LIST", help="cache.nodes: host:port,host:port,…")
