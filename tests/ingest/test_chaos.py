@@ -15,7 +15,6 @@ from random import Random
 from typing import Any
 
 import pytest
-
 from msgspec.structs import replace
 
 from iotcache.cache import DeviceCache
