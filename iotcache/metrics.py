@@ -66,24 +66,41 @@ _NODE_GAUGES: Final = (
     ("memcached_current_items", "Items held.", "curr_items"),
     ("memcached_current_connections", "Open connections.", "curr_connections"),
     ("memcached_max_connections", "Connections that may be open.", "max_connections"),
+    ("memcached_accepting_connections", "1 while the node takes new connections.", "accepting_conns"),
 )
 _NODE_COUNTERS: Final = (
     ("memcached_items", "Items ever stored.", "total_items"),
     ("memcached_items_evicted", "Items thrown out for want of memory.", "evictions"),
     ("memcached_items_reclaimed", "Expired items whose memory was used again.", "reclaimed"),
     ("memcached_connections", "Connections ever opened.", "total_connections"),
+    ("memcached_item_too_large", "Items refused because of their size.", "store_too_large"),
+    ("memcached_item_no_memory", "Items refused for want of memory.", "store_no_memory"),
+    ("memcached_direct_reclaims", "Times that a request had to make room itself.", "direct_reclaims"),
+    ("memcached_connections_rejected", "Connections refused at the limit.", "rejected_connections"),
+    ("memcached_lru_crawler_starts", "Rounds of the crawler that looks for expired items.",
+     "lru_crawler_starts"),
+    ("memcached_lru_crawler_reclaimed", "Expired items that the crawler freed.", "crawler_reclaimed"),
+    ("memcached_lru_crawler_items_checked", "Items that the crawler looked at.", "crawler_items_checked"),
+    ("memcached_lru_crawler_moves_to_cold", "Items moved to the cold list.", "moves_to_cold"),
+    ("memcached_lru_crawler_moves_to_warm", "Items moved to the warm list.", "moves_to_warm"),
+    ("memcached_lru_crawler_moves_within_lru", "Items kept in their list.", "moves_within_lru"),
     ("memcached_connections_yielded", "Times that a busy connection let others go first.", "conn_yields"),
     ("memcached_connections_listener_disabled", "Times that the limit was reached.", "listen_disabled_num"),
     ("memcached_read_bytes", "Bytes received.", "bytes_read"),
     ("memcached_written_bytes", "Bytes sent.", "bytes_written"),
     ("memcached_process_user_cpu_seconds", "Processor time in user mode.", "rusage_user"),
     ("memcached_process_system_cpu_seconds", "Processor time in the kernel.", "rusage_system"),
+)  # fmt: skip
+_COMMANDS: Final = (
+    *(
+        (command, status, f"{command}_{suffix}")
+        for command in ("get", "delete", "incr", "decr", "cas", "touch")
+        for status, suffix in (("hit", "hits"), ("miss", "misses"))
+    ),
+    ("cas", "badval", "cas_badval"),
+    ("flush", "hit", "cmd_flush"),
 )
-_COMMANDS: Final = tuple(
-    (command, status, f"{command}_{suffix}")
-    for command in ("get", "delete", "incr", "decr", "cas", "touch")
-    for status, suffix in (("hit", "hits"), ("miss", "misses"))
-)
+_SWAPS: Final = ("cas_hits", "cas_misses", "cas_badval")
 
 
 async def exposition(worker: Ingest) -> bytes:
@@ -162,9 +179,16 @@ def _nodes(nodes: Mapping[str, Mapping[str, str]], up: list[tuple[str, bool]]) -
     commands = CounterMetricFamily(
         "memcached_commands", "Commands by kind and outcome.", labels=["node", "command", "status"]
     )
-    for command, status, field in (*_COMMANDS, ("set", "hit", "cmd_set"), ("flush", "hit", "cmd_flush")):
+    for command, status, field in _COMMANDS:
         for node, value in _numbers(nodes, field):
             commands.add_metric([node, command, status], value)
+    # memcached counts a compare-and-swap in cmd_set as well; the exporter takes them out again.
+    swaps = {
+        name: sum(value for field in _SWAPS for _, value in _numbers({name: stats}, field))
+        for name, stats in nodes.items()
+    }
+    for node, value in _numbers(nodes, "cmd_set"):
+        commands.add_metric([node, "set", "hit"], value - swaps[node])
     yield commands
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pymemcache import Client
 
 from iotcache.config.schema import (
     BrokerSettings,
@@ -231,6 +233,11 @@ async def test_metrics_are_in_prometheus_form(door: Open, memcached: Server) -> 
     http = await door()
     await http.post(READING)
     await http.ask("GET", "/v1/devices/dev-1/temp")
+    with contextlib.closing(Client(("127.0.0.1", memcached.port), timeout=2)) as other:
+        other.set("x", b"1", noreply=False)
+        _, token = other.gets("x")
+        assert other.cas("x", b"2", token, noreply=False) is True
+        assert other.cas("x", b"3", token, noreply=False) is False
     answer = await http.ask("GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     values = {
@@ -243,9 +250,12 @@ async def test_metrics_are_in_prometheus_form(door: Open, memcached: Server) -> 
     assert values["iotcache_cache_hits_total", ()] == 1
     assert values["iotcache_ingest_up", ()] == 0
     assert values["memcached_up", node] == 1
-    assert values["memcached_current_items", node] == 1
-    command = (("command", "set"), ("node", memcached.address), ("status", "hit"))
-    assert values["memcached_commands_total", command] == 1
+    assert values["memcached_current_items", node] == 2
+    assert values["memcached_item_too_large_total", node] == 0
+    # As memcached_exporter counts: a compare-and-swap is no set.
+    for command, status, count in (("set", "hit", 2), ("cas", "hit", 1), ("cas", "badval", 1)):
+        labels = (("command", command), ("node", memcached.address), ("status", status))
+        assert values["memcached_commands_total", labels] == count
 
 
 async def test_metrics_while_a_node_is_down(door: Open, memcached: Server) -> None:
