@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from msgspec import structs
@@ -14,6 +14,7 @@ from textual.screen import Screen
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.schema import DashboardSettings
 from iotcache.errors import IotCacheError
+from iotcache.model import Event, Severity
 from iotcache.text import printable
 from tui.ending import end_on_signals
 from tui.feed.base import Feed
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tui.record.player import Player
     from tui.record.recorder import Recorder
 
+NEWS_S = 30.0
+"""An alert older than this when it is first heard of is no news."""
 Heard = Callable[[Answer], None]
 """Who is told of an answer, in the screen's thread."""
 
@@ -156,10 +159,18 @@ class IotCacheApp(App[None]):
         try:
             for drained in self.feed.mailbox.drain_all():
                 self.state.apply(drained)
+                self._alarm(drained.events)
                 if self.recorder is not None:
                     self.recorder.add(self.clock.monotonic(), self.clock.now(), drained, self.state)
         except IotCacheError as error:  # a recording that is damaged from here on
             self.state.failure = str(error)
+
+    def _alarm(self, events: Sequence[Event]) -> None:
+        """A toast for an alert that is an error, while it is news."""
+        for event in events:
+            news = self.clock.now() - event.ts_s < NEWS_S
+            if news and event.kind == "alert.raised" and event.severity is Severity.ERROR:
+                self.tell(event.text, "error")
 
     def _badge(self) -> str:
         if self.player is not None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+from msgspec import structs
+
+from iotcache.alerts.model import Alert, AlertState
 from iotcache.clock import ManualClock
+from iotcache.config.schema import StoreSettings
 from iotcache.model import DeadLetter, Event, MissReason, Severity
+from iotcache.store import open_store
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
+from tui.feed.alerts import AlertWatch, acknowledge_all
 from tui.feed.dead_letters import DeadLetterWatch
 from tui.screens.events import EventsScreen
+from tui.state.alerts import AcknowledgeAlerts, AlertLine
 from tui.state.log import KEPT_PER_KIND, KINDS, EventLog, LogView
 from tui.state.updates import Fallback, Mailbox
 
@@ -172,3 +181,68 @@ async def test_dead_letters_are_told_of_once_and_looked_for_only_with_a_reason()
     await watch.look(store, workers)  # type: ignore[arg-type]
     assert store.asked == 3
     assert not mailbox.drain().events
+
+
+async def test_standing_alerts_are_shown_toasted_and_acknowledged(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        lines = (
+            AlertLine(
+                "node-down", NODES[1], Severity.ERROR, False, app.clock.now() - 65, f"{NODES[1]} is down"
+            ),
+            AlertLine(
+                "too-warm", "cold-1:\x1bt", Severity.WARNING, True, app.clock.now() - 5, "8.5 > 8", "ann"
+            ),
+        )
+        app.feed.mailbox.put_latest(alerts=lines)
+        app.feed.mailbox.put_event(
+            Event(app.clock.now(), "alert.raised", Severity.ERROR, NODES[1], "node-down raised: it is down")
+        )
+        await pilot.press("7")
+        app.frame()
+        await pilot.pause()
+        text = screen_text(app)
+        assert "✗ node-down 127.0.0.1:21002 is down" in text
+        assert "1m  A: I know" in text or "65s  A: I know" in text
+        assert "known by ann" in text
+        assert "node-down raised: it is down" in text
+        await pilot.press("A", "y")
+        await pilot.pause()
+        assert app.feed.asked == [AcknowledgeAlerts((("node-down", NODES[1]),))]
+        app.feed.mailbox.put_latest(alerts=())
+        app.frame()
+        await pilot.pause()
+        assert "A: I know" not in screen_text(app)
+
+
+async def test_alerts_come_from_the_store_and_each_change_is_told_once(tmp_path: Path) -> None:
+    store = open_store(StoreSettings(url=f"sqlite:///{tmp_path / 's.db'}"))
+    async with store:
+        mailbox = Mailbox()
+        watch = AlertWatch(mailbox)
+        alert = Alert(
+            name="node-down",
+            subject="n:1",
+            severity=Severity.ERROR,
+            state=AlertState.RAISED,
+            since_us=10**15,
+            text="x",
+        )
+        await watch.look(store)
+        assert mailbox.drain().alerts is None
+        await store.alerts.keep([alert])
+        await watch.look(store)
+        await watch.look(store)
+        drained = mailbox.drain()
+        assert [event.kind for event in drained.events] == ["alert.raised"]
+        assert drained.alerts is not None
+        assert [(one.name, one.acknowledged) for one in drained.alerts] == [("node-down", False)]
+        reach = SimpleNamespace(cache=SimpleNamespace(store=store))
+        asked = AcknowledgeAlerts((("node-down", "n:1"), ("gone", "n:2")))
+        assert [done async for done in acknowledge_all(asked, reach)] == [1]  # type: ignore[arg-type]
+        await watch.look(store)
+        assert [event.kind for event in mailbox.drain().events] == ["alert.acknowledged"]
+        await store.alerts.keep([structs.replace(alert, state=AlertState.CLEARED, changed_us=10**15 + 1)])
+        await watch.look(store)
+        drained = mailbox.drain()
+        assert [event.kind for event in drained.events] == ["alert.cleared"]
+        assert drained.alerts == ()

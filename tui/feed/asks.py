@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HANDLERS: dict[str, str] = {
+    "AcknowledgeAlerts": "tui.feed.alerts:acknowledge_all",
     "SwitchPart": "tui.feed.switches:switch",
     "TurnLoad": "tui.feed.switches:turn_load",
     "SlowStore": "tui.feed.switches:slow_store",

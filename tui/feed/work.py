@@ -15,6 +15,7 @@ from iotcache.keys import Keys
 from iotcache.model import Series
 from simulator.stack.stack import Stack
 from tui.feed.account import Account
+from tui.feed.alerts import AlertWatch
 from tui.feed.asks import AskDesk, Reach, is_read_only
 from tui.feed.dead_letters import DeadLetterWatch
 from tui.feed.nodes import NodeWatch
@@ -50,6 +51,7 @@ class LiveWork:
         self._parts = Parts(mailbox, settings)
         self._ear = WorkerEar(self._parts, clock)
         self._dead_letters = DeadLetterWatch(mailbox, clock)
+        self._alerts = AlertWatch(mailbox)
 
     async def run(self) -> None:
         async with Stack(
@@ -158,6 +160,7 @@ class LiveWork:
         )
 
     async def _look_for_dead_letters(self, cache: DeviceCache) -> None:
+        await self._alerts.look(cache.store)
         await self._dead_letters.look(cache.store, self._ear.workers(self._clock.monotonic()))
 
     async def _close_second(self, cache: DeviceCache, account: Account) -> None:

@@ -14,11 +14,16 @@ from textual.widgets import Input
 
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import Severity
+from tui.feed.asks import READ_ONLY
+from tui.screens.confirm import ConfirmScreen
 from tui.screens.view import ViewScreen
+from tui.state.alerts import AcknowledgeAlerts
+from tui.state.asks import Answer
 from tui.state.dashboard import DashboardState
 from tui.state.log import KINDS, RANK, LogView
 from tui.widgets.columns import Moment
 from tui.widgets.event_log import ASCII_GLYPHS, GLYPHS, EventLogView
+from tui.widgets.standing_alerts import StandingAlerts
 
 _KEYS = {"f": "fallback", "a": "alert", "n": "node", "b": "part", "d": "dead letter", "o": "other"}
 _PLURAL = {
@@ -88,6 +93,7 @@ class EventsScreen(ViewScreen):
             for key, kind in _KEYS.items()
         ),
         Binding("exclamation_mark", "severity", "Severity", key_display="!"),
+        Binding("A", "acknowledge", "Acknowledge alerts", show=False),
         Binding("F", "end", "Follow the newest", show=False),
         Binding("escape", "clear", "Show everything again", show=False, key_display="Esc"),
     ]
@@ -98,16 +104,19 @@ class EventsScreen(ViewScreen):
         self.view = LogView(state.log)
         self.wanted = _Wanted(ascii_only=settings.ascii)
         self.log_view = EventLogView(self.view, ascii_only=settings.ascii, id="event-log")
+        self.standing = StandingAlerts(ascii_only=settings.ascii, id="event-alerts")
         self.filter_box = Input(placeholder="words that must all be there", id="event-filter")
         self.filter_box.display = False
 
     def body(self) -> ComposeResult:
+        yield self.standing
         yield self.wanted
         yield self.log_view
         yield self.filter_box
 
     def draw(self, moment: Moment) -> None:
         self.log_view.frame()
+        self.standing.show(self.state.alerts, moment.wall_s)
         self.wanted.show(
             tuple(
                 (key, kind, self.state.log.count(kind), kind in self.view.kinds)
@@ -138,6 +147,37 @@ class EventsScreen(ViewScreen):
 
     def action_end(self) -> None:
         self.log_view.action_follow()
+
+    def action_acknowledge(self) -> None:
+        """Say that the alerts that stand are known; asks first."""
+        open_ones = tuple((one.name, one.subject) for one in self.state.alerts if not one.acknowledged)
+        if self.app.read_only:
+            self.app.tell(READ_ONLY, "warning")
+        elif not open_ones:
+            self.app.tell("no alert stands that is not acknowledged")
+        else:
+
+            def heard(answer: Answer) -> None:
+                if answer.error:
+                    self.app.tell(answer.error, "error")
+                elif isinstance(answer.value, int):
+                    self.app.tell(f"{answer.value} acknowledged")
+
+            def decided(yes: bool | None) -> None:
+                if yes:
+                    self.app.ask(AcknowledgeAlerts(open_ones), heard)
+
+            names = "\n".join(f"{name}: {subject}" for name, subject in open_ones[:8])
+            more = f"\nand {len(open_ones) - 8} more" if len(open_ones) > 8 else ""
+            self.app.push_screen(
+                ConfirmScreen(
+                    f"Acknowledge {len(open_ones)} alert{'s' if len(open_ones) > 1 else ''}?",
+                    f"Everybody will see that you know of:\n{names}{more}\n"
+                    "They stay until their cause is gone.",
+                    yes="Acknowledge",
+                ),
+                decided,
+            )
 
     def action_filter(self) -> None:
         self.filter_box.display = True

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
+from tui.state.alerts import AlertLine
 from tui.state.fleet import FleetState
 from tui.state.flow import HISTORY_KEPT, history, late_total
 from tui.state.lab import LabView
@@ -51,6 +52,7 @@ class DashboardState:
         self.flow_seconds = 0
         """How many seconds that has been kept for, dropped ones counted."""
         self.lab: LabView | None = None
+        self.alerts: tuple[AlertLine, ...] = ()
         self.ready = False
         self.failure = ""
 
@@ -91,6 +93,8 @@ class DashboardState:
             self.flow_rates.extend(history(self, drained.seconds))
             self.flow_seconds += len(drained.seconds)
             self.late_counts.append(late_total(self.workers))
+        if drained.alerts is not None:
+            self.alerts = tuple(drained.alerts)
         if drained.lab is not None:
             self.lab = drained.lab
         if drained.ready is not None:

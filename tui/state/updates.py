@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from iotcache.model import Event, MissReason, NodeHealth, Read
 from iotcache.store.base import SeriesInfo
+from tui.state.alerts import AlertLine
 from tui.state.asks import Answer
 from tui.state.lab import LabView
 from tui.state.nodes import NodesFigures
@@ -115,6 +116,7 @@ class Drained(Struct, frozen=True):
     workers: Mapping[str, Worker] | None = None
     node_figures: NodesFigures | None = None
     lab: LabView | None = None
+    alerts: Sequence[AlertLine] | None = None
     ready: bool | None = None
     failure: str | None = None
 
