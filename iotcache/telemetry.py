@@ -71,6 +71,8 @@ class IngestStats(Stats, kw_only=True):
     cache_write_failures: int = 0
     dirty_keys: int = 0
     """Cache entries that may be old: their node could not be told, and is to be."""
+    nodes_out: list[str] = []
+    """Cache nodes that are out, each with the reason. Nothing waits for them. Safe to show."""
     series: int = 0
     """Series seen since the start, as far as remembered."""
     connects: int = 0

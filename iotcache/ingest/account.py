@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from iotcache.clock import Clock
 from iotcache.ingest.tally import Tally
+from iotcache.model import NodeHealth, NodeState
 from iotcache.telemetry import IngestStats
+from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.aggregates.writer import Aggregates
@@ -43,6 +46,7 @@ class Account:
         *,
         link: MqttLink,
         counters: CacheCounters | None,
+        nodes: Sequence[NodeHealth],
         series: int,
         reception: Reception | None = None,
         alerts: AlertWatch | None = None,
@@ -82,6 +86,11 @@ class Account:
             commit_failures=tally.commit_failures,
             cache_write_failures=counters.write_failures if counters else 0,
             dirty_keys=counters.dirty if counters else 0,
+            nodes_out=[
+                printable(f"{node.name}: {node.reason or 'being probed'}")
+                for node in nodes
+                if node.state in (NodeState.DOWN, NodeState.PROBING)
+            ],
             series=series,
             connects=link.connects,
             sessions_lost=link.sessions_lost,

@@ -26,7 +26,7 @@ from iotcache.ingest.instance import own_name
 from iotcache.ingest.pipeline import RETRY_MAX_S, RETRY_MIN_S, Parcel, Pipeline
 from iotcache.ingest.tally import Tally
 from iotcache.ingest.topics import Topics
-from iotcache.model import DeadLetter, Reading
+from iotcache.model import DeadLetter, Event, Reading, Severity
 from iotcache.mqtt import LinkState, Message, MqttLink, Will
 from iotcache.onboarding.reception import Reception
 from iotcache.onboarding.said import Said, read_said
@@ -213,7 +213,8 @@ class Ingest:
         while True:
             try:
                 if cache is None:
-                    cache = await self._exits.enter_async_context(DeviceCache.from_settings(self.settings))
+                    opened = DeviceCache.from_settings(self.settings, on_event=_log_node)
+                    cache = await self._exits.enter_async_context(opened)
                 await cache.store.commit(
                     (), ()
                 )  # opening alone may succeed on a store that cannot be written
@@ -329,11 +330,16 @@ class Ingest:
             waiting,
             link=self.link,
             counters=self.cache.counters() if self.cache is not None else None,
+            nodes=self.cache.cluster.health() if self.cache is not None else (),
             series=len(self.pipeline.intervals) if self.pipeline is not None else 0,
             reception=self.reception,
             alerts=self.alerts,
             aggregates=self.aggregates,
         )
+
+
+def _log_node(event: Event) -> None:
+    log.log(logging.INFO if event.severity is Severity.INFO else logging.WARNING, "cache node %s", event.text)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

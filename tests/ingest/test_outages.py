@@ -144,3 +144,27 @@ async def test_a_broker_that_a_partition_cuts_off_is_noticed_and_found_again(  #
         assert made.link.sessions_lost == 0
     assert [row.value for row in await rows(made)] == list(range(100))
     assert cached(memcached, "dev-1:temperature:latest")["value"] == 99
+
+
+async def test_a_cache_node_that_is_away_is_told_and_nothing_waits_for_it(  # noqa: PLR0917
+    mosquitto: Server, memcached_factory: Make, settings_for: Make, worker: Make, link: Make,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    caplog.set_level("INFO", "iotcache.ingest.worker")
+    nodes = [memcached_factory(), memcached_factory()]
+    made = await worker(settings_for(mosquitto.port, nodes))
+    await until(lambda: all(node.state == "up" for node in made.cache.cluster.health()))
+    sender = await link(mosquitto.port, "sender")
+    nodes[0].kill()
+    total = 40
+    await asyncio.gather(*(sender.publish(f"iot/s/d{n}/t", payload(n, seq=n)) for n in range(total)))
+    await until(lambda: made.tally.stored == total and made.link.unacked == 0)
+    await until(lambda: made.stats().nodes_out)
+    (told,) = made.stats().nodes_out
+    assert told.startswith(f"{nodes[0].address}: ")
+    assert made.waiting_for == ""
+    nodes[0].start()
+    await until(lambda: not made.stats().nodes_out)
+    said = [record.getMessage() for record in caplog.records if "cache node" in record.getMessage()]
+    assert any(f"{nodes[0].address} is out: " in text for text in said)
+    assert f"cache node {nodes[0].address} is up again" in said[-1]
