@@ -272,4 +272,5 @@ class IotCacheApp(App[None]):
                 f"Show {entry.title}", entry.what, lambda name=entry.name: self.action_show(name)
             )
         if isinstance(screen, ViewScreen):
+            yield SystemCommand("Export", "The table or the screen, as a file", screen.action_export)
             yield from screen.commands()

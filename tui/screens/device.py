@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import Series
+from tui.export import Rows
 from tui.screens.device_asks import DeviceAsks
 from tui.screens.fleet import WATCHED_MOST
 from tui.screens.series_acts import invalidate, read_now, warm
@@ -24,6 +25,7 @@ from tui.state.dashboard import DashboardState
 from tui.state.device import SPANS_S, Curve
 from tui.state.device_log import DeviceLog
 from tui.state.device_rows import DeviceRows
+from tui.state.picture import SERIES_FIELDS, series
 from tui.widgets.columns import Moment
 from tui.widgets.cursor_table import CursorTable
 from tui.widgets.device_head import DeviceHead, head_of
@@ -172,6 +174,11 @@ class DeviceScreen(ViewScreen):
             row, span_s = self.rows.fleet.row_of[series], SPANS_S[self._span]
             self.curve.forget_before(moment.wall_s - span_s)
             self.plot.show(self.curve, plot_of(self.state, row, span_s, moment, self.asks.said))
+
+    def export_rows(self) -> Rows | None:
+        fleet, moment = self.state.fleet, self._moment
+        made = [series(fleet, row, moment.now_s, moment.wall_s) for row in self.rows.order]
+        return SERIES_FIELDS, [[one[field] for field in SERIES_FIELDS] for one in made]
 
     def visible_rows(self) -> Sequence[int]:
         return self.rows.order if self._row is not None else ()

@@ -12,8 +12,10 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input
 
+from iotcache.clock import utc_text
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import Severity
+from tui.export import Rows
 from tui.feed.asks import READ_ONLY
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.view import ViewScreen
@@ -125,6 +127,13 @@ class EventsScreen(ViewScreen):
             self.view.least,
             self.log_view.following,
         )
+
+    def export_rows(self) -> Rows | None:
+        titles = ("time", "severity", "kind", "about", "what")
+        return titles, [
+            (utc_text(int(one.wall_s * 1e6)), one.severity.value, one.kind, one.subject, one.text)
+            for one in self.view.lines
+        ]
 
     def commands(self) -> Iterable[SystemCommand]:
         for kind in KINDS:

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import Series
+from tui.export import Rows
 from tui.feed.asks import READ_ONLY
 from tui.screens.choose_columns import ChooseColumns
 from tui.screens.confirm import ConfirmScreen
@@ -19,6 +20,7 @@ from tui.screens.view import ViewScreen
 from tui.state.acts import InvalidateSeries, Progress, WarmSeries
 from tui.state.asks import Answer
 from tui.state.dashboard import DashboardState
+from tui.state.picture import SERIES_FIELDS, series
 from tui.state.view import GROUPS, SORTS, FleetView
 from tui.widgets.columns import BY_KEY, Moment
 from tui.widgets.fallback_log import FallbackLog
@@ -165,6 +167,12 @@ class FleetScreen(ViewScreen):
 
     def visible_rows(self) -> Sequence[int]:
         return self.table.visible_rows()
+
+    def export_rows(self) -> Rows | None:
+        moment = self.table.moment
+        fleet = self.state.fleet
+        made = [series(fleet, row, moment.now_s, moment.wall_s) for row in self.fleet_view.order]
+        return SERIES_FIELDS, [[one[field] for field in SERIES_FIELDS] for one in made]
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Filter the fleet", "Show only some series", self.action_filter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import isinf
 from typing import ClassVar
 
 from textual import on
@@ -16,6 +17,7 @@ from iotcache.config.schema import DashboardSettings
 from iotcache.keys import unescape
 from iotcache.model import Series
 from iotcache.text import printable, printable_bytes
+from tui.export import Rows
 from tui.feed.asks import READ_ONLY
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.key_value import KeyValueScreen
@@ -24,7 +26,7 @@ from tui.state.asks import Answer, Request
 from tui.state.crawl import LIVE_EVERY_S, LIVE_ITEMS, KeyCrawl
 from tui.state.dashboard import DashboardState
 from tui.state.key_view import SORTS, KeyView
-from tui.state.keys import COSTLY_ITEMS, Deleted, DeleteKey, KeyColumns
+from tui.state.keys import CLASSES, COSTLY_ITEMS, Deleted, DeleteKey, KeyColumns
 from tui.widgets.columns import Moment
 from tui.widgets.crawl_head import CrawlHead, CrawlShown, age_text
 from tui.widgets.cursor_table import CursorTable
@@ -333,6 +335,17 @@ class KeysScreen(ViewScreen):
             ),
             decided,
         )
+
+    def export_rows(self) -> Rows | None:
+        columns, wall_s = self.key_view.columns, self._moment.wall_s
+        return ("key", "class", "node", "ttl_s", "idle_s", "bytes", "slab_class"), [
+            (
+                printable_bytes(columns.key[row], 300), CLASSES[columns.kind[row]], columns.node_name(row),
+                None if isinf(columns.expires_at[row]) else round(columns.expires_at[row] - wall_s, 1),
+                round(wall_s - columns.used_at[row], 1), columns.size[row], columns.slab[row],
+            )
+            for row in self.key_view.order
+        ]  # fmt: skip
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Crawl the nodes", "List what lies in them", self.action_crawl)

@@ -13,6 +13,7 @@ from textual.containers import Grid
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import NodeState
 from iotcache.text import printable
+from tui.export import Rows
 from tui.feed.asks import READ_ONLY
 from tui.format import duration
 from tui.screens.confirm import ConfirmScreen
@@ -267,6 +268,20 @@ class NodesScreen(ViewScreen):
                 self.app.tell(f"{name}: {said}: {answer.value}")
 
         return heard
+
+    def export_rows(self) -> Rows | None:
+        known = {one.name: one for one in self.state.node_figures.nodes} if self.state.node_figures else {}
+        fields = (
+            "share", "ops_per_s", "hit_percent", "used_bytes", "limit_bytes", "items", "evictions",
+            "evictions_per_s", "connections", "uptime_s",
+        )  # fmt: skip
+        return ("name", "state", "reason", "version", *fields), [
+            (
+                node.name, node.state.value, node.reason, node.version,
+                *(getattr(known.get(node.name), field, None) for field in fields),
+            )
+            for node in self.state.nodes
+        ]  # fmt: skip
 
     def commands(self) -> Iterable[SystemCommand]:
         for act in ACTS:

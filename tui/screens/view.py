@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -12,7 +14,10 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 from iotcache.config.schema import DashboardSettings
+from iotcache.errors import UsageError
+from tui.export import Rows, as_csv, as_json, write_new
 from tui.screens.catalog import SCREENS
+from tui.screens.export import ExportScreen
 from tui.state.dashboard import DashboardState
 from tui.widgets.columns import Moment
 from tui.widgets.seek_bar import SeekBar
@@ -47,6 +52,7 @@ class ViewScreen(Screen[None]):
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space,p", "app.pause", "Pause", key_display="Space"),
+        Binding("ctrl+e", "export", "Export: table or screen, as a file", show=False, key_display="^e"),
         Binding("tab", "app.focus_next", "Next panel", show=False),
         Binding("shift+tab", "app.focus_previous", "Panel before", show=False),
     ]
@@ -93,6 +99,44 @@ class ViewScreen(Screen[None]):
     def commands(self) -> Iterable[SystemCommand]:
         """Its acts, for the palette while it is on show."""
         return ()
+
+    def export_rows(self) -> Rows | None:
+        """The table on show, for a file; ``None`` when there is none."""
+        return None
+
+    # Acts
+
+    def action_export(self) -> None:
+        """Ask for a form, and write it into the current folder."""
+
+        def chosen(form: str | None) -> None:
+            if form:
+                # Once the question is gone from the screen that is to be written.
+                self.call_after_refresh(self._export, form)
+
+        self.app.push_screen(ExportScreen(table=self.export_rows() is not None), chosen)
+
+    def _export(self, form: str) -> None:
+        rows = self.export_rows()
+        if form == "svg":
+            text = self.app.export_screenshot(title="iotcache")
+        elif form == "txt":
+            height = self.size.height
+            strips = self._compositor.render_strips()[:height]
+            text = "\n".join(strip.text.rstrip() for strip in strips) + "\n"
+        elif rows is None:
+            return
+        else:
+            text = as_csv(rows) if form == "csv" else as_json(rows)
+        self.run_worker(self._write(form, text), exit_on_error=False)
+
+    async def _write(self, form: str, text: str) -> None:
+        try:
+            path = await asyncio.to_thread(write_new, Path.cwd(), self.NAME, form, text, self.app.clock.now())
+        except UsageError as error:
+            self.app.tell(str(error), "error")
+        else:
+            self.app.tell(f"written: {path.name}")
 
     # One frame
 
