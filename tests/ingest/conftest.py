@@ -23,6 +23,7 @@ from iotcache.config.schema import (
 from iotcache.config.urls import BrokerAddress
 from iotcache.ingest.worker import Ingest
 from iotcache.mqtt import MqttLink
+from simulator.stack.broker import EmbeddedBroker
 from tests.conftest import Server, free_port
 
 
@@ -42,6 +43,30 @@ def broker_port(request: pytest.FixtureRequest) -> int:
     if request.param == "mosquitto":
         return int(request.getfixturevalue("mosquitto").port)
     return int(request.getfixturevalue("iotcore_port"))
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(("mosquitto", "3.1.1"), marks=pytest.mark.real("mosquitto")),
+        pytest.param(("mosquitto", "5"), marks=pytest.mark.real("mosquitto")),
+        ("embedded", "3.1.1"),
+        ("embedded", "5"),
+    ],
+    ids=" ".join,
+)
+async def spoken(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[int, str]]:
+    """The port of a real broker and the version of MQTT it speaks there, each of both."""
+    kind, version = request.param
+    if kind == "mosquitto":
+        yield request.getfixturevalue("mosquitto").port, version
+        return
+    embedded = EmbeddedBroker(tmp_path)
+    process = await embedded.launch(lambda ended: None)
+    try:
+        yield int(embedded.url(version).rpartition(":")[2]), version
+    finally:
+        await process.stop(0.5)
+        embedded.release()
 
 
 Link = Callable[..., MqttLink]

@@ -144,9 +144,11 @@ asyncio.run(run_ingest(settings, ready=lambda http=None: print("ready", flush=Tr
 
 
 async def test_killed_between_commit_and_ack_the_row_is_there_once(
-    broker_port: int, memcached: Server, settings_for: Make, worker: Make, link: Make
+    spoken: tuple[int, str], memcached: Server, settings_for: Make, worker: Make, link: Make
 ) -> None:
-    settings = settings_for(broker_port, [memcached])
+    port, protocol = spoken
+    settings = settings_for(port, [memcached], protocol=protocol)
+    ear = await link(port, "ear", subscriptions=[("iotcache/stats/ingest/+", 1)], protocol=protocol)
     victim = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _DIES_BEFORE_THE_ACK, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -155,10 +157,15 @@ async def test_killed_between_commit_and_ack_the_row_is_there_once(
     victim.stdin.write(msgspec.json.encode(settings) + b"\n")
     async with asyncio.timeout(20):
         assert await victim.stdout.readline() == b"ready\n"
-        sender = await link(broker_port, "sender")
+        sender = await link(port, "sender", protocol=protocol)
         await sender.publish(TOPIC, payload(1, seq=1))
         await sender.publish(TOPIC, payload(2, ts_us=TS_US + 5))
         assert await victim.wait() == -signal.SIGKILL
+        # Its last will says so, whoever watches the counters.
+        while not any(
+            (last := decode(one.payload, Stats)) and last.state == "gone" for one in await ear.batch(50)
+        ):
+            pass
     made = await worker(settings)
     await until(lambda: made.tally.received >= 1 and made.tally.stored + made.tally.duplicates >= 2)
     await until(lambda: made.link.unacked == 0)
