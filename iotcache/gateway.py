@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import unquote
 
 import msgspec
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from iotcache.config.schema import HttpSettings
     from iotcache.ingest.worker import Ingest
@@ -69,7 +71,7 @@ class Gateway:
         make_server = await asyncio.to_thread(_load)
         sock = _bind(self._host, self._port)
         started = asyncio.Event()
-        self._server = make_server(self._app(), started.set)
+        self._server = make_server(_as_sent(self._app()), started.set)
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]), name="gateway")
         waiting = asyncio.create_task(started.wait())
         await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
@@ -168,7 +170,7 @@ class Gateway:
         return _json(200, {"committed": len(readings)})
 
     async def _get_reading(self, request: Request) -> Response:
-        device, sensor = request.path_params["device"], request.path_params["sensor"]
+        device, sensor = (unquote(request.path_params[name]) for name in ("device", "sensor"))
         cache = self._worker.cache
         if cache is None:
             return _problem(503, self._worker.waiting_for, {"Retry-After": "1"})
@@ -215,6 +217,17 @@ def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> R
     return _json(status, {"error": text}, headers)
 
 
+def _as_sent(app: ASGIApp) -> ASGIApp:
+    """The app, its routes looked up by the path as sent: then a name may hold a slash (%2F) or a newline."""
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "path": scope["raw_path"].decode("latin-1")}
+        await app(scope, receive, send)
+
+    return asked
+
+
 async def _body(request: Request) -> bytes | str:
     """The request's body, or why it is not taken: it is never read past the limit, nor waited for long."""
     too_large = f"the body is larger than {BODY_LIMIT_BYTES} bytes"
@@ -233,7 +246,7 @@ async def _body(request: Request) -> bytes | str:
     return bytes(body)
 
 
-def _load() -> Callable[[Starlette, Callable[[], None]], Any]:
+def _load() -> Callable[[ASGIApp, Callable[[], None]], Any]:
     """Import the server's libraries; returns a maker of servers that leave signals alone."""
     import uvicorn
     from starlette import applications, responses, routing
@@ -253,7 +266,7 @@ def _load() -> Callable[[Starlette, Callable[[], None]], Any]:
             if self.started:
                 self._on_started()
 
-    def make(app: Starlette, on_started: Callable[[], None]) -> Server:
+    def make(app: ASGIApp, on_started: Callable[[], None]) -> Server:
         return Server(
             uvicorn.Config(
                 app,

@@ -37,6 +37,10 @@ _READ: Final[dict[str, Any]] = {
         "latency_ms": {"type": "number"},
     },
 }
+_HEALTH: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"status": {"enum": ["ok", "waiting"]}, "waiting_for": {"type": "string"}},
+}
 _ERROR: Final = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
 
@@ -47,13 +51,16 @@ def _answer(text: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 def _name(place: str) -> dict[str, Any]:
-    return {"name": place, "in": "path", "required": True, "schema": {"type": "string"}}
+    text = "Percent-encoded as a whole, a slash within it as %2F."
+    schema = {"type": "string", "minLength": 1}
+    return {"name": place, "in": "path", "required": True, "description": text, "schema": schema}
 
 
 def document(url: str) -> dict[str, Any]:
     """The document for a gateway at ``url``."""
     refusals = {
         "401": _answer("A bearer token is needed.", _ERROR),
+        "403": _answer("Without a token, web pages and other host names are refused.", _ERROR),
         "503": _answer("The store is away or the gateway is busy: try again.", _ERROR),
     }
     one_or_many = {"oneOf": [_READING, {"type": "array", "items": _READING, "maxItems": 10_000}]}
@@ -75,6 +82,7 @@ def document(url: str) -> dict[str, Any]:
                     "responses": {
                         "200": _answer("All of them are committed.", committed),
                         "400": _answer("The body is not readings; nothing was taken.", _ERROR),
+                        "408": _answer("The body did not arrive within 10 s.", _ERROR),
                         "413": _answer("The body is larger than 1 MiB.", _ERROR),
                         **refusals,
                     },
@@ -86,6 +94,7 @@ def document(url: str) -> dict[str, Any]:
                     "parameters": [_name("device"), _name("sensor")],
                     "responses": {
                         "200": _answer("The reading and where it was found.", _READ),
+                        "400": _answer("The names cannot be looked up.", _ERROR),
                         "404": _answer("Nothing is known of this series.", _ERROR),
                         **refusals,
                     },
@@ -100,7 +109,11 @@ def document(url: str) -> dict[str, Any]:
             "/healthz": {
                 "get": {
                     "summary": "Whether broker and store answer.",
-                    "responses": {"200": _answer("All is well."), "503": _answer("Something is waited for.")},
+                    "security": [],
+                    "responses": {
+                        "200": _answer("All is well.", _HEALTH),
+                        "503": _answer("Something is waited for.", _HEALTH),
+                    },
                 }
             },
         },

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -116,6 +117,15 @@ async def test_what_was_posted_is_committed_and_read_back_from_the_cache(door: O
         "device": "dev-1", "sensor": "temp", "value": 21.5, "unit": "C", "ts": "2026-11-22T12:00:00Z",
         "source": "cache", "node": read.json["node"], "miss_reason": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["Inputs/Temp", "a b%2F", "é\r\nset x 0 0 1", "?#+", "\x1b[2J"])
+async def test_any_name_is_read_back_by_its_encoded_path(door: Open, name: str) -> None:
+    http = await door()
+    assert (await http.post(READING | {"device": name, "sensor": name})).status == 200
+    path = quote(name, safe="")
+    read = await http.ask("GET", f"/v1/devices/{path}/{path}")
+    assert (read.status, read.json["device"], read.json["source"]) == (200, name, "cache")
 
 
 async def test_an_array_is_taken_whole_or_not_at_all(door: Open) -> None:
@@ -272,6 +282,20 @@ async def test_it_describes_itself(door: Open) -> None:
     assert document["openapi"].startswith("3.1")
     assert document["servers"] == [{"url": http.url}]
     assert {"/v1/readings", "/v1/devices/{device}/{sensor}", "/metrics", "/healthz"} == set(document["paths"])
+    for path, asked in (
+        (
+            "/v1/readings",
+            [("POST", b"{}", {}), ("POST", b"[]", {}), ("POST", b"", {"Content_Length": "2000000"})],
+        ),
+        ("/v1/devices/{device}/{sensor}", [("GET", b"", {}), ("GET", b"", {"Origin": "http://x"})]),
+        ("/healthz", [("GET", b"", {})]),
+    ):
+        for method, body, headers in asked:
+            answer = await http.ask(method, path.replace("{", "").replace("}", ""), body, **headers)
+            responses = document["paths"][path][method.lower()]["responses"]
+            assert str(answer.status) in responses, (path, answer)
+            (media,) = responses[str(answer.status)]["content"].values()
+            assert set(answer.json) <= set(media["schema"]["properties"])
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.168.1.5:8080"])
