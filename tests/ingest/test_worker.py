@@ -173,16 +173,29 @@ async def test_killed_between_commit_and_ack_the_row_is_there_once(
     assert [row.value for row in await rows(made)] == [1, 2]
 
 
-async def test_while_the_store_is_locked_nothing_is_acked_and_the_worker_says_so(
+_LOCKS = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_while_another_process_locks_the_store_nothing_is_acked_and_the_worker_says_so(
     broker_port: int, memcached: Server, settings_for: Make, worker: Make, link: Make
 ) -> None:
     settings = settings_for(broker_port, [memcached])
     made = await worker(settings)
     sender = await link(broker_port, "sender")
     ear = await link(broker_port, "ear", subscriptions=[("iotcache/stats/#", 0)])
-    lock = sqlite3.connect(settings.store.url.removeprefix("sqlite:///"), isolation_level=None)
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _LOCKS, settings.store.url.removeprefix("sqlite:///"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert other.stdout is not None
     try:
-        lock.execute("BEGIN EXCLUSIVE")
+        assert await other.stdout.readline() == b"locked\n"
         await sender.publish(TOPIC, payload(1, seq=1))
         await until(lambda: "locked" in made.waiting_for)
         assert made.link.unacked == 1
@@ -197,7 +210,8 @@ async def test_while_the_store_is_locked_nothing_is_acked_and_the_worker_says_so
         with pytest.raises(StoreError, match="just now"):
             await made.submit([Reading("d", "s", 1, TS_US)], [])
     finally:
-        lock.close()
+        other.kill()
+        await other.wait()
     await until(lambda: made.tally.stored == 1 and made.link.unacked == 0)
     assert made.waiting_for == ""
 
