@@ -64,6 +64,8 @@ def test_what_stands_is_listed_acknowledged_and_later_past(
 
     keep(url, alert("hot", "d1:t", 9_000_000, AlertState.CLEARED))
     assert len(call(capsys, url, "list", "hot")[1].splitlines()) == 1
+    assert call(capsys, url, "list", "cold") == (0, "no alert of that name stands\n", "")
+    assert call(capsys, url, "list", "cold", "--json") == (0, "", "")
     _, out, _ = call(capsys, url, "list", "--past")
     assert "until 1970-01-01T00:00:09Z" in out
 

@@ -58,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         found = asyncio.run(_acknowledged(settings, args.name, args.subjects, args.by or _who()))
     _print(found, args.json)
+    if args.action == "list" and not found and not args.json:
+        rule = " of that name" if args.name else ""
+        print(f"there are no alerts{rule} in the past" if args.past else f"no alert{rule} stands")
     if args.action == "ack" and not found:
         print("nothing of that name stands", file=sys.stderr)
         return NONE_STOOD
