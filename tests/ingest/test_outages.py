@@ -123,12 +123,11 @@ class Wire:
             writer.close()
 
 
-@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
-async def test_a_broker_that_a_partition_cuts_off_is_noticed_and_found_again(  # noqa: PLR0917
-    mosquitto: Server, memcached: Server, settings_for: Make, worker: Make, link: Make, protocol: str
-) -> None:  # fmt: skip
+async def test_a_broker_that_a_partition_cuts_off_is_noticed_and_found_again(
+    mosquitto: Server, memcached: Server, settings_for: Make, worker: Make, link: Make
+) -> None:
     async with Wire(mosquitto.port) as wire:
-        settings = broker(settings_for(mosquitto.port, [memcached], protocol=protocol), wire.port)
+        settings = broker(settings_for(mosquitto.port, [memcached]), wire.port)
         made = await worker(replace(settings, broker=replace(settings.broker, keepalive_s=1)))
         sender = await link(mosquitto.port, "sender")
         await sender.publish(TOPIC, payload(0, seq=0))
