@@ -25,7 +25,7 @@ COMMANDS = (
     ("deadletter", "messages that could not be decoded: list, show, redrive, purge"),
     ("store", "the durable store: stats, prune, export"),
     ("plan", "what a fleet needs: messages, memory, nodes, workers, database"),
-    ("lab", "training scenarios on real servers, which also run headless as tests"),
+    ("lab", "training scenarios on real servers, also headless, as tests"),
     ("snapshot", "print what the dashboard would show, once"),
     ("replay", "play a recording of the dashboard, with pause, seek and speed"),
     ("doctor", "check configuration, servers and terminal, and say how to mend them"),
@@ -43,7 +43,7 @@ class _Wide(argparse.RawDescriptionHelpFormatter):
     """A flag a line."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=31)
+        super().__init__(prog, max_help_position=31, width=79)
 
 
 class _Parser(argparse.ArgumentParser):
