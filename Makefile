@@ -11,8 +11,9 @@ ARGS   ?=
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
 
+# Three at a time: most tests wait for servers more than they work.
 test: $(DEV)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 # Every training scenario in full, and broken on purpose: some eight minutes.
 lab: $(DEV)

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,13 +58,21 @@ async def test_ipv6(memcached_factory: Callable[..., Server], over: Any) -> None
         assert cluster.health()[0].name == f"[::1]:{server.port}"
 
 
+def open_to_all(folder: Path) -> None:
+    """Servers that run as nobody must get to it, through however many folders of ours."""
+    ours = os.geteuid()
+    for path in (folder, *folder.parents):
+        if path.stat().st_uid != ours or path == Path(path.anchor) or path == Path(tempfile.gettempdir()):
+            return
+        path.chmod(path.stat().st_mode | 0o755)
+
+
 @pytest.fixture
 def unix_socket(tmp_path: Path) -> Iterator[str]:
     path = tmp_path / "cache.sock"
     tmp_path.chmod(0o777)
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    open_to_all(tmp_path.parent)
     found = program("memcached")
     assert found is not None
     process = subprocess.Popen([found, "-s", str(path), "-a", "0777", *user])
@@ -90,8 +99,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
          "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)],
         check=True, capture_output=True,
     )  # fmt: skip
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
+    open_to_all(tmp_path)
     key.chmod(0o644)
     return cert, key
 
@@ -136,8 +144,7 @@ def test_a_certificate_file_that_cannot_be_read_is_a_setting_to_mend() -> None:
 
 @pytest.fixture
 def guarded(memcached_factory: Callable[..., Server], tmp_path: Path) -> Server:
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
+    open_to_all(tmp_path)
     users = tmp_path / "users"
     users.write_text(f"dash:{SECRET}\n")
     users.chmod(0o644)

@@ -26,6 +26,7 @@ from iotcache.config.urls import parse_node
 from iotcache.errors import NodeError
 from iotcache.model import Document, DocumentKind, Read, Reading, Series, Severity, Source, Stored
 from iotcache.store.sqlite import SqliteStore
+from tests.cluster.test_transport import open_to_all
 from tests.conftest import Server, free_port
 from tui.feed import device as device_feed
 from tui.feed import keys as key_feed
@@ -347,7 +348,7 @@ async def test_a_login_is_made_and_a_wrong_one_told(
     secrets = tmp_path / "users"
     secrets.write_text("anna:right\n")
     secrets.chmod(0o644)
-    tmp_path.chmod(0o755)
+    open_to_all(tmp_path)
     try:
         node = memcached_factory("-Y", str(secrets))
     except RuntimeError:

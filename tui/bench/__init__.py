@@ -11,5 +11,6 @@ BENCHES: Final = (
     ("cluster", "reads and writes of many keys over three cache nodes", "tui.bench.cluster"),
     ("ingest", "messages from a broker to store and cache, acknowledged", "tui.bench.ingest"),
     ("simulate", "readings computed, encoded and published to a broker", "tui.bench.simulate"),
+    ("frame", "the dashboard's own processor time, and its answers to keys", "tui.bench.frame"),
 )
 """Name, one line, and the module whose ``async def run(rounds: int) -> Report`` measures it."""

@@ -157,7 +157,7 @@ def decode_keyframe(body: bytes) -> Keyframe:
 
 # The fleet's columns
 
-_USERS = frozenset({"marked", "watched", "row_of"})
+_USERS = frozenset({"marked", "watched", "row_of", "changes"})
 """What belongs to the user or can be made again."""
 
 
@@ -216,6 +216,7 @@ def _restore_fleet(columns: dict[str, Any], fleet: FleetState) -> None:
                 column.extend(packed)
         except (TypeError, KeyError, ValueError) as error:
             raise RecordingError("the recording is damaged, or of another version of this program") from error
+    fleet.changes += rows + 1
     fleet.row_of.update((series, row) for row, series in enumerate(fleet.series))
     if any(len(getattr(fleet, name)) != rows for name in ("value", "node", "read_at", "version", "kind")):
         raise RecordingError("the recording is damaged: its columns differ in length")

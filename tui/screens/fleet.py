@@ -81,6 +81,7 @@ class FleetScreen(ViewScreen):
         self._ascii = settings.ascii
         self._plotted_at_s = self._sorted_at_s = -1.0
         self._live_and_stale = (0, 0)
+        self._counted = -1
         self.kpis = KpiRow(id="kpis")
         self.starting = Starting(id="starting")
         self.table = FleetTable(self.fleet_view, id="fleet")
@@ -150,7 +151,9 @@ class FleetScreen(ViewScreen):
             # What walks over the whole fleet is done on a slower beat.
             self._sorted_at_s = now_s
             table.resort()
-            self._live_and_stale = state.fleet.live_and_stale_devices(now_s, moment.wall_s)
+            if state.fleet.changes != self._counted:
+                self._counted = state.fleet.changes
+                self._live_and_stale = state.fleet.live_and_stale_devices(now_s, moment.wall_s)
         table.frame(moment)
         self.kpis.show(state, moment.nodes, self._live_and_stale)
         if self.filter_box.display:

@@ -73,14 +73,17 @@ _COMPARE: Final = {"<": lt, "<=": le, ">": gt, ">=": ge, "=": eq}
 _TERM: Final = re.compile(r'(!?)("[^"]*"?|[^\s"]+(?:"[^"]*"?)?)')
 _COMPARISON: Final = re.compile(r"([a-z]+)(<=|>=|<|>|=)(.*)", re.IGNORECASE)
 _FIELD: Final = re.compile(r"([a-z]+):(.*)", re.IGNORECASE)
+_NAMED: Final = re.compile(r"(device|sensor|site|class|kind|unit):", re.IGNORECASE)
 _UNITS: Final = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 class Filter:
     """A parsed filter. An empty one lets everything through."""
 
-    def __init__(self, text: str, tests: Sequence[Test]) -> None:
+    def __init__(self, text: str, tests: Sequence[Test], *, timeless: bool = True) -> None:
         self.text = text
+        self.timeless = timeless
+        """Whether it looks at names only: a row that passes goes on passing."""
         self._tests = tests
 
     def __bool__(self) -> bool:
@@ -102,7 +105,14 @@ def parse(text: str) -> Filter:
         negated, term = match.groups()
         is_word, test = _term(term)
         (words if is_word else others).append(_negate(test) if negated else test)
-    return Filter(text.strip(), words + others)
+    timeless = not others or all(_NAMED.match(term) for _, term in _TERM.findall(text) if not _is_word(term))
+    return Filter(text.strip(), words + others, timeless=timeless)
+
+
+def _is_word(term: str) -> bool:
+    return term.startswith('"') or not (
+        _COMPARISON.fullmatch(term) or _FIELD.fullmatch(term) or term.casefold() in _FLAGS
+    )
 
 
 def _negate(test: Test) -> Test:

@@ -17,6 +17,8 @@ STALE_INTERVALS = 3.0
 """A series that missed this many of its own intervals is stale."""
 DEFAULT_INTERVAL_S = 60.0
 DECIMALS_MOST = 3
+FORM_KNOWN_AFTER = 64
+"""Reads after which a series has shown how many decimals it writes."""
 _KIND = re.compile(r"[-_. /#]*[0-9][0-9a-fA-F-]*$")
 UNREAD, FROM_CACHE, FROM_STORE, FROM_NOWHERE = range(4)
 _SOURCE_CODE = {Source.CACHE: FROM_CACHE, Source.STORE: FROM_STORE, Source.NONE: FROM_NOWHERE}
@@ -43,6 +45,8 @@ class FleetState:
         self.kinds: dict[str, int] = {}
         self.sensors: dict[str, int] = {}
         """How many rows each has."""
+        self.changes = 0
+        """Grows with everything that was taken in: who looks at the whole fleet may rest while it stands."""
         self.marked: set[int] = set()
         self.watched: dict[int, None] = {}
         """Rows that are read each interval whether on screen or not, in the order they were chosen."""
@@ -74,6 +78,7 @@ class FleetState:
     def join(self, info: SeriesInfo) -> int:
         """Add a row; returns its number. Names are made printable here, once."""
         row = len(self.series)
+        self.changes += 1
         device, sensor = info.series
         self.series.append(info.series)
         self.row_of[info.series] = row
@@ -114,6 +119,7 @@ class FleetState:
     def apply_read(self, update: RowUpdate) -> None:
         """Take the newest read of a row in."""
         row, read = update.row, update.read
+        self.changes += 1
         moved = read.ts_us / 1e6
         if read.value is not None and moved != self.measured_at[row]:
             self._push_trend(row, read.value)
@@ -121,8 +127,9 @@ class FleetState:
         if read.value != self.value[row] and self.value[row] is not None:
             self.changed_at[row] = update.at_s
         self.value[row] = read.value
-        if type(read.value) is float:
-            self.decimals[row] = max(self.decimals[row], _decimals(read.value))
+        decimals = self.decimals[row]
+        if type(read.value) is float and decimals < DECIMALS_MOST and self.version[row] < FORM_KNOWN_AFTER:
+            self.decimals[row] = max(decimals, _decimals(read.value))
         if read.unit and not self.unit[row]:
             self.unit[row] = printable(read.unit, 12)
         if read.interval_s > 0:
@@ -137,6 +144,7 @@ class FleetState:
 
     def apply_ttl(self, update: TtlUpdate) -> None:
         """Take a neutral probe's answer in: the entry may have gone since it was read."""
+        self.changes += 1
         self._set_ttl(update.row, update.at_s, update.ttl_s)
         self.version[update.row] += 1
 

@@ -45,6 +45,8 @@ SORTS: dict[str, SortKey] = {
 }
 """Every column the fleet can be sorted by. Ties keep the order in which the rows joined."""
 
+BY_NAME = frozenset({"device", "sensor", "site", "class"})
+"""Sorts whose order only a new row changes."""
 GROUPS: dict[str, Callable[[FleetState], Sequence[str]]] = {
     "site": lambda fleet: fleet.site,
     "class": lambda fleet: fleet.kind,
@@ -88,6 +90,7 @@ class FleetView:
         self._place: dict[int, int] = {}
         self._known = 0
         self._now = (0.0, 0.0)
+        self._changes, self._sorted = -1, -1
 
     def at(self, now_s: float, wall_s: float) -> None:
         """The moment that ages and TTLs are compared at."""
@@ -117,8 +120,19 @@ class FleetView:
         self.group, self.folded = name, folded and bool(name)
         self.rebuild()
 
+    def refresh(self) -> None:
+        """`rebuild`, unless nothing has happened that could change what it gives."""
+        fleet = self.fleet
+        if self._changes == fleet.changes and self._filter.timeless and not self.group:
+            return
+        named = self.sort in BY_NAME and self._filter.timeless and not self.group
+        if named and self._changes >= 0 and self._known == len(fleet) == self._sorted:
+            return
+        self.rebuild()
+
     def rebuild(self) -> None:
         """Filter, sort and group everything anew."""
+        self._changes, self._sorted = self.fleet.changes, len(self.fleet)
         fleet, key = self.fleet, SORTS[self.sort]
         rows: Sequence[int] = range(len(fleet))
         if self._filter:

@@ -136,7 +136,7 @@ class FleetTable(LineView):
     def resort(self) -> None:
         """Bring the order up to date, unless the user is moving about in it."""
         if self.moment.now_s >= self._held_until_s:
-            self.view.rebuild()
+            self.view.refresh()
             self.sync_lines()
 
     def show_view(self) -> None:
