@@ -144,6 +144,7 @@ class IotCacheApp(App[None]):
         if self.recorder is not None:
             self._recorded_nodes.keep(self, self.clock.monotonic())
         now_s, wall_s = self._frozen if self.paused else (self.clock.monotonic(), self.clock.now())
+        self.state.wall_less_monotonic_s = wall_s - now_s
         view = self._view
         if view is not None and view.drawable and view.is_current:
             nodes = short_nodes([node.name for node in self.state.nodes])

@@ -14,6 +14,7 @@ from iotcache.config.schema import DashboardSettings
 from iotcache.model import Series
 from tui.export import Rows
 from tui.feed.asks import READ_ONLY
+from tui.screens.anatomy import AnatomyScreen
 from tui.screens.choose_columns import ChooseColumns
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.view import ViewScreen
@@ -62,6 +63,7 @@ class FleetScreen(ViewScreen):
         Binding("r", "reverse", "Reverse the order", show=False),
         Binding("G", "group", "Group by site, by class, or not", show=False),
         Binding("z", "fold", "Only the groups' headings", show=False),
+        Binding("a", "anatomy", "Why reads missed, and the TTL lens", show=False),
         Binding("c", "columns", "Columns", show=False),
         Binding("m", "mark", "Mark this row", show=False),
         Binding("M", "mark_all", "Mark all shown, or none", show=False),
@@ -179,6 +181,7 @@ class FleetScreen(ViewScreen):
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Filter the fleet", "Show only some series", self.action_filter)
+        yield SystemCommand("Miss anatomy", "Why reads missed, and the TTL lens", self.action_anatomy)
         yield SystemCommand("Show or hide the plots", "Hit ratio and fallbacks", self.action_toggle_plots)
         yield SystemCommand("Show or hide the log", "Fallbacks as they happen", self.action_toggle_log)
         for column in SORTS:
@@ -259,6 +262,9 @@ class FleetScreen(ViewScreen):
     def action_fold(self) -> None:
         view = self.fleet_view
         self.group_by(view.group or next(iter(GROUPS)), not view.folded)
+
+    def action_anatomy(self) -> None:
+        self.app.push_screen(AnatomyScreen(self.state, span_s=self._history_s, ascii_only=self._ascii))
 
     def action_columns(self) -> None:
         self.app.push_screen(ChooseColumns(self.table.columns, self._columns_chosen))

@@ -53,6 +53,8 @@ class DashboardState:
         """How many seconds that has been kept for, dropped ones counted."""
         self.lab: LabView | None = None
         self.alerts: tuple[AlertLine, ...] = ()
+        self.wall_less_monotonic_s = 0.0
+        """What turns a monotonic time of this run into wall time; set once a frame."""
         self.ready = False
         self.failure = ""
 

@@ -1,0 +1,66 @@
+"""Why reads missed, drawn and counted; and what is served against how long it may live."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tui.state.anatomy import lenses, misses, stacked
+from tui.state.dashboard import DashboardState
+from tui.state.updates import Second
+
+
+def second(at_s: float, **counts: int) -> Second:
+    return Second(at_s, 100, 100 - sum(counts.values()), counts)
+
+
+def test_columns_stack_reasons_and_the_newest_is_at_the_right() -> None:
+    seconds = [second(1.0, expired=4), second(2.0), second(3.0, expired=2, evicted=2)]
+    lines, top = stacked(seconds, 5, 4)
+    assert top == 4.0
+    assert lines == ["  x v", "  x v", "  x x", "  x x"]
+
+
+def test_many_seconds_share_a_column_and_the_rarest_reason_is_seen() -> None:
+    lines, top = stacked([second(float(at), expired=100, corrupt=1) for at in range(60)], 6, 10)
+    assert top == pytest.approx(101.0)
+    assert {len(line) for line in lines} == {6}
+    assert lines[-1] == "xxxxxx"
+    assert stacked([], 10, 4) == ([], 0.0)
+    assert stacked([second(1.0)], 3, 2) == (["   ", "   "], 0.0)
+
+
+async def test_the_screen_says_counts_shares_costs_and_ages(run_app: RunApp) -> None:
+    for size in ((80, 24), (120, 40), (200, 60)):
+        async with run_app(size) as (app, pilot):
+            await pilot.press("a")
+            app.screen.beat()
+            await pilot.pause()
+            text = screen_text(app)
+            for words in ("Misses by reason", "x expired", "100.0%", "TTL lens", "cold-room"):
+                assert words in text, size
+            assert all(cell_len(line) <= size[0] for line in screen_lines(app))
+            await pilot.press("escape")
+            await pilot.pause()
+            assert app.screen is app.view("fleet")
+
+
+async def test_without_a_miss_it_says_so(run_app: RunApp) -> None:
+    async with run_app(devices=0) as (app, pilot):
+        app.state.ready = True
+        await pilot.press("a")
+        app.screen.beat()
+        await pilot.pause()
+        assert "no read has missed" in screen_text(app)
+        assert "nothing has been read yet" in screen_text(app)
+
+
+async def test_figures_by_hand(run_app: RunApp) -> None:
+    async with run_app() as (app, _):
+        found = {lens.kind: lens for lens in lenses(app.state)}
+        assert found["truck"].interval_s == 2.0
+        assert found["cold-room"].series == 12
+        (miss,) = misses(app.state, 300)
+        assert (miss.reason, miss.share) == ("expired", 1.0)
+        assert misses(DashboardState(), 300) == []
