@@ -15,12 +15,15 @@ from iotcache.model import DeadLetter, Event, MissReason, Severity
 from iotcache.store import open_store
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
-from tui.feed.alerts import AlertWatch, acknowledge_all
+from tui.feed.alerts import SHOWN_MOST, AlertWatch, acknowledge_all
 from tui.feed.dead_letters import DeadLetterWatch
+from tui.record.player import Player
+from tui.record.recorder import Recorder
 from tui.screens.events import EventsScreen
 from tui.state.alerts import AcknowledgeAlerts, AlertLine
+from tui.state.dashboard import DashboardState
 from tui.state.log import KEPT_PER_KIND, KINDS, EventLog, LogView
-from tui.state.updates import Fallback, Mailbox
+from tui.state.updates import Drained, Fallback, Mailbox
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 NODE_EVENT = Event(1_750_000_000.0, "node.down", Severity.ERROR, NODES[1], "node is down: refused\x1b[31m")
@@ -212,6 +215,71 @@ async def test_standing_alerts_are_shown_toasted_and_acknowledged(run_app: RunAp
         app.frame()
         await pilot.pause()
         assert "A: I know" not in screen_text(app)
+
+
+async def test_an_alert_is_not_acknowledged_where_nothing_may_be_changed(run_app: RunApp) -> None:
+    async with run_app(read_only=True) as (app, pilot):
+        line = AlertLine("node-down", NODES[1], Severity.ERROR, False, app.clock.now() - 65, "it is down")
+        app.feed.mailbox.put_latest(alerts=(line,))
+        await pilot.press("7")
+        app.frame()
+        await pilot.press("A")
+        await pilot.pause()
+        assert isinstance(app.screen, EventsScreen)
+        assert not app.feed.asked
+
+
+async def test_many_alerts_and_long_subjects_are_heard_and_acknowledged(tmp_path: Path) -> None:
+    store = open_store(StoreSettings(url=f"sqlite:///{tmp_path / 's.db'}"))
+    async with store:
+        mailbox = Mailbox()
+        watch = AlertWatch(mailbox)
+        old = [
+            Alert(name="w", subject=f"d{number}", severity=Severity.WARNING, state=AlertState.RAISED,
+                  since_us=10**15 + number)
+            for number in range(SHOWN_MOST + 10)
+        ]  # fmt: skip
+        await store.alerts.keep(old)
+        await watch.look(store)
+        mailbox.drain()
+        subject = f"{'%20' * 256}:{'%20' * 256}"
+        await store.alerts.keep(
+            [structs.replace(old[0], subject=subject, severity=Severity.ERROR, since_us=10**15 + 9_999)]
+        )
+        await watch.look(store)
+        drained = mailbox.drain()
+        assert [event.kind for event in drained.events] == ["alert.raised"]
+        assert drained.alerts is not None
+        assert len(drained.alerts) == SHOWN_MOST
+        first = drained.alerts[0]
+        reach = SimpleNamespace(cache=SimpleNamespace(store=store))
+        asked = AcknowledgeAlerts(((first.name, first.subject),))
+        assert [done async for done in acknowledge_all(asked, reach)] == [1]  # type: ignore[arg-type]
+
+
+def test_alerts_that_stand_are_in_a_recording(tmp_path: Path) -> None:
+    line = AlertLine("node-down", "n:1", Severity.ERROR, False, 5.0, "it is down")
+    path = tmp_path / "r.rec"
+    state = DashboardState()
+    recorder = Recorder(path)
+    for now_s, alerts in ((1.0, (line,)), (2.0, None), (3.0, ())):
+        drained = Drained(alerts=alerts)
+        state.apply(drained)
+        recorder.add(now_s, 1000.0 + now_s, drained, state)
+    recorder.close()
+    player = Player(path)
+    try:
+        player.play(False)
+        shown: list[tuple[AlertLine, ...]] = []
+        for at_s in (2.0, 3.0):
+            player.state = DashboardState()
+            player.seek(at_s)
+            for drained in player.deliver():
+                player.state.apply(drained)
+            shown.append(player.state.alerts)
+    finally:
+        player.close()
+    assert shown == [(line,), ()]
 
 
 async def test_alerts_come_from_the_store_and_each_change_is_told_once(tmp_path: Path) -> None:

@@ -17,6 +17,10 @@ from tui.state.alerts import AcknowledgeAlerts, AlertLine
 from tui.state.updates import Mailbox
 
 SHOWN_MOST = 200
+HEARD_MOST = 2_000
+"""Looked at in one go: the store gives the oldest first, and what is new must not be missed."""
+_NAME_MOST = 8_192
+"""Name and subject tell alerts apart and are never cut: device and sensor, escaped, fit in."""
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
@@ -30,7 +34,7 @@ class AlertWatch:
     async def look(self, store: Store) -> None:
         """One look; every change since the last one is an event."""
         try:
-            found = await store.alerts.standing(SHOWN_MOST)
+            found = await store.alerts.standing(HEARD_MOST)
         except StoreError:
             return  # the parts' line says that the store is away
         now = {(alert.name, alert.subject): alert for alert in found}
@@ -47,7 +51,7 @@ class AlertWatch:
                 self._tell("cleared", alert, Severity.INFO)
         self._standing = now
         lines = sorted(now.values(), key=lambda alert: (_ORDER[alert.severity], alert.since_us))
-        self._mailbox.put_latest(alerts=tuple(map(_line, lines)))
+        self._mailbox.put_latest(alerts=tuple(map(_line, lines[:SHOWN_MOST])))
 
     def _tell(self, what: str, alert: Alert, severity: Severity) -> None:
         by = f" by {alert.acknowledged_by}" if what == "acknowledged" and alert.acknowledged_by else ""
@@ -58,8 +62,8 @@ class AlertWatch:
 
 def _line(alert: Alert) -> AlertLine:
     return AlertLine(
-        printable(alert.name, 80),
-        printable(alert.subject, 200),
+        printable(alert.name, _NAME_MOST),
+        printable(alert.subject, _NAME_MOST),
         alert.severity,
         alert.state is AlertState.ACKNOWLEDGED,
         alert.since_us / 1e6,

@@ -15,6 +15,7 @@ from textual.widgets import Input
 from iotcache.clock import utc_text
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import Severity
+from iotcache.text import printable
 from tui.export import Rows
 from tui.feed.asks import READ_ONLY
 from tui.screens.confirm import ConfirmScreen
@@ -176,7 +177,7 @@ class EventsScreen(ViewScreen):
                 if yes:
                     self.app.ask(AcknowledgeAlerts(open_ones), heard)
 
-            names = "\n".join(f"{name}: {subject}" for name, subject in open_ones[:8])
+            names = "\n".join(printable(f"{name}: {subject}", 60) for name, subject in open_ones[:8])
             more = f"\nand {len(open_ones) - 8} more" if len(open_ones) > 8 else ""
             self.app.push_screen(
                 ConfirmScreen(
