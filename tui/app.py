@@ -20,6 +20,7 @@ from tui.ending import end_on_signals
 from tui.feed.base import Feed
 from tui.format import clock_text, short_nodes
 from tui.kept import Kept, KeptFile
+from tui.palette import DeviceProvider
 from tui.screens.catalog import SCREENS, build
 from tui.screens.help import HelpScreen
 from tui.screens.view import ViewScreen
@@ -45,6 +46,7 @@ class IotCacheApp(App[None]):
     TITLE = "iotcache"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS = App.COMMANDS | {DeviceProvider}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(entry.key, f"show('{entry.name}')", f"{entry.title} screen", show=False)

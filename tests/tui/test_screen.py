@@ -314,3 +314,22 @@ async def test_ten_thousand_devices_draw_only_what_is_on_screen(run_app: RunApp)
         app.frame()
         await pilot.pause()
         assert set(drawn) == {498}
+
+
+async def test_palette_finds_devices_and_opens_them(run_app: RunApp) -> None:
+    async with run_app(devices=0) as (app, pilot):
+        names = ["pump-0001", "[bold]truck-7", "hvac-3"]
+        app.feed.mailbox.put_joined(
+            [SeriesInfo(Series(name, "s"), "x", "", 1.0, n) for n, name in enumerate(names)]
+        )
+        app.feed.mailbox.put_latest(ready=True)
+        app.frame()
+        await pilot.press("ctrl+p")
+        await pilot.press(*"truck")
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "[bold]truck-7" in screen_text(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.chosen == 1
+        assert app.screen is app.view("device")
