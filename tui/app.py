@@ -18,7 +18,7 @@ from iotcache.model import Event, Severity
 from iotcache.text import printable
 from tui.ending import end_on_signals
 from tui.feed.base import Feed
-from tui.format import clock_text, short_nodes
+from tui.format import clock_text, short_nodes, use_zone
 from tui.kept import Kept, KeptFile
 from tui.palette import DeviceProvider
 from tui.screens.catalog import SCREENS, build
@@ -85,6 +85,7 @@ class IotCacheApp(App[None]):
         self.feed = feed
         self.settings = settings or DashboardSettings()
         self.clock = clock
+        use_zone(self.settings.time_zone)
         self.read_only = read_only
         """Whether acts are out of reach; the feed refuses them as well."""
         self._kept_file = kept_file or KeptFile()
@@ -152,7 +153,14 @@ class IotCacheApp(App[None]):
             nodes = short_nodes([node.name for node in self.state.nodes])
             with self.batch_update():
                 view.frame(
-                    Moment(now_s, wall_s, nodes, self.settings.ascii, not self.settings.reduced_motion),
+                    Moment(
+                        now_s,
+                        wall_s,
+                        nodes,
+                        self.settings.ascii,
+                        not self.settings.reduced_motion,
+                        self.settings.units,
+                    ),
                     self._badge(),
                     clock_text(self.clock.now()),
                 )

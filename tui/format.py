@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from math import inf, isfinite
+from zoneinfo import ZoneInfo
 
 from rich.cells import cell_len, set_cell_size
 
@@ -188,11 +191,25 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def clock_text(wall_s: float) -> str:
-    """Local wall time as ``HH:MM:SS``."""
-    import time
+_zone: ZoneInfo | None = None
 
-    return time.strftime("%H:%M:%S", time.localtime(wall_s))
+
+def use_zone(name: str) -> None:
+    """Show times of this zone from now on: ``local``, or a name of the tz database."""
+    global _zone  # noqa: PLW0603 (one screen, one zone)
+    _zone = None if name == "local" else ZoneInfo(name)
+
+
+def wall_text(wall_s: float, form: str) -> str:
+    """Wall time in the zone asked for, by `time.strftime`'s form."""
+    if _zone is None:
+        return time.strftime(form, time.localtime(wall_s))
+    return datetime.fromtimestamp(wall_s, _zone).strftime(form)
+
+
+def clock_text(wall_s: float) -> str:
+    """Wall time as ``HH:MM:SS``."""
+    return wall_text(wall_s, "%H:%M:%S")
 
 
 def short_nodes(names: Sequence[str]) -> dict[str, str]:

@@ -87,6 +87,16 @@ def _topics(topics: tuple[str, ...]) -> None:
             raise ValueError(f"templates such as iot/{{site}}/{{device}}/{{sensor}} ({error})") from None
 
 
+def _zone(name: str) -> None:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    if name != "local":
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError('"local", "UTC" or a name such as Europe/Berlin') from None
+
+
 def _path(text: str) -> None:
     from iotcache.ingest.fieldpaths import check_path
 
@@ -188,6 +198,7 @@ CHECKS: Mapping[str, Check] = {
     "dashboard.reads_per_s": _between(1, 1_000_000),
     "dashboard.read_interval_s": _between(0.1, 3_600),
     "dashboard.history_s": _between(60, 900),
+    "dashboard.time_zone": _zone,
 }
 
 

@@ -207,6 +207,10 @@ class DashboardSettings(Section, frozen=True):
     theme: str = "iotcache-dark"
     ascii: bool = False
     reduced_motion: bool = False
+    time_zone: str = "local"
+    """ "local", "UTC" or a name such as Europe/Berlin: what clocks on the screen show."""
+    units: Literal["as sent", "metric", "imperial"] = "as sent"
+    """What values on the fleet are converted to for showing."""
     read_only: Switch = "auto"
     """Whether acts that change something are out of reach; "auto": unless the nodes are embedded."""
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from iotcache.text import printable
 from tui.format import aligned_value, bar, count, duration, fit, fit_middle, sparkline
 from tui.state.fleet import FROM_CACHE, FROM_NOWHERE, FROM_STORE, UNREAD, FleetState
+from tui.units import System, shown_unit, shown_value
 
 Piece = tuple[str, str]
 """A text and the name of its style (a component class of the table without its ``fleet--``)."""
@@ -30,6 +31,7 @@ class Moment(Struct, frozen=True):
     ascii_only: bool = False
     motion: bool = False
     """Whether a change may glow for a moment."""
+    units: System = "as sent"
 
 
 Draw = Callable[[FleetState, int, int, Moment], Sequence[Piece]]
@@ -88,7 +90,8 @@ def flashes(fleet: FleetState, row: int, moment: Moment) -> bool:
 
 
 def _value(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
-    text = aligned_value(fleet.value[row], width, fleet.decimals[row])
+    value = shown_value(fleet.value[row], fleet.unit[row], moment.units)
+    text = aligned_value(value, width, fleet.decimals[row])
     if fleet.is_stale(row, moment.now_s, moment.wall_s):
         return [(text, "dim")]
     if not flashes(fleet, row, moment):
@@ -98,7 +101,7 @@ def _value(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[
 
 
 def _unit(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
-    return [(fit(fleet.unit[row], width), "dim")]
+    return [(fit(shown_unit(fleet.unit[row], moment.units), width), "dim")]
 
 
 def _trend(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
 from math import isfinite
 from typing import ClassVar
@@ -15,7 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from iotcache.text import printable
-from tui.format import fit, number
+from tui.format import fit, number, wall_text
 from tui.state.dashboard import DashboardState
 from tui.state.device import Curve
 from tui.widgets.braille import Canvas, curve, round_limits
@@ -201,7 +200,7 @@ class HistoryPlot(Widget):
         left = shown.wall_s - shown.span_s
         at = left + step / 2
         while at < shown.wall_s - step / 3:
-            text = time.strftime(form, time.localtime(at))
+            text = wall_text(at, form)
             start = LABEL_CELLS + self._column(at, room) - len(text) // 2
             cells[start : start + len(text)] = text
             at += step
