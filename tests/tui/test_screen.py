@@ -333,3 +333,18 @@ async def test_palette_finds_devices_and_opens_them(run_app: RunApp) -> None:
         await pilot.pause()
         assert app.chosen == 1
         assert app.screen is app.view("device")
+
+
+async def test_jump_mode_puts_a_letter_on_each_panel_and_goes_there(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("J")
+        await pilot.pause()
+        text = screen_text(app)
+        assert "[a]" in text
+        assert "[s]" in text
+        await pilot.press("s")
+        await pilot.pause()
+        assert isinstance(app.focused, FallbackLog)
+        await pilot.press("J", "escape")
+        assert app.screen is app.view("fleet")
+        assert isinstance(app.focused, FallbackLog)

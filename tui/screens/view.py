@@ -11,6 +11,7 @@ from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Footer
 
 from iotcache.config.schema import DashboardSettings
@@ -18,6 +19,7 @@ from iotcache.errors import UsageError
 from tui.export import Rows, as_csv, as_json, write_new
 from tui.screens.catalog import SCREENS
 from tui.screens.export import ExportScreen
+from tui.screens.jump import JumpScreen
 from tui.state.dashboard import DashboardState
 from tui.widgets.columns import Moment
 from tui.widgets.seek_bar import SeekBar
@@ -53,6 +55,7 @@ class ViewScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space,p", "app.pause", "Pause", key_display="Space"),
         Binding("ctrl+e", "export", "Export: table or screen, as a file", show=False, key_display="^e"),
+        Binding("J", "jump", "Jump to a panel by a letter", show=False),
         Binding("tab", "app.focus_next", "Next panel", show=False),
         Binding("shift+tab", "app.focus_previous", "Panel before", show=False),
     ]
@@ -105,6 +108,15 @@ class ViewScreen(Screen[None]):
         return None
 
     # Acts
+
+    def action_jump(self) -> None:
+        """Letters on the panels; one of them takes the keys there."""
+
+        def chosen(panel: Widget | None) -> None:
+            if panel is not None:
+                panel.focus()
+
+        self.app.push_screen(JumpScreen(self), chosen)
 
     def action_export(self) -> None:
         """Ask for a form, and write it into the current folder."""
