@@ -13,8 +13,8 @@ from msgspec import Struct
 
 # Measured with `iotcache-tui bench` on two shared cores of a server of the 2020s (Linux, Python 3.11,
 # memcached 1.6.18, mosquitto 2.0, PostgreSQL 15), rounded down. One process has one core's worth.
-WORKER_MESSAGES_PER_S: Final = 15_000
-"""One ingest worker: single readings, QoS 1, to SQLite and the cache (`bench ingest`)."""
+WORKER_MESSAGES_PER_S: Final = 30_000
+"""One ingest worker: single readings, QoS 1, to PostgreSQL or SQLite and the cache (`bench ingest`)."""
 WORKER_PACKED_READINGS_PER_S: Final = 60_000
 """The same with 50 readings in a message."""
 PACKED_FROM: Final = 10

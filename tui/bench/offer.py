@@ -1,4 +1,4 @@
-"""``python -m tui.bench.offer PORT MESSAGES READINGS DEVICES``: publish as fast as the broker takes it.
+"""``python -m tui.bench.offer PORT MESSAGES READINGS DEVICES FIRST``: publish as fast as the broker takes it.
 
 A process of its own, so that offering the load costs the contestants no time of their interpreter.
 """
@@ -27,19 +27,20 @@ def payload(number: int, readings: int, start_us: int, devices: int) -> tuple[by
     return b"iot/bench/%b/temperature" % device, body
 
 
-async def offer(port: int, messages: int, readings: int, devices: int) -> None:
-    """Publish ``messages`` with QoS 1."""
+async def offer(port: int, messages: int, readings: int, devices: int, first: int) -> None:
+    """Publish ``messages`` with QoS 1, numbered from ``first``: no reading is another call's again."""
+    last = first + messages
     # A minute of readings, up to now: a time ahead of the clock would be refused.
-    start_us = time.time_ns() // 1_000 - messages * readings * 1_000
+    start_us = time.time_ns() // 1_000 - last * readings * 1_000
     async with Uplink(Target("127.0.0.1", port), f"bench-{start_us}", qos=1) as uplink:
-        at = 0
-        while at < messages:
+        at = first
+        while at < last:
             room = uplink.room()
             if room <= 0:
                 uplink.flush()
                 await uplink.until_room()
                 continue
-            for number in range(at, min(messages, at + min(room, 64))):
+            for number in range(at, min(last, at + min(room, 64))):
                 uplink.send(*payload(number, readings, start_us, devices))
                 at += 1
             uplink.flush()
@@ -48,4 +49,4 @@ async def offer(port: int, messages: int, readings: int, devices: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(offer(*(int(number) for number in sys.argv[1:5])))
+    asyncio.run(offer(*(int(number) for number in sys.argv[1:6])))

@@ -16,6 +16,8 @@ from iotcache.config.schema import StoreSettings
 from iotcache.errors import StackError
 
 _READY_S: Final = 20.0
+_IDLE_S: Final = 20.0
+_IDLE_STEP_S: Final = 0.5
 
 
 class Team:
@@ -64,6 +66,16 @@ class Team:
         """Let them go on."""
         for worker in self._workers:
             worker.send_signal(signal.SIGCONT)
+
+    async def until_idle(self) -> None:
+        """Return when what they do in the background is done, or after `_IDLE_S` at most."""
+        before_s = self.cpu_s()
+        for _ in range(int(_IDLE_S / _IDLE_STEP_S)):
+            await asyncio.sleep(_IDLE_STEP_S)
+            now_s = self.cpu_s()
+            if before_s is None or now_s is None or now_s - before_s < 0.1 * _IDLE_STEP_S * self._count:
+                return
+            before_s = now_s
 
     def cpu_s(self) -> float | None:
         """Processor time of all workers so far; ``None`` where the system does not tell."""
