@@ -23,7 +23,7 @@ def test_a_fleet_by_hand() -> None:
     assert made.items == 3_000_000  # one reading, metadata and configuration each
     assert made.rows_per_day == pytest.approx(2.88e9)
     needs = {need.part: need for need in made.needs}
-    assert needs["ingest"].count == 3  # 33,333 / (15,000 * 0.8)
+    assert needs["ingest"].count == 2  # 33,333 / (30,000 * 0.8)
     assert needs["broker"].count == 3  # a million connections by half a million, and one to spare
     assert needs["cache"].count == 2
     assert made.first_to_saturate.used == max(need.used for need in made.needs)
@@ -71,11 +71,11 @@ def test_a_longer_ttl_than_the_interval_keeps_no_second_entry() -> None:
 def test_the_command_says_what_is_full_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--devices", "1000000", "--interval", "30", "--ttl", "90"]) == 0
     said = capsys.readouterr().out
-    assert "Full first: the ingest" in said
+    assert "Full first: the store" in said
     assert all(len(line) <= 80 for line in said.splitlines())
     assert main(["plan", "--devices", "1000000", "--interval", "30", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert data["first_to_saturate"] == "ingest"
+    assert data["first_to_saturate"] == "store"
     assert main(["plan", "--devices", "0", "--interval", "30"]) == 2
     assert "--devices is 0, allowed is 1" in capsys.readouterr().err
     assert main(["plan", "--devices", "5", "--interval", "nan"]) == 2
