@@ -17,7 +17,7 @@ from tui.state.asks import Request
 from tui.state.updates import Mailbox, Part, RowUpdate, Second
 
 CPU: Final = "seconds of a live screen in a second of processor time, every value changing each second"
-IDLE: Final = "the same, with a fleet of 10,000 that stands still"
+IDLE: Final = "the same, with a fleet of 10,000 of which nothing has come for ten minutes"
 KEYS: Final = "key presses a second, one after the other, over 100,000 series"
 SIZES: Final = (100, 10_000, 100_000)
 LONG_S: Final = 4.0
@@ -53,13 +53,14 @@ class _Feed:
 class _Fleet:
     """Updates made beforehand, so that making them is not measured."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, silent: bool = False) -> None:
         self.count = count
         self.series = [
             SeriesInfo(Series(f"device-{row:06d}", "temperature"), f"site-{row % 7}", "°C", 5.0, row)
             for row in range(count)
         ]
-        wall_us = int(time.time() * 1e6)
+        # A silent fleet: its cache entries are gone, its ages stand in minutes.
+        wall_us = int((time.time() - (600.0 if silent else 0.0)) * 1e6)
         now_s = time.monotonic()
         self.turns = [
             [
@@ -67,7 +68,7 @@ class _Fleet:
                     row,
                     Read(
                         *info.series, value=20.0 + turn + row % 10, source=Source.CACHE, unit="°C",
-                        ts_us=wall_us + turn * 1_000_000, node=_NODES[row % 3], ttl_s=15.0, interval_s=5.0,
+                        ts_us=wall_us + turn * 1_000_000, node=_NODES[row % 3], ttl_s=None if silent else 15.0, interval_s=5.0,
                         latency_ms=0.4,
                     ),
                     now_s + turn,
@@ -96,7 +97,7 @@ async def run(rounds: int) -> Report:
             gaps[size] = max(gaps.get(size, 0.0), gap_s)
             if size == 10_000:
                 busy.runs.append(1 / cpu_s)
-                cpu_s, _ = await _watched(fleet, change=False)
+                cpu_s, _ = await _watched(_Fleet(size, silent=True), change=False)
                 still.runs.append(1 / max(cpu_s, 1e-6))
         wanted.runs.append(1 / ANSWER_S)
         for name, seconds in (await _pressed(fleet)).items():

@@ -72,8 +72,7 @@ class DashboardState:
         """Take in everything a feed left."""
         for info in drained.joined:
             self.fleet.join(info)
-        for update in drained.rows:
-            self.fleet.apply_read(update)
+        self.fleet.apply_reads(drained.rows)
         for probe in drained.ttls:
             self.fleet.apply_ttl(probe)
         self.fallbacks.extend(drained.fallbacks)
