@@ -62,13 +62,14 @@ class _Fleet:
         # A silent fleet: its cache entries are gone, its ages stand in minutes.
         wall_us = int((time.time() - (600.0 if silent else 0.0)) * 1e6)
         now_s = time.monotonic()
+        ttl_s = None if silent else 15.0
         self.turns = [
             [
                 RowUpdate(
                     row,
                     Read(
                         *info.series, value=20.0 + turn + row % 10, source=Source.CACHE, unit="°C",
-                        ts_us=wall_us + turn * 1_000_000, node=_NODES[row % 3], ttl_s=None if silent else 15.0, interval_s=5.0,
+                        ts_us=wall_us + turn * 1_000_000, node=_NODES[row % 3], ttl_s=ttl_s, interval_s=5.0,
                         latency_ms=0.4,
                     ),
                     now_s + turn,
