@@ -156,7 +156,9 @@ def test_one_command_shows_a_live_fleet_and_q_leaves_nothing(terminal: Callable[
     here.press("/")
     here.until(lambda text: "site:a*" in text)
     here.press("pump")
-    here.until(lambda text: "pump" in text and "hvac" not in text and LIVE_ROW.search(text))
+    # The whole word has come, not just its first letters.
+    here.until(lambda text: re.search(r"of [\d,]+ series\s+pump\s", text) and LIVE_ROW.search(text))
+    assert "hvac" not in here.screen()
     here.press("Escape")
     here.until(lambda text: "cold-0001" in text)
     here.press("Space")
