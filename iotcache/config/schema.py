@@ -193,6 +193,8 @@ class SimulatorSettings(Section, frozen=True):
     qos: Literal[0, 1] = 1
     control: Switch = "auto"
     """Whether the fleet follows messages that turn faults and load; "auto": when the broker is embedded."""
+    lives: Switch = "auto"
+    """Whether devices tell their birth, configuration and death; "auto": a small fleet, embedded broker."""
 
 
 class DashboardSettings(Section, frozen=True):

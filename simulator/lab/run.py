@@ -96,7 +96,10 @@ class Run:
             cache=cache,
             store=StoreSettings(),
             http=structs.replace(plain.http, enabled=False),
-            simulator=SimulatorSettings(devices=wanted.devices, rate=wanted.messages_per_s, seed=SEED),
+            # A scenario's documents are its own: none but those it pushes.
+            simulator=SimulatorSettings(
+                devices=wanted.devices, rate=wanted.messages_per_s, seed=SEED, lives=False
+            ),
             log=settings.log,
         )
 

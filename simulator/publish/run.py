@@ -23,6 +23,7 @@ from simulator.fleet.stream import Timeline
 from simulator.publish.announce import announced, default_instance, last_will
 from simulator.publish.control import controlled
 from simulator.publish.digest import combined
+from simulator.publish.lives import Lives
 from simulator.publish.publisher import Publisher
 from simulator.publish.report import Duration, Percentiles, Rate, Report
 from simulator.publish.share import Share, Tally, connected, uplinks
@@ -219,7 +220,18 @@ async def run_fleet(
     roster = Roster(spec.seed, spec.devices)
     stop = stop or asyncio.Event()
     instance = default_instance()
-    (uplink,) = uplinks(target_of(settings.broker), spec, wills=[last_will(instance)])
+    told: list[Lives] = []
+
+    def on_connected() -> None:
+        for lives in told:
+            lives.connected()
+
+    (uplink,) = uplinks(
+        target_of(settings.broker),
+        spec,
+        wills=[last_will(instance)],
+        on_connected=on_connected,
+    )
     async with uplink:
         if not await connected((uplink,), None, stop):
             return
@@ -231,11 +243,13 @@ async def run_fleet(
             instance, settings.broker, stream=stream, roster=roster, publisher=publisher,
             journal=Journal(()), load=load, answer=uplink.announce,
         )  # fmt: skip
+        if wanted.lives is True:
+            told.append(Lives(roster, (uplink,), {0: range(len(roster))}, stream.scale))
         ready()
         async with announced(
             publisher, uplink, instance, devices=len(roster), series=roster.series,
             target_rate=round(stream.rate, 3),
-        ), control:  # fmt: skip
+        ), control, told[0].told(timeline) if told else nullcontext():  # fmt: skip
             work = asyncio.create_task(publisher.run())
             asking = asyncio.create_task(stop.wait())
             try:

@@ -31,6 +31,8 @@ _FOREIGN_SERVERS_WAIT_S = 1.5
 """How long the start waits for a worker whose servers are not ours; later it goes on connecting by itself."""
 _INGEST_GRACE_S = 1.0
 _FLEET_GRACE_S = 0.5
+LIVES_MOST = 1_000
+"""Devices up to which a fleet tells births when nobody says whether it should."""
 _STORE_FILE = "readings.sqlite3"
 
 
@@ -203,6 +205,10 @@ class Stack:
                 settings.simulator,
                 enabled=self._simulate,
                 control=_switch(settings.simulator.control, self._embedded_broker),
+                lives=_switch(
+                    settings.simulator.lives,
+                    self._embedded_broker and settings.simulator.devices <= LIVES_MOST,
+                ),
             ),
         )
 

@@ -133,6 +133,33 @@ async def test_it_outlives_its_broker(mosquitto: Server) -> None:
         await running
 
 
+async def test_its_devices_tell_births_configurations_and_deaths_also_to_a_new_broker(
+    mosquitto: Server,
+) -> None:
+    stop = asyncio.Event()
+
+    async def told(link: MqttLink, *kinds: str) -> set[str]:
+        heard: set[str] = set()
+        while len(heard) < 10 * len(kinds):
+            for message in await link.batch(100):
+                if message.topic.rpartition("/")[2] in kinds:
+                    heard.add(message.topic)
+                link.ack([message])
+        return heard
+
+    running = asyncio.create_task(run_fleet(settings_of(mosquitto, devices=10, lives=True), stop=stop))
+    async with asyncio.timeout(20):
+        async with listening(mosquitto, "iot/#") as link:
+            first = await told(link, "birth", "cfg")
+            mosquitto.kill()  # with what it had retained
+        await asyncio.to_thread(mosquitto.start)
+        async with listening(mosquitto, "iot/#") as link:
+            assert await told(link, "birth", "cfg") == first
+            stop.set()
+            await told(link, "death")
+        await running
+
+
 async def test_it_waits_for_a_broker_that_is_not_there_yet(mosquitto: Server) -> None:
     mosquitto.kill()
     stop, ready = asyncio.Event(), asyncio.Event()
