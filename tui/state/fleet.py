@@ -18,8 +18,6 @@ STALE_INTERVALS = 3.0
 """A series that missed this many of its own intervals is stale."""
 DEFAULT_INTERVAL_S = 60.0
 DECIMALS_MOST = 3
-FORM_KNOWN_AFTER = 16
-"""Reads after which a series has shown how many decimals it writes."""
 _KIND = re.compile(r"[-_. /#]*[0-9][0-9a-fA-F-]*$")
 UNREAD, FROM_CACHE, FROM_STORE, FROM_NOWHERE = range(4)
 _CACHE = Source.CACHE
@@ -142,8 +140,7 @@ class FleetState:
         for update in updates:
             row, read, at_s = update.row, update.read, update.at_s
             value, known = read.value, values[row]
-            version = versions[row]
-            versions[row] = version + 1
+            versions[row] += 1
             if value is not None:
                 moved = read.ts_us / 1e6
                 if moved != measured_at[row]:
@@ -156,8 +153,10 @@ class FleetState:
                 values[row] = value
                 if known is not None:
                     changed_at[row] = at_s
-            if version < FORM_KNOWN_AFTER and isinstance(value, float):
-                decimals[row] = max(decimals[row], _decimals(value))
+                if isinstance(value, float):
+                    places = decimals[row]
+                    if places < DECIMALS_MOST and round(value, places) != value:
+                        decimals[row] = max(places, _decimals(value))
             if not units[row] and read.unit:
                 units[row] = printable(read.unit, 12)
             interval_s = read.interval_s
