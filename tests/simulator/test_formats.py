@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cbor2
 import pytest
+from senml import SenMLDocument
 
 from iotcache.errors import ConfigError, UsageError
 from iotcache.ingest.cbor import loads
@@ -35,6 +36,20 @@ def epoch_ms(content: dict[str, str]) -> int:
 def test_cbor_holds_the_same_as_json() -> None:
     for message, plain in zip(messages(Format("cbor")), PLAIN, strict=True):
         assert loads(message[3]) == cbor2.loads(message[3]) == plain | {"ts": epoch_ms(plain)}
+
+
+def test_another_projects_library_reads_the_same_out_of_senml() -> None:
+    kinds, units = set(), set()
+    for message, plain in zip(messages(Format("senml")), PLAIN, strict=True):
+        pack = SenMLDocument.from_json(json.loads(message[3]))
+        (measured,) = (one.to_absolute(pack.base) for one in pack.measurements)
+        assert measured.name == f"{plain['device']}/{plain['sensor']}"
+        assert measured.value == plain["value"]
+        assert measured.time == pytest.approx(epoch_ms(plain) / 1_000, abs=1e-4)
+        kinds.add(type(measured.value))
+        units.add((plain["unit"], measured.unit))
+    assert kinds == {float, bool, str}
+    assert {("°C", "Cel"), ("%", "%RH"), ("°", "lat"), ("°", "lon"), ("", None), ("kW", "kW")} <= units
 
 
 def test_senml_is_a_pack_of_one_record() -> None:

@@ -1,4 +1,8 @@
-"""Sparkplug B from the host's side: protobuf's runtime reads it; its numbers are what the standard asks."""
+"""Sparkplug B from the host's side: the reference schema reads it; its numbers are what the standard asks.
+
+The schema is Eclipse Tahu's ``sparkplug_b.proto`` (package ``org.eclipse.tahu.protobuf``) as protoc compiled
+it, from another project's wheel; protobuf's own runtime decodes by it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.unknown_fields import UnknownFieldSet
+from leaf_device.proto import sparkplug_b_pb2 as reference
 
 from iotcache.config.schema import BrokerSettings
 from iotcache.ingest.sparkplug import Sparkplug, parse_topic
@@ -21,51 +27,18 @@ from tests.conftest import Server
 
 pytestmark = pytest.mark.real("mosquitto")
 
-_FIELD = descriptor_pb2.FieldDescriptorProto
-_METRIC = {
-    "name": (1, _FIELD.TYPE_STRING), "alias": (2, _FIELD.TYPE_UINT64), "timestamp": (3, _FIELD.TYPE_UINT64),
-    "datatype": (4, _FIELD.TYPE_UINT32), "is_historical": (5, _FIELD.TYPE_BOOL),
-    "is_transient": (6, _FIELD.TYPE_BOOL), "is_null": (7, _FIELD.TYPE_BOOL),
-    "int_value": (10, _FIELD.TYPE_UINT32), "long_value": (11, _FIELD.TYPE_UINT64),
-    "float_value": (12, _FIELD.TYPE_FLOAT), "double_value": (13, _FIELD.TYPE_DOUBLE),
-    "boolean_value": (14, _FIELD.TYPE_BOOL), "string_value": (15, _FIELD.TYPE_STRING),
-    "bytes_value": (16, _FIELD.TYPE_BYTES),
-}  # fmt: skip
-"""Payload.Metric of the standard's schema, as far as it is made of plain fields."""
-_VALUE = {8: "long_value", 4: "long_value", 10: "double_value", 11: "boolean_value", 12: "string_value"}
-
-
-def _schema() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="sparkplug_b.proto", package="spb", syntax="proto2")
-    metric = file.message_type.add(name="Metric")
-    for name, (number, kind) in _METRIC.items():
-        metric.field.add(name=name, number=number, type=kind, label=_FIELD.LABEL_OPTIONAL)
-    payload = file.message_type.add(name="Payload")
-    for name, number, kind in (
-        ("timestamp", 1, _FIELD.TYPE_UINT64), ("seq", 3, _FIELD.TYPE_UINT64), ("uuid", 4, _FIELD.TYPE_STRING),
-        ("body", 5, _FIELD.TYPE_BYTES),
-    ):  # fmt: skip
-        payload.field.add(name=name, number=number, type=kind, label=_FIELD.LABEL_OPTIONAL)
-    payload.field.add(
-        name="metrics",
-        number=2,
-        type=_FIELD.TYPE_MESSAGE,
-        type_name=".spb.Metric",
-        label=_FIELD.LABEL_REPEATED,
-    )
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("spb.Payload"))
-
-
-PAYLOAD = _schema()
+_VALUE = {"Int64": "long_value", "UInt64": "long_value", "Double": "double_value", "Boolean": "boolean_value",
+          "String": "string_value"}  # fmt: skip
+"""Where the standard (6.4.16) puts the value of a metric of each datatype."""
 
 
 def read(message: Message) -> Any:
-    """The payload by the schema; nothing in it may be unknown to that."""
-    found = PAYLOAD.FromString(message.payload)
-    known = found.SerializeToString()
-    assert len(known) == len(message.payload), "a field that the schema does not know"
+    """The payload by Eclipse Tahu's schema; nothing in it may be unknown to that."""
+    found = reference.Payload.FromString(message.payload)
+    for part in (found, *found.metrics):
+        assert len(UnknownFieldSet(part)) == 0, "a field that the schema does not know"
+    for metric in found.metrics:
+        assert metric.WhichOneof("value") == _VALUE[reference.DataType.Name(metric.datatype)]
     return found
 
 
@@ -97,9 +70,8 @@ async def heard(
 
 
 def spec(**fields: Any) -> FleetSpec:
-    return FleetSpec(
-        **{"devices": 20, "rate": 2_000, "duration_s": 0.8, "qos": 0, "payload": Format("sparkplug")} | fields
-    )
+    base = FleetSpec(devices=20, rate=2_000, duration_s=0.8, qos=0, payload=Format("sparkplug"))
+    return msgspec.structs.replace(base, **fields)
 
 
 @pytest.mark.parametrize("connections", [1, 8])
@@ -139,13 +111,13 @@ async def test_our_decoder_and_protobufs_agree(mosquitto: Server) -> None:
         for metric in content.metrics:
             if metric.name == "bdSeq" or metric.name.startswith("Node Control/"):
                 continue
-            kinds.add(metric.datatype)
-            value = getattr(metric, _VALUE[metric.datatype])
-            if metric.datatype == 4:
+            kinds.add(reference.DataType.Name(metric.datatype))
+            value = getattr(metric, metric.WhichOneof("value"))
+            if metric.datatype == reference.DataType.Int64:
                 value = value - (1 << 64) if value >> 63 else value
             assert found[metric.name] == value
             assert type(found[metric.name]) is type(value)
-    assert {4, 10, 11} <= kinds
+    assert {"Int64", "Double", "Boolean"} <= kinds
 
 
 async def test_a_lost_connection_is_a_death_with_its_own_number_and_a_new_birth(mosquitto: Server) -> None:
@@ -158,10 +130,17 @@ async def test_a_lost_connection_is_a_death_with_its_own_number_and_a_new_birth(
     for messages in nodes.values():
         kinds = [message.topic.split("/")[2] for message in messages]
         contents = [read(message) for message in messages]
-        numbers = {"NBIRTH": [], "NDEATH": []}
+        numbers: dict[str, list[int]] = {"NBIRTH": [], "NDEATH": []}
         for kind, content in zip(kinds, contents, strict=True):
             if kind in numbers:
                 numbers[kind].append(content.metrics[0].long_value)
         assert numbers == {"NBIRTH": [0, 1], "NDEATH": [0, 1]}
         again = kinds.index("NBIRTH", 1)
         assert [content.seq for content in contents[again:-1]] == list(range(len(contents) - 1 - again))
+
+
+def test_the_schema_is_the_reference() -> None:
+    assert reference.Payload.DESCRIPTOR.full_name == "org.eclipse.tahu.protobuf.Payload"
+    assert {"Template", "DataSet", "PropertySet", "Metric"} <= set(
+        reference.Payload.DESCRIPTOR.nested_types_by_name
+    )
