@@ -18,6 +18,8 @@ from iotcache.mqtt import MqttLink
 from simulator.ledger.seen import Seen, Track, reboots
 
 TOPICS = "iot/+/+/+"
+_FORGET_S = 2.0
+"""A broker that is away keeps the session; the verdict does not wait for it."""
 
 
 class _Sighting(Struct):
@@ -34,15 +36,18 @@ _decode = msgspec.json.Decoder(_Sighting).decode
 class Listener:
     """Notes every reading of one boot as it arrives. An async context manager, entered before the run.
 
-    Times are microseconds of `time.monotonic`.
+    Its session outlasts its connections, so that what the broker kept for it while it was away is not taken
+    for lost; the session ends with it. Times are microseconds of `time.monotonic`.
     """
 
     def __init__(self, broker: BrokerSettings, timeout_s: float = 10.0) -> None:
         self.seen = Seen()
         self.boot = ""
         self._timeout_s = timeout_s
+        self._broker = broker
+        self._client_id = f"iotcache-ledger-{secrets.token_hex(4)}"
         self._link = MqttLink.from_settings(
-            broker, f"iotcache-ledger-{secrets.token_hex(4)}", subscriptions=((TOPICS, 1),)
+            broker, self._client_id, subscriptions=((TOPICS, 1),), persistent=True
         )
         self._task: asyncio.Task[None] | None = None
         self._heard = asyncio.Event()
@@ -66,6 +71,13 @@ class Listener:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         await self._link.close()
+        # A clean session of the same name ends the old one (MQTT 3.1.1, 3.1.2.4).
+        with contextlib.suppress(TimeoutError):
+            async with (
+                asyncio.timeout(_FORGET_S),
+                MqttLink.from_settings(self._broker, self._client_id) as link,
+            ):
+                await link.until_connected()
 
     async def settled(self, expected: int, timeout_s: float) -> None:
         """Return once ``expected`` different readings were seen, or after ``timeout_s`` without another."""

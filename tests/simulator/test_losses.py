@@ -227,3 +227,33 @@ async def test_rows_that_vanish_from_the_store_are_named(
     assert gone == {one for one in owed if one[2] == 3} != set()
     assert named(report, "store") == gone
     assert report["ledger"]["lost_in"]["mqtt"] == 0
+
+
+def ended(broker: Server) -> None:
+    """End it as a service is ended: it saves its sessions."""
+    assert broker.process is not None
+    broker.signal(signal.SIGTERM)
+    broker.process.wait(10)
+
+
+async def test_a_broker_restarted_in_good_order_loses_nothing(
+    mosquitto: Server, subscribe: Subscribe, tmp_path: Path
+) -> None:
+    """QoS 1, and sessions that the broker keeps: that the ledger's own subscriber was away is no loss."""
+    listener = await asyncio.to_thread(subscribe, mosquitto)
+    verify = ("--verify", "mqtt", "--require", "lost==0", "--settle", "1")
+    saved = tmp_path / "mosquitto" / "mosquitto.db"
+    async with simulated(tmp_path, url(mosquitto), *verify) as process:
+        heard = 0
+        async with asyncio.timeout(10):
+            while heard < 100:
+                heard += len(readings(await asyncio.to_thread(listener.received)))
+        await asyncio.to_thread(ended, mosquitto)
+        assert b"iotcache-ledger" in saved.read_bytes()
+        await asyncio.to_thread(mosquitto.start)
+        code, report, _ = await verdict(process)
+    assert code == 0, report["failures"]
+    assert report["reconnects"] >= 1
+    assert report["ledger"]["mqtt"]["received"] == report["planned"]
+    await asyncio.to_thread(ended, mosquitto)
+    assert b"iotcache-ledger" not in saved.read_bytes(), "the ledger left its session behind"
