@@ -18,13 +18,14 @@ END = "iot/marker/end"
 
 
 class Subscriber:
-    """``mosquitto_sub`` on ``iot/#``: what a stranger sees of the fleet."""
+    """``mosquitto_sub`` on ``iot/#`` or other filters: what a stranger sees of the fleet."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *topics: str) -> None:
         self._port = port
+        filters = [part for topic in (READY, END, *topics) if topics for part in ("-t", topic)]
         self._publish(READY, retain=True)
         self._process = subprocess.Popen(
-            ["mosquitto_sub", "-p", str(port), "-t", "iot/#", "-q", "1", "-F", "%t %p"],
+            ["mosquitto_sub", "-p", str(port), *(filters or ["-t", "iot/#"]), "-q", "1", "-F", "%t %p"],
             stdout=subprocess.PIPE,
         )
         assert self._process.stdout is not None
@@ -53,12 +54,12 @@ class Subscriber:
 
 
 @pytest.fixture
-def subscribe() -> Iterator[Callable[[Server], Subscriber]]:
-    """``subscribe(broker)`` listens to all that the fleet publishes from now on."""
+def subscribe() -> Iterator[Callable[..., Subscriber]]:
+    """``subscribe(broker)`` listens to all that the fleet publishes from now on, or to the filters named."""
     open_ones: list[Subscriber] = []
 
-    def start(broker: Server) -> Subscriber:
-        open_ones.append(Subscriber(broker.port))
+    def start(broker: Server, *topics: str) -> Subscriber:
+        open_ones.append(Subscriber(broker.port, *topics))
         return open_ones[-1]
 
     yield start

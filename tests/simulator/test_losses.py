@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
+from iotcache.config.schema import BrokerSettings, CacheSettings, IngestSettings, Settings, StoreSettings
 from iotcache.ingest.worker import run_ingest
 from tests.conftest import Server
 from tests.simulator.conftest import Subscriber
@@ -102,8 +102,11 @@ class Stored:
 
 
 @asynccontextmanager
-async def worker(broker: Server, memcached: Server, stored: Stored) -> AsyncIterator[None]:
+async def worker(
+    broker: Server, memcached: Server, stored: Stored, ingest: IngestSettings | None = None
+) -> AsyncIterator[None]:
     settings = Settings(
+        ingest=ingest or IngestSettings(),
         broker=BrokerSettings(url=url(broker)),
         cache=CacheSettings(nodes=(memcached.address,)),
         store=StoreSettings(url=stored.url),
