@@ -101,7 +101,7 @@ def _shown(reads: list[DocumentRead], as_json: bool) -> int:
             f"{read.kind.value:<5} version {read.version}, of {utc_text(read.at_us)}, "
             f"from {read.source.value}{why}"
         )
-        for line in json.dumps(read.content, indent=2).splitlines():
+        for line in json.dumps(read.content, indent=2, ensure_ascii=False).split("\n"):
             print(f"      {printable(line, 500)}")
     return 0
 
