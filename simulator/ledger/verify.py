@@ -109,8 +109,9 @@ class Verification:
     ) -> Report:
         """The report with its ledger; ``as_it_was`` is the run with what it was told meanwhile.
 
-        Raises `StoreError` when the store cannot be asked."""
-        if report.ended_by == "unreachable":
+        Where nobody looked, there is no ledger: a loss was neither found nor ruled out. Raises `StoreError`
+        when the store cannot be asked."""
+        if report.ended_by == "unreachable" or self._places == Places():
             return report
         if as_it_was is not None:
             self._spec = as_it_was

@@ -137,6 +137,15 @@ def test_conditions_decide_the_exit_code_and_junit_tells_them(mosquitto: Server,
     assert 'failures="2"' in (tmp_path / "junit.xml").read_text()
 
 
+@pytest.mark.real("mosquitto")
+def test_without_verify_nothing_is_said_of_losses(mosquitto: Server, tmp_path: Path) -> None:
+    fleet = ("--broker", url(mosquitto), "--devices", "20", "--rate", "200", "--duration", "0.3")
+    done = simulate(*fleet, "--report", "-", "--require", "lost==0", folder=tmp_path)
+    assert done.returncode == 1
+    assert b"lost==0: it was not measured" in done.stderr
+    assert json.loads(done.stdout)["ledger"] is None
+
+
 def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:
     began = time.monotonic()
     flags = ("--duration", "5", "--connect-timeout", "0.3", "--report", "-")
