@@ -20,6 +20,7 @@ from tui.ending import end_on_signals
 from tui.feed.base import Feed
 from tui.format import clock_text, short_nodes, use_zone
 from tui.kept import Kept, KeptFile
+from tui.keyname import key_shown
 from tui.palette import DeviceProvider
 from tui.screens.catalog import SCREENS, build
 from tui.screens.help import HelpScreen
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 NEWS_S = 30.0
 """An alert older than this when it is first heard of is no news."""
+_PAIRS = {"nodes.weight_up": "nodes.weight_down", "nodes.panel_next": "nodes.panel_before"}
+"""Acts whose keys the footer shows together, at the first of the two."""
 Heard = Callable[[Answer], None]
 """Who is told of an answer, in the screen's thread."""
 
@@ -49,20 +52,67 @@ class IotCacheApp(App[None]):
     COMMANDS = App.COMMANDS | {DeviceProvider}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(entry.key, f"show('{entry.name}')", f"{entry.title} screen", show=False)
+            Binding(
+                entry.key,
+                f"show('{entry.name}')",
+                f"{entry.title} screen",
+                show=False,
+                id=f"app.{entry.name}",
+            )
             for entry in SCREENS
         ),
-        Binding("left_square_bracket", "seek(-10)", "Replay: back 10 s", show=False, key_display="["),
-        Binding("right_square_bracket", "seek(10)", "Replay: on 10 s", show=False, key_display="]"),
-        Binding("left_curly_bracket", "seek(-60)", "Replay: back a minute", show=False, key_display="{"),
-        Binding("right_curly_bracket", "seek(60)", "Replay: on a minute", show=False, key_display="}"),
-        Binding("less_than_sign", "speed(-1)", "Replay: slower", show=False, key_display="<"),
-        Binding("greater_than_sign", "speed(1)", "Replay: faster", show=False, key_display=">"),
-        Binding("comma", "mark(-1)", "Replay: the mark before", show=False, key_display=","),
-        Binding("full_stop", "mark(1)", "Replay: the next mark", show=False, key_display="."),
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("ctrl+p", "command_palette", "Palette", key_display="^p"),
-        Binding("q", "quit", "Quit"),
+        Binding(
+            "left_square_bracket",
+            "seek(-10)",
+            "Replay: back 10 s",
+            show=False,
+            key_display="[",
+            id="replay.back",
+        ),
+        Binding(
+            "right_square_bracket", "seek(10)", "Replay: on 10 s", show=False, key_display="]", id="replay.on"
+        ),
+        Binding(
+            "left_curly_bracket",
+            "seek(-60)",
+            "Replay: back a minute",
+            show=False,
+            key_display="{",
+            id="replay.back_minute",
+        ),
+        Binding(
+            "right_curly_bracket",
+            "seek(60)",
+            "Replay: on a minute",
+            show=False,
+            key_display="}",
+            id="replay.on_minute",
+        ),
+        Binding(
+            "less_than_sign", "speed(-1)", "Replay: slower", show=False, key_display="<", id="replay.slower"
+        ),
+        Binding(
+            "greater_than_sign", "speed(1)", "Replay: faster", show=False, key_display=">", id="replay.faster"
+        ),
+        Binding(
+            "comma",
+            "mark(-1)",
+            "Replay: the mark before",
+            show=False,
+            key_display=",",
+            id="replay.mark_before",
+        ),
+        Binding(
+            "full_stop",
+            "mark(1)",
+            "Replay: the next mark",
+            show=False,
+            key_display=".",
+            id="replay.mark_next",
+        ),
+        Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
+        Binding("ctrl+p", "command_palette", "Palette", key_display="^p", id="app.palette"),
+        Binding("q", "quit", "Quit", id="app.quit"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
     ]
 
@@ -106,8 +156,14 @@ class IotCacheApp(App[None]):
         self._recorded_nodes = NodeWish()
         for theme in THEMES:
             self.register_theme(theme)
+        self.user_keys = self.settings.keys
+        """Acts' ids and the keys that the user put them on."""
 
     def on_mount(self) -> None:
+        if self.user_keys:
+            from tui.keymap import complete
+
+            self.set_keymap(complete(self.user_keys))
         # A theme that the configuration names wins over the one chosen on screen the last time.
         wanted = self.settings.theme
         if wanted == DashboardSettings().theme and self.kept.theme in self.available_themes:
@@ -270,6 +326,16 @@ class IotCacheApp(App[None]):
         if action in ("seek", "speed", "mark"):
             return self.player is not None
         return super().check_action(action, parameters)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """As Textual's; keys that stand for a pair of acts do so no longer once one of the pair has moved."""
+        if binding.key_display and _PAIRS.get(binding.id or "") in self.user_keys:
+            binding = binding.with_key(binding.key)
+        return super().get_key_display(binding)
+
+    def key_of(self, act: str, default: str) -> str:
+        """The key of an act as texts on the screen name it."""
+        return key_shown(self.user_keys, act, default)
 
     def action_help(self) -> None:
         if not isinstance(self.screen, HelpScreen):

@@ -14,7 +14,7 @@ from msgspec import Struct
 from iotcache.config.fields import SECRETS, Field, fields, nearest, sections
 from iotcache.config.rules import CHECKS, check_together, describe
 from iotcache.config.schema import Settings
-from iotcache.config.tables import given_tables, table_type
+from iotcache.config.tables import given_tables, given_texts, is_texts, table_type
 from iotcache.config.urls import mask, parse_broker, without_login
 from iotcache.errors import ConfigError
 from iotcache.text import printable
@@ -198,6 +198,8 @@ def _list(text: str) -> list[Any]:
 def _checked(field: Field, given: _Value) -> object:
     if (kind := table_type(field.type)) is not None:
         return given_tables(field.path, kind, given.value, given.origin)
+    if is_texts(field.type):
+        return given_texts(field.path, given.value, given.origin)
     shown = "its value" if field.path in SECRETS else printable(_literal(given.value), 80)
     try:
         value = msgspec.convert(given.value, field.type)

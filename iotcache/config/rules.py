@@ -27,6 +27,8 @@ def describe(kind: Any) -> str:
         return " or ".join(describe(one) for one in get_args(kind) if one is not type(None))
     if origin is tuple:
         return "a list of texts"
+    if origin is dict:
+        return "a table of texts"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[kind]
 
 

@@ -215,6 +215,8 @@ class DashboardSettings(Section, frozen=True):
     """What values on the fleet are converted to for showing."""
     read_only: Switch = "auto"
     """Whether acts that change something are out of reach; "auto": unless the nodes are embedded."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """Acts' ids, and the keys that the user wants them on; see `tui.keymap`."""
 
 
 class LogSettings(Section, frozen=True):

@@ -1,4 +1,5 @@
-"""Settings that are a list of tables (``[[alerts]]``), each a typed struct; each mistake is one sentence."""
+"""Settings that are a list of tables (``[[alerts]]``), each a typed struct, or a table of texts with names of
+their own (``[dashboard.keys]``); each mistake is one sentence."""
 
 from __future__ import annotations
 
@@ -57,3 +58,32 @@ def _table(place: str, kind: type[Struct], given: Mapping[str, Any], origin: str
         if item.default is NODEFAULT and item.default_factory is NODEFAULT and name not in found:
             raise ConfigError(f"{place} ({origin}) has no {name}: it needs {describe(item.type)}")
     return kind(**found)
+
+
+def is_texts(kind: Any) -> bool:
+    """Whether a setting of type ``kind`` is a table of texts."""
+    return get_origin(kind) is dict
+
+
+def given_texts(path: str, given: object, origin: str) -> dict[str, str]:
+    """The texts of ``path`` by name. ``a.b = "c"`` without quotes, a table in a table in TOML, is ``"a.b"``.
+
+    Raises `ConfigError` that names place, value and what is allowed.
+    """
+    if not isinstance(given, dict):
+        shown = f'"{given}"' if isinstance(given, str) else str(given)
+        raise ConfigError(f"{path} ({origin}) is {printable(shown, 80)}: write [{path}] above its keys")
+    found: dict[str, str] = {}
+    waiting: list[tuple[str, Any]] = list(given.items())
+    while waiting:
+        name, value = waiting.pop(0)
+        if isinstance(value, dict):
+            waiting.extend((f"{name}.{inner}", one) for inner, one in value.items())
+        elif not isinstance(value, str):
+            place = f'{path}."{printable(name, 60)}"'
+            raise ConfigError(f"{place} ({origin}) is {printable(str(value), 80)}: allowed is a text")
+        else:
+            found[name] = value
+        if len(found) > TABLES_LIMIT:
+            raise ConfigError(f"{path} ({origin}) has over {TABLES_LIMIT} texts")
+    return found

@@ -7,8 +7,12 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from iotcache.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from iotcache.config import Loaded
 
 HEADLESS = "'iotcache-tui --plain', 'snapshot', 'stack', 'simulate' and 'ingest' run without one"
 
@@ -45,6 +49,14 @@ def require_terminal() -> None:
         raise UsageError(f"the dashboard cannot draw on this terminal (TERM is {kind}); {HEADLESS}")
 
 
+def require_keys(loaded: Loaded) -> None:
+    """Raise `ConfigError` for keys that the dashboard cannot be given."""
+    if loaded.settings.dashboard.keys:
+        from tui.keymap import check_keys
+
+        check_keys(loaded.settings.dashboard.keys, loaded.origins["dashboard.keys"])
+
+
 def _require_theme(name: str, known: Iterable[str]) -> None:
     """Raise `ConfigError` for a theme that Textual and we do not have."""
     if name not in known:
@@ -61,7 +73,10 @@ def _require_theme(name: str, known: Iterable[str]) -> None:
 def run(args: argparse.Namespace) -> int:
     from tui.cli.options import load_settings
 
-    settings = load_settings(args).settings
+    loaded = load_settings(args)
+    settings = loaded.settings
+    if not args.plain:
+        require_keys(loaded)
     if not args.plain and args.serve is None:
         require_terminal()
 

@@ -100,12 +100,15 @@ def _run(args: argparse.Namespace) -> int:
     from tui.cli.simulating.output import check_writable
 
     scenario = find(args.name, args.folder)
-    settings = load_settings(args).settings
+    loaded = load_settings(args)
+    settings = loaded.settings
     for flag, file in (("--report", args.report), ("--junit", args.junit), ("--markdown", args.markdown)):
         check_writable(flag, file)
     if not args.headless:
+        from tui.cli.dashboard import require_keys
         from tui.cli.lab_screen import show
 
+        require_keys(loaded)
         return show(scenario, settings, auto=args.auto)
     return asyncio.run(_headless(scenario, settings, args))
 

@@ -52,10 +52,12 @@ def run(args: argparse.Namespace) -> int:
     if args.to:
         raise UsageError("--to goes with --export")
 
-    from tui.cli.dashboard import require_terminal
+    from tui.cli.dashboard import require_keys, require_terminal
     from tui.cli.options import load_settings
 
-    settings = load_settings(args).settings
+    loaded = load_settings(args)
+    settings = loaded.settings
+    require_keys(loaded)
     require_terminal()
 
     from tui.app import IotCacheApp

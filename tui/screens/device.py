@@ -16,6 +16,7 @@ from textual.widgets import Static
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import Series
 from tui.export import Rows
+from tui.keyname import key_shown
 from tui.screens.device_asks import DeviceAsks
 from tui.screens.fleet import WATCHED_MOST
 from tui.screens.series_acts import invalidate, read_now, warm
@@ -39,8 +40,8 @@ from tui.widgets.sensor_table import SensorTable
 from tui.widgets.value_view import ValueView
 
 NOTHING_CHOSEN = (
-    "No device is chosen.\n\nOn the Fleet screen (1) put the cursor on a row and press Enter;\n"
-    "or press n here for the first device."
+    "No device is chosen.\n\nOn the Fleet screen ({fleet}) put the cursor on a row and press {open};\n"
+    "or press {next} here for the first device."
 )
 
 
@@ -48,6 +49,7 @@ class DeviceScreen(ViewScreen):
     """Its sensors, their past, its keys, what lies under them, and what happened to it."""
 
     NAME = "device"
+    PANELS = (SensorTable, DeviceKeyTable, DeviceLogView, DocumentsView, ValueView)
     LEGEND = (
         ("Curve", "the store's readings, with those that came in since at the end; texts are drawn as steps"),
         ("Shaded", "what is in the cache: minutes whose bucket lies there, and from the cached reading to "
@@ -77,17 +79,25 @@ class DeviceScreen(ViewScreen):
     DeviceScreen.-narrow .-behind { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "read", "Read"),
-        Binding("w", "warm", "Warm"),
-        Binding("i", "invalidate(False)", "Invalidate this sensor's entry", show=False),
-        Binding("I", "invalidate(True)", "Invalidate every series of the device", show=False),
-        Binding("v", "pin", "Pin, or let go: read it wherever the screen is", show=False),
-        Binding("h", "span(1)", "Span"),
-        Binding("H", "span(-1)", "A shorter history", show=False),
-        Binding("d", "detail(1)", "Details"),
-        Binding("D", "detail(-1)", "The details before", show=False),
-        Binding("n", "other(1)", "Next device", show=False),
-        Binding("N", "other(-1)", "Device before", show=False),
+        Binding("r", "read", "Read", id="device.read"),
+        Binding("w", "warm", "Warm", id="device.warm"),
+        Binding(
+            "i", "invalidate(False)", "Invalidate this sensor's entry", show=False, id="device.invalidate"
+        ),
+        Binding(
+            "I",
+            "invalidate(True)",
+            "Invalidate every series of the device",
+            show=False,
+            id="device.invalidate_all",
+        ),
+        Binding("v", "pin", "Pin, or let go: read it wherever the screen is", show=False, id="device.pin"),
+        Binding("h", "span(1)", "Span", id="device.span"),
+        Binding("H", "span(-1)", "A shorter history", show=False, id="device.span_before"),
+        Binding("d", "detail(1)", "Details", id="device.details"),
+        Binding("D", "detail(-1)", "The details before", show=False, id="device.details_before"),
+        Binding("n", "other(1)", "Next device", show=False, id="device.next"),
+        Binding("N", "other(-1)", "Device before", show=False, id="device.before"),
     ]
     AUTO_FOCUS = "#device-sensors"
 
@@ -102,7 +112,13 @@ class DeviceScreen(ViewScreen):
         self._measured_at = inf
         self._moment = Moment(0.0, 0.0, {})
         self._slow_at_s = -inf
-        self.nothing = Static(NOTHING_CHOSEN, id="device-nothing", markup=False)
+        keys = settings.keys
+        nothing = NOTHING_CHOSEN.format(
+            fleet=key_shown(keys, "app.fleet", "1"),
+            open=key_shown(keys, "table.open", "Enter"),
+            next=key_shown(keys, "device.next", "n"),
+        )
+        self.nothing = Static(nothing, id="device-nothing", markup=False)
         self.head = DeviceHead(ascii_only=ascii_only, id="device-head")
         self.sensors = SensorTable(self.rows, id="device-sensors")
         self.plot = HistoryPlot(ascii_only=ascii_only, id="device-plot")

@@ -37,6 +37,10 @@ _PLURAL = {
 _SHORT = {**_PLURAL, "dead letter": "Dead"}
 
 
+def _act_of(kind: str) -> str:
+    return f"events.{_PLURAL[kind].lower().replace(' ', '_')}"
+
+
 class _Wanted(Widget):
     """Which kinds are shown, how many there are of each, and from which severity on."""
 
@@ -76,12 +80,13 @@ class EventsScreen(ViewScreen):
     """The whole log, filtered."""
 
     NAME = "events"
+    PANELS = (EventLogView, Input)
     LEGEND = (
         ("·  ▲  ✗", "information, warning, error"),
         ("Fallback", "a read that went to the store; an expired entry is information, a dead node an error"),
         ("Part", "broker, store, ingest or simulator went away or came back"),
         ("Dead letter", "a message that could not be decoded: kept in the store, with its reason"),
-        ("Alert", "a rule of the configuration that holds now; A acknowledges it"),
+        ("Alert", "a rule of the configuration that holds now, until someone acknowledges it"),
     )
     DEFAULT_CSS = """
     EventsScreen #event-filter {
@@ -90,15 +95,21 @@ class EventsScreen(ViewScreen):
     EventsScreen #event-filter:focus { border: none; background: $panel-lighten-1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("slash", "filter", "Filter", key_display="/", id="events.filter"),
         *(
-            Binding(key, f"kind('{kind}')", f"Show or hide: {_PLURAL[kind].lower()}", show=False)
+            Binding(
+                key,
+                f"kind('{kind}')",
+                f"Show or hide: {_PLURAL[kind].lower()}",
+                show=False,
+                id=_act_of(kind),
+            )
             for key, kind in _KEYS.items()
         ),
-        Binding("exclamation_mark", "severity", "Severity", key_display="!"),
-        Binding("A", "acknowledge", "Acknowledge alerts", show=False),
-        Binding("F", "end", "Follow the newest", show=False),
-        Binding("escape", "clear", "Show everything again", show=False, key_display="Esc"),
+        Binding("exclamation_mark", "severity", "Severity", key_display="!", id="events.severity"),
+        Binding("A", "acknowledge", "Acknowledge alerts", show=False, id="events.acknowledge"),
+        Binding("F", "end", "Follow the newest", show=False, id="events.follow"),
+        Binding("escape", "clear", "Show everything again", show=False, key_display="Esc", id="events.clear"),
     ]
     AUTO_FOCUS = "#event-log"
 
@@ -122,7 +133,12 @@ class EventsScreen(ViewScreen):
         self.standing.show(self.state.alerts, moment.wall_s)
         self.wanted.show(
             tuple(
-                (key, kind, self.state.log.count(kind), kind in self.view.kinds)
+                (
+                    self.app.key_of(_act_of(kind), key),
+                    kind,
+                    self.state.log.count(kind),
+                    kind in self.view.kinds,
+                )
                 for key, kind in _KEYS.items()
             ),
             self.view.least,

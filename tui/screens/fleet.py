@@ -25,7 +25,7 @@ from tui.state.picture import SERIES_FIELDS, series
 from tui.state.view import GROUPS, SORTS, FleetView
 from tui.widgets.columns import BY_KEY, Moment
 from tui.widgets.fallback_log import FallbackLog
-from tui.widgets.filter_line import FilterLine
+from tui.widgets.filter_line import FilterInput, FilterLine
 from tui.widgets.fleet_table import FleetTable
 from tui.widgets.kpi_row import KpiRow
 from tui.widgets.starting import Starting
@@ -41,6 +41,7 @@ class FleetScreen(ViewScreen):
     """The whole job on one screen."""
 
     NAME = "fleet"
+    PANELS = (FleetTable, FallbackLog, FilterInput)
     LEGEND = (
         (
             "Hit ratio",
@@ -57,22 +58,26 @@ class FleetScreen(ViewScreen):
         ),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("s", "sort(1)", "Sort"),
-        Binding("S", "sort(-1)", "Sort by the column before", show=False),
-        Binding("r", "reverse", "Reverse the order", show=False),
-        Binding("G", "group", "Group by site, by class, or not", show=False),
-        Binding("z", "fold", "Only the groups' headings", show=False),
-        Binding("a", "anatomy", "Why reads missed, and the TTL lens", show=False),
-        Binding("c", "columns", "Columns", show=False),
-        Binding("m", "mark", "Mark this row", show=False),
-        Binding("M", "mark_all", "Mark all shown, or none", show=False),
-        Binding("v", "watch", "Watch: read it on and on, wherever the screen is", show=False),
-        Binding("w", "warm", "Warm: put it back into the cache", show=False),
-        Binding("i", "invalidate", "Invalidate: delete its cache entry", show=False),
-        Binding("g", "toggle_plots", "Plots"),
-        Binding("l", "toggle_log", "Log", show=False),
-        Binding("escape", "clear_filter", "Clear the filter", show=False, key_display="Esc"),
+        Binding("slash", "filter", "Filter", key_display="/", id="fleet.filter"),
+        Binding("s", "sort(1)", "Sort", id="fleet.sort"),
+        Binding("S", "sort(-1)", "Sort by the column before", show=False, id="fleet.sort_before"),
+        Binding("r", "reverse", "Reverse the order", show=False, id="fleet.reverse"),
+        Binding("G", "group", "Group by site, by class, or not", show=False, id="fleet.group"),
+        Binding("z", "fold", "Only the groups' headings", show=False, id="fleet.fold"),
+        Binding("a", "anatomy", "Why reads missed, and the TTL lens", show=False, id="fleet.anatomy"),
+        Binding("c", "columns", "Columns", show=False, id="fleet.columns"),
+        Binding("m", "mark", "Mark this row", show=False, id="fleet.mark"),
+        Binding("M", "mark_all", "Mark all shown, or none", show=False, id="fleet.mark_all"),
+        Binding(
+            "v", "watch", "Watch: read it on and on, wherever the screen is", show=False, id="fleet.watch"
+        ),
+        Binding("w", "warm", "Warm: put it back into the cache", show=False, id="fleet.warm"),
+        Binding("i", "invalidate", "Invalidate: delete its cache entry", show=False, id="fleet.invalidate"),
+        Binding("g", "toggle_plots", "Plots", id="fleet.plots"),
+        Binding("l", "toggle_log", "Log", show=False, id="fleet.log"),
+        Binding(
+            "escape", "clear_filter", "Clear the filter", show=False, key_display="Esc", id="fleet.clear"
+        ),
     ]
     AUTO_FOCUS = "#fleet"
 
@@ -357,7 +362,8 @@ class FleetScreen(ViewScreen):
             return ()
         rows = self.fleet_view.acted_on()
         if not rows:
-            self.app.tell("choose a row first: arrow keys, or m to mark several", "warning")
+            mark = self.app.key_of("fleet.mark", "m")
+            self.app.tell(f"choose a row first: arrow keys, or {mark} to mark several", "warning")
         return tuple(self.state.fleet.series[row] for row in rows)
 
     def _act_on_rows(

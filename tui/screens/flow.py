@@ -89,6 +89,7 @@ class FlowScreen(ViewScreen):
     """The picture, and the figures of the box that stands out below it."""
 
     NAME = "flow"
+    PANELS = (FlowPicture,)
     LEGEND = (
         ("Arrows", "what runs between two parts a second, and below or beside it the last seconds"),
         ("▲", "the part that holds the others up, and why; the gravest when there are several"),
@@ -110,7 +111,7 @@ class FlowScreen(ViewScreen):
     FlowScreen.-normal.-tall #flow-detail, FlowScreen.-wide.-tall #flow-detail { height: 6; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("b", "bottleneck", "Bottleneck"),
+        Binding("b", "bottleneck", "Bottleneck", id="flow.bottleneck"),
     ]
     AUTO_FOCUS = "FlowPicture"
 

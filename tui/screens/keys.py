@@ -43,6 +43,7 @@ class KeysScreen(ViewScreen):
     """A browser over the nodes."""
 
     NAME = "keys"
+    PANELS = (KeyTable, TotalsTable, Input)
     LEGEND = (
         ("Crawl", "the node's own crawler lists its items, which counts as no read and moves nothing. Up to "
          f"{LIVE_ITEMS:,} items: every {LIVE_EVERY_S:g} s; above {COSTLY_ITEMS:,} you are asked first"),
@@ -73,17 +74,24 @@ class KeysScreen(ViewScreen):
     KeysScreen #keys-filter:focus { border: none; background: $panel-lighten-1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("s", "sort(1)", "Sort"),
-        Binding("S", "sort(-1)", "Sort by the column before", show=False),
-        Binding("r", "reverse", "Reverse the order", show=False),
-        Binding("c", "crawl", "Crawl"),
-        Binding("b", "sort_by('size')", "The biggest first", show=False),
-        Binding("e", "sort_by('ttl')", "The nearest to expiry first", show=False),
-        Binding("t", "totals", "Totals"),
-        Binding("g", "device", "Go to its device", show=False),
-        Binding("d,delete", "delete", "Delete this key", show=False),
-        Binding("escape", "back", "Stop the crawl, clear the filter", show=False, key_display="Esc"),
+        Binding("slash", "filter", "Filter", key_display="/", id="keys.filter"),
+        Binding("s", "sort(1)", "Sort", id="keys.sort"),
+        Binding("S", "sort(-1)", "Sort by the column before", show=False, id="keys.sort_before"),
+        Binding("r", "reverse", "Reverse the order", show=False, id="keys.reverse"),
+        Binding("c", "crawl", "Crawl", id="keys.crawl"),
+        Binding("b", "sort_by('size')", "The biggest first", show=False, id="keys.biggest"),
+        Binding("e", "sort_by('ttl')", "The nearest to expiry first", show=False, id="keys.nearest_expiry"),
+        Binding("t", "totals", "Totals", id="keys.totals"),
+        Binding("g", "device", "Go to its device", show=False, id="keys.device"),
+        Binding("d,delete", "delete", "Delete this key", show=False, id="keys.delete"),
+        Binding(
+            "escape",
+            "back",
+            "Stop the crawl, clear the filter",
+            show=False,
+            key_display="Esc",
+            id="keys.clear",
+        ),
     ]
     AUTO_FOCUS = "#keys-table"
 

@@ -35,6 +35,7 @@ class LabScreen(ViewScreen):
     """A list of scenarios, and the one that is being run."""
 
     NAME = "lab"
+    PANELS = (ScenarioList, VerticalScroll, Input)
     LEGEND = (
         ("◌ ● ✗", "a light: still open, it held, it did not hold in time"),
         ("▶", "what the step asks you to look at"),
@@ -73,20 +74,20 @@ class LabScreen(ViewScreen):
     LabScreen.-big #lab-lights { height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n,right", "next", "Next", key_display="n"),
-        Binding("left", "back", "Back", show=False, key_display="←"),
-        Binding("x", "skip", "Skip"),
-        Binding("R", "restart", "Restart", show=False),
+        Binding("n,right", "next", "Next", key_display="n", id="lab.next"),
+        Binding("left", "back", "Back", show=False, key_display="←", id="lab.back"),
+        Binding("x", "skip", "Skip", id="lab.skip"),
+        Binding("R", "restart", "Restart", show=False, id="lab.restart"),
         *(
-            Binding(key, f"answer({number})", f"Answer {key}", show=False)
+            Binding(key, f"answer({number})", f"Answer {key}", show=False, id=f"_answer.{key}")
             for number, key in enumerate(ANSWER_KEYS, 1)
         ),
-        Binding("t", "note", "Remark", show=False),
-        Binding("B", "big", "Big type", show=False),
-        Binding("E", "export", "Write the summary as Markdown, with its plots", show=False),
-        Binding("f", "switches", "Faults"),
-        Binding("A", "show_all", "Unattended: all scenarios in turn", show=False),
-        Binding("escape", "leave", "Leave", key_display="Esc"),
+        Binding("t", "note", "Remark", show=False, id="lab.remark"),
+        Binding("B", "big", "Big type", show=False, id="lab.big"),
+        Binding("E", "export", "Write the summary as Markdown, with its plots", show=False, id="lab.export"),
+        Binding("f", "switches", "Faults", id="lab.faults"),
+        Binding("A", "show_all", "Unattended: all scenarios in turn", show=False, id="lab.unattended"),
+        Binding("escape", "leave", "Leave", key_display="Esc", id="lab.leave"),
     ]
     AUTO_FOCUS = "#lab-list"
 
@@ -194,7 +195,8 @@ class LabScreen(ViewScreen):
         )
         step = f"step {state.shown + 1} of {len(view.steps)}"
         wait = "starting" if state.status == "starting" else "over" if over else step
-        next_word = "  n goes on" if state.settled and not view.auto and not over else ""
+        next_key = self.app.key_of("lab.next", "n")
+        next_word = f"  {next_key} goes on" if state.settled and not view.auto and not over else ""
         text = f"{view.title}  {view.level}  {marks}  {wait}{'  by itself' if view.auto else ''}{next_word}"
         if text != self._headed:
             self._headed = text

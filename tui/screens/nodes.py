@@ -46,6 +46,7 @@ class NodesScreen(ViewScreen):
     """The table above, six panels about the chosen node below; on a small screen one of them at a time."""
 
     NAME = "nodes"
+    PANELS = (NodeTable,)
     LEGEND = (
         ("Ring", "the share of all keys that the placement gives the node, by its weight"),
         ("Hit", "as the node itself counts: of the gets of all its clients, over the last ten seconds"),
@@ -69,13 +70,13 @@ class NodesScreen(ViewScreen):
     NodesScreen.-wide.-short #node-detail { grid-gutter: 0 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "acts", "Acts"),
-        Binding("d", "drain", "Drain or rejoin", show=False),
-        Binding("plus,equals_sign", "weight(1)", "Try weight", key_display="+ -"),
-        Binding("minus,underscore", "weight(-1)", "Try a weight less", show=False),
-        Binding("0", "reset_weights", "Weights as they are", show=False),
-        Binding("right,l", "panel(1)", "Panel", key_display="←→"),
-        Binding("left,h", "panel(-1)", "Panel before", show=False),
+        Binding("a", "acts", "Acts", id="nodes.acts"),
+        Binding("d", "drain", "Drain or rejoin", show=False, id="nodes.drain"),
+        Binding("plus,equals_sign", "weight(1)", "Try weight", key_display="+ -", id="nodes.weight_up"),
+        Binding("minus,underscore", "weight(-1)", "Try a weight less", show=False, id="nodes.weight_down"),
+        Binding("0", "reset_weights", "Weights as they are", show=False, id="nodes.weights_reset"),
+        Binding("right,l", "panel(1)", "Panel", key_display="←→", id="nodes.panel_next"),
+        Binding("left,h", "panel(-1)", "Panel before", show=False, id="nodes.panel_before"),
     ]
     AUTO_FOCUS = "NodeTable"
 

@@ -17,6 +17,7 @@ from textual.widgets import Footer
 from iotcache.config.schema import DashboardSettings
 from iotcache.errors import UsageError
 from tui.export import Rows, as_csv, as_json, write_new
+from tui.keyname import key_shown
 from tui.screens.catalog import SCREENS
 from tui.screens.export import ExportScreen
 from tui.screens.jump import JumpScreen
@@ -40,6 +41,8 @@ class ViewScreen(Screen[None]):
     app: IotCacheApp
     NAME: ClassVar[str]
     """Its name in the catalogue."""
+    PANELS: ClassVar[tuple[type[Widget], ...]] = ()
+    """The kinds of its panels that take keys: what shares the keyboard with it."""
     LEGEND: ClassVar[tuple[tuple[str, str], ...]] = ()
     """What the words on it mean, for the help."""
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 declared by the base class
@@ -53,11 +56,18 @@ class ViewScreen(Screen[None]):
         (32, "-tall"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space,p", "app.pause", "Pause", key_display="Space"),
-        Binding("ctrl+e", "export", "Export: table or screen, as a file", show=False, key_display="^e"),
-        Binding("J", "jump", "Jump to a panel by a letter", show=False),
-        Binding("tab", "app.focus_next", "Next panel", show=False),
-        Binding("shift+tab", "app.focus_previous", "Panel before", show=False),
+        Binding("space,p", "app.pause", "Pause", key_display="Space", id="view.pause"),
+        Binding(
+            "ctrl+e",
+            "export",
+            "Export: table or screen, as a file",
+            show=False,
+            key_display="^e",
+            id="view.export",
+        ),
+        Binding("J", "jump", "Jump to a panel by a letter", show=False, id="view.jump"),
+        Binding("tab", "app.focus_next", "Next panel", show=False, id="view.panel_next"),
+        Binding("shift+tab", "app.focus_previous", "Panel before", show=False, id="view.panel_before"),
     ]
 
     def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
@@ -69,7 +79,12 @@ class ViewScreen(Screen[None]):
         self.seek_bar: SeekBar | None = None
         self.top = TopBar(id="top")
         self.tabs = ScreenTabs(
-            tuple((entry.key, entry.name, entry.title) for entry in SCREENS), self.NAME, id="tabs"
+            tuple(
+                (key_shown(settings.keys, f"app.{entry.name}", entry.key), entry.name, entry.title)
+                for entry in SCREENS
+            ),
+            self.NAME,
+            id="tabs",
         )
 
     def compose(self) -> ComposeResult:

@@ -8,6 +8,7 @@ from textual.widget import Widget
 
 from iotcache.text import printable
 from tui.format import bar, count, data_size, duration
+from tui.keyname import key_shown
 from tui.state.keys import NodeCrawl, Total, crawled
 
 _GLYPHS = {"waiting": "·", "crawling": "◐", "done": "✓", "failed": "✗"}
@@ -99,7 +100,8 @@ class CrawlHead(Widget):
         if one.live:
             text.append("live", self._tone("success", True)).append("  ")
         elif one.age:
-            text.append(f"as of {one.age} ago, c crawls again  ", "dim")
+            key = key_shown(getattr(self.app, "user_keys", {}), "keys.crawl", "c")
+            text.append(f"as of {one.age} ago, {key} crawls again  ", "dim")
         if one.note:
             text.append(one.note, self._tone("warning"))
         return text

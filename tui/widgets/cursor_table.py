@@ -104,13 +104,13 @@ class CursorTable(LineView):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Line up", show=False),
-        Binding("down,j", "move(1)", "Line down", show=False),
-        Binding("pageup", "move_page(-1)", "Page up", show=False),
-        Binding("pagedown", "move_page(1)", "Page down", show=False),
-        Binding("home", "move_end(-1)", "First line", show=False),
-        Binding("end", "move_end(1)", "Last line", show=False),
-        Binding("enter", "open", "Open", show=False, key_display="↵"),
+        Binding("up,k", "move(-1)", "Line up", show=False, id="table.up"),
+        Binding("down,j", "move(1)", "Line down", show=False, id="table.down"),
+        Binding("pageup", "move_page(-1)", "Page up", show=False, id="table.page_up"),
+        Binding("pagedown", "move_page(1)", "Page down", show=False, id="table.page_down"),
+        Binding("home", "move_end(-1)", "First line", show=False, id="table.first"),
+        Binding("end", "move_end(1)", "Last line", show=False, id="table.last"),
+        Binding("enter", "open", "Open", show=False, key_display="↵", id="table.open"),
     ]
     FIELDS: ClassVar[Sequence[Field]] = ()
 

@@ -42,13 +42,13 @@ class EventLogView(LineView):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Line up", show=False),
-        Binding("down,j", "move(1)", "Line down", show=False),
-        Binding("pageup", "move_page(-1)", "Page up", show=False),
-        Binding("pagedown", "move_page(1)", "Page down", show=False),
-        Binding("home", "first", "First line", show=False),
-        Binding("end", "follow", "Last line, and follow", show=False),
-        Binding("enter", "open", "Go to it", key_display="↵"),
+        Binding("up,k", "move(-1)", "Line up", show=False, id="table.up"),
+        Binding("down,j", "move(1)", "Line down", show=False, id="table.down"),
+        Binding("pageup", "move_page(-1)", "Page up", show=False, id="table.page_up"),
+        Binding("pagedown", "move_page(1)", "Page down", show=False, id="table.page_down"),
+        Binding("home", "first", "First line", show=False, id="table.first"),
+        Binding("end", "follow", "Last line, and follow", show=False, id="table.last"),
+        Binding("enter", "open", "Go to it", key_display="↵", id="table.open"),
     ]
 
     class Opened(Message):

@@ -26,10 +26,10 @@ class _Completer(Suggester):
         return complete(value, self._fleet)
 
 
-class _Typed(Input):
+class FilterInput(Input):
     BINDINGS = [  # noqa: RUF012 declared by the base class
-        Binding("tab,right", "cursor_right", "Complete the filter", show=False),
-        Binding("down", "screen.leave_filter", "To the table", show=False),
+        Binding("tab,right", "cursor_right", "Complete the filter", show=False, id="filter.complete"),
+        Binding("down", "screen.leave_filter", "To the table", show=False, id="filter.leave"),
     ]
 
 
@@ -57,10 +57,10 @@ class FilterLine(Vertical):
     DEFAULT_CSS = """
     FilterLine { dock: bottom; height: 2; background: $panel; }
     FilterLine > _Hint { height: 1; padding: 0 1; background: $panel; color: $foreground; }
-    FilterLine > _Typed {
+    FilterLine > FilterInput {
         height: 1; border: none; padding: 0 1; background: $panel; color: $foreground;
     }
-    FilterLine > _Typed:focus { border: none; background: $panel-lighten-1; }
+    FilterLine > FilterInput:focus { border: none; background: $panel-lighten-1; }
     """
 
     class Changed(Message):
@@ -75,7 +75,7 @@ class FilterLine(Vertical):
         super().__init__(id=id)
         self._fleet = fleet
         self.hint = _Hint()
-        self.input = _Typed(placeholder="filter", suggester=_Completer(fleet), id="filter-text")
+        self.input = FilterInput(placeholder="filter", suggester=_Completer(fleet), id="filter-text")
 
     def compose(self) -> ComposeResult:
         yield self.hint

@@ -81,13 +81,13 @@ class FleetTable(LineView):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Row up", show=False),
-        Binding("down,j", "move(1)", "Row down", show=False),
-        Binding("pageup", "move_page(-1)", "Page up", show=False),
-        Binding("pagedown", "move_page(1)", "Page down", show=False),
-        Binding("home", "move_end(-1)", "First row", show=False),
-        Binding("end", "move_end(1)", "Last row", show=False),
-        Binding("enter", "open", "Open", key_display="↵"),
+        Binding("up,k", "move(-1)", "Row up", show=False, id="table.up"),
+        Binding("down,j", "move(1)", "Row down", show=False, id="table.down"),
+        Binding("pageup", "move_page(-1)", "Page up", show=False, id="table.page_up"),
+        Binding("pagedown", "move_page(1)", "Page down", show=False, id="table.page_down"),
+        Binding("home", "move_end(-1)", "First row", show=False, id="table.first"),
+        Binding("end", "move_end(1)", "Last row", show=False, id="table.last"),
+        Binding("enter", "open", "Open", key_display="↵", id="table.open"),
     ]
 
     class SortClicked(Message):

@@ -63,13 +63,13 @@ class FlowPicture(Widget, can_focus=True):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "towards(-1, 0)", "Box to the left", show=False),
-        Binding("right,l", "towards(1, 0)", "Box to the right", show=False),
-        Binding("up,k", "towards(0, -1)", "Box above", show=False),
-        Binding("down,j", "towards(0, 1)", "Box below", show=False),
-        Binding("tab", "step(1)", "Next box", show=False),
-        Binding("shift+tab", "step(-1)", "Box before", show=False),
-        Binding("enter", "open", "Open", key_display="↵"),
+        Binding("left,h", "towards(-1, 0)", "Box to the left", show=False, id="flow.left"),
+        Binding("right,l", "towards(1, 0)", "Box to the right", show=False, id="flow.right"),
+        Binding("up,k", "towards(0, -1)", "Box above", show=False, id="flow.up"),
+        Binding("down,j", "towards(0, 1)", "Box below", show=False, id="flow.down"),
+        Binding("tab", "step(1)", "Next box", show=False, id="flow.next"),
+        Binding("shift+tab", "step(-1)", "Box before", show=False, id="flow.before"),
+        Binding("enter", "open", "Open", key_display="↵", id="flow.open"),
     ]
 
     class Chosen(Message):

@@ -33,11 +33,11 @@ class LabList(LineView):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("home", "move(-1000)", "First", show=False),
-        Binding("end", "move(1000)", "Last", show=False),
-        Binding("enter", "open", "Begin", key_display="↵"),
+        Binding("up,k", "move(-1)", "Up", show=False, id="table.up"),
+        Binding("down,j", "move(1)", "Down", show=False, id="table.down"),
+        Binding("home", "move(-1000)", "First", show=False, id="table.first"),
+        Binding("end", "move(1000)", "Last", show=False, id="table.last"),
+        Binding("enter", "open", "Begin", key_display="↵", id="table.open"),
     ]
 
     class Opened(Message):

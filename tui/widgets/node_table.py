@@ -59,10 +59,10 @@ class NodeTable(LineView):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Node up", show=False),
-        Binding("down,j", "move(1)", "Node down", show=False),
-        Binding("home", "move(-1000)", "First node", show=False),
-        Binding("end", "move(1000)", "Last node", show=False),
+        Binding("up,k", "move(-1)", "Node up", show=False, id="table.up"),
+        Binding("down,j", "move(1)", "Node down", show=False, id="table.down"),
+        Binding("home", "move(-1000)", "First node", show=False, id="table.first"),
+        Binding("end", "move(1000)", "Last node", show=False, id="table.last"),
     ]
 
     class Selected(Message):

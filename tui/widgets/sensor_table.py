@@ -16,7 +16,7 @@ class SensorTable(FleetTable):
     """As high as it has lines, up to a bound."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Its value", show=False, key_display="↵")
+        Binding("enter", "open", "Its value", show=False, key_display="↵", id="table.open")
     ]
 
     def __init__(self, rows: DeviceRows, *, id: str) -> None:

@@ -45,9 +45,11 @@ class ValueView(LineView):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "layout", "Value: laid out, stored bytes, inflated bytes", show=False),
-        Binding("j", "scroll_down", "Line down", show=False),
-        Binding("k", "scroll_up", "Line up", show=False),
+        Binding(
+            "x", "layout", "Value: laid out, stored bytes, inflated bytes", show=False, id="value.layout"
+        ),
+        Binding("j", "scroll_down", "Line down", show=False, id="value.down"),
+        Binding("k", "scroll_up", "Line up", show=False, id="value.up"),
     ]
 
     def __init__(self, *, title: str = "Value", id: str) -> None:

@@ -1,0 +1,16 @@
+"""A key as the screen writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textual.keys import format_key
+
+
+def key_shown(keys: Mapping[str, str], act: str, default: str) -> str:
+    """The first key of ``act`` by the user's ``keys``, as the footer writes it; else ``default``."""
+    key = keys.get(act, "").split(",")[0].strip()
+    if len(key) < 2:
+        return key or default
+    *modifiers, base = key.split("+")
+    return "".join("^" if one == "ctrl" else f"{one}+" for one in modifiers) + format_key(base)
