@@ -12,5 +12,6 @@ BENCHES: Final = (
     ("ingest", "messages from a broker to store and cache, acknowledged", "tui.bench.ingest"),
     ("simulate", "readings computed, encoded and published to a broker", "tui.bench.simulate"),
     ("frame", "the dashboard's own processor time, and its answers to keys", "tui.bench.frame"),
+    ("start", "how soon the dashboard stands, and memory of a series and a device", "tui.bench.start"),
 )
 """Name, one line, and the module whose ``async def run(rounds: int) -> Report`` measures it."""

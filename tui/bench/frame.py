@@ -50,7 +50,7 @@ class _Feed:
     def cancel(self, ticket: int) -> None: ...
 
 
-class _Fleet:
+class Updates:
     """Updates made beforehand, so that making them is not measured."""
 
     def __init__(self, count: int, *, silent: bool = False) -> None:
@@ -92,13 +92,13 @@ async def run(rounds: int) -> Report:
     gaps: dict[int, float] = {}
     for _ in range(rounds):
         for size in SIZES:
-            fleet = _Fleet(size)
+            fleet = Updates(size)
             cpu_s, gap_s = await _watched(fleet, change=True)
             changing[size].runs.append(1 / cpu_s)
             gaps[size] = max(gaps.get(size, 0.0), gap_s)
             if size == 10_000:
                 busy.runs.append(1 / cpu_s)
-                cpu_s, _ = await _watched(_Fleet(size, silent=True), change=False)
+                cpu_s, _ = await _watched(Updates(size, silent=True), change=False)
                 still.runs.append(1 / max(cpu_s, 1e-6))
         wanted.runs.append(1 / ANSWER_S)
         for name, seconds in (await _pressed(fleet)).items():
@@ -108,7 +108,7 @@ async def run(rounds: int) -> Report:
     return Report("frame", [*changing.values(), busy, still, *keys.values(), wanted], list(TARGETS))
 
 
-async def _app(fleet: _Fleet) -> IotCacheApp:
+async def _app(fleet: Updates) -> IotCacheApp:
     app = IotCacheApp(_Feed(), DashboardSettings())
     mailbox = app.feed.mailbox
     mailbox.put_joined(fleet.series)
@@ -121,7 +121,7 @@ async def _app(fleet: _Fleet) -> IotCacheApp:
     return app
 
 
-async def _watched(fleet: _Fleet, *, change: bool) -> tuple[float, float]:
+async def _watched(fleet: Updates, *, change: bool) -> tuple[float, float]:
     """Processor seconds a second, and the longest gap between two frames."""
     app = await _app(fleet)
     async with app.run_test(size=(120, 40)):
@@ -145,7 +145,7 @@ async def _watched(fleet: _Fleet, *, change: bool) -> tuple[float, float]:
         return spent_s, app.worst_frame_gap_s
 
 
-async def _pressed(fleet: _Fleet) -> dict[str, float]:
+async def _pressed(fleet: Updates) -> dict[str, float]:
     """Seconds from a key to the screen that shows its effect."""
     from tui.screens.fleet import FleetScreen
 
