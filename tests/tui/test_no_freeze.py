@@ -1,5 +1,9 @@
-"""Nothing that goes wrong outside holds a frame up: frames go on while a node hangs, a broker is dead, a
-store is locked."""
+"""Nothing that goes wrong outside holds a frame up: the gaps between frames while servers hang, die and lock.
+
+A gap is bounded in milliseconds, on machines that may be busy with more than this. What is held against the
+program is therefore what an outage adds: the bound gives way to a control period just before it, with every
+server well, and one try of two has to keep it. A loop that waits for a server waits in each try.
+"""
 
 from __future__ import annotations
 
@@ -7,70 +11,145 @@ import asyncio
 import signal
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 
-from tests.tui.conftest import screen_text
-from tests.tui.test_live import Site, site, until
+from tests.conftest import Server
+from tests.tui.conftest import screen_lines, screen_text
+from tests.tui.test_live import Site, row_of, until
 from tui.app import IotCacheApp
+from tui.state.alerts import AcknowledgeAlerts
+from tui.state.asks import Answer
 
-__all__ = ["site"]
-pytestmark = [pytest.mark.real("memcached", "mosquitto"), pytest.mark.timeout(120)]
-GAP_S = 0.25
-TRIES = 3
-"""The machine may be busy with other tests: what blocks the loop does so each time."""
-Outage = Callable[[IotCacheApp, Pilot[None]], Awaitable[None]]
+pytestmark = pytest.mark.real("memcached", "mosquitto")
+
+WORST_GAP_S = 0.25
+FRAME_HZ = 10
+SLACK_S = WORST_GAP_S - 1 / FRAME_HZ
+"""What an outage may add to the longest gap of quiet times."""
+CONTROL_S = 1.0
+OUTAGE_S = 1.0
+"""How long an outage goes on after it is first seen."""
+DEVICES = 8
 
 
-async def without_a_freeze(app: IotCacheApp, pilot: Pilot[None], outage: Outage) -> None:
-    """Let ``outage`` come and go; the best of some tries has no gap of `GAP_S` between two frames."""
-    gaps: list[float] = []
-    for _ in range(TRIES):
-        app.worst_frame_gap_s = 0.0
-        await outage(app, pilot)
-        gaps.append(app.worst_frame_gap_s)
-        if gaps[-1] < GAP_S:
+@pytest.fixture
+def live(
+    mosquitto: Server,
+    memcached_factory: Callable[..., Server],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Site]:
+    monkeypatch.chdir(tmp_path)
+    one = Site(mosquitto, [memcached_factory(), memcached_factory()], tmp_path)
+    one.flags |= {
+        "dashboard.frame_hz": str(FRAME_HZ),
+        "cache.breaker.open_min_s": "0.2",
+        "cache.breaker.open_max_s": "0.3",
+        "dashboard.read_only": "false",
+        "store.busy_timeout_s": "1",
+    }
+    yield one
+    one.ingest.terminate()
+    one.ingest.wait(20)
+
+
+async def fill(site: Site, app: IotCacheApp, pilot: Pilot[None]) -> None:
+    for number in range(DEVICES):
+        await asyncio.to_thread(site.publish, f"dev-{number}", "temperature", 20 + number)
+    await until(pilot, lambda: all(row_of(app, f"dev-{number}") for number in range(DEVICES)))
+    await until(pilot, lambda: "2/2 up" in screen_text(app) and "broker mqtt://" in screen_lines(app)[0])
+
+
+async def worst_gap_s(app: IotCacheApp, while_: Callable[[], Awaitable[None]]) -> float:
+    """The longest time between two frames while that is awaited, up to the frame after it."""
+    app.worst_frame_gap_s = 0.0
+    await while_()
+    await asyncio.sleep(2 / FRAME_HZ)
+    return app.worst_frame_gap_s
+
+
+async def holds_no_frame_up(app: IotCacheApp, outage: Callable[[], Awaitable[None]]) -> None:
+    """Try ``outage``, which ends with all well again; once more when the first gap was too long."""
+    tried = []
+    for _ in range(2):
+        control_s = await worst_gap_s(app, lambda: asyncio.sleep(CONTROL_S))
+        gap_s = await worst_gap_s(app, outage)
+        tried.append((round(control_s, 3), round(gap_s, 3)))
+        if gap_s < max(WORST_GAP_S, control_s + SLACK_S):
             return
-    raise AssertionError(f"frames stood still for {gaps} s")
+    raise AssertionError(f"frames were held up; (quiet, outage) in seconds: {tried}")
 
 
-async def test_frames_go_on_whatever_fails_outside(site: Site) -> None:
-    site.flags["dashboard.frame_hz"] = "10"
+async def test_the_measure_sees_a_loop_that_waits(live: Site) -> None:
+    async with live.dashboard() as (app, _pilot):
 
-    async def hung_node(app: IotCacheApp, pilot: Pilot[None]) -> None:
-        site.nodes[0].signal(signal.SIGSTOP)
+        async def wait() -> None:
+            time.sleep(WORST_GAP_S)  # the fault
+
+        assert await worst_gap_s(app, wait) >= WORST_GAP_S
+
+
+async def test_a_hung_node_holds_no_frame_up(live: Site) -> None:
+    async with live.dashboard() as (app, pilot):
+        await fill(live, app, pilot)
+
+        async def outage() -> None:
+            live.nodes[0].signal(signal.SIGSTOP)
+            try:
+                await until(pilot, lambda: "1/2 up" in screen_text(app))
+                assert "nodes down" in screen_lines(app)[0]
+                await asyncio.sleep(OUTAGE_S)
+            finally:
+                live.nodes[0].signal(signal.SIGCONT)
+            await until(pilot, lambda: "2/2 up" in screen_text(app))
+
+        await holds_no_frame_up(app, outage)
+
+
+async def test_a_dead_broker_holds_no_frame_up(live: Site) -> None:
+    async with live.dashboard() as (app, pilot):
+        await fill(live, app, pilot)
+
+        async def outage() -> None:
+            live.broker.kill()
+            await until(pilot, lambda: "broker down" in screen_lines(app)[0])
+            await asyncio.sleep(OUTAGE_S)
+            await asyncio.to_thread(live.broker.start)
+            await until(pilot, lambda: "broker mqtt://" in screen_lines(app)[0])
+
+        await holds_no_frame_up(app, outage)
+
+
+async def test_a_locked_store_holds_no_frame_up(live: Site) -> None:
+    async with live.dashboard() as (app, pilot):
+        await fill(live, app, pilot)
+        # What is read from a WAL goes on under another's lock; the worker and the dashboard's own acts wait.
+        other = sqlite3.connect(live.folder / "readings.db", isolation_level=None)
+        answers: list[Answer] = []
+        tries = 0
+
+        async def outage() -> None:
+            nonlocal tries
+            tries += 1
+            other.execute("BEGIN EXCLUSIVE")
+            try:
+                answers.clear()
+                app.ask(AcknowledgeAlerts((("node-down", "nobody"),)), answers.append)
+                await asyncio.to_thread(live.publish, "dev-1", "temperature", 70 + tries)
+                app.action_show("flow")
+                await until(pilot, lambda: "a commit takes longer than" in screen_text(app))
+                assert answers
+                assert "locked" in answers[-1].error
+            finally:
+                other.execute("ROLLBACK")
+            app.action_show("fleet")
+            await until(pilot, lambda: str(70 + tries) in row_of(app, "dev-1"))
+
         try:
-            await until(pilot, lambda: "1/2 up" in screen_text(app))
-        finally:
-            site.nodes[0].signal(signal.SIGCONT)
-        await until(pilot, lambda: "2/2 up" in screen_text(app))
-
-    async def dead_broker(app: IotCacheApp, pilot: Pilot[None]) -> None:
-        await asyncio.to_thread(site.broker.kill)
-        await until(pilot, lambda: "broker down" in screen_text(app))
-        await asyncio.to_thread(site.broker.start)
-        await until(pilot, lambda: "broker down" not in screen_text(app))
-
-    async def locked_store(app: IotCacheApp, pilot: Pilot[None]) -> None:
-        def waits() -> bool:
-            return any(worker.counters.get("state") == "waiting" for worker in app.state.workers.values())
-
-        other = sqlite3.connect(site.folder / "readings.db", isolation_level=None, check_same_thread=False)
-        try:
-            await asyncio.to_thread(other.execute, "BEGIN EXCLUSIVE")
-            await asyncio.to_thread(site.publish, "dev-1", "temperature", time.time() % 100)
-            # The fallbacks go to the store that is locked.
-            await asyncio.to_thread(site.delete, "dev-1:temperature:latest")
-            await until(pilot, waits)
+            await holds_no_frame_up(app, outage)
         finally:
             other.close()
-        await until(pilot, lambda: not waits())
-
-    async with site.dashboard() as (app, pilot):
-        for number in range(6):
-            await asyncio.to_thread(site.publish, f"dev-{number}", "temperature", 20 + number)
-        await until(pilot, lambda: "2/2 up" in screen_text(app) and "dev-5" in screen_text(app))
-        for outage in (hung_node, dead_broker, locked_store):
-            await without_a_freeze(app, pilot, outage)
