@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
+from iotcache.model import Read, Series, Source
+from iotcache.store.base import SeriesInfo
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tui.state.anatomy import lenses, misses, stacked
 from tui.state.dashboard import DashboardState
-from tui.state.updates import Second
+from tui.state.updates import RowUpdate, Second
 
 
 def second(at_s: float, **counts: int) -> Second:
@@ -64,3 +66,17 @@ async def test_figures_by_hand(run_app: RunApp) -> None:
         (miss,) = misses(app.state, 300)
         assert (miss.reason, miss.share) == ("expired", 1.0)
         assert misses(DashboardState(), 300) == []
+
+
+def test_a_class_of_quick_and_slow_sensors_is_not_called_overdue() -> None:
+    state = DashboardState()
+    state.wall_less_monotonic_s = 0.0
+    for number, (interval_s, ttl_s, age_s) in enumerate([(1.0, 3.0, 1.0)] * 9 + [(60.0, 180.0, 60.0)]):
+        row = state.fleet.join(SeriesInfo(Series(f"meter-{number:04d}", "t"), "s", "u", interval_s, number))
+        read = Read(
+            f"meter-{number:04d}", "t", 1.0, Source.CACHE, ts_us=int((1000 - age_s) * 1e6), ttl_s=ttl_s
+        )
+        state.fleet.apply_read(RowUpdate(row, read, 1000.0, 1, 1))
+    (lens,) = lenses(state)
+    assert (lens.ttl_s, lens.age_p95_s) == (3.0, 60.0)
+    assert lens.spent_p95 == pytest.approx(1 / 3)

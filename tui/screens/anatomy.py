@@ -66,7 +66,7 @@ class AnatomyScreen(ModalScreen[None]):
         self.why.show(
             key, lambda width, height: self._misses(width - 2, height), note=f"last {duration(span_s)}"
         )
-        self.lens.show(key, lambda width, height: self._lenses(width - 2, height), note="by class of devices")
+        self.lens.show(key, lambda width, height: self._lenses(width - 2, height), note="by class")
 
     def _misses(self, width: int, height: int) -> list[Line]:
         found = misses(self._state, self._span_s)
@@ -83,9 +83,10 @@ class AnatomyScreen(ModalScreen[None]):
         found = lenses(self._state)
         if not found:
             return [[("nothing has been read yet", "dim")]]
+        cells = _bar_cells(width)
         head = (
-            f"{'Class':16} {'Series':>7} {'Every':>5} {'TTL':>5} {'Age p50':>7} {'p95':>5}  "
-            f"{'age p95 of TTL':18} {'Hit':>6} {'Missed':>7}"
+            f"{'Class':12} {'Series':>6} {'Every':>5} {'TTL':>5} {'Age':>4} {'p95':>4}  "
+            f"{'p95 of TTL':{cells + 5}} {'Hit':>6} {'Missed':>7}"
         )
         return [
             [(fit(head, width), "dim")],
@@ -127,13 +128,20 @@ def _table(found: list[Miss], width: int, ascii_only: bool) -> list[Line]:
     return lines
 
 
+def _bar_cells(width: int) -> int:
+    return min(max(width - 65, 5), 24)
+
+
 def _lens_line(lens: Lens, width: int, ascii_only: bool) -> Line:
-    share = lens.age_p95_s / lens.ttl_s if lens.ttl_s else 0.0
     hit = "–" if lens.hit_percent is None else f"{lens.hit_percent:.1f}%"
+    every = duration(lens.interval_s) if lens.interval_s else "–"
+    ttl = duration(lens.ttl_s) if lens.ttl_s else "–"
+    spent = "–" if lens.spent_p95 is None else f"{100 * lens.spent_p95:.0f}%"
     return [
-        (f"{fit(lens.kind, 16)} ", "strong"),
-        (f"{lens.series:>7,} {duration(lens.interval_s):>5} {duration(lens.ttl_s):>5} ", "row"),
-        (f"{duration(lens.age_p50_s):>7} {duration(lens.age_p95_s):>5}  ", "row"),
-        (bar(share, 18, ascii_only), "bar"),
+        (f"{fit(lens.kind, 12)} ", "strong"),
+        (f"{lens.series:>6,} {every:>5} {ttl:>5} ", "row"),
+        (f"{duration(lens.age_p50_s):>4} {duration(lens.age_p95_s):>4}  ", "row"),
+        (bar(lens.spent_p95 or 0.0, _bar_cells(width), ascii_only), "bar"),
+        (f" {spent:>4}", "row" if (lens.spent_p95 or 0.0) < 1 else "warn"),
         (f" {hit:>6} {lens.misses:>7,}", "warn" if (lens.hit_percent or 100.0) < 90 else "row"),
     ]
