@@ -23,10 +23,12 @@ from typing import Protocol
 from iotcache.errors import BrokerError
 from iotcache.histogram import Histogram
 from simulator.wire import packets
+from simulator.wire.complaints import Once
 from simulator.wire.connection import Connection, Target, open_connection
 from simulator.wire.packets import DUP, RETAIN, Will
 
 log = logging.getLogger(__name__)
+log.addFilter(Once())
 
 WINDOW = 512
 """Publishes of QoS 1 and 2 in flight; a broker of MQTT 5 may ask for fewer."""
@@ -39,6 +41,7 @@ BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 10.0
 SHORT_S = 1.0
 """A connection that did not last so long says that something is wrong with it."""
+_ON_PURPOSE = "dropped on purpose"
 _CLOSE_S = 1.0
 _SESSION_S = 3_600
 """How long an MQTT 5 broker keeps a persistent session of ours that does not come back."""
@@ -172,7 +175,7 @@ class Uplink:
         """Lose the connection as a device out of coverage does, and come back no earlier than ``away_s``."""
         self._away_until = monotonic() + away_s
         if self._connection is not None:
-            self._connection.abort("dropped on purpose")
+            self._connection.abort(_ON_PURPOSE)
 
     def flush(self) -> None:
         """Hand everything queued to the socket."""
@@ -316,7 +319,8 @@ class Uplink:
         self._connection = None
         self.reason = connection.reason
         if not self._closing:
-            log.warning("connection to %s lost: %s", self.target.name, connection.reason)
+            level = logging.INFO if connection.reason == _ON_PURPOSE else logging.WARNING
+            log.log(level, "connection to %s lost: %s", self.target.name, connection.reason)
         self._out.clear()
         if not self._persistent:
             self._start_over()

@@ -138,6 +138,34 @@ def test_conditions_decide_the_exit_code_and_junit_tells_them(mosquitto: Server,
 
 
 @pytest.mark.real("mosquitto")
+def test_connections_lost_on_purpose_are_nothing_to_warn_of(mosquitto: Server, tmp_path: Path) -> None:
+    fleet = (
+        "--broker",
+        url(mosquitto),
+        "--devices",
+        "40",
+        "--rate",
+        "200",
+        "--duration",
+        "1",
+        "--report",
+        "-",
+    )
+    storm = ("--connections", "devices", "--reconnect-storm", "0.2", "--reconnect-within", "0.1")
+    done = simulate(*fleet, *storm, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["reconnects"] == 40
+
+
+def test_a_fleet_that_loses_its_broker_complains_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    from simulator.wire import uplink
+
+    for name in ["a", *["b"] * 1_000, "a"]:
+        uplink.log.warning("connection to %s lost", name)
+    assert caplog.messages == ["connection to a lost", "connection to b lost"]
+
+
+@pytest.mark.real("mosquitto")
 def test_without_verify_nothing_is_said_of_losses(mosquitto: Server, tmp_path: Path) -> None:
     fleet = ("--broker", url(mosquitto), "--devices", "20", "--rate", "200", "--duration", "0.3")
     done = simulate(*fleet, "--report", "-", "--require", "lost==0", folder=tmp_path)
