@@ -154,6 +154,9 @@ class IotCacheApp(App[None]):
         self._view: ViewScreen | None = None
         self._asking: dict[int, tuple[Request, Heard]] = {}
         self._recorded_nodes = NodeWish()
+        for name, theme in self.available_themes.items():
+            if theme.ansi:  # the terminal's own colours by name: nothing can be mixed or drawn with them
+                self.unregister_theme(name)
         for theme in THEMES:
             self.register_theme(theme)
         self.user_keys = self.settings.keys
@@ -202,25 +205,29 @@ class IotCacheApp(App[None]):
             self._answered(answer)
         if self.recorder is not None:
             self._recorded_nodes.keep(self, self.clock.monotonic())
-        now_s, wall_s = self._frozen if self.paused else (self.clock.monotonic(), self.clock.now())
+        now_s, wall_s = self._moment()
         self.state.wall_less_monotonic_s = wall_s - now_s
         view = self._view
         if view is not None and view.drawable and view.is_current:
-            nodes = short_nodes([node.name for node in self.state.nodes])
-            with self.batch_update():
-                view.frame(
-                    Moment(
-                        now_s,
-                        wall_s,
-                        nodes,
-                        self.settings.ascii,
-                        not self.settings.reduced_motion,
-                        self.settings.units,
-                    ),
-                    self._badge(),
-                    clock_text(self.clock.now()),
-                )
+            self._draw(view)
             self.feed.watch([*view.visible_rows(), *self.state.fleet.watched])
+
+    def _moment(self) -> tuple[float, float]:
+        """Monotonic and wall time of what is shown."""
+        return self._frozen if self.paused else (self.clock.monotonic(), self.clock.now())
+
+    def _draw(self, view: ViewScreen) -> None:
+        now_s, wall_s = self._moment()
+        moment = Moment(
+            now_s,
+            wall_s,
+            short_nodes([node.name for node in self.state.nodes]),
+            self.settings.ascii,
+            not self.settings.reduced_motion,
+            self.settings.units,
+        )
+        with self.batch_update():
+            view.frame(moment, self._badge(), clock_text(self.clock.now()))
 
     def _take_in(self) -> None:
         try:
@@ -294,6 +301,8 @@ class IotCacheApp(App[None]):
         if self._view is None:
             self.push_screen(view)
         else:
+            if view.drawable:
+                self._draw(view)  # it would come back with the frame it was left with
             self.switch_screen(view)
         self._view = view
         self.call_after_refresh(self.frame)

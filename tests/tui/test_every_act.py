@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.widgets import Button, OptionList
 
+from iotcache.clock import ManualClock
 from iotcache.model import Severity
 from tests.tui.conftest import RunApp, screen_text
 from tui.screens.choose_columns import ChooseColumns
@@ -130,3 +131,32 @@ async def test_q_and_ctrl_c_end_it(run_app: RunApp) -> None:
             await pilot.pause()
             assert app._exit
             assert app.return_code == 0
+
+
+async def test_every_theme_of_the_palette_draws(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        assert len(app.available_themes) > 15
+        assert "ansi-dark" not in app.available_themes
+        for number, name in enumerate(app.available_themes):
+            app.theme = name
+            await pilot.press(str(number % 7 + 1))
+            app.frame()
+            await pilot.pause()
+            assert "Fleet" in screen_text(app)
+
+
+async def test_a_screen_that_is_come_back_to_is_not_shown_as_it_was_left(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("7")
+        app.frame()
+        await pilot.pause()
+        await pilot.press("1")
+        app.frame()
+        await pilot.pause()
+        top = app.view("events").top
+        left = top.render().plain
+        assert isinstance(app.clock, ManualClock)
+        app.clock.advance(3_600.0)
+        app.action_show("events")
+        # Before the frame clock's next turn.
+        assert top.render().plain != left
