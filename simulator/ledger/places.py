@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from iotcache.cluster import Cluster
 from iotcache.codec import decode_reading
-from iotcache.errors import CorruptValue
+from iotcache.errors import CorruptValue, NodeError
 from iotcache.keys import Keys
-from iotcache.model import Series
+from iotcache.model import MissReason, Series
 from iotcache.store.base import Store
 from simulator.ledger.seen import Seen, Track, reboots
 
@@ -49,8 +49,11 @@ class Readable(Struct, frozen=True):
 async def readable(
     cluster: Cluster, keys: Keys, newest: Mapping[Series, tuple[int, int]], boot: str
 ) -> Readable:
-    """Hold the cache's ``latest`` values against the newest reading of each series."""
-    fresh = stale = absent = 0
+    """Hold the cache's ``latest`` values against the newest reading of each series.
+
+    Raises `NodeError` when no node answered for any of them: nothing was looked at then.
+    """
+    fresh = stale = absent = unanswered = 0
     names = list(newest)
     for at in range(0, len(names), _CACHE_BATCH):
         part = names[at : at + _CACHE_BATCH]
@@ -58,6 +61,7 @@ async def readable(
         for series, got in zip(part, answers, strict=True):
             if not got.hit:
                 absent += 1
+                unanswered += got.failure in {MissReason.NODE_DOWN, MissReason.TIMEOUT}
                 continue
             try:
                 reading = decode_reading(series.device, series.sensor, got.value, got.flags)
@@ -68,4 +72,6 @@ async def readable(
                 fresh += 1
             else:
                 stale += 1
+    if names and unanswered == len(names):
+        raise NodeError("none of the cache nodes answered")
     return Readable(fresh, stale, absent)

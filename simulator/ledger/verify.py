@@ -110,7 +110,7 @@ class Verification:
         """The report with its ledger; ``as_it_was`` is the run with what it was told meanwhile.
 
         Where nobody looked, there is no ledger: a loss was neither found nor ruled out. Raises `StoreError`
-        when the store cannot be asked."""
+        when the store cannot be asked, `NodeError` when no cache node answers."""
         if report.ended_by == "unreachable" or self._places == Places():
             return report
         if as_it_was is not None:

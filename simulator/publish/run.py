@@ -61,6 +61,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """Why the broker was not reached."""
     spec: FleetSpec | None = None
     """The run as it was in the end, with what it was told meanwhile; ``None``: as it was asked for."""
+    unverified: str = ""
+    """Why the places to verify could not be asked."""
 
 
 class Run(Protocol):

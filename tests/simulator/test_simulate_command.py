@@ -174,6 +174,19 @@ def test_without_verify_nothing_is_said_of_losses(mosquitto: Server, tmp_path: P
     assert json.loads(done.stdout)["ledger"] is None
 
 
+@pytest.mark.real("mosquitto")
+@pytest.mark.parametrize("place", ["store=sqlite:////no/such/folder/x.db", "cache=127.0.0.1:{port}"])
+def test_a_place_that_cannot_be_asked_is_exit_code_3(mosquitto: Server, tmp_path: Path, place: str) -> None:
+    fleet = ("--broker", url(mosquitto), "--devices", "20", "--rate", "200", "--duration", "0.3")
+    verify = ("--verify", place.format(port=free_port()), "--settle", "0.2", "--require", "rate>1")
+    done = simulate(*fleet, *verify, "--report", "-", folder=tmp_path)
+    assert done.returncode == 3
+    assert b"the run could not be verified: " in done.stderr
+    report = json.loads(done.stdout)
+    assert (report["ok"], report["ledger"]) == (False, None)
+    assert report["confirmed"] == report["planned"] > 30
+
+
 def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:
     began = time.monotonic()
     flags = ("--duration", "5", "--connect-timeout", "0.3", "--report", "-")

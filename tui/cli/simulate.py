@@ -1,6 +1,7 @@
 """``iotcache-tui simulate``: a seeded device fleet without a screen, with a verdict for scripts and CI.
 
-Exit code 0: all that was promised was delivered; 1: it was not; 2: usage; 3: the broker was never reached.
+Exit code 0: all that was promised was delivered; 1: it was not; 2: usage; 3: the broker was never reached, or
+a place to verify could not be asked.
 """
 
 from __future__ import annotations

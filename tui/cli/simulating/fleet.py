@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from iotcache.errors import BrokerError, UsageError
+from iotcache.errors import BrokerError, NodeError, StoreError, UsageError
 from simulator.fleet.classes import load_classes
 from simulator.fleet.formats import parse_format
 from simulator.fleet.load import parse_load
 from simulator.fleet.toml_file import read_file
 from simulator.ledger.conditions import parse_condition
-from simulator.ledger.verdict import FIGURES, cases, judged
+from simulator.ledger.verdict import FIGURES, Case, cases, judged
 from simulator.ledger.verify import Places, Verification, parse_places
 from simulator.publish.spec import FleetSpec
 from simulator.publish.streams import roster_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from simulator.publish.run import Outcome, Run
 
 EXIT_FAILED = 1
-EXIT_UNREACHABLE = 3
+EXIT_COULD_NOT_RUN = 3
 OWN_CONNECTIONS_MAX = 10_000
 _OTHER_FILES = 64
 """Open files of a process besides its connections."""
@@ -105,6 +105,8 @@ def run_fleet(args: argparse.Namespace) -> int:
     places = parse_places(args.verify, settings) if args.verify else Places()
     outcome = asyncio.run(_run(spec, settings.broker, places, args.settle, args.labels))
     found = cases(outcome.report, conditions, outcome.unreachable)
+    if outcome.unverified:
+        found.append(Case("the places to verify were asked", outcome.unverified))
     report = judged(outcome.report, found)
     if sys.stderr.isatty():
         print(summary(report), file=sys.stderr)
@@ -118,8 +120,8 @@ def run_fleet(args: argparse.Namespace) -> int:
         write("--junit", args.junit, text)
     for failure in report.failures:
         print(f"iotcache-tui simulate: {failure}", file=sys.stderr)
-    if report.ended_by == "unreachable":
-        return EXIT_UNREACHABLE
+    if report.ended_by == "unreachable" or outcome.unverified:
+        return EXIT_COULD_NOT_RUN
     return 0 if report.ok else EXIT_FAILED
 
 
@@ -173,12 +175,16 @@ async def _run(
                 showing = asyncio.create_task(show_progress(fleet))
                 stack.callback(showing.cancel)
             outcome = await fleet.run(verification.begin)
-            if unheard is not None and outcome.report.ended_by != "unreachable":
-                raise unheard
-            report = await verification.judged(outcome.report, outcome.horizons, outcome.spec)
+            report, unverified = outcome.report, ""
+            try:
+                if unheard is not None and report.ended_by != "unreachable":
+                    raise unheard
+                report = await verification.judged(report, outcome.horizons, outcome.spec)
+            except (BrokerError, NodeError, StoreError) as error:
+                unverified = f"the run could not be verified: {error}"
             if labels is not None:
                 await write_labels(labels, outcome.spec or spec, outcome)
-            return msgspec.structs.replace(outcome, report=report)
+            return msgspec.structs.replace(outcome, report=report, unverified=unverified)
 
 
 async def write_labels(file: str, spec: FleetSpec, outcome: Outcome) -> None:
