@@ -17,13 +17,14 @@ FIGURES_EVERY_S = 10.0
 
 def run_plain(settings: Settings) -> int:
     """Print until the pipe closes, Ctrl-C or a SIGTERM. Raises `IotCacheError` when the feed fails."""
+    from tui.cli.snapshot import attached
     from tui.ending import leave_on_signals
     from tui.feed.live import LiveFeed
     from tui.format import clock_text, milliseconds, percent, rate
     from tui.state.dashboard import DashboardState
     from tui.state.picture import figures
 
-    feed, state = LiveFeed(settings), DashboardState()
+    feed, state = LiveFeed(attached(settings)), DashboardState()
     stopping = leave_on_signals()
     feed.start()
     told = 0
@@ -38,7 +39,10 @@ def run_plain(settings: Settings) -> int:
             for part in state.parts:
                 if parts.get(part.name) != part.state:
                     parts[part.name] = part.state
-                    words = f"{part.name} {part.state} {part.text}".rstrip()
+                    # While it starts, the text says so itself: "starting broker".
+                    words = (
+                        f"{part.name} {part.text if part.state in part.text else f'{part.state} {part.text}'}"
+                    )
                     print(f"{clock_text(time.time())} info    part        {words}")
             fresh = state.log.since(told)
             for entry in state.log.everything() if fresh is None else fresh:

@@ -54,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
 
     from tui.cli.dashboard import require_keys, require_terminal
     from tui.cli.options import load_settings
+    from tui.record.player import Player, ReplayClock, ReplayFeed
 
+    player = Player(path)
     loaded = load_settings(args)
     settings = loaded.settings
     require_keys(loaded)
@@ -62,9 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
     from tui.app import IotCacheApp
     from tui.kept import KeptFile
-    from tui.record.player import Player, ReplayClock, ReplayFeed
 
-    player = Player(path)
     player.set_speed(args.speed)
     if start:
         player.seek(player.start_s + start)
