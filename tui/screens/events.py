@@ -18,6 +18,7 @@ from iotcache.model import Severity
 from iotcache.text import printable
 from tui.export import Rows
 from tui.feed.asks import READ_ONLY
+from tui.keyname import key_shown
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.view import ViewScreen
 from tui.state.alerts import AcknowledgeAlerts
@@ -48,8 +49,10 @@ class _Wanted(Widget):
     _Wanted { height: 1; padding: 0 1; background: $surface; color: $foreground; }
     """
 
-    def __init__(self, *, ascii_only: bool) -> None:
+    def __init__(self, last_key: str, *, ascii_only: bool) -> None:
+        """``last_key`` goes to the last line, and follows."""
         super().__init__()
+        self._last_key = last_key
         self._ascii = ascii_only
         self._shown: tuple[tuple[tuple[str, str, int, bool], ...], Severity, bool] = ((), Severity.INFO, True)
 
@@ -64,7 +67,7 @@ class _Wanted(Widget):
         glyph = (ASCII_GLYPHS if self._ascii else GLYPHS)[least]
         text = Text(no_wrap=True, end="", overflow="ellipsis")
         if not following:
-            text.append("not following: End  ", f"bold {colours['warning']}")
+            text.append(f"not following: {self._last_key}  ", f"bold {colours['warning']}")
         text.append(f"{glyph} {least}+  " if least is not Severity.INFO else "")
         on, off = ("*", "-") if self._ascii else ("●", "○")
         wide = self.size.width >= 100
@@ -116,7 +119,7 @@ class EventsScreen(ViewScreen):
     def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
         super().__init__(state, settings)
         self.view = LogView(state.log)
-        self.wanted = _Wanted(ascii_only=settings.ascii)
+        self.wanted = _Wanted(key_shown(settings.keys, "table.last", "End"), ascii_only=settings.ascii)
         self.log_view = EventLogView(self.view, ascii_only=settings.ascii, id="event-log")
         self.standing = StandingAlerts(ascii_only=settings.ascii, id="event-alerts")
         self.filter_box = Input(placeholder="words that must all be there", id="event-filter")

@@ -166,7 +166,7 @@ class FlowScreen(ViewScreen):
             key,
             lambda w, h: lines,
             title=TITLES[name].capitalize(),
-            note=f"Enter opens {OPENS[name].capitalize()}",
+            note=f"{self.app.key_of('flow.open', 'Enter')} opens {OPENS[name].capitalize()}",
         )
 
     # Keys

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from iotcache.text import printable_bytes
+from tui.keyname import key_shown
 from tui.state.asks import Answer
 from tui.state.keys import CachedValue, FetchValue
 from tui.widgets.value_view import ValueView
@@ -48,8 +49,9 @@ class KeyValueScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
+            layout = key_shown(getattr(self.app, "user_keys", {}), "value.layout", "x").replace("[", "\\[")
             box.border_title = self._title.replace("[", "\\[")
-            box.border_subtitle = "x changes the layout   r reads again   Esc closes"
+            box.border_subtitle = f"{layout} changes the layout   r reads again   Esc closes"
             yield self.value_view
             yield Static(
                 "reading it counts as one get on the node; its last access and its place in the LRU stay",

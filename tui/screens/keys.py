@@ -180,13 +180,16 @@ class KeysScreen(ViewScreen):
     def _forget_ticket(self, ticket: int) -> None:
         self.app.forget(ticket)
 
+    def _stop_key(self) -> str:
+        return self.app.key_of("keys.clear", "Esc")
+
     def _ask_leave(self, items: int) -> None:
         megabytes = items * BYTES_TOLD_OF_AN_ITEM // 1_000_000
         self.app.push_screen(
             ConfirmScreen(
                 f"Crawl {items:,} items?",
                 f"The crawler of each node will walk over all it holds and send about {megabytes:,} MB. "
-                "Its reads and writes go on meanwhile, a little slower. Esc stops it.",
+                f"Its reads and writes go on meanwhile, a little slower. {self._stop_key()} stops it.",
                 yes="Crawl",
             ),
             lambda yes: self.crawl.begin() if yes else None,
@@ -194,7 +197,7 @@ class KeysScreen(ViewScreen):
 
     def action_crawl(self) -> None:
         if self.crawl.running and self.crawl.first:
-            self.app.tell("a crawl is under way: Esc stops it", "warning")
+            self.app.tell(f"a crawl is under way: {self._stop_key()} stops it", "warning")
         else:
             self.crawl.count(wanted=True)
 

@@ -87,7 +87,8 @@ class CrawlHead(Widget):
             share = seen / expected if expected else 0.0
             text.append("crawling ", self._tone("accent", True))
             text.append(bar(share, 24, self._ascii), self._tone("primary"))
-            return text.append(f" {seen:,} of {expected:,}   Esc stops", "")
+            key = key_shown(getattr(self.app, "user_keys", {}), "keys.clear", "Esc")
+            return text.append(f" {seen:,} of {expected:,}   {key} stops", "")
         items = sum(total.items for total in one.classes)
         size = sum(total.size for total in one.classes)
         if items:
