@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Group
 from rich.markdown import Markdown
 from rich.text import Text
 
+from tui.keyname import key_shown
 from tui.state.lab import LabView
 
 ANSWER_KEYS = "abcdef"
@@ -28,13 +31,15 @@ def written(text: str, colour: str) -> Group:
     return Group(*parts)
 
 
-def narration(view: LabView) -> str:
-    """The narration as it stands, in Markdown."""
+def narration(view: LabView, keys: Mapping[str, str]) -> str:
+    """The narration as it stands, in Markdown; ``keys`` are the user's own."""
+    export, restart = key_shown(keys, "lab.export", "E"), key_shown(keys, "lab.restart", "R")
+    leave = key_shown(keys, "lab.leave", "Esc")
     state = view.state
     if state.status == "starting":
         return f"# {view.title}\n\n*{state.said or 'starting the servers of this scenario'} …*"
     if state.status == "failed":
-        return f"# It could not go on\n\n{state.said}\n\nEsc leaves."
+        return f"# It could not go on\n\n{state.said}\n\n{leave} leaves."
     step = view.steps[state.shown]
     lines = [f"## {state.shown + 1}. {step.title}", "", step.say]
     answered = state.steps[state.shown].answered if state.shown < len(state.steps) else 0
@@ -57,6 +62,6 @@ def narration(view: LabView) -> str:
             if held
             else f"**Did not hold:** {'; '.join(f'`{text}`' for text in red)}",
             "",
-            "E writes this down with its plots, R begins anew, Esc leaves.",
+            f"{export} writes this down with its plots, {restart} begins anew, {leave} leaves.",
         ]
     return "\n".join(lines)
