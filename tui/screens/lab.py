@@ -163,7 +163,9 @@ class LabScreen(ViewScreen):
         if said != self._told:
             moved = self._told is None or said[1] != self._told[1]  # type: ignore[index]
             self._told = said
-            self.words.update(written(narration(view, self.settings.keys), self.app.theme_variables["primary"]))
+            self.words.update(
+                written(narration(view, self.settings.keys), self.app.theme_variables["primary"])
+            )
             if moved:
                 self.tell.scroll_home(animate=False)
         ascii_only = self.settings.ascii
