@@ -24,8 +24,15 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("list", "show", "redrive", "purge"))
-    parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="show, redrive: which ones")
+    parser.add_argument(
+        "what",
+        metavar="ACTION",
+        choices=("list", "show", "redrive", "purge"),
+        help="list, show, redrive or purge",
+    )
+    parser.add_argument(
+        "numbers", nargs="*", default=[], type=int, metavar="NUMBER", help="show, redrive: which ones"
+    )
     parser.add_argument("--limit", type=int, default=50, help="list: at most so many (default 50)")
     parser.add_argument("--reason", default="", help="list, redrive: only those whose reason holds this text")
     parser.add_argument("--all", action="store_true", help="redrive, purge: all of them")

@@ -140,6 +140,8 @@ def _object(file: str) -> dict[str, Any]:
         raise UsageError(f"{name} is longer than {_FILE_LIMIT_BYTES} bytes")
     try:
         content = json.loads(raw)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{name} is no JSON from line {error.lineno}, column {error.colno} on") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{name} is no JSON: {printable(str(error), 120)}") from error
     if not isinstance(content, dict):

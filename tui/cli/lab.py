@@ -22,7 +22,9 @@ EXIT_FAILED, EXIT_COULD_NOT_RUN = 1, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("list", "run", "new"), help="list, run NAME, or new NAME")
+    parser.add_argument(
+        "what", metavar="ACTION", choices=("list", "run", "new"), help="list, run NAME, or new NAME"
+    )
     parser.add_argument("name", nargs="?", help="a scenario's name, or its file")
     parser.add_argument(
         "--folder", action="append", default=[], help="look for scenarios here first; repeatable"

@@ -49,11 +49,22 @@ class _Wide(argparse.RawDescriptionHelpFormatter):
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are one sentence, with the nearest flag for an unknown one."""
 
+    _given: Sequence[str] = ()
+
     def error(self, message: str) -> NoReturn:
+        if "are required" in message:
+            # A flag that does not exist is the likelier mistake, and would be told of only after this one.
+            for word in self._given:
+                name = word.partition("=")[0]
+                if name.startswith("--") and not any(
+                    flag.startswith(name) for flag in self._option_string_actions
+                ):
+                    message = self._unknown(word)
         raise UsageError(f"{message} (see {self.prog} --help)")
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """As ``parse_args``. Raises `UsageError`."""
+        self._given = argv
         known, unknown = self.parse_known_args(argv)
         if unknown:
             self.error(self._unknown(unknown[0]))

@@ -40,10 +40,8 @@ def run_plain(settings: Settings) -> int:
                 if parts.get(part.name) != part.state:
                     parts[part.name] = part.state
                     # While it starts, the text says so itself: "starting broker".
-                    words = (
-                        f"{part.name} {part.text if part.state in part.text else f'{part.state} {part.text}'}"
-                    )
-                    print(f"{clock_text(time.time())} info    part        {words}")
+                    words = part.text if part.text.startswith(part.state) else f"{part.state} {part.text}"
+                    print(f"{clock_text(time.time())} info    part        {part.name} {words}".rstrip())
             fresh = state.log.since(told)
             for entry in state.log.everything() if fresh is None else fresh:
                 if entry.number > told:

@@ -28,7 +28,9 @@ _NOW_MOST_US = 1 << 61
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("stats", "prune", "export"))
+    parser.add_argument(
+        "what", metavar="ACTION", choices=("stats", "prune", "export"), help="stats, prune or export"
+    )
     parser.add_argument("--json", action="store_true", help="stats: JSON")
     parser.add_argument(
         "--older-than", metavar="DAYS", help="prune: older than so many days (default: store.retention_days)"
