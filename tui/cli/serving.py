@@ -111,7 +111,10 @@ def serve(settings: Settings, where: str, *, read_only: bool) -> int:
     """Serve until Ctrl-C or SIGTERM. Raises `UsageError` for a bad address or without textual-serve."""
     host, port = address(where)
     if importlib.util.find_spec("textual_serve") is None:
-        raise UsageError("--serve needs the package textual-serve: pip install 'iotcache-tui[web]'")
+        raise UsageError(
+            "--serve needs the package textual-serve: pip install 'iotcache-tui[web]', or "
+            "in a clone: uv pip install -e '.[web]'"
+        )
     from textual_serve.server import Server
 
     with _Servers(settings) as real:
