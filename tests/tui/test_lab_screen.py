@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 from rich.cells import cell_len
 
 from simulator.lab.state import LabState, LightState, Mark, StepResult
@@ -201,3 +202,35 @@ async def test_fault_switches_act_on_the_own_stack_and_not_when_read_only(run_ap
         await pilot.pause()
         assert "read-only" in screen_text(app)
         assert not any(isinstance(request, SwitchPart) for request in app.feed.asked)
+
+
+async def test_a_narrow_screen_shows_all_lights_and_first_the_figures_that_are_pointed_at(
+    run_app: RunApp,
+) -> None:
+    async with run_app((80, 24)) as (app, pilot):
+        await pilot.press("6")
+        shown = view(1)
+        lights = tuple(LightState(f"hit_percent > {n}0", "green", 91.0, "%", 1.0) for n in range(5))
+        results = (*shown.state.steps[:1], StepResult("The database", lights, (), 0.0))
+        state = structs.replace(
+            shown.state,
+            steps=results,
+            figures={
+                f"{side}.{name}": float(at)
+                for side in ("ketama", "modulo")
+                for at, name in enumerate(
+                    ("hit_percent", "reads_per_s", "nodes_up", "p50_ms", "fallbacks_per_s")
+                )
+            }
+            | {"ketama.misses.invalidated": 3.0, "modulo.misses.invalidated": 4.0},
+        )
+        show(app, structs.replace(shown, state=state, sides=("ketama", "modulo")))
+        for _ in range(3):
+            app.frame()
+            await pilot.pause()
+        text = screen_text(app)
+        for n in range(5):
+            assert f"hit_percent > {n}0" in text
+        assert "▶ Fallbacks" in text
+        assert "a nothing" in text
+        assert "b it grows" in text

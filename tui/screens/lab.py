@@ -28,6 +28,9 @@ from tui.widgets.lab_panels import figure, figure_lines, light_lines, plot_lines
 from tui.widgets.lab_words import ANSWER_KEYS, narration, written
 from tui.widgets.panel import Panel
 
+FIGURES_LEAST = 4
+TEXT_LEAST = 4
+"""Lines that the figures (title included) and the text keep where it is narrow."""
 _RUN_KEYS = {"next", "back", "skip", "restart", "leave", "answer", "note", "big", "export"}
 
 
@@ -49,11 +52,11 @@ class LabScreen(ViewScreen):
     LabScreen #lab-run { height: 1fr; }
     LabScreen #lab-head { height: 1; background: $panel; padding: 0 1; color: $foreground; }
     LabScreen #lab-body { height: 1fr; }
-    LabScreen #lab-tell { width: 1fr; background: $surface; padding: 1 2 0 2; }
+    LabScreen #lab-tell { width: 1fr; max-width: 84; background: $surface; padding: 1 2 0 2; }
     LabScreen #lab-tell Static { height: auto; }
     LabScreen #lab-side { width: 1fr; margin: 0 0 0 1; }
     LabScreen #lab-lights { height: 6; }
-    LabScreen #lab-figures { height: 1fr; margin: 1 0 0 0; }
+    LabScreen #lab-figures { height: 1fr; max-height: 19; margin: 1 0 0 0; }
     LabScreen #lab-plot { height: 1fr; margin: 1 0 0 0; }
     LabScreen #lab-big { height: auto; display: none; text-align: center; color: $primary; padding: 1 0; }
     LabScreen #lab-note {
@@ -63,7 +66,7 @@ class LabScreen(ViewScreen):
     LabScreen.-narrow #lab-list { width: 1fr; height: 13; }
     LabScreen.-narrow #lab-about { height: 1fr; margin: 0; }
     LabScreen.-narrow #lab-body { layout: vertical; }
-    LabScreen.-narrow #lab-tell { height: 1fr; padding: 0 1; }
+    LabScreen.-narrow #lab-tell { height: 1fr; max-width: 100%; padding: 0 1; }
     LabScreen.-narrow #lab-side { height: 11; width: 1fr; margin: 0; }
     LabScreen.-narrow #lab-lights { height: 4; }
     LabScreen.-narrow #lab-figures { margin: 0; }
@@ -108,6 +111,7 @@ class LabScreen(ViewScreen):
         self.running = Vertical(id="lab-run")
         self.running.display = False
         self.tell = VerticalScroll(self.words, id="lab-tell")
+        self.side = Vertical(id="lab-side")
         self._listed = False
         self._ticket = 0
         self._told: object = None
@@ -122,7 +126,7 @@ class LabScreen(ViewScreen):
             yield self.head
             with Horizontal(id="lab-body"):
                 yield self.tell
-                with Vertical(id="lab-side"):
+                with self.side:
                     yield self.digits
                     yield self.lights
                     yield self.figures
@@ -168,6 +172,7 @@ class LabScreen(ViewScreen):
             )
             if moved:
                 self.tell.scroll_home(animate=False)
+        self._share_out(view)
         ascii_only = self.settings.ascii
         held = sum(light.light == "green" for step in state.steps for light in step.lights)
         total = sum(len(step.lights) for step in state.steps)
@@ -181,11 +186,24 @@ class LabScreen(ViewScreen):
                 one = view.curves[0]
                 self.digits.update(figure(one.points[-1][1], one.unit))
             return
-        self.figures.show(beat, lambda width, height: figure_lines(view, width - 2, ascii_only))
+        self.figures.show(beat, lambda width, height: figure_lines(view, width - 2, height, ascii_only))
         self.plot.show(
             beat, lambda width, height: plot_lines(view, width - 2, height, ascii_only),
             note=f"{state.elapsed_s:.0f} s",
         )  # fmt: skip
+
+    def _share_out(self, view: LabView) -> None:
+        """Give each part the lines it needs: all lights are seen, and where it is narrow, all of the text."""
+        state = view.state
+        lights = len(state.steps[state.shown].lights) if state.shown < len(state.steps) else 0
+        wanted = min(max(lights, 1), 8) + 1
+        self.lights.styles.height = None if self.has_class("-big") else max(wanted, 3)
+        if self.has_class("-narrow") and not self.has_class("-big"):
+            height = self.running.size.height - 1
+            text = min(self.words.size.height, height - wanted - FIGURES_LEAST)
+            self.side.styles.height = height - max(text, TEXT_LEAST)
+        else:
+            self.side.styles.height = None
 
     def _draw_head(self, view: LabView) -> None:
         state = view.state

@@ -10,6 +10,8 @@ from tui.widgets.area import round_top
 from tui.widgets.braille import Canvas, curve
 from tui.widgets.panel import Line
 
+SCARCE = 2
+"""Lines that are better filled with figures than with the word that there are more."""
 LIGHTS = {"pending": ("◌", "dim"), "green": ("●", "good"), "red": ("✗", "bad")}
 LIGHTS_ASCII = {"pending": "o", "green": "*", "red": "x"}
 FIGURES = (
@@ -69,47 +71,62 @@ def light_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
     return lines or [[("this step only tells", "dim")]]
 
 
-def figure_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
-    """The figures that are measured, those the step points at marked; a column a side."""
+def figure_lines(view: LabView, width: int, height: int, ascii_only: bool) -> list[Line]:
+    """The figures that are measured, those the step points at marked; a column a side.
+
+    Where the height is too small for all, the marked ones come first, and the last line says how many are
+    left out.
+    """
     state = view.state
     point: Sequence[str] = view.steps[state.shown].point if state.shown < len(view.steps) else ()
     sides = view.sides or ("",)
     cells = min(max((width - 29) // len(sides), 7), 14)
-    lines: list[Line] = []
+    head: list[Line] = []
     if view.sides:
-        lines.append([(" " * 16, "dim"), *((fit(side, cells, right=True), "strong") for side in sides)])
+        head.append([(" " * 16, "dim"), *((fit(side, cells, right=True), "strong") for side in sides)])
+    rows: list[tuple[bool, Line]] = []
+
+    def add(
+        pointed: bool, title: str, values: Sequence[float | None], unit: str, tones: tuple[str, str]
+    ) -> None:
+        mark = (">" if ascii_only else "▶") if pointed else " "
+        line: Line = [
+            (f"{mark} ", "mark"),
+            (fit(title, 14), "strong" if pointed and tones[0] == "dim" else tones[0]),
+            *(
+                (fit(figure(value, unit), cells, right=True), "strong" if pointed else tones[1])
+                for value in values
+            ),
+            (f" {unit}", "dim"),
+        ]
+        rows.append((pointed, line))
+
     for span, title, metric, unit in FIGURES:
         values = [_value(state.figures, side, metric) for side in sides]
-        if all(value is None for value in values):
-            continue
-        pointed = span in point
-        mark = (">" if ascii_only else "▶") if pointed else " "
-        shown = values if metric in _OF_A_SIDE else values[:1]
-        lines.append(
-            [
-                (f"{mark} ", "mark"),
-                (fit(title, 14), "strong" if pointed else "dim"),
-                *(
-                    (fit(figure(value, unit), cells, right=True), "strong" if pointed else "row")
-                    for value in shown
-                ),
-                (f" {unit}", "dim"),
-            ]
-        )
-    misses = {name: value for name, value in state.figures.items() if ".misses." in f".{name}" and value}
-    for name, value in sorted(misses.items()):
+        if any(value is not None for value in values):
+            shown = values if metric in _OF_A_SIDE else values[:1]
+            add(span in point, title, shown, unit, ("dim", "row"))
+    reasons = sorted(
+        {
+            name.rpartition(".")[2]
+            for name, value in state.figures.items()
+            if ".misses." in f".{name}" and value
+        }
+    )
+    for reason in reasons:
+        values = [
+            state.figures.get(f"{side}.misses.{reason}" if side else f"misses.{reason}") for side in sides
+        ]
         pointed = "log" in point or "fallbacks" in point
-        mark = (">" if ascii_only else "▶") if pointed else " "
-        word = name.replace("misses.", "").replace("_", " ")
-        lines.append(
-            [
-                (f"{mark} ", "mark"),
-                (fit(word, 14), "warn"),
-                (fit(rate(value), cells, right=True), "row"),
-                (" misses/s", "dim"),
-            ]
-        )
-    return lines
+        add(pointed, reason.replace("_", " "), values, "misses/s", ("warn", "row"))
+    room = height - len(head)
+    if len(rows) <= room:
+        return [*head, *(line for _, line in rows)]
+    first = [line for pointed, line in rows if pointed] + [line for pointed, line in rows if not pointed]
+    if room <= SCARCE:
+        return [*head, *first[: max(room, 0)]]
+    left = len(rows) - room + 1
+    return [*head, *first[: max(room - 1, 0)], [(f"  and {left} more in a higher window", "dim")]]
 
 
 def _value(figures: Mapping[str, float | None], side: str, metric: str) -> float | None:
