@@ -14,6 +14,16 @@ from tui.screens.fleet import FleetScreen
 from tui.widgets.columns import DEFAULT_COLUMNS
 
 
+async def test_enter_opens_the_first_row_while_none_is_chosen(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        screen = app.view("fleet")
+        assert isinstance(screen, FleetScreen)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.chosen == screen.fleet_view.order[0]
+        assert app.screen is app.view("device")
+
+
 async def test_all_rows_that_pass_the_filter_are_marked_and_unmarked(run_app: RunApp) -> None:
     async with run_app(devices=60) as (app, pilot):
         screen = app.view("fleet")

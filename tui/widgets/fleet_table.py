@@ -277,12 +277,12 @@ class FleetTable(LineView):
 
     def action_open(self) -> None:
         view = self.view
+        if not view.has_selection and view.lines:
+            self._select(round(self.scroll_y))
         if view.folded and view.selected_group is not None:
             self.post_message(self.Opened(None, view.selected_group))
         elif view.selected is not None:
             self.post_message(self.Opened(view.selected))
-        elif view.lines:
-            self._select(round(self.scroll_y))
 
     def action_move(self, step: int) -> None:
         if self.view.has_selection:
