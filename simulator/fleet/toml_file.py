@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import msgspec.inspect
 import tomli
 
 from iotcache.errors import ConfigError
@@ -40,7 +41,7 @@ def read(text: str, file: str, into: type[T], kinds: Iterable[str] = ()) -> T:
     try:
         return msgspec.convert(content, into)
     except msgspec.ValidationError as error:
-        raise complaint(file, text, *_reason_and_path(error, content, kinds)) from error
+        raise complaint(file, text, *_reason_and_path(error, content, kinds, into)) from error
 
 
 def complaint(file: str, text: str, reason: str, path: tuple[str | int, ...]) -> ConfigError:
@@ -53,7 +54,7 @@ _PATH = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\.\.\.\]")
 
 
 def _reason_and_path(
-    error: msgspec.ValidationError, content: Any, kinds: Iterable[str]
+    error: msgspec.ValidationError, content: Any, kinds: Iterable[str], into: Any
 ) -> tuple[str, tuple[str | int, ...]]:
     """msgspec's words in ours, and the path, extended to the key that it only names in its text."""
     text, _, where = str(error).partition(" - at `$")
@@ -68,7 +69,12 @@ def _reason_and_path(
     elif "Invalid value" in text and path and path[-1] in ("kind", "act"):
         text = f"there is no such {path[-1]}: it may be " + ", ".join(sorted(kinds))
     else:
-        text = text[:1].lower() + text[1:]
+        if "nvalid enum value" in text and (allowed := _allowed(into, path)):
+            text = f"it is one of {', '.join(allowed)}"
+        elif (kind := _EXPECTED.fullmatch(text)) is not None:
+            text = f"it must be {_words(kind[1])}, and is {_words(kind[2])}"
+        else:
+            text = text[:1].lower() + text[1:]
         value: Any = content
         try:
             for step in path:
@@ -78,6 +84,33 @@ def _reason_and_path(
         except (KeyError, IndexError, TypeError):
             pass
     return text, tuple(path)
+
+
+_EXPECTED = re.compile(r"Expected `([\w| ]+)`, got `(\w+)`")
+_WORDS = {
+    "int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list",
+    "object": "a table", "null": "nothing",
+}  # fmt: skip
+
+
+def _words(kinds: str) -> str:
+    return " or ".join(_WORDS.get(kind, kind) for kind in kinds.split(" | "))
+
+
+def _allowed(into: Any, path: Iterable[str | int]) -> list[str]:
+    """The texts that a choice may be; empty where ``path`` does not lead to one."""
+    info: Any = msgspec.inspect.type_info(into)
+    for step in path:
+        if isinstance(step, int):
+            info = getattr(info, "item_type", None)
+        else:
+            fields = getattr(info, "fields", ())
+            info = next((field.type for field in fields if step in (field.name, field.encode_name)), None)
+    if isinstance(info, msgspec.inspect.LiteralType):
+        return [str(value) for value in info.values]
+    if isinstance(info, msgspec.inspect.EnumType):
+        return [str(one.value) for one in info.cls]
+    return []
 
 
 def _not_finite(content: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], float]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import pytest
 
 from iotcache.errors import ConfigError
 from simulator.fleet.classes import DeviceClass, load_classes, parse_class, shipped_classes
 from simulator.fleet.roster import Roster
+from simulator.fleet.toml_file import read
 
 GOOD = """\
 name = "tank"
@@ -112,3 +115,19 @@ def test_an_unknown_class_and_a_missing_file_are_named(tmp_path: Path) -> None:
         load_classes([str(tmp_path / "none.toml")])
     with pytest.raises(ConfigError, match="cannot be read"):
         load_classes([f"{tmp_path}/"])
+
+
+class _Wanted(msgspec.Struct):
+    level: Literal["basic", "advanced", "expert"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('level = "easy"', "level: 'easy' cannot be used: it is one of advanced, basic, expert"),
+        ("level = 3", "level: 3 cannot be used: it must be a text, and is a whole number"),
+    ],
+)
+def test_a_choice_and_a_type_are_named_in_plain_words(line: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=f"x.toml, line 1: {says}"):
+        read(line, "x.toml", _Wanted)
