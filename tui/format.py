@@ -12,9 +12,10 @@ from rich.cells import cell_len, set_cell_size
 
 from iotcache.model import Value
 from iotcache.text import printable
+from tui.ascii_only import GLYPHS
 
 _SPARK = "▁▂▃▄▅▆▇█"
-_SPARK_ASCII = "_.-~=+*#"
+_SPARK_ASCII = "_.:-=+*#"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -162,12 +163,9 @@ def count(value: int) -> str:
     return "many"
 
 
-_PLAIN = str.maketrans({"–": "-", "…": "~", "·": "*", "→": ">", "≤": "<", "●": "*", "▲": "!", "∞": "~"})
-
-
 def plain(text: str, ascii_only: bool = True) -> str:
     """``text`` with the program's own marks in ASCII, each in one cell as before."""
-    return text.translate(_PLAIN) if ascii_only else text
+    return text.translate(GLYPHS) if ascii_only else text
 
 
 def data_size(size: float) -> str:

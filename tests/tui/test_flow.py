@@ -302,5 +302,5 @@ def test_boxes_never_overlap_and_every_arrow_meets_its_boxes(width: int) -> None
 
 def test_a_curve_fills_from_the_bottom_and_leaves_gaps() -> None:
     assert area([0.0, 50.0, 100.0, None], 2, 0.0, 100.0) == ["  █ ", "▁██ "]
-    assert area([100.0], 1, 0.0, 100.0, ascii_only=True) == ["|"]
+    assert area([100.0], 1, 0.0, 100.0, ascii_only=True) == ["#"]
     assert [round_top(value) for value in (0.0, 1.0, 3.0, 99.0, 120.0)] == [1.0, 1.0, 5.0, 100.0, 200.0]

@@ -89,7 +89,7 @@ class FleetScreen(ViewScreen):
         self._plotted_at_s = self._sorted_at_s = -1.0
         self._live_and_stale = (0, 0)
         self._counted = -1
-        self.kpis = KpiRow(id="kpis")
+        self.kpis = KpiRow(ascii_only=settings.ascii, id="kpis")
         self.starting = Starting(id="starting")
         self.table = FleetTable(self.fleet_view, id="fleet")
         self.table.display = False

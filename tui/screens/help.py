@@ -13,6 +13,9 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from iotcache.config.schema import DashboardSettings
+from tui.keyname import key_words
+
 _NOT_OURS = frozenset(
     {
         "Scroll Left", "Scroll Right", "Page Left", "Page Right", "Focus Next", "Focus Previous",
@@ -53,12 +56,14 @@ class HelpScreen(ModalScreen[None]):
 
     def _keys(self) -> Table:
         keys: dict[str, list[str]] = {}
+        settings: DashboardSettings | None = getattr(self._below, "settings", None)
+        ascii_only = settings is not None and settings.ascii
         for active in self._below.active_bindings.values():
             binding = active.binding
             if not binding.description or binding.system or binding.description in _NOT_OURS:
                 continue
             shown = keys.setdefault(binding.description, [])
-            display = self.app.get_key_display(binding)
+            display = key_words(self.app.get_key_display(binding), ascii_only)
             if display not in shown:
                 shown.append(display)
         rows = [(" ".join(shown), description) for description, shown in keys.items()]

@@ -12,7 +12,6 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from iotcache.config.schema import DashboardSettings
 from iotcache.errors import UsageError
@@ -22,7 +21,9 @@ from tui.screens.catalog import SCREENS
 from tui.screens.export import ExportScreen
 from tui.screens.jump import JumpScreen
 from tui.state.dashboard import DashboardState
+from tui.widgets.ascii_filter import draw_in_ascii
 from tui.widgets.columns import Moment
+from tui.widgets.key_footer import KeyFooter
 from tui.widgets.seek_bar import SeekBar
 from tui.widgets.tabs import ScreenTabs
 from tui.widgets.top_bar import TopBar
@@ -95,9 +96,11 @@ class ViewScreen(Screen[None]):
         yield from self.body()
         if self.seek_bar is not None:
             yield self.seek_bar
-        yield Footer(show_command_palette=False)
+        yield KeyFooter(ascii_only=self.settings.ascii)
 
     def on_mount(self) -> None:
+        if self.settings.ascii:
+            draw_in_ascii(self.app)
         self.drawable = True
 
     # What a subclass says

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
-_ASCII = " .:|"
+_ASCII = " .:-=+*#"
 
 
 def area(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.widget import Widget
 
@@ -25,13 +26,23 @@ class Kpi(Widget):
     def __init__(self, title: str, *, id: str) -> None:
         super().__init__(id=id)
         self.title = title
-        self._shown = ("–", "", "", "")
+        self._shown = ("–", "", "", "", "")
         self._level = ""
 
-    def show(self, figure: str, unit: str = "", note: str = "", level: str = "ok", *, more: str = "") -> None:
-        """``level`` is quiet, ok, warn or bad; the note says it in words; ``more`` goes where it fits."""
-        if (figure, unit, note, more) != self._shown:
-            self._shown = (figure, unit, note, more)
+    def show(
+        self,
+        figure: str,
+        unit: str = "",
+        note: str = "",
+        level: str = "ok",
+        *,
+        more: str = "",
+        brief: str = "",
+    ) -> None:
+        """``level`` is quiet, ok, warn or bad; the note says it in words, ``brief`` where it is too long;
+        ``more`` goes where it fits."""
+        if (figure, unit, note, more, brief) != self._shown:
+            self._shown = (figure, unit, note, more, brief)
             self.refresh()
         if level != self._level:
             self._level = level
@@ -39,8 +50,10 @@ class Kpi(Widget):
                 self.set_class(name == level, f"-{name}")
 
     def render(self) -> Text:
-        figure, unit, note, more = self._shown
+        figure, unit, note, more, brief = self._shown
         width = self.content_size.width
+        if brief and cell_len(note) > width:
+            note = brief
         if more and len(note) + 2 + len(more) <= width:
             note = f"{note}  {more}"
         dim = self._dim()

@@ -24,8 +24,9 @@ KPIS = {
 class KpiRow(Horizontal):
     """Hit ratio, fallbacks, ingest, latency, devices, nodes."""
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, *, ascii_only: bool = False, id: str) -> None:
         super().__init__(id=id)
+        self._more, self._less = "^v" if ascii_only else "▲▼"
         self._kpis = {name: Kpi(title, id=f"kpi-{name}") for name, title in KPIS.items()}
 
     def compose(self) -> ComposeResult:
@@ -37,14 +38,18 @@ class KpiRow(Horizontal):
         reads = sum(second.reads for second in window)
         hit, before = state.hit_percent(), state.hit_percent(60, before=10)
         level = "quiet" if hit is None else "ok" if hit >= 90 else "warn" if hit >= 70 else "bad"
-        note = "no reads yet" if hit is None else f"{rate(reads / max(len(window), 1))} reads/s"
+        reads_per_s = rate(reads / max(len(window), 1))
+        note, brief = (
+            ("no reads yet", "no reads") if hit is None else (f"{reads_per_s} reads/s", f"{reads_per_s}/s")
+        )
         more = ""
         if hit is not None and before is not None and abs(hit - before) >= 0.1:
-            more = f"{'▲' if hit > before else '▼'}{abs(hit - before):.1f}"
-        self._kpis["hit"].show(percent(hit), "", note, level, more=more)
+            more = f"{self._more if hit > before else self._less}{abs(hit - before):.1f}"
+        self._kpis["hit"].show(percent(hit), "", note, level, more=more, brief=brief)
         per_s = sum(second.fallbacks for second in window) / len(window) if window else None
+        in_all = f"{state.fallbacks_total:,}"
         self._kpis["fallbacks"].show(
-            rate(per_s), "/s", f"{state.fallbacks_total:,} in all", "warn" if per_s else "quiet"
+            rate(per_s), "/s", f"{in_all} in all", "warn" if per_s else "quiet", brief=in_all
         )
         last = window[-1] if window else None
         heard = last.ingest_per_s if last else None
@@ -56,10 +61,11 @@ class KpiRow(Horizontal):
         )  # fmt: skip
         p99 = max((second.p99_ms for second in window if second.reads), default=None)
         p50 = [second.p50_ms for second in window if second.reads]
+        middle = f"p50 {milliseconds(sorted(p50)[len(p50) // 2])}" if p50 else ""
         self._kpis["p99"].show(
             milliseconds(p99), "ms" if p99 is not None else "",
-            f"p50 {milliseconds(sorted(p50)[len(p50) // 2])} ms" if p50 else "",
-            "quiet" if p99 is None else "warn" if p99 > 100 else "ok",
+            f"{middle} ms" if p50 else "",
+            "quiet" if p99 is None else "warn" if p99 > 100 else "ok", brief=middle,
         )  # fmt: skip
         live, stale = live_and_stale
         self._kpis["devices"].show(

@@ -13,6 +13,8 @@ _ORDER = {"down": 0, "starting": 1}
 """What is in trouble stands first: a narrow line must not cut it off."""
 _GLYPHS = {"starting": "◌", "up": "●", "down": "✗", "off": "○"}
 
+_SHORT_NAMES = {"simulator": "sim"}
+
 
 class TopBar(Widget):
     """Name, parts, badge and clock on one line."""
@@ -49,14 +51,16 @@ class TopBar(Widget):
         return line
 
     def _pieces(self, room: int) -> list[tuple[str, str]]:
-        """Each part's state and words, as long as all of them fit: no light is ever left out for a word."""
+        """Each part's state and words, as long as all of them fit: nothing is cut in the middle of a word."""
         parts = sorted(self._shown[0], key=lambda part: _ORDER.get(part[1], 9))
         pieces: list[tuple[str, str]] = []
         for form in (_long, _short, _shortest):
             pieces = [(state, form(name, state, text)) for name, state, text in parts]
             if sum(4 + cell_len(piece) for _, piece in pieces) <= room:
-                break
-        return pieces
+                return pieces
+        # Those that are well are counted, not named: those in trouble keep their words.
+        well = sum(state == "up" for state, _ in pieces)
+        return [*(one for one in pieces if one[0] != "up"), *([("up", f"{well} up")] if well else [])]
 
 
 def _long(name: str, state: str, text: str) -> str:
@@ -69,4 +73,5 @@ def _short(name: str, state: str, text: str) -> str:
 
 
 def _shortest(name: str, state: str, text: str) -> str:
-    return name[:6] if state == "up" else f"{name[:6]} {state}"
+    short = _SHORT_NAMES.get(name, name)
+    return short if state == "up" else f"{short} {state}"

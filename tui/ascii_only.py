@@ -1,0 +1,35 @@
+"""The program's own marks in ASCII, each in one cell as before; for terminals that have no others."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_BOX: Final = "+"
+_RAMP: Final = ".:-=+*##"
+
+
+def _glyphs() -> dict[int, str]:
+    found = {0x2500 + at: _BOX for at in range(0x80)}
+    found |= dict.fromkeys(map(ord, "─━┄┅┈┉╌╍═╴╶╸╺╼╾"), "-")
+    found |= dict.fromkeys(map(ord, "│┃┆┇┊┋╎╏║╵╷╹╻╽╿"), "|")
+    found |= {ord("╱"): "/", ord("╲"): "\\", ord("╳"): "X"}
+    found |= {0x2580 + at: "#" for at in range(0x20)}
+    found |= {ord(glyph): _RAMP[at] for at, glyph in enumerate("▁▂▃▄▅▆▇█")}
+    # Half and quarter blocks: borders and the ends of scrollbars.
+    found |= dict.fromkeys(map(ord, "▌▐▏▎▍▕"), "|") | {ord("▔"): "-", ord("▀"): "-", ord("░"): "."}
+    found |= {0x2800 + dots: " .::**###"[dots.bit_count()] for dots in range(0x100)}
+    found |= dict.fromkeys(range(0x2190, 0x2200), ">")
+    found |= dict.fromkeys(range(0x25A0, 0x2600), "*")
+    marks = {
+        "–": "-", "—": "-", "‐": "-", "‑": "-", "…": "~", "∞": "~", "·": "*", "•": "*", "●": "*", "◉": "@",
+        "◆": "@", "○": "o", "◇": "o", "◌": "?", "◐": "o", "▲": "!", "△": "^", "▼": "v", "▽": "v", "▾": "v",
+        "▴": "^", "▶": ">", "▸": ">", "▷": ">", "◀": "<", "◂": "<", "◁": "<", "←": "<", "→": ">", "↑": "^",
+        "↓": "v", "↵": "J", "⏎": "J", "⌫": "<", "✓": "+", "✔": "+", "✗": "x", "✘": "x", "✕": "x", "×": "x",
+        "≤": "<", "≥": ">", "±": "~", "‖": "=", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "⭘": "o",
+        "❯": ">", "\N{NO-BREAK SPACE}": " ", "★": "*", "\N{BLACK CIRCLE FOR RECORD}": "*",
+    }  # fmt: skip
+    return found | {ord(mark): plain for mark, plain in marks.items()}
+
+
+GLYPHS: Final = _glyphs()
+"""For `str.translate`. Letters, units and whatever else comes from devices are not in it."""
