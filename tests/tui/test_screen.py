@@ -335,6 +335,26 @@ async def test_palette_finds_devices_and_opens_them(run_app: RunApp) -> None:
         assert app.screen is app.view("device")
 
 
+async def test_at_60_cells_nothing_is_cut_in_the_middle_of_a_word(run_app: RunApp) -> None:
+    async with run_app((60, 15)) as (app, pilot):
+        names = ("broker", "nodes", "store", "ingest", "simulator", "fleet")
+        app.feed.mailbox.put_latest(parts=tuple(Part(name, "up", "embedded") for name in names))
+        app.frame()
+        await pilot.pause()
+        lines = screen_lines(app)
+        assert lines[0].startswith(" iotcache  ● 6 up ")
+        assert "…" not in "".join(lines[:4])
+        assert "? Help" in lines[-1]
+        assert lines[-1].endswith("q Quit")
+        app.feed.mailbox.put_latest(parts=(*(Part(name, "up") for name in names[:5]), Part("fleet", "down")))
+        app.frame()
+        await pilot.pause()
+        assert screen_lines(app)[0].startswith(" iotcache  ✗ fleet down  ● 5 up ")
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+        assert "^p Palette" in screen_lines(app)[-1]
+
+
 async def test_jump_mode_puts_a_letter_on_each_panel_and_goes_there(run_app: RunApp) -> None:
     async with run_app() as (app, pilot):
         await pilot.press("J")
@@ -342,6 +362,10 @@ async def test_jump_mode_puts_a_letter_on_each_panel_and_goes_there(run_app: Run
         text = screen_text(app)
         assert "[a]" in text
         assert "[s]" in text
+        assert "Press a letter" in screen_lines(app)[-1]
+        assert "Esc stays" in screen_lines(app)[-1]
+        for heading in ("Device▲", "Sensor", "Fallback Key", "New TTL"):
+            assert heading in text
         await pilot.press("s")
         await pilot.pause()
         assert isinstance(app.focused, FallbackLog)
