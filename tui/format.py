@@ -39,6 +39,22 @@ def fit_middle(text: str, width: int) -> str:
     return head + "…" + tail
 
 
+def in_parts(text: str, width: int, mark: str = "  ") -> list[str]:
+    """``text`` in lines of at most ``width`` cells, broken at ``mark`` only; a longer part stays whole."""
+    lines: list[str] = []
+    for part in text.split(mark):
+        if lines and cell_len(lines[-1]) + len(mark) + cell_len(part) <= width:
+            lines[-1] += mark + part
+        else:
+            lines.append(part)
+    return lines
+
+
+def fit_parts(text: str, width: int, mark: str = ", ") -> str:
+    """As `fit`, but what is too long loses whole parts from its end; only a first part too long is cut."""
+    return fit(in_parts(text, width, mark)[0] if cell_len(text) > width else text, width)
+
+
 def number(value: float, decimals: int | None = None) -> str:
     """A number in at most 9 characters."""
     if isinstance(value, int) and abs(value) < 1_000_000:

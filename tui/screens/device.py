@@ -71,6 +71,8 @@ class DeviceScreen(ViewScreen):
     DeviceScreen.-short #device-plot { height: 7; margin: 0; }
     DeviceScreen.-tiny #device-plot { display: none; }
     DeviceScreen.-wide #device-plot { height: 20; }
+    DeviceScreen.-wide PanelDeck { grid-size: 3 2; grid-columns: 5fr 3fr 3fr; }
+    DeviceScreen.-wide #device-value, DeviceScreen.-wide #device-documents { row-span: 2; }
     DeviceScreen.-short PanelDeck { layout: vertical; margin: 0; }
     DeviceScreen.-tiny PanelDeck { layout: vertical; margin: 0; }
     DeviceScreen.-narrow PanelDeck { layout: vertical; margin: 0; }

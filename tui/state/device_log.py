@@ -29,6 +29,15 @@ class DeviceLog(LogView):
         self.show()
         return True
 
+    def place_of(self, entry: Entry) -> str:
+        """What of the device an entry is about: its subject without device name and ``:latest``."""
+        for name in self._names:
+            if entry.subject == name:
+                return ""
+            if entry.subject.startswith(f"{name}:"):
+                return entry.subject[len(name) + 1 :].removesuffix(":latest")
+        return entry.subject
+
     def _passes(self, entry: Entry) -> bool:
         ours = entry.row in self._rows or any(
             entry.subject == name or entry.subject.startswith(f"{name}:") for name in self._names

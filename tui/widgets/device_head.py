@@ -95,7 +95,7 @@ class DeviceHead(Widget):
             words = f"{'!' if ascii_only else '▲'} {one.alerts} alert{'s' if one.alerts > 1 else ''}"
             parts.insert(0, Text(words, f"bold {colours['error']}"))
         if one.misses:
-            parts.append(Text(f"{one.misses:,} fallbacks", colours["warning"]))
+            parts.append(Text(f"{one.misses:,} fallback{'s' if one.misses > 1 else ''}", colours["warning"]))
         if one.next_expiry_s is not None:
             parts.append(Text.assemble("next expiry ", (f"{duration(one.next_expiry_s):>3}", "bold")))
             parts.append(Text(one.next_sensor, "dim"))

@@ -9,7 +9,7 @@ from rich.segment import Segment
 
 from iotcache.model import Severity
 from iotcache.text import printable
-from tui.format import clock_text, duration, fit
+from tui.format import clock_text, duration, fit, in_parts
 from tui.state.device import AlertView, DeviceDocuments, DocumentView
 from tui.widgets.lines import LineView
 
@@ -57,11 +57,18 @@ class DocumentsView(LineView):
         if found is None or self.found is None or found.device != self.found.device:
             self.scroll_to(y=0, animate=False)
         self.found, self._alerts, self.said, self._short = found, alerts, said, nodes
-        self._lines = [self._alert(alert) for alert in alerts]
-        if found is not None:
-            self._lines += [*self._document(found.meta), *self._document(found.config)]
-        self.sync_size()
+        self._lay_out()
         self.redraw()
+
+    def on_resize(self) -> None:
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Lines for the width that there is."""
+        self._lines = [self._alert(alert) for alert in self._alerts]
+        if self.found is not None:
+            self._lines += [*self._document(self.found.meta), *self._document(self.found.config)]
+        self.sync_size()
 
     def _alert(self, alert: AlertView) -> tuple[str, str]:
         where = f" of {alert.sensor}" if alert.sensor else ""
@@ -83,7 +90,9 @@ class DocumentsView(LineView):
             where += f" ({document.reason})"
         said = f"  said {clock_text(document.said_at_s)}" if document.said_at_s else ""
         version = f"{title}  version {document.version}{said}  {where}"
-        return [(version, "title" if document.source == "cache" else "store"),
+        tone, room = "title" if document.source == "cache" else "store", self.line_width - 1
+        heads = in_parts(version, room) if room > 0 else [version]
+        return [*((f"  {head}" if at else head, tone) for at, head in enumerate(heads)),
                 *((f"  {line}", "line") for line in document.lines)]  # fmt: skip
 
     def line_count(self) -> int:

@@ -215,7 +215,8 @@ class HistoryPlot(Widget):
         if values and not line.states:
             parts.append(f"{number(min(values))} to {number(max(values))}")
         if line.readings:
-            parts.append(f"{line.readings:,}{'' if line.whole else ' newest'} readings")
+            plural = "" if line.readings == 1 else "s"
+            parts.append(f"{line.readings:,}{'' if line.whole else ' newest'} reading{plural}")
         if any(self._grounds(max(width - LABEL_CELLS, 1))):
             parts.append("shaded: cached")
         text = ""

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 
 from iotcache.codec import FLAG_COMPRESSED, FLAG_TEXT
 from iotcache.text import printable, printable_bytes
-from tui.format import clock_text, duration, fit
+from tui.format import clock_text, duration, fit, in_parts
 from tui.state.keys import CachedValue
 from tui.widgets.lines import LineView
 
@@ -106,9 +106,13 @@ class ValueView(LineView):
         ]  # fmt: skip
         if value.meaning:
             notes.append((printable(value.meaning, 400), "name"))
+        notes = [(line, style) for text, style in notes for line in in_parts(text, self.line_width)]
         if value.problem:
             notes.append((value.problem, "bad"))
         return notes
+
+    def on_resize(self) -> None:
+        self.sync_size()
 
     def line_count(self) -> int:
         value = self.value
