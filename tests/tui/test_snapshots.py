@@ -11,6 +11,9 @@ from textual.pilot import Pilot
 from iotcache.clock import ManualClock
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import NodeHealth, NodeState
+from tests.tui import test_flow as test_flow_screen
+from tests.tui import test_lab_screen
+from tests.tui import test_nodes as test_nodes_screen
 from tests.tui.scripted import NODES, ScriptedFeed, fill
 from tui.app import IotCacheApp
 from tui.state.updates import Part
@@ -73,3 +76,36 @@ def test_starting_and_troubled(snap_compare: Callable[..., bool]) -> None:
     )
     app.state.nodes = (NodeHealth(NODES[0], NodeState.UP), NodeHealth(NODES[1], NodeState.DOWN, "refused"))
     assert snap_compare(app, terminal_size=(80, 24), run_before=pressing())
+
+
+def test_nodes(snap_compare: Callable[..., bool]) -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        await test_nodes_screen.show(pilot.app, pilot)  # type: ignore[arg-type]
+
+    assert snap_compare(make(), terminal_size=(120, 40), run_before=act)
+
+
+def test_flow(snap_compare: Callable[..., bool]) -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        await test_flow_screen.show(pilot.app, pilot)  # type: ignore[arg-type]
+
+    assert snap_compare(make(reduced_motion=True), terminal_size=(120, 40), run_before=act)
+
+
+def test_events(snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(make(), terminal_size=(100, 30), run_before=pressing("7", "home"))
+
+
+def test_anatomy(snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(make(), terminal_size=(100, 36), run_before=pressing("a"))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_a_lesson(snap_compare: Callable[..., bool], size: tuple[int, int]) -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        await pilot.press("6")
+        for _ in range(3):
+            test_lab_screen.show(pilot.app, test_lab_screen.view(1))  # type: ignore[arg-type]
+            await pilot.pause()
+
+    assert snap_compare(make(theme="iotcache-light"), terminal_size=size, run_before=act)
