@@ -197,6 +197,7 @@ class IotCacheApp(App[None]):
             self.worst_frame_gap_s = max(self.worst_frame_gap_s, started - self._last_frame_s)
         self._last_frame_s = started
         if not self.paused:
+            self.state.fleet.wall_less_monotonic_s = self.clock.now() - self.clock.monotonic()
             self._take_in()
         if self.state.failure:
             self.exit(return_code=1)
@@ -205,8 +206,6 @@ class IotCacheApp(App[None]):
             self._answered(answer)
         if self.recorder is not None:
             self._recorded_nodes.keep(self, self.clock.monotonic())
-        now_s, wall_s = self._moment()
-        self.state.wall_less_monotonic_s = wall_s - now_s
         view = self._view
         if view is not None and view.drawable and view.is_current:
             self._draw(view)

@@ -98,6 +98,7 @@ def fill(state: DashboardState, devices: int, *, now_s: float, wall_s: float) ->
         seconds.append(
             Second(now_s - 240 + second, 400, 400 - misses, {"expired": misses}, 0.42, 1.9, 240.0, 240.0)
         )
+    state.fleet.wall_less_monotonic_s = wall_s - now_s
     state.apply(Drained(joined=infos))
     for rows in steps:
         state.apply(Drained(rows=rows))

@@ -70,7 +70,7 @@ async def test_figures_by_hand(run_app: RunApp) -> None:
 
 def test_a_class_of_quick_and_slow_sensors_is_not_called_overdue() -> None:
     state = DashboardState()
-    state.wall_less_monotonic_s = 0.0
+    state.fleet.wall_less_monotonic_s = 0.0
     for number, (interval_s, ttl_s, age_s) in enumerate([(1.0, 3.0, 1.0)] * 9 + [(60.0, 180.0, 60.0)]):
         row = state.fleet.join(SeriesInfo(Series(f"meter-{number:04d}", "t"), "s", "u", interval_s, number))
         read = Read(

@@ -20,6 +20,7 @@ NOW_S, WALL_S = 1000.0, 100_000.0
 def fleet() -> FleetState:
     """cold-room-1 … 3 (cache, 30 s left), pump-1 (store, stale, expired), hvac-7 (no value yet)."""
     fleet = FleetState()
+    fleet.wall_less_monotonic_s = WALL_S - NOW_S
     rows = [("cold-room-1", "temperature", "plant-north"), ("cold-room-2", "temperature", "plant-south"),
             ("cold-room-3", "humidity", "plant-north"), ("pump-1", "pressure", "harbour east"),
             ("hvac-7", "stale", "plant-north")]  # fmt: skip

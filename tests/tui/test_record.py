@@ -93,6 +93,7 @@ def record(path: Path, **choices: bool) -> tuple[list[str], DashboardState]:
 
 def look(state: DashboardState) -> str:
     fleet = state.fleet
+    fleet.settle()
     return repr(
         (
             fleet.value, fleet.node, list(fleet.reads), bytes(fleet.source), fleet.sites,

@@ -11,7 +11,7 @@ from iotcache.store.base import SeriesInfo
 from tui.feed.account import Account
 from tui.feed.pace import ReadingPace
 from tui.state.dashboard import DashboardState
-from tui.state.fleet import TREND_POINTS, FleetState
+from tui.state.fleet import FROM_CACHE, TREND_POINTS, FleetState
 from tui.state.updates import FALLBACKS_KEPT, Drained, Fallback, Mailbox, RowUpdate, Second, TtlUpdate
 from tui.state.view import SORTS, FleetView
 
@@ -72,14 +72,55 @@ def test_trend_takes_each_measurement_once_and_keeps_the_newest() -> None:
 
 def test_stale_is_three_of_the_series_own_intervals_at_the_time_of_the_read() -> None:
     fleet = fleet_of(1)
+    fleet.wall_less_monotonic_s = -871.0
     fleet.apply_read(RowUpdate(0, read(1.0, 100.0), 1000.0, 1, 1))  # read at wall 129
-    assert not fleet.is_stale(0, 1000.0, 129.0)
-    assert fleet.live_and_stale_devices(1000.0, 129.0) == (1, 0)
+    assert not fleet.is_stale(0)
+    assert (fleet.devices.live, fleet.devices.stale) == (1, 0)
     # Not read since: nothing new is known of the device.
-    assert not fleet.is_stale(0, 1060.0, 189.0)
-    fleet.apply_read(RowUpdate(0, read(1.0, 100.0), 1002.0, 2, 2))  # read at wall 131
-    assert fleet.is_stale(0, 1002.0, 131.0)
-    assert fleet.live_and_stale_devices(1002.0, 131.0) == (0, 1)
+    fleet.wall_less_monotonic_s = -800.0
+    assert not fleet.is_stale(0)
+    fleet.apply_read(RowUpdate(0, read(1.0, 100.0), 1002.0, 2, 2))  # read at wall 202
+    assert fleet.is_stale(0)
+    assert (fleet.devices.live, fleet.devices.stale) == (0, 1)
+
+
+def test_a_device_is_live_with_one_series_on_time_and_stale_with_late_ones_only() -> None:
+    fleet = FleetState()
+    fleet.wall_less_monotonic_s = 0.0
+    for number, sensor in enumerate(("a", "b", "c")):
+        fleet.join(info(number, "one", sensor))
+    fleet.join(info(3, "two"))
+    said = []
+    for row, value, ts_s in (
+        (0, 1.0, 995.0), (1, 1.0, 900.0), (3, 1.0, 900.0), (0, None, 0.0), (3, 2.0, 999.0), (3, None, 0.0),
+        (1, 2.0, 998.0),
+    ):  # fmt: skip
+        fleet.apply_reads([RowUpdate(row, read(value, ts_s), 1000.0, 1, 1)])
+        said.append((fleet.devices.live, fleet.devices.stale))
+    assert said == [(1, 0), (1, 0), (1, 1), (0, 2), (1, 1), (0, 1), (1, 0)]
+
+
+def test_what_is_read_and_not_looked_at_waits_and_the_newest_counts() -> None:
+    fleet = fleet_of(3)
+    for step in range(5):
+        fleet.apply_reads(
+            [
+                RowUpdate(row, read(float(step), 100.0 + step), 1000.0 + step, step + 1, step)
+                for row in range(3)
+            ]
+        )
+    assert list(fleet.value) == [4.0] * 3 and list(fleet.trend(2)) == [0.0, 1.0, 2.0, 3.0, 4.0]
+    fleet.settle((1,))
+    assert (fleet.reads[1], fleet.hits[1], fleet.read_at[1], fleet.source[1]) == (5, 4, 1004.0, FROM_CACHE)
+    assert fleet.reads[0] == 0
+    # A probe that came after the read is the newer one, whenever the read is settled.
+    fleet.apply_ttl(TtlUpdate(0, 1005.0, None))
+    fleet.settle()
+    assert list(fleet.reads) == [5, 5, 5] and isnan(fleet.ttl_left_s(0, 1005.0))
+    assert fleet.ttl_left_s(2, 1004.0) == pytest.approx(30.0)
+    version = fleet.version[2]
+    fleet.settle()
+    assert fleet.version[2] == version
 
 
 @pytest.mark.parametrize("column", SORTS)

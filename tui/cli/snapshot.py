@@ -66,6 +66,7 @@ def observe(settings: Settings, seconds: float) -> tuple[DashboardState, float, 
             if len(state.fleet) and any(second.reads for second in state.seconds):
                 begun_s = begun_s or time.monotonic()
                 # A large fleet is read in turn: every series once, as far as patience goes.
+                state.fleet.settle()
                 if read_for_s >= seconds and UNREAD not in state.fleet.source:
                     break
             elif state.seconds and state.seconds[-1].at_s - state.seconds[0].at_s >= seconds + NOTHING_S:

@@ -32,6 +32,7 @@ def export(source: Path, target: Path, from_s: float, to_s: float) -> float:
         player.state = state
         player.play(False)
         player.seek(first)
+        state.fleet.wall_less_monotonic_s = player.wall() - first
         latest = Drained()
         for drained in player.deliver():
             state.apply(drained)

@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 from iotcache.model import MissReason, Read, Series, Source
 from tui.record.chunks import RecordingError
 from tui.state.dashboard import DashboardState
+from tui.state.devices import UNREPORTED
 from tui.state.fleet import FleetState
 from tui.state.log import Entry
 from tui.state.updates import Drained, Fallback, RowUpdate, Second
@@ -157,7 +158,9 @@ def decode_keyframe(body: bytes) -> Keyframe:
 
 # The fleet's columns
 
-_USERS = frozenset({"marked", "watched", "row_of", "changes"})
+_USERS = frozenset(
+    {"marked", "watched", "row_of", "changes", "devices", "wall_less_monotonic_s", "_unsettled"}
+)
 """What belongs to the user or can be made again."""
 
 
@@ -177,6 +180,7 @@ def snapshot(
     answers: tuple[Answered, ...] = (),
 ) -> Keyframe:
     """A copy that the state's next change does not touch."""
+    state.fleet.settle()
     fleet = {
         name.lstrip("_"): _packed(column) for name, column in vars(state.fleet).items() if name not in _USERS
     }
@@ -218,5 +222,8 @@ def _restore_fleet(columns: dict[str, Any], fleet: FleetState) -> None:
             raise RecordingError("the recording is damaged, or of another version of this program") from error
     fleet.changes += rows + 1
     fleet.row_of.update((series, row) for row, series in enumerate(fleet.series))
-    if any(len(getattr(fleet, name)) != rows for name in ("value", "node", "read_at", "version", "kind")):
+    if any(len(getattr(fleet, name)) != rows for name in ("value", "node", "read_at", "version", "standing")):
         raise RecordingError("the recording is damaged: its columns differ in length")
+    for series, stands in zip(fleet.series, fleet.standing, strict=True):
+        if stands != UNREPORTED:
+            fleet.devices.turn(series.device, UNREPORTED, stands)

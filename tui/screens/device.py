@@ -229,7 +229,10 @@ class DeviceScreen(ViewScreen):
     def _follow(self) -> None:
         """Put the newest reading at the end of the curve; look at its cache entry anew."""
         row, fleet = self._row, self.state.fleet
-        if row is None or fleet.version[row] == self._version:
+        if row is None:
+            return
+        fleet.settle((row,))
+        if fleet.version[row] == self._version:
             return
         self._version = fleet.version[row]
         value, at_s = fleet.value[row], fleet.measured_at[row]

@@ -87,8 +87,6 @@ class FleetScreen(ViewScreen):
         self._history_s = settings.history_s
         self._ascii = settings.ascii
         self._plotted_at_s = self._sorted_at_s = -1.0
-        self._live_and_stale = (0, 0)
-        self._counted = -1
         self.kpis = KpiRow(ascii_only=settings.ascii, id="kpis")
         self.starting = Starting(id="starting")
         self.table = FleetTable(self.fleet_view, id="fleet")
@@ -158,11 +156,8 @@ class FleetScreen(ViewScreen):
             # What walks over the whole fleet is done on a slower beat.
             self._sorted_at_s = now_s
             table.resort()
-            if state.fleet.changes != self._counted:
-                self._counted = state.fleet.changes
-                self._live_and_stale = state.fleet.live_and_stale_devices(now_s, moment.wall_s)
         table.frame(moment)
-        self.kpis.show(state, moment.nodes, self._live_and_stale)
+        self.kpis.show(state, moment.nodes)
         if self.filter_box.display:
             self._show_filter()
         if self.log_view.display:

@@ -107,7 +107,8 @@ def lenses(state: DashboardState) -> list[Lens]:
     """By class; of a large fleet some of its rows stand for all."""
     fleet = state.fleet
     step = max(len(fleet) // SAMPLE_MOST, 1)
-    offset = state.wall_less_monotonic_s
+    fleet.settle(range(0, len(fleet), step))
+    offset = fleet.wall_less_monotonic_s
     rows: defaultdict[str, list[int]] = defaultdict(list)
     for row in range(0, len(fleet), step):
         if isfinite(fleet.read_at[row]) and fleet.value[row] is not None:

@@ -53,17 +53,15 @@ class DashboardState:
         """How many seconds that has been kept for, dropped ones counted."""
         self.lab: LabView | None = None
         self.alerts: tuple[AlertLine, ...] = ()
-        self.wall_less_monotonic_s = 0.0
-        """What turns a monotonic time of this run into wall time; set once a frame."""
         self.ready = False
         self.failure = ""
 
     def reset(self) -> None:
         """Forget everything, in place: whoever holds the fleet or the log goes on holding it."""
         fleet, log, marked = self.fleet, self.log, self.fleet.marked
-        watched = fleet.watched
+        watched, offset_s = fleet.watched, fleet.wall_less_monotonic_s
         fleet.__init__()  # type: ignore[misc]
-        fleet.marked, fleet.watched = marked, watched
+        fleet.marked, fleet.watched, fleet.wall_less_monotonic_s = marked, watched, offset_s
         log.reset()
         self.__init__()  # type: ignore[misc]
         self.fleet, self.log = fleet, log

@@ -39,6 +39,7 @@ class DeviceRows(FleetView):
 
     def rebuild(self) -> None:
         fleet, key = self.fleet, SORTS[self.sort]
+        fleet.settle(self._rows)
         self.order = sorted(self._rows, key=lambda row: key(fleet, row), reverse=self.reverse)
         self.lines = self.order
         self._place = {line: place for place, line in enumerate(self.lines)}

@@ -14,6 +14,7 @@ from operator import eq, ge, gt, le, lt
 from typing import Final
 
 from iotcache.text import printable
+from tui.state.devices import ON_TIME
 from tui.state.fleet import FROM_CACHE, FROM_NOWHERE, FROM_STORE, FleetState
 
 Test = Callable[[FleetState, int, float, float], bool]
@@ -56,12 +57,8 @@ _NUMBERS: Final[dict[str, Callable[[FleetState, int, float, float], float]]] = {
 }
 _TIMES: Final = {"ttl", "age", "interval"}
 _FLAGS: Final[dict[str, Test]] = {
-    "stale": lambda fleet, row, now_s, wall_s: (
-        fleet.value[row] is not None and fleet.is_stale(row, now_s, wall_s)
-    ),
-    "live": lambda fleet, row, now_s, wall_s: (
-        fleet.value[row] is not None and not fleet.is_stale(row, now_s, wall_s)
-    ),
+    "stale": lambda fleet, row, now_s, wall_s: fleet.is_stale(row),
+    "live": lambda fleet, row, now_s, wall_s: fleet.standing[row] == ON_TIME,
     "cached": lambda fleet, row, now_s, wall_s: fleet.ttl_left_s(row, now_s) > 0,
     "gone": lambda fleet, row, now_s, wall_s: not fleet.ttl_left_s(row, now_s) > 0,
     "marked": lambda fleet, row, now_s, wall_s: row in fleet.marked,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf, isfinite, nan
 
+from iotcache.clock import SYSTEM_CLOCK
 from iotcache.model import Series, Source, Value
 from iotcache.store.base import SeriesInfo
 from iotcache.text import printable
-from tui.state.updates import RowUpdate, TtlUpdate
+from tui.state.devices import LATE, ON_TIME, UNREPORTED, DeviceCounts
+from tui.state.updates import ROW_OF, RowUpdate, TtlUpdate
 
 TREND_POINTS = 24
 NAME_LIMIT = 120
@@ -20,7 +22,6 @@ DEFAULT_INTERVAL_S = 60.0
 DECIMALS_MOST = 3
 _KIND = re.compile(r"[-_. /#]*[0-9][0-9a-fA-F-]*$")
 UNREAD, FROM_CACHE, FROM_STORE, FROM_NOWHERE = range(4)
-_CACHE = Source.CACHE
 _SOURCE_CODE = {Source.CACHE: FROM_CACHE, Source.STORE: FROM_STORE, Source.NONE: FROM_NOWHERE}
 
 
@@ -47,6 +48,8 @@ class FleetState:
         """How many rows each has."""
         self.changes = 0
         """Grows with everything that was taken in: who looks at the whole fleet may rest while it stands."""
+        self.wall_less_monotonic_s = SYSTEM_CLOCK.now() - SYSTEM_CLOCK.monotonic()
+        """What turns a monotonic time of this run into wall time."""
         self.marked: set[int] = set()
         self.watched: dict[int, None] = {}
         """Rows that are read each interval whether on screen or not, in the order they were chosen."""
@@ -73,6 +76,11 @@ class FleetState:
         """A ring of `TREND_POINTS` for each row."""
         self._trend_count = array("Q")
         """How many values a row's ring has taken."""
+        self.standing = bytearray()
+        """`UNREPORTED`, `ON_TIME` or `LATE`."""
+        self.devices = DeviceCounts()
+        self._unsettled: dict[int, RowUpdate] = {}
+        """The newest read of each row of which only the value was taken in."""
 
     def __len__(self) -> int:
         return len(self.series)
@@ -106,6 +114,7 @@ class FleetState:
         self.changed_at.append(-inf)
         self._trend.extend([nan] * TREND_POINTS)
         self._trend_count.append(0)
+        self.standing.append(UNREPORTED)
         return row
 
     def _count_names(self, row: int) -> None:
@@ -119,71 +128,87 @@ class FleetState:
         self.kind.append(kind)
 
     def apply_read(self, update: RowUpdate) -> None:
-        """Take the newest read of a row in."""
+        """Take the newest read of a row in, and settle it."""
         self.apply_reads((update,))
+        self.settle((update.row,))
 
     def apply_reads(self, updates: Sequence[RowUpdate]) -> None:
         """Take the newest reads of many rows in, in their order.
 
-        All that a large fleet costs while nobody looks at it: one flat loop over local names.
+        All that a large fleet costs while nobody looks at it, so it does only what the next read would
+        undo: values, their trend, and who is late. The rest waits in ``_unsettled`` for `settle`.
         """
-        values, measured_at, changed_at, versions = (
-            self.value,
-            self.measured_at,
-            self.changed_at,
-            self.version,
-        )
-        units, intervals, sources, read_at = self.unit, self.interval_s, self.source, self.read_at
-        nodes, reads, hits, reasons = self.node, self.reads, self.hits, self.reason
-        ttl_end_at, ttl_span_s, decimals = self.ttl_end_at, self.ttl_span_s, self.decimals
+        values, measured_at, changed_at = self.value, self.measured_at, self.changed_at
+        intervals, standing = self.interval_s, self.standing
         trends, trend_counts = self._trend, self._trend_count
+        offset = self.wall_less_monotonic_s
         for update in updates:
-            row, read, at_s = update.row, update.read, update.at_s
+            row, read = update.row, update.read
             value, known = read.value, values[row]
-            versions[row] += 1
-            if value is not None:
-                moved = read.ts_us / 1e6
-                if moved != measured_at[row]:
-                    measured_at[row] = moved
-                    if not isinstance(value, str):
-                        count = trend_counts[row]
-                        trend_counts[row] = count + 1
-                        trends[row * TREND_POINTS + count % TREND_POINTS] = value
+            if value is None:
+                if known is not None:
+                    values[row] = None
+                    self._stand(row, UNREPORTED)
+                continue
+            at_s, moved = update.at_s, read.ts_us / 1e6
+            if moved != measured_at[row]:
+                measured_at[row] = moved
+                if value.__class__ is not str:
+                    count = trend_counts[row]
+                    trend_counts[row] = count + 1
+                    trends[row * TREND_POINTS + count % TREND_POINTS] = value  # type: ignore[assignment]
             if value != known:
                 values[row] = value
                 if known is not None:
                     changed_at[row] = at_s
-                if isinstance(value, float):
-                    places = decimals[row]
-                    if places < DECIMALS_MOST and round(value, places) != value:
-                        decimals[row] = max(places, _decimals(value))
-            if not units[row] and read.unit:
-                units[row] = printable(read.unit, 12)
-            interval_s = read.interval_s
-            if interval_s > 0:
-                intervals[row] = interval_s
-            source = read.source
-            sources[row] = FROM_CACHE if source is _CACHE else _SOURCE_CODE[source]
-            read_at[row] = at_s
-            nodes[row] = read.node
-            reads[row] = update.reads
-            hits[row] = update.hits
-            why = read.miss_reason
-            reasons[row] = why.value if why else ""
-            ttl_s = read.ttl_s
-            if ttl_s is None:
-                ttl_end_at[row] = nan
-            else:
-                # The server counts whole seconds: between two answers the earlier estimate is the finer one.
-                end = at_s + ttl_s
-                if not -1.0 < end - ttl_end_at[row] < 1.0:
-                    ttl_end_at[row] = end
-                    if ttl_s != inf:
-                        ttl_span_s[row] = ttl_s if ttl_s > 1.0 else 1.0
+            late_s = STALE_INTERVALS * (read.interval_s or intervals[row] or DEFAULT_INTERVAL_S)
+            stands = LATE if at_s + offset - moved > late_s else ON_TIME
+            if stands != standing[row]:
+                self._stand(row, stands)
+        self._unsettled.update(zip(map(ROW_OF, updates), updates, strict=True))
         self.changes += len(updates)
+
+    def _stand(self, row: int, stands: int) -> None:
+        self.devices.turn(self.series[row].device, self.standing[row], stands)
+        self.standing[row] = stands
+
+    def settle(self, rows: Iterable[int] | None = None) -> None:
+        """Bring every column of ``rows`` up to date, of all rows without; call it before reading them.
+
+        `apply_reads` keeps only the columns of values, times of measurement and trends so.
+        """
+        unsettled = self._unsettled
+        if rows is None:
+            self._unsettled = {}
+            for update in unsettled.values():
+                self._settle(update)
+        else:
+            for row in rows:
+                if row in unsettled:
+                    self._settle(unsettled.pop(row))
+
+    def _settle(self, update: RowUpdate) -> None:
+        row, read, at_s = update.row, update.read, update.at_s
+        # What came before the row was first looked at tells of its decimals, too.
+        for value in (read.value,) if self.version[row] else self.trend(row):
+            places = self.decimals[row]
+            if isinstance(value, float) and places < DECIMALS_MOST and round(value, places) != value:
+                self.decimals[row] = max(places, _decimals(value))
+        self.version[row] += 1
+        if not self.unit[row] and read.unit:
+            self.unit[row] = printable(read.unit, 12)
+        if read.interval_s > 0:
+            self.interval_s[row] = read.interval_s
+        self.source[row] = _SOURCE_CODE[read.source]
+        self.read_at[row] = at_s
+        self.node[row] = read.node
+        self.reads[row], self.hits[row] = update.reads, update.hits
+        self.reason[row] = read.miss_reason.value if read.miss_reason else ""
+        self._set_ttl(row, at_s, read.ttl_s)
 
     def apply_ttl(self, update: TtlUpdate) -> None:
         """Take a neutral probe's answer in: the entry may have gone since it was read."""
+        self.settle((update.row,))
         self.changes += 1
         self._set_ttl(update.row, update.at_s, update.ttl_s)
         self.version[update.row] += 1
@@ -214,28 +239,9 @@ class FleetState:
         left = self.ttl_end_at[row] - now_s
         return left if left == inf or left != left else max(left, 0.0)  # noqa: PLR0124 nan test
 
-    def is_stale(self, row: int, now_s: float, wall_s: float) -> bool:
+    def is_stale(self, row: int) -> bool:
         """Whether the value was `STALE_INTERVALS` of its series' own intervals old when it was last read.
 
         A large fleet is read in turn: what is not on screen may have moved on since.
         """
-        interval = self.interval_s[row] or DEFAULT_INTERVAL_S
-        read_wall_s = wall_s - (now_s - self.read_at[row])
-        return read_wall_s - self.measured_at[row] > STALE_INTERVALS * interval
-
-    def live_and_stale_devices(self, now_s: float, wall_s: float) -> tuple[int, int]:
-        """Devices with at least one series on time, and the others that have ever reported."""
-        live: set[str] = set()
-        everyone: set[str] = set()
-        read_long_ago_s = wall_s - now_s
-        columns = zip(self.series, self.value, self.interval_s, self.read_at, self.measured_at, strict=True)
-        # `is_stale`, written out: this goes over the whole fleet every second.
-        for (device, _), value, interval_s, read_at, measured_at in columns:
-            if value is None:
-                continue
-            everyone.add(device)
-            if not read_long_ago_s + read_at - measured_at > STALE_INTERVALS * (
-                interval_s or DEFAULT_INTERVAL_S
-            ):
-                live.add(device)
-        return len(live), len(everyone) - len(live)
+        return self.standing[row] == LATE

@@ -26,6 +26,7 @@ def _finite(value: float, digits: int = 3) -> float | None:
 
 def series(fleet: FleetState, row: int, now_s: float, wall_s: float) -> dict[str, Any]:
     """One row, by `SERIES_FIELDS`; ``None`` for what is not known."""
+    fleet.settle((row,))
     reads = fleet.reads[row]
     measured = fleet.measured_at[row]
     value = fleet.value[row]
@@ -38,7 +39,7 @@ def series(fleet: FleetState, row: int, now_s: float, wall_s: float) -> dict[str
         "unit": fleet.unit[row],
         "ts": utc_text(int(measured * 1e6)) if isfinite(measured) else None,
         "age_s": _finite(wall_s - measured),
-        "stale": value is not None and fleet.is_stale(row, now_s, wall_s),
+        "stale": fleet.is_stale(row),
         "source": SOURCES.get(fleet.source[row]),
         "ttl_s": _finite(fleet.ttl_left_s(row, now_s)),
         "node": printable(fleet.node[row]) or None,
@@ -77,7 +78,6 @@ def picture(
     """Everything on one page; ``rows`` chooses the series, all of them without."""
     fleet = state.fleet
     chosen: Sequence[int] = list(range(len(fleet)) if rows is None else rows)
-    live, stale = fleet.live_and_stale_devices(now_s, wall_s)
     return {
         "schema": SCHEMA,
         "at": utc_text(int(wall_s * 1e6)),
@@ -92,7 +92,7 @@ def picture(
             for node in state.nodes
         ],
         "figures": figures(state),
-        "devices": {"live": live, "stale": stale},
+        "devices": {"live": fleet.devices.live, "stale": fleet.devices.stale},
         "series_total": len(fleet),
         "series": [series(fleet, row, now_s, wall_s) for row in chosen],
         "events": [

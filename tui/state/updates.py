@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from threading import Lock
 from typing import Any
 
@@ -92,6 +93,10 @@ class Part(Struct, frozen=True):
     text: str = ""
 
 
+ROW_OF = attrgetter("row")
+"""Rows by the thousand are keyed without a loop of ours."""
+
+
 class Worker(Struct, frozen=True):
     """The last counters one process published, and when they came in (monotonic)."""
 
@@ -149,9 +154,10 @@ class Mailbox:
 
     def put_reads(self, rows: Sequence[RowUpdate], fallbacks: Sequence[Fallback]) -> None:
         with self._lock:
-            for update in rows:
-                self._rows[update.row] = update
-                self._ttls.pop(update.row, None)
+            self._rows.update(zip(map(ROW_OF, rows), rows, strict=True))
+            if self._ttls:
+                for update in rows:
+                    self._ttls.pop(update.row, None)
             over = len(self._fallbacks) + len(fallbacks) - FALLBACKS_KEPT
             self._fallbacks_dropped += max(over, 0)
             self._fallbacks.extend(fallbacks)

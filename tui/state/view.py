@@ -134,6 +134,8 @@ class FleetView:
         """Filter, sort and group everything anew."""
         self._changes, self._sorted = self.fleet.changes, len(self.fleet)
         fleet, key = self.fleet, SORTS[self.sort]
+        if self.sort not in BY_NAME or self._filter or self.group:
+            fleet.settle()
         rows: Sequence[int] = range(len(fleet))
         if self._filter:
             rows = self._filter.rows(fleet, rows, *self._now)
@@ -154,7 +156,7 @@ class FleetView:
         self.lines = []
         last: str | None = None
         group = Group("")
-        now_s, wall_s = self._now
+        now_s, _ = self._now
         for row in self.order:
             if names[row] != last:
                 last = names[row]
@@ -164,7 +166,7 @@ class FleetView:
             group.rows += 1
             group.reads += fleet.reads[row]
             group.hits += fleet.hits[row]
-            if fleet.value[row] is not None and fleet.is_stale(row, now_s, wall_s):
+            if fleet.is_stale(row):
                 group.stale += 1
             group.cached += fleet.ttl_left_s(row, now_s) > 0
             if not self.folded:

@@ -79,7 +79,7 @@ def _state(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[
     mark = _mark(fleet, row, moment)
     if fleet.value[row] is None:
         return [mark, (" ", "dim")]
-    if fleet.is_stale(row, moment.now_s, moment.wall_s):
+    if fleet.is_stale(row):
         return [mark, ("o" if moment.ascii_only else "○", "stale")]
     return [mark, ("*" if moment.ascii_only else "●", "live")]
 
@@ -92,7 +92,7 @@ def flashes(fleet: FleetState, row: int, moment: Moment) -> bool:
 def _value(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
     value = shown_value(fleet.value[row], fleet.unit[row], moment.units)
     text = aligned_value(value, width, fleet.decimals[row])
-    if fleet.is_stale(row, moment.now_s, moment.wall_s):
+    if fleet.is_stale(row):
         return [(text, "dim")]
     if not flashes(fleet, row, moment):
         return [(text, "value")]
@@ -109,7 +109,7 @@ def _trend(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[
 
 
 def _age(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
-    stale = fleet.is_stale(row, moment.now_s, moment.wall_s)
+    stale = fleet.is_stale(row)
     age = moment.wall_s - fleet.measured_at[row]
     return [(fit(duration(age), width, right=True), "stale" if stale else "dim")]
 

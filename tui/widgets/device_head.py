@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from tui.format import duration, percent
 from tui.state.dashboard import DashboardState
+from tui.state.devices import ON_TIME
 from tui.widgets.columns import Moment
 
 
@@ -36,6 +37,7 @@ class HeadShown(Struct, frozen=True):
 def head_of(state: DashboardState, rows: Sequence[int], moment: Moment, alerts: int) -> HeadShown:
     """What there is to say of the device with these rows, of which there is at least one."""
     fleet = state.fleet
+    fleet.settle(rows)
     left = {row: fleet.ttl_left_s(row, moment.now_s) for row in rows}
     cached = [row for row in rows if left[row] > 0]
     soonest = min((row for row in cached if left[row] < inf), key=left.__getitem__, default=None)
@@ -46,10 +48,7 @@ def head_of(state: DashboardState, rows: Sequence[int], moment: Moment, alerts: 
         fleet.site[rows[0]],
         all(row in fleet.watched for row in rows),
         len(rows),
-        sum(
-            fleet.value[row] is not None and not fleet.is_stale(row, moment.now_s, moment.wall_s)
-            for row in rows
-        ),
+        sum(fleet.standing[row] == ON_TIME for row in rows),
         len(cached),
         100.0 * sum(fleet.hits[row] for row in rows) / reads if reads else None,
         left[soonest] // 1 if soonest is not None else None,

@@ -161,6 +161,7 @@ class FleetTable(LineView):
         if row < 0:
             return self._heading(self.view.groups[-1 - row]), self.view.is_selected(row), self.has_focus
         fleet, moment = self.view.fleet, self.moment
+        fleet.settle((row,))
         left = fleet.ttl_left_s(row, moment.now_s)
         span = fleet.ttl_span_s[row]
         eighths = round(left / span * self._bar_room * 8) if 0 <= left < inf and span > 0 else -1

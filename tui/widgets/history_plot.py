@@ -45,6 +45,7 @@ class PlotShown(Struct, frozen=True):
 def plot_of(state: DashboardState, row: int, span_s: float, moment: Moment, said: str) -> PlotShown:
     """What there is to draw of a row, besides its curve."""
     fleet = state.fleet
+    fleet.settle((row,))
     left, entry = fleet.ttl_left_s(row, moment.now_s), None
     if left > 0 and isfinite(fleet.measured_at[row]):
         # To whole seconds: the nodes tell no more, and the picture is not to tremble.

@@ -32,7 +32,7 @@ class KpiRow(Horizontal):
     def compose(self) -> ComposeResult:
         yield from self._kpis.values()
 
-    def show(self, state: DashboardState, nodes: dict[str, str], live_and_stale: tuple[int, int]) -> None:
+    def show(self, state: DashboardState, nodes: dict[str, str]) -> None:
         """The last ten seconds of ``state``; ``nodes`` are the nodes' short names."""
         window = state.recent()
         reads = sum(second.reads for second in window)
@@ -67,7 +67,7 @@ class KpiRow(Horizontal):
             f"{middle} ms" if p50 else "",
             "quiet" if p99 is None else "warn" if p99 > 100 else "ok", brief=middle,
         )  # fmt: skip
-        live, stale = live_and_stale
+        live, stale = state.fleet.devices.live, state.fleet.devices.stale
         self._kpis["devices"].show(
             f"{live:,}", "live", f"{stale:,} stale", "warn" if stale else "ok" if live else "quiet"
         )
