@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from msgspec import structs
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -16,6 +16,7 @@ from iotcache.config.schema import DashboardSettings
 from iotcache.errors import IotCacheError
 from iotcache.model import Event, Severity
 from iotcache.text import printable
+from tui.beat import FrameBeat
 from tui.ending import end_on_signals
 from tui.feed.base import Feed
 from tui.format import clock_text, short_nodes, use_zone
@@ -28,6 +29,7 @@ from tui.screens.view import ViewScreen
 from tui.screens.wish import NodeWish
 from tui.state.asks import Answer, Request
 from tui.state.dashboard import DashboardState
+from tui.state.updates import NOTHING
 from tui.themes import THEMES
 from tui.widgets.columns import Moment
 
@@ -110,6 +112,22 @@ class IotCacheApp(App[None]):
             key_display=".",
             id="replay.mark_next",
         ),
+        Binding(
+            "right_parenthesis",
+            "frames(1)",
+            "More frames a second",
+            show=False,
+            key_display=")",
+            id="app.frames_more",
+        ),
+        Binding(
+            "left_parenthesis",
+            "frames(-1)",
+            "Fewer frames a second",
+            show=False,
+            key_display="(",
+            id="app.frames_fewer",
+        ),
         Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
         Binding("ctrl+p", "command_palette", "Palette", key_display="^p", id="app.palette"),
         Binding("q", "quit", "Quit", id="app.quit"),
@@ -148,8 +166,9 @@ class IotCacheApp(App[None]):
         """The row that the user is concerned with, on every screen; its number never changes."""
         self.paused = False
         self._frozen = (0.0, 0.0)
-        self.worst_frame_gap_s = 0.0
-        self._last_frame_s = 0.0
+        self.beat = FrameBeat(self, self.frame, self.settings.frame_hz)
+        self._drawn: tuple[ViewScreen | None, str] = None, ""
+        """The screen that was drawn last, and the clock on it."""
         self._views: dict[str, ViewScreen] = {}
         self._view: ViewScreen | None = None
         self._asking: dict[int, tuple[Request, Heard]] = {}
@@ -174,11 +193,16 @@ class IotCacheApp(App[None]):
         self.theme = wanted if wanted in self.available_themes else "iotcache-dark"
         self.theme_changed_signal.subscribe(self, lambda theme: self.keep(theme=theme.name))
         self.action_show(self._first)
-        self.set_interval(1 / self.settings.frame_hz, self.frame)
+        self.beat.start()
         # The first frame goes out before anything that takes time begins.
         self.call_after_refresh(self.frame)
         self.call_after_refresh(self.feed.start)
         end_on_signals(self.exit, self.feed.stop)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, (events.InputEvent, events.Resize)):
+            self.beat.stir()
+        await super().on_event(event)
 
     def view(self, name: str) -> ViewScreen:
         """The screen of that name, made on its first showing and kept."""
@@ -192,24 +216,34 @@ class IotCacheApp(App[None]):
 
     def frame(self) -> None:
         """Take in what the feed left, and draw what changed on the screen that is shown."""
-        started = time.monotonic()
-        if self._last_frame_s:
-            self.worst_frame_gap_s = max(self.worst_frame_gap_s, started - self._last_frame_s)
-        self._last_frame_s = started
+        self.beat.begin()
+        news = False
         if not self.paused:
             self.state.fleet.wall_less_monotonic_s = self.clock.now() - self.clock.monotonic()
-            self._take_in()
+            news = self._take_in()
         if self.state.failure:
             self.exit(return_code=1)
             return
-        for answer in self.feed.mailbox.take_answers():
+        answers = self.feed.mailbox.take_answers()
+        for answer in answers:
             self._answered(answer)
         if self.recorder is not None:
             self._recorded_nodes.keep(self, self.clock.monotonic())
         view = self._view
-        if view is not None and view.drawable and view.is_current:
+        if view is None or not view.drawable or not view.is_current:
+            return
+        clock = clock_text(self.clock.now())
+        # While it is paused, or a recording is played, the badge or the seek bar moves.
+        told = news or bool(answers or self._asking) or self.paused or self.player is not None
+        restless = told or view.restless or self.beat.stirred
+        if restless or (view, clock) != self._drawn:
             self._draw(view)
+            self._drawn = view, clock
             self.feed.watch([*view.visible_rows(), *self.state.fleet.watched])
+        if restless:
+            self.beat.moved()
+        else:
+            self.beat.still(self.clock.now())
 
     def _moment(self) -> tuple[float, float]:
         """Monotonic and wall time of what is shown."""
@@ -228,15 +262,19 @@ class IotCacheApp(App[None]):
         with self.batch_update():
             view.frame(moment, self._badge(), clock_text(self.clock.now()))
 
-    def _take_in(self) -> None:
+    def _take_in(self) -> bool:
+        """Whether there was anything to take in."""
+        news = False
         try:
             for drained in self.feed.mailbox.drain_all():
+                news |= drained is not NOTHING
                 self.state.apply(drained)
                 self._alarm(drained.events)
                 if self.recorder is not None:
                     self.recorder.add(self.clock.monotonic(), self.clock.now(), drained, self.state)
         except IotCacheError as error:  # a recording that is damaged from here on
             self.state.failure = str(error)
+        return news
 
     def _alarm(self, events: Sequence[Event]) -> None:
         """A toast for an alert that is an error, while it is news."""
@@ -315,6 +353,11 @@ class IotCacheApp(App[None]):
         self._frozen = (self.clock.monotonic(), self.clock.now())
         self.frame()
 
+    def action_frames(self, steps: int) -> None:
+        """Draw more or fewer frames a second."""
+        hz = self.beat.step(steps)
+        self.tell(f"{hz} frame{'s' if hz > 1 else ''} a second")
+
     def action_seek(self, by_s: float) -> None:
         """Go back or on in a replay."""
         if self.player is not None:
@@ -352,6 +395,12 @@ class IotCacheApp(App[None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
         yield SystemCommand("Pause or resume", "Freeze the view; the intake goes on", self.action_pause)
+        for steps, word in ((1, "More"), (-1, "Fewer")):
+            yield SystemCommand(
+                f"{word} frames a second",
+                f"Now {self.beat.hz}; from 1 to 10, until the program ends",
+                lambda steps=steps: self.action_frames(steps),
+            )
         for entry in SCREENS:
             yield SystemCommand(
                 f"Show {entry.title}", entry.what, lambda name=entry.name: self.action_show(name)

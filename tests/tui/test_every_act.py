@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
+from math import nan
+
+import pytest
 from textual.widgets import Button, OptionList
 
 from iotcache.clock import ManualClock
@@ -164,9 +168,34 @@ async def test_a_screen_that_is_come_back_to_is_not_shown_as_it_was_left(run_app
         app.frame()
         await pilot.pause()
         top = app.view("events").top
-        left = top.render().plain
+        left = top.render_line(0).text
         assert isinstance(app.clock, ManualClock)
         app.clock.advance(3_600.0)
         app.action_show("events")
         # Before the frame clock's next turn.
-        assert top.render().plain != left
+        assert top.render_line(0).text != left
+
+
+async def test_the_rate_of_frames_is_changed_live_and_a_still_screen_rests(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.beat.REST_AFTER_S", 0.2)
+    async with run_app() as (app, pilot):
+        assert app.beat.hz == 4
+        for keys, hz in ((")", 6), (")", 8), ("(((((((", 1), (")" * 9, 10)):
+            await pilot.press(*("right_parenthesis" if key == ")" else "left_parenthesis" for key in keys))
+            assert app.beat.hz == hz
+        assert isinstance(app.clock, ManualClock)
+        app.clock.advance(60.0)  # nothing glows any more
+        app.state.fleet.ttl_end_at[:] = array("d", [nan] * len(app.state.fleet))
+        while not app.beat.resting:
+            await pilot.pause(0.1)
+        # A key, and news, end the rest.
+        await pilot.press("down")
+        assert not app.beat.resting
+        while not app.beat.resting:
+            await pilot.pause(0.1)
+        app.feed.mailbox.put_latest(nodes=())
+        while app.state.nodes:
+            await pilot.pause(0.1)
+        assert not app.beat.resting

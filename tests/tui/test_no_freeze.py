@@ -67,10 +67,10 @@ async def fill(site: Site, app: IotCacheApp, pilot: Pilot[None]) -> None:
 
 async def worst_gap_s(app: IotCacheApp, while_: Callable[[], Awaitable[None]]) -> float:
     """The longest time between two frames while that is awaited, up to the frame after it."""
-    app.worst_frame_gap_s = 0.0
+    app.beat.worst_gap_s = 0.0
     await while_()
     await asyncio.sleep(2 / FRAME_HZ)
-    return app.worst_frame_gap_s
+    return app.beat.worst_gap_s
 
 
 async def holds_no_frame_up(app: IotCacheApp, outage: Callable[[], Awaitable[None]]) -> None:

@@ -170,6 +170,10 @@ class FleetScreen(ViewScreen):
             self.hit_plot.show([second.hit_percent for second in seconds])
             self.fallback_plot.show([second.fallbacks for second in seconds])
 
+    @property
+    def restless(self) -> bool:
+        return self.starting.display or self.table.moving
+
     def visible_rows(self) -> Sequence[int]:
         return self.table.visible_rows()
 

@@ -105,6 +105,11 @@ class ViewScreen(Screen[None]):
 
     # What a subclass says
 
+    @property
+    def restless(self) -> bool:
+        """Whether something on it moves between one second and the next, though nothing new came."""
+        return True
+
     def body(self) -> ComposeResult:
         """The widgets between the tabs and the footer."""
         raise NotImplementedError

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -126,6 +126,10 @@ class Drained(Struct, frozen=True):
     failure: str | None = None
 
 
+NOTHING: Final = Drained()
+"""What is drained while nothing comes."""
+
+
 class Mailbox:
     """Where a feed's thread leaves updates and the frame clock takes them. Every part is bounded."""
 
@@ -204,6 +208,11 @@ class Mailbox:
 
     def drain(self) -> Drained:
         with self._lock:
+            if not (
+                self._rows or self._joined or self._ttls or self._fallbacks or self._fallbacks_dropped
+                or self._seconds or self._events or self._latest
+            ):  # fmt: skip
+                return NOTHING
             drained = Drained(
                 joined=self._joined,
                 rows=list(self._rows.values()),

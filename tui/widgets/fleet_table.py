@@ -120,13 +120,15 @@ class FleetTable(LineView):
         self._layout: list[tuple[Column, int]] = []
         self._ages_shown = self._bar_room = 0
         self._held_until_s = 0.0
+        self.moving = False
+        """Whether a bar on screen shrinks, or a value still glows."""
 
     # One frame
 
     def frame(self, moment: Moment) -> None:
         """Show the rows as they stand at ``moment``."""
         nodes_changed = moment.nodes != self.moment.nodes
-        self.moment = moment
+        self.moment, self.moving = moment, False
         self.view.at(moment.now_s, moment.wall_s)
         self.view.append_joined()
         if nodes_changed:
@@ -165,6 +167,9 @@ class FleetTable(LineView):
         left = fleet.ttl_left_s(row, moment.now_s)
         span = fleet.ttl_span_s[row]
         eighths = round(left / span * self._bar_room * 8) if 0 <= left < inf and span > 0 else -1
+        glows = flashes(fleet, row, moment)
+        if eighths > 0 or glows:
+            self.moving = True
         return (
             row,
             fleet.version[row],
@@ -175,7 +180,7 @@ class FleetTable(LineView):
             self.has_focus,
             row in fleet.marked,
             row in fleet.watched,
-            flashes(fleet, row, moment),
+            glows,
         )
 
     def draw_header(self, width: int) -> list[Segment]:

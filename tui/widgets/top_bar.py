@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from rich.cells import cell_len
-from rich.text import Text
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
 from textual.widget import Widget
 
 from iotcache.text import printable
-from tui.format import fit
 
 _ORDER = {"down": 0, "starting": 1}
 """What is in trouble stands first: a narrow line must not cut it off."""
@@ -25,34 +27,48 @@ class TopBar(Widget):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._shown: tuple[tuple[tuple[str, str, str], ...], str, str] = ((), "", "")
+        self._parts: tuple[tuple[str, str, str], ...] = ()
+        self._badge = self._clock = ""
+        self._drawn: tuple[object, list[Segment]] = None, []
+        """The line without its clock, and what it was drawn from."""
 
     def show(self, parts: tuple[tuple[str, str, str], ...], badge: str, clock: str) -> None:
         """``parts`` are (name, state, text); ``badge`` is ``LIVE`` or ``PAUSED …``."""
-        if (parts, badge, clock) != self._shown:
-            self._shown = (parts, badge, clock)
+        if (parts, badge) != (self._parts, self._badge) or len(clock) != len(self._clock):
+            self._parts, self._badge, self._clock = parts, badge, clock
             self.refresh()
+        elif clock != self._clock:
+            # Most of what is drawn while a fleet is silent: no more than those cells.
+            self._clock = clock
+            cells = cell_len(clock)
+            self.refresh(Region(self.size.width - self.styles.padding.right - cells, 0, cells, 1))
 
-    def render(self) -> Text:
-        _, badge, clock = self._shown
-        colours = self.app.theme_variables
+    def render_line(self, y: int) -> Strip:
+        colours, ground = self.app.theme_variables, self.rich_style
+        width, clock = self.content_size.width, f" {self._clock}"
+        key = self._parts, self._badge, len(clock), width, ground, colours["success"]
+        if self._drawn[0] != key:
+            self._drawn = key, self._draw(width - cell_len(clock), ground, colours)
+        return Strip([*self._drawn[1], Segment(clock, ground)]).adjust_cell_length(width, ground)
+
+    def _draw(self, width: int, ground: Style, colours: dict[str, str]) -> list[Segment]:
+        """Everything but the clock, in ``width`` cells."""
         tone = {"up": "success", "down": "error", "starting": "accent", "off": "foreground"}
-        width = self.content_size.width
-        paused = badge.startswith("PAUSED")
-        tail = f" {badge} {clock}"
-        line = Text(no_wrap=True, end="")
-        line.append("iotcache", f"bold {colours['primary']}")
-        for state, piece in self._pieces(width - line.cell_len - cell_len(tail)):
-            line.append(f"  {_GLYPHS[state]}", colours[tone[state]])
-            line.append(f" {piece}", "" if state == "up" else f"bold {colours[tone[state]]}")
-        line.append(fit("", max(width - line.cell_len - cell_len(tail), 0)))
-        line.append(f" {badge}", f"bold {colours['warning' if paused else 'success']}")
-        line.append(f" {clock}")
-        return line
+        name, badge = "iotcache", f" {self._badge}"
+        said = [Segment(name, ground + Style.parse(f"bold {colours['primary']}"))]
+        room = width - cell_len(name) - cell_len(badge)
+        for state, piece in self._pieces(room):
+            colour = colours[tone[state]]
+            words = ground if state == "up" else ground + Style.parse(f"bold {colour}")
+            said += Segment(f"  {_GLYPHS[state]}", ground + Style.parse(colour)), Segment(f" {piece}", words)
+        left = width - sum(segment.cell_length for segment in said) - cell_len(badge)
+        said.append(Segment(" " * max(left, 0), ground))
+        colour = colours["warning" if self._badge.startswith("PAUSED") else "success"]
+        return [*said, Segment(badge, ground + Style.parse(f"bold {colour}"))]
 
     def _pieces(self, room: int) -> list[tuple[str, str]]:
         """Each part's state and words, as long as all of them fit: nothing is cut in the middle of a word."""
-        parts = sorted(self._shown[0], key=lambda part: _ORDER.get(part[1], 9))
+        parts = sorted(self._parts, key=lambda part: _ORDER.get(part[1], 9))
         pieces: list[tuple[str, str]] = []
         for form in (_long, _short, _shortest):
             pieces = [(state, form(name, state, text)) for name, state, text in parts]
