@@ -57,9 +57,9 @@ def test_a_series_that_sent_whole_numbers_for_long_may_still_show_decimals() -> 
     fleet = fleet_of(1)
     for step in range(200):
         fleet.apply_read(RowUpdate(0, read(float(step), 100.0 + step), 1000.0, 1, 1))
-    assert fleet.decimals[0] <= 1
+    assert fleet.decimals(0) <= 1
     fleet.apply_read(RowUpdate(0, read(99.75, 400.0), 1000.0, 1, 1))
-    assert fleet.decimals[0] == 2
+    assert fleet.decimals(0) == 2
 
 
 def test_trend_takes_each_measurement_once_and_keeps_the_newest() -> None:

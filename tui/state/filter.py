@@ -77,25 +77,32 @@ _UNITS: Final = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_
 class Filter:
     """A parsed filter. An empty one lets everything through."""
 
-    def __init__(self, text: str, tests: Sequence[Test], *, timeless: bool = True) -> None:
+    def __init__(
+        self, text: str, words: Sequence[Test], others: Sequence[Test], *, timeless: bool = True
+    ) -> None:
         self.text = text
         self.timeless = timeless
         """Whether it looks at names only: a row that passes goes on passing."""
-        self._tests = tests
+        self._words, self._others = words, others
 
     def __bool__(self) -> bool:
-        return bool(self._tests)
+        return bool(self._words or self._others)
 
     def rows(self, fleet: FleetState, rows: Iterable[int], now_s: float, wall_s: float) -> list[int]:
         """Those of ``rows`` that pass."""
         found = list(rows)
-        for test in self._tests:
+        # Words come first: they are the quickest to say no, and look at nothing that is to be settled.
+        for test in self._words:
+            found = [row for row in found if test(fleet, row, now_s, wall_s)]
+        if self._others:
+            fleet.settle(found)
+        for test in self._others:
             found = [row for row in found if test(fleet, row, now_s, wall_s)]
         return found
 
 
 def parse(text: str) -> Filter:
-    """Raises `FilterError`. Words come first among the tests: they are the quickest to say no."""
+    """Raises `FilterError`."""
     words: list[Test] = []
     others: list[Test] = []
     for match in _TERM.finditer(text):
@@ -103,7 +110,7 @@ def parse(text: str) -> Filter:
         is_word, test = _term(term)
         (words if is_word else others).append(_negate(test) if negated else test)
     timeless = not others or all(_NAMED.match(term) for _, term in _TERM.findall(text) if not _is_word(term))
-    return Filter(text.strip(), words + others, timeless=timeless)
+    return Filter(text.strip(), words, others, timeless=timeless)
 
 
 def _is_word(term: str) -> bool:

@@ -20,8 +20,10 @@ STALE_INTERVALS = 3.0
 """A series that missed this many of its own intervals is stale."""
 DEFAULT_INTERVAL_S = 60.0
 DECIMALS_MOST = 3
+UNSEEN = 255
 _KIND = re.compile(r"[-_. /#]*[0-9][0-9a-fA-F-]*$")
 UNREAD, FROM_CACHE, FROM_STORE, FROM_NOWHERE = range(4)
+_CACHE = Source.CACHE
 _SOURCE_CODE = {Source.CACHE: FROM_CACHE, Source.STORE: FROM_STORE, Source.NONE: FROM_NOWHERE}
 
 
@@ -56,8 +58,8 @@ class FleetState:
         self.haystack: list[str] = []
         self.interval_s = array("d")
         self.value: list[Value | None] = []
-        self.decimals = bytearray()
-        """The most decimals that the value came with, up to `DECIMALS_MOST`: figures keep their form."""
+        self._decimals = bytearray()
+        """See `decimals`; `UNSEEN` before that was asked for."""
         self.measured_at = array("d")
         self.read_at = array("d")
         self.source = bytearray()
@@ -100,7 +102,7 @@ class FleetState:
         self.haystack.append(f"{self.device[row]} {self.sensor[row]} {self.site[row]}".casefold())
         self.interval_s.append(info.interval_s)
         self.value.append(None)
-        self.decimals.append(0)
+        self._decimals.append(UNSEEN)
         self.measured_at.append(nan)
         self.read_at.append(nan)
         self.source.append(UNREAD)
@@ -178,33 +180,43 @@ class FleetState:
         `apply_reads` keeps only the columns of values, times of measurement and trends so.
         """
         unsettled = self._unsettled
-        if rows is None:
+        if rows is not None:
+            self._settle([unsettled.pop(row) for row in rows if row in unsettled])
+        elif unsettled:
             self._unsettled = {}
-            for update in unsettled.values():
-                self._settle(update)
-        else:
-            for row in rows:
-                if row in unsettled:
-                    self._settle(unsettled.pop(row))
+            self._settle(unsettled.values())
 
-    def _settle(self, update: RowUpdate) -> None:
-        row, read, at_s = update.row, update.read, update.at_s
-        # What came before the row was first looked at tells of its decimals, too.
-        for value in (read.value,) if self.version[row] else self.trend(row):
-            places = self.decimals[row]
-            if isinstance(value, float) and places < DECIMALS_MOST and round(value, places) != value:
-                self.decimals[row] = max(places, _decimals(value))
-        self.version[row] += 1
-        if not self.unit[row] and read.unit:
-            self.unit[row] = printable(read.unit, 12)
-        if read.interval_s > 0:
-            self.interval_s[row] = read.interval_s
-        self.source[row] = _SOURCE_CODE[read.source]
-        self.read_at[row] = at_s
-        self.node[row] = read.node
-        self.reads[row], self.hits[row] = update.reads, update.hits
-        self.reason[row] = read.miss_reason.value if read.miss_reason else ""
-        self._set_ttl(row, at_s, read.ttl_s)
+    def _settle(self, updates: Iterable[RowUpdate]) -> None:
+        """One flat loop over local names, as a sort of a large fleet waits for it."""
+        units, intervals, sources, read_at = self.unit, self.interval_s, self.source, self.read_at
+        nodes, reads, hits, reasons = self.node, self.reads, self.hits, self.reason
+        versions, decimals = self.version, self._decimals
+        ttl_end_at, ttl_span_s = self.ttl_end_at, self.ttl_span_s
+        for update in updates:
+            row, read, at_s = update.row, update.read, update.at_s
+            places, value = decimals[row], read.value
+            if places < DECIMALS_MOST and isinstance(value, float) and round(value, places) != value:
+                decimals[row] = max(places, _decimals(value))
+            versions[row] += 1
+            if read.unit and not units[row]:
+                units[row] = printable(read.unit, 12)
+            if read.interval_s > 0:
+                intervals[row] = read.interval_s
+            source, why = read.source, read.miss_reason
+            sources[row] = FROM_CACHE if source is _CACHE else _SOURCE_CODE[source]
+            read_at[row], nodes[row] = at_s, read.node
+            reads[row], hits[row] = update.reads, update.hits
+            reasons[row] = why.value if why else ""
+            ttl_s = read.ttl_s
+            if ttl_s is None:
+                ttl_end_at[row] = nan
+                continue
+            # The server counts whole seconds: between two answers the earlier estimate is the finer one.
+            end = at_s + ttl_s
+            if not -1.0 < end - ttl_end_at[row] < 1.0:
+                ttl_end_at[row] = end
+                if ttl_s != inf:
+                    ttl_span_s[row] = ttl_s if ttl_s > 1.0 else 1.0
 
     def apply_ttl(self, update: TtlUpdate) -> None:
         """Take a neutral probe's answer in: the entry may have gone since it was read."""
@@ -225,6 +237,15 @@ class FleetState:
         elif isfinite(ttl_s):
             self.ttl_span_s[row] = max(ttl_s, 1.0)
         self.ttl_end_at[row] = end
+
+    def decimals(self, row: int) -> int:
+        """The most decimals that the value came with, up to `DECIMALS_MOST`: figures keep their form."""
+        known = self._decimals[row]
+        if known == UNSEEN:
+            known = max(map(_decimals, self.trend(row)), default=0)
+            if self._trend_count[row]:
+                self._decimals[row] = known
+        return known
 
     def trend(self, row: int) -> array[float]:
         """The row's last values, oldest first, at most `TREND_POINTS`."""

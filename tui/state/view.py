@@ -47,6 +47,8 @@ SORTS: dict[str, SortKey] = {
 
 BY_NAME = frozenset({"device", "sensor", "site", "class"})
 """Sorts whose order only a new row changes."""
+UNSETTLED = BY_NAME | {"value", "age"}
+"""Sorts that need no column but those that `FleetState.apply_reads` keeps up to date."""
 GROUPS: dict[str, Callable[[FleetState], Sequence[str]]] = {
     "site": lambda fleet: fleet.site,
     "class": lambda fleet: fleet.kind,
@@ -134,7 +136,7 @@ class FleetView:
         """Filter, sort and group everything anew."""
         self._changes, self._sorted = self.fleet.changes, len(self.fleet)
         fleet, key = self.fleet, SORTS[self.sort]
-        if self.sort not in BY_NAME or self._filter or self.group:
+        if self.sort not in UNSETTLED or self.group:
             fleet.settle()
         rows: Sequence[int] = range(len(fleet))
         if self._filter:

@@ -91,7 +91,7 @@ def flashes(fleet: FleetState, row: int, moment: Moment) -> bool:
 
 def _value(fleet: FleetState, row: int, width: int, moment: Moment) -> Sequence[Piece]:
     value = shown_value(fleet.value[row], fleet.unit[row], moment.units)
-    text = aligned_value(value, width, fleet.decimals[row])
+    text = aligned_value(value, width, fleet.decimals(row))
     if fleet.is_stale(row):
         return [(text, "dim")]
     if not flashes(fleet, row, moment):
