@@ -15,6 +15,7 @@ from tui.state.devices import LATE, ON_TIME, UNREPORTED, DeviceCounts
 from tui.state.updates import ROW_OF, RowUpdate, TtlUpdate
 
 TREND_POINTS = 24
+LAST = TREND_POINTS - 1
 NAME_LIMIT = 120
 STALE_INTERVALS = 3.0
 """A series that missed this many of its own intervals is stale."""
@@ -76,8 +77,8 @@ class FleetState:
         """When the value last became another one; -inf before that."""
         self._trend = array("d")
         """A ring of `TREND_POINTS` for each row."""
-        self._trend_count = array("Q")
-        """How many values a row's ring has taken."""
+        self._trend_place = bytearray()
+        """Where a row's ring takes the next value; nan stands there before it went round once."""
         self.standing = bytearray()
         """`UNREPORTED`, `ON_TIME` or `LATE`."""
         self.devices = DeviceCounts()
@@ -115,7 +116,7 @@ class FleetState:
         self.version.append(0)
         self.changed_at.append(-inf)
         self._trend.extend([nan] * TREND_POINTS)
-        self._trend_count.append(0)
+        self._trend_place.append(0)
         self.standing.append(UNREPORTED)
         return row
 
@@ -142,7 +143,7 @@ class FleetState:
         """
         values, measured_at, changed_at = self.value, self.measured_at, self.changed_at
         intervals, standing = self.interval_s, self.standing
-        trends, trend_counts = self._trend, self._trend_count
+        trends, places = self._trend, self._trend_place
         offset = self.wall_less_monotonic_s
         for update in updates:
             row, read = update.row, update.read
@@ -156,9 +157,9 @@ class FleetState:
             if moved != measured_at[row]:
                 measured_at[row] = moved
                 if value.__class__ is not str:
-                    count = trend_counts[row]
-                    trend_counts[row] = count + 1
-                    trends[row * TREND_POINTS + count % TREND_POINTS] = value  # type: ignore[assignment]
+                    place = places[row]
+                    places[row] = place + 1 if place < LAST else 0
+                    trends[row * TREND_POINTS + place] = value  # type: ignore[assignment]
             if value != known:
                 values[row] = value
                 if known is not None:
@@ -242,18 +243,18 @@ class FleetState:
         """The most decimals that the value came with, up to `DECIMALS_MOST`: figures keep their form."""
         known = self._decimals[row]
         if known == UNSEEN:
-            known = max(map(_decimals, self.trend(row)), default=0)
-            if self._trend_count[row]:
+            seen = self.trend(row)
+            known = max(map(_decimals, seen), default=0)
+            if seen:
                 self._decimals[row] = known
         return known
 
     def trend(self, row: int) -> array[float]:
         """The row's last values, oldest first, at most `TREND_POINTS`."""
-        start, count = row * TREND_POINTS, self._trend_count[row]
-        if count <= TREND_POINTS:
-            return self._trend[start : start + count]
-        oldest = start + count % TREND_POINTS
-        return self._trend[oldest : start + TREND_POINTS] + self._trend[start:oldest]
+        start, place = row * TREND_POINTS, row * TREND_POINTS + self._trend_place[row]
+        older = self._trend[place : start + TREND_POINTS]
+        newer = self._trend[start:place]
+        return older + newer if isfinite(older[-1]) else newer
 
     def ttl_left_s(self, row: int, now_s: float) -> float:
         """Seconds the cache entry has left: nan when none is there, inf when it never expires."""
