@@ -113,23 +113,35 @@ def markdown(run: Run, plots: Sequence[str] = ()) -> str:
         ]
         question = scenario.step[number].question
         if question is not None:
-            chosen = question.answers[step.answered - 1] if step.answered else "not answered"
-            lines += [
-                "",
-                f"**{question.ask}** {chosen}.",
-                f"Right: {question.answers[question.right - 1]}. {question.why}",
-            ]
+            right = question.answers[question.right - 1]
+            if step.answered == question.right:
+                said = f"Answered rightly: {right}."
+            elif step.answered:
+                said = f"Answered: {question.answers[step.answered - 1]}. Right is: {right}."
+            else:
+                said = f"Right is: {right}."
+            lines += ["", f"**{question.ask}** {said} {question.why}"]
         lines.append("")
-    for name in plots:
-        lines += [f"![{name}]({name})", ""]
-    notes = [mark for mark in state.marks if mark.note]
-    lines += [f"- {mark.at_s:.0f} s: {mark.text}" for mark in notes]
-    lines += [""] if notes else []
+    if plots:
+        lines += ["## The figures over time", ""]
+        for metric, name in zip(scenario.plot, plots, strict=False):
+            lines += [f"![{metric}]({name})", ""]
+    if state.marks:
+        lines += ["What was done, and when (the numbers are those in the plots):" if plots else "## When", ""]
+        lines += [
+            f"{number}. {mark.at_s:.0f} s: {'*remark:* ' if mark.note else ''}{mark.text}"
+            for number, mark in enumerate(state.marks, 1)
+        ]
+        lines.append("")
     return "\n".join([*lines, "## What it means", "", scenario.explanation.strip(), ""])
 
 
 def _verdict(run: Run) -> str:
-    if run.state.held:
+    state = run.state
+    if state.held:
         return "every expectation held"
-    wrong = len(run.told())
-    return f"{wrong} expectation{'s' if wrong != 1 else ''} did not hold"
+    if state.status == "failed":
+        return f"it could not go on: {state.said}"
+    lights = [light.light for step in state.steps for light in step.lights]
+    held = f"{lights.count(Light.GREEN.value)} of {len(lights)} expectations held"
+    return held if state.status == "done" else f"ended in step {state.step + 1}: {held}"

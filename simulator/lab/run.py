@@ -203,7 +203,7 @@ class Run:
         try:
             for number in range(len(self.scenario.step)):
                 await self._step(number, watching)
-            self._turn(status="done", settled=True)
+            self._turn(status="done", settled=True, shown=len(self.scenario.step))
         except IotCacheError as error:
             self._turn(status="failed", said=str(error))
         finally:
@@ -211,8 +211,12 @@ class Run:
         return self._state
 
     def next(self, *, skip: bool = False) -> None:
-        """Go on: to the step after, or back to the one that goes on after `back`. ``skip`` does not wait."""
-        if self._state.shown < self._state.step:
+        """Go on: to the step after, or back to the one that goes on after `back`. ``skip`` does not wait.
+
+        After the last step comes the summary, as a page of its own.
+        """
+        last = len(self.scenario.step) if self._state.status == "done" else self._state.step
+        if self._state.shown < last:
             self._turn(shown=self._state.shown + 1)
             return
         self._skipping = skip

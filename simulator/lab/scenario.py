@@ -122,13 +122,18 @@ def load(file: str) -> Scenario:
     return parse(read_file(file, "scenario"), file)
 
 
+def check_name(file_name: str, shown: str) -> None:
+    """Raise `ConfigError` for a file that no scenario may be called; ``shown`` is how the user wrote it."""
+    if _NAME.fullmatch(file_name.removesuffix(".toml")) is None:
+        raise ConfigError(f"{shown}: a scenario's file is named with small letters, digits and -, at most 63")
+
+
 def parse(text: str, file: str) -> Scenario:
     """As `load`, of a text."""
     scenario = structs.replace(
         read(text, file, Scenario, ACT_NAMES), name=Path(file).name.removesuffix(".toml"), file=file
     )
-    if _NAME.fullmatch(scenario.name) is None:
-        raise ConfigError(f"{file}: a scenario's file is named with small letters, digits and -, at most 63")
+    check_name(Path(file).name, file)
     for reason, path in _faults(scenario):
         raise complaint(file, text, reason, path)
     return scenario
@@ -246,4 +251,6 @@ def find(name: str, more: Iterable[str] = ()) -> Scenario:
     names = [one.name for one in catalogue(more)[0]]
     close = get_close_matches(name, names, 1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
+    if _NAME.fullmatch(name) and Path(f"{name}.toml").is_file():
+        hint = f"did you mean the file {name}.toml?"
     raise UsageError(f"there is no scenario {name!r}: {hint}")

@@ -93,6 +93,14 @@ def test_lab_new_writes_a_scenario_that_loads_and_never_overwrites(
     assert load("mine.toml").title == "My scenario"
     assert main(["lab", "new", "mine"]) == 2
     assert "there already" in capsys.readouterr().err
+    assert main(["lab", "new", "My_Own"]) == 2
+    assert "small letters" in capsys.readouterr().err
+    assert not Path("My_Own.toml").exists()
+    assert main(["lab", "run", "mine", "--headless"]) == 2
+    assert "did you mean the file mine.toml?" in capsys.readouterr().err
+    assert main(["lab", "run", "mine.toml", "--headless", "--record", "x"]) == 2
+    assert main(["lab", "list", "--folder", "nowhere"]) == 2
+    assert "--folder nowhere: there is no such folder" in capsys.readouterr().err
 
 
 def test_lab_list_as_json_and_with_a_broken_file(

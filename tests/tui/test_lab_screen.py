@@ -10,6 +10,7 @@ from simulator.lab.state import LabState, LightState, Mark, StepResult
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tui.app import IotCacheApp
 from tui.screens.confirm import ConfirmScreen
+from tui.screens.lab import LabScreen
 from tui.state.lab import (
     NO_LAB,
     LabCatalogue,
@@ -130,22 +131,33 @@ async def test_keys_drive_the_run_and_answers_are_judged(run_app: RunApp) -> Non
         show(app, structs.replace(answered, state=structs.replace(answered.state, steps=steps)))
         await pilot.pause()
         assert "Right. Because it is slow." in screen_text(app)
-        await pilot.press("t", *"look", "enter")
-        assert app.feed.asked[-1] == LabDo("note", text="look")
+        await pilot.press("t", *"look at this")
+        await pilot.pause()
+        assert "look at this" in screen_text(app)
+        await pilot.press("enter")
+        assert app.feed.asked[-1] == LabDo("note", text="look at this")
         await pilot.press("B")
         app.frame()
         await pilot.pause()
         assert "Figures" not in screen_text(app)
+        assert "hit_percent %" in screen_text(app)
 
 
 async def test_the_end_explains_is_written_down_and_left(run_app: RunApp) -> None:
     async with run_app() as (app, pilot):
         await pilot.press("6")
-        show(app, view(1, status="done"))
+        show(app, view(1, status="done", shown=2))
         await pilot.pause()
         text = screen_text(app)
+        assert "summary" in text
         assert "What it means" in text
         assert "Every expectation held." in text
+        assert "1. Many readers" in text
+        assert "✓ hit_percent > 60 within 15: 91 %" in text
+        show(app, view(1, status="done", shown=1))
+        await pilot.pause()
+        assert "All ask it." in screen_text(app)
+        assert "What it means" not in screen_text(app)
         await pilot.press("E")
         assert isinstance(app.feed.asked[-1], LabExport)
         app.feed.answer(LabExported(("/somewhere/cache-stampede-summary.md",)))
@@ -173,6 +185,52 @@ async def test_leaving_in_the_middle_asks_first_and_cancels_the_run(run_app: Run
         await pilot.press("escape", "y")
         await pilot.pause()
         assert app.feed.cancelled == [ticket]
+
+
+async def test_a_file_of_ones_own_is_begun_again_as_it_was_asked_for(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        lab = app.view("lab")
+        assert isinstance(lab, LabScreen)
+        lab.begin_with = ("own/mine.toml", False)
+        await pilot.press("6")
+        show(app, view())
+        await pilot.pause()
+        assert app.feed.asked[-1] == LabRun("own/mine.toml")
+        await pilot.press("R")
+        show(app, NO_LAB)
+        while app.feed.asked.count(LabRun("own/mine.toml")) < 2:
+            await pilot.pause(0.05)
+
+
+async def test_a_long_condition_is_read_to_its_end(run_app: RunApp) -> None:
+    async with run_app((100, 30)) as (app, pilot):
+        await pilot.press("6")
+        text = "modulo.misses.never_set > 1000 for 5 within 120"
+        shown = view()
+        lights = (LightState(text, "green", 1234.0, "reads/s", 6.0),)
+        results = (StepResult("Many readers", lights, (), 0.0),)
+        show(app, structs.replace(shown, state=structs.replace(shown.state, steps=results)))
+        await pilot.pause()
+        lines = screen_lines(app)
+        at = next(number for number, line in enumerate(lines) if "modulo.misses.never_set > 1000" in line)
+        assert lines[at + 1].endswith(" 120")
+        assert "reads/s after 6 s" in lines[at + 2]
+
+
+async def test_two_sides_are_plotted_beside_each_other(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("6")
+        shown = view()
+        curves = tuple(
+            structs.replace(shown.curves[0], metric=f"{side}.hit_percent") for side in ("ketama", "modulo")
+        )
+        show(app, structs.replace(shown, sides=("ketama", "modulo"), curves=curves))
+        await pilot.pause()
+        app.frame()
+        await pilot.pause()
+        assert any(
+            "ketama.hit_percent" in line and "modulo.hit_percent" in line for line in screen_lines(app)
+        )
 
 
 async def test_what_cannot_go_on_says_why(run_app: RunApp) -> None:

@@ -41,11 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run: write the summary for a learner, with its plots as SVG beside it",
     )
     parser.add_argument(
-        "--auto", action="store_true", help="run: on the screen, but by itself, again and again"
+        "--auto", action="store_true", help="run: on the screen by itself, this one and then all in turn"
+    )
+    parser.add_argument(
+        "--record", metavar="FILE", help="run: on the screen, recorded for 'iotcache-tui replay FILE'"
     )
 
 
 def run(args: argparse.Namespace) -> int:
+    for folder in args.folder:
+        if not Path(folder).is_dir():
+            raise UsageError(f"--folder {printable(folder)}: there is no such folder")
     if args.what == "list":
         return _list(args)
     if not args.name:
@@ -83,7 +89,10 @@ def _list(args: argparse.Namespace) -> int:
 def _new(name: str) -> int:
     from importlib.resources import files
 
+    from simulator.lab.scenario import check_name
+
     path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    check_name(path.name, printable(name))
     text = (files("simulator.lab") / "template.toml").read_text("utf-8")
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -92,7 +101,7 @@ def _new(name: str) -> int:
         raise UsageError(f"{printable(str(path))} is there already") from None
     except OSError as error:
         raise UsageError(f"{printable(str(path))} cannot be written: {error.strerror}") from error
-    print(f"{path}: try it with 'iotcache-tui lab run {path} --headless'")
+    print(f"{path} is written: try it with 'iotcache-tui lab run {path}', with --headless as a test")
     return 0
 
 
@@ -101,6 +110,8 @@ def _run(args: argparse.Namespace) -> int:
     from tui.cli.options import load_settings
     from tui.cli.simulating.output import check_writable
 
+    if args.headless and args.record:
+        raise UsageError("--record records the screen: leave --headless out, or write a --report")
     scenario = find(args.name, args.folder)
     loaded = load_settings(args)
     settings = loaded.settings
@@ -111,7 +122,7 @@ def _run(args: argparse.Namespace) -> int:
         from tui.cli.lab_screen import show
 
         require_keys(loaded)
-        return show(scenario, settings, auto=args.auto)
+        return show(scenario, settings, auto=args.auto, record=args.record)
     return asyncio.run(_headless(scenario, settings, args))
 
 
@@ -187,5 +198,5 @@ class _Teller:
                 if light.light != "pending" and (number, light.text) not in self._told:
                     self._told.add((number, light.text))
                     seen = "" if light.value is None else f" ({light.value:.4g})"
-                    mark = "ok  " if light.light == "green" else "LESS"
+                    mark = "ok  " if light.light == "green" else "FAIL"
                     self.line(f"{state.elapsed_s:5.0f} s    {mark} {light.text}{seen}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iotcache.text import printable
@@ -12,8 +13,11 @@ if TYPE_CHECKING:
     from simulator.lab.scenario import Scenario
 
 
-def show(scenario: Scenario, settings: Settings, *, auto: bool) -> int:
-    """Run the scenario on the screen until the user leaves. Raises `UsageError` without a terminal."""
+def show(scenario: Scenario, settings: Settings, *, auto: bool, record: str | None = None) -> int:
+    """Run the scenario on the screen until the user leaves, recorded to ``record``.
+
+    Raises `UsageError` without a terminal, and `IotCacheError` where no recording can be begun.
+    """
     from tui.cli.dashboard import require_terminal
 
     require_terminal()
@@ -23,8 +27,20 @@ def show(scenario: Scenario, settings: Settings, *, auto: bool) -> int:
     from tui.kept import KeptFile
     from tui.screens.lab import LabScreen
 
+    recorder = None
+    if record:
+        from tui.record.recorder import Recorder
+
+        recorder = Recorder(Path(record), values=True, payloads=False)
     feed = LabFeed(settings)
-    app = IotCacheApp(feed, settings.dashboard, read_only=True, kept_file=KeptFile.of_user(), first="lab")
+    app = IotCacheApp(
+        feed,
+        settings.dashboard,
+        read_only=True,
+        kept_file=KeptFile.of_user(),
+        recorder=recorder,
+        first="lab",
+    )
     lab = app.view("lab")
     assert isinstance(lab, LabScreen)
     # A file of the user's own is found again by its path.
@@ -33,6 +49,10 @@ def show(scenario: Scenario, settings: Settings, *, auto: bool) -> int:
         app.run()
     finally:
         feed.stop()
+        if recorder is not None:
+            recorder.close()
+    if recorder is not None and recorder.problem:
+        print(f"iotcache-tui: {recorder.problem}", file=sys.stderr)
     if app.state.failure:
         print(f"iotcache-tui: {printable(app.state.failure, 500)}", file=sys.stderr)
     return app.return_code or 0

@@ -64,7 +64,8 @@ async def run(request: LabRun, reach: Reach) -> AsyncIterator[None]:
             return
         found, _ = await asyncio.to_thread(catalogue)
         names = [one.name for one in found]
-        name = names[(names.index(name) + 1) % len(names)] if name in names else names[0]
+        at = names.index(scenario.name) if scenario.name in names else -1
+        name = names[(at + 1) % len(names)]
     yield
 
 

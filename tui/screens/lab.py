@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rich.text import Text
 from textual import on
@@ -24,14 +24,25 @@ from tui.state.dashboard import DashboardState
 from tui.state.lab import NO_LAB, LabCatalogue, LabDo, LabExport, LabExported, LabList, LabRun, LabView
 from tui.widgets.columns import Moment
 from tui.widgets.lab_list import LabList as ScenarioList
-from tui.widgets.lab_panels import figure, figure_lines, light_lines, plot_lines
-from tui.widgets.lab_words import ANSWER_KEYS, narration, written
+from tui.widgets.lab_panels import big_figures, figure_lines, light_lines
+from tui.widgets.lab_plot import plot_lines
+from tui.widgets.lab_words import ANSWER_KEYS, about, headline, narration, written
 from tui.widgets.panel import Panel
 
 FIGURES_LEAST = 4
 TEXT_LEAST = 4
 """Lines that the figures (title included) and the text keep where it is narrow."""
 _RUN_KEYS = {"next", "back", "skip", "restart", "leave", "answer", "note", "big", "export"}
+
+
+class _Told(NamedTuple):
+    """What the words on show depend on."""
+
+    status: str
+    said: str
+    shown: int
+    answered: int
+    settled: bool
 
 
 class LabScreen(ViewScreen):
@@ -49,6 +60,7 @@ class LabScreen(ViewScreen):
     LabScreen #lab-choose { height: 1fr; }
     LabScreen #lab-list { width: 54; }
     LabScreen #lab-about { width: 1fr; background: $surface; padding: 0 2; margin: 0 0 0 1; }
+    LabScreen #lab-about Static { height: auto; }
     LabScreen #lab-run { height: 1fr; }
     LabScreen #lab-head { height: 1; background: $panel; padding: 0 1; color: $foreground; }
     LabScreen #lab-body { height: 1fr; }
@@ -58,12 +70,13 @@ class LabScreen(ViewScreen):
     LabScreen #lab-lights { height: 6; }
     LabScreen #lab-figures { height: 1fr; max-height: 19; margin: 1 0 0 0; }
     LabScreen #lab-plot { height: 1fr; margin: 1 0 0 0; }
-    LabScreen #lab-big { height: auto; display: none; text-align: center; color: $primary; padding: 1 0; }
-    LabScreen #lab-note {
-        dock: bottom; height: 1; border: none; padding: 0 1; background: $panel-lighten-1; display: none;
+    LabScreen #lab-big { height: auto; display: none; text-align: center; color: $primary; padding: 1 0 0 0; }
+    LabScreen #lab-big-name { height: 1; display: none; text-align: center; color: $foreground 60%; }
+    LabScreen #lab-note, LabScreen #lab-note:focus {
+        height: 1; border: none; padding: 0 1; background: $panel-lighten-1; display: none;
     }
     LabScreen.-narrow #lab-choose { layout: vertical; }
-    LabScreen.-narrow #lab-list { width: 1fr; height: 13; }
+    LabScreen.-narrow #lab-list { width: 1fr; height: 12; }
     LabScreen.-narrow #lab-about { height: 1fr; margin: 0; }
     LabScreen.-narrow #lab-body { layout: vertical; }
     LabScreen.-narrow #lab-tell { height: 1fr; max-width: 100%; padding: 0 1; }
@@ -72,8 +85,10 @@ class LabScreen(ViewScreen):
     LabScreen.-narrow #lab-figures { margin: 0; }
     LabScreen.-narrow #lab-plot { display: none; }
     LabScreen.-big #lab-figures, LabScreen.-big #lab-plot { display: none; }
-    LabScreen.-big #lab-big { display: block; }
+    LabScreen.-big #lab-big, LabScreen.-big #lab-big-name { display: block; }
     LabScreen.-big #lab-tell { padding: 2 4; text-style: bold; }
+    LabScreen.-big.-narrow #lab-tell { padding: 0 1; }
+    LabScreen.-big.-narrow #lab-big { padding: 0; }
     LabScreen.-big #lab-lights { height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -99,10 +114,12 @@ class LabScreen(ViewScreen):
         self.begin_with: tuple[str, bool] | None = None
         """A scenario to run as soon as the screen is shown, and whether by itself."""
         self.list = ScenarioList(id="lab-list")
-        self.about = Static(id="lab-about", markup=False)
+        self.about_words = Static(markup=False)
+        self.about = VerticalScroll(self.about_words, id="lab-about")
         self.head = Static(id="lab-head", markup=False)
         self.words = Static(markup=False)
         self.digits = Digits("", id="lab-big")
+        self.digits_name = Static(id="lab-big-name", markup=False)
         self.lights = Panel("Expected", ascii_only=settings.ascii, id="lab-lights")
         self.figures = Panel("Figures", ascii_only=settings.ascii, id="lab-figures")
         self.plot = Panel("What happened", ascii_only=settings.ascii, id="lab-plot")
@@ -114,7 +131,9 @@ class LabScreen(ViewScreen):
         self.side = Vertical(id="lab-side")
         self._listed = False
         self._ticket = 0
-        self._told: object = None
+        self._told: _Told | None = None
+        self._begun = ""
+        """What is being run, as it was asked for: a name of the list, or a file."""
         self._headed = ""
         self._view = NO_LAB
 
@@ -128,6 +147,7 @@ class LabScreen(ViewScreen):
                 yield self.tell
                 with self.side:
                     yield self.digits
+                    yield self.digits_name
                     yield self.lights
                     yield self.figures
                     yield self.plot
@@ -151,6 +171,8 @@ class LabScreen(ViewScreen):
         if bool(view.name) != self.going:
             self.choose.display, self.running.display = not view.name, bool(view.name)
             (self.tell if view.name else self.list).focus()
+            if not view.name:
+                self.list.choose(self._view.name)
             self._view = view
             self.refresh_bindings()
         self._view = view
@@ -163,15 +185,17 @@ class LabScreen(ViewScreen):
         state = view.state
         self._draw_head(view)
         lights = state.steps[state.shown] if state.shown < len(state.steps) else None
-        said = (state.status, state.shown, state.said, lights.answered if lights else 0, state.settled)
+        said = _Told(state.status, state.said, state.shown, lights.answered if lights else 0, state.settled)
         if said != self._told:
-            moved = self._told is None or said[1] != self._told[1]  # type: ignore[index]
-            self._told = said
+            before, self._told = self._told, said
             self.words.update(
                 written(narration(view, self.settings.keys), self.app.theme_variables["primary"])
             )
-            if moved:
+            if before is None or said.shown != before.shown:
                 self.tell.scroll_home(animate=False)
+            elif said.answered != before.answered:
+                # What was right, and why, stands at the end.
+                self.call_after_refresh(self.tell.scroll_end, animate=False)
         self._share_out(view)
         ascii_only = self.settings.ascii
         held = sum(light.light == "green" for step in state.steps for light in step.lights)
@@ -182,9 +206,9 @@ class LabScreen(ViewScreen):
         )  # fmt: skip
         beat = state.elapsed_s, state.shown, len(state.marks)
         if self.has_class("-big"):
-            if view.curves and view.curves[0].points:
-                one = view.curves[0]
-                self.digits.update(figure(one.points[-1][1], one.unit))
+            digits, name = big_figures(view)
+            self.digits.update(digits)
+            self.digits_name.update(name)
             return
         self.figures.show(beat, lambda width, height: figure_lines(view, width - 2, height, ascii_only))
         self.plot.show(
@@ -194,8 +218,7 @@ class LabScreen(ViewScreen):
 
     def _share_out(self, view: LabView) -> None:
         """Give each part the lines it needs: all lights are seen, and where it is narrow, all of the text."""
-        state = view.state
-        lights = len(state.steps[state.shown].lights) if state.shown < len(state.steps) else 0
+        lights = len(light_lines(view, self.lights.size.width - 2, self.settings.ascii))
         wanted = min(max(lights, 1), 8) + 1
         self.lights.styles.height = None if self.has_class("-big") else max(wanted, 3)
         if self.has_class("-narrow") and not self.has_class("-big"):
@@ -206,23 +229,11 @@ class LabScreen(ViewScreen):
             self.side.styles.height = None
 
     def _draw_head(self, view: LabView) -> None:
-        state = view.state
-        done, now, rest = ("*", ">", ".") if self.settings.ascii else ("●", "◉", "○")
-        over = state.status in ("done", "failed")
-        marks = "".join(
-            done if index < state.step or over else now if index == state.step else rest
-            for index in range(len(view.steps))
-        )
-        step = f"step {state.shown + 1} of {len(view.steps)}"
-        wait = "starting" if state.status == "starting" else "over" if over else step
-        next_key = self.app.key_of("lab.next", "n")
-        next_word = f"  {next_key} goes on" if state.settled and not view.auto and not over else ""
-        text = f"{view.title}  {view.level}  {marks}  {wait}{'  by itself' if view.auto else ''}{next_word}"
+        text = headline(view, self.app.key_of("lab.next", "n"), ascii_only=self.settings.ascii)
         if text != self._headed:
             self._headed = text
-            colours = self.app.theme_variables
             line = Text(fit(text, max(self.size.width - 2, 10)), no_wrap=True)
-            line.stylize(f"bold {colours['primary']}", 0, len(view.title))
+            line.stylize(f"bold {self.app.theme_variables['primary']}", 0, len(view.title))
             self.head.update(line)
 
     def _heard_list(self, answer: Answer) -> None:
@@ -241,16 +252,12 @@ class LabScreen(ViewScreen):
         entry = self.list.chosen
         if entry is None:
             return
-        lines = [f"# {entry.title}", "", entry.summary, "", "**You will know**", ""]
-        lines += [f"- {one}" for one in entry.teaches]
-        if entry.needs:
-            lines += ["", "**You should know**", "", *(f"- {one}" for one in entry.needs)]
-        lines += [
-            "",
-            f"{entry.steps} steps, about {entry.minutes:g} minutes. It starts servers of its own and ends "
-            "them; nothing of yours is touched.",
-        ]
-        self.about.update(written("\n".join(lines), self.app.theme_variables["primary"]))
+        words = about(entry, brief=self.has_class("-narrow"))
+        self.about_words.update(written(words, self.app.theme_variables["primary"]))
+        self.about.scroll_home(animate=False)
+
+    def on_resize(self) -> None:
+        self._about()
 
     # Acts
 
@@ -260,6 +267,7 @@ class LabScreen(ViewScreen):
 
     def _begin(self, name: str, auto: bool) -> None:
         self._told = None
+        self._begun = name
         self._ticket = self.app.ask(LabRun(name, auto), self._heard_run)
 
     def _heard_run(self, answer: Answer) -> None:
@@ -270,9 +278,6 @@ class LabScreen(ViewScreen):
         self.app.ask(LabDo(what, number, text), self._heard_run)
 
     def action_next(self) -> None:
-        if not self.going:
-            self.list.action_open()
-            return
         state = self._view.state
         if state.shown == state.step and not state.settled and state.status == "running":
             self.app.tell("not yet: a light is still open (x skips this step)")
@@ -315,21 +320,25 @@ class LabScreen(ViewScreen):
             if answer.error:
                 self.app.tell(answer.error, "error")
             elif isinstance(answer.value, LabExported):
-                self.app.tell(f"written: {', '.join(Path(file).name for file in answer.value.files)}")
+                first, *plots = (Path(file).name for file in answer.value.files)
+                beside = f", {len(plots)} plot{'s' if len(plots) != 1 else ''} beside it" if plots else ""
+                self.app.tell(f"written: {first}{beside}")
 
         self.app.ask(LabExport(str(Path.cwd())), heard)
 
     def action_restart(self) -> None:
-        name = self._view.name
+        auto = self._view.auto
+        # An unattended show has gone on to another one than it began with.
+        name = self._view.name if auto else self._begun
         self._end()
         # The servers of the first run end before those of the next one begin.
-        self.set_timer(0.5, lambda: self._begin_again(name))
+        self.set_timer(0.5, lambda: self._begin_again(name, auto))
 
-    def _begin_again(self, name: str) -> None:
+    def _begin_again(self, name: str, auto: bool) -> None:
         if self.state.lab is not None and self.state.lab.name:
-            self.set_timer(0.5, lambda: self._begin_again(name))
+            self.set_timer(0.5, lambda: self._begin_again(name, auto))
         else:
-            self._begin(name, auto=False)
+            self._begin(name, auto)
 
     def action_switches(self) -> None:
         """Faults in the dashboard's own stack, without a scenario."""
@@ -373,7 +382,7 @@ class LabScreen(ViewScreen):
         if action in ("show_all", "switches"):
             return not self.going
         # `f` is an answer as well, of which there are seldom six.
-        if action in _RUN_KEYS - {"next", "big"}:
+        if action in _RUN_KEYS - {"big"}:
             return self.going
         return super().check_action(action, parameters)
 

@@ -60,6 +60,13 @@ class LabList(LineView):
         self.sync_size()
         self.redraw()
 
+    def choose(self, name: str) -> None:
+        """Put the cursor on a scenario, where the list has it."""
+        for line, entry in enumerate(self.entries):
+            if entry.name == name:
+                self.cursor = line
+                self.action_move(0)
+
     @property
     def chosen(self) -> LabEntry | None:
         return self.entries[self.cursor] if self.cursor < len(self.entries) else None

@@ -1,13 +1,13 @@
-"""What stands beside a scenario's narration: its lights, its figures, its plot."""
+"""What stands beside a scenario's narration: its lights and its figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
+from simulator.lab.metrics import metric_name, unit_of
 from tui.format import fit, milliseconds, rate
-from tui.state.lab import LabCurve, LabView
-from tui.widgets.area import round_top
-from tui.widgets.braille import Canvas, curve
+from tui.state.lab import LabView
 from tui.widgets.panel import Line
 
 SCARCE = 2
@@ -49,10 +49,11 @@ def figure(value: float | None, unit: str) -> str:
 
 
 def light_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
-    """The lights of the step that is shown; earlier ones keep what became of them."""
+    """The lights of the step that is shown; on the summary how many of each step's held."""
     state = view.state
     if state.shown >= len(state.steps):
-        return [[("nothing is expected yet", "dim")]]
+        steps = _step_lines(view, width, ascii_only) if state.status == "done" else []
+        return steps or [[("nothing is expected yet", "dim")]]
     lines: list[Line] = []
     for light in state.steps[state.shown].lights:
         glyph, tone = LIGHTS[light.light]
@@ -60,15 +61,32 @@ def light_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
         value = f" {figure(light.value, light.unit)} {light.unit}".rstrip()
         after = f" after {light.after_s:.0f} s" if light.after_s is not None else ""
         tail = f"{value}{after}"
-        room = max(width - len(tail) - 3, 10)
-        lines.append(
-            [
-                (f"{glyph} ", tone),
-                (fit(light.text, room), "row" if light.light == "pending" else tone),
-                (tail, "strong"),
-            ]
-        )
-    return lines or [[("this step only tells", "dim")]]
+        name_tone = "row" if light.light == "pending" else tone
+        room = width - 2
+        if len(light.text) + len(tail) <= room:
+            name = fit(light.text, room - len(tail))
+            lines.append([(f"{glyph} ", tone), (name, name_tone), (tail, "strong")])
+        else:
+            # A condition is read to its end: its value goes below it rather than over it.
+            for number, part in enumerate(wrap(light.text, max(room, 10))):
+                lines.append([("  " if number else f"{glyph} ", tone), (fit(part, room), name_tone)])
+            lines.append([("  ", tone), (fit(tail, room, right=True), "strong")])
+    return lines or [[("nothing is expected of this step", "dim")]]
+
+
+def _step_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
+    """For the summary: how many of each step's lights held."""
+    glyphs = {name: glyph for name, (glyph, _) in LIGHTS.items()}
+    lines: list[Line] = []
+    for number, step in enumerate(view.state.steps, 1):
+        held = sum(light.light == "green" for light in step.lights)
+        name = "green" if held == len(step.lights) else "red"
+        tone = LIGHTS[name][1]
+        tail = f" {held} of {len(step.lights)}"
+        room = max(width - len(tail) - 2, 10)
+        glyph = (LIGHTS_ASCII if ascii_only else glyphs)[name]
+        lines.append([(f"{glyph} ", tone), (fit(f"{number}. {step.title}", room), "row"), (tail, "strong")])
+    return lines
 
 
 def figure_lines(view: LabView, width: int, height: int, ascii_only: bool) -> list[Line]:
@@ -133,37 +151,18 @@ def _value(figures: Mapping[str, float | None], side: str, metric: str) -> float
     return figures.get(f"{side}.{metric}" if side and metric in _OF_A_SIDE else metric)
 
 
-def plot_lines(view: LabView, width: int, height: int, ascii_only: bool) -> list[Line]:
-    """Each metric in a band of its own over the same time, with marks under it where something was done."""
-    curves = [one for one in view.curves if any(value is not None for _, value in one.points)]
-    if not curves or height < 4 or width < 20:
-        return [[("figures come once a second", "dim")]] if not curves else []
-    begin_s = curves[0].points[0][0]
-    end_s = max(curves[0].points[-1][0], begin_s + 20.0)
-    each = max((height - 2) // len(curves), 3)
-    lines: list[Line] = []
-    for one in curves[: max(1, (height - 2) // 3)]:
-        lines += _band(one, width, each, (begin_s, end_s), ascii_only)
-    row = [" "] * width
-    for number, mark in enumerate(view.state.marks, 1):
-        place = round((mark.at_s - begin_s) / (end_s - begin_s) * (width - 1))
-        if 0 <= place < width:
-            row[place] = str(number % 10) if not mark.note else "*"
-    last = view.state.marks[-1] if view.state.marks else None
-    lines.append([("".join(row), "mark")])
-    if last is not None and len(lines) < height:
-        lines.append([(fit(f"{len(view.state.marks)}: {last.text} at {last.at_s:.0f} s", width), "dim")])
-    return lines
+def big_figures(view: LabView) -> tuple[str, str]:
+    """One figure for the back row, of both sides in a comparison: digits, and what they say.
 
-
-def _band(
-    one: LabCurve, width: int, height: int, across: tuple[float, float], ascii_only: bool
-) -> list[Line]:
-    known = [(at, value) for at, value in one.points if value is not None]
-    top = 100.0 if one.unit == "%" else round_top(max(value for _, value in known))
-    canvas = Canvas(width, height - 1, ascii_only)
-    curve(canvas, known, across, (0.0, top), gap=3.0)
-    title = f"{one.metric} {figure(known[-1][1], one.unit)} {one.unit}".rstrip()
-    scale = f"0 to {top:g}"
-    head: Line = [(fit(title, max(width - len(scale), 4)), "strong"), (scale, "dim")]
-    return [head, *([(row, "curve")] for row in canvas.rows())]
+    It is what the step's first light is about; where there is none, what the plot begins with.
+    """
+    state = view.state
+    lights = state.steps[state.shown].lights if state.shown < len(state.steps) else ()
+    metric = lights[0].text.split()[0] if lights else view.curves[0].metric if view.curves else ""
+    if not metric:
+        return "", ""
+    name, side = metric_name(metric)
+    metrics = [f"{one}.{name}" for one in view.sides] if side else [metric]
+    unit = unit_of(metric)
+    digits = "   ".join(figure(state.figures.get(one), unit) for one in metrics)
+    return digits, f"{'  |  '.join(metrics)} {unit}".rstrip()

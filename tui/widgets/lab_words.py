@@ -9,7 +9,7 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from tui.keyname import key_shown
-from tui.state.lab import LabView
+from tui.state.lab import LabEntry, LabView
 
 ANSWER_KEYS = "abcdef"
 
@@ -31,6 +31,44 @@ def written(text: str, colour: str) -> Group:
     return Group(*parts)
 
 
+def about(entry: LabEntry, *, brief: bool) -> str:
+    """What a scenario of the list is about, in Markdown; ``brief`` where there are few lines."""
+    steps = f"{entry.steps} steps, about {entry.minutes:g} minutes"
+    if brief:
+        lines = [f"# {entry.title}", entry.summary, "", f"**You will learn** {'; '.join(entry.teaches)}."]
+        lines += ["", f"**You should know** {'; '.join(entry.needs)}."] if entry.needs else []
+        return "\n".join([*lines, "", f"{steps}, on servers of its own."])
+    lines = [f"# {entry.title}", "", entry.summary, "", "**You will learn**", ""]
+    lines += [f"- {one}" for one in entry.teaches]
+    if entry.needs:
+        lines += ["", "**You should know**", "", *(f"- {one}" for one in entry.needs)]
+    ends = "It starts servers of its own and ends them; nothing of yours is touched."
+    return "\n".join([*lines, "", f"{steps}. {ends}"])
+
+
+def headline(view: LabView, next_key: str, *, ascii_only: bool) -> str:
+    """One line: what is run, how far it is, and whether it can go on."""
+    state = view.state
+    done, now, rest = ("*", ">", ".") if ascii_only else ("●", "◉", "○")
+    over = state.status in ("done", "failed")
+    marks = "".join(
+        done if index < state.step or over else now if index == state.step else rest
+        for index in range(len(view.steps))
+    )
+    if state.status in ("starting", "failed"):
+        where = "starting" if state.status == "starting" else "stopped"
+    elif state.shown >= len(view.steps):
+        where = "summary"
+    else:
+        where = f"step {state.shown + 1} of {len(view.steps)}"
+    parts = [view.title, view.level, marks, where]
+    if view.auto:
+        parts.append("by itself")
+    elif state.settled and not over:
+        parts.append(f"{next_key} goes on")
+    return "  ".join(parts)
+
+
 def narration(view: LabView, keys: Mapping[str, str]) -> str:
     """The narration as it stands, in Markdown; ``keys`` are the user's own."""
     export, restart = key_shown(keys, "lab.export", "E"), key_shown(keys, "lab.restart", "R")
@@ -40,6 +78,10 @@ def narration(view: LabView, keys: Mapping[str, str]) -> str:
         return f"# {view.title}\n\n*{state.said or 'starting the servers of this scenario'} …*"
     if state.status == "failed":
         return f"# It could not go on\n\n{state.said}\n\n{leave} leaves."
+    if state.shown >= len(view.steps):
+        return _summary(
+            view, f"{export} writes this down with its plots, {restart} begins anew, {leave} leaves."
+        )
     step = view.steps[state.shown]
     lines = [f"## {state.shown + 1}. {step.title}", "", step.say]
     answered = state.steps[state.shown].answered if state.shown < len(state.steps) else 0
@@ -53,15 +95,30 @@ def narration(view: LabView, keys: Mapping[str, str]) -> str:
         if answered:
             right = answered == step.question.right
             lines += ["", f"*{'Right.' if right else 'Not quite.'}* {step.question.why}"]
-    if state.status == "done" and state.shown == len(view.steps) - 1:
-        held = state.held
-        red = [light.text for one in state.steps for light in one.lights if light.light != "green"]
-        lines += ["", "---", "", "## What it means", "", view.explanation, ""]
-        lines += [
-            "**Every expectation held.**"
-            if held
-            else f"**Did not hold:** {'; '.join(f'`{text}`' for text in red)}",
-            "",
-            f"{export} writes this down with its plots, {restart} begins anew, {leave} leaves.",
-        ]
     return "\n".join(lines)
+
+
+def _summary(view: LabView, keys: str) -> str:
+    """What was expected and what happened, and what it means."""
+    state = view.state
+    lines = ["## What it means", "", view.explanation, "", "## What happened", ""]
+    red = [light.text for one in state.steps for light in one.lights if light.light != "green"]
+    if state.held:
+        lines.append("**Every expectation held.**")
+    else:
+        lines.append(f"**Did not hold:** {'; '.join(f'`{text}`' for text in red)}")
+    for number, (step, told) in enumerate(zip(state.steps, view.steps, strict=False), 1):
+        lines += ["", f"**{number}. {step.title}**"]
+        lines += ["", *(f"- {did}" for did in step.did)] if step.did else []
+        lines += [""] + [
+            f"- {'✓' if light.light == 'green' else '✗'} `{light.text}`: "
+            + ("nothing was measured" if light.value is None else f"{light.value:.4g} {light.unit}".rstrip())
+            for light in step.lights
+        ]
+        if told.question is not None and step.answered:
+            right = step.answered == told.question.right
+            lines += [
+                "",
+                f"{told.question.ask} *{'You knew.' if right else 'Not quite.'}* {told.question.why}",
+            ]
+    return "\n".join([*lines, "", keys])
