@@ -107,7 +107,10 @@ class Run:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opening:
-            stack = await opening.enter_async_context(Stack(self._settings, on_progress=self._starting))
+            # Not told: no `get` or `simulate` of somebody's is to end up among a lesson's servers.
+            stack = await opening.enter_async_context(
+                Stack(self._settings, told=False, on_progress=self._starting)
+            )
             store = await opening.enter_async_context(open_store(stack.settings.store))
             self._say("waiting for the fleet's first readings")
             ear = await opening.enter_async_context(FleetEar(stack.settings.broker, store))

@@ -60,6 +60,7 @@ class Stack:
         *,
         simulate: bool = True,
         http: bool = False,
+        told: bool = True,
         on_event: Callable[[Event], None] = lambda event: None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
@@ -75,6 +76,8 @@ class Stack:
         self._wanted = settings
         self._embedded_broker = settings.broker.url == "embedded"
         self._simulate = simulate and _switch(settings.simulator.enabled, self._embedded_broker)
+        self._told = told
+        """Whether this user's other commands find it."""
         self._with_ingest = _switch(settings.ingest.enabled, self._embedded_broker)
         self._with_http = self._with_ingest and _switch(settings.http.enabled, http)
         self._on_event = on_event
@@ -264,7 +267,7 @@ class Stack:
 
     def _announce(self) -> None:
         """Let this user's other commands find the stack; without a runtime folder they need flags."""
-        if self._announcement is None:
+        if self._announcement is None or not self._told:
             return
         server, wanted = self._broker_server, self._wanted
         with contextlib.suppress(StackError):

@@ -12,12 +12,14 @@ from xml.etree import ElementTree
 import pytest
 from msgspec import structs
 
+from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError
 from simulator.lab.acts import AnyAct, BrokerAct, Policy, ReadersAct, Warm
 from simulator.lab.report import markdown
 from simulator.lab.run import Run
 from simulator.lab.scenario import Scenario, catalogue, find, parse
 from simulator.lab.state import LabState
+from simulator.stack.rundir import find_running
 from tui.cli.main import main
 
 SHORT = """
@@ -190,11 +192,16 @@ def test_headless_writes_its_reports_and_leaves_nothing(
 
 
 @pytest.mark.real("memcached")
-async def test_a_person_goes_on_back_and_answers_and_may_leave_in_the_middle() -> None:
+async def test_a_person_goes_on_back_and_answers_and_may_leave_in_the_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IOTCACHE_RUNTIME_DIR", str(tmp_path))
     states: list[LabState] = []
     made = Run(parse(SHORT, "short.toml"), on_change=states.append)
     async with asyncio.timeout(60), made:
         pids = made._effects._stack.pids
+        with pytest.raises(IotCacheError, match="no stack is running"):
+            find_running(Settings())  # another command does not end up among a lesson's servers
         playing = asyncio.create_task(made.play())
 
         async def until(wanted: Callable[[LabState], bool]) -> None:
