@@ -193,8 +193,8 @@ class LabScreen(ViewScreen):
             )
             if before is None or said.shown != before.shown:
                 self.tell.scroll_home(animate=False)
-            elif said.answered != before.answered:
-                # What was right, and why, stands at the end.
+            elif (said.answered, said.settled) != (before.answered, before.settled):
+                # The question comes last, and then what was right, and why.
                 self.call_after_refresh(self.tell.scroll_end, animate=False)
         self._share_out(view)
         ascii_only = self.settings.ascii
