@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 RUN    := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 ARGS   ?=
+# Every child process would compile the whole program anew where Python is told to keep no caches.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: run test lab lint types check picture clean
 
