@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     one = action in ("show", "push")
     if "" in devices or (one and len(devices) != 1) or (action == "retired") is bool(devices):
         wanted = {"show": "one device", "push": "one device", "retired": "no device"}.get(action, "devices")
-        raise UsageError(f"device {action} takes {wanted}, by name")
+        where = "; the configuration comes from --file or standard input" if action == "push" else ""
+        raise UsageError(f"device {action} takes {wanted}, by name{where}")
     settings = find_running(load_settings(args).settings)
     if action == "show":
         return _shown(asyncio.run(_show(settings, devices[0])), args.json)
