@@ -144,13 +144,31 @@ async def test_the_log_follows_until_somebody_moves_up(run_app: RunApp) -> None:
         assert "burst-59" in screen_text(app)
 
 
-async def test_an_empty_log_says_so(run_app: RunApp) -> None:
-    async with run_app(devices=0) as (app, pilot):
+@pytest.mark.parametrize("size", [(60, 15), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_an_empty_log_and_a_filter_that_nothing_passes_say_different_things(
+    run_app: RunApp, size: tuple[int, int]
+) -> None:
+    async with run_app(size, devices=0) as (app, pilot):
         await pilot.press("7")
         app.frame()
         await pilot.pause()
         assert isinstance(app.screen, EventsScreen)
-        assert "nothing has happened" in screen_text(app)
+        assert "No events yet" in screen_text(app)
+        await pilot.press("n")
+        app.feed.mailbox.put_event(NODE_EVENT)
+        app.frame()
+        await pilot.pause()
+        text = screen_text(app)
+        assert "No events match: hidden: node" in text
+        assert "Esc shows everything again" in text
+        await pilot.press("escape", "slash", *"zzz")
+        app.frame()
+        await pilot.pause()
+        assert "No events match: “zzz”" in screen_text(app)
+        await pilot.press("escape")
+        app.frame()
+        await pilot.pause()
+        assert "node is down" in screen_text(app)
 
 
 class _Letters:

@@ -120,9 +120,14 @@ class EventsScreen(ViewScreen):
         super().__init__(state, settings)
         self.view = LogView(state.log)
         self.wanted = _Wanted(key_shown(settings.keys, "table.last", "End"), ascii_only=settings.ascii)
-        self.log_view = EventLogView(self.view, ascii_only=settings.ascii, id="event-log")
+        self.log_view = EventLogView(
+            self.view,
+            ascii_only=settings.ascii,
+            id="event-log",
+            clear_key=key_shown(settings.keys, "events.clear", "Esc"),
+        )
         self.standing = StandingAlerts(ascii_only=settings.ascii, id="event-alerts")
-        self.filter_box = Input(placeholder="words that must all be there", id="event-filter")
+        self.filter_box = Input(placeholder="Words to look for; a line must hold all of them", id="event-filter")
         self.filter_box.display = False
 
     def body(self) -> ComposeResult:

@@ -132,6 +132,23 @@ class LogView:
         self.text = self.text if text is None else text.casefold().strip()
         self._rebuild()
 
+    @property
+    def anything(self) -> bool:
+        """Whether anything is kept, wanted or not."""
+        return any(self._log.count(kind) for kind in KINDS)
+
+    @property
+    def wanted(self) -> str:
+        """What is wanted, in words; empty when that is everything."""
+        hidden = [kind for kind in KINDS if kind not in self.kinds]
+        parts = [f"“{printable(self.text, 40)}”"] if self.text else []
+        parts += [f"{self.least} or graver"] if self.least is not Severity.INFO else []
+        if len(hidden) == len(KINDS):
+            parts.append("every kind is hidden")
+        elif hidden:
+            parts.append(f"hidden: {', '.join(hidden)}")
+        return "; ".join(parts)
+
     def _passes(self, entry: Entry) -> bool:
         if entry.kind not in self.kinds or RANK[entry.severity] < RANK[self.least]:
             return False

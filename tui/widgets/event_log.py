@@ -56,9 +56,12 @@ class EventLogView(LineView):
             super().__init__()
             self.entry = entry
 
-    def __init__(self, view: LogView, *, ascii_only: bool, id: str) -> None:
+    def __init__(self, view: LogView, *, ascii_only: bool, id: str, clear_key: str = "Esc") -> None:
+        """``clear_key`` is the key that shows everything again."""
         super().__init__(id=id)
         self.view = view
+        self._clear_key = clear_key
+        self._told_empty = ""
         self.following = True
         self.selected = 0
         """The number of the entry under the cursor; 0 for none."""
@@ -67,6 +70,9 @@ class EventLogView(LineView):
     def frame(self) -> None:
         """Show what came in."""
         self.view.update()
+        if self._told_empty != (empty := "" if self.view.lines else self.empty_text()):
+            self._told_empty = empty
+            self.redraw()
         self.sync_size()
         if self.following and round(self.scroll_y) < self.max_scroll_y:
             self.scroll_to(y=self.max_scroll_y, animate=False)
@@ -132,7 +138,9 @@ class EventLogView(LineView):
         ]
 
     def empty_text(self) -> str:
-        return "nothing has happened that is wanted here"
+        if not self.view.anything:
+            return "No events yet\nFallbacks, alerts and changes of nodes and parts will be listed here."
+        return f"No events match: {self.view.wanted}\n{self._clear_key} shows everything again"
 
     # Moving about
 
