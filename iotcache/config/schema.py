@@ -195,6 +195,8 @@ class SimulatorSettings(Section, frozen=True):
     """Whether the fleet follows messages that turn faults and load; "auto": when the broker is embedded."""
     lives: Switch = "auto"
     """Whether devices tell their birth, configuration and death; "auto": a small fleet, embedded broker."""
+    dropouts: Switch = "auto"
+    """Whether three devices fall silent early on; "auto": when broker, nodes and store are embedded."""
 
 
 class DashboardSettings(Section, frozen=True):

@@ -99,7 +99,7 @@ class Run:
             http=structs.replace(plain.http, enabled=False),
             # A scenario's documents are its own: none but those it pushes.
             simulator=SimulatorSettings(
-                devices=wanted.devices, rate=wanted.messages_per_s, seed=SEED, lives=False
+                devices=wanted.devices, rate=wanted.messages_per_s, seed=SEED, lives=False, dropouts=False
             ),
             log=settings.log,
         )

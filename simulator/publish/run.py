@@ -23,6 +23,7 @@ from simulator.fleet.stream import Timeline
 from simulator.publish.announce import announced, default_instance, last_will
 from simulator.publish.control import controlled
 from simulator.publish.digest import combined
+from simulator.publish.dropouts import dropouts
 from simulator.publish.lives import Lives
 from simulator.publish.publisher import Publisher
 from simulator.publish.report import Duration, Percentiles, Rate, Report
@@ -239,11 +240,14 @@ async def run_fleet(
             return
         load = LiveLoad()
         timeline = spec.timeline(int(time() * 1e6))
-        stream = FaultyStream(roster, timeline, (), rate=spec.rate, digest=False, greet=True, load=load)
+        scheduled = dropouts(roster) if wanted.dropouts is True else ()
+        stream = FaultyStream(
+            roster, timeline, scheduled, rate=spec.rate, digest=False, greet=True, load=load
+        )
         publisher = Publisher(stream, (uplink,), devices=len(roster))
         control = nullcontext() if wanted.control is not True else controlled(
             instance, settings.broker, stream=stream, roster=roster, publisher=publisher,
-            journal=Journal(()), load=load, answer=uplink.announce,
+            journal=Journal(scheduled), load=load, answer=uplink.announce,
         )  # fmt: skip
         if wanted.lives is True:
             told.append(Lives(roster, (uplink,), {0: range(len(roster))}, stream.scale))

@@ -212,6 +212,8 @@ class Stack:
                     settings.simulator.lives,
                     self._embedded_broker and settings.simulator.devices <= LIVES_MOST,
                 ),
+                # On anybody else's servers a device that falls silent would be a false alarm.
+                dropouts=self._everything_embedded() and _switch(settings.simulator.dropouts, True),
             ),
         )
 
@@ -241,6 +243,10 @@ class Stack:
             with contextlib.suppress(*self._patience()):
                 await process.heard("ready", self._wait_s())
         return process
+
+    def _everything_embedded(self) -> bool:
+        """Not a server of anybody else's is in use."""
+        return self._all_embedded() and bool(self._node_servers)
 
     def _all_embedded(self) -> bool:
         return self._embedded_broker and self._wanted.store.url == "embedded"

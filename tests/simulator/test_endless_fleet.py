@@ -15,10 +15,13 @@ import pytest
 from iotcache.config.schema import BrokerSettings, Settings, SimulatorSettings
 from iotcache.mqtt import Message, MqttLink
 from iotcache.telemetry import decode
+from simulator.faults.kinds import Dropout
+from simulator.faults.stream import FaultyStream
 from simulator.fleet.roster import Roster
 from simulator.fleet.stream import Stream, Timeline
 from simulator.publish import publisher as publishing
 from simulator.publish.announce import FleetStats
+from simulator.publish.dropouts import FOR_S, dropouts
 from simulator.publish.publisher import Publisher
 from simulator.publish.run import run_fleet
 from simulator.wire.connection import Target
@@ -194,3 +197,45 @@ async def test_what_is_too_old_is_skipped_and_a_step_of_the_clock_is_followed(
     assert publisher.counters.planned == publisher.published + publisher.counters.skipped
     shown_us = stream.timeline.start_us + stream.timeline.shift_us
     assert abs(shown_us / 1e6 - now) < 10
+
+
+def test_three_devices_of_a_demonstration_fall_silent_in_turn_and_report_again() -> None:
+    roster = Roster(1, 120)
+    faults = dropouts(roster)
+    silent = {fault.devices[0]: fault.at_s for fault in faults}
+    assert list(silent.values()) == [10.0, 45.0, 80.0]
+    assert "pump-0001" not in silent
+
+    def sent(*wanted: Dropout) -> set[tuple[int, int]]:
+        stream = FaultyStream(roster, Timeline(start_us=1_800_000_000_000_000), wanted, digest=False)
+        return {message[:2] for message in stream.window(120_000_000)}
+
+    missing = sent() - sent(*faults)
+    assert sent(*faults) < sent()
+    for name, at_s in silent.items():
+        device = roster.names.index(name)
+        moments = [at_us / 1e6 for at_us, tie in missing if tie % len(roster) == device]
+        assert len(moments) >= 2 * FOR_S - 2, "two of its sensors report every second"
+        assert at_s <= min(moments) and max(moments) < at_s + FOR_S
+    assert {tie % len(roster) for _, tie in missing} == {roster.names.index(name) for name in silent}
+    assert dropouts(Roster(1, 10)) == ()
+
+
+async def test_a_fleet_whose_devices_are_not_to_fall_silent_has_no_dropouts(
+    mosquitto: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[object, ...]] = []
+
+    class Witness(FaultyStream):
+        def reschedule(self, faults: Any) -> None:
+            given.append(tuple(faults))
+            super().reschedule(faults)
+
+    monkeypatch.setattr("simulator.publish.run.FaultyStream", Witness)
+    for wanted in ("auto", False, True):
+        stop = asyncio.Event()
+        settings = settings_of(mosquitto, devices=30, dropouts=wanted)
+        async with asyncio.timeout(10):
+            await run_fleet(settings, ready=stop.set, stop=stop)
+    # What "auto" comes to, the stack says: whoever runs a fleet without one gets none.
+    assert [len(faults) for faults in given] == [0, 0, 3]

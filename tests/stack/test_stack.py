@@ -66,6 +66,7 @@ async def test_servers_answer_with_real_addresses_and_are_gone_afterwards(
         settings, pids = stack.settings, stack.pids
         assert await mqtt_answers(*host_port(settings.broker.url), "3.1.1")
         assert len(settings.cache.nodes) == 3
+        assert settings.simulator.dropouts is True
         for node, pid in zip(settings.cache.nodes, pids.nodes, strict=True):
             assert await memcached_answers(*host_port(node))
             assert f"STAT pid {pid}\r\n".encode() in await asyncio.to_thread(ask_memcached, node, b"stats")
@@ -91,9 +92,10 @@ async def test_the_broker_speaks_both_versions_of_mqtt_and_only_on_loopback() ->
             cache=CacheSettings(nodes=("127.0.0.1:1",)),
             store=StoreSettings(url="sqlite:///x"),
             ingest=IngestSettings(enabled=False),
-            simulator=SimulatorSettings(enabled=False),
+            simulator=SimulatorSettings(enabled=False, dropouts=True),
         )
         async with Stack(settings) as stack:
+            assert stack.settings.simulator.dropouts is False, "nodes and store are somebody's"
             assert await mqtt_answers(*host_port(stack.settings.broker.url), version)
             listening = Path("/proc/net/tcp").read_text().splitlines()[1:]
             port = f":{host_port(stack.settings.broker.url)[1]:04X}"
@@ -193,6 +195,7 @@ async def test_nothing_is_started_for_servers_that_are_named() -> None:
         assert own_children() == set()
         assert stack.settings.broker.url == "mqtt://127.0.0.1:1"
         assert stack.settings.ingest.enabled is False
+        assert stack.settings.simulator.dropouts is False
         with pytest.raises(StackError, match="no stack is running"):
             find_running(Settings())
 

@@ -127,7 +127,9 @@ class EventsScreen(ViewScreen):
             clear_key=key_shown(settings.keys, "events.clear", "Esc"),
         )
         self.standing = StandingAlerts(ascii_only=settings.ascii, id="event-alerts")
-        self.filter_box = Input(placeholder="Words to look for; a line must hold all of them", id="event-filter")
+        self.filter_box = Input(
+            placeholder="Words to look for; a line must hold all of them", id="event-filter"
+        )
         self.filter_box.display = False
 
     def body(self) -> ComposeResult:

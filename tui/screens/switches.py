@@ -41,7 +41,7 @@ class SwitchesScreen(ModalScreen[None]):
         width: 58; max-width: 96%; height: auto; max-height: 92%; background: $surface; padding: 0 1;
         border: round $warning; border-title-color: $warning;
     }
-    SwitchesScreen OptionList { height: auto; max-height: 20; border: none; background: $surface; }
+    SwitchesScreen OptionList { height: auto; max-height: 50vh; border: none; background: $surface; }
     SwitchesScreen OptionList:focus { border: none; }
     SwitchesScreen Static { height: auto; color: $foreground 70%; margin: 1 0 0 0; }
     """

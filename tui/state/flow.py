@@ -147,7 +147,7 @@ def _boxes(state: DashboardState) -> list[Box]:
             store.state if store else "unknown",
             (
                 store.text if store else "",
-                f"p99 {milliseconds(_worst(workers, 'commit_p99_ms'))} ms",
+                f"p99 {_ms(_worst(workers, 'commit_p99_ms'))}",
                 f"{count(int(_total(workers, 'commit_failures')))} failures",
             ),
         ),
@@ -158,7 +158,7 @@ def _boxes(state: DashboardState) -> list[Box]:
             (
                 f"hit {percent(state.hit_percent(WINDOW_S))}",
                 f"{rate(_mean(float(second.reads) for second in seconds))} reads/s",
-                f"p99 {milliseconds(max((second.p99_ms for second in seconds), default=None))} ms",
+                f"p99 {_ms(max((second.p99_ms for second in seconds), default=None))}",
             ),
         ),
     ]
@@ -166,6 +166,11 @@ def _boxes(state: DashboardState) -> list[Box]:
 
 def _worst(workers: Sequence[Worker], name: str) -> float:
     return max((figure(worker, name) for worker in workers), default=0.0)
+
+
+def _ms(value: float | None) -> str:
+    """Milliseconds with their unit; a dash alone where there is no figure."""
+    return "–" if value is None else f"{milliseconds(value)} ms"
 
 
 def _simulator(simulators: Sequence[Worker]) -> Box:
@@ -178,7 +183,7 @@ def _simulator(simulators: Sequence[Worker]) -> Box:
         (
             f"{count(int(_total(simulators, 'devices')))} devices",
             f"late {count(int(_total(simulators, 'late')))}",
-            f"lag {milliseconds(_worst(simulators, 'lag_p99_ms'))} ms",
+            f"lag {_ms(_worst(simulators, 'lag_p99_ms'))}",
         ),
     )
 
@@ -212,7 +217,7 @@ def _nodes(state: DashboardState) -> Box:
         "off" if not total else "up" if up == total else "down",
         f"{up} of {total} up" if total else "unknown",
         (
-            f"p99 {milliseconds(p99)} ms",
+            f"p99 {_ms(p99)}",
             f"{count(sum(node.items for node in answered))} items" if answered else "– items",
             f"{data_size(used)}/{data_size(limit)}" if answered else "–",
         ),
