@@ -242,6 +242,16 @@ async def test_what_cannot_go_on_says_why(run_app: RunApp) -> None:
         assert "no free port" in screen_text(app)
 
 
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_what_a_fault_switch_does_stays_in_sight(run_app: RunApp, size: tuple[int, int]) -> None:
+    async with run_app(size) as (app, pilot):
+        await pilot.press("6", "f", "down")
+        await pilot.pause()
+        text = screen_text(app)
+        assert "keeps its connections" in text
+        assert "Enter does it" in text
+
+
 async def test_fault_switches_act_on_the_own_stack_and_not_when_read_only(run_app: RunApp) -> None:
     async with run_app() as (app, pilot):
         await pilot.press("6", "f")
