@@ -149,10 +149,11 @@ class FaultyStream(Stream):
         boot = timeline.boot + (f"-{draft.reboots}" if draft.reboots else "")
         name = self._roster.names[device].encode()
         value = group.rendered(draft.value)
+        text = group.text(value)
         shown = draft.shown_us
         if group.encode is None:
             moment, ms = second_text(shown // _MICRO), shown // 1000 % 1000
-            payload = group.template % (name, value, moment, ms, draft.seq, boot.encode())
+            payload = group.head % (name, text) + group.tail % (moment, ms, draft.seq, boot.encode())
         else:
             payload = group.encode(name, value, shown, draft.seq, boot.encode())
         if draft.spoil:
@@ -162,7 +163,7 @@ class FaultyStream(Stream):
             mark = (f"/{draft.reboots}" if draft.reboots else "") + ("!" if draft.spoil else "")
             shown_ms = (shown - timeline.shift_us - start) // 1000
             # The plain line with the marks behind its number: ``12/1`` after a reboot, ``12!`` malformed.
-            *head, number, rest = (group.line % (shown_ms, name, draft.seq, value)).split(b" ", 4)
+            *head, number, rest = (group.line % (shown_ms, name, draft.seq, text)).split(b" ", 4)
             line = b" ".join((*head, number + mark.encode(), rest))
         tie = group.number * len(self._names) + device
         if self._label and draft.faults:

@@ -12,16 +12,19 @@ from iotcache.clock import utc_text
 from simulator.fleet.classes import Sensor
 
 
-def json_template(sensor: Sensor) -> bytes:
-    """A ``%`` template for (device, value, time to the second, milliseconds, seq, boot)."""
+def json_templates(sensor: Sensor) -> tuple[bytes, bytes]:
+    """Two ``%`` templates whose results, one behind the other, are a payload.
+
+    The first takes (device, text of the value); the second (time to the second, milliseconds, seq, boot),
+    and is the same for every device measured in one millisecond.
+    """
     name, unit = (
         json.dumps(text, ensure_ascii=False).replace("%", "%%") for text in (sensor.name, sensor.unit)
     )
-    value = f"%.{sensor.precision}f" if sensor.kind == "number" else "%b"
     return (
-        f'{{"device":"%b","sensor":{name},"value":{value},"unit":{unit},'
-        '"ts":"%b.%03dZ","seq":%d,"boot":"%b"}'
-    ).encode()
+        f'{{"device":"%b","sensor":{name},"value":%b'.encode(),
+        f',"unit":{unit},"ts":"%b.%03dZ","seq":%d,"boot":"%b"}}'.encode(),
+    )
 
 
 def value_texts(sensor: Sensor) -> tuple[bytes, ...]:

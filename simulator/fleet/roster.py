@@ -72,6 +72,9 @@ def _added(parts: Sequence[Function]) -> Function:
     if len(parts) == 2:
         first, second = parts
         return lambda key, t: first(key, t) + second(key, t)
+    if len(parts) == 3:
+        first, second, third = parts
+        return lambda key, t: first(key, t) + second(key, t) + third(key, t)
     *head, last = parts
     before = _added(head)
     return lambda key, t: before(key, t) + last(key, t)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import copy
 from heapq import heappop, heappush
+from operator import itemgetter
 
 from msgspec import Struct
 
@@ -20,12 +21,13 @@ from iotcache.model import Value
 from simulator.fleet.formats import Format
 from simulator.fleet.load import LiveLoad, Load
 from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, unit
-from simulator.fleet.payload import json_template, second_text, value_texts
+from simulator.fleet.payload import json_templates, second_text, value_texts
 from simulator.fleet.roster import Roster, SensorFunction, interval_us
 
 Message = tuple[int, int, bytes, bytes, bytes]
 """When it is sent (µs since the start), the number of its series, topic, payload, digest line."""
 
+_Slots = tuple[Sequence[int], Sequence[int], Sequence[bytes], Sequence[int]]
 TopicOf = Callable[[int], str]
 """The topic of a device's readings."""
 LANES = 64
@@ -35,6 +37,7 @@ VIRTUAL_EPOCH_US = 1_718_722_800_000_000
 _MICRO = 1_000_000
 _FOREVER_US = 1 << 62
 _GREET_S = 2.0
+_SENT = itemgetter(0)
 
 
 class Timeline(Struct, frozen=True):
@@ -54,8 +57,8 @@ class Group:
     """One sensor of one class, and its devices in the order of their phases."""
 
     __slots__ = (
-        "cycle", "devices", "encode", "function", "interval", "kind", "last_cycle", "line", "link",
-        "number", "phases", "position", "template", "texts", "topics",
+        "cycle", "devices", "digits", "encode", "function", "head", "interval", "keys", "kind", "last_cycle",
+        "line", "link", "number", "phases", "position", "tail", "texts", "topics",
     )  # fmt: skip
 
     def __init__(
@@ -76,17 +79,18 @@ class Group:
         placed = sorted((int(unit(roster.keys[n] ^ function.salt) * interval), n) for n in devices)
         self.phases = array("Q", (at for at, _ in placed))
         self.devices = array("L", (n for _, n in placed))
+        self.keys = array("Q", (roster.keys[n] for _, n in placed))
         if topic is None:
             self.topics = [
                 f"iot/{roster.site(n)}/{roster.names[n]}/{sensor.name}".encode() for _, n in placed
             ]
         else:
             self.topics = [topic(n).encode() for _, n in placed]
-        self.template = json_template(sensor)
+        self.head, self.tail = json_templates(sensor)
         self.encode = payload.encoder(sensor)
-        value = f"%.{sensor.precision}f" if sensor.kind == "number" else "%b"
-        self.line = f"%d %b {sensor.name} %d {value}\n".encode()
+        self.line = f"%d %b {sensor.name} %d %b\n".encode()
         self.texts = () if sensor.kind == "number" else value_texts(sensor)
+        self.digits = f"%.{sensor.precision}f".encode()
         self.kind = roster.kinds[devices[0]]
         self.link = roster.links[self.kind]
         self.cycle = 0
@@ -94,12 +98,16 @@ class Group:
         self.position = 0
 
     def rendered(self, value: Value) -> float | bytes:
-        """A value as the templates take it."""
+        """A value as the encoders take it."""
         if not self.texts:
             return float(value)
         return (
             self.texts[value] if isinstance(value, bool) else json.dumps(value, ensure_ascii=False).encode()
         )
+
+    def text(self, value: float | bytes) -> bytes:
+        """A rendered value as people read it: any number, not only what a sound sensor says."""
+        return value if isinstance(value, bytes) else self.digits % value
 
     def greeting(self, within_us: int) -> Group:
         """A group that measures each device once more, numbered 0, early in the run."""
@@ -206,17 +214,15 @@ class Stream:
         for group in self._groups:
             for cycle, first, last in group.due(until_work):
                 self._render(group, cycle, first, last, messages)
-        kept = messages
-        if self._may_defer:
-            kept = [message for message in messages if message[0] < until_us]
-            if len(kept) < len(messages):
-                for message in messages:
-                    if message[0] >= until_us:
-                        heappush(self._late, message)
-            while self._late and self._late[0][0] < until_us:
-                kept.append(heappop(self._late))
-        kept.sort()
-        return kept
+        while self._late and self._late[0][0] < until_us:
+            messages.append(heappop(self._late))
+        messages.sort()
+        if self._may_defer and messages and messages[-1][0] >= until_us:
+            kept = bisect_left(messages, until_us, key=_SENT)
+            for message in messages[kept:]:
+                heappush(self._late, message)
+            del messages[kept:]
+        return messages
 
     def _moment(self, group: Group, cycle: int, device: int, work_us: int) -> int:
         """When (virtual time since the start) the reading of a slot in work time is measured."""
@@ -227,53 +233,66 @@ class Stream:
                 return _FOREVER_US
         return work_us if self._bend is None else self._bend.time(work_us)
 
+    def _slots(self, group: Group, cycle: int, first: int, last: int) -> _Slots:
+        """What is measured in one stretch, and when: device, its key, its topic, virtual time."""
+        base = cycle * group.interval
+        devices, keys, topics = group.devices[first:last], group.keys[first:last], group.topics[first:last]
+        if not self._scattered and self._bend is None:
+            return devices, keys, topics, [base + at for at in group.phases[first:last]]
+        end = self.timeline.end_us or _FOREVER_US
+        slots = zip(devices, keys, topics, group.phases[first:last], strict=True)
+        moved = [
+            (device, key, topic, self._moment(group, cycle, device, base + at))
+            for device, key, topic, at in slots
+        ]
+        kept = [slot for slot in moved if slot[3] < end]
+        return (
+            [slot[0] for slot in kept], [slot[1] for slot in kept],
+            [slot[2] for slot in kept], [slot[3] for slot in kept],
+        )  # fmt: skip
+
     def _render(self, group: Group, cycle: int, first: int, last: int, out: list[Message]) -> None:
-        """Append the messages of one stretch. This is the inner loop: everything is in a local."""
-        names, keys, size = self._names, self._roster.keys, len(self._names)
+        """Append the messages of one stretch. Its loop is the inner one: everything is in a local."""
         timeline = self.timeline
         start, shift, boot = timeline.start_us, timeline.shift_us, timeline.boot.encode()
-        end = timeline.end_us or _FOREVER_US
-        function, topics, link = group.function, group.topics, group.link
-        sensor, waves, texts = function.sensor, function.waves, group.texts
+        last_us = start + (timeline.end_us or _FOREVER_US)
+        devices, keys, topics, moments = self._slots(group, cycle, first, last)
+        function, link, names = group.function, group.link, self._names
+        sensor, waves, texts, digits = function.sensor, function.waves, group.texts, group.digits
         noise, noise_salt, (low, high) = sensor.noise, function.noise_salt, sensor.range
+        normals, golden, mask = NORMAL, GOLDEN, MASK64
         scale = float(10**sensor.precision)
-        template, encode, line, with_line = group.template, group.encode, group.line, self.digest
-        base, seq, tie = cycle * group.interval, cycle + 1, group.number * size
-        shaped = self._scattered or self._bend is not None
-        second, moment = -1, b""
+        encode, head, line, with_line = group.encode, group.head, group.line, self.digest
+        seq, tie = cycle + 1, group.number * len(names)
+        since = until = -1
+        tail = digested = b""
         value: float | bytes
-        digested = b""
-        devices, phases = group.devices, group.phases
-        for at in range(first, last):
-            device = devices[at]
-            key = keys[device]
-            rel = base + phases[at]
-            if shaped:
-                rel = self._moment(group, cycle, device, rel)
-                if rel >= end:
-                    continue
+        for device, key, rel, topic in zip(devices, keys, moments, topics, strict=True):
             t = start + rel
             raw = waves(key, t / 1e6)
             if texts:
-                value = texts[int(raw)]
+                value = text = texts[int(raw)]
             else:
                 if noise:
-                    raw += noise * NORMAL[(((key ^ noise_salt ^ t) * GOLDEN) & MASK64) >> 52]
+                    raw += noise * normals[(((key ^ noise_salt ^ t) * golden) & mask) >> 52]
                 if raw < low:
                     raw = low
                 elif raw > high:
                     raw = high
                 value = ((raw * scale + 0.5) // 1) / scale
+                text = digits % value
             shown = t + shift
-            if shown // _MICRO != second:
-                second = shown // _MICRO
-                moment = second_text(second)
             name = names[device]
             if encode is None:
-                payload = template % (name, value, moment, shown // 1000 % 1000, seq, boot)
+                if not since <= shown < until:
+                    second, ms = divmod(shown // 1_000, 1_000)
+                    since = shown // 1_000 * 1_000
+                    until = since + 1_000
+                    tail = group.tail % (second_text(second), ms, seq, boot)
+                payload = head % (name, text) + tail
             else:
                 payload = encode(name, value, shown, seq, boot)
             if with_line:
-                digested = line % (rel // 1000, name, seq, value)
-            sent = rel if link is None else link.sent_at(key, t, start + end) - start
-            out.append((sent, tie + device, topics[at], payload, digested))
+                digested = line % (rel // 1000, name, seq, text)
+            sent = rel if link is None else link.sent_at(key, t, last_us) - start
+            out.append((sent, tie + device, topic, payload, digested))

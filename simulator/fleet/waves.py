@@ -95,16 +95,17 @@ class Walk(_Wave, frozen=True, tag="walk"):
 
             def two(key: int, t: float) -> float:
                 # `smooth` twice, written out: this is the wave that most sensors have.
+                here, there = key ^ salt, key ^ other
                 x = t / s
                 k = int(x)
                 f = x - k
-                c = normals[(((key ^ salt ^ k) * golden) & mask) >> 52]
-                d = normals[(((key ^ salt ^ (k + 1)) * golden) & mask) >> 52]
+                c = normals[(((here ^ k) * golden) & mask) >> 52]
+                d = normals[(((here ^ (k + 1)) * golden) & mask) >> 52]
                 y = t / half_s
                 m = int(y)
                 g = y - m
-                p = normals[(((key ^ other ^ m) * golden) & mask) >> 52]
-                q = normals[(((key ^ other ^ (m + 1)) * golden) & mask) >> 52]
+                p = normals[(((there ^ m) * golden) & mask) >> 52]
+                q = normals[(((there ^ (m + 1)) * golden) & mask) >> 52]
                 return a * (c + (d - c) * (f * f * (3.0 - 2.0 * f))) + half_a * (
                     p + (q - p) * (g * g * (3.0 - 2.0 * g))
                 )
@@ -277,10 +278,11 @@ class Track(_Wave, frozen=True, tag="track"):
         center, reach, leg = self.center, self.reach_km / _KM_PER_DEGREE, self.leg_s
 
         def function(key: int, t: float) -> float:
-            x = t / leg + phase(key ^ salt)
+            key ^= salt
+            x = t / leg + phase(key)
             k = int(x)
-            a = unit(key ^ salt, k)
-            return center + reach * (2.0 * (a + (unit(key ^ salt, k + 1) - a) * (x - k)) - 1.0)
+            a = unit(key, k)
+            return center + reach * (2.0 * (a + (unit(key, k + 1) - a) * (x - k)) - 1.0)
 
         return function
 
@@ -295,6 +297,8 @@ class Follows(_Wave, frozen=True, tag="follows"):
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
         leader, gain, offset, lag = peers[self.sensor], self.gain, self.offset, self.lag_s
+        if not lag:
+            return lambda key, t: offset + gain * leader(key, t)
         return lambda key, t: offset + gain * leader(key, t - lag)
 
 
