@@ -27,6 +27,7 @@ from simulator.lab.effects import Effects
 from simulator.lab.expectations import Judge, Light
 from simulator.lab.metrics import unit_of
 from simulator.lab.nodewatch import NodeFigures
+from simulator.lab.pace import Pace
 from simulator.lab.probe import Probe
 from simulator.lab.scenario import Scenario
 from simulator.lab.side import Side, SidePolicy
@@ -51,11 +52,14 @@ class Run:
         settings: Settings | None = None,
         *,
         auto: bool = False,
+        at_reading_pace: bool = False,
         on_change: Callable[[LabState], None] = lambda state: None,
         forced: Policy | None = None,
     ) -> None:
         """Of ``settings`` only which program embedded nodes are is used.
 
+        With ``at_reading_pace`` a run by itself stays at each step until it can be read, and answers the
+        questions; without it goes on as soon as the lights are settled.
         ``forced`` overrules every policy of the scenario: for showing that it fails when what it teaches is
         broken.
         """
@@ -71,6 +75,7 @@ class Run:
         self._judges: list[Judge] = []
         self._asked: asyncio.Event = asyncio.Event()
         self._skipping = False
+        self._read = at_reading_pace
         self._began_s = 0.0
 
     @property
@@ -265,14 +270,22 @@ class Run:
             await self._effects.do(act)
         self._step_began_s = self._elapsed()
         self._judges = [Judge(expectation) for expectation in self.scenario.expectations(number)]
+        pace = Pace.of(step) if self._read else Pace(0.0, 0.0, 0.0)
+        ask_s: float | None = None
         while True:
             if watching.done():
                 watching.result()  # it ends with an error only, and without it no light ever settles
             settled = all(judge.light is not Light.PENDING for judge in self._judges)
             if settled != self._state.settled:
                 self._turn(settled=settled)
-            if self.auto and settled and self._elapsed() - self._step_began_s >= step.least_s:
-                break
+            since_s = self._elapsed() - self._step_began_s
+            if self.auto and settled and since_s >= max(step.least_s, pace.ask_s):
+                ask_s = since_s if ask_s is None else ask_s
+                reveal_s = ask_s + pace.reveal_after_s
+                if self._read and step.question is not None and since_s >= reveal_s:
+                    self._result(answered=step.question.right)
+                if since_s >= reveal_s + pace.leave_after_s:
+                    break
             if self._asked.is_set() and (settled or self._skipping):
                 break
             self._asked.clear()

@@ -15,6 +15,7 @@ from msgspec import structs
 from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError
 from simulator.lab.acts import AnyAct, BrokerAct, Policy, ReadersAct, Warm
+from simulator.lab.pace import Pace
 from simulator.lab.report import markdown
 from simulator.lab.run import Run
 from simulator.lab.scenario import Scenario, catalogue, find, parse
@@ -228,6 +229,26 @@ async def test_a_person_goes_on_back_and_answers_and_may_leave_in_the_middle(
         assert not Path(f"/proc/{pid}").exists()
     assert re.search(r"\*\d+ s, ended in step 2: [12] of \d expectations held\*", markdown(made))
     assert "**Well?** Answered: no. Right is: yes. So it is." in markdown(made)
+
+
+def test_an_unattended_show_leaves_time_to_read_to_think_and_to_learn_the_answer() -> None:
+    asking = find("cache-stampede").step[1]
+    pace = Pace.of(asking)
+    words = len(asking.say.split())
+    assert pace.ask_s == pytest.approx(3 + 0.3 * words)
+    assert pace.reveal_after_s > 5
+    assert pace.leave_after_s > 5
+    assert Pace.of(structs.replace(asking, question=None)) == (pace.ask_s, 0, 0)
+
+
+@pytest.mark.real("memcached")
+async def test_an_unattended_show_answers_its_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pace, "of", lambda step: Pace(0.5, 0.5, 0.5))
+    made = Run(parse(SHORT, "short.toml"), auto=True, at_reading_pace=True)
+    async with asyncio.timeout(60), made:
+        await made.play()
+    assert [step.answered for step in made.state.steps] == [1, 0]
+    assert made.state.steps[0].lasted_s >= 1.5
 
 
 @pytest.mark.lab

@@ -9,6 +9,7 @@ from pathlib import Path
 from iotcache.errors import IotCacheError, UsageError
 from iotcache.text import printable
 from simulator.lab.metrics import unit_of
+from simulator.lab.pace import reading_s
 from simulator.lab.run import Run
 from simulator.lab.scenario import Scenario, catalogue, find
 from simulator.lab.state import LabState
@@ -71,7 +72,9 @@ async def run(request: LabRun, reach: Reach) -> AsyncIterator[None]:
 
 async def _through(scenario: Scenario, auto: bool, reach: Reach) -> None:
     changed = asyncio.Event()
-    made = Run(scenario, reach.settings, auto=auto, on_change=lambda state: changed.set())
+    made = Run(
+        scenario, reach.settings, auto=auto, at_reading_pace=auto, on_change=lambda state: changed.set()
+    )
     reach.lab = made
     telling = asyncio.create_task(_tell(made, changed, reach))
     try:
@@ -79,8 +82,8 @@ async def _through(scenario: Scenario, auto: bool, reach: Reach) -> None:
         async with made:
             await made.play()
             _put(made, reach)
-            # The end stays on show until it is left; an unattended show goes on after a while.
-            await asyncio.sleep(20 if auto else 86_400)
+            # The end stays on show until it is left; an unattended show goes on when it has been read.
+            await asyncio.sleep(10 + reading_s(scenario.explanation) if auto else 86_400)
     except IotCacheError as error:
         failed = LabState("failed", said=printable(str(error), 400))
         reach.mailbox.put_latest(lab=_view(made, failed))

@@ -101,5 +101,7 @@ def _band(one: LabCurve, top: float, box: _Box) -> list[Line]:
     scale = f" 0 to {top:g}"
     if len(title) + len(scale) > box.width:
         scale = f" {top:g}"
+    if len(title) + len(scale) > box.width:
+        title = title.removesuffix(f" {one.unit}")
     head: Line = [(fit(title, max(box.width - len(scale), 4)), "strong"), (scale, "dim")]
     return [head, *([(row, "curve")] for row in canvas.rows())]
