@@ -69,7 +69,7 @@ def _reason_and_path(
     elif "Invalid value" in text and path and path[-1] in ("kind", "act"):
         text = f"there is no such {path[-1]}: it may be " + ", ".join(sorted(kinds))
     else:
-        if "nvalid enum value" in text and (allowed := _allowed(into, path)):
+        if "nvalid enum value" in text and (allowed := _allowed(into, content, path)):
             text = f"it is one of {', '.join(allowed)}"
         elif (kind := _EXPECTED.fullmatch(text)) is not None:
             text = f"it must be {_words(kind[1])}, and is {_words(kind[2])}"
@@ -97,20 +97,36 @@ def _words(kinds: str) -> str:
     return " or ".join(_WORDS.get(kind, kind) for kind in kinds.split(" | "))
 
 
-def _allowed(into: Any, path: Iterable[str | int]) -> list[str]:
+def _allowed(into: Any, content: Any, path: Iterable[str | int]) -> list[str]:
     """The texts that a choice may be; empty where ``path`` does not lead to one."""
-    info: Any = msgspec.inspect.type_info(into)
+    infos = [msgspec.inspect.type_info(into)]
+    value = content
     for step in path:
         if isinstance(step, int):
-            info = getattr(info, "item_type", None)
+            infos = [info.item_type for info in infos if hasattr(info, "item_type")]
         else:
-            fields = getattr(info, "fields", ())
-            info = next((field.type for field in fields if step in (field.name, field.encode_name)), None)
-    if isinstance(info, msgspec.inspect.LiteralType):
-        return [str(value) for value in info.values]
-    if isinstance(info, msgspec.inspect.EnumType):
-        return [str(one.value) for one in info.cls]
-    return []
+            infos = [
+                field.type
+                for info in infos
+                if _is_meant(info, value)
+                for field in getattr(info, "fields", ())
+                if step in (field.name, field.encode_name)
+            ]
+        infos = [one for info in infos for one in getattr(info, "types", (info,))]
+        value = value[step]
+    texts: list[str] = []
+    for info in infos:
+        if isinstance(info, msgspec.inspect.LiteralType):
+            texts += map(str, info.values)
+        elif isinstance(info, msgspec.inspect.EnumType):
+            texts += [str(one.value) for one in info.cls]
+    return texts
+
+
+def _is_meant(info: Any, value: Any) -> bool:
+    """Of several kinds of table, whether it is the one that ``value`` says it is."""
+    tag = getattr(info, "tag", None)
+    return tag is None or (isinstance(value, dict) and value.get(info.tag_field) == tag)
 
 
 def _not_finite(content: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], float]]:

@@ -48,12 +48,14 @@ def test_the_shipped_scenarios_are_all_there_and_teach(
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        ('level = "basic"', 'level = "easy"', "line 3: level: 'easy' cannot be used"),
+        ('level = "basic"', 'level = "easy"', "line 3: level: 'easy' cannot be used: it is one of advanced, b"),
         ("minutes = 1", "minutes = 0", "line 4: minutes"),
         ('summary = "S"\n', "", "the key 'summary' is missing"),
         ('act = "kill"', 'act = "explode"', "line 11: step[0].do[0].act: there is no such act: it may be "),
         ("node = 2", "node = 4", "line 11: step[0].do[0].node: the scenario has 3 nodes"),
         ("node = 2", "knot = 2", "line 11: step[0].do[0]"),
+        ('"kill", node = 2', '"broker", to = "x"', "'x' cannot be used: it is one of pause, resume, start"),
+        ('"kill", node = 2', '"policy", placement = "x"', "is one of ketama, modulo, rendezvous"),
         ("hit_percent", "hits", "line 12: step[0].expect[0]: there is no metric 'hits'"),
         ("hit_percent", "misses.boredom", "there is no such reason"),
         ("hit_percent", "left.hit_percent", "the scenario has no side 'left'"),
