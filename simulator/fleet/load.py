@@ -31,13 +31,17 @@ class Load(Struct, frozen=True):
 
     name: str
     pieces: tuple[tuple[int, int], ...]
+    run_us: int | None = None
+    """How long the run lasts, when it has an end: it may stop in the middle of the pieces."""
 
     def bend(self) -> Bend:
         return Bend(self.pieces)
 
     @property
     def mean(self) -> float:
-        """The mean rate over all pieces, as a factor."""
+        """The mean rate over the run, or over all pieces when it has no end, as a factor."""
+        if self.run_us:
+            return self.bend().work(self.run_us) / self.run_us
         return sum(us * rate for us, rate in self.pieces) / sum(us for us, _ in self.pieces) / _ONE
 
 
@@ -213,7 +217,8 @@ def parse_load(text: str, duration_s: float | None) -> Load | None:
         raise UsageError(
             f"--profile {text!r}: it needs steps of 1 or more, and 'for' above 0 and below 'every'"
         )
-    load = Load(text, make(length_s, given))
+    run_us = None if duration_s is None else round(duration_s * _MICRO)
+    load = Load(text, make(length_s, given), run_us)
     if not load.mean:
         raise UsageError(f"--profile {text!r}: its rate is 0 throughout")
     return load

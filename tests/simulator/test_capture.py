@@ -99,7 +99,9 @@ def test_the_commands(mosquitto: Server, tmp_path: Path) -> None:
     broker = ["--broker", f"mqtt://{mosquitto.address}"]
     file = tmp_path / "traffic.jsonl"
     capturing = subprocess.Popen(
-        [*command, "capture", str(file), *broker, "--topic", "iot/#"], cwd=tmp_path, stderr=subprocess.PIPE
+        [*command, "capture", *broker, "--topic", "iot/#", "-o", str(file)],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
     )
     try:
         asyncio.run(_until(lambda: file.exists() and file.stat().st_size >= 0))
@@ -125,14 +127,21 @@ def test_the_commands(mosquitto: Server, tmp_path: Path) -> None:
     assert b"1 messages in" in told
     assert json.loads(file.read_bytes().splitlines()[1])["payload"] == "21.5"
     played = subprocess.run(
-        [*command, "play", str(file), *broker, "--speed", "max"],
+        [*command, "play", *broker, "--speed", "max", str(file)],
         cwd=tmp_path,
         capture_output=True,
         timeout=20,
     )
     assert played.returncode == 0
     assert b"1 messages played, 1 confirmed" in played.stderr
-    for wrong in (["play"], ["play", "/no/such"], ["capture"], ["flee"], ["fleet", "x"]):
+    for wrong in (
+        ["play"],
+        ["play", "/no/such"],
+        ["capture"],
+        ["flee"],
+        ["fleet", "x"],
+        ["capture", "f", "-o", "g"],
+    ):
         done = subprocess.run([*command, *wrong, *broker], cwd=tmp_path, capture_output=True, timeout=20)
         assert done.returncode == 2
         assert done.stderr.count(b"\n") == 1

@@ -63,6 +63,18 @@ def test_the_rate_follows_its_profile(scattered: bool) -> None:
     assert day[0] < 0.25 * max(day)
 
 
+def test_the_mean_is_that_of_the_run_though_it_ends_between_two_bursts() -> None:
+    def mean(text: str, seconds: float | None) -> float:
+        load = parse_load(text, seconds)
+        assert load is not None
+        return load.mean
+
+    assert mean("burst", 20.0) == 1.0, "the first burst would come after 25 s"
+    assert mean("burst", 30.0) == mean("burst", 60.0) == mean("burst", None) == pytest.approx(5 / 3)
+    assert mean("burst", 40.0) == pytest.approx((5 / 3 * 30 + 10) / 40)
+    assert mean("ramp", 10.0) == pytest.approx(0.55, rel=1e-3)
+
+
 @pytest.mark.parametrize("text", ["ramp", "burst:every=7,for=1", "diurnal:low=0"])
 @pytest.mark.parametrize("scattered", [False, True])
 def test_windows_and_numbers_are_as_in_an_even_stream(text: str, scattered: bool) -> None:

@@ -66,6 +66,9 @@ class _Parser(argparse.ArgumentParser):
         """As ``parse_args``. Raises `UsageError`."""
         self._given = argv
         known, unknown = self.parse_known_args(argv)
+        if unknown and not unknown[0].startswith("-"):
+            # argparse takes all words that belong to no flag at once: `capture --topic X FILE` is not for it.
+            known, unknown = self.parse_known_intermixed_args(argv)
         if unknown:
             self.error(self._unknown(unknown[0]))
         return known

@@ -181,6 +181,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", metavar="FILE|-", help="write the JSON report to a file or to stdout")
     capture = parser.add_argument_group("capture")
     capture.add_argument(
+        "-o", "--output", metavar="FILE", help="the recording: the same as FILE without a flag"
+    )
+    capture.add_argument(
         "--topic", action="append", metavar="FILTER", help="what to listen to; repeatable (default iot/#)"
     )
     readers = parser.add_argument_group("readers")
@@ -206,6 +209,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.output:
+        if args.what != "capture" or args.file:
+            raise UsageError("-o goes with capture, and names its one file")
+        args.file = args.output
     if args.what in {"capture", "play"}:
         from tui.cli.simulating.traffic import run_capture, run_play
 
