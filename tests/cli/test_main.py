@@ -42,6 +42,8 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
         (["simulate", "--devics", "3"], {}, "did you mean --devices"),
         (["config", "--brokr=mqtt://h"], {}, "did you mean --broker"),
         (["simulate", "--cache.nodes=a:1"], {}, "did you mean --set cache.nodes"),
+        (["--frame-hz", "5"], {}, "did you mean --set dashboard.frame_hz=…?"),
+        (["simulate", "--theme"], {}, "did you mean --set dashboard.theme=…?"),
         (["simulate", "--devices"], {}, "expected one argument"),
         (["--no-simulate", "stack"], {}, "the command comes first"),
         (["stack", "more"], {}, "one word too many"),

@@ -82,8 +82,10 @@ class _Parser(argparse.ArgumentParser):
             if word in dict(COMMANDS):
                 return f"the command comes first: {PROGRAM} {word} …"
             return f"'{shown}' is one word too many"
-        if name.lstrip("-") in fields():
-            return f"there is no flag {shown}; did you mean --set {name.lstrip('-')}=…?"
+        wanted = name.lstrip("-").replace("-", "_")
+        meant = [key for key in fields() if wanted in (key, key.rpartition(".")[2])]
+        if len(meant) == 1:
+            return f"there is no flag {shown}; did you mean --set {meant[0]}=…?"
         return f"there is no flag {shown}{nearest(name, self._option_string_actions)}"
 
 

@@ -18,6 +18,8 @@ from tui.widgets.panel import Line, Panel
 if TYPE_CHECKING:
     from tui.app import IotCacheApp
 
+ROOMY = 70
+"""Cells from which on the lens has room for its bar, for intervals and numbers of series."""
 _GRAVE = {"node_down", "timeout", "corrupt", "restarted"}
 
 
@@ -71,7 +73,7 @@ class AnatomyScreen(ModalScreen[None]):
     def _misses(self, width: int, height: int) -> list[Line]:
         found = misses(self._state, self._span_s)
         if not found:
-            return [[("no read has missed the cache in this time", "dim")]]
+            return [[(f"no read missed the cache in the last {duration(self._span_s)}", "dim")]]
         table = _table(found, width, self._ascii)[: max(height - 4, 2)]
         plot_high = max(height - len(table) - 2, 0)
         lines, top = stacked(self._state.recent(self._span_s), width, plot_high)
@@ -83,11 +85,11 @@ class AnatomyScreen(ModalScreen[None]):
         found = lenses(self._state)
         if not found:
             return [[("nothing has been read yet", "dim")]]
-        cells = _bar_cells(width)
-        head = (
-            f"{'Class':12} {'Series':>6} {'Every':>5} {'TTL':>5} {'Age':>4} {'p95':>4}  "
-            f"{'p95 of TTL':{cells + 5}} {'Hit':>6} {'Missed':>7}"
-        )
+        head = f"{'Class':12} "
+        head += "" if width < ROOMY else f"{'Series':>6} {'Every':>5} "
+        head += f"{'TTL':>5} {'Age':>4} {'p95':>4}  "
+        head += f"{'of TTL':>6}" if width < ROOMY else f"{'p95 of TTL':{_bar_cells(width) + 5}}"
+        head += f" {'Hit':>6} {'Missed':>7}"
         return [
             [(fit(head, width), "dim")],
             *(_lens_line(one, width, self._ascii) for one in found[: height - 1]),
@@ -137,11 +139,12 @@ def _lens_line(lens: Lens, width: int, ascii_only: bool) -> Line:
     every = duration(lens.interval_s) if lens.interval_s else "–"
     ttl = duration(lens.ttl_s) if lens.ttl_s else "–"
     spent = "–" if lens.spent_p95 is None else f"{100 * lens.spent_p95:.0f}%"
+    roomy = width >= ROOMY
     return [
         (f"{fit(lens.kind, 12)} ", "strong"),
-        (f"{lens.series:>6,} {every:>5} {ttl:>5} ", "row"),
-        (f"{duration(lens.age_p50_s):>4} {duration(lens.age_p95_s):>4}  ", "row"),
-        (bar(lens.spent_p95 or 0.0, _bar_cells(width), ascii_only), "bar"),
-        (f" {spent:>4}", "row" if (lens.spent_p95 or 0.0) < 1 else "warn"),
+        (f"{lens.series:>6,} {every:>5} " if roomy else "", "row"),
+        (f"{ttl:>5} {duration(lens.age_p50_s):>4} {duration(lens.age_p95_s):>4}  ", "row"),
+        (bar(lens.spent_p95 or 0.0, _bar_cells(width), ascii_only) if roomy else "", "bar"),
+        (f" {spent:>4}" if roomy else f"{spent:>6}", "row" if (lens.spent_p95 or 0.0) < 1 else "warn"),
         (f" {hit:>6} {lens.misses:>7,}", "warn" if (lens.hit_percent or 100.0) < 90 else "row"),
     ]

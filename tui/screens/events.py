@@ -190,7 +190,7 @@ class EventsScreen(ViewScreen):
         if self.app.read_only:
             self.app.tell(READ_ONLY, "warning")
         elif not open_ones:
-            self.app.tell("no alert stands that is not acknowledged")
+            self.app.tell("there are no alerts to acknowledge")
         else:
 
             def heard(answer: Answer) -> None:

@@ -117,7 +117,8 @@ class EventLogView(LineView):
         return [Segment(fit(text, width), self.style_of("events--header"))]
 
     def _subject_width(self, width: int) -> int:
-        return min(max((width - 8 - KIND_CELLS - 5) // 3, 12), 48)
+        # The name of what it is about tells more than the end of the text, which is a node's address.
+        return min(max((width - 8 - KIND_CELLS - 5) * 9 // 20, 12), 48)
 
     def draw_line(self, line: int, width: int) -> list[Segment]:
         entry = self.view.lines[line]
