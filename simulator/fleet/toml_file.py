@@ -73,6 +73,8 @@ def _reason_and_path(
             text = f"it is one of {', '.join(allowed)}"
         elif (kind := _EXPECTED.fullmatch(text)) is not None:
             text = f"it must be {_words(kind[1])}, and is {_words(kind[2])}"
+        elif (bound := _BOUND.fullmatch(text)) is not None:
+            text = f"it must be {_words(bound[1])} {_SIDES[bound[2]]} {bound[3]}"
         else:
             text = text[:1].lower() + text[1:]
         value: Any = content
@@ -86,6 +88,8 @@ def _reason_and_path(
     return text, tuple(path)
 
 
+_BOUND = re.compile(r"Expected `(int|float)` ([<>]=?) (\S+)")
+_SIDES = {">=": "of at least", ">": "above", "<=": "of at most", "<": "below"}
 _EXPECTED = re.compile(r"Expected `([\w| ]+)`, got `(\w+)`")
 _WORDS = {
     "int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list",

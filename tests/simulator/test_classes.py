@@ -74,7 +74,7 @@ def test_a_users_file_needs_no_code(tmp_path: Path) -> None:
     ("old", "new", "line", "words"),
     [
         ('unit = "m"', 'unitt = "m"', 6, ["sensor[0].unitt", "no such key"]),
-        ("interval_s = 5", "interval_s = -5", 8, ["sensor[0].interval_s", "-5"]),
+        ("interval_s = 5", "interval_s = -5", 8, ["sensor[0].interval_s: -5", "a number of at least 0.01"]),
         ("interval_s = 10", 'interval_s = "10"', 13, ["sensor[1].interval_s", "'10'"]),
         ("value = 6", 'value = "six"', 9, ["sensor[0].waves[0].value", "'six'"]),
         ("value = 6", "value = nan", 9, ["sensor[0].waves[0].value", "nan"]),
