@@ -298,6 +298,7 @@ async def test_the_screens_play_a_recording(
         text = screen_text(app)
         assert "REPLAY" in text
         assert "▶ 0:00:10 " in text
+        assert "[ ] 10 s  < > speed" in text, "keys that nobody would guess"
         assert "m-0001" in text
         await pilot.press("space", "right_square_bracket")
         app.frame()

@@ -9,7 +9,11 @@ from textual import events
 from textual.widget import Widget
 
 if TYPE_CHECKING:
+    from tui.app import IotCacheApp
     from tui.record.player import Player
+
+_HINTS_FROM, _MARKS_FROM = 76, 100
+"""Cells from which on there is room for the keys: those of place and speed, then those of marks."""
 
 
 def clock(seconds: float) -> str:
@@ -27,6 +31,8 @@ class SeekBar(Widget):
     }
     """
 
+    app: IotCacheApp
+
     def __init__(self, player: Player, *, ascii_only: bool) -> None:
         super().__init__()
         self._player = player
@@ -37,7 +43,20 @@ class SeekBar(Widget):
         """Where the bar begins, and its length, in cells."""
         size = len(clock(self._player.length_s))
         left = 2 + size + 1
-        return left, max(self.content_size.width - left - 1 - size - 7, 5)
+        return left, max(self.content_size.width - left - 1 - size - 7 - len(self._hints()), 5)
+
+    def _hints(self) -> str:
+        """The keys that nobody would guess, where there is room for them."""
+        width, pairs = self.content_size.width, []
+        if width >= _HINTS_FROM:
+            pairs = [("replay.back", "[", "replay.on", "]", "10 s")]
+            pairs += [("replay.slower", "<", "replay.faster", ">", "speed")]
+        if width >= _MARKS_FROM:
+            pairs += [("replay.mark_before", ",", "replay.mark_next", ".", "marks")]
+        key_of = self.app.key_of
+        return "".join(
+            f"  {key_of(less, key)} {key_of(more, other)} {what}" for less, key, more, other, what in pairs
+        )
 
     def show(self) -> None:
         """Redraw when anything that it shows has changed."""
@@ -75,6 +94,8 @@ class SeekBar(Widget):
         for cell, tone in zip(cells, tones, strict=True):
             text.append(cell, tone)
         text.append(f" {clock(player.length_s)}  {player.speed:g}×".replace("×", "x" if self._ascii else "×"))
+        left = self.content_size.width - text.cell_len - len(self._hints())
+        text.append(" " * max(left, 0) + self._hints(), "dim")
         return text
 
     def on_click(self, event: events.Click) -> None:
