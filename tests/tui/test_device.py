@@ -167,6 +167,12 @@ async def test_every_size_shows_the_device_its_sensors_curve_and_keys(run_app: R
 
 
 async def test_without_a_device_it_says_how_to_choose_one(run_app: RunApp) -> None:
+    async with run_app(devices=0) as (app, pilot):
+        await pilot.press("2")
+        await pilot.pause()
+        app.frame()
+        await pilot.pause()
+        assert "No device has been seen yet" in screen_text(app) and "press n" not in screen_text(app)
     async with run_app(devices=10) as (app, pilot):
         await pilot.press("2")
         await pilot.pause()

@@ -74,7 +74,7 @@ def test_terms_must_all_hold(fleet: FleetState, text: str, devices: list[str]) -
     ("text", "says"),
     [
         ("sit:north", "did you mean site?"),
-        ("foo:x", "there are device, sensor"),
+        ("foo:x", "the fields are device, sensor"),
         ("ttl<soon", "for instance ttl<5s"),
         ("ttl<5%", "for instance ttl<5s"),
         ("value>3s", "for instance value>5"),

@@ -229,6 +229,9 @@ async def test_a_value_is_laid_out_and_looking_leaves_the_item_as_it_was(
         assert found.form == "JSON" and '  "value": 21.5,' in found.pretty
         assert found.meaning.startswith("21.5 °C  measured ") and "every 20 s" in found.meaning
         assert 50 < found.ttl_s < 70 and found.flags == 16
+        await put(reach, reading(True, sensor="door", unit=""))
+        door = await fetch(reach.cache.keys.latest("dev 1", "door").encode())
+        assert door.meaning.startswith("on  measured ")
         packed = await fetch(b"big")
         assert packed.flags == 24 and len(packed.stored) < len(packed.inflated)
         assert len(packed.pretty) == 404

@@ -41,7 +41,7 @@ async def test_a_moved_act_answers_its_new_keys_only(run_app: RunApp) -> None:
 
 async def test_footer_tabs_help_and_texts_name_the_users_keys(run_app: RunApp) -> None:
     keys = {"fleet.filter": "ctrl+f", "app.device": "f2", "device.next": "ctrl+n", "view.pause": "P"}
-    async with run_app(devices=0, keys=keys) as (app, pilot):
+    async with run_app(devices=1, keys=keys) as (app, pilot):
         assert "^f Filter" in footer(app)
         assert "/ Filter" not in footer(app)
         assert "P Pause" in footer(app)

@@ -101,6 +101,9 @@ async def test_filter_as_you_type_and_clear(run_app: RunApp) -> None:
         await pilot.pause()
         table = app.screen.query_one(FleetTable)
         assert [app.state.fleet.device[row] for row in table.view.order] == ["pump-0003"]
+        keys = screen_text(app).splitlines()[-1]
+        assert "Tab Complete" in keys and "Esc Clear" in keys, "only keys that do something while one types"
+        assert "/ Filter" not in keys
         await pilot.press("escape")
         await pilot.pause()
         assert len(table.view.order) == 60
@@ -242,7 +245,12 @@ async def test_starting_down_and_empty_states_are_said_in_words(run_app: RunApp)
         text = screen_text(app)
         assert "store down the database is away" in text
         assert "waiting for the first readings" in text
+        assert "no simulator runs here" in text
         assert "no read has fallen back" in text
+        mailbox.put_latest(parts=(Part("broker", "down", "it refused [bold]the login"),))
+        app.frame()
+        await pilot.pause()
+        assert "broker down: it refused [bold]the login" in screen_text(app)
         mailbox.put_latest(nodes=(NodeHealth(NODES[0], NodeState.UP), NodeHealth(NODES[1], NodeState.DOWN)))
         app.frame()
         await pilot.pause()

@@ -229,7 +229,8 @@ def _meaning(key: bytes, held: HeldValue) -> str:
         return ""
     measured_s = kept.ts / 1e6
     clock = time.strftime("%H:%M:%S", time.localtime(measured_s))
-    parts = [f"{kept.value} {kept.unit}".strip(), f"measured {clock}.{kept.ts // 1000 % 1000:03d}"]
+    shown = ("on" if kept.value else "off") if isinstance(kept.value, bool) else kept.value
+    parts = [f"{shown} {kept.unit}".strip(), f"measured {clock}.{kept.ts // 1000 % 1000:03d}"]
     if kept.received:
         parts.append(f"received {(kept.received - kept.ts) / 1e3:.0f} ms later")
     if kept.interval_s:

@@ -43,6 +43,9 @@ NOTHING_CHOSEN = (
     "No device is chosen.\n\nOn the Fleet screen ({fleet}) put the cursor on a row and press {open};\n"
     "or press {next} here for the first device."
 )
+NO_DEVICE = (
+    "No device has been seen yet.\n\nThey appear here, and on the Fleet screen ({fleet}), as they publish."
+)
 
 
 class DeviceScreen(ViewScreen):
@@ -60,7 +63,7 @@ class DeviceScreen(ViewScreen):
         ("Idle", "since the key's last access; Read: whether anybody read it since it was set"),
         ("Value", "read from the node when a key is chosen, and again when a new reading came: one get each, "
          "which leaves the key's last access and its place in the LRU alone"),
-        ("◆", "pinned: its series are read on and on, wherever the screen is"),
+        ("◆", "pinned: its series are read all the time, whichever screen is shown"),
     )  # fmt: skip
     DEFAULT_CSS = """
     DeviceScreen #device-nothing { height: 1fr; content-align: center middle; text-align: center;
@@ -93,13 +96,13 @@ class DeviceScreen(ViewScreen):
             show=False,
             id="device.invalidate_all",
         ),
-        Binding("v", "pin", "Pin, or let go: read it wherever the screen is", show=False, id="device.pin"),
+        Binding("v", "pin", "Pin or unpin: keep reading it, on whatever screen", show=False, id="device.pin"),
         Binding("h", "span(1)", "Span", id="device.span"),
         Binding("H", "span(-1)", "A shorter history", show=False, id="device.span_before"),
         Binding("d", "detail(1)", "Details", id="device.details"),
-        Binding("D", "detail(-1)", "The details before", show=False, id="device.details_before"),
+        Binding("D", "detail(-1)", "Previous details", show=False, id="device.details_before"),
         Binding("n", "other(1)", "Next device", show=False, id="device.next"),
-        Binding("N", "other(-1)", "Device before", show=False, id="device.before"),
+        Binding("N", "other(-1)", "Previous device", show=False, id="device.before"),
     ]
     AUTO_FOCUS = "#device-sensors"
 
@@ -115,12 +118,14 @@ class DeviceScreen(ViewScreen):
         self._moment = Moment(0.0, 0.0, {})
         self._slow_at_s = -inf
         keys = settings.keys
-        nothing = NOTHING_CHOSEN.format(
+        self._no_device = NO_DEVICE.format(fleet=key_shown(keys, "app.fleet", "1"))
+        self._nothing_chosen = NOTHING_CHOSEN.format(
             fleet=key_shown(keys, "app.fleet", "1"),
             open=key_shown(keys, "table.open", "Enter"),
             next=key_shown(keys, "device.next", "n"),
         )
-        self.nothing = Static(nothing, id="device-nothing", markup=False)
+        self._nothing_said = self._no_device
+        self.nothing = Static(self._no_device, id="device-nothing", markup=False)
         self.head = DeviceHead(ascii_only=ascii_only, id="device-head")
         self.sensors = SensorTable(self.rows, id="device-sensors")
         self.plot = HistoryPlot(ascii_only=ascii_only, id="device-plot")
@@ -173,6 +178,7 @@ class DeviceScreen(ViewScreen):
             self._choose(chosen)
         series = self.series
         if series is None:
+            self._say_nothing()
             return
         self._follow()
         self.sensors.frame(moment)
@@ -192,6 +198,12 @@ class DeviceScreen(ViewScreen):
             row, span_s = self.rows.fleet.row_of[series], SPANS_S[self._span]
             self.curve.forget_before(moment.wall_s - span_s)
             self.plot.show(self.curve, plot_of(self.state, row, span_s, moment, self.asks.said))
+
+    def _say_nothing(self) -> None:
+        said = self._nothing_chosen if len(self.state.fleet) else self._no_device
+        if said != self._nothing_said:
+            self._nothing_said = said
+            self.nothing.update(said)
 
     def export_rows(self) -> Rows | None:
         fleet, moment = self.state.fleet, self._moment
@@ -326,6 +338,6 @@ class DeviceScreen(ViewScreen):
         yield SystemCommand(
             "Invalidate this device", "Delete all its entries", lambda: self.action_invalidate(True)
         )
-        yield SystemCommand("Pin this device, or let it go", "Read it on and on", self.action_pin)
+        yield SystemCommand("Pin or unpin this device", "Keep reading it", self.action_pin)
         yield SystemCommand("Longer or shorter history", "Of the chosen sensor", lambda: self.action_span(1))
         yield SystemCommand("Next device", "In the order of the names", lambda: self.action_other(1))

@@ -28,7 +28,7 @@ from tui.widgets.fallback_log import FallbackLog
 from tui.widgets.filter_line import FilterInput, FilterLine
 from tui.widgets.fleet_table import FleetTable
 from tui.widgets.kpi_row import KpiRow
-from tui.widgets.starting import Starting
+from tui.widgets.starting import Starting, waiting_words
 
 if TYPE_CHECKING:
     from tui.widgets.plots import MinutePlot
@@ -60,17 +60,15 @@ class FleetScreen(ViewScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", id="fleet.filter"),
         Binding("s", "sort(1)", "Sort", id="fleet.sort"),
-        Binding("S", "sort(-1)", "Sort by the column before", show=False, id="fleet.sort_before"),
+        Binding("S", "sort(-1)", "Sort by the previous column", show=False, id="fleet.sort_before"),
         Binding("r", "reverse", "Reverse the order", show=False, id="fleet.reverse"),
         Binding("G", "group", "Group by site, by class, or not", show=False, id="fleet.group"),
-        Binding("z", "fold", "Only the groups' headings", show=False, id="fleet.fold"),
+        Binding("z", "fold", "Fold or unfold the groups", show=False, id="fleet.fold"),
         Binding("a", "anatomy", "Why reads missed, and the TTL lens", show=False, id="fleet.anatomy"),
         Binding("c", "columns", "Columns", show=False, id="fleet.columns"),
         Binding("m", "mark", "Mark this row", show=False, id="fleet.mark"),
         Binding("M", "mark_all", "Mark all shown, or none", show=False, id="fleet.mark_all"),
-        Binding(
-            "v", "watch", "Watch: read it on and on, wherever the screen is", show=False, id="fleet.watch"
-        ),
+        Binding("v", "watch", "Watch: keep reading it, on whatever screen", show=False, id="fleet.watch"),
         Binding("w", "warm", "Warm: put it back into the cache", show=False, id="fleet.warm"),
         Binding("i", "invalidate", "Invalidate: delete its cache entry", show=False, id="fleet.invalidate"),
         Binding("g", "toggle_plots", "Plots", id="fleet.plots"),
@@ -156,6 +154,8 @@ class FleetScreen(ViewScreen):
             # What walks over the whole fleet is done on a slower beat.
             self._sorted_at_s = now_s
             table.resort()
+        if not len(state.fleet):
+            self._say_why_empty()
         table.frame(moment)
         self.kpis.show(state, moment.nodes)
         if self.filter_box.display:
@@ -169,6 +169,12 @@ class FleetScreen(ViewScreen):
                 return
             self.hit_plot.show([second.hit_percent for second in seconds])
             self.fallback_plot.show([second.fallbacks for second in seconds])
+
+    def _say_why_empty(self) -> None:
+        text = waiting_words(self.state.parts)
+        if text != self.table.waiting_text:
+            self.table.waiting_text = text
+            self.table.redraw()
 
     @property
     def restless(self) -> bool:

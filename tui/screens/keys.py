@@ -30,6 +30,7 @@ from tui.state.keys import CLASSES, COSTLY_ITEMS, Deleted, DeleteKey, KeyColumns
 from tui.widgets.columns import Moment
 from tui.widgets.crawl_head import CrawlHead, CrawlShown, age_text
 from tui.widgets.cursor_table import CursorTable
+from tui.widgets.filter_line import TypedLine
 from tui.widgets.key_table import KeyTable
 from tui.widgets.key_totals import TotalsTable
 
@@ -37,6 +38,13 @@ BYTES_TOLD_OF_AN_ITEM = 90
 """A line of a crawl, about."""
 HOLD_S = 3.0
 """While the user moves about, the keys hold still for this long."""
+
+
+class KeyFilterInput(TypedLine):
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "Done", key_display="↵", id="keys.filter_done"),
+        Binding("escape", "screen.back", "Clear", key_display="Esc", id="keys.filter_clear"),
+    ]
 
 
 class KeysScreen(ViewScreen):
@@ -76,11 +84,11 @@ class KeysScreen(ViewScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", id="keys.filter"),
         Binding("s", "sort(1)", "Sort", id="keys.sort"),
-        Binding("S", "sort(-1)", "Sort by the column before", show=False, id="keys.sort_before"),
+        Binding("S", "sort(-1)", "Sort by the previous column", show=False, id="keys.sort_before"),
         Binding("r", "reverse", "Reverse the order", show=False, id="keys.reverse"),
         Binding("c", "crawl", "Crawl", id="keys.crawl"),
-        Binding("b", "sort_by('size')", "The biggest first", show=False, id="keys.biggest"),
-        Binding("e", "sort_by('ttl')", "The nearest to expiry first", show=False, id="keys.nearest_expiry"),
+        Binding("b", "sort_by('size')", "Biggest first", show=False, id="keys.biggest"),
+        Binding("e", "sort_by('ttl')", "Soonest to expire first", show=False, id="keys.nearest_expiry"),
         Binding("t", "totals", "Totals", id="keys.totals"),
         Binding("g", "device", "Go to its device", show=False, id="keys.device"),
         Binding("d,delete", "delete", "Delete this key", show=False, id="keys.delete"),
@@ -112,7 +120,7 @@ class KeysScreen(ViewScreen):
         self.by_class = TotalsTable("By class", ascii_only=ascii_only, id="by-class")
         self.by_group = TotalsTable("Beginning with", ascii_only=ascii_only, id="by-group")
         self.totals = Horizontal(self.by_class, self.by_group, id="keys-totals")
-        self.filter_box = Input(
+        self.filter_box = KeyFilterInput(
             placeholder="part of a key, a*b, class:bucket, ttl<30, size>10k", id="keys-filter"
         )
         self.filter_box.display = False

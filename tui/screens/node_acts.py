@@ -161,6 +161,7 @@ class ActMenu(ModalScreen[NodeAct]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(can_focus=False) as box:
             box.border_title = self._node.replace("[", "\\[")
+            box.border_subtitle = "Esc closes"
             yield OptionList(
                 *(Option(f"{act.key}  {act.title}", id=act.act.name) for act in self._acts), markup=False
             )

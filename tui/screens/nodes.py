@@ -73,10 +73,10 @@ class NodesScreen(ViewScreen):
         Binding("a", "acts", "Acts", id="nodes.acts"),
         Binding("d", "drain", "Drain or rejoin", show=False, id="nodes.drain"),
         Binding("plus,equals_sign", "weight(1)", "Try weight", key_display="+ -", id="nodes.weight_up"),
-        Binding("minus,underscore", "weight(-1)", "Try a weight less", show=False, id="nodes.weight_down"),
-        Binding("0", "reset_weights", "Weights as they are", show=False, id="nodes.weights_reset"),
+        Binding("minus,underscore", "weight(-1)", "Try less weight", show=False, id="nodes.weight_down"),
+        Binding("0", "reset_weights", "Forget the tried weights", show=False, id="nodes.weights_reset"),
         Binding("right,l", "panel(1)", "Panel", key_display="←→", id="nodes.panel_next"),
-        Binding("left,h", "panel(-1)", "Panel before", show=False, id="nodes.panel_before"),
+        Binding("left,h", "panel(-1)", "Previous panel", show=False, id="nodes.panel_before"),
     ]
     AUTO_FOCUS = "NodeTable"
 

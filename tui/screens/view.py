@@ -68,7 +68,7 @@ class ViewScreen(Screen[None]):
         ),
         Binding("J", "jump", "Jump to a panel by a letter", show=False, id="view.jump"),
         Binding("tab", "app.focus_next", "Next panel", show=False, id="view.panel_next"),
-        Binding("shift+tab", "app.focus_previous", "Panel before", show=False, id="view.panel_before"),
+        Binding("shift+tab", "app.focus_previous", "Previous panel", show=False, id="view.panel_before"),
     ]
 
     def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:

@@ -149,7 +149,7 @@ def _known(name: str, among: Iterable[str]) -> str:
     if name in names:
         return name
     close = get_close_matches(name, names, 1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
+    hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(names)}"
     raise FilterError(f"there is no field “{printable(name, 20)}”: {hint}")
 
 

@@ -100,7 +100,7 @@ def _term(word: str) -> Test:
     sign, wanted = found[2], found[3]
     if name not in _FIELDS:
         close = get_close_matches(name, _FIELDS, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_FIELDS)}"
+        hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(_FIELDS)}"
         raise FilterError(f"there is no field “{printable(name, 20)}”: {hint}")
     if name == "class" and sign == ":":
         return _class(wanted.casefold())

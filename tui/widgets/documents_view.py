@@ -88,7 +88,7 @@ class DocumentsView(LineView):
             where += f" {node}, {duration(document.ttl_s)} left"
         elif document.reason:
             where += f" ({document.reason})"
-        said = f"  said {clock_text(document.said_at_s)}" if document.said_at_s else ""
+        said = f"  sent {clock_text(document.said_at_s)}" if document.said_at_s else ""
         version = f"{title}  version {document.version}{said}  {where}"
         tone, room = "title" if document.source == "cache" else "store", self.line_width - 1
         heads = in_parts(version, room) if room > 0 else [version]

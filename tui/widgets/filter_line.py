@@ -6,6 +6,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
+from textual.keys import REPLACED_KEYS, key_to_character
 from textual.message import Message
 from textual.suggester import Suggester
 from textual.widget import Widget
@@ -26,10 +27,20 @@ class _Completer(Suggester):
         return complete(value, self._fleet)
 
 
-class FilterInput(Input):
+class TypedLine(Input):
+    """An input that swallows every printable key, so that the footer offers none of them meanwhile."""
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        # Textual finds no character for the slash: it knows it by Unicode's name alone.
+        return super().check_consume_key(key, character or key_to_character(REPLACED_KEYS.get(key, key)))
+
+
+class FilterInput(TypedLine):
     BINDINGS = [  # noqa: RUF012 declared by the base class
-        Binding("tab,right", "cursor_right", "Complete the filter", show=False, id="filter.complete"),
+        Binding("tab,right", "cursor_right", "Complete", key_display="Tab", id="filter.complete"),
+        Binding("enter", "submit", "Done", key_display="↵", id="filter.done"),
         Binding("down", "screen.leave_filter", "To the table", show=False, id="filter.leave"),
+        Binding("escape", "screen.clear_filter", "Clear", key_display="Esc", id="filter.clear"),
     ]
 
 

@@ -68,7 +68,7 @@ class FlowPicture(Widget, can_focus=True):
         Binding("up,k", "towards(0, -1)", "Box above", show=False, id="flow.up"),
         Binding("down,j", "towards(0, 1)", "Box below", show=False, id="flow.down"),
         Binding("tab", "step(1)", "Next box", show=False, id="flow.next"),
-        Binding("shift+tab", "step(-1)", "Box before", show=False, id="flow.before"),
+        Binding("shift+tab", "step(-1)", "Previous box", show=False, id="flow.before"),
         Binding("enter", "open", "Open", key_display="↵", id="flow.open"),
     ]
 
