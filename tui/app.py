@@ -144,10 +144,13 @@ class IotCacheApp(App[None]):
         kept_file: KeptFile | None = None,
         recorder: Recorder | None = None,
         first: str = "fleet",
+        theme_named: bool = False,
     ) -> None:
         super().__init__()
         self.recorder = recorder
         self._first = first
+        self._theme_named = theme_named
+        """Whether the settings' theme is wished for in this run, even where it is the default."""
         self.player: Player | None = getattr(feed, "player", None)
         """What plays, when this is a replay."""
         self.feed = feed
@@ -188,7 +191,8 @@ class IotCacheApp(App[None]):
             self.set_keymap(complete(self.user_keys))
         # A theme that the configuration names wins over the one chosen on screen the last time.
         wanted = self.settings.theme
-        if wanted == DashboardSettings().theme and self.kept.theme in self.available_themes:
+        plain = wanted == DashboardSettings().theme and not self._theme_named
+        if plain and self.kept.theme in self.available_themes:
             wanted = self.kept.theme
         self.theme = wanted if wanted in self.available_themes else "iotcache-dark"
         self.theme_changed_signal.subscribe(self, lambda theme: self.keep(theme=theme.name))

@@ -30,6 +30,8 @@ SECRET_FILES = {
     "alerting.webhook_file": "alerting.webhook",
 }
 _SECRET_LIMIT_BYTES = 64 * 1024
+FLAG, ENVIRONMENT = COMMANDED = ("flag ", "environment ")
+"""How origins begin that are of this run alone."""
 
 
 class Loaded(Struct, frozen=True):
@@ -39,6 +41,10 @@ class Loaded(Struct, frozen=True):
     origins: Mapping[str, str]
     """By dotted key: ``default``, or the file, variable or flag."""
     file: Path | None
+
+    def commanded(self, path: str) -> bool:
+        """Whether a flag or the environment names the key: for this run, whatever else was chosen before."""
+        return self.origins[path].startswith(COMMANDED)
 
 
 class _Value(Struct, frozen=True):
@@ -279,4 +285,4 @@ def _move_login(values: dict[str, _Value]) -> None:
 
 
 def _rank(given: _Value) -> int:
-    return 2 if given.origin.startswith("flag ") else 1 if given.origin.startswith("environment ") else 0
+    return 2 if given.origin.startswith(FLAG) else 1 if given.origin.startswith(ENVIRONMENT) else 0

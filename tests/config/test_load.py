@@ -256,3 +256,15 @@ def test_any_text_for_any_key_is_taken_or_told_of(text: str, key: str) -> None:
     except ConfigError as error:
         assert printable(str(error), 5_000) == str(error)
         assert key.partition(".")[0] in str(error)
+
+
+def test_what_a_flag_or_the_environment_names_is_for_this_run_alone(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[dashboard]\ntheme = "iotcache-dark"\n')
+    name = "dashboard.theme"
+    said = [
+        load(config_file=str(file), environ={}),
+        load(config_file=str(file), environ={"IOTCACHE_DASHBOARD_THEME": "iotcache-dark"}),
+        load({name: "iotcache-dark"}, str(file), environ={}),
+    ]
+    assert [loaded.commanded(name) for loaded in said] == [False, True, True]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from textual.widgets import Input
 
+from iotcache.config.schema import DashboardSettings
 from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.scripted import ScriptedFeed
+from tui.app import IotCacheApp
 from tui.kept import Kept, KeptFile
 from tui.screens.confirm import ConfirmScreen
 from tui.state.acts import InvalidateSeries, Progress, WarmSeries
@@ -61,6 +65,18 @@ async def test_columns_are_chosen_ordered_and_kept(run_app: RunApp, tmp_path: Pa
     async with run_app(kept_file=file) as (app, _):
         assert "Site" not in screen_text(app)
         assert "Value▲" in screen_text(app)
+
+
+@pytest.mark.parametrize(("named", "theme"), [(False, "iotcache-light"), (True, "iotcache-dark")])
+async def test_a_theme_that_a_flag_names_wins_over_the_kept_one(
+    tmp_path: Path, named: bool, theme: str
+) -> None:
+    file = KeptFile(tmp_path / "kept.json")
+    file.save(Kept(theme="iotcache-light"))
+    app = IotCacheApp(ScriptedFeed(), DashboardSettings(), kept_file=file, theme_named=named)
+    async with app.run_test(size=(80, 24)):
+        assert app.theme == theme
+    assert file.load().theme == "iotcache-light"
 
 
 async def test_a_broken_or_forbidden_kept_file_is_no_error(tmp_path: Path) -> None:

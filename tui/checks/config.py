@@ -8,7 +8,7 @@ from pathlib import Path
 
 from iotcache.config import Loaded
 from iotcache.config.fields import SECRETS
-from iotcache.config.load import SECRET_FILES
+from iotcache.config.load import COMMANDED, ENVIRONMENT, FLAG, SECRET_FILES
 from tui.checks.base import Finding
 
 
@@ -36,9 +36,9 @@ def check_config(loaded: Loaded) -> list[Finding]:
 
 def _sources(loaded: Loaded, origins: list[str]) -> str:
     kinds = [
-        (str(loaded.file), any(not origin.startswith(("flag ", "environment ")) for origin in origins)),
-        ("the environment", any(origin.startswith("environment ") for origin in origins)),
-        ("flags", any(origin.startswith("flag ") for origin in origins)),
+        (str(loaded.file), any(not origin.startswith(COMMANDED) for origin in origins)),
+        ("the environment", any(origin.startswith(ENVIRONMENT) for origin in origins)),
+        ("flags", any(origin.startswith(FLAG) for origin in origins)),
     ]
     return ", ".join(name for name, there in kinds if there)
 

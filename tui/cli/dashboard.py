@@ -117,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
         read_only=is_read_only(settings),
         kept_file=KeptFile.of_user(),
         recorder=recorder,
+        theme_named=loaded.commanded("dashboard.theme"),
     )
     _require_theme(settings.dashboard.theme, app.available_themes)
     try:

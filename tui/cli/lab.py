@@ -122,7 +122,7 @@ def _run(args: argparse.Namespace) -> int:
         from tui.cli.lab_screen import show
 
         require_keys(loaded)
-        return show(scenario, settings, auto=args.auto, record=args.record)
+        return show(scenario, loaded, auto=args.auto, record=args.record)
     return asyncio.run(_headless(scenario, settings, args))
 
 

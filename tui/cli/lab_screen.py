@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from iotcache.text import printable
 
 if TYPE_CHECKING:
-    from iotcache.config.schema import Settings
+    from iotcache.config.load import Loaded
     from simulator.lab.scenario import Scenario
 
 
-def show(scenario: Scenario, settings: Settings, *, auto: bool, record: str | None = None) -> int:
+def show(scenario: Scenario, loaded: Loaded, *, auto: bool, record: str | None = None) -> int:
     """Run the scenario on the screen until the user leaves, recorded to ``record``.
 
     Raises `UsageError` without a terminal, and `IotCacheError` where no recording can be begun.
@@ -32,6 +32,7 @@ def show(scenario: Scenario, settings: Settings, *, auto: bool, record: str | No
         from tui.record.recorder import Recorder
 
         recorder = Recorder(Path(record), values=True, payloads=False)
+    settings = loaded.settings
     feed = LabFeed(settings)
     app = IotCacheApp(
         feed,
@@ -40,6 +41,7 @@ def show(scenario: Scenario, settings: Settings, *, auto: bool, record: str | No
         kept_file=KeptFile.of_user(),
         recorder=recorder,
         first="lab",
+        theme_named=loaded.commanded("dashboard.theme"),
     )
     lab = app.view("lab")
     assert isinstance(lab, LabScreen)

@@ -70,7 +70,12 @@ def run(args: argparse.Namespace) -> int:
         player.seek(player.start_s + start)
     feed = ReplayFeed(player)
     app = IotCacheApp(
-        feed, settings.dashboard, clock=ReplayClock(player), read_only=True, kept_file=KeptFile.of_user()
+        feed,
+        settings.dashboard,
+        clock=ReplayClock(player),
+        read_only=True,
+        kept_file=KeptFile.of_user(),
+        theme_named=loaded.commanded("dashboard.theme"),
     )
     try:
         app.run()
