@@ -10,6 +10,7 @@ from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.theme import Theme
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.schema import DashboardSettings
@@ -151,6 +152,7 @@ class IotCacheApp(App[None]):
         self._first = first
         self._theme_named = theme_named
         """Whether the settings' theme is wished for in this run, even where it is the default."""
+        self._theme_begun = ""
         self.player: Player | None = getattr(feed, "player", None)
         """What plays, when this is a replay."""
         self.feed = feed
@@ -195,13 +197,20 @@ class IotCacheApp(App[None]):
         if plain and self.kept.theme in self.available_themes:
             wanted = self.kept.theme
         self.theme = wanted if wanted in self.available_themes else "iotcache-dark"
-        self.theme_changed_signal.subscribe(self, lambda theme: self.keep(theme=theme.name))
+        self._theme_begun = self.theme
+        self.theme_changed_signal.subscribe(self, self._theme_changed)
         self.action_show(self._first)
         self.beat.start()
         # The first frame goes out before anything that takes time begins.
         self.call_after_refresh(self.frame)
         self.call_after_refresh(self.feed.start)
         end_on_signals(self.exit, self.feed.stop)
+
+    def _theme_changed(self, theme: Theme) -> None:
+        """Keep what the user turned to, and not what this run began with: that may be told of late."""
+        if theme.name != self._theme_begun:
+            self._theme_begun = ""
+            self.keep(theme=theme.name)
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, (events.InputEvent, events.Resize)):

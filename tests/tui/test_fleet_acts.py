@@ -74,9 +74,15 @@ async def test_a_theme_that_a_flag_names_wins_over_the_kept_one(
     file = KeptFile(tmp_path / "kept.json")
     file.save(Kept(theme="iotcache-light"))
     app = IotCacheApp(ScriptedFeed(), DashboardSettings(), kept_file=file, theme_named=named)
-    async with app.run_test(size=(80, 24)):
+    async with app.run_test(size=(80, 24)) as pilot:
         assert app.theme == theme
-    assert file.load().theme == "iotcache-light"
+        await pilot.pause()
+        assert file.load().theme == "iotcache-light"
+        for other in ("iotcache-contrast", "iotcache-dark"):
+            app.theme = other
+            await pilot.pause()
+            await app.workers.wait_for_complete()
+            assert file.load().theme == other
 
 
 async def test_a_broken_or_forbidden_kept_file_is_no_error(tmp_path: Path) -> None:
