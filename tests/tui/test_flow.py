@@ -149,7 +149,7 @@ async def test_every_size_shows_each_box_and_rate_and_the_verdict(
         text = screen_text(app)
         for words in (
             "simulator", "broker", "workers", "cache nodes", "store", "readers", "60 devices", "20 unacked",
-            "queue 12", "3 of 3 up", "p99 4.25 ms", "241/s", "240/s", "239/s", "nothing holds it up",
+            "queue 12", "3 of 3 up", "p99 4.25 ms", "241/s", "240/s", "239/s", "no bottleneck",
             "commit p50",
         ):  # fmt: skip
             assert words in text

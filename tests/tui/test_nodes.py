@@ -80,7 +80,7 @@ async def test_every_size_shows_the_nodes_and_the_chosen_one_the_smallest_panel_
         assert len(columns) == 1
         together = size != (80, 24)
         for words in (
-            "LRU segments", "warm", "of cold's", "State and its changes", "3 in flight, 1 failed",
+            "LRU segments", "warm", "× cold's age", "State and its changes", "3 in flight, 1 failed",
             "lacks mgdump", "Two hit ratios", "91.0%", "6.5 points", "lease stubs", "weight 1",
             "ops/s 512", "hit % 97.5%",
         ):  # fmt: skip

@@ -77,7 +77,7 @@ class _Verdict(Widget):
             line.append(plain(fit("waiting for the first second …", width), self._ascii), "dim")
         elif found is None:
             line.append("* " if self._ascii else "● ", colours["success"])
-            line.append(fit("nothing holds it up", width - 2))
+            line.append(fit("no bottleneck: every part keeps up", width - 2))
         else:
             head = f"{'!' if self._ascii else '▲'} {TITLES[found.box]} {found.word}"
             line.append(head, f"bold {colours['warning']}")
@@ -192,7 +192,7 @@ class FlowScreen(ViewScreen):
     def action_bottleneck(self) -> None:
         found = flow(self.state).bottleneck
         if found is None:
-            self.app.tell("nothing holds the pipeline up")
+            self.app.tell("no bottleneck: every part keeps up")
         else:
             self.picture.choose(found.box)
 

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from iotcache.model import Severity
-from tui.format import clock_text, fit
+from tui.format import clock_text, fit, fit_parts
 from tui.state.log import Entry, LogView
 from tui.widgets.lines import LineView
 
@@ -118,7 +118,7 @@ class EventLogView(LineView):
 
     def _subject_width(self, width: int) -> int:
         # The name of what it is about tells more than the end of the text, which is a node's address.
-        return min(max((width - 8 - KIND_CELLS - 5) * 9 // 20, 12), 48)
+        return min(max((width - 8 - KIND_CELLS - 5) // 2, 12), 48)
 
     def draw_line(self, line: int, width: int) -> list[Segment]:
         entry = self.view.lines[line]
@@ -135,7 +135,8 @@ class EventLogView(LineView):
             Segment(self._glyphs[entry.severity] + " ", level + ground),
             Segment(fit(entry.kind, KIND_CELLS) + " ", self.style_of("events--dim") + ground),
             Segment(fit(entry.subject, subject) + " ", self.style_of("events--subject") + ground),
-            Segment(fit(entry.text, rest), text + ground),
+            # A fallback's text ends with its node: rather none than half an address.
+            Segment((fit_parts if entry.kind == "fallback" else fit)(entry.text, rest), text + ground),
         ]
 
     def empty_text(self) -> str:

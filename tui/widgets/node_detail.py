@@ -101,8 +101,8 @@ def segments(row: NodeRow, width: int, height: int, *, ascii_only: bool) -> Sequ
         lines.append(
             [
                 (
-                    f"hot ≤ {tuning.hot_percent} %, warm ≤ {tuning.warm_percent} %; "
-                    f"age ≤ {tuning.hot_factor:g} and {tuning.warm_factor:g} of cold's",
+                    f"limits: hot {tuning.hot_percent} % or {tuning.hot_factor:g} × cold's age, "
+                    f"warm {tuning.warm_percent} % or {tuning.warm_factor:g} ×",
                     "dim",
                 )
             ]
