@@ -17,7 +17,7 @@ run: $(RUN)
 test: $(DEV)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
-# Every training scenario in full, and broken on purpose: some eight minutes.
+# Every training scenario in full, and broken on purpose: some ten minutes.
 lab: $(DEV)
 	@$(BIN)/python -m pytest -m lab tests/lab $(ARGS)
 
