@@ -17,6 +17,7 @@ from iotcache.config.schema import DashboardSettings
 from iotcache.errors import IotCacheError
 from iotcache.model import Event, Severity
 from iotcache.text import printable
+from tui.app_keys import FRAMES, REPLAY
 from tui.beat import FrameBeat
 from tui.ending import end_on_signals
 from tui.feed.base import Feed
@@ -64,71 +65,8 @@ class IotCacheApp(App[None]):
             )
             for entry in SCREENS
         ),
-        Binding(
-            "left_square_bracket",
-            "seek(-10)",
-            "Replay: back 10 s",
-            show=False,
-            key_display="[",
-            id="replay.back",
-        ),
-        Binding(
-            "right_square_bracket", "seek(10)", "Replay: on 10 s", show=False, key_display="]", id="replay.on"
-        ),
-        Binding(
-            "left_curly_bracket",
-            "seek(-60)",
-            "Replay: back a minute",
-            show=False,
-            key_display="{",
-            id="replay.back_minute",
-        ),
-        Binding(
-            "right_curly_bracket",
-            "seek(60)",
-            "Replay: on a minute",
-            show=False,
-            key_display="}",
-            id="replay.on_minute",
-        ),
-        Binding(
-            "less_than_sign", "speed(-1)", "Replay: slower", show=False, key_display="<", id="replay.slower"
-        ),
-        Binding(
-            "greater_than_sign", "speed(1)", "Replay: faster", show=False, key_display=">", id="replay.faster"
-        ),
-        Binding(
-            "comma",
-            "mark(-1)",
-            "Replay: the mark before",
-            show=False,
-            key_display=",",
-            id="replay.mark_before",
-        ),
-        Binding(
-            "full_stop",
-            "mark(1)",
-            "Replay: the next mark",
-            show=False,
-            key_display=".",
-            id="replay.mark_next",
-        ),
-        Binding(
-            "right_parenthesis",
-            "frames(1)",
-            "More frames a second",
-            show=False,
-            key_display=")",
-            id="app.frames_more",
-        ),
-        Binding(
-            "left_parenthesis",
-            "frames(-1)",
-            "Fewer frames a second",
-            show=False,
-            key_display="(",
-            id="app.frames_fewer",
-        ),
+        *REPLAY,
+        *FRAMES,
         Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
         Binding("ctrl+p", "command_palette", "Palette", key_display="^p", id="app.palette"),
         Binding("q", "quit", "Quit", id="app.quit"),
