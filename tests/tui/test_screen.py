@@ -6,11 +6,14 @@ import re
 
 import pytest
 from rich.cells import cell_len
+from textual.geometry import Region
 
+from iotcache.clock import ManualClock
 from iotcache.model import MissReason, NodeHealth, NodeState, Read, Series, Source
 from iotcache.store.base import SeriesInfo
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
+from tui.format import clock_text
 from tui.state.updates import Fallback, Part, RowUpdate, TtlUpdate
 from tui.widgets.fallback_log import FallbackLog
 from tui.widgets.fleet_table import FleetTable
@@ -380,3 +383,19 @@ async def test_jump_mode_puts_a_letter_on_each_panel_and_goes_there(run_app: Run
         await pilot.press("J", "escape")
         assert app.screen is app.view("fleet")
         assert isinstance(app.focused, FallbackLog)
+
+
+async def test_the_clock_alone_is_drawn_anew_and_whole(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with run_app() as (app, _):
+        top = app.view("fleet").top
+        dirty: list[Region] = []
+        monkeypatch.setattr(top, "refresh", lambda *regions, **_: dirty.extend(regions))
+        assert isinstance(app.clock, ManualClock)
+        app.clock.advance(7.0)
+        app.frame()
+        (clock,) = dirty
+        text = top.render_line(0).text
+        assert clock.right == len(text) == top.content_size.width
+        assert text[clock.x : clock.right] == clock_text(app.clock.now())

@@ -41,7 +41,7 @@ class TopBar(Widget):
             # Most of what is drawn while a fleet is silent: no more than those cells.
             self._clock = clock
             cells = cell_len(clock)
-            self.refresh(Region(self.size.width - self.styles.padding.right - cells, 0, cells, 1))
+            self.refresh(Region(self.content_size.width - cells, 0, cells, 1))
 
     def render_line(self, y: int) -> Strip:
         colours, ground = self.app.theme_variables, self.rich_style
