@@ -85,6 +85,8 @@ class FleetScreen(ViewScreen):
         self._history_s = settings.history_s
         self._ascii = settings.ascii
         self._plotted_at_s = self._sorted_at_s = -1.0
+        self._drawn = -1
+        """How much the state had taken in when all of it was drawn."""
         self.kpis = KpiRow(ascii_only=settings.ascii, id="kpis")
         self.starting = Starting(id="starting")
         self.table = FleetTable(self.fleet_view, id="fleet")
@@ -157,18 +159,23 @@ class FleetScreen(ViewScreen):
         if not len(state.fleet):
             self._say_why_empty()
         table.frame(moment)
+        if state.changes == self._drawn and not self.app.beat.stirred:
+            return  # what follows tells of nothing but what was taken in
         self.kpis.show(state, moment.nodes)
         if self.filter_box.display:
             self._show_filter()
         if self.log_view.display:
             self.log_view.frame(moment.nodes)
-        if self.plots.display and abs(now_s - self._plotted_at_s) >= 1.0:
+        if self.plots.display:
+            if abs(now_s - self._plotted_at_s) < 1.0:
+                return
             self._plotted_at_s = now_s
             seconds = state.recent(self._history_s)
             if self.hit_plot is None or self.fallback_plot is None:
                 return
             self.hit_plot.show([second.hit_percent for second in seconds])
             self.fallback_plot.show([second.fallbacks for second in seconds])
+        self._drawn = state.changes
 
     def _say_why_empty(self) -> None:
         text = waiting_words(self.state.parts)

@@ -15,6 +15,7 @@ from tui.state.nodes import NodeHistory, NodesFigures
 from tui.state.updates import (
     EVENTS_KEPT,
     FALLBACKS_KEPT,
+    NOTHING,
     SECONDS_KEPT,
     Drained,
     Fallback,
@@ -55,6 +56,8 @@ class DashboardState:
         self.alerts: tuple[AlertLine, ...] = ()
         self.ready = False
         self.failure = ""
+        self.changes = 0
+        """Grows with everything that was taken in."""
 
     def reset(self) -> None:
         """Forget everything, in place: whoever holds the fleet or the log goes on holding it."""
@@ -63,11 +66,13 @@ class DashboardState:
         fleet.__init__()  # type: ignore[misc]
         fleet.marked, fleet.watched, fleet.wall_less_monotonic_s = marked, watched, offset_s
         log.reset()
+        changes = self.changes
         self.__init__()  # type: ignore[misc]
-        self.fleet, self.log = fleet, log
+        self.fleet, self.log, self.changes = fleet, log, changes + 1
 
     def apply(self, drained: Drained) -> None:
         """Take in everything a feed left."""
+        self.changes += drained is not NOTHING
         for info in drained.joined:
             self.fleet.join(info)
         self.fleet.apply_reads(drained.rows)
