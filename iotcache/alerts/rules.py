@@ -20,11 +20,17 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OF_READINGS: Final = ("site", "device", "sensor")
 _MESSAGES: Final = {
     "threshold": "{subject} is at {value}, {limit}",
-    "rate": "{subject} changes by {value} within {per_s} s, {limit}",
+    "rate": "{subject} changes by {value} per {per_s} s, {limit}",
     "silent": "nothing was heard of {subject} for {value} s",
     "hit_ratio": "{value} % of the reads hit the cache, {limit}",
     "node_down": "the cache node {subject} is down",
 }
+_CLEARED: Final = {
+    "threshold": "{subject} is at {value}, no longer {limit}",
+    "rate": "{subject} changes by {value} per {per_s} s, no longer {limit}",
+    "hit_ratio": "{value} % of the reads hit the cache, no longer {limit}",
+}
+"""What is said instead when one is cleared; who finds a device or node well again says so itself."""
 
 
 def wrong_rule(rules: Sequence[AlertRule]) -> str | None:
@@ -112,8 +118,16 @@ class Rule:
             want.below is None or figure >= want.below + want.hysteresis
         )
 
-    def text(self, subject: str, value: float | None, series: Series | None = None, site: str = "") -> str:
-        """What an alert says; safe to show."""
+    def text(
+        self,
+        subject: str,
+        value: float | None,
+        series: Series | None = None,
+        site: str = "",
+        *,
+        cleared: bool = False,
+    ) -> str:
+        """What an alert says when it is raised, or cleared; safe to show."""
         filled = {
             "subject": subject,
             "value": "" if value is None else f"{value:.10g}",
@@ -123,7 +137,8 @@ class Rule:
             "sensor": series.sensor if series else "",
             "site": site,
         }
-        form = self.settings.message or _MESSAGES[self.kind]
+        usual = _MESSAGES[self.kind]
+        form = self.settings.message or (_CLEARED.get(self.kind, usual) if cleared else usual)
         # One pass: what a device calls itself is no form to be filled in.
         return printable(re.sub(r"\{(\w+)\}", lambda hit: filled.get(hit[1], hit[0]), form), TEXT_LIMIT)
 

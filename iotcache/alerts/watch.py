@@ -354,7 +354,10 @@ def _alert(verdict: Verdict, now_us: int) -> Alert:
         severity=rule.severity,
         state=AlertState.RAISED if verdict.raised else AlertState.CLEARED,
         since_us=now_us,
-        text=verdict.text or rule.text(verdict.subject, verdict.value, verdict.series, verdict.site),
+        text=verdict.text
+        or rule.text(
+            verdict.subject, verdict.value, verdict.series, verdict.site, cleared=not verdict.raised
+        ),
         value=verdict.value,
         kind=rule.kind,
         site=verdict.site,

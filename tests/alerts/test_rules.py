@@ -185,3 +185,11 @@ def test_a_message_is_filled_in_once_and_is_safe_to_show() -> None:
     assert text.startswith("{site}")
     assert "at 2.5 above 1 north {nothing}" in text
     assert text.isprintable()
+
+
+def test_what_is_cleared_says_so() -> None:
+    assert rule(above=8.0).text("a:t", 7.0, cleared=True) == "a:t is at 7, no longer above 8"
+    rate = rule("rate", above=5.0)
+    assert rate.text("a:t", 480.0) == "a:t changes by 480 per 60 s, above 5"
+    assert rate.text("a:t", 1.0, cleared=True) == "a:t changes by 1 per 60 s, no longer above 5"
+    assert rule(above=8.0, message="own").text("a:t", 7.0, cleared=True) == "own"

@@ -127,7 +127,7 @@ async def test_a_worker_that_starts_again_clears_what_stood_and_what_has_no_rule
     await said(sender, "d1", 1.0, 2)
     await until(lambda: seen.states("hot/d1:t")[-1:] == [None])
     assert sorted(one.text for one in await made.cache.store.alerts.past()) == [
-        "d1:t is at 1, above 8", "there is no such rule any more"
+        "d1:t is at 1, no longer above 8", "there is no such rule any more"
     ]  # fmt: skip
 
 
