@@ -349,7 +349,12 @@ def _why(payload: bytes, error: Exception) -> str:
         for word in (b"NaN", b"Infinity"):
             if word in payload:
                 return f"the payload holds {word.decode()}, which is neither JSON nor a measurement"
-        return f"the payload is not JSON: {text.removeprefix('JSON is malformed: ')}"
+        if not payload.strip():
+            return "the payload is empty"
+        why = "it ends too early" if "truncated" in text else text.removeprefix("JSON is malformed: ")
+        return f"the payload is not JSON: {why}"
     if text.startswith("Object missing required field `value`"):
         return 'the payload has no "value"' + text.removeprefix("Object missing required field `value`")
+    # Of the value's types msgspec speaks as code does.
+    text = text.replace("`bool | int | float | str`", "a number, a truth value or a text")
     return f"the payload is not a reading: {text}"

@@ -149,7 +149,7 @@ async def test_posts_at_the_same_time_share_commits(door: Open) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"", "not JSON"),
+        (b"", "is empty"),
         (b"{", "not JSON"),
         (b'"x"', "object"),
         (b'{"value": 1}', "names a device"),

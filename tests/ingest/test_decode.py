@@ -152,7 +152,8 @@ def test_an_empty_payload_is_nothing() -> None:
         (b'{"value": [1]}', "$.value"),
         (b'{"value": "' + b"x" * 2000 + b'"}', "1024"),
         (b'{"unit": "C"}', 'no "value"'),
-        (b'{"value": 1', "not JSON"),
+        (b'{"value": 1', "not JSON: it ends too early"),
+        (b'{"value": {}}', "a number, a truth value or a text, got `object`"),
         (b'{"value": 1} trailing', "not JSON"),
         (b'{"value": "\xff"}', "UTF-8"),
         (b"\xff\xfe\x00", "neither text nor CBOR"),
@@ -223,7 +224,7 @@ def test_without_a_topic_the_payload_must_name_its_series() -> None:
     assert one == [Reading("d", "s", 1, NOW_US, received_us=NOW_US)]
     with pytest.raises(Refused, match="names a sensor"):
         decode_named(b'[{"device": "d", "value": 1}]', NOW_US)
-    with pytest.raises(Refused, match="not JSON"):
+    with pytest.raises(Refused, match="is empty"):
         decode_named(b"", NOW_US)
 
 
