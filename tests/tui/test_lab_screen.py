@@ -210,7 +210,8 @@ async def test_a_long_condition_is_read_to_its_end(run_app: RunApp) -> None:
         lights = (LightState(text, "green", 1234.0, "reads/s", 6.0),)
         results = (StepResult("Many readers", lights, (), 0.0),)
         show(app, structs.replace(shown, state=structs.replace(shown.state, steps=results)))
-        await pilot.pause()
+        while "reads/s after 6 s" not in screen_text(app):  # the screen may still be coming up
+            await pilot.pause()
         lines = screen_lines(app)
         at = next(number for number, line in enumerate(lines) if "modulo.misses.never_set > 1000" in line)
         assert lines[at + 1].endswith(" 120")
