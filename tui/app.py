@@ -182,6 +182,7 @@ class IotCacheApp(App[None]):
             self._recorded_nodes.keep(self, self.clock.monotonic())
         view = self._view
         if view is None or not view.drawable or not view.is_current:
+            self.beat.moved()  # a dialog draws itself, and may be gone at any moment
             return
         clock = clock_text(self.clock.now())
         # While it is paused, or a recording is played, the badge or the seek bar moves.

@@ -222,7 +222,8 @@ def _restore_fleet(columns: dict[str, Any], fleet: FleetState) -> None:
             raise RecordingError("the recording is damaged, or of another version of this program") from error
     fleet.changes += rows + 1
     fleet.row_of.update((series, row) for row, series in enumerate(fleet.series))
-    if any(len(getattr(fleet, name)) != rows for name in ("value", "node", "read_at", "version", "standing")):
+    columns_told = ("value", "node", "read_at", "version", "kind", "standing")
+    if any(len(getattr(fleet, name)) != rows for name in columns_told):
         raise RecordingError("the recording is damaged: its columns differ in length")
     for series, stands in zip(fleet.series, fleet.standing, strict=True):
         if stands != UNREPORTED:

@@ -139,7 +139,7 @@ class FleetState:
         """Take the newest reads of many rows in, in their order.
 
         All that a large fleet costs while nobody looks at it, so it does only what the next read would
-        undo: values, their trend, and who is late. The rest waits in ``_unsettled`` for `settle`.
+        not make up for: values, their trend, and who is late. The rest waits in ``_unsettled`` for `settle`.
         """
         values, measured_at, changed_at = self.value, self.measured_at, self.changed_at
         intervals, standing = self.interval_s, self.standing

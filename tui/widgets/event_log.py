@@ -17,12 +17,12 @@ from tui.widgets.lines import LineView
 
 GLYPHS = {Severity.INFO: "·", Severity.WARNING: "▲", Severity.ERROR: "✗"}
 ASCII_GLYPHS = {Severity.INFO: ".", Severity.WARNING: "!", Severity.ERROR: "x"}
-KIND_CELLS = 11
 
 
 class EventLogView(LineView):
     """Follows the end until somebody moves up; ``End`` follows again."""
 
+    KIND_CELLS: ClassVar[int] = 11
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         f"events--{name}"
         for name in ("header", "row", "dim", "subject", "info", "warning", "error", "cursor", "cursor-blur")
@@ -113,12 +113,19 @@ class EventLogView(LineView):
 
     def draw_header(self, width: int) -> list[Segment]:
         subject = self._subject_width(width)
-        text = f"{'Time':8}   {fit('Kind', KIND_CELLS)} {fit('About', subject)} What"
+        text = f"{'Time':8}   {fit('Kind', self.KIND_CELLS)} {fit('About', subject)} What"
         return [Segment(fit(text, width), self.style_of("events--header"))]
 
     def _subject_width(self, width: int) -> int:
         # The name of what it is about tells more than the end of the text, which is a node's address.
-        return min(max((width - 8 - KIND_CELLS - 5) // 2, 12), 48)
+        return min(max((width - 8 - self.KIND_CELLS - 5) // 2, 12), 48)
+
+    def _subject_of(self, entry: Entry) -> str:
+        return entry.subject
+
+    def _fit_text(self, entry: Entry, width: int) -> str:
+        # A fallback's text ends with its node: rather none than half an address.
+        return (fit_parts if entry.kind == "fallback" else fit)(entry.text, width)
 
     def draw_line(self, line: int, width: int) -> list[Segment]:
         entry = self.view.lines[line]
@@ -127,16 +134,15 @@ class EventLogView(LineView):
             under.append("events--cursor" if self.has_focus else "events--cursor-blur")
         ground = self.style_of(*under).background_style
         subject = self._subject_width(width)
-        rest = max(width - 8 - 3 - KIND_CELLS - 1 - subject - 1, 0)
+        rest = max(width - 8 - 3 - self.KIND_CELLS - 1 - subject - 1, 0)
         level = self.style_of(f"events--{entry.severity}")
         text = self.style_of("events--row") if entry.severity is Severity.INFO else level
         return [
             Segment(clock_text(entry.wall_s) + " ", self.style_of("events--dim") + ground),
             Segment(self._glyphs[entry.severity] + " ", level + ground),
-            Segment(fit(entry.kind, KIND_CELLS) + " ", self.style_of("events--dim") + ground),
-            Segment(fit(entry.subject, subject) + " ", self.style_of("events--subject") + ground),
-            # A fallback's text ends with its node: rather none than half an address.
-            Segment((fit_parts if entry.kind == "fallback" else fit)(entry.text, rest), text + ground),
+            Segment(fit(entry.kind, self.KIND_CELLS) + " ", self.style_of("events--dim") + ground),
+            Segment(fit(self._subject_of(entry), subject) + " ", self.style_of("events--subject") + ground),
+            Segment(self._fit_text(entry, rest), text + ground),
         ]
 
     def empty_text(self) -> str:
