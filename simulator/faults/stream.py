@@ -11,13 +11,10 @@ from iotcache.model import Value
 from simulator.faults.kinds import Draft, Fault, Place, spoil
 from simulator.faults.schedule import Scheduled, schedule
 from simulator.fleet.formats import Format
+from simulator.fleet.group import FOREVER_US, Group, TopicOf
 from simulator.fleet.load import LiveLoad, Load
-from simulator.fleet.payload import second_text
 from simulator.fleet.roster import Roster
-from simulator.fleet.stream import LANES, Group, Message, Stream, Timeline, TopicOf
-
-_MICRO = 1_000_000
-_FOREVER_US = 1 << 62
+from simulator.fleet.stream import LANES, Message, Stream, Timeline
 
 
 class Label(Struct, frozen=True, omit_defaults=True):
@@ -86,9 +83,8 @@ class FaultyStream(Stream):
         }
 
     def _render(self, group: Group, cycle: int, first: int, last: int, out: list[Message]) -> None:
-        base = cycle * group.interval
-        devices, phases = group.devices, group.phases
-        moments = [self._moment(group, cycle, devices[at], base + phases[at]) for at in range(first, last)]
+        devices = group.devices
+        moments = self._moments(group, cycle * len(devices) + first, last - first)
         since, until = min(moments), max(moments)
         active = [
             fault
@@ -112,7 +108,7 @@ class FaultyStream(Stream):
 
     def _cycle_at(self, group: Group, device: int, phase: int, at_us: int) -> int:
         """The first cycle in which a device's reading is not measured before ``at_us``."""
-        work_us = at_us if self._bend is None or at_us == _FOREVER_US else self._bend.work(at_us)
+        work_us = at_us if self._bend is None or at_us == FOREVER_US else self._bend.work(at_us)
         cycle = max(0, -((phase - work_us) // group.interval))
         if self._scattered:
             # Scattering moves a reading on by less than one interval: perhaps past the moment asked for.
@@ -125,7 +121,7 @@ class FaultyStream(Stream):
     ) -> list[Message]:
         timeline, function = self.timeline, group.function
         start, device, key = timeline.start_us, group.devices[at], self._roster.keys[group.devices[at]]
-        end_us = timeline.end_us or _FOREVER_US
+        end_us = timeline.end_us or FOREVER_US
         if rel >= end_us:
             return []
         t_us = start + rel
@@ -152,8 +148,8 @@ class FaultyStream(Stream):
         text = group.text(value)
         shown = draft.shown_us
         if group.encode is None:
-            moment, ms = second_text(shown // _MICRO), shown // 1000 % 1000
-            payload = group.head % (name, text) + group.tail % (moment, ms, draft.seq, boot.encode())
+            tail = group.json.tail(draft.seq, boot.encode())
+            payload = group.json.payload(name, text, self._stamps[shown // 1_000], tail)
         else:
             payload = group.encode(name, value, shown, draft.seq, boot.encode())
         if draft.spoil:
@@ -163,8 +159,8 @@ class FaultyStream(Stream):
             mark = (f"/{draft.reboots}" if draft.reboots else "") + ("!" if draft.spoil else "")
             shown_ms = (shown - timeline.shift_us - start) // 1000
             # The plain line with the marks behind its number: ``12/1`` after a reboot, ``12!`` malformed.
-            *head, number, rest = (group.line % (shown_ms, name, draft.seq, text)).split(b" ", 4)
-            line = b" ".join((*head, number + mark.encode(), rest))
+            middle = group.line_middle(draft.seq, mark)
+            line = b"".join((b"%d " % shown_ms, name, middle, text, b"\n"))
         tie = group.number * len(self._names) + device
         if self._label and draft.faults:
             self.labels.append(

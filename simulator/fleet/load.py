@@ -48,6 +48,11 @@ class Load(Struct, frozen=True):
 class Bend:
     """From virtual time to work time and back, both in whole microseconds from the start."""
 
+    even = False
+    """Whether both are the same throughout."""
+    turns = 0
+    """How often it was changed."""
+
     def __init__(self, pieces: tuple[tuple[int, int], ...]) -> None:
         self._rates = [rate for _, rate in pieces]
         self._times, self._works = [0], [0]
@@ -109,6 +114,14 @@ class LiveBend(Bend):
     @property
     def rate(self) -> int:
         return self._rates[-1]
+
+    @property
+    def turns(self) -> int:  # type: ignore[override]
+        return len(self._rates) - 1
+
+    @property
+    def even(self) -> bool:  # type: ignore[override]
+        return len(self._rates) == 1
 
     def turn(self, at_us: int, rate: int) -> bool:
         if rate == self._rates[-1]:

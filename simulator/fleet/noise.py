@@ -15,9 +15,9 @@ GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
 """2^64 divided by the golden ratio, odd: spreads neighbouring integers over the upper bits."""
 _TABLE_BITS: Final = 12
 _SHIFT: Final = 64 - _TABLE_BITS
-_SINE_STEPS: Final = 1024
+SINE_STEPS: Final = 1024
 TO_UNIT: Final = 2.0**-64
-_TO_UNIT_53: Final = 2.0**-53
+TO_UNIT_53: Final = 2.0**-53
 
 
 def stream_key(seed: int, *names: str) -> int:
@@ -40,7 +40,7 @@ def unit(key: int, k: int = 0) -> float:
     x = ((key ^ (k & MASK64)) + GOLDEN) & MASK64
     x = ((x ^ (x >> 30)) * 0xBF58_476D_1CE4_E5B9) & MASK64
     x = ((x ^ (x >> 27)) * 0x94D0_49BB_1331_11EB) & MASK64
-    return ((x ^ (x >> 31)) >> 11) * _TO_UNIT_53
+    return ((x ^ (x >> 31)) >> 11) * TO_UNIT_53
 
 
 def phase(key: int) -> float:
@@ -62,11 +62,11 @@ def _normal_table() -> tuple[float, ...]:
 
 def _sine_table() -> tuple[float, ...]:
     """sin(2πn/1024) for n = 0 to 1024, by its series, so that no platform's libm is asked."""
-    quarter = _SINE_STEPS // 4
+    quarter = SINE_STEPS // 4
     tau = 6.283185307179586
     rising = []
     for n in range(quarter + 1):
-        x = tau * n / _SINE_STEPS
+        x = tau * n / SINE_STEPS
         term = total = x
         for k in range(1, 12):
             term = -term * x * x / ((2 * k) * (2 * k + 1))
@@ -77,7 +77,7 @@ def _sine_table() -> tuple[float, ...]:
 
 
 NORMAL: Final = _normal_table()
-_SINE: Final = _sine_table()
+SINE: Final = _sine_table()
 
 
 def normal(key: int, k: int) -> float:
@@ -96,7 +96,7 @@ def smooth(key: int, x: float) -> float:
 
 def sine(x: float) -> float:
     """sin(2πx) for x >= 0, within 5e-6."""
-    x = (x - int(x)) * _SINE_STEPS
+    x = (x - int(x)) * SINE_STEPS
     k = int(x)
-    a = _SINE[k]
-    return a + (_SINE[k + 1] - a) * (x - k)
+    a = SINE[k]
+    return a + (SINE[k + 1] - a) * (x - k)

@@ -11,7 +11,7 @@ from iotcache.model import Value
 from simulator.fleet.classes import DeviceClass, Sensor, shipped_classes
 from simulator.fleet.link import LinkWindows
 from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, stream_key
-from simulator.fleet.waves import Function
+from simulator.fleet.waves import Function, wave_salt
 
 _MICRO = 1_000_000
 MIN_INTERVAL_US = 100
@@ -37,7 +37,7 @@ class SensorFunction(Struct, frozen=True):
         if sensor.noise:
             raw += sensor.noise * noise_at(device_key ^ self.noise_salt, t_us)
         low, high = sensor.range
-        raw = min(max(raw, low), high)
+        raw = min(raw, high) if raw >= low else low
         scale = 10**sensor.precision
         value = ((raw * scale + 0.5) // 1) / scale
         return value if sensor.precision else int(value)
@@ -52,10 +52,7 @@ def _compile(kind: DeviceClass) -> tuple[SensorFunction, ...]:
     peers: dict[str, Function] = {}
     compiled = []
     for sensor in kind.sensor:
-        parts = [
-            wave.compile(stream_key(0, "wave", sensor.name, str(n)), peers)
-            for n, wave in enumerate(sensor.waves)
-        ]
+        parts = [wave.compile(wave_salt(sensor.name, n), peers) for n, wave in enumerate(sensor.waves)]
         function = _added(parts)
         peers[sensor.name] = function
         compiled.append(

@@ -1,43 +1,39 @@
 """The stream: every reading of a fleet, rendered, in the order in which it is sent.
 
-Each series is measured at fixed times, ``phase + n * interval`` after the start, so the stream needs no
-queue of series: a group (one sensor of one class) walks round its devices in the order of their phases,
-and a window of virtual time is the sorted sum of what the groups have in it.
+A window of virtual time is the sorted sum of what the groups of series have in it.
 """
 
 from __future__ import annotations
 
-import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Sequence
-from copy import copy
+from collections.abc import Collection, Iterable, Sequence
 from heapq import heappop, heappush
+from itertools import compress, repeat
 from operator import itemgetter
 
 from msgspec import Struct
 
-from iotcache.model import Value
+from simulator.fleet.ahead import Epoch, Moment
+from simulator.fleet.arrays import array_functions
 from simulator.fleet.formats import Format
+from simulator.fleet.group import FOREVER_US, Group, TopicOf
 from simulator.fleet.load import LiveLoad, Load
-from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, unit
-from simulator.fleet.payload import json_templates, second_text, value_texts
-from simulator.fleet.roster import Roster, SensorFunction, interval_us
+from simulator.fleet.noise import unit
+from simulator.fleet.payload import Stamps, Wholes
+from simulator.fleet.roster import Roster, interval_us
 
 Message = tuple[int, int, bytes, bytes, bytes]
 """When it is sent (µs since the start), the number of its series, topic, payload, digest line."""
 
-_Slots = tuple[Sequence[int], Sequence[int], Sequence[bytes], Sequence[int]]
-TopicOf = Callable[[int], str]
-"""The topic of a device's readings."""
 LANES = 64
 """Devices are dealt to this many lanes; a lane is never split between processes."""
 VIRTUAL_EPOCH_US = 1_718_722_800_000_000
 """2024-06-18T15:00:00Z: when virtual time begins unless a start is given."""
 _MICRO = 1_000_000
-_FOREVER_US = 1 << 62
 _GREET_S = 2.0
 _SENT = itemgetter(0)
+join = b"".join
 
 
 class Timeline(Struct, frozen=True):
@@ -51,82 +47,6 @@ class Timeline(Struct, frozen=True):
     """Length of the run in µs, when it has an end."""
     boot: str = "0"
     """What tells this run's sequence numbers from those of another."""
-
-
-class Group:
-    """One sensor of one class, and its devices in the order of their phases."""
-
-    __slots__ = (
-        "cycle", "devices", "digits", "encode", "function", "head", "interval", "keys", "kind", "last_cycle",
-        "line", "link", "number", "phases", "position", "tail", "texts", "topics",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        number: int,
-        function: SensorFunction,
-        interval: int,
-        devices: list[int],
-        *,
-        roster: Roster,
-        payload: Format,
-        topic: TopicOf | None,
-    ) -> None:
-        sensor = function.sensor
-        self.number = number
-        self.function = function
-        self.interval = interval
-        placed = sorted((int(unit(roster.keys[n] ^ function.salt) * interval), n) for n in devices)
-        self.phases = array("Q", (at for at, _ in placed))
-        self.devices = array("L", (n for _, n in placed))
-        self.keys = array("Q", (roster.keys[n] for _, n in placed))
-        if topic is None:
-            self.topics = [
-                f"iot/{roster.site(n)}/{roster.names[n]}/{sensor.name}".encode() for _, n in placed
-            ]
-        else:
-            self.topics = [topic(n).encode() for _, n in placed]
-        self.head, self.tail = json_templates(sensor)
-        self.encode = payload.encoder(sensor)
-        self.line = f"%d %b {sensor.name} %d %b\n".encode()
-        self.texts = () if sensor.kind == "number" else value_texts(sensor)
-        self.digits = f"%.{sensor.precision}f".encode()
-        self.kind = roster.kinds[devices[0]]
-        self.link = roster.links[self.kind]
-        self.cycle = 0
-        self.last_cycle = _FOREVER_US
-        self.position = 0
-
-    def rendered(self, value: Value) -> float | bytes:
-        """A value as the encoders take it."""
-        if not self.texts:
-            return float(value)
-        return (
-            self.texts[value] if isinstance(value, bool) else json.dumps(value, ensure_ascii=False).encode()
-        )
-
-    def text(self, value: float | bytes) -> bytes:
-        """A rendered value as people read it: any number, not only what a sound sensor says."""
-        return value if isinstance(value, bytes) else self.digits % value
-
-    def greeting(self, within_us: int) -> Group:
-        """A group that measures each device once more, numbered 0, early in the run."""
-        first = copy(self)
-        first.phases = array("Q", (self.interval + at * within_us // self.interval for at in self.phases))
-        first.cycle = first.last_cycle = -1
-        return first
-
-    def due(self, until_us: int) -> Iterator[tuple[int, int, int]]:
-        """Stretches of devices measured before ``until_us``: (cycle, first, past the last)."""
-        while self.cycle <= self.last_cycle:
-            last = bisect_left(self.phases, until_us - self.cycle * self.interval)
-            if last > self.position:
-                yield self.cycle, self.position, last
-            if last < len(self.phases):
-                self.position = max(last, self.position)
-                return
-            self.cycle += 1
-            self.position = 0
 
 
 class Stream:
@@ -158,6 +78,9 @@ class Stream:
         self._bend = load.bend() if load is not None else None
         self._scattered = scattered
         self._roster = roster
+        self._stamps, self._wholes = Stamps(), Wholes()
+        self._epoch = Epoch(timeline.start_us)
+        self._even = False
         self._names = [name.encode() for name in roster.names]
         self._groups: list[Group] = []
         self._greetings: list[Group] = []
@@ -168,11 +91,19 @@ class Stream:
                 members[kind].append(index)
         number = 0
         for kind, functions in enumerate(roster.functions):
-            for function in functions:
+            in_arrays = array_functions(roster.classes[kind]) if members[kind] else ()
+            for place, function in enumerate(functions):
                 if members[kind]:
                     every = interval_us(function.sensor, self.scale)
                     group = Group(
-                        number, function, every, members[kind], roster=roster, payload=payload, topic=topic
+                        number,
+                        function,
+                        in_arrays[place],
+                        every,
+                        members[kind],
+                        roster=roster,
+                        payload=payload,
+                        topic=topic,
                     )
                     # Scattered readings come up to one interval after their slot: the slots begin earlier.
                     group.cycle = -1 if scattered else 0
@@ -204,6 +135,7 @@ class Stream:
         """
         if self.timeline.end_us is not None:
             until_us = min(until_us, self.timeline.end_us)
+        self._settle()
         until_work = until_us if self._bend is None else self._bend.work(until_us)
         messages: list[Message] = []
         if self._greetings:
@@ -230,69 +162,75 @@ class Stream:
             key = self._roster.keys[device] ^ group.function.noise_salt
             work_us += int(unit(key, cycle) * group.interval)
             if work_us < 0:
-                return _FOREVER_US
+                return FOREVER_US
         return work_us if self._bend is None else self._bend.time(work_us)
 
-    def _slots(self, group: Group, cycle: int, first: int, last: int) -> _Slots:
-        """What is measured in one stretch, and when: device, its key, its topic, virtual time."""
-        base = cycle * group.interval
-        devices, keys, topics = group.devices[first:last], group.keys[first:last], group.topics[first:last]
-        if not self._scattered and self._bend is None:
-            return devices, keys, topics, [base + at for at in group.phases[first:last]]
-        end = self.timeline.end_us or _FOREVER_US
-        slots = zip(devices, keys, topics, group.phases[first:last], strict=True)
-        moved = [
-            (device, key, topic, self._moment(group, cycle, device, base + at))
-            for device, key, topic, at in slots
-        ]
-        kept = [slot for slot in moved if slot[3] < end]
-        return (
-            [slot[0] for slot in kept], [slot[1] for slot in kept],
-            [slot[2] for slot in kept], [slot[3] for slot in kept],
-        )  # fmt: skip
+    def _moments(self, group: Group, slot: int, count: int) -> Sequence[int]:
+        """When ``count`` readings from ``slot`` on are measured, µs of virtual time since the start."""
+        cycle, at = divmod(slot, len(group.phases))
+        if self._even:
+            base = cycle * group.interval
+            return [base + phase for phase in group.phases[at : at + count]]
+        return group.ahead.moments(slot, count, self._epoch, self._moment_of(group))
+
+    def _moment_of(self, group: Group) -> Moment:
+        """How the moments of a group are found that do not come evenly."""
+        interval, phases, devices = group.interval, group.phases, group.devices
+        return lambda cycle, at: self._moment(group, cycle, devices[at], cycle * interval + phases[at])
+
+    def _settle(self) -> None:
+        """Take note of a new start and of a load that was turned: both move what is not sent yet."""
+        start_us, turn = self.timeline.start_us, self._bend.turns if self._bend is not None else 0
+        if (start_us, turn) != (self._epoch.start_us, self._epoch.turn):
+            self._epoch = Epoch(start_us, turn)
+        self._even = not self._scattered and (self._bend is None or self._bend.even)
 
     def _render(self, group: Group, cycle: int, first: int, last: int, out: list[Message]) -> None:
-        """Append the messages of one stretch. Its loop is the inner one: everything is in a local."""
-        timeline = self.timeline
-        start, shift, boot = timeline.start_us, timeline.shift_us, timeline.boot.encode()
-        last_us = start + (timeline.end_us or _FOREVER_US)
-        devices, keys, topics, moments = self._slots(group, cycle, first, last)
-        function, link, names = group.function, group.link, self._names
-        sensor, waves, texts, digits = function.sensor, function.waves, group.texts, group.digits
-        noise, noise_salt, (low, high) = sensor.noise, function.noise_salt, sensor.range
-        normals, golden, mask = NORMAL, GOLDEN, MASK64
-        scale = float(10**sensor.precision)
-        encode, head, line, with_line = group.encode, group.head, group.line, self.digest
-        seq, tie = cycle + 1, group.number * len(names)
-        since = until = -1
-        tail = digested = b""
-        value: float | bytes
-        for device, key, rel, topic in zip(devices, keys, moments, topics, strict=True):
-            t = start + rel
-            raw = waves(key, t / 1e6)
-            if texts:
-                value = text = texts[int(raw)]
-            else:
-                if noise:
-                    raw += noise * normals[(((key ^ noise_salt ^ t) * golden) & mask) >> 52]
-                if raw < low:
-                    raw = low
-                elif raw > high:
-                    raw = high
-                value = ((raw * scale + 0.5) // 1) / scale
-                text = digits % value
-            shown = t + shift
-            name = names[device]
-            if encode is None:
-                if not since <= shown < until:
-                    second, ms = divmod(shown // 1_000, 1_000)
-                    since = shown // 1_000 * 1_000
-                    until = since + 1_000
-                    tail = group.tail % (second_text(second), ms, seq, boot)
-                payload = head % (name, text) + tail
-            else:
-                payload = encode(name, value, shown, seq, boot)
-            if with_line:
-                digested = line % (rel // 1000, name, seq, text)
-            sent = rel if link is None else link.sent_at(key, t, last_us) - start
-            out.append((sent, tie + device, topic, payload, digested))
+        """Append the messages of one stretch, made column by column."""
+        slot, count = cycle * len(group.phases) + first, last - first
+        timeline, link, encode = self.timeline, group.link, group.encode
+        moments = self._moments(group, slot, count)
+        moment_of = None if self._even else self._moment_of(group)
+        numbers = group.ahead.numbers(slot, count, self._epoch, moment_of)
+        devices, topics = group.devices[first:last], group.topics[first:last]
+        if not self._even and timeline.end_us is not None:
+            kept = [moment < timeline.end_us for moment in moments]
+            if not all(kept):
+                moments, numbers = list(compress(moments, kept)), list(compress(numbers, kept))
+                devices, topics = array("I", compress(devices, kept)), list(compress(topics, kept))
+        names = list(map(self._names.__getitem__, devices))
+        texts = list(map(group.text_of, numbers))
+        seq, boot = cycle + 1, timeline.boot.encode()
+        shown_us = timeline.start_us + timeline.shift_us
+        if encode is None:
+            parts = group.json
+            start, middle, after, tail = *parts.parts, parts.tail(seq, boot)
+            stamps = map(self._stamps.__getitem__, [(shown_us + at) // 1_000 for at in moments])
+            payloads = [
+                join((start, name, middle, text, after, stamp, tail))
+                for name, text, stamp in zip(names, texts, stamps, strict=True)
+            ]
+        else:
+            values = texts if group.states else numbers
+            payloads = [
+                encode(name, value, shown_us + at, seq, boot)
+                for name, value, at in zip(names, values, moments, strict=True)
+            ]
+        lines: Iterable[bytes] = repeat(b"", len(names))
+        if self.digest:
+            middle, whole = group.line_middle(seq), self._wholes
+            lines = [
+                join((whole[at // 1_000], b" ", name, middle, text, b"\n"))
+                for at, name, text in zip(moments, names, texts, strict=True)
+            ]
+        sent = moments
+        if link is not None:
+            start_us = timeline.start_us
+            last_us = start_us + (timeline.end_us or FOREVER_US)
+            keys = map(self._roster.keys.__getitem__, devices)
+            sent = [
+                link.sent_at(key, start_us + at, last_us) - start_us
+                for key, at in zip(keys, moments, strict=True)
+            ]
+        tie = group.number * len(self._names)
+        out.extend(zip(sent, [tie + device for device in devices], topics, payloads, lines, strict=True))

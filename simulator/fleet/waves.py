@@ -6,6 +6,8 @@ since the Unix epoch; what tells one sensor and one wave from another is the ``s
 function keeps anything between calls, so any reading can be made at any time, in any order and in any
 process. A sensor's waves are added up.
 
+`simulator.fleet.arrays` has each of them once more, for many readings at a time.
+
 The same digits must come out everywhere: sums are written as loops (`sum` of floats is compensated
 since Python 3.12) and powers as products (libm's ``pow`` may differ in the last place).
 """
@@ -19,20 +21,29 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, normal, phase, sine, smooth, unit
+from simulator.fleet.noise import GOLDEN, MASK64, NORMAL, normal, phase, sine, smooth, stream_key, unit
 
 Function = Callable[[int, float], float]
 """``(key of the device, virtual time in seconds) -> value``."""
 
-_DAY_S = 86_400.0
-_YEAR_S = 365.25 * _DAY_S
-_KM_PER_DEGREE = 111.2
+DAY_S = 86_400.0
+YEAR_S = 365.25 * DAY_S
+KM_PER_DEGREE = 111.2
+OCTAVE_SALT = 0x5555
+"""The salts of a walk's octaves differ by multiples of this."""
 _OU_TAPS = 8
-_OU_DECAY = 0.6065306597126334
+OU_DECAY = 0.6065306597126334
 """exp(-1/2): the grid is half the relaxation time."""
 
 Positive = Annotated[float, Meta(gt=0)]
+Length = Annotated[float, Meta(ge=0.001)]
+"""Seconds: what a wave does within less than a millisecond no payload could show."""
 Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+def wave_salt(sensor: str, number: int) -> int:
+    """What tells a sensor's wave from all others of its class."""
+    return stream_key(0, "wave", sensor, str(number))
 
 
 class _Wave(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -62,7 +73,7 @@ class Diurnal(_Wave, frozen=True, tag="diurnal"):
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
         amplitude, shift = self.amplitude, 1.25 - self.peak_hour / 24.0
-        return lambda key, t: amplitude * sine(t / _DAY_S + shift)
+        return lambda key, t: amplitude * sine(t / DAY_S + shift)
 
 
 class Seasonal(_Wave, frozen=True, tag="seasonal"):
@@ -72,8 +83,8 @@ class Seasonal(_Wave, frozen=True, tag="seasonal"):
     peak_day: Annotated[float, Meta(ge=0, lt=366)] = 200.0
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
-        amplitude, shift = self.amplitude, 1.25 - self.peak_day * _DAY_S / _YEAR_S
-        return lambda key, t: amplitude * sine(t / _YEAR_S + shift)
+        amplitude, shift = self.amplitude, 1.25 - self.peak_day * DAY_S / YEAR_S
+        return lambda key, t: amplitude * sine(t / YEAR_S + shift)
 
 
 class Walk(_Wave, frozen=True, tag="walk"):
@@ -83,7 +94,7 @@ class Walk(_Wave, frozen=True, tag="walk"):
     """
 
     amplitude: float
-    step_s: Positive
+    step_s: Length
     octaves: Annotated[int, Meta(ge=1, le=6)] = 2
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
@@ -91,7 +102,7 @@ class Walk(_Wave, frozen=True, tag="walk"):
         if self.octaves == 1:
             return lambda key, t: a * smooth(key ^ salt, t / s)
         if self.octaves == 2:
-            other, half_a, half_s = salt ^ 0x5555, a / 2, s / 2
+            other, half_a, half_s = salt ^ OCTAVE_SALT, a / 2, s / 2
 
             def two(key: int, t: float) -> float:
                 # `smooth` twice, written out: this is the wave that most sensors have.
@@ -112,7 +123,7 @@ class Walk(_Wave, frozen=True, tag="walk"):
 
             normals, golden, mask = NORMAL, GOLDEN, MASK64
             return two
-        octaves = [(a / (1 << n), s / (1 << n), salt ^ (n * 0x5555)) for n in range(self.octaves)]
+        octaves = [(a / (1 << n), s / (1 << n), salt ^ (n * OCTAVE_SALT)) for n in range(self.octaves)]
 
         def function(key: int, t: float) -> float:
             total = 0.0
@@ -130,16 +141,18 @@ class OrnsteinUhlenbeck(_Wave, frozen=True, tag="ornstein-uhlenbeck"):
     """
 
     sigma: float
-    tau_s: Positive
+    tau_s: Length
+
+    def weights(self) -> list[float]:
+        """What each shock of the past counts, the latest first."""
+        weights, power = [1.0], 1.0
+        for _ in range(_OU_TAPS - 1):
+            weights.append(weights[-1] * OU_DECAY)
+            power += weights[-1] * weights[-1]
+        return [self.sigma * weight / sqrt(power) for weight in weights]
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
-        step = self.tau_s / 2.0
-        weights, power, decay = [1.0], 1.0, _OU_DECAY
-        for _ in range(_OU_TAPS - 1):
-            weights.append(weights[-1] * decay)
-            power += weights[-1] * weights[-1]
-        weights = [self.sigma * weight / sqrt(power) for weight in weights]
-
+        step, decay, weights = self.tau_s / 2.0, OU_DECAY, self.weights()
         first, *others = weights
         last = weights[-1]
 
@@ -162,7 +175,7 @@ class OrnsteinUhlenbeck(_Wave, frozen=True, tag="ornstein-uhlenbeck"):
 class Duty(_Wave, frozen=True, tag="duty"):
     """A machine that runs ``duty`` of each period; between ``off`` and ``on`` it ramps for ``ramp_s``."""
 
-    period_s: Positive
+    period_s: Length
     on: float
     off: float = 0.0
     duty: Share = 0.5
@@ -192,7 +205,7 @@ class Sawtooth(_Wave, frozen=True, tag="sawtooth"):
     """A rise from ``-amplitude`` to ``amplitude`` over the period, then the drop (``fall`` of it)."""
 
     amplitude: float
-    period_s: Positive
+    period_s: Length
     fall: Annotated[float, Meta(ge=0, lt=1)] = 0.2
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
@@ -210,7 +223,7 @@ class Step(_Wave, frozen=True, tag="step"):
     """One of ``levels``, drawn anew every ``hold_s``."""
 
     levels: Annotated[tuple[float, ...], Meta(min_length=1)]
-    hold_s: Positive
+    hold_s: Length
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
         levels, hold, count = self.levels, self.hold_s, len(self.levels)
@@ -228,10 +241,10 @@ class Counter(_Wave, frozen=True, tag="counter"):
     vary: Annotated[float, Meta(ge=0, lt=1)] = 0.0
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
-        per_s, since_s, pace = self.per_hour / 3600.0, self.since_day * _DAY_S, self.vary * _DAY_S / 6.3
+        per_s, since_s, pace = self.per_hour / 3600.0, self.since_day * DAY_S, self.vary * DAY_S / 6.3
         return lambda key, t: (
             per_s
-            * (t - since_s + (pace * sine(t / _DAY_S + phase(key ^ salt)) if pace else 0.0))
+            * (t - since_s + (pace * sine(t / DAY_S + phase(key ^ salt)) if pace else 0.0))
             * (0.7 + 0.6 * phase(key ^ salt))
         )
 
@@ -240,7 +253,7 @@ class Boolean(_Wave, frozen=True, tag="boolean"):
     """True for ``chance`` of the time, drawn anew every ``hold_s``."""
 
     chance: Share
-    hold_s: Positive
+    hold_s: Length
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
         chance, hold = self.chance, self.hold_s
@@ -251,7 +264,7 @@ class Enum(_Wave, frozen=True, tag="enum"):
     """One of ``states``, drawn by ``weights`` every ``hold_s``. Its function gives the state's number."""
 
     states: Annotated[tuple[str, ...], Meta(min_length=1)]
-    hold_s: Positive
+    hold_s: Length
     weights: tuple[Annotated[float, Meta(ge=0)], ...] = ()
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
@@ -272,10 +285,10 @@ class Track(_Wave, frozen=True, tag="track"):
 
     center: float
     reach_km: Positive
-    leg_s: Positive
+    leg_s: Length
 
     def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
-        center, reach, leg = self.center, self.reach_km / _KM_PER_DEGREE, self.leg_s
+        center, reach, leg = self.center, self.reach_km / KM_PER_DEGREE, self.leg_s
 
         def function(key: int, t: float) -> float:
             key ^= salt

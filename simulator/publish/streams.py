@@ -7,9 +7,10 @@ from typing import TypedDict
 
 from simulator.faults.stream import FaultyStream
 from simulator.fleet.formats import Format
+from simulator.fleet.group import TopicOf
 from simulator.fleet.load import LiveLoad, Load
 from simulator.fleet.roster import Roster
-from simulator.fleet.stream import LANES, Stream, Timeline, TopicOf
+from simulator.fleet.stream import LANES, Stream, Timeline
 from simulator.publish.spec import FleetSpec
 
 
