@@ -21,6 +21,7 @@ from iotcache.config.urls import BrokerAddress
 from iotcache.errors import BrokerError
 from iotcache.mqtt.inbound import Inbound, Malformed
 from iotcache.mqtt.inbox import Inbox
+from iotcache.mqtt.tls import other_port, tls_trouble
 from iotcache.text import printable
 
 if TYPE_CHECKING:
@@ -154,9 +155,14 @@ class Connection:
         except MqttConnectError as error:
             hint = ": check broker.username and broker.password" if _is_login(error) else ""
             raise BrokerError(f"the broker at {name} refuses us: {_text(error)}{hint}") from error
-        except (aiomqtt.MqttError, OSError, ValueError) as error:
-            what = "the broker (over TLS)" if self._endpoint.tls else "the broker"
-            raise BrokerError(f"{what} at {name} cannot be reached: {_text(error)}") from error
+        except (aiomqtt.MqttError, BrokerError, OSError, ValueError) as error:
+            encrypted = self._endpoint.tls is not None
+            what = "the broker (over TLS)" if encrypted else "the broker"
+            reset = isinstance(error, ConnectionResetError) or isinstance(
+                error.__context__, ConnectionResetError
+            )
+            hint = f" {other_port(encrypted)}" if reset else ""
+            raise BrokerError(f"{what} at {name} cannot be reached: {_text(error)}{hint}") from error
 
     async def subscribe(self, subscriptions: Sequence[tuple[str, int]]) -> None:
         """Subscribe to pairs of filter and QoS. Raises `BrokerError`."""
@@ -282,6 +288,8 @@ class Connection:
                 tap.control += self._inbound.feed(data, time.time_ns() // 1000)
             else:
                 tap.ended = True
+                if not self.client._connected.done():
+                    raise ConnectionResetError("it ended the connection without an answer")
             while (tap.control or tap.ended) and client.socket() is not None:
                 if client.loop_read() != 0:
                     return
@@ -290,8 +298,11 @@ class Connection:
                 return
 
     def _lost(self, error: Exception) -> None:
-        if not self.client._disconnected.done():
-            self.client._disconnected.set_exception(error)
+        connected, disconnected = self.client._connected, self.client._disconnected
+        if not connected.done():  # `open` waits for this one
+            connected.set_exception(error if isinstance(error, OSError) else BrokerError(_text(error)))
+        elif not disconnected.done():
+            disconnected.set_exception(error)
         self.paho._sock_close()
 
 
@@ -332,5 +343,8 @@ def _is_login(error: Any) -> bool:
 
 def _text(error: BaseException | None) -> str:
     """An error of paho's, aiomqtt's or the system's as the end of a sentence."""
+    for cause in (error, error.__context__ if error is not None else None):  # aiomqtt hides what it wraps
+        if isinstance(cause, ssl.SSLError):
+            return tls_trouble(cause)
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return printable(_CODE.sub("", text))

@@ -12,6 +12,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from iotcache.errors import BrokerError
+from iotcache.mqtt.tls import other_port, tls_trouble
 from simulator.wire import packets
 from simulator.wire.packets import Accepted, Version
 
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
+        self._encrypted = False
 
     def write(self, data: bytes) -> None:
         """Send bytes; dropped when the connection has ended."""
@@ -81,6 +83,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=256 * 1024)
         self._socket = transport.get_extra_info("socket")
+        self._encrypted = transport.get_extra_info("ssl_object") is not None
 
     def data_received(self, data: bytes) -> None:
         if _QUICKACK is not None and self._socket is not None:
@@ -106,9 +109,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.reason:
-            self.reason = str(exc) if exc else "the broker closed the connection"
+            self.reason = _why(exc) if exc else "the broker closed the connection"
         if not self.accepted.done():
-            self.accepted.set_exception(BrokerError(self.reason))
+            hint = f" {other_port(self._encrypted)}" if isinstance(exc, ConnectionResetError) else ""
+            self.accepted.set_exception(BrokerError(f"{self.reason}{hint}"))
             with suppress(BrokerError):
                 self.accepted.exception()
         if not self.ended.done():
@@ -181,13 +185,22 @@ async def open_connection(
             return connection, await connection.accepted
     except TimeoutError:
         reason = f"no answer within {timeout_s:g} s"
-    except ssl.SSLError as error:
-        reason = f"TLS failed: {error.reason or error}"
+    except ConnectionResetError as error:
+        reason = f"{_why(error)} {other_port(target.tls is not None)}"
     except OSError as error:
-        known = error.errno is not None and error.errno > 0  # asyncio's own text repeats the address
-        reason = (os.strerror(error.errno or 0) if known else error.strerror or str(error)).lower()
+        reason = _why(error)
     except BrokerError as error:
         reason = str(error)
     if connection is not None:
         connection.abort(reason)
     raise BrokerError(f"the broker at {target.name} cannot be used: {reason}")
+
+
+def _why(error: Exception) -> str:
+    """Why there is no connection, in words that go after "the broker cannot be used"."""
+    if isinstance(error, ssl.SSLError):
+        return tls_trouble(error)
+    if not isinstance(error, OSError):
+        return str(error)
+    known = error.errno is not None and error.errno > 0  # asyncio's own text repeats the address
+    return (os.strerror(error.errno or 0) if known else error.strerror or str(error)).lower()
