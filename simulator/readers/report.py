@@ -13,9 +13,8 @@ from simulator.readers.workload import Readers, ReadSpec
 SCHEMA = "iotcache.readers/1"
 RATE_TOLERANCE = 0.9
 FIGURES = {
-    **dict.fromkeys(
-        ("planned", "reads", "hits", "fallbacks", "unknown", "errors", "late", "hit_ratio"), "count"
-    ),
+    **dict.fromkeys(("planned", "reads", "hits", "fallbacks", "unknown", "errors", "late"), "count"),
+    "hit_ratio": "share",
     "rate": "rate",
     **{f"{group}_{name}": "ms" for group in ("latency", "service") for name in ("p50", "p95", "p99", "max")},
 }

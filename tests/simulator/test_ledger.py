@@ -85,6 +85,19 @@ def test_a_condition_that_makes_no_sense_is_refused(text: str, words: str) -> No
         parse_condition(text, FIGURES)
 
 
+def test_what_failed_is_told_whole_and_with_its_unit() -> None:
+    measured = {"lost": 1_234_567.0, "e2e_p99": 3.853, "rate": 1_989.25, "hit_ratio": 0.934}
+    names = {**FIGURES, "hit_ratio": "share"}
+    for text, told in (
+        ("lost==0", "it was 1234567"), ("e2e_p99<50us", "it was 3.853 ms"),
+        ("rate>=2000", "it was 1989.25/s"), ("hit_ratio>=95%", "it was 0.934"),
+    ):  # fmt: skip
+        condition = parse_condition(text, names)
+        assert not condition.holds(measured)
+        assert condition.told(measured) == f"{text}: {told}"
+    assert parse_condition("hit_ratio>=93%", names).holds(measured)
+
+
 def test_places_to_verify() -> None:
     settings = Settings()
     places = parse_places("store=sqlite:////tmp/x.db,cache=a:1,b:2,mqtt", settings)

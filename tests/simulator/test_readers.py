@@ -105,5 +105,5 @@ async def test_the_command_reports_and_meets_conditions(pipeline: Settings, tmp_
     assert done.returncode == 1
     assert report["schema"] == "iotcache.readers/1"
     assert report["reads"] > 200
-    assert report["failures"] == [f"rate>9999: it was {report['rate']['achieved']:g}"]
+    assert report["failures"] == [f"rate>9999: it was {report['rate']['achieved']:.12g}/s"]
     assert msgspec.json.encode(report["failures"][0]).strip(b'"') in done.stderr

@@ -218,6 +218,12 @@ def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:
         (["--verify", "mqtx"], "'mqtx'"),
         (["--junit", "/no/such/folder/x.xml"], "--junit"),
         (["--devicees", "3"], "--devicees"),
+        (["--popularity", "scan"], "--popularity goes with readers, not with fleet"),
+        (["readers", "--verify", "mqtt"], "--verify goes with fleet, not with readers"),
+        (["play", "x", "--class", "pump"], "--class goes with fleet, not with play"),
+        (["capture", "x", "--speed", "3"], "--speed goes with fleet and play, not with capture"),
+        (["play", "-o", "x"], "-o goes with capture, not with play"),
+        (["capture", "x", "-o", "y"], "two files"),
     ],
 )
 def test_a_usage_mistake_is_one_sentence_and_exit_code_2(
@@ -257,6 +263,14 @@ def test_it_loads_no_screen() -> None:
         "sys.exit(bool({'textual', 'plotext', 'rich', 'aiomqtt', 'psycopg'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=20).returncode == 0
+
+
+def test_readers_without_a_store_are_exit_code_3(tmp_path: Path) -> None:
+    servers = ("--broker", "mqtt://127.0.0.1:1", "--nodes", "127.0.0.1:1", "--store", "sqlite:///none.db")
+    done = simulate("readers", *servers, "--duration", "1", folder=tmp_path)
+    assert done.returncode == 3
+    assert b"there is no store none.db yet" in done.stderr
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_no_servers_to_publish_to_is_exit_code_3(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """``iotcache-tui simulate``: a seeded device fleet without a screen, with a verdict for scripts and CI.
 
-Exit code 0: all that was promised was delivered; 1: it was not; 2: usage; 3: the broker was never reached, or
-a place to verify could not be asked.
+Exit code 0: all that was promised was delivered; 1: it was not; 2: usage; 3: the broker (for readers: the
+store) was never reached, or a place to verify could not be asked.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import sys
 
 from iotcache.errors import StackError, UsageError
+from tui.cli.simulating.flags import check_flags
 from tui.cli.simulating.values import connections, control_name, moment, moments, number, pair, speed, whole
 
 DEVICES_MAX = 1_000_000
@@ -209,18 +210,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.output:
-        if args.what != "capture" or args.file:
-            raise UsageError("-o goes with capture, and names its one file")
-        args.file = args.output
-    if args.what in {"capture", "play"}:
-        from tui.cli.simulating.traffic import run_capture, run_play
-
-        return run_capture(args) if args.what == "capture" else run_play(args)
-    if args.what not in {"fleet", "readers"} or args.file:
+    traffic = args.what in {"capture", "play"}
+    if not traffic and (args.what not in {"fleet", "readers"} or args.file):
         # Not argparse's choices: it would blame the value of a misspelt flag.
         wrong = args.file if args.what in {"fleet", "readers"} else args.what
         raise UsageError(f"there is no {wrong!r} to simulate; there are fleet, readers, capture and play")
+    flags = argparse.ArgumentParser(add_help=False)
+    add_arguments(flags)
+    check_flags(args, vars(flags.parse_args([])))
+    if args.output:
+        if args.file:
+            raise UsageError(f"-o {args.output} and {args.file} name two files for one recording")
+        args.file = args.output
+    if traffic:
+        from tui.cli.simulating.traffic import run_capture, run_play
+
+        return run_capture(args) if args.what == "capture" else run_play(args)
     if args.what == "readers":
         from tui.cli.simulating.readers import run_readers
 

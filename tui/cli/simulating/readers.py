@@ -23,6 +23,7 @@ from simulator.stack.rundir import find_running
 from tui.cli.options import load_settings
 from tui.cli.simulating.output import check_writable, told_to_end, write
 
+EXIT_COULD_NOT_RUN = 3
 _PAGE = 10_000
 _SERIES_MAX = 1_000_000
 
@@ -41,7 +42,12 @@ def run_readers(args: argparse.Namespace) -> int:
     conditions = [parse_condition(text, FIGURES) for text in args.require]
     for flag, file in (("--report", args.report), ("--junit", args.junit)):
         check_writable(flag, file)
-    report = asyncio.run(_run(find_running(settings), spec))
+    try:
+        report = asyncio.run(_run(find_running(settings), spec))
+    except StoreError as error:
+        # Without the list of series there is nothing to read; a store that fails later is counted.
+        print(f"iotcache-tui simulate readers: {error}", file=sys.stderr)
+        return EXIT_COULD_NOT_RUN
     if conditions:
         measured = report.figures()
         found = [Case(c.text, "" if c.holds(measured) else c.told(measured)) for c in conditions]
