@@ -20,6 +20,7 @@ _LABELS: Final = {
     0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd",
 }  # fmt: skip
 """Integer labels of the CBOR form (section 6)."""
+_BOOT_LIMIT: Final = 64
 _VALUES: Final = ("v", "vs", "vb")
 _SEPARATOR: Final = re.compile(r"[:/.]")
 _UNITS: Final = {"Cel": "°C", "/": ""}
@@ -33,7 +34,10 @@ class NotSenml(ValueError):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One record (section 4.3); labels that are not here are passed over, as the standard asks."""
+    """One record (section 4.3); labels that are not here are passed over, as the standard asks.
+
+    ``seq`` and ``boot`` are not the standard's: together, a sender's own number for the reading.
+    """
 
     bn: str = ""
     bt: _Number | None = None
@@ -48,6 +52,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     vd: str | None = None
     s: _Number | None = None
     t: _Number | None = None
+    seq: Any = None
+    boot: Any = None
 
 
 def looks_like(payload: bytes) -> bool:
@@ -89,7 +95,7 @@ def resolve(records: Sequence[Record], device: str, now_s: float) -> list[dict[s
             time_s += now_s
         unit = record.u if record.u is not None else base_unit
         fields = {"value": value, "ts": time_s, "unit": _UNITS.get(unit, unit) if unit else None}
-        found.append(fields | _names(base_name, record.n, device, place))
+        found.append(fields | _identity(record) | _names(base_name, record.n, device, place))
     return found
 
 
@@ -108,6 +114,14 @@ def _value(record: Record, base_value: _Number, place: int) -> float | str | boo
     if record.n:
         raise NotSenml(f"record {place} holds no value")
     return None
+
+
+def _identity(record: Record) -> dict[str, Any]:
+    """The record's number and boot. One alone may be anything: a ``seq`` for the whole pack, say."""
+    seq, boot = record.seq, record.boot
+    if type(seq) is int and 0 <= seq < 1 << 63 and isinstance(boot, str) and len(boot) <= _BOOT_LIMIT:
+        return {"seq": seq, "boot": boot}
+    return {}
 
 
 def _names(base: str, own: str, device: str, place: int) -> dict[str, str]:

@@ -13,11 +13,14 @@ from msgspec import Struct
 
 from iotcache.config.schema import BrokerSettings
 from iotcache.errors import BrokerError
+from iotcache.ingest import cbor, senml
 from iotcache.ingest.topics import RESERVED_SENSORS
 from iotcache.mqtt import MqttLink
 from simulator.ledger.seen import Seen, Track, reboots
 
 TOPICS = "iot/+/+/+"
+READS = ("json", "cbor", "senml")
+"""The payloads that it understands."""
 _FORGET_S = 2.0
 """A broker that is away keeps the session; the verdict does not wait for it."""
 
@@ -30,7 +33,19 @@ class _Sighting(Struct):
     value: float | bool | str
 
 
-_decode = msgspec.json.Decoder(_Sighting).decode
+_decode_json = msgspec.json.Decoder(_Sighting).decode
+_decode_pack = msgspec.json.Decoder(list[senml.Record]).decode
+
+
+def _sighting(topic: str, payload: bytes) -> _Sighting:
+    """The reading that a message holds. Raises `ValueError` or `msgspec.MsgspecError` for none of ours."""
+    if payload[:1] >= b"\x80":
+        return msgspec.convert(cbor.loads(payload), _Sighting)
+    if payload[:1] == b"[":
+        device = topic.rsplit("/", 2)[1]
+        (fields,) = senml.resolve(_decode_pack(payload), device, 0.0)
+        return msgspec.convert({"device": device, **fields}, _Sighting)
+    return _decode_json(payload)
 
 
 class Listener:
@@ -98,8 +113,8 @@ class Listener:
                 if message.topic.rpartition("/")[2] in RESERVED_SENSORS:
                     continue  # births and the like are no readings, and no strangers either
                 try:
-                    found = _decode(message.payload)
-                except (msgspec.MsgspecError, UnicodeDecodeError):
+                    found = _sighting(message.topic, message.payload)
+                except (ValueError, msgspec.MsgspecError, RecursionError):
                     self.seen.foreign += 1
                     continue
                 boots = reboots(found.boot, self.boot)

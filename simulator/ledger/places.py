@@ -44,16 +44,20 @@ class Readable(Struct, frozen=True):
     """Series of which the cache has an older one: it would be shown as current."""
     absent: int
     """Series that the cache has nothing of, expired ones included: a read would ask the store."""
+    others: int
+    """Series of which it has a reading of another run, made since this one began."""
 
 
 async def readable(
-    cluster: Cluster, keys: Keys, newest: Mapping[Series, tuple[int, int]], boot: str
+    cluster: Cluster, keys: Keys, newest: Mapping[Series, tuple[int, int]], boot: str, since_us: int
 ) -> Readable:
     """Hold the cache's ``latest`` values against the newest reading of each series.
 
+    The run began at ``since_us``, by the times in its payloads.
+
     Raises `NodeError` when no node answered for any of them: nothing was looked at then.
     """
-    fresh = stale = absent = unanswered = 0
+    fresh = stale = absent = others = unanswered = 0
     names = list(newest)
     for at in range(0, len(names), _CACHE_BATCH):
         part = names[at : at + _CACHE_BATCH]
@@ -68,10 +72,13 @@ async def readable(
             except CorruptValue:
                 stale += 1
                 continue
-            if (reboots(reading.boot, boot), reading.seq) == newest[series]:
+            boots = reboots(reading.boot, boot)
+            if (boots, reading.seq) == newest[series]:
                 fresh += 1
+            elif boots is None and reading.ts_us >= since_us:
+                others += 1
             else:
                 stale += 1
     if names and unanswered == len(names):
         raise NodeError("none of the cache nodes answered")
-    return Readable(fresh, stale, absent)
+    return Readable(fresh, stale, absent, others)

@@ -59,10 +59,10 @@ def promises(report: Report, unreachable: str = "") -> dict[str, str]:
         f"{report.unsent} of {report.planned} planned messages were not sent" if report.unsent else ""
     )
     kept["every message was confirmed"] = (
-        f"{undecided} messages were not confirmed by the broker" if undecided else ""
+        f"{_were(undecided, 'message')} not confirmed by the broker" if undecided else ""
     )
     kept["no message was refused"] = (
-        f"{report.refused} messages were refused by the broker" if report.refused else ""
+        f"{_were(report.refused, 'message')} refused by the broker" if report.refused else ""
     )
     length = report.duration_s
     if report.ended_by == "duration" and length.planned and report.speed and length.actual >= 1.0:
@@ -74,11 +74,28 @@ def promises(report: Report, unreachable: str = "") -> dict[str, str]:
         )
     if (ledger := report.ledger) is not None:
         where = ", ".join(f"{count} in {place}" for place, count in ledger.lost_in.items() if count)
-        kept["no reading was lost"] = f"{ledger.lost} readings are missing ({where})" if ledger.lost else ""
+        kept["no reading was lost"] = (
+            f"{_are(ledger.lost, 'reading')} missing ({where})" if ledger.lost else ""
+        )
         if ledger.cache is not None:
             stale = ledger.cache.stale
-            kept["no cached value is stale"] = f"{stale} cached values are stale" if stale else ""
+            kept["no cached value is stale"] = f"{_are(stale, 'cached value')} stale" if stale else ""
+            others = ledger.cache.others
+            kept["no other fleet wrote the cached values"] = (
+                f"{_are(others, 'cached value')} of another fleet whose devices have the same names "
+                "(a stack's own fleet? --no-simulate leaves it out)"
+                if others
+                else ""
+            )
     return kept
+
+
+def _are(count: int, noun: str) -> str:
+    return f"1 {noun} is" if count == 1 else f"{count} {noun}s are"
+
+
+def _were(count: int, noun: str) -> str:
+    return f"1 {noun} was" if count == 1 else f"{count} {noun}s were"
 
 
 FIGURES = {
@@ -86,6 +103,7 @@ FIGURES = {
     "refused": "count", "resent": "count", "late": "count", "reconnects": "count", "rate": "rate",
     "expected": "count", "lost": "count", "received": "count", "duplicates": "count", "out_of_order": "count",
     "foreign": "count", "stored": "count", "fresh": "count", "stale": "count", "absent": "count",
+    "others": "count",
     **{f"{group}_{name}": "ms" for group in ("lag", "ack", "e2e") for name in ("p50", "p95", "p99", "max")},
 }  # fmt: skip
 """The figures that ``--require`` may name, and what each is measured in."""

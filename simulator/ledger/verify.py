@@ -20,7 +20,7 @@ from iotcache.model import Series
 from simulator.faults.kinds import Skew
 from simulator.fleet.stream import Timeline
 from simulator.ledger.expected import expected
-from simulator.ledger.listener import Listener
+from simulator.ledger.listener import READS, Listener
 from simulator.ledger.reconcile import reconcile
 from simulator.ledger.seen import Seen
 from simulator.publish.report import CacheBalance, Ledger, MqttBalance, Percentiles, Report, StoreBalance
@@ -75,6 +75,25 @@ def parse_places(text: str, settings: Settings) -> Places:
     return Places("mqtt" in found, store, cache)
 
 
+def check_payload(places: Places, payload: str) -> None:
+    """Raises `UsageError` for places that cannot be asked about payloads of that format."""
+    if places.mqtt and payload not in READS:
+        raise UsageError(
+            f"--verify mqtt reads payloads in JSON, CBOR and SenML, and --format is {payload}; "
+            "--verify store works where the worker can read them ([ingest.fields])"
+        )
+
+
+def check_named(places: Places) -> None:
+    """Raises `UsageError` for places without an address: those of a stack that is not there."""
+    if places.store is not None and places.store.url == "embedded":
+        raise UsageError("--verify store: the store is embedded in a stack; name it with --verify store=URL")
+    if places.cache is not None and isinstance(places.cache.nodes, str):
+        raise UsageError(
+            "--verify cache: the nodes are embedded in a stack; name them with --verify cache=host:port,…"
+        )
+
+
 class Verification:
     """Watches one run. An async context manager, entered before the run and left after `judged`."""
 
@@ -85,7 +104,7 @@ class Verification:
         self._places = places
         self._spec = spec
         self._settle_s = settle_s
-        self._listener = Listener(broker) if places.mqtt else None
+        self._listener = Listener(broker, spec.connect_timeout_s) if places.mqtt else None
         self._stack = AsyncExitStack()
         self._timeline = Timeline()
         self._began = 0.0
@@ -150,6 +169,11 @@ class Verification:
         )
         return msgspec.structs.replace(report, ledger=ledger)
 
+    @property
+    def _shown_us(self) -> int:
+        """The time that payloads showed at the beginning."""
+        return self._timeline.start_us + self._timeline.shift_us
+
     async def _stored(self, settings: StoreSettings, report: Report, horizons: Mapping[int, int]) -> Seen:
         from iotcache.store import open_store
         from simulator.ledger.places import stored
@@ -160,7 +184,7 @@ class Verification:
             for device in roster
             for sensor in roster.classes[device.kind].sensor
         ]
-        shown_us = self._timeline.start_us + self._timeline.shift_us
+        shown_us = self._shown_us
         margin_us = _MARGIN_US + max(
             (abs(round(fault.by_s * 1e6)) for fault in self._spec.faults if isinstance(fault, Skew)),
             default=0,
@@ -187,12 +211,12 @@ class Verification:
 
         nodes = settings.nodes
         if isinstance(nodes, str):
-            raise UsageError("--verify cache: the cache nodes are embedded and no stack runs; name them")
+            raise UsageError("--verify cache: the nodes are embedded in a stack")  # see `check_places`
         keys = Keys(settings.prefix, settings.bucket_s)
         async with Cluster.from_settings([parse_node(node) for node in nodes], settings) as cluster:
             until_s = time.monotonic() + self._settle_s
             while True:
-                found = await readable(cluster, keys, newest, self._timeline.boot)
+                found = await readable(cluster, keys, newest, self._timeline.boot, self._shown_us)
                 if not found.stale or time.monotonic() > until_s:
-                    return CacheBalance(found.fresh, found.stale, found.absent)
+                    return CacheBalance(found.fresh, found.stale, found.absent, found.others)
                 await asyncio.sleep(_CACHE_POLL_S)

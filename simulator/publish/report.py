@@ -73,6 +73,8 @@ class CacheBalance(Struct, frozen=True):
     """An older one is: it would be shown as current."""
     absent: int
     """None is, perhaps because it expired: a read would ask the store."""
+    others: int = 0
+    """One of another run that goes on, too: two fleets have devices of the same names."""
 
 
 class Ledger(Struct, frozen=True, kw_only=True):

@@ -176,6 +176,16 @@ def test_values_of_every_kind() -> None:
     assert [(one.sensor, one.value) for one in found] == [("a", True), ("b", "open")]
 
 
+def test_seq_and_boot_together_number_a_record_and_one_alone_may_be_anything() -> None:
+    pack = senml(
+        {"bn": "d/", "n": "a", "v": 1, "seq": 7, "boot": "b1"}, {"n": "b", "v": 1, "seq": 7},
+        {"n": "c", "v": 1, "seq": "7", "boot": "b1"}, {"n": "d", "v": 1, "seq": -1, "boot": "b1"},
+        {"n": "e", "v": 1, "seq": 7, "boot": None},
+    )  # fmt: skip
+    found = readings("iot/s/d/pack", pack)
+    assert [(one.seq, one.boot) for one in found] == [(7, "b1"), *[(None, "")] * 4]
+
+
 def test_a_pack_on_the_topic_of_its_one_sensor() -> None:
     assert brief(readings("iot/s/d/t", senml({"bn": "d:", "n": "t", "v": 5, "bt": TS_S}))) == [
         ("d", "t", 5, "", TS_S * 10**6)

@@ -15,6 +15,7 @@ from pymemcache.client.base import Client
 from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.errors import UsageError
 from simulator.faults.kinds import Fault
+from simulator.fleet.formats import Format
 from simulator.ledger.conditions import parse_condition
 from simulator.ledger.expected import expected
 from simulator.ledger.junit import junit
@@ -150,12 +151,16 @@ async def until_stored(settings: Settings, report: Report) -> None:
 
 
 @pytest.mark.real("mosquitto", "memcached")
-async def test_what_was_published_arrives_is_stored_once_and_can_be_read(pipeline: Settings) -> None:
-    report = await verified(pipeline, FleetSpec(devices=30, rate=400, duration_s=1.5))
+@pytest.mark.parametrize(("payload", "duration_s"), [("json", 1.5), ("cbor", 0.5), ("senml", 0.5)])
+async def test_what_was_published_arrives_is_stored_once_and_can_be_read(
+    pipeline: Settings, payload: str, duration_s: float
+) -> None:
+    spec = FleetSpec(devices=30, rate=400, duration_s=duration_s, payload=Format(payload))
+    report = await verified(pipeline, spec)
     ledger = report.ledger
     assert ledger is not None
     assert report.ok, report.failures
-    assert ledger.expected == report.planned > 500
+    assert ledger.expected == report.planned > 300 * duration_s
     assert (ledger.lost, ledger.missing) == (0, ())
     assert ledger.mqtt is not None
     assert (ledger.mqtt.received, ledger.mqtt.duplicates, ledger.mqtt.foreign) == (report.planned, 0, 0)
@@ -188,13 +193,14 @@ async def test_what_disappears_from_the_store_or_grows_stale_in_the_cache_is_fou
                 taken.append((device, sensor, seq))
         host, port = pipeline.cache.nodes[0].split(":")
         node = Client((host, int(port)))
+        changes: list[dict[str, object]] = [{"boot": "another"}, {"seq": 0}]
         for device in fleet.share.roster.names:
             key = f"{device}:temperature:latest"
             if (value := node.get(key)) is not None:
-                content = json.loads(value)
-                content["seq"] -= 1
+                content = json.loads(value) | changes.pop()
                 node.set(key, json.dumps(content).encode())
-                break
+                if not changes:
+                    break
         node.close()
 
     report = await verified(pipeline, spec, damage)
@@ -204,10 +210,11 @@ async def test_what_disappears_from_the_store_or_grows_stale_in_the_cache_is_fou
     assert ledger.lost_in == {"mqtt": 0, "store": 3}
     assert sorted((one.device, one.sensor, one.seq) for one in ledger.missing) == sorted(taken)
     assert ledger.cache is not None
-    assert ledger.cache.stale == 1
+    assert (ledger.cache.stale, ledger.cache.others) == (1, 1)
     assert not report.ok
     assert any("3 readings are missing" in failure for failure in report.failures)
-    assert any("stale" in failure for failure in report.failures)
+    assert any("1 cached value is stale" in failure for failure in report.failures)
+    assert any("1 cached value is of another fleet" in failure for failure in report.failures)
 
 
 @pytest.mark.real("mosquitto")

@@ -19,7 +19,7 @@ from simulator.fleet.load import parse_load
 from simulator.fleet.toml_file import read_file
 from simulator.ledger.conditions import parse_condition
 from simulator.ledger.verdict import FIGURES, Case, cases, judged
-from simulator.ledger.verify import Places, Verification, parse_places
+from simulator.ledger.verify import Places, Verification, check_named, check_payload, parse_places
 from simulator.publish.spec import FleetSpec
 from simulator.publish.streams import roster_of
 from simulator.stack.rundir import find_running
@@ -98,11 +98,12 @@ def run_fleet(args: argparse.Namespace) -> int:
     conditions = [parse_condition(text, FIGURES) for text in args.require]
     for flag, file in (("--report", args.report), ("--junit", args.junit), ("--labels", args.labels)):
         check_writable(flag, file)
-    if args.verify and parse_places(args.verify, settings).mqtt and spec.payload.name != "json":
-        raise UsageError(f"--verify mqtt reads payloads in JSON, and --format is {spec.payload.name}")
+    if args.verify is not None:
+        check_payload(parse_places(args.verify, settings), spec.payload.name)
     if settings.broker.url == "embedded":
         settings = find_running(settings)
-    places = parse_places(args.verify, settings) if args.verify else Places()
+    places = Places() if args.verify is None else parse_places(args.verify, settings)
+    check_named(places)
     outcome = asyncio.run(_run(spec, settings.broker, places, args.settle, args.labels))
     found = cases(outcome.report, conditions, outcome.unreachable)
     if outcome.unverified:
