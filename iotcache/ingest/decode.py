@@ -27,6 +27,7 @@ from msgspec import Meta, Struct
 
 from iotcache.clock import utc_text
 from iotcache.ingest import senml
+from iotcache.ingest.explain import explain
 from iotcache.ingest.fieldpaths import FieldReader, NotThere
 from iotcache.ingest.topics import NAME_LIMIT, TopicNames, Topics
 from iotcache.model import DeadLetter, Reading, Value
@@ -113,7 +114,7 @@ class Decoder:
         except Refused as refused:
             reason = str(refused)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            reason = _why(payload, error)
+            reason = explain(payload, error)
         return dead_letter(topic, payload, reason, received_us)
 
     def _sparkplug_readings(self, topic: str, payload: bytes, received_us: int) -> list[Reading]:
@@ -143,7 +144,7 @@ def decode_named(payload: bytes, received_us: int) -> list[Reading]:
             return _readings(payload, _NO_NAMES, received_us)
         return [_reading(_decode_one(payload), _NO_NAMES, received_us)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(_why(payload, error)) from error
+        raise Refused(explain(payload, error)) from error
 
 
 def dead_letter(topic: str, payload: bytes, reason: str, received_us: int) -> DeadLetter:
@@ -336,25 +337,3 @@ def _plain(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]
     else:
         raise Refused(f"the payload is neither JSON nor a number: '{printable_bytes(stripped, 40)}'")
     return [_reading(Incoming(value), names, received_us)]
-
-
-def _why(payload: bytes, error: Exception) -> str:
-    """What msgspec said, as a sentence that a person can act on."""
-    if isinstance(error, RecursionError):
-        return "the JSON is nested too deeply"
-    if isinstance(error, UnicodeDecodeError):
-        return f"the payload is not valid UTF-8: {error.reason}"
-    text = str(error)
-    if "malformed" in text or "truncated" in text:
-        for word in (b"NaN", b"Infinity"):
-            if word in payload:
-                return f"the payload holds {word.decode()}, which is neither JSON nor a measurement"
-        if not payload.strip():
-            return "the payload is empty"
-        why = "it ends too early" if "truncated" in text else text.removeprefix("JSON is malformed: ")
-        return f"the payload is not JSON: {why}"
-    if text.startswith("Object missing required field `value`"):
-        return 'the payload has no "value"' + text.removeprefix("Object missing required field `value`")
-    # Of the value's types msgspec speaks as code does.
-    text = text.replace("`bool | int | float | str`", "a number, a truth value or a text")
-    return f"the payload is not a reading: {text}"

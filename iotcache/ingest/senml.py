@@ -66,7 +66,7 @@ def from_cbor(items: Sequence[Any]) -> list[dict[str, Any]]:
     records = []
     for place, item in enumerate(items):
         if not isinstance(item, Mapping):
-            raise NotSenml(f"record {place} is no map")
+            raise NotSenml(f"record no. {place + 1} is no map")
         records.append({_LABELS.get(label, str(label)): content for label, content in item.items()})
     return records
 
@@ -82,7 +82,7 @@ def resolve(records: Sequence[Record], device: str, now_s: float) -> list[dict[s
     base_value: _Number = 0
     for place, record in enumerate(records):
         if record.bver is not None and record.bver > VERSION:
-            raise NotSenml(f"record {place} is of SenML version {record.bver}; {VERSION} is known")
+            raise NotSenml(f"record no. {place + 1} is of SenML version {record.bver}; {VERSION} is known")
         base_name = record.bn or base_name
         base_unit = record.bu if record.bu is not None else base_unit
         base_time = record.bt if record.bt is not None else base_time
@@ -108,11 +108,11 @@ def _value(record: Record, base_value: _Number, place: int) -> float | str | boo
     if record.vb is not None:
         return record.vb
     if record.vd is not None:
-        raise NotSenml(f"record {place} holds binary data (vd), which is no measurement")
+        raise NotSenml(f"record no. {place + 1} holds binary data (vd), which is no measurement")
     if record.s is not None:
-        raise NotSenml(f"record {place} holds only a sum (s), and no value")
+        raise NotSenml(f"record no. {place + 1} holds only a sum (s), and no value")
     if record.n:
-        raise NotSenml(f"record {place} holds no value")
+        raise NotSenml(f"record no. {place + 1} holds no value")
     return None
 
 
@@ -129,11 +129,13 @@ def _names(base: str, own: str, device: str, place: int) -> dict[str, str]:
     if not device:
         cut = max((hit.start() for hit in _SEPARATOR.finditer(name)), default=0)
         if not 0 < cut < len(name) - 1:
-            raise NotSenml(f"record {place} is named {name[:60]!r}, which holds no device and sensor")
+            raise NotSenml(f"record no. {place + 1} is named {name[:60]!r}, which holds no device and sensor")
         return {"device": name[:cut], "sensor": name[cut + 1 :]}
     found = re.search(rf"(?:^|[:/.]){re.escape(device)}(?=$|[:/.])", name)
     if found is None and base:
-        raise NotSenml(f"record {place} is named {name[:60]!r}, its topic names device {device[:60]!r}")
+        raise NotSenml(
+            f"record no. {place + 1} is named {name[:60]!r}, its topic names device {device[:60]!r}"
+        )
     rest = own if found is None else name[found.end() :]
     sensor = rest.strip(":/.")
     return {"sensor": sensor} if sensor else {}

@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from iotcache.ingest.decode import EARLIEST_US, Refused, dead_letter, epoch_us
+from iotcache.ingest.explain import explain
 from iotcache.ingest.topics import TopicNames
 from iotcache.model import DeadLetter, Document, DocumentKind
 from iotcache.mqtt.inbound import Message
@@ -77,7 +78,7 @@ def _content(message: Message, form: str) -> dict[str, Any]:
     try:
         content = msgspec.json.decode(message.payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _Refused(f"{form} is a JSON object, and this is no JSON: {error}") from None
+        raise _Refused(f"{form} is a JSON object, and {explain(message.payload, error)}") from None
     except RecursionError:
         raise _Refused(f"{form} is a JSON object, and this one is nested too deeply") from None
     if not isinstance(content, dict):

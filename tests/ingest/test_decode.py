@@ -110,7 +110,7 @@ def test_the_unit_of_a_number_holds_over_the_years() -> None:
 def test_an_array_is_taken_whole() -> None:
     found = readings([{"value": n, "ts": NOW_US + n} for n in range(3)])
     assert [(one.value, one.ts_us) for one in found] == [(n, NOW_US + n) for n in range(3)]
-    assert "$[1]" in reason([{"value": 1}, {"value": None}])
+    assert '"value" of reading no. 2 is null' in reason([{"value": 1}, {"value": None}])
     assert readings([]) == []
 
 
@@ -148,37 +148,47 @@ def test_an_empty_payload_is_nothing() -> None:
         (b'{"value": 1e999}', "out of range"),
         (b"1e999", "inf"),
         (b'{"value": ' + b"9" * 1000 + b"}", "value"),
-        (b'{"value": null}', "$.value"),
-        (b'{"value": [1]}', "$.value"),
-        (b'{"value": "' + b"x" * 2000 + b'"}', "1024"),
+        (b'{"value": null}', '"value" is null, and must be a number'),
+        (b'{"value": [1]}', '"value" is an array'),
+        (b'{"value": "' + b"x" * 2000 + b'"}', '"value" is longer than 1,024 characters'),
         (b'{"unit": "C"}', 'no "value"'),
         (b'{"value": 1', "not JSON: it ends too early"),
-        (b'{"value": {}}', "a number, a truth value or a text, got `object`"),
-        (b'{"value": 1} trailing', "not JSON"),
+        (b'{"value": {}}', '"value" is an object, and must be a number, a truth value or a text'),
+        (b'{"value": 1} trailing', "not JSON: something follows its end"),
+        (b"{'value': 1}", "double quotes (\"value\"), at byte 1: 'value': 1}"),
+        (b'{"value": TRUE}', "not JSON: invalid character, at byte 10: TRUE}"),
+        (b'{"value": 1, "unit": 5}', '"unit" is a number, and must be a text'),
+        (b'[{"value": 1}, {"valu": 2}]', 'reading no. 2 has no "value"'),
+        (b'[{"value": 1}, {"value": 2, "boot": true}]', '"boot" of reading no. 2 is a truth value, and must'),
+        (b"[1, 2]", 'reading no. 1 is a number, and must be an object with a "value"'),
+        (
+            b"[" + b'{"value":1},' * 10_000 + b'{"value":1}]',
+            "more than 10,000 readings: send them in several",
+        ),
         (b'{"value": "\xff"}', "UTF-8"),
         (b"\xff\xfe\x00", "neither text nor CBOR"),
         (b'{"value": "a\\u0000b"}', "NUL"),
         (b'{"value": 1, "unit": "\\u0000"}', "NUL"),
-        (b'{"value": 1, "unit": "' + b"x" * 65 + b'"}', "<= 64 - at `$.unit`"),
-        (b'{"value": 1, "boot": "' + b"x" * 65 + b'"}', "<= 64 - at `$.boot`"),
-        (b'{"value": 1, "device": "' + b"x" * 257 + b'"}', "<= 256 - at `$.device`"),
+        (b'{"value": 1, "unit": "' + b"x" * 65 + b'"}', '"unit" is longer than 64 characters'),
+        (b'{"value": 1, "boot": "' + b"x" * 65 + b'"}', '"boot" is longer than 64 characters'),
+        (b'{"value": 1, "device": "' + b"x" * 257 + b'"}', '"device" is longer than 256 characters'),
         (b"\xa1\x65value\xf9\x7e\x00", "nan, which is no measurement"),
         (b"\xa1\x65value\xfb\xff\xf0\0\0\0\0\0\0", "-inf, which is no measurement"),
         (b'{"value": 1, "x": ' + b"[" * 100_000, "nested too deeply"),
         (b"21,5", "neither JSON nor a number"),
         (b'"21.5"', "neither JSON nor a number"),
-        (b'{"value": 1, "ts": "yesterday"}', "$.ts"),
-        (b'{"value": 1, "ts": "2026-11-22T12:00:00"}', "timezone"),
-        (b'{"value": 1, "ts": true}', "$.ts"),
+        (b'{"value": 1, "ts": "yesterday"}', '"ts" is not an RFC 3339 text with a time zone'),
+        (b'{"value": 1, "ts": "2026-11-22T12:00:00"}', '"ts" has no time zone: end it with Z'),
+        (b'{"value": 1, "ts": true}', '"ts" is not an RFC 3339 text'),
         (b'{"value": 1, "ts": 1e300}', "past anything"),
         (b'{"value": 1, "ts": 0}', "1970-01-01T00:00:00Z: a device clock that was never set"),
         (b'{"value": 1, "ts": -5e15}', "never set"),
         (b'{"value": 1, "ts": "0001-01-01T00:00:00+12:00"}', "never set"),
         (b'{"value": 1, "ts": "2027-11-22T12:00:00Z"}', "365.0 days after"),
-        (b'{"value": 1, "seq": -1}', "$.seq"),
-        (b'{"value": 1, "seq": 9223372036854775808}', "$.seq"),
-        (b'{"value": 1, "seq": 1.5}', "$.seq"),
-        (b'{"value": 1, "device": ""}', "$.device"),
+        (b'{"value": 1, "seq": -1}', '"seq" is below zero'),
+        (b'{"value": 1, "seq": 9223372036854775808}', '"seq" is above 9,223,372,036,854,775,807'),
+        (b'{"value": 1, "seq": 1.5}', '"seq" is not a whole number'),
+        (b'{"value": 1, "device": ""}', '"device" is empty'),
         (b'{"value": 1, "device": "dev-2"}', "the payload names device 'dev-2', its topic 'dev-1'"),
         (b'{"value": 1, "sensor": "humidity"}', "sensor 'humidity'"),
         (b'{"value": 1, "site": "office"}', "site 'office'"),
@@ -188,7 +198,9 @@ def test_an_empty_payload_is_nothing() -> None:
     ids=lambda part: repr(part)[:40] if isinstance(part, bytes) else "",
 )
 def test_a_mistake_is_a_dead_letter_that_names_it(payload: bytes, says: str) -> None:
-    assert says in reason(payload)
+    found = reason(payload)
+    assert says in found
+    assert "`" not in found  # as the decoder's library quotes types and paths
 
 
 def test_a_clock_a_little_ahead_is_believed() -> None:

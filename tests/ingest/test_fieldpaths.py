@@ -110,7 +110,7 @@ def test_a_time_in_each_form(unit: Any, ts: Any) -> None:
     [
         ("s", "yesterday", "is no number"), ("ms", True, "a truth value"), ("s", 1e300, "past anything"),
         ("s", 10**30, "past anything"), ("rfc3339", 5, "no text"), ("utc", "noon", "not ISO 8601"),
-        ("rfc3339", "2026-11-22T12:00:00", "not a reading"), ("s", NOW_US, "past anything"),
+        ("rfc3339", "2026-11-22T12:00:00", "has no time zone"), ("s", NOW_US, "past anything"),
     ],
 )  # fmt: skip
 def test_a_time_that_cannot_be_read_is_a_dead_letter(unit: Any, ts: Any, why: str) -> None:

@@ -36,12 +36,12 @@ def test_a_configuration_is_a_document_of_its_version() -> None:
 @pytest.mark.parametrize(
     ("payload", "why"),
     [
-        (b"junk", "no JSON"),
-        (b"\xff\xfe", "no JSON"),
+        (b"junk", "not JSON: invalid character, at byte 0"),
+        (b"\xff\xfe", "not JSON"),
         (b"[1]", "something else"),
-        (b'{"version": NaN}', "no JSON"),
+        (b'{"version": NaN}', "holds NaN, which is neither JSON"),
         (b"[" * 100_000, "nested too deeply"),
-        (b'{"version":1,"x":"\\ud800"}', "no JSON"),
+        (b'{"version":1,"x":"\\ud800"}', "not JSON"),
         ({"every_s": 5}, '"version"'),
         ({"version": "7"}, '"version"'),
         ({"version": True}, '"version"'),
