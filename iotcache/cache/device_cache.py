@@ -1,77 +1,47 @@
-"""`DeviceCache`, the front door: read through the cache to the store, write through to the cache.
-
-Why no reader puts an old value over a new one: a miss is seen first, the store is asked after it, and what
-the store said is stored only where the node still has what it had before (a lease, see `fallback.py`). A
-writer sets after its commit, so whatever was committed before the store was asked is in the answer, and
-whatever came later has taken the lease's place, also when it was removed again since.
-
-Without leases (``stampede_lease=False``), and while a key's node is out, what the store said is only *added*:
-it loses against anything that is there by then. There an entry set *and* removed again (deleted, evicted)
-within the milliseconds between a reader's store read and its add leaves room for that reader's older value.
-"""
+"""`DeviceCache`, the front door: read through the cache to the store, write through to the cache."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
 from iotcache.cache.budget import Budget
 from iotcache.cache.derived import DerivedCache
 from iotcache.cache.documents import DocumentCache
-from iotcache.cache.fallback import Fallback, Loaded, Missed
+from iotcache.cache.fallback import Fallback
 from iotcache.cache.filled import Filled
+from iotcache.cache.latest import LatestCache
 from iotcache.cache.nodefacts import NodeWatch
 from iotcache.cache.tally import CacheCounters, Tally
 from iotcache.cache.write_through import WriteThrough
 from iotcache.clock import SYSTEM_CLOCK, Clock
-from iotcache.codec import COMPRESS_MIN_BYTES, decode_cached
-from iotcache.errors import ConfigError, CorruptValue
+from iotcache.codec import COMPRESS_MIN_BYTES
+from iotcache.errors import ConfigError
 from iotcache.keys import Keys
-from iotcache.misses import Record, Records, miss_reason
+from iotcache.misses import Records
 from iotcache.model import (
     Document,
     DocumentKind,
     DocumentName,
     DocumentRead,
     Event,
-    MissReason,
     Read,
     Reading,
     Series,
-    Source,
     Stored,
 )
 from iotcache.ttl import TtlPolicy
 
 if TYPE_CHECKING:
     from iotcache.aggregates import AggregateRead, BucketRead
-    from iotcache.cluster import Cluster, Got, Outcome, Probe
+    from iotcache.cluster import Cluster, Outcome, Probe
     from iotcache.config.schema import Settings
     from iotcache.store.base import Store
-
-_STUB_MOST_BYTES: Final = 63
-"""An item with no value is its key and this much at the most (59 in memcached 1.6). A reading, with its flags
-and at least ``{"value":0,"ts":0}``, is well above it."""
-_NODE_OUT: Final = (MissReason.NODE_DOWN, MissReason.TIMEOUT)
-
-
-class _Miss:
-    """A series that the cache did not give, on its way to an answer."""
-
-    __slots__ = ("failure", "got", "key", "place", "series")
-
-    def __init__(self, place: int, series: Series, key: str, got: Got, failure: MissReason | None) -> None:
-        self.place = place
-        self.series = series
-        self.key = key
-        self.got = got
-        self.failure = failure
 
 
 class DeviceCache:
@@ -105,11 +75,8 @@ class DeviceCache:
         self.store = store
         self.keys = keys or Keys()
         ttl = ttl or TtlPolicy()
-        self._store_reads_per_s = store_reads_per_s
-        self._failover_ttl_s = failover_ttl_s
         self._clock = clock
         self._rng = rng or Random()
-        self._repopulate = repopulate
         self._owned: tuple[Cluster, Store] | None = None
         self._exits = AsyncExitStack()
         self._tally = Tally()
@@ -140,6 +107,19 @@ class DeviceCache:
             compress_min_bytes=compress_min_bytes,
             max_value_bytes=max_value_bytes,
             failover_ttl_s=failover_ttl_s,
+        )
+        self._latest = LatestCache(
+            cluster,
+            self._fallback,
+            keys=self.keys,
+            records=self._records,
+            tally=self._tally,
+            clock=clock,
+            budget=self._budget,
+            watch=self._watch,
+            store_reads_per_s=store_reads_per_s,
+            repopulate=repopulate,
+            leases=stampede_lease,
         )
         self._documents = DocumentCache(
             cluster,
@@ -175,11 +155,11 @@ class DeviceCache:
     @property
     def stampede_lease(self) -> bool:
         """Whether one reader among all processes loads what is missing, and the others wait for it."""
-        return self._stampede_lease
+        return self._latest.leases
 
     @stampede_lease.setter
     def stampede_lease(self, leases: bool) -> None:
-        self._stampede_lease = self._writes.ordered.hold_places = leases
+        self._latest.leases = self._writes.ordered.hold_places = leases
 
     @property
     def ttl(self) -> TtlPolicy:
@@ -273,39 +253,7 @@ class DeviceCache:
         Never raises for a node's or the store's sake: an answer that could not be had has
         `Source.NONE` and says why. Raises `KeyFormatError` for an empty name.
         """
-        began_s = self._clock.monotonic()
-        keys = self.keys.latest_many(series)
-        gots = await self.cluster.get_many(keys)
-        self._watch.nudge()
-        answers: list[Read] = []
-        misses: list[_Miss] = []
-        now_s = self._clock.now()
-        records = self._records.by_key
-        for one, key, got in zip(series, keys, gots, strict=True):
-            failure = got.failure
-            if got.hit:
-                try:
-                    kept = decode_cached(got.value, got.flags)
-                except CorruptValue:
-                    failure = MissReason.CORRUPT
-                else:
-                    ttl_s = got.ttl_s
-                    records[key] = Record(now_s, now_s + ttl_s, got.node)
-                    answers.append(
-                        Read(
-                            one[0], one[1], kept.value, Source.CACHE, kept.unit, kept.ts, got.node, ttl_s,
-                            latency_ms=got.latency_ms, site=kept.site, interval_s=kept.interval_s,
-                        )
-                    )  # fmt: skip
-                    continue
-            misses.append(_Miss(len(answers), Series(one[0], one[1]), key, got, failure))
-            answers.append(_PENDING)
-        self._records.trim()
-        self._tally.reads += len(answers)
-        self._tally.hits += len(answers) - len(misses)
-        if misses:
-            await self._fall_back(misses, answers, began_s)
-        return answers
+        return await self._latest.read_many(series)
 
     async def meta(self, device: str) -> DocumentRead:
         """What a device said of itself, from the cache, else from the store.
@@ -332,7 +280,7 @@ class DeviceCache:
 
         Counts as no read and leaves what is there as it is. Raises `StoreError`.
         """
-        return await self._fallback.fill(series, self.keys.latest_many(series), lease=self._stampede_lease)
+        return await self._latest.fill(series)
 
     async def fill_documents(self, names: Sequence[DocumentName]) -> Filled:
         """As `fill`, for documents."""
@@ -343,80 +291,7 @@ class DeviceCache:
 
         A place held for a reader who is loading the value counts as not present.
         """
-        from iotcache.cluster import Probe
-
-        keys = self.keys.latest_many(series)
-        return [
-            Probe(False, probe.node) if probe.present and probe.size <= len(key) + _STUB_MOST_BYTES else probe
-            for key, probe in zip(keys, await self.cluster.probe_many(keys), strict=True)
-        ]
-
-    async def _fall_back(self, misses: Sequence[_Miss], answers: list[Read], began_s: float) -> None:
-        now_s = self._clock.now()
-        granted, refused = self._within_budget(misses)
-        wanted = [
-            Missed(
-                miss.series,
-                miss.key,
-                # A node that hangs would hold up this answer once more; the next read asks its stand-in.
-                repopulate=self._repopulate and miss.failure is not MissReason.TIMEOUT,
-                lease=self._stampede_lease
-                and self._repopulate
-                and miss.failure in (None, MissReason.CORRUPT),
-                corrupt=miss.failure is MissReason.CORRUPT,
-            )
-            for miss in granted
-        ]
-        records = {miss.key: self._records.get(miss.key) for miss in granted}  # before they are repopulated
-        # The statistics first: a lease is an item as well, and they tell whether the node had any.
-        _, loaded = await asyncio.gather(self._watch.refresh(), self._fallback.load(wanted, began_s))
-        latency_ms = (self._clock.monotonic() - began_s) * 1e3
-        for miss, one in zip(granted, loaded, strict=True):
-            if one.late is not None:
-                kept, got = one.late
-                answers[miss.place] = Read(
-                    *miss.series, kept.value, Source.CACHE, kept.unit, kept.ts, got.node, got.ttl_s,
-                    latency_ms=latency_ms, site=kept.site, interval_s=kept.interval_s,
-                )  # fmt: skip
-                self._tally.hits += 1
-                continue
-            reason = self._reason(miss, records[miss.key], one, now_s)
-            answers[miss.place] = _answer(miss, one, reason, latency_ms)
-            self._tally.misses[reason] += 1
-        for miss in refused:
-            reason = miss.failure or MissReason.NODE_DOWN
-            text = (
-                f"the cache node {self.cluster.node_of(miss.key)} is out, and store reads on its behalf "
-                f"are limited to {self._store_reads_per_s:g} a second"
-            )
-            answers[miss.place] = _answer(miss, Loaded(None, error=text), reason, latency_ms)
-            self._tally.misses[reason] += 1
-
-    def _within_budget(self, misses: Sequence[_Miss]) -> tuple[Sequence[_Miss], Sequence[_Miss]]:
-        """The misses that may go to the store, and those that must not: a dead node's load would drown it."""
-        out = [miss for miss in misses if miss.failure in _NODE_OUT]
-        granted = self._budget.take(len(out))
-        if granted == len(out):
-            return misses, ()
-        refused = out[granted:]
-        self._tally.refused += len(refused)
-        places = {miss.place for miss in refused}
-        return [miss for miss in misses if miss.place not in places], refused
-
-    def _reason(self, miss: _Miss, record: Record | None, loaded: Loaded, now_s: float) -> MissReason:
-        if loaded.stored is None and not loaded.error:
-            return MissReason.NEVER_SET
-        if miss.failure is not None:
-            return miss.failure
-        node = miss.got.node
-        return miss_reason(
-            record,
-            loaded.stored,
-            node=node,
-            owner=self.cluster.node_of(miss.key),
-            history=self._watch.history(node),
-            now_s=now_s,
-        )
+        return await self._latest.probe_many(series)
 
     # Writing
 
@@ -465,36 +340,3 @@ class DeviceCache:
     def counters(self) -> CacheCounters:
         """What was counted since the cache was made."""
         return self._tally.snapshot(len(self._writes.dirty), self._writes.dirty.dropped)
-
-
-_PENDING: Final = Read("", "", None, Source.NONE)
-
-
-def _answer(miss: _Miss, loaded: Loaded, reason: MissReason, latency_ms: float) -> Read:
-    stored = loaded.stored
-    if stored is None:
-        return Read(
-            *miss.series,
-            None,
-            Source.NONE,
-            node=miss.got.node,
-            miss_reason=reason,
-            latency_ms=latency_ms,
-            store_ms=loaded.store_ms,
-            error=loaded.error,
-        )
-    reading = stored.reading
-    return Read(
-        *miss.series,
-        reading.value,
-        Source.STORE,
-        unit=reading.unit,
-        ts_us=reading.ts_us,
-        node=miss.got.node,
-        ttl_s=loaded.ttl_s,
-        miss_reason=reason,
-        latency_ms=latency_ms,
-        store_ms=loaded.store_ms,
-        site=reading.site,
-        interval_s=reading.interval_s,
-    )
