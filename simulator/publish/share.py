@@ -236,6 +236,7 @@ def uplinks(
             target,
             f"iotcache-sim-{tag}-{n}",
             qos=spec.qos,
+            retain=spec.retain,
             will=will,
             on_connected=on_connected,
             persistent=spec.persistent,

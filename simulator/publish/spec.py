@@ -24,6 +24,8 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     """``None``: until stopped."""
     seed: int = 1
     qos: int = 1
+    retain: bool = False
+    """The broker keeps the last reading of each series for whoever subscribes later."""
     speed: float = 1.0
     """Seconds of the fleet's own time in a real one; `math.inf`: as fast as it goes."""
     start_us: int | None = None

@@ -72,6 +72,7 @@ class Uplink:
         client_id: str,
         *,
         qos: int = 1,
+        retain: bool = False,
         window: int = WINDOW,
         will: Will | None = None,
         on_connected: Callable[[], None] | None = None,
@@ -81,8 +82,8 @@ class Uplink:
         topic_aliases: bool = False,
         dialect: Dialect | None = None,
     ) -> None:
-        """``user_properties`` go with every publish, ``topic_aliases`` stand for as many topics as the
-        broker takes aliases; both are MQTT 5."""
+        """``retain`` and ``user_properties`` go with everything sent, ``topic_aliases`` stand for as many
+        topics as the broker takes aliases; the last two are MQTT 5."""
         self.target = target
         self.client_id = client_id
         self.published = 0
@@ -95,6 +96,7 @@ class Uplink:
         """Why there is no connection; empty while there is one."""
         self.ack_ms = Histogram()
         self._qos = qos
+        self._flags = RETAIN if retain else 0
         if qos == 2 and target.version == 4:
             window = min(window, WINDOW_QOS_2)
         self._wanted_window = self._window = window
@@ -148,7 +150,7 @@ class Uplink:
     def send(self, topic: bytes, payload: bytes, *, qos: int | None = None, retain: bool = False) -> None:
         """Queue one message for `flush`. Only when `room` said so. ``qos``: the uplink's own if not given."""
         qos = self._qos if qos is None else qos
-        flags = RETAIN if retain else 0
+        flags = RETAIN if retain else self._flags
         packet_id = 0
         if qos:
             packet_id = self._next_id()

@@ -149,7 +149,7 @@ async def test_own_connections_are_shared_out_over_processes(mosquitto: Server, 
     assert [len(said) for said in found["birth"].values()] == [1] * 9
 
 
-async def test_user_properties_and_topic_aliases_reach_a_strangers_subscriber(mosquitto: Server) -> None:
+async def test_properties_aliases_and_the_retain_flag_reach_a_strangers_subscriber(mosquitto: Server) -> None:
     with subprocess.Popen(
         [
             "mosquitto_sub",
@@ -172,7 +172,7 @@ async def test_user_properties_and_topic_aliases_reach_a_strangers_subscriber(mo
             await asyncio.to_thread(subprocess.run, command, check=True, timeout=10)
             await asyncio.to_thread(process.stdout.readline)
             spec = FleetSpec(
-                devices=8, rate=200, duration_s=0.5, qos=1, topic_aliases=True, connections=2,
+                devices=8, rate=200, duration_s=0.5, qos=1, retain=True, topic_aliases=True, connections=2,
                 user_properties=(("site", "ost"), ("note", "größer")),
             )  # fmt: skip
             outcome = await FleetRun(spec, Target("127.0.0.1", mosquitto.port, version=5)).run()
@@ -189,3 +189,8 @@ async def test_user_properties_and_topic_aliases_reach_a_strangers_subscriber(mo
         topic, _, payload = line.split("|", 2)
         content = json.loads(payload)
         assert topic.split("/")[2:] == [content["device"], content["sensor"]]
+    newest = {line.split("|")[0]: line.split("|", 2)[2] for line in lines}
+    late = ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "iot/#", "-F", "%t|%p", "--retained-only",
+            "-W", "10", "-C", str(len(newest))]  # fmt: skip
+    kept = await asyncio.to_thread(subprocess.run, late, capture_output=True, check=True, text=True)
+    assert dict(line.split("|", 1) for line in kept.stdout.splitlines()) == newest

@@ -221,6 +221,8 @@ def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:
         (["--verify", "cache"], "--verify cache=host:port"),
         (["--junit", "/no/such/folder/x.xml"], "--junit"),
         (["--devicees", "3"], "--devicees"),
+        (["--reconnect-storm", "1,5", "--duration", "8", "--speed", "2"], "over after 4 s"),
+        (["--retain", "--format", "sparkplug"], "--retain cannot be had"),
         (["--popularity", "scan"], "--popularity goes with readers, not with fleet"),
         (["readers", "--verify", "mqtt"], "--verify goes with fleet, not with readers"),
         (["play", "x", "--class", "pump"], "--class goes with fleet, not with play"),

@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--qos", type=int, choices=(0, 1, 2), help="MQTT quality of service")
     parser.add_argument(
+        "--retain", action="store_true", help="the broker keeps each series' last reading (retained)"
+    )
+    parser.add_argument(
         "--format",
         default="json",
         metavar="NAME",

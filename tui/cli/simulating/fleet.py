@@ -49,6 +49,7 @@ def run_fleet(args: argparse.Namespace) -> int:
         duration_s=args.duration,
         seed=defaults.seed if args.seed is None else args.seed,
         qos=defaults.qos if args.qos is None else args.qos,
+        retain=args.retain,
         speed=args.speed,
         start_us=args.start,
         lives=args.lives,
@@ -93,6 +94,9 @@ def run_fleet(args: argparse.Namespace) -> int:
         raise UsageError("--labels needs --faults or --control: without faults there is nothing to label")
     if args.control and spec.processes > 1:
         raise UsageError("--control goes with one process: --processes cannot be had as well")
+    over_s = 0.0 if spec.duration_s is None else spec.duration_s / spec.speed
+    if over_s and (beyond := max(spec.storms_s, default=0.0)) >= over_s:
+        raise UsageError(f"--reconnect-storm {beyond:g}: the run is over after {over_s:g} s")
     if spec.duration_s is None and spec.speed == math.inf:
         raise UsageError("--speed max needs a --duration: without one it would never end")
     conditions = [parse_condition(text, FIGURES) for text in args.require]
@@ -129,6 +133,7 @@ def run_fleet(args: argparse.Namespace) -> int:
 def _sparkplug(spec: FleetSpec, args: argparse.Namespace) -> FleetSpec:
     """What the standard decides. Raises `UsageError` for flags that contradict it."""
     for flag, given, why in (
+        ("--retain", spec.retain, "its data are never retained"),
         ("--lives", spec.lives, "it has births and deaths of its own"),
         ("--persistent", spec.persistent, "its sessions begin anew with every connection"),
         ("--verify", bool(args.verify), "its payloads carry no number of the reading to look for"),
