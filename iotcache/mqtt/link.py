@@ -52,7 +52,8 @@ class MqttLink:
 
     ``persistent`` keeps the session (and what the broker queues for it) across connections, under a fixed
     ``client_id``. ``window`` bounds the QoS 1 messages we let be unacknowledged; MQTT 5 brokers are told it,
-    older ones have their own (20 by default on mosquitto).
+    older ones have their own (20 by default on mosquitto). ``backoff_max_s`` bounds the pause between two
+    attempts to connect.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class MqttLink:
         tls: ssl.SSLContext | None = None,
         will: Will | None = None,
         window: int = 2_000,
+        backoff_max_s: float = BACKOFF_MAX_S,
         on_state: Callable[[LinkState, str], None] = lambda state, reason: None,
     ) -> None:
         self.address = address
@@ -93,6 +95,7 @@ class MqttLink:
             will=will,
         )
         self._inbox = Inbox(window if protocol == "5" else None, self._resume)
+        self._backoff_max_s = backoff_max_s
         self._on_state = on_state
         self._changed = asyncio.Event()
         self._publishes: dict[int, asyncio.Future[None]] = {}
@@ -248,7 +251,7 @@ class MqttLink:
         self._on_state(state, reason)
 
     async def _stay_connected(self) -> None:
-        backoff_s = BACKOFF_MIN_S
+        least_s = backoff_s = min(BACKOFF_MIN_S, self._backoff_max_s)
         short = 0
         while not self._closing:
             began_s, connects = time.monotonic(), self.connects
@@ -258,11 +261,11 @@ class MqttLink:
                 lasted_s = time.monotonic() - began_s
                 short = short + 1 if self.connects > connects and lasted_s < _SHORT_S else 0
                 self._turn(LinkState.AWAY, f"{error}{self._rival() if short >= _SHORT_ONES else ''}")
-                if lasted_s > BACKOFF_MAX_S:
-                    backoff_s = BACKOFF_MIN_S
+                if lasted_s > self._backoff_max_s:
+                    backoff_s = least_s
             # Jitter, so that a hundred clients do not come back in the same moment.
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
-            backoff_s = min(backoff_s * 2.0, BACKOFF_MAX_S)
+            backoff_s = min(backoff_s * 2.0, self._backoff_max_s)
 
     def _rival(self) -> str:
         """A broker ends the older of two connections under one client identifier (MQTT 3.1.1, 3.1.4)."""

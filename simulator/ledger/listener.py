@@ -21,6 +21,8 @@ from simulator.ledger.seen import Seen, Track, reboots
 TOPICS = "iot/+/+/+"
 READS = ("json", "cbor", "senml")
 """The payloads that it understands."""
+_BACK_S = 0.1
+"""Back before the fleet is: what a broker without a memory hands on meanwhile would be taken for lost."""
 _FORGET_S = 2.0
 """A broker that is away keeps the session; the verdict does not wait for it."""
 
@@ -62,7 +64,7 @@ class Listener:
         self._broker = broker
         self._client_id = f"iotcache-ledger-{secrets.token_hex(4)}"
         self._link = MqttLink.from_settings(
-            broker, self._client_id, subscriptions=((TOPICS, 1),), persistent=True
+            broker, self._client_id, subscriptions=((TOPICS, 1),), persistent=True, backoff_max_s=_BACK_S
         )
         self._task: asyncio.Task[None] | None = None
         self._heard = asyncio.Event()
