@@ -12,6 +12,8 @@ from simulator.publish.report import Report
 
 RATE_TOLERANCE = 0.9
 """A run that achieves less than this part of the rate of its own deadlines has failed."""
+_NAMED = 3
+"""So many missing readings are named in a sentence, up to 1,000 in the report."""
 _COUNTS = (
     "planned", "published", "confirmed", "unconfirmed", "unsent", "refused", "resent", "late", "reconnects",
 )  # fmt: skip
@@ -74,9 +76,9 @@ def promises(report: Report, unreachable: str = "") -> dict[str, str]:
         )
     if (ledger := report.ledger) is not None:
         where = ", ".join(f"{count} in {place}" for place, count in ledger.lost_in.items() if count)
-        kept["no reading was lost"] = (
-            f"{_are(ledger.lost, 'reading')} missing ({where})" if ledger.lost else ""
-        )
+        first = ", ".join(f"{one.device} {one.sensor} {one.seq}" for one in ledger.missing[:_NAMED])
+        missing = f"{_are(ledger.lost, 'reading')} missing ({where}); the first: {first}"
+        kept["no reading was lost"] = missing if ledger.lost else ""
         if ledger.cache is not None:
             stale = ledger.cache.stale
             kept["no cached value is stale"] = f"{_are(stale, 'cached value')} stale" if stale else ""

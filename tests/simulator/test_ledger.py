@@ -212,7 +212,8 @@ async def test_what_disappears_from_the_store_or_grows_stale_in_the_cache_is_fou
     assert ledger.cache is not None
     assert (ledger.cache.stale, ledger.cache.others) == (1, 1)
     assert not report.ok
-    assert any("3 readings are missing" in failure for failure in report.failures)
+    told = ", ".join(f"{one.device} {one.sensor} {one.seq}" for one in ledger.missing)
+    assert f"3 readings are missing (3 in store); the first: {told}" in report.failures
     assert any("1 cached value is stale" in failure for failure in report.failures)
     assert any("1 cached value is of another fleet" in failure for failure in report.failures)
 
