@@ -60,6 +60,7 @@ def recorded(at_s: float, topic: str, payload: bytes, qos: int, *, retain: bool)
 def read(file: BinaryIO, name: str) -> Iterator[Recorded]:
     """The messages of a recording, one at a time. Raises `UsageError` naming the line that is wrong."""
     decode = msgspec.json.Decoder(Recorded).decode
+    number = 0
     for number, line in enumerate(iter(lambda: file.readline(LINE_LIMIT_BYTES + 1), b""), 1):
         try:
             if number == 1:
@@ -75,6 +76,8 @@ def read(file: BinaryIO, name: str) -> Iterator[Recorded]:
         if not 0 <= message.qos <= 2 or not 0 <= message.at_s < 1e9 or not _publishable(message.topic):
             raise UsageError(f"{name}, line {number} cannot be published: its topic, qos or at_s is no such")
         yield message
+    if not number:
+        raise UsageError(f"{name} is empty: a recording says what it is in its first line")
 
 
 def _publishable(topic: str) -> bool:

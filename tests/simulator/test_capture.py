@@ -42,6 +42,7 @@ def test_any_payload_survives_being_written_down(payload: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        (b"", "x.jsonl is empty"),
         (b"not json\n", "line 1"),
         (b'{"schema":"other/1","started":""}\n', "kind 'other/1'"),
         (HEADER + b'{"at_s":0,"topic":"a"}\n{"at_s":"x","topic":"a"}\n', "line 3"),

@@ -11,7 +11,17 @@ import sys
 
 from iotcache.errors import StackError, UsageError
 from tui.cli.simulating.flags import check_flags
-from tui.cli.simulating.values import connections, control_name, moment, moments, number, pair, speed, whole
+from tui.cli.simulating.values import (
+    connections,
+    control_name,
+    moment,
+    moments,
+    number,
+    pair,
+    speed,
+    topic_filter,
+    whole,
+)
 
 DEVICES_MAX = 1_000_000
 PROCESSES_MAX = 32
@@ -188,7 +198,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="FILE", help="the recording: the same as FILE without a flag"
     )
     capture.add_argument(
-        "--topic", action="append", metavar="FILTER", help="what to listen to; repeatable (default iot/#)"
+        "--topic",
+        action="append",
+        type=topic_filter,
+        metavar="FILTER",
+        help="what to listen to; repeatable (default iot/#)",
     )
     readers = parser.add_argument_group("readers")
     readers.add_argument(

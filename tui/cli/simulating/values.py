@@ -80,6 +80,17 @@ def pair(text: str) -> tuple[str, str]:
     return name, value
 
 
+def topic_filter(text: str) -> str:
+    """What a subscription may name (MQTT 5, 4.7.1)."""
+    *before, last = levels = text.split("/")
+    wrong = any("+" in level and level != "+" for level in levels) or ("#" in last and last != "#")
+    if not text or wrong or any("#" in level for level in before) or "\0" in text or len(text) > 10_000:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no topic filter: + stands for one whole level, # for all that are left, at the end"
+        )
+    return text
+
+
 def control_name(text: str) -> str:
     """A part of a topic."""
     if not re.fullmatch(r"[A-Za-z0-9._~@-]{1,64}", text):
