@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from iotcache.errors import ConfigError
+from iotcache.ingest.topics import RESERVED_SENSORS
 from simulator.fleet.toml_file import complaint, read, read_file
 from simulator.fleet.waves import WAVE_KINDS, Boolean, Enum, Follows, Positive, Wave
 
@@ -131,6 +132,11 @@ def _contradictions(kind: DeviceClass) -> Iterable[tuple[tuple[str | int, ...], 
         here: tuple[str | int, ...] = ("sensor", at)
         if names.index(sensor.name) != at:
             yield (*here, "name"), f"there are two sensors named {sensor.name!r}"
+        if sensor.name in RESERVED_SENSORS:
+            yield (
+                (*here, "name"),
+                f"{sensor.name!r} in a sensor's place in a topic says that the message is no reading",
+            )
         if sensor.range[0] >= sensor.range[1]:
             yield (*here, "range"), "the lower end must be below the upper end"
         if sensor.kind != "number" and len(sensor.waves) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -35,13 +36,19 @@ def read(text: str, file: str, into: type[T], kinds: Iterable[str] = ()) -> T:
     try:
         content = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}") from error
+        raise ConfigError(f"{file} is not valid TOML: {_syntax(str(error))}") from error
     for path, number in _not_finite(content, ()):
         raise complaint(file, text, f"{number} cannot be used: it must be a finite number", path)
     try:
         return msgspec.convert(content, into)
     except msgspec.ValidationError as error:
         raise complaint(file, text, *_reason_and_path(error, content, kinds, into)) from error
+
+
+def _syntax(text: str) -> str:
+    """tomli's words where they are those of a programmer."""
+    text = text.replace("Cannot overwrite a value", "a key stands there for the second time")
+    return re.sub(r"Cannot declare \(.*\) twice", "a table stands there for the second time", text)
 
 
 def complaint(file: str, text: str, reason: str, path: tuple[str | int, ...]) -> ConfigError:
@@ -62,8 +69,8 @@ def _reason_and_path(
         int(index) if index else name for name, index in _PATH.findall(where.rstrip("`")) if name or index
     ]
     if (unknown := re.search(r"unknown field `(.+)`", text)) is not None:
+        text = f"there is no such key here{_nearest(unknown[1], _keys(into, content, path))}"
         path.append(unknown[1])
-        text = "there is no such key here"
     elif (missing := re.search(r"missing required field `(.+)`", text)) is not None:
         text = f"the key {missing[1]!r} is missing"
     elif "Invalid value" in text and path and path[-1] in ("kind", "act"):
@@ -74,7 +81,11 @@ def _reason_and_path(
         elif (kind := _EXPECTED.fullmatch(text)) is not None:
             text = f"it must be {_words(kind[1])}, and is {_words(kind[2])}"
         elif (bound := _BOUND.fullmatch(text)) is not None:
-            text = f"it must be {_words(bound[1])} {_SIDES[bound[2]]} {bound[3]}"
+            text = f"it must be {_words(bound[1])} {_SIDES[bound[2]]} {float(bound[3]):.12g}"
+        elif (length := _LENGTH.fullmatch(text)) is not None:
+            text = _too_long_or_short(*length.groups())
+        elif "matching regex" in text:
+            text = "it must be 1 to 63 letters, digits and . _ -, a letter or digit first"
         else:
             text = text[:1].lower() + text[1:]
         value: Any = content
@@ -90,6 +101,7 @@ def _reason_and_path(
 
 _BOUND = re.compile(r"Expected `(int|float)` ([<>]=?) (\S+)")
 _SIDES = {">=": "of at least", ">": "above", "<=": "of at most", "<": "below"}
+_LENGTH = re.compile(r"Expected `(array|str)` of length ([<>]=?) (\d+)")
 _EXPECTED = re.compile(r"Expected `([\w| ]+)`, got `(\w+)`")
 _WORDS = {
     "int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list",
@@ -101,8 +113,42 @@ def _words(kinds: str) -> str:
     return " or ".join(_WORDS.get(kind, kind) for kind in kinds.split(" | "))
 
 
+def _too_long_or_short(kind: str, side: str, limit: str) -> str:
+    if side == ">=" and limit == "1":
+        return "it must not be empty"
+    what = "entries" if kind == "array" else "characters"
+    return f"it must hold {'at least' if side == '>=' else 'at most'} {limit} {what}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    """What may have been meant, or all that there is."""
+    close = difflib.get_close_matches(name, known, 1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f": there are {', '.join(known)}" if known else ""
+
+
+def _keys(into: Any, content: Any, path: Iterable[str | int]) -> list[str]:
+    """The keys that the table at ``path`` may have."""
+    infos, value = _at(into, content, path)
+    return [
+        field.encode_name for info in infos if _is_meant(info, value) for field in getattr(info, "fields", ())
+    ]
+
+
 def _allowed(into: Any, content: Any, path: Iterable[str | int]) -> list[str]:
     """The texts that a choice may be; empty where ``path`` does not lead to one."""
+    texts: list[str] = []
+    for info in _at(into, content, path)[0]:
+        if isinstance(info, msgspec.inspect.LiteralType):
+            texts += map(str, info.values)
+        elif isinstance(info, msgspec.inspect.EnumType):
+            texts += [str(one.value) for one in info.cls]
+    return texts
+
+
+def _at(into: Any, content: Any, path: Iterable[str | int]) -> tuple[list[Any], Any]:
+    """The types that may stand at ``path``, and what does."""
     infos = [msgspec.inspect.type_info(into)]
     value = content
     for step in path:
@@ -118,13 +164,7 @@ def _allowed(into: Any, content: Any, path: Iterable[str | int]) -> list[str]:
             ]
         infos = [one for info in infos for one in getattr(info, "types", (info,))]
         value = value[step]
-    texts: list[str] = []
-    for info in infos:
-        if isinstance(info, msgspec.inspect.LiteralType):
-            texts += map(str, info.values)
-        elif isinstance(info, msgspec.inspect.EnumType):
-            texts += [str(one.value) for one in info.cls]
-    return texts
+    return infos, value
 
 
 def _is_meant(info: Any, value: Any) -> bool:
