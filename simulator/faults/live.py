@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from iotcache.errors import ConfigError
-from simulator.faults.kinds import Fault
+from simulator.faults.kinds import FAULT_KINDS, Fault
 from simulator.faults.schedule import unusable
 from simulator.fleet.roster import Roster
+from simulator.fleet.toml_file import said
 
 LOAD_MIN, LOAD_MAX = 0.01, 100.0
 FAULTS_MAX = 100
@@ -31,15 +32,17 @@ class Wish(Struct, frozen=True, forbid_unknown_fields=True):
     """The rate, as a factor of that asked for."""
 
 
-_decode = msgspec.json.Decoder(Wish).decode
-
-
 def parse_wish(payload: bytes, roster: Roster) -> Wish:
     """A control message. Raises `ConfigError` with one sentence."""
     try:
-        wish = _decode(payload or b"{}")
+        content = msgspec.json.decode(payload or b"{}")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"the control message cannot be used: {error}") from None
+    try:
+        wish = msgspec.convert(content, Wish)
+    except msgspec.ValidationError as error:
+        told = said(error, content, Wish, FAULT_KINDS)
+        raise ConfigError(f"the control message cannot be used: {told}") from None
     if len(wish.faults) > FAULTS_MAX:
         raise ConfigError(f"the control message holds {len(wish.faults)} faults; {FAULTS_MAX} are allowed")
     for fault in wish.faults:

@@ -52,9 +52,17 @@ def _syntax(text: str) -> str:
 
 
 def complaint(file: str, text: str, reason: str, path: tuple[str | int, ...]) -> ConfigError:
+    return ConfigError(f"{file}, line {line_of(text, path)}: {_with_key(reason, path)}")
+
+
+def said(error: msgspec.ValidationError, content: Any, into: Any, kinds: Iterable[str]) -> str:
+    """What is wrong with ``content``, which is no ``into``: the key and the reason."""
+    return _with_key(*_reason_and_path(error, content, kinds, into))
+
+
+def _with_key(reason: str, path: tuple[str | int, ...]) -> str:
     where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
-    line = line_of(text, path)
-    return ConfigError(f"{file}, line {line}: {where + ': ' if where else ''}{reason}")
+    return f"{where + ': ' if where else ''}{reason}"
 
 
 _PATH = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\.\.\.\]")
@@ -73,8 +81,8 @@ def _reason_and_path(
         path.append(unknown[1])
     elif (missing := re.search(r"missing required field `(.+)`", text)) is not None:
         text = f"the key {missing[1]!r} is missing"
-    elif "Invalid value" in text and path and path[-1] in ("kind", "act"):
-        text = f"there is no such {path[-1]}: it may be " + ", ".join(sorted(kinds))
+    elif (other := _OTHER.match(text)) is not None and path and path[-1] in ("kind", "act"):
+        text = f"there is no {path[-1]} {other[1]}: it may be {', '.join(sorted(kinds))}"
     else:
         if "nvalid enum value" in text and (allowed := _allowed(into, content, path)):
             text = f"it is one of {', '.join(allowed)}"
@@ -99,6 +107,7 @@ def _reason_and_path(
     return text, tuple(path)
 
 
+_OTHER = re.compile(r"Invalid value ('.*')$")
 _BOUND = re.compile(r"Expected `(int|float)` ([<>]=?) (\S+)")
 _SIDES = {">=": "of at least", ">": "above", "<=": "of at most", "<": "below"}
 _LENGTH = re.compile(r"Expected `(array|str)` of length ([<>]=?) (\d+)")

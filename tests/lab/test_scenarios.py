@@ -51,7 +51,7 @@ def test_the_shipped_scenarios_are_all_there_and_teach(
         ('level = "basic"', 'level = "easy"', "level: 'easy' cannot be used: it is one of advanced, basic"),
         ("minutes = 1", "minutes = 0", "line 4: minutes"),
         ('summary = "S"\n', "", "the key 'summary' is missing"),
-        ('act = "kill"', 'act = "explode"', "line 11: step[0].do[0].act: there is no such act: it may be "),
+        ('act = "kill"', 'act = "explode"', "line 11: step[0].do[0].act: there is no act 'explode': it may "),
         ("node = 2", "node = 4", "line 11: step[0].do[0].node: the scenario has 3 nodes"),
         ("node = 2", "knot = 2", "line 11: step[0].do[0]"),
         ('"kill", node = 2', '"broker", to = "x"', "'x' cannot be used: it is one of pause, resume, start"),

@@ -54,8 +54,10 @@ def test_a_fault_that_ended_by_itself_keeps_its_end() -> None:
     ("payload", "words"),
     [
         (b'{"load": 0}', "0.01"), (b'{"load": 1e9}', "100"), (b'{"load": NaN}', "control message"),
-        (b"[]", "Expected `object`"), (b"\xff", "control message"), (b'{"fault": []}', "unknown field"),
-        (b'{"faults": [{"kind": "stuk"}]}', "stuk"), (b'{"faults": [{"kind": "stuck", "at_s": 3}]}', "at_s"),
+        (b"[]", "it must be a table"), (b"\xff", "control message"),
+        (b'{"fault": []}', "did you mean faults"),
+        (b'{"faults": [{"kind": "stuk"}]}', "no kind 'stuk'"), (b'{"load": 1e999}', "out of range"),
+        (b'{"faults": [{"kind": "stuck", "at_s": 3}]}', "at_s"),
         (b'{"faults": [{"kind": "stuck", "classes": ["boat"]}]}', "no class 'boat'"),
         (b"[" * 9_999, "control message"),
         (json.dumps({"faults": [{"kind": "stuck"}] * (FAULTS_MAX + 1)}).encode(), "100 are allowed"),
