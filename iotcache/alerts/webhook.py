@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import re
+import socket
 import ssl
 from collections import deque
 from typing import Final
@@ -23,6 +26,7 @@ WAITING: Final = 1_000
 TRIES: Final = 4
 RETRY_MIN_S: Final = 1.0
 _ANSWER_LIMIT: Final = 4_096
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 
 class Hook(Struct, frozen=True):
@@ -98,7 +102,7 @@ class Webhook:
             except TimeoutError:
                 why = f"no answer within {self._timeout_s:g} s"
             except (OSError, EOFError, ValueError) as error:
-                why = str(error) or type(error).__name__
+                why = _trouble(error)
             else:
                 self.posted += 1
                 return
@@ -119,7 +123,10 @@ class Webhook:
             )
             writer.write(head.encode("ascii") + body)
             await writer.drain()
-            line = (await reader.readline()).decode("latin-1").split(None, 2)
+            answer = await reader.readline()
+            if not answer:
+                raise EOFError("it hung up without an answer")
+            line = answer.decode("latin-1").split(None, 2)
             if len(line) < 2 or not line[0].startswith("HTTP/") or not line[1].isdigit():
                 raise ValueError("the answer is not HTTP")
             status = int(line[1])
@@ -130,3 +137,17 @@ class Webhook:
             raise _Refused(f"it answers {status}")
         finally:
             writer.close()
+
+
+def _trouble(error: Exception) -> str:
+    """An error of the connection as the end of a sentence whose subject is the webhook."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
+        # asyncio's own text names the call that failed, and for several addresses it is all there is.
+        found = _ERRNO.search(str(error))
+        if found is not None:
+            return os.strerror(int(found[1]))
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -44,6 +44,11 @@ class Site:
         writer.close()
 
 
+async def _without_tls(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 400 x\r\n\r\n")
+    writer.close()
+
+
 @contextlib.asynccontextmanager
 async def posting(site: Site, timeout_s: float = 2.0) -> AsyncIterator[Webhook]:
     server = await asyncio.start_server(site.serve, "127.0.0.1", 0)
@@ -82,6 +87,28 @@ async def test_what_is_refused_is_given_up_at_once_and_the_next_goes_on() -> Non
         hook.put(ALERT)
         await until(lambda: hook.posted == 1)
         assert (len(site.bodies), hook.failed) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:9/", "the webhook at 127.0.0.1 did not take the alert hot: Connection refused"),
+        ("http://localhost:9/", "the webhook at localhost did not take the alert hot: Connection refused"),
+        ("https://127.0.0.1:{}/", "TLS failed: "),
+    ],
+)
+async def test_why_it_was_not_taken_is_said_in_plain_words(
+    url: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await asyncio.start_server(_without_tls, "127.0.0.1", 0)
+    hook = Webhook(url.format(server.sockets[0].getsockname()[1]), retry_min_s=0.001)
+    task = asyncio.create_task(hook.run())
+    hook.put(ALERT)
+    await until(lambda: hook.failed == 1)
+    await end(task)
+    server.close()
+    assert why in caplog.text
+    assert "rrno" not in caplog.text
 
 
 async def test_after_so_many_tries_it_is_given_up() -> None:
