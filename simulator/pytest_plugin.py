@@ -89,16 +89,23 @@ def iotcache_stack() -> Iterator[RunningStack]:
 def device_fleet(iotcache_stack: RunningStack) -> Fleet:
     """Runs a seeded fleet against the stack: keyword arguments are the flags of ``iotcache-tui simulate``.
 
-    ``duration`` must be among them. A list repeats its flag. Gives the report; its ``ok`` is the verdict.
+    ``duration`` must be among them. A list repeats its flag, ``True`` gives it alone, ``class_`` is
+    ``--class``; ``verify="mqtt,store,cache"`` means the stack's own. Gives the report; its ``ok`` is the
+    verdict.
     """
 
     def run(**flags: object) -> dict[str, Any]:
         if "duration" not in flags:
             raise TypeError("device_fleet needs a duration, in seconds")
-        command = [*_PROGRAM, "simulate", "--broker", iotcache_stack.broker, "--report", "-"]
+        command = [
+            *_PROGRAM, "simulate", "--report", "-", "--broker", iotcache_stack.broker,
+            "--nodes", ",".join(iotcache_stack.nodes), "--store", iotcache_stack.store,
+        ]  # fmt: skip
         for name, value in flags.items():
+            flag = f"--{name.rstrip('_').replace('_', '-')}"
             for one in value if isinstance(value, list | tuple) else (value,):
-                command += [f"--{name.replace('_', '-')}", str(one)]
+                if one is not None and one is not False:
+                    command += [flag] if one is True else [flag, str(one)]
         done = subprocess.run(
             command, capture_output=True, check=False, cwd=iotcache_stack.runtime,
             env=_environment(iotcache_stack.runtime),

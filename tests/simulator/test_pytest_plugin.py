@@ -15,8 +15,10 @@ import pytest
 
 def test_a_fleet_reaches_the_stack(iotcache_stack, device_fleet):
     report = device_fleet(devices=10, rate=100, duration=1, seed=3, require=["lost==0", "confirmed>50"],
-                          verify=f"mqtt,store={iotcache_stack.store},cache=" + ",".join(iotcache_stack.nodes))
+                          verify="mqtt,store,cache", class_=["pump", "hvac"], lives=True, retain=False)
     assert report["ok"], report["failures"]
+    assert set(report["classes"]) == {"pump", "hvac"}
+    assert report["ledger"]["cache"]["fresh"] > 0
     assert report["ledger"]["store"]["stored"] == report["planned"]
     for node in iotcache_stack.nodes:
         host, _, port = node.rpartition(":")
