@@ -66,10 +66,10 @@ def test_dead_letters_are_listed_shown_redriven_and_purged(
     assert main(["deadletter", "show", "999", *flags]) == 3
     # As long as the rules are what they were, nothing can be done.
     text = said(capsys, "deadletter", "redrive", "--all", *flags)
-    assert "0 of 2 dead letters are readings now" in text
+    assert "decoded 0 of 2" in text
     # The fleet's own field is named: the letter becomes a reading, in the store and in the cache.
     text = said(capsys, "deadletter", "redrive", "--all", "--set", "ingest.fields.value=wert", *flags)
-    assert "1 of 2 dead letters are readings now (1 new, 0 known already); 1 stay" in text
+    assert "decoded 1 of 2: 1 new readings, 0 known already, 0 births and configurations; 1 stay" in text
     got = json.loads(said(capsys, "get", "d1", "t", "--json", *flags))
     assert (got["value"], got["source"]) == (4.5, "cache")
     assert len(json.loads(said(capsys, "deadletter", "list", "--json", *flags))) == 1
@@ -78,8 +78,35 @@ def test_dead_letters_are_listed_shown_redriven_and_purged(
     assert "0 dead letters deleted" in said(
         capsys, "deadletter", "purge", "--older-than", "40000d", "--yes", *flags
     )
-    assert "1 dead letters deleted" in said(capsys, "deadletter", "purge", "--all", "--yes", *flags)
+    assert "1 dead letter deleted" in said(capsys, "deadletter", "purge", "--all", "--yes", *flags)
     assert "no dead letters" in said(capsys, "deadletter", "list", *flags)
+
+
+@pytest.mark.real("memcached")
+def test_what_a_device_said_of_itself_is_redriven_too_and_numbers_that_are_not_there_are_named(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fill() -> None:
+        async with open_store(StoreSettings(url=flags[1])) as store:
+            await store.commit(
+                [],
+                [
+                    DeadLetter("iot/s/d1/cfg", b'{"every_s": 5}', "no version", T0),
+                    DeadLetter("fleet/d1/cfg", b'{"version": 3, "every_s": 7}', "no template", T0),
+                ],
+            )
+
+    asyncio.run(fill())
+    more = [*flags, "--set", 'ingest.topics=["iot/{site}/{device}/{sensor}", "fleet/{device}/{sensor}"]']
+    text = said(capsys, "deadletter", "redrive", "--all", *more)
+    assert "decoded 1 of 4: 0 new readings, 0 known already, 1 births and configurations; 3 stay" in text
+    assert '"every_s": 7' in said(capsys, "device", "show", "d1", *flags)
+    (left,) = json.loads(said(capsys, "deadletter", "list", "--json", "--reason", "whole number", *flags))
+    number = str(left["number"])
+    assert main(["deadletter", "redrive", number, "999", *flags]) == 3
+    assert "there is no dead letter 999" in capsys.readouterr().err
+    assert "1 dead letter deleted" in said(capsys, "deadletter", "purge", number, "--yes", *flags)
+    assert main(["deadletter", "purge", number, "--yes", *flags]) == 3
 
 
 @pytest.mark.real("memcached")
@@ -104,7 +131,8 @@ def test_store_stats_export_and_prune(
     ("arguments", "says"),
     [
         (["deadletter", "redrive"], "needs numbers"),
-        (["deadletter", "purge"], "--older-than AGE or --all"),
+        (["deadletter", "purge"], "one of: numbers, --older-than AGE, --all"),
+        (["deadletter", "purge", "1", "--all"], "one of: numbers"),
         (["deadletter", "purge", "--older-than", "soon", "--yes"], "no age"),
         (["deadletter", "show"], "needs a number"),
         (["store", "prune", "--older-than", "x"], "no number of days"),

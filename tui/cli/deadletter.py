@@ -7,6 +7,7 @@ import asyncio
 import re
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from iotcache.clock import utc_text
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="list, show, redrive or purge",
     )
     parser.add_argument(
-        "numbers", nargs="*", default=[], type=int, metavar="NUMBER", help="show, redrive: which ones"
+        "numbers", nargs="*", default=[], type=int, metavar="NUMBER", help="show, redrive, purge: which ones"
     )
     parser.add_argument("--limit", type=int, default=50, help="list: at most so many (default 50)")
     parser.add_argument("--reason", default="", help="list, redrive: only those whose reason holds this text")
@@ -53,8 +54,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("deadletter show needs a number: 'deadletter list' tells them")
     if args.what == "redrive" and not (args.numbers or args.all or args.reason):
         raise UsageError("deadletter redrive needs numbers, --reason TEXT or --all")
-    if args.what == "purge" and bool(args.older_than) == args.all:
-        raise UsageError("deadletter purge needs --older-than AGE or --all, and not both")
+    if args.what == "purge" and bool(args.older_than) + args.all + bool(args.numbers) != 1:
+        raise UsageError("deadletter purge needs one of: numbers, --older-than AGE, --all")
+    args.numbers = list(dict.fromkeys(args.numbers))
     settings = reached(load_settings(args).settings)
     return asyncio.run(_run(args, settings))
 
@@ -124,9 +126,14 @@ def _show(args: argparse.Namespace, letters: object) -> int:
         if len(payload) > 512:
             print(f"hex     … {len(payload) - 512:,} bytes more")
         print()
-    for number in missing:
+    return _missing(missing)
+
+
+def _missing(numbers: Sequence[int]) -> int:
+    """Name the letters that were asked for and are not there; the exit code."""
+    for number in numbers:
         print(f"iotcache-tui: there is no dead letter {number}", file=sys.stderr)
-    return EXIT_UNKNOWN if missing else 0
+    return EXIT_UNKNOWN if numbers else 0
 
 
 async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
@@ -136,28 +143,34 @@ async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
     from iotcache.ingest.redrive import redrive
     from iotcache.ingest.topics import Topics
 
-    decoder = Decoder(Topics(settings.ingest.topics), reader_for(settings.ingest.fields))
-    settled = readings = duplicates = refused = 0
+    topics = Topics(settings.ingest.topics)
+    decoder = Decoder(topics, reader_for(settings.ingest.fields))
+    settled = readings = duplicates = documents = refused = 0
+    missing: list[int] = []
     async with DeviceCache.from_settings(settings) as cache:
         below: int | None = None
         while True:
             if args.numbers:
                 letters = await cache.store.letters.find(args.numbers)
+                missing = sorted(set(args.numbers) - {letter.number for letter in letters})
             else:
                 letters = await cache.store.letters.page(below, BATCH, args.reason)
             if not letters:
                 break
-            done = await redrive(cache, decoder, letters)
+            done = await redrive(cache, topics, decoder, letters)
             settled, refused = settled + done.letters, refused + done.refused
             readings, duplicates = readings + done.readings, duplicates + done.duplicates
+            documents += done.said
             if args.numbers:
                 break
             below = letters[-1].number
-    print(
-        f"{settled:,} of {settled + refused:,} dead letters are readings now ({readings:,} new, "
-        f"{duplicates:,} known already); {refused:,} stay"
-    )
-    return 0
+    if settled or refused or not missing:
+        print(
+            f"decoded {settled:,} of {settled + refused:,}: {readings:,} new readings, {duplicates:,} known "
+            f"already, {documents:,} births and configurations; {refused:,} stay"
+            + (", see 'deadletter list' for why" if refused else "")
+        )
+    return _missing(missing)
 
 
 async def _purge(args: argparse.Namespace, store: Store) -> int:
@@ -169,16 +182,27 @@ async def _purge(args: argparse.Namespace, store: Store) -> int:
                 f"--older-than '{printable(args.older_than, 20)}' is no age: write 7d, 12h or 30m"
             )
         before_us = round((time.time() - float(match[1]) * _UNITS[match[2]]) * 1e6)
+    missing = []
+    if args.numbers:
+        found = {letter.number for letter in await store.letters.find(args.numbers)}
+        missing = sorted(set(args.numbers) - found)
+        if not found:
+            return _missing(missing)
     if not args.yes:
         if not sys.stdin.isatty():
             raise UsageError("deadletter purge asks before it deletes: add --yes where nobody can answer")
         which = f"those older than {args.older_than}" if args.older_than else "all dead letters"
+        if args.numbers:
+            which = f"dead letter {', '.join(map(str, sorted(found)))}"
         answer = await asyncio.to_thread(input, f"Delete {which} of {store.url}? [y/N] ")
         if answer.strip().casefold() not in ("y", "yes"):
             print("nothing was deleted")
             return 0
     gone = 0
-    while step := await store.letters.remove_before(before_us, 2_000):
-        gone += step
-    print(f"{gone:,} dead letters deleted")
-    return 0
+    if args.numbers:
+        gone = await store.letters.remove(args.numbers)
+    else:
+        while step := await store.letters.remove_before(before_us, 2_000):
+            gone += step
+    print(f"{gone:,} dead letter{'' if gone == 1 else 's'} deleted")
+    return _missing(missing)
