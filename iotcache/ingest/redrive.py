@@ -10,8 +10,8 @@ from iotcache.cache import DeviceCache
 from iotcache.config.schema import OnboardingSettings
 from iotcache.ingest.decode import Decoder
 from iotcache.ingest.topics import Topics
-from iotcache.model import DeadLetter, Stored
-from iotcache.mqtt.inbound import Message
+from iotcache.model import DeadLetter, Reading, Stored
+from iotcache.mqtt.inbound import KEPT_BYTES, Message
 from iotcache.onboarding.reception import Reception
 from iotcache.onboarding.said import Said, read_said
 from iotcache.store.base import Letter
@@ -29,7 +29,7 @@ class Redriven(Struct, frozen=True):
     said: int
     """Births, ends and configurations, which stand where nothing newer does."""
     refused: int
-    """Still not decodable: kept, with their reason of now, and counted once more."""
+    """Still not decodable: kept, with their reason of now."""
 
 
 async def redrive(
@@ -46,21 +46,21 @@ async def redrive(
     refused: list[DeadLetter] = []
     for kept in letters:
         letter = kept.letter
-        found = decoder.decode(letter.topic, letter.payload, letter.received_us)
-        one = None if found else read_said(topics.names(letter.topic), _as_message(letter))
+        found = _read(letter, topics, decoder)
         if isinstance(found, DeadLetter):
             refused.append(found)
-        elif isinstance(one, DeadLetter):
-            refused.append(one)
-        else:
-            settled.append(kept.number)
+            continue
+        settled.append(kept.number)
+        if isinstance(found, list):
             readings += [Stored(reading, cache.plan_ttl(reading)) for reading in found]
-            if one is not None:
-                said.append(one)
+        else:
+            said.append(found)
     reception = Reception(cache, OnboardingSettings())
     heard = await reception.store(said) if said else None
-    # The same topic and payload is the same letter: writing it again gives it its reason of now.
-    done = await cache.store.commit(readings, refused, settled)
+    # The same topic and payload is the same letter: writing it again gives it its reason of now, and counts
+    # it as come again, so that one whose reason is as it was is let be.
+    old = {kept.letter for kept in letters}
+    done = await cache.store.commit(readings, [one for one in refused if one not in old], settled)
     if done.newest:
         await cache.write_through(done.newest)
     if heard is not None:
@@ -68,6 +68,13 @@ async def redrive(
     return Redriven(len(settled), done.stored, done.duplicates, len(said), len(refused))
 
 
-def _as_message(letter: DeadLetter) -> Message:
-    payload = letter.payload
-    return Message(letter.topic, payload, 1, False, 0, 0, letter.received_us, len(payload))
+def _read(letter: DeadLetter, topics: Topics, decoder: Decoder) -> list[Reading] | Said | DeadLetter:
+    if len(letter.payload) == KEPT_BYTES and letter.reason.endswith("kept here)"):
+        return letter
+    found = decoder.decode(letter.topic, letter.payload, letter.received_us)
+    if found:
+        return found
+    size = len(letter.payload)
+    message = Message(letter.topic, letter.payload, 1, False, 0, 0, letter.received_us, size)
+    said = read_said(topics.names(letter.topic), message)
+    return [] if said is None else said

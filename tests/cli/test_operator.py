@@ -92,6 +92,9 @@ def test_what_a_device_said_of_itself_is_redriven_too_and_numbers_that_are_not_t
                 [],
                 [
                     DeadLetter("iot/s/d1/cfg", b'{"every_s": 5}', "no version", T0),
+                    DeadLetter(
+                        "iot/s/d1/t", b" " * 65_536, "too long (only its first 65,536 are kept here)", T0
+                    ),
                     DeadLetter("fleet/d1/cfg", b'{"version": 3, "every_s": 7}', "no template", T0),
                 ],
             )
@@ -99,10 +102,13 @@ def test_what_a_device_said_of_itself_is_redriven_too_and_numbers_that_are_not_t
     asyncio.run(fill())
     more = [*flags, "--set", 'ingest.topics=["iot/{site}/{device}/{sensor}", "fleet/{device}/{sensor}"]']
     text = said(capsys, "deadletter", "redrive", "--all", *more)
-    assert "decoded 1 of 4: 0 new readings, 0 known already, 1 births and configurations; 3 stay" in text
+    assert "decoded 1 of 5: 0 new readings, 0 known already, 1 births and configurations; 4 stay" in text
     assert '"every_s": 7' in said(capsys, "device", "show", "d1", *flags)
     (left,) = json.loads(said(capsys, "deadletter", "list", "--json", "--reason", "whole number", *flags))
     number = str(left["number"])
+    said(capsys, "deadletter", "redrive", number, *flags)
+    (again,) = json.loads(said(capsys, "deadletter", "list", "--json", "--reason", "whole number", *flags))
+    assert again["times"] == left["times"]  # it came no further time
     assert main(["deadletter", "redrive", number, "999", *flags]) == 3
     assert "there is no dead letter 999" in capsys.readouterr().err
     assert "1 dead letter deleted" in said(capsys, "deadletter", "purge", number, "--yes", *flags)

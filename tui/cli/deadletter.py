@@ -94,7 +94,7 @@ def _print(args: argparse.Namespace, letters: object) -> int:
         print(msgspec.json.encode([_row(letter) for letter in letters]).decode())
         return 0
     if not letters:
-        print("there are no dead letters" + (" with that reason" if args.reason else ""))
+        print(_none(args))
         return 0
     print(f"{'Number':>8}  {'Last seen':24}  {'Times':>6}  {'Bytes':>9}  Topic: reason")
     for letter in letters:
@@ -104,6 +104,10 @@ def _print(args: argparse.Namespace, letters: object) -> int:
             f"{row['topic']}: {row['reason']}"
         )
     return 0
+
+
+def _none(args: argparse.Namespace) -> str:
+    return "there are no dead letters" + (" with that reason" if args.reason else "")
 
 
 def _show(args: argparse.Namespace, letters: object) -> int:
@@ -164,7 +168,9 @@ async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
             if args.numbers:
                 break
             below = letters[-1].number
-    if settled or refused or not missing:
+    if not (settled or refused or missing):
+        print(_none(args))
+    elif settled or refused:
         print(
             f"decoded {settled:,} of {settled + refused:,}: {readings:,} new readings, {duplicates:,} known "
             f"already, {documents:,} births and configurations; {refused:,} stay"
