@@ -226,10 +226,10 @@ def parse_load(text: str, duration_s: float | None) -> Load | None:
         given[key] = value
     if given.get("at", 0.0) < 0.0:
         given["at"] = length_s / 2
-    if given.get("steps", 1.0) < 1.0 or ("every" in given and not 0.0 < given["for"] < given["every"]):
-        raise UsageError(
-            f"--profile {text!r}: it needs steps of 1 or more, and 'for' above 0 and below 'every'"
-        )
+    if given.get("steps", 1.0) < 1.0:
+        raise UsageError(f"--profile {text!r}: 'steps' must be 1 or more")
+    if "every" in given and not 0.0 < given["for"] < given["every"]:
+        raise UsageError(f"--profile {text!r}: 'for' must be above 0 and below 'every'")
     run_us = None if duration_s is None else round(duration_s * _MICRO)
     load = Load(text, make(length_s, given), run_us)
     if not load.mean:

@@ -112,15 +112,15 @@ class Listener:
             messages = await link.batch(2_000)
             offset_us = time.monotonic_ns() // 1_000 - time.time_ns() // 1_000
             for message in messages:
-                if message.topic.rpartition("/")[2] in RESERVED_SENSORS:
-                    continue  # births and the like are no readings, and no strangers either
+                if message.retain or message.topic.rpartition("/")[2] in RESERVED_SENSORS:
+                    continue  # of before this run; births and the like are no readings, and no strangers
                 try:
                     found = _sighting(message.topic, message.payload)
                 except (ValueError, msgspec.MsgspecError, RecursionError):
                     self.seen.foreign += 1
                     continue
                 boots = reboots(found.boot, self.boot)
-                if boots is not None and not message.retain:
+                if boots is not None:
                     add(Track(found.device, found.sensor, boots), found.seq, message.received_us + offset_us)
             self._heard.set()
             link.ack(messages)
