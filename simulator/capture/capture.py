@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import time
 from typing import BinaryIO
 
@@ -22,11 +22,14 @@ class Capture:
     """Follows some topics into a file until its time is up or `stop`."""
 
     def __init__(
-        self, broker: BrokerSettings, topics: Sequence[str], out: BinaryIO, *, qos: int = 1,
+        self, broker: BrokerSettings, topics: Sequence[str], out: Callable[[], BinaryIO], *, qos: int = 1,
         duration_s: float | None = None, connect_timeout_s: float = 10.0, retained: bool = True,
     ) -> None:  # fmt: skip
-        """``qos`` is 0 or 1: messages of QoS 2 come as 1. ``retained``: whether messages that the broker had
-        kept are written down, too."""
+        """``out`` opens the file, once there is a connection: an older one is not lost for nothing.
+
+        ``qos`` is 0 or 1: messages of QoS 2 come as 1. ``retained``: whether messages that the broker had
+        kept are written down, too.
+        """
         self.messages = 0
         self._link = MqttLink.from_settings(
             broker,
@@ -34,7 +37,7 @@ class Capture:
             subscriptions=tuple((topic, qos) for topic in topics),
         )
         self._topics = tuple(topics)
-        self._out = out
+        self._open = out
         self._duration_s = duration_s
         self._connect_timeout_s = connect_timeout_s
         self._retained = retained
@@ -52,8 +55,9 @@ class Capture:
             except TimeoutError:
                 raise BrokerError(link.reason or f"the broker at {link.name} was never reached") from None
             header = Header(SCHEMA, utc_text(int(time() * 1e3) * 1_000), self._topics)
-            self._out.write(msgspec.json.encode(header) + b"\n")
-            following = asyncio.create_task(self._follow(link))
+            out = self._open()
+            out.write(msgspec.json.encode(header) + b"\n")
+            following = asyncio.create_task(self._follow(link, out))
             stopped = asyncio.create_task(self._stop.wait())
             try:
                 await asyncio.wait(
@@ -64,9 +68,9 @@ class Capture:
                 following.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await following
-                self._out.flush()
+                out.flush()
 
-    async def _follow(self, link: MqttLink) -> None:
+    async def _follow(self, link: MqttLink, out: BinaryIO) -> None:
         began_us: int | None = None
         encode = msgspec.json.Encoder().encode_lines
         while True:
@@ -80,6 +84,6 @@ class Capture:
                 lines.append(
                     recorded(at_s, message.topic, message.payload, message.qos, retain=message.retain)
                 )
-            self._out.write(encode(lines) if lines else b"")
+            out.write(encode(lines) if lines else b"")
             self.messages += len(lines)
             link.ack(batch)

@@ -63,7 +63,7 @@ async def test_a_recording_keeps_time_and_comes_out_at_another_speed(
 ) -> None:
     messages = [Recorded(n * 0.1, f"iot/s/d/{n}", n % 3, False, f"value {n}") for n in range(12)]
     out = io.BytesIO()
-    capture = Capture(BrokerSettings(url=f"mqtt://{mosquitto.address}"), ["iot/#"], out)
+    capture = Capture(BrokerSettings(url=f"mqtt://{mosquitto.address}"), ["iot/#"], lambda: out)
     capturing = asyncio.create_task(capture.run())
     async with Uplink(Target("127.0.0.1", mosquitto.port), "x") as uplink, asyncio.timeout(10):
         while not uplink.connected:
@@ -86,10 +86,12 @@ async def test_a_recording_keeps_time_and_comes_out_at_another_speed(
         assert len(await asyncio.to_thread(listener.received)) == 12
 
 
-async def test_a_broker_never_reached_is_told() -> None:
-    capture = Capture(
-        BrokerSettings(url=f"mqtt://127.0.0.1:{free_port()}"), ["#"], io.BytesIO(), connect_timeout_s=0.3
-    )
+async def test_a_broker_never_reached_is_told_and_the_file_left_alone() -> None:
+    def opened() -> io.BytesIO:
+        pytest.fail("the file of an older recording would be empty now")
+
+    broker = BrokerSettings(url=f"mqtt://127.0.0.1:{free_port()}")
+    capture = Capture(broker, ["#"], opened, connect_timeout_s=0.3)
     with pytest.raises(BrokerError):
         await capture.run()
 
@@ -125,7 +127,7 @@ def test_the_commands(mosquitto: Server, tmp_path: Path) -> None:
     finally:
         capturing.kill()
     assert capturing.returncode == 0, told
-    assert b"1 messages in" in told
+    assert b"1 message in" in told
     assert json.loads(file.read_bytes().splitlines()[1])["payload"] == "21.5"
     played = subprocess.run(
         [*command, "play", *broker, "--speed", "max", str(file)],
@@ -134,7 +136,7 @@ def test_the_commands(mosquitto: Server, tmp_path: Path) -> None:
         timeout=20,
     )
     assert played.returncode == 0
-    assert b"1 messages played, 1 confirmed" in played.stderr
+    assert b"1 message played, 1 confirmed" in played.stderr
     for wrong in (
         ["play"],
         ["play", "/no/such"],

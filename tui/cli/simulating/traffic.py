@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import secrets
 import sys
 from pathlib import Path
@@ -37,16 +38,21 @@ def run_capture(args: argparse.Namespace) -> int:
         return EXIT_UNREACHABLE
     except OSError as error:
         raise UsageError(f"{args.file}: {error.strerror}") from error
-    print(f"{count:,} messages in {args.file}", file=sys.stderr)
+    print(f"{_messages(count)} in {args.file}", file=sys.stderr)
     return 0
 
 
 async def _capture(args: argparse.Namespace, broker: BrokerSettings) -> int:
     topics = args.topic or ["iot/#"]
     qos = 1 if args.qos is None else min(args.qos, 1)
-    with Path(args.file).open("wb") as out:  # noqa: ASYNC230  # buffered, and nothing else to do
+    with contextlib.ExitStack() as files:
         capture = Capture(
-            broker, topics, out, qos=qos, duration_s=args.duration, connect_timeout_s=args.connect_timeout
+            broker,
+            topics,
+            lambda: files.enter_context(Path(args.file).open("wb")),  # buffered, and nothing else to do
+            qos=qos,
+            duration_s=args.duration,
+            connect_timeout_s=args.connect_timeout,
         )
         with told_to_end(capture.stop):
             await capture.run()
@@ -84,9 +90,13 @@ async def _play(args: argparse.Namespace, broker: BrokerSettings) -> int:
                         return EXIT_UNREACHABLE
                     return 0
                 await player.run(args.patience)
-                told = f"{player.played:,} messages played, {uplink.confirmed:,} confirmed"
+                told = f"{_messages(player.played)} played, {uplink.confirmed:,} confirmed"
     print(f"{told} in {player.elapsed_s:.1f} s", file=sys.stderr)
     return 0 if uplink.confirmed == player.played else EXIT_FAILED
+
+
+def _messages(count: int) -> str:
+    return f"{count:,} message{'' if count == 1 else 's'}"
 
 
 def _broker(args: argparse.Namespace) -> BrokerSettings:
