@@ -1,7 +1,9 @@
 """Topic templates such as ``iot/{site}/{device}/{sensor}``: what to subscribe to, and what a topic names.
 
 One template level is one topic level: a constant, a field in braces, or ``+`` for a level that says nothing.
-A last ``#`` takes any further levels. Sources: MQTT 3.1.1 and 5.0, sections 4.7 and 4.8.2.
+A last ``#`` takes any further levels. Topics of Sparkplug B name group, node and device in levels of their own:
+a template under ``spBv1.0/`` says only which of them to subscribe to. Sources: MQTT 3.1.1 and 5.0, sections 4.7
+and 4.8.2.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ RESERVED_SENSORS: Final = frozenset({"cfg", "meta", "birth", "death"})
 """Levels in the sensor's place that carry no reading: configuration, metadata, birth and death messages."""
 PACK_SENSORS: Final = frozenset({"pack", "senml"})
 """Levels in the sensor's place of messages whose payload names its sensors itself."""
+SPARKPLUG: Final = "spBv1.0/"
+"""What topics of Sparkplug B begin with (3.0, section 4.1)."""
 _REMEMBERED: Final = 200_000
 _LEVEL: Final = re.compile(r"\{([A-Za-z_]*)\}")
 
@@ -77,7 +81,7 @@ class TopicTemplate:
             else:
                 pattern.append(re.escape(level))
                 levels.append(level)
-        if "device" not in self.fields:
+        if "device" not in self.fields and not text.startswith(SPARKPLUG):
             raise ConfigError(f"{wrong}: it has no {{device}} level")
         self.filter = "/".join(levels)
         """The subscription that covers it."""
@@ -113,7 +117,7 @@ class Topics:
     def _read(self, topic: str) -> TopicNames:
         if topic.startswith("iotcache/"):
             return TopicNames(reserved=True)
-        if topic.startswith("spBv1.0/"):
+        if topic.startswith(SPARKPLUG):
             return TopicNames(sparkplug=True)
         for template in self.templates:
             found = template.match(topic)

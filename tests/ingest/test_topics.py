@@ -52,6 +52,12 @@ def test_the_first_template_that_fits_reads_a_topic() -> None:
     assert topics.names("x/bar/b/c") == TopicNames("b", "c", "x", "bar")
 
 
+def test_a_template_of_sparkplug_says_only_what_to_subscribe_to() -> None:
+    topics = Topics(["iot/{site}/{device}/{sensor}", "spBv1.0/#", "spBv1.0/north/DDATA/+/{device}"])
+    assert topics.filters() == ["iot/+/+/+", "spBv1.0/#", "spBv1.0/north/DDATA/+/+"]
+    assert topics.names("spBv1.0/north/DDATA/e/d") == TopicNames(sparkplug=True)
+
+
 def test_a_group_shares_each_subscription_once() -> None:
     topics = Topics(["iot/{site}/{device}/{sensor}", "iot/{device}/{site}/{sensor}", "x/{device}/{sensor}"])
     assert topics.filters() == ["iot/+/+/+", "x/+/+"]
