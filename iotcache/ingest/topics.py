@@ -1,9 +1,9 @@
 """Topic templates such as ``iot/{site}/{device}/{sensor}``: what to subscribe to, and what a topic names.
 
 One template level is one topic level: a constant, a field in braces, or ``+`` for a level that says nothing.
-A last ``#`` takes any further levels. Topics of Sparkplug B name group, node and device in levels of their own:
-a template under ``spBv1.0/`` says only which of them to subscribe to. Sources: MQTT 3.1.1 and 5.0, sections 4.7
-and 4.8.2.
+A last ``#`` takes any further levels, or none. Topics of Sparkplug B name group, node and device in levels of
+their own: a template under ``spBv1.0/`` says only which of them to subscribe to. Sources: MQTT 3.1.1 and 5.0,
+sections 4.7 and 4.8.2.
 """
 
 from __future__ import annotations
@@ -74,7 +74,6 @@ class TopicTemplate:
                 pattern.append("[^/]*")
                 levels.append("+")
             elif level == "#" and place == len(parts) - 1:
-                pattern.append(".*")
                 levels.append("#")
             elif any(char in level for char in "{}+#"):
                 raise ConfigError(f"{wrong}: {level!r} mixes text and a field; a field is a whole level")
@@ -85,7 +84,8 @@ class TopicTemplate:
             raise ConfigError(f"{wrong}: it has no {{device}} level")
         self.filter = "/".join(levels)
         """The subscription that covers it."""
-        self._pattern = re.compile("/".join(pattern), re.DOTALL)
+        further = "(?:/.*)?" if levels[-1] == "#" else ""
+        self._pattern = re.compile("/".join(pattern) + further, re.DOTALL)
 
     def match(self, topic: str) -> dict[str, Any] | None:
         """The fields that ``topic`` fills, or ``None`` when it is not of this form."""

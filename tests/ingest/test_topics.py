@@ -26,6 +26,9 @@ def test_levels_that_say_nothing() -> None:
     template = TopicTemplate("v1/+/{device}/{sensor}/#")
     assert template.filter == "v1/+/+/+/#"
     assert template.match("v1/x/d/s/any/thing") == {"device": "d", "sensor": "s"}
+    assert template.match("v1/x/d/s") == {"device": "d", "sensor": "s"}  # the subscription takes it, too
+    assert template.match("v1/x/d/sx/y") == {"device": "d", "sensor": "sx"}
+    assert template.match("v1/x/d") is None
 
 
 @pytest.mark.parametrize(
