@@ -1,17 +1,28 @@
-"""Messages between the wire and whoever takes them: queued, counted until they are acknowledged, bounded."""
+"""Messages between the wire and whoever takes them: queued, counted until they are acknowledged, bounded.
+
+What is queued when a connection ends, and has no ack, comes again on the next one, if the broker kept the
+session. It need not: mosquitto saves to disk every half an hour by default, and killed in between it comes
+back with the session and without its messages. So they are held until they come again or have not in a while.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
+
+from msgspec.structs import replace
 
 from iotcache.mqtt.inbound import Message
 
 QUEUED_MESSAGES: Final = 20_000
 QUEUED_BYTES: Final = 32 * 1024 * 1024
 """Past either bound the socket is no longer read, until half of it is taken: TCP tells the broker to wait."""
+
+HELD_S: Final = 5.0
+"""How long after the last message that came again the others are waited for: they come first, and at once."""
 
 
 class Inbox:
@@ -31,12 +42,17 @@ class Inbox:
         self._epoch = 0
         self._queue: deque[Message] = deque()
         self._queued_bytes = 0
+        """Of those queued and those held."""
+        self._held: dict[tuple[str, bytes], deque[Message]] = {}
+        """What may come again, by topic and payload: packet identifiers are new then."""
+        self._held_count = 0
+        self._held_until = 0.0
         self._received_us: dict[int, int] = {}
         """Of each unacknowledged packet identifier, oldest first."""
         self._arrived = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + self._held_count
 
     def oldest_unacked_us(self) -> int:
         """When the oldest message came in that still waits for its ack; 0 when none does."""
@@ -44,7 +60,7 @@ class Inbox:
 
     def full(self, share: float = 1.0) -> bool:
         """Whether more than ``share`` of a bound is queued."""
-        return len(self._queue) > QUEUED_MESSAGES * share or self._queued_bytes > QUEUED_BYTES * share
+        return len(self) > QUEUED_MESSAGES * share or self._queued_bytes > QUEUED_BYTES * share
 
     # The wire's side
 
@@ -57,10 +73,45 @@ class Inbox:
 
     def resumed(self) -> None:
         """The broker kept the session: what came by earlier connections and has no ack comes again."""
+        self._release()
+        queued, self._queue = self._queue, deque()
         # The new connection's first messages may have come in one piece with its CONNACK.
-        kept = [message for message in self._queue if not message.qos or message.epoch == self._epoch]
-        self._queue = deque(kept)
-        self._queued_bytes = sum(len(message.payload) for message in kept)
+        for message in queued:
+            if message.qos and message.epoch != self._epoch:
+                self._held.setdefault((message.topic, message.payload), deque()).append(message)
+                self._held_count += 1
+        for message in queued:
+            if not message.qos or message.epoch == self._epoch:
+                self._queue.append(self._as_held(message))
+        self._held_until = time.monotonic() + HELD_S
+        self.wake()
+
+    def _as_held(self, message: Message) -> Message:
+        """The message; with the time of its first receipt when it is one that was held.
+
+        By that time a reading without a number and a time of its own is known.
+        """
+        alike = self._held.get((message.topic, message.payload)) if message.qos else None
+        if alike is None:
+            return message
+        first = alike.popleft()
+        if not alike:
+            del self._held[message.topic, message.payload]
+        self._held_count -= 1
+        self._queued_bytes -= len(first.payload)
+        self._held_until = time.monotonic() + HELD_S
+        return replace(message, received_us=first.received_us)
+
+    def _release(self) -> None:
+        """Queue what was held and did not come again, in the order of its receipt, before what came since."""
+        if self._held:
+            held = sorted(
+                (message for alike in self._held.values() for message in alike),
+                key=lambda message: message.received_us,
+            )
+            self._queue.extendleft(reversed(held))
+            self._held.clear()
+            self._held_count = 0
 
     def deliver(self, message: Message) -> None:
         """Queue one message; `wake` when a round of them is in."""
@@ -71,7 +122,7 @@ class Inbox:
             self._received_us[message.mid] = message.received_us
             if self._stall is not None and self.unacked > self._stall:
                 self._stall = self._window
-        self._queue.append(message)
+        self._queue.append(self._as_held(message) if self._held else message)
         self._queued_bytes += len(message.payload)
 
     def wake(self) -> None:
@@ -84,7 +135,9 @@ class Inbox:
         """See `iotcache.mqtt.MqttLink.batch`."""
         while not self._queue:
             self._arrived.clear()
-            await self._arrived.wait()
+            await self._some()
+        if self._held and time.monotonic() >= self._held_until:
+            self._release()
         if linger_s > 0 and len(self._queue) < limit:
             await self._linger(limit, linger_s, limit_bytes)
         was_past_half = self.full(0.5)
@@ -98,6 +151,18 @@ class Inbox:
         if was_past_half and not self.full(0.5):
             self._on_room()
         return taken
+
+    async def _some(self) -> None:
+        """Wait until messages came, or those held will not come again."""
+        if not self._held:
+            await self._arrived.wait()
+            return
+        try:
+            async with asyncio.timeout(max(0.0, self._held_until - time.monotonic())):
+                await self._arrived.wait()
+        except TimeoutError:
+            if time.monotonic() >= self._held_until:
+                self._release()
 
     async def _linger(self, limit: int, linger_s: float, limit_bytes: int) -> None:
         loop = asyncio.get_running_loop()
