@@ -230,7 +230,7 @@ def _as_sent(app: ASGIApp) -> ASGIApp:
 
 async def _body(request: Request) -> bytes | str:
     """The request's body, or why it is not taken: it is never read past the limit, nor waited for long."""
-    too_large = f"the body is larger than {BODY_LIMIT_BYTES} bytes"
+    too_large = f"the body is larger than {BODY_LIMIT_BYTES:,} bytes"
     said = request.headers.get("content-length", "0")
     if not said.isdecimal() or int(said) > BODY_LIMIT_BYTES:
         return too_large

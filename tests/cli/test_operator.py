@@ -143,6 +143,7 @@ def test_store_stats_export_and_prune(
         (["deadletter", "show"], "needs a number"),
         (["store", "prune", "--older-than", "x"], "no number of days"),
         (["store", "export", "--since", "when"], "no time"),
+        (["store", "export", "--out", "r.parquet"], "would be no .parquet file: what is exported is CSV"),
         (["store", "export", "--since", "2026-01-02", "--until", "2026-01-01"], "before --until"),
     ],
 )

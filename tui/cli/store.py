@@ -25,6 +25,8 @@ _DAYS = re.compile(r"(\d+(?:\.\d+)?)d?")
 FIELDS = ("device", "sensor", "site", "ts", "value", "unit", "seq", "boot")
 PAGE = 5_000
 _NOW_MOST_US = 1 << 61
+_OTHER_KINDS = (".parquet", ".pq", ".feather", ".arrow", ".xlsx", ".json", ".jsonl", ".gz", ".zip")
+"""Names of files that a table of readings could be in, and would not."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +64,12 @@ def run(args: argparse.Namespace) -> int:
     since_us, until_us = _moment("--since", args.since, 0), _moment("--until", args.until, _NOW_MOST_US)
     if since_us >= until_us:
         raise UsageError("--since must be before --until")
+    kind = Path(args.out).suffix.lower()
+    if kind in _OTHER_KINDS:
+        raise UsageError(
+            f"--out {printable(args.out)} would be no {kind} file: what is exported is CSV, which DuckDB, Polars "
+            "and pandas read in one line"
+        )
     settings = reached(settings)
     if args.what == "stats":
         return asyncio.run(_stats(settings, as_json=args.json))
