@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
     kind = Path(args.out).suffix.lower()
     if kind in _OTHER_KINDS:
         raise UsageError(
-            f"--out {printable(args.out)} would be no {kind} file: what is exported is CSV, which DuckDB, Polars "
-            "and pandas read in one line"
+            f"--out {printable(args.out)} would be no {kind} file: what is exported is CSV, which DuckDB, "
+            "Polars and pandas read in one line"
         )
     settings = reached(settings)
     if args.what == "stats":
