@@ -67,8 +67,8 @@ class Fleet(Struct, frozen=True, kw_only=True):
     """Of a cached reading; 0: three intervals."""
     payload_bytes: int = 140
     readings_per_message: int = 1
-    reads_per_s: float = 0.0
-    """Series read through the cache; 0: as many as are written."""
+    reads_per_s: float | None = None
+    """Series read through the cache; ``None``: as many as are written."""
     hit_ratio: float = 0.98
     retention_days: float = 30.0
     qos: int = 1
@@ -133,7 +133,7 @@ def plan(fleet: Fleet) -> Plan:
     live = series * min(1.0, ttl_s / fleet.interval_s)
     items = round(live) + 2 * fleet.devices
     cache_bytes = live * item_bytes(READING_BYTES) + fleet.devices * item_bytes(META_BYTES)
-    reads = fleet.reads_per_s or readings
+    reads = readings if fleet.reads_per_s is None else fleet.reads_per_s
     rows_per_day = readings * 86_400
     large = messages > BROKER_MESSAGES_PER_S or fleet.devices > BROKER_CONNECTIONS
     small = (
@@ -180,8 +180,9 @@ def _workers(fleet: Fleet, messages: float, readings: float) -> Need:
     load, capacity = (readings, WORKER_PACKED_READINGS_PER_S) if packed else (messages, WORKER_MESSAGES_PER_S)
     unit = "readings/s" if packed else "messages/s"
     count = max(1, ceil(load / (capacity * MEMORY_FILL)))
-    basis = "bench ingest, a core a worker, to four fifths; a shared subscription"
-    return Need("ingest", "workers (ingest.group)", load, unit, float(capacity), count, basis)
+    basis = "bench ingest, a core a worker, to four fifths" + ("; a shared subscription" if count > 1 else "")
+    what = "ingest worker" if count == 1 else "workers (ingest.group)"
+    return Need("ingest", what, load, unit, float(capacity), count, basis)
 
 
 def _nodes(cache_bytes: float, operations: float) -> Need:

@@ -79,3 +79,31 @@ def test_the_command_says_what_is_full_first(capsys: pytest.CaptureFixture[str])
     assert main(["plan", "--devices", "0", "--interval", "30"]) == 2
     assert "--devices is 0, allowed is 1" in capsys.readouterr().err
     assert main(["plan", "--devices", "5", "--interval", "nan"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--devices", "20000000000"], "--devices is 20,000,000,000, allowed is 1 to 10,000,000,000"),
+        (["--ttl", "0"], "--ttl is 0.0, allowed is 1 to"),
+        (["--retention", "0"], "--retention is 0.0, allowed is 1 to"),
+        (["--per-message", "10001"], "allowed is 1 to 10,000"),
+        (
+            ["--per-message", "10000"],
+            "makes messages of 1,400,000 bytes, of which a worker takes 1,048,576 at",
+        ),
+        (["--hit-ratio", "98"], "--hit-ratio is 98.0, allowed is 0 to 1"),
+    ],
+)
+def test_what_cannot_be_planned_is_one_sentence(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "--devices", "5", "--interval", "30", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_no_reads_at_all_are_planned_as_none() -> None:
+    assert plan(structs.replace(FLEET, reads_per_s=0.0)).store_reads_per_s == 0
+    assert plan(FLEET).store_reads_per_s == pytest.approx(1_000_000 / 30 * 0.02)

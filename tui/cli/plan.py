@@ -13,9 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--interval", type=float, required=True, metavar="S", help="seconds between readings of a sensor"
     )
     parser.add_argument("--sensors", type=int, default=1, metavar="N", help="of a device (default 1)")
-    parser.add_argument(
-        "--ttl", type=float, default=0.0, metavar="S", help="of a cached reading (default: 3 intervals)"
-    )
+    parser.add_argument("--ttl", type=float, metavar="S", help="of a cached reading (default: 3 intervals)")
     parser.add_argument(
         "--payload-bytes", type=int, default=140, metavar="B", help="of one reading (default 140)"
     )
@@ -25,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reads",
         type=float,
-        default=0.0,
         metavar="R",
         help="series read a second (default: as many as written)",
     )
@@ -37,20 +34,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from iotcache.capacity import Fleet, plan
+    from iotcache.ingest.decode import READINGS_LIMIT
+    from iotcache.mqtt.inbound import PAYLOAD_LIMIT_BYTES
 
     limits = (
         ("--devices", args.devices, 1, 1e10), ("--interval", args.interval, 1e-3, 1e9),
-        ("--sensors", args.sensors, 1, 1e6), ("--ttl", args.ttl, 0, 1e9),
-        ("--payload-bytes", args.payload_bytes, 1, 1e9), ("--per-message", args.per_message, 1, 1e5),
+        ("--sensors", args.sensors, 1, 1e6), ("--ttl", args.ttl, 1, 1e9),
+        ("--payload-bytes", args.payload_bytes, 1, PAYLOAD_LIMIT_BYTES),
+        ("--per-message", args.per_message, 1, READINGS_LIMIT),
         ("--reads", args.reads, 0, 1e12), ("--hit-ratio", args.hit_ratio, 0, 1),
-        ("--retention", args.retention, 0, 1e6),
+        ("--retention", args.retention, 1, 1e6),
     )  # fmt: skip
     for flag, value, low, high in limits:
-        if not low <= value <= high:
-            raise UsageError(f"{flag} is {value:g}, allowed is {low:g} to {high:g}")
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"{flag} is {value:,}, allowed is {low:g} to {high:,.0f}")
+    message_bytes = args.payload_bytes * args.per_message
+    if message_bytes > PAYLOAD_LIMIT_BYTES:
+        raise UsageError(
+            f"--per-message {args.per_message} at --payload-bytes {args.payload_bytes} makes messages of "
+            f"{message_bytes:,} bytes, of which a worker takes {PAYLOAD_LIMIT_BYTES:,} at most"
+        )
     made = plan(
         Fleet(
-            devices=args.devices, interval_s=args.interval, sensors=args.sensors, ttl_s=args.ttl,
+            devices=args.devices, interval_s=args.interval, sensors=args.sensors, ttl_s=args.ttl or 0.0,
             payload_bytes=args.payload_bytes, readings_per_message=args.per_message, reads_per_s=args.reads,
             hit_ratio=args.hit_ratio, retention_days=args.retention, qos=args.qos,
         )
