@@ -69,7 +69,7 @@ def test_dead_letters_are_listed_shown_redriven_and_purged(
     assert "decoded 0 of 2" in text
     # The fleet's own field is named: the letter becomes a reading, in the store and in the cache.
     text = said(capsys, "deadletter", "redrive", "--all", "--set", "ingest.fields.value=wert", *flags)
-    assert "decoded 1 of 2: 1 new readings, 0 known already, 0 births and configurations; 1 stay" in text
+    assert "decoded 1 of 2: readings new 1, known already 0; births and configurations 0; left 1" in text
     got = json.loads(said(capsys, "get", "d1", "t", "--json", *flags))
     assert (got["value"], got["source"]) == (4.5, "cache")
     assert len(json.loads(said(capsys, "deadletter", "list", "--json", *flags))) == 1
@@ -102,7 +102,7 @@ def test_what_a_device_said_of_itself_is_redriven_too_and_numbers_that_are_not_t
     asyncio.run(fill())
     more = [*flags, "--set", 'ingest.topics=["iot/{site}/{device}/{sensor}", "fleet/{device}/{sensor}"]']
     text = said(capsys, "deadletter", "redrive", "--all", *more)
-    assert "decoded 1 of 5: 0 new readings, 0 known already, 1 births and configurations; 4 stay" in text
+    assert "decoded 1 of 5: readings new 0, known already 0; births and configurations 1; left 4" in text
     assert '"every_s": 7' in said(capsys, "device", "show", "d1", *flags)
     (left,) = json.loads(said(capsys, "deadletter", "list", "--json", "--reason", "whole number", *flags))
     number = str(left["number"])

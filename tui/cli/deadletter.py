@@ -172,9 +172,9 @@ async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
         print(_none(args))
     elif settled or refused:
         print(
-            f"decoded {settled:,} of {settled + refused:,}: {readings:,} new readings, {duplicates:,} known "
-            f"already, {documents:,} births and configurations; {refused:,} stay"
-            + (", see 'deadletter list' for why" if refused else "")
+            f"decoded {settled:,} of {settled + refused:,}: readings new {readings:,}, known already "
+            f"{duplicates:,}; births and configurations {documents:,}"
+            + (f"; left {refused:,} ('deadletter list' says why)" if refused else "")
         )
     return _missing(missing)
 

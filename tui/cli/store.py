@@ -161,7 +161,7 @@ async def _export(args: argparse.Namespace, settings: Settings, since_us: int, u
                 ) from None
             except OSError as error:
                 raise UsageError(f"--out {printable(args.out)}: {error.strerror}") from error
-    print(f"{rows:,} readings", file=sys.stderr)
+    print(f"{rows:,} reading{'' if rows == 1 else 's'}", file=sys.stderr)
     return 0
 
 
