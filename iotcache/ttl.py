@@ -36,8 +36,9 @@ class TtlPolicy(Struct, frozen=True):
 
     def jittered(self, life_s: float, rng: Random) -> int:
         """``life_s`` with ±jitter, in whole seconds, never below 1 (0 would mean for ever)."""
-        spread = life_s * self.jitter
-        return max(1, round(life_s + rng.uniform(-spread, spread)))
+        # Asked for every reading, hence no max() and no uniform().
+        life = round(life_s + life_s * self.jitter * (2.0 * rng.random() - 1.0))
+        return life if life > 1 else 1
 
 
 def wire_ttl(life_s: int, now_s: float) -> int:

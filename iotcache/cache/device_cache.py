@@ -302,6 +302,10 @@ class DeviceCache:
         """
         return self._writes.plan_ttl(reading)
 
+    def plan_ttls(self, readings: Sequence[Reading]) -> list[int]:
+        """`plan_ttl` of each."""
+        return self._writes.plan_ttls(readings)
+
     async def write_through(self, newest: Sequence[Stored]) -> list[Outcome]:
         """Set the entry of each series that a commit moved on (`Committed.newest`), in order.
 

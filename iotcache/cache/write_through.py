@@ -71,8 +71,15 @@ class WriteThrough:
 
         The writer asks before its commit, so that the store has it (`Stored.cached_until_us`).
         """
-        life_s = self.ttl.jittered(self.ttl.volatile_s(reading.interval_s), self._rng)
-        return round((self._clock.now() + life_s) * 1e6)
+        return self.plan_ttls([reading])[0]
+
+    def plan_ttls(self, readings: Sequence[Reading]) -> list[int]:
+        """`plan_ttl` of each."""
+        ttl, rng, now_s = self.ttl, self._rng, self._clock.now()
+        # A policy is asked once for each interval, of which a fleet has few.
+        lives = {interval_s: ttl.volatile_s(interval_s) for interval_s in {r.interval_s for r in readings}}
+        jittered = ttl.jittered
+        return [round((now_s + jittered(lives[one.interval_s], rng)) * 1e6) for one in readings]
 
     async def write_through(self, newest: Sequence[Stored]) -> list[Outcome]:
         """Set the entry of each series that a commit moved on (`Committed.newest`), in order.

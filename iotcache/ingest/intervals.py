@@ -26,7 +26,8 @@ class Intervals:
 
     def __init__(self, bound: int = SERIES_REMEMBERED) -> None:
         self._bound = bound
-        self._known: OrderedDict[tuple[str, str], tuple[int, tuple[float, ...]]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[int, tuple[int, ...], float]] = OrderedDict()
+        """The time of the last reading, the gaps (ms) before it, and their median (s)."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -36,22 +37,26 @@ class Intervals:
         key = (device, sensor)
         known = self._known.get(key)
         if known is None:
-            self._known[key] = (ts_us, ())
+            self._known[key] = (ts_us, (), 0.0)
             if len(self._known) > self._bound:
                 self._known.popitem(last=False)
             return 0.0
         self._known.move_to_end(key)
-        last_us, gaps = known
+        last_us, gaps, interval_s = known
         if last_us == _NOT_SEEN_YET:
-            self._known[key] = (ts_us, gaps)
+            self._known[key] = (ts_us, gaps, interval_s)
         elif ts_us > last_us:
-            gaps = (*gaps[1 - _GAPS :], round((ts_us - last_us) / 1e6, 3))
-            self._known[key] = (ts_us, gaps)
-        return sorted(gaps)[len(gaps) // 2] if len(gaps) >= _GAPS_NEEDED else 0.0
+            gap = (ts_us - last_us + 500) // 1_000
+            oldest = gaps[0] if len(gaps) == _GAPS else None
+            gaps = (*gaps[1 - _GAPS :], gap)
+            if gap != oldest:  # as for most: one like it goes as it comes, so the median stays
+                interval_s = sorted(gaps)[len(gaps) // 2] / 1e3 if len(gaps) >= _GAPS_NEEDED else 0.0
+            self._known[key] = (ts_us, gaps, interval_s)
+        return interval_s
 
     def recall(self, known: Iterable[tuple[Series, float]]) -> None:
         """Take over intervals that a store remembers, for series not seen yet."""
         for series, interval_s in known:
             if interval_s > 0 and len(self._known) < self._bound:
-                gaps = (interval_s,) * _RECALLED_WEIGHT
-                self._known.setdefault((series.device, series.sensor), (_NOT_SEEN_YET, gaps))
+                gaps = (round(interval_s * 1e3),) * _RECALLED_WEIGHT
+                self._known.setdefault((series.device, series.sensor), (_NOT_SEEN_YET, gaps, interval_s))

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -38,6 +39,8 @@ COMMIT_READINGS: Final = 2_000
 """Parcels are joined in one commit up to this many readings."""
 RETRY_MIN_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
+PLAN_KEPT_S: Final = 1.0
+"""A parcel that waited longer for its commit is planned anew: its entries are to live from then on."""
 SLOW_COMMIT_S: Final = 3.0
 """A commit that takes longer is something the worker says it waits for."""
 
@@ -51,6 +54,10 @@ class Parcel(Struct):
     """Called once, after the write-through; with ``None`` for a parcel that held nothing to store."""
     said: list[Said] = []
     """What devices said of themselves."""
+    planned: list[Stored] = []
+    """The readings with their intervals and the lives of their entries, as the pipeline fills them in."""
+    planned_s: float = -inf
+    """When that was, on the monotonic clock."""
 
 
 class _Done(Struct):
@@ -95,6 +102,9 @@ class Pipeline:
         self._in_hand += 1
         self._idle.clear()
         try:
+            # Here and not at the commit: meanwhile the one before it is being written by another thread.
+            parcel.readings = self._with_intervals(parcel.readings)
+            self._plan(parcel)
             await self._decoded.put(parcel)
         except BaseException:
             self._finished(1)
@@ -122,9 +132,8 @@ class Pipeline:
             while size < COMMIT_READINGS and not self._decoded.empty():
                 parcels.append(self._decoded.get_nowait())
                 size += len(parcels[-1].readings)
-            readings = _all_readings(parcels)
             dead = [letter for parcel in parcels for letter in parcel.dead]
-            committed = await self._commit(readings, dead) if readings or dead else None
+            committed = await self._commit(parcels, dead) if size or dead else None
             said = [one for parcel in parcels for one in parcel.said]
             heard = await self._hear(self._reception, said) if said and self._reception else None
             await self._committed.put(_Done(parcels, committed, heard))
@@ -177,18 +186,21 @@ class Pipeline:
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
             wait_s = min(wait_s * 2.0, RETRY_MAX_S)
 
-    async def _commit(self, readings: Sequence[Reading], dead: Sequence[DeadLetter]) -> Committed:
+    async def _commit(self, parcels: Sequence[Parcel], dead: Sequence[DeadLetter]) -> Committed:
         """Commit, however long it takes."""
-        noted = self._with_intervals(readings)
         wait_s, since_s = RETRY_MIN_S, self._clock.monotonic()
         while True:
+            for parcel in parcels:
+                if self._clock.monotonic() - parcel.planned_s > PLAN_KEPT_S:
+                    self._plan(parcel)
+            planned = [stored for parcel in parcels for stored in parcel.planned]
             try:
-                committed = await self._try_commit(noted, dead)
+                committed = await self._try_commit(planned, dead)
                 break
             except StoreError as error:
                 self._tally.commit_failures += 1
                 if not error.retryable:
-                    piecewise = await self._commit_piecewise(noted, dead)
+                    piecewise = await self._commit_piecewise(planned, dead)
                     if piecewise is not None:
                         committed = piecewise
                         break
@@ -200,7 +212,7 @@ class Pipeline:
             self._wait_for("")
         tally = self._tally
         tally.batches += 1
-        tally.readings += len(noted)
+        tally.readings += len(planned)
         tally.stored += committed.stored
         tally.duplicates += committed.duplicates
         tally.dead_letters += len(dead)
@@ -216,21 +228,25 @@ class Pipeline:
             for one in readings
         ]  # fmt: skip
 
-    async def _try_commit(self, readings: Sequence[Reading], dead: Sequence[DeadLetter]) -> Committed:
-        plan = self._cache.plan_ttl
+    def _plan(self, parcel: Parcel) -> None:
+        """Decide until when the readings' entries are to live, should they become the newest."""
+        parcel.planned = list(map(Stored, parcel.readings, self._cache.plan_ttls(parcel.readings)))
+        parcel.planned_s = self._clock.monotonic()
+
+    async def _try_commit(self, planned: Sequence[Stored], dead: Sequence[DeadLetter]) -> Committed:
         began_s = self._clock.monotonic()
         slow = asyncio.get_running_loop().call_later(
             SLOW_COMMIT_S, self._wait_for, f"a commit takes longer than {SLOW_COMMIT_S:g} s"
         )
         try:
-            committed = await self._cache.store.commit([Stored(one, plan(one)) for one in readings], dead)
+            committed = await self._cache.store.commit(planned, dead)
         finally:
             slow.cancel()
         self._tally.commit_ms.add((self._clock.monotonic() - began_s) * 1e3)
         return committed
 
     async def _commit_piecewise(
-        self, readings: Sequence[Reading], dead: Sequence[DeadLetter]
+        self, planned: Sequence[Stored], dead: Sequence[DeadLetter]
     ) -> Committed | None:
         """Commit what the store takes, and dead letters of those readings that it refuses for good.
 
@@ -240,7 +256,7 @@ class Pipeline:
         """
         done: list[Committed] = []
         refused: list[DeadLetter] = []
-        parts = [list(readings)]
+        parts = [list(planned)]
         try:
             await self._try_commit((), dead)
             while parts:
@@ -254,7 +270,7 @@ class Pipeline:
                         # The earlier half is taken first: the newest of a series must come last.
                         parts += [part[len(part) // 2 :], part[: len(part) // 2]]
                     elif part:
-                        refused.append(_refused(part[0], error))
+                        refused.append(_refused(part[0].reading, error))
             if refused:
                 await self._try_commit((), refused)
         except StoreError:

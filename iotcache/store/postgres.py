@@ -28,6 +28,7 @@ from iotcache.store.rows import (
     INT64_MIN,
     NO_SEQ,
     Known,
+    Names,
     check_range,
     give_text,
     history_reading,
@@ -72,7 +73,7 @@ class PostgresStore:
         self._free: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
         for line in self._readers:
             self._free.put_nowait(line)
-        self._known: dict[Series, Known] = {}
+        self._known: dict[Names, Known] = {}
         self._partitions = Partitions(retention_days, clock)
         self._ready = read_only
         self._wary = _WARY_AT_FIRST
@@ -96,7 +97,7 @@ class PostgresStore:
             check_range(stored.reading)
         times_us = [stored.reading.ts_us for stored in readings]
         await self._partitions.make_room(times_us, self._transaction)
-        found: dict[Series, Known] = {}
+        found: dict[Names, Known] = {}
         async with self._transaction() as connection:
             stored_count = 0
             newest: tuple[Stored, ...] = ()
@@ -116,14 +117,14 @@ class PostgresStore:
         return Committed(stored_count, len(readings) - stored_count, newest)
 
     async def _identify(
-        self, connection: Connection, readings: Sequence[Stored], found: dict[Series, Known]
+        self, connection: Connection, readings: Sequence[Stored], found: dict[Names, Known]
     ) -> None:
         """Fill ``found`` with the row of each series not known yet; new ones are made."""
         new: dict[Series, Reading] = {}
         for stored in readings:
-            series = stored.reading.series
-            if series not in self._known:
-                new.setdefault(series, stored.reading)
+            reading = stored.reading
+            if (reading.device, reading.sensor) not in self._known:
+                new.setdefault(reading.series, reading)
         if not new:
             return
         await self._look_up(connection, list(new), found)
@@ -144,21 +145,21 @@ class PostgresStore:
         await self._look_up(connection, missing, found)
 
     async def _look_up(
-        self, connection: Connection, series: Sequence[Series], found: dict[Series, Known]
+        self, connection: Connection, series: Sequence[Series], found: dict[Names, Known]
     ) -> None:
         found_rows = await connection.execute(sql.FIND_SERIES, _names(series))
         for n, number, site, unit in await found_rows.fetchall():
             found[series[n - 1]] = Known(number, give_text(site), give_text(unit))
 
     async def _insert(
-        self, connection: Connection, readings: Sequence[Stored], found: Mapping[Series, Known]
+        self, connection: Connection, readings: Sequence[Stored], found: Mapping[Names, Known]
     ) -> tuple[int, Sequence[Stored]]:
         """How many are new, and those readings that stand in the table as they are."""
         rows = []
         for stored in readings:
             reading = stored.reading
-            series = Series(reading.device, reading.sensor)
-            known = self._known.get(series) or found[series]
+            names = reading.device, reading.sensor
+            known = self._known.get(names) or found[names]
             rows.append((*reading_key(reading, known), *keep_value(reading.value), reading.received_us,
                          odd_of(reading, known), stored))  # fmt: skip
         rows.sort(key=key_order)
@@ -194,11 +195,11 @@ class PostgresStore:
         return await _inserted(connection, table, sql.IF_NEW, columns)
 
     async def _move_latest(
-        self, connection: Connection, readings: Sequence[Stored], found: Mapping[Series, Known]
+        self, connection: Connection, readings: Sequence[Stored], found: Mapping[Names, Known]
     ) -> tuple[Stored, ...]:
         by_id: dict[int, Stored] = {}
-        for series, stored in newest_of(readings).items():
-            by_id[(self._known.get(series) or found[series]).id] = stored
+        for names, stored in newest_of(readings).items():
+            by_id[(self._known.get(names) or found[names]).id] = stored
         if not by_id:
             return ()
         # All workers lock these rows in one order: no deadlock.

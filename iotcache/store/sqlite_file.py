@@ -19,6 +19,7 @@ from iotcache.store.rows import (
     INT64_MIN,
     NO_SEQ,
     Known,
+    Names,
     check_range,
     give_text,
     history_reading,
@@ -26,10 +27,9 @@ from iotcache.store.rows import (
     key_order,
     letter_row,
     newest_of,
-    reading_key,
     seq_key,
 )  # fmt: skip
-from iotcache.store.sqlite_rows import give_value, keep_value, reading_row
+from iotcache.store.sqlite_rows import Row, give_value, keep_value, reading_row
 from iotcache.store.sqlite_schema import check, migrate
 from iotcache.store.windows import SERIES_PAGE, WindowPage, of_site
 
@@ -82,7 +82,7 @@ class SqliteFile:
 
     def __init__(self, path: Path, *, busy_timeout_s: float, read_only: bool) -> None:
         self._path = path
-        self._known: dict[Series, Known] = {}
+        self._known: dict[Names, Known] = {}
         self._pruned_to = 0
         if not path.parent.is_dir():
             raise StoreError(f"the folder of the store {path} does not exist: make it first", retryable=False)
@@ -132,14 +132,12 @@ class SqliteFile:
     ) -> Committed:
         """See `iotcache.store.base.Store.commit`."""
         db = self._db
-        found: dict[Series, Known] = {}
+        found: dict[Names, Known] = {}
         try:
             db.execute("BEGIN IMMEDIATE")
-            ids = self._identify(readings, found)
-            rows = [reading_row(stored.reading, known) for stored, known in zip(readings, ids, strict=True)]
-            rows.sort(key=key_order)
-            stored_count = self._write(_INSERT_READING, rows)
-            candidates = readings if stored_count == len(rows) else self._in_history(readings, ids)
+            rows = self._rows(readings, found)
+            stored_count = self._write(_INSERT_READING, sorted(rows, key=key_order))
+            candidates = readings if stored_count == len(rows) else self._in_history(readings, rows)
             newest = self._move_latest(candidates, found)
             if stored_count:
                 db.execute("UPDATE total SET n = n + ? WHERE name = 'readings'", (stored_count,))
@@ -175,20 +173,20 @@ class SqliteFile:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
-    def _identify(self, readings: Sequence[Stored], found: dict[Series, Known]) -> list[Known]:
-        """The series row of each reading; new ones are made. ``found`` is what this transaction learned:
+    def _rows(self, readings: Sequence[Stored], found: dict[Names, Known]) -> list[Row]:
+        """The row of each reading; new series are made. ``found`` is what this transaction learned of them:
         it may be remembered only once it is committed."""
         known = self._known
-        ids: list[Known] = []
+        rows: list[Row] = []
         for stored in readings:
             reading = stored.reading
-            check_range(reading)
-            series = Series(reading.device, reading.sensor)
-            row = known.get(series) or found.get(series)
-            if row is None:
-                row = found[series] = self._series_row(reading)
-            ids.append(row)
-        return ids
+            names = reading.device, reading.sensor
+            series = known.get(names) or found.get(names)
+            if series is None:
+                check_range(reading)
+                series = found[names] = self._series_row(reading)
+            rows.append(reading_row(reading, series))
+        return rows
 
     def _series_row(self, reading: Reading) -> Known:
         names = keep_text(reading.device), keep_text(reading.sensor)
@@ -204,7 +202,7 @@ class SqliteFile:
         assert made.lastrowid is not None
         return Known(made.lastrowid, reading.site, reading.unit)
 
-    def _in_history(self, readings: Sequence[Stored], ids: Sequence[Known]) -> list[Stored]:
+    def _in_history(self, readings: Sequence[Stored], rows: Sequence[Row]) -> list[Stored]:
         """Those that stand in the table as they are.
 
         A redelivery stamped anew is not the newest; one that is the newest is told again, because whoever
@@ -212,22 +210,20 @@ class SqliteFile:
         """
         return [
             stored
-            for stored, known in zip(readings, ids, strict=True)
-            if self._db.execute(
-                _AS_IT_IS, (*reading_key(stored.reading, known), keep_value(stored.reading.value))
-            ).fetchone()
+            for stored, row in zip(readings, rows, strict=True)
+            if self._db.execute(_AS_IT_IS, row[:5]).fetchone()
         ]
 
-    def _move_latest(self, readings: Sequence[Stored], found: dict[Series, Known]) -> tuple[Stored, ...]:
+    def _move_latest(self, readings: Sequence[Stored], found: dict[Names, Known]) -> tuple[Stored, ...]:
         known = self._known
         newest: dict[int, Stored] = {}
         rows = []
-        for series, stored in newest_of(readings).items():
+        for names, stored in newest_of(readings).items():
             r = stored.reading
-            row = known.get(series) or found[series]
-            newest[row.id] = stored
+            number = (known.get(names) or found[names]).id
+            newest[number] = stored
             rows.append(
-                (row.id, r.ts_us, seq_key(r), keep_text(r.boot), keep_value(r.value), r.received_us,
+                (number, r.ts_us, seq_key(r), keep_text(r.boot), keep_value(r.value), r.received_us,
                  keep_text(r.unit), keep_text(r.site), r.interval_s, stored.cached_until_us)
             )  # fmt: skip
         if self._write(_UPSERT_LATEST, rows) == len(rows):

@@ -33,8 +33,8 @@ class Places:
         self.gate.set()
         self.store = self
 
-    def plan_ttl(self, reading: Reading) -> int:
-        return reading.ts_us + 60_000_000
+    def plan_ttls(self, readings: Sequence[Reading]) -> list[int]:
+        return [reading.ts_us + 60_000_000 for reading in readings]
 
     async def commit(self, readings: Sequence[Stored], dead: Sequence[DeadLetter] = ()) -> Committed:
         await self.gate.wait()
