@@ -63,12 +63,14 @@ class Windows:
         """Count readings. ``doubtful``: some of them had been there before."""
         first_us = window_start(now_us - self._late_us)
         last_us = now_us + AHEAD_US
+        changed = self._changed
         for reading in readings:
             ts_us = reading.ts_us
             if not first_us <= ts_us <= last_us:
                 self.outside += 1
                 continue
-            figure = figure_of(reading.value)
+            value = reading.value
+            figure = value if type(value) is float else figure_of(value)
             if figure is None:
                 continue
             pair = (reading.site, reading.sensor)
@@ -85,7 +87,7 @@ class Windows:
             tally.sketch.add(figure)
             if doubtful:
                 tally.doubtful = True
-            self._changed[pair] = None
+            changed[pair] = None
 
     def doubt(self, now_us: int) -> None:
         """Readings passed us by: no window that was open until now is certain."""
