@@ -5,9 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any
+from struct import Struct
+from typing import Any, Final
 
-from iotcache.model import Value
+from iotcache.model import Reading, Stored, Value
+from iotcache.store.rows import Known, check_range, odd_of, reading_key
+
+_COPY_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_END: Final = b"\xff\xff"
+_NULL: Final = b"\xff\xff\xff\xff"
+_KEY: Final = Struct(">hiqiqiqi").pack
+_PLAIN_REST: Final = Struct(">idiiqi").pack
+_DOUBLE: Final = Struct(">id").pack
+_LONG: Final = Struct(">iq").pack
+_LENGTH: Final = Struct(">i").pack
 
 
 def keep_value(value: Value) -> tuple[float | None, str | None]:
@@ -30,6 +41,49 @@ def give_value(number: float | None, exact: str | None) -> Value:
         return value
     assert number is not None
     return number
+
+
+ReadingRow = tuple[int, int, int, str, float | None, str | None, int, str | None, Stored]
+"""A row of the history, with the reading that it came of; its first four columns are the key."""
+
+
+def reading_row(
+    reading: Reading, known: Known
+) -> tuple[int, int, int, str, float | None, str | None, int, str | None]:
+    """A reading as its row in the history. Raises `StoreError` (not retryable) for one that has none."""
+    check_range(reading)
+    series_id, ts_us, seq, boot = reading_key(reading, known)
+    number, exact = keep_value(reading.value)
+    return series_id, ts_us, seq, boot, number, exact, reading.received_us, odd_of(reading, known)
+
+
+def copy_rows(rows: Iterable[ReadingRow]) -> bytes:
+    """Rows of the history as COPY takes them.
+
+    Source: PostgreSQL's documentation, "COPY", binary format: each column is its length (-1 for NULL) and its
+    bytes, all in network order.
+    """
+    parts = [_COPY_HEAD]
+    for series_id, ts_us, seq, boot_text, number, exact, received_us, odd, _ in rows:
+        boot = boot_text.encode()
+        parts.append(_KEY(8, 8, series_id, 8, ts_us, 8, seq, len(boot)))
+        parts.append(boot)
+        if exact is None and odd is None:
+            parts.append(_PLAIN_REST(8, number, -1, 8, received_us, -1))
+        else:
+            parts.append(_NULL if number is None else _DOUBLE(8, number))
+            parts.append(_text(exact))
+            parts.append(_LONG(8, received_us))
+            parts.append(_text(odd))
+    parts.append(_COPY_END)
+    return b"".join(parts)
+
+
+def _text(text: str | None) -> bytes:
+    if text is None:
+        return _NULL
+    encoded = text.encode()
+    return _LENGTH(len(encoded)) + encoded
 
 
 def arrays(rows: Sequence[Sequence[Any]], kinds: str) -> list[str]:

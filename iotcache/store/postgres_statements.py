@@ -10,13 +10,12 @@ LOCK: Final = 0x696F7463
 # A whole batch travels as eight arrays in one statement: no per-row message, and a plan made once.
 READING_KINDS: Final = "nnntntnt"
 """Which of its columns are numbers and which texts."""
-IF_NEW: Final = "ON CONFLICT DO NOTHING"
 INSERT_READINGS: Final = """
     WITH stored AS (
         INSERT INTO {table} SELECT * FROM unnest(
             %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[],
             %s::bigint[], %s::text[])
-        {conflict} RETURNING tableoid AS part
+        ON CONFLICT DO NOTHING RETURNING tableoid AS part
     ), per_partition AS (
         SELECT relname, count(*) AS n FROM stored JOIN pg_class ON pg_class.oid = part GROUP BY relname
     ), counted AS (
@@ -27,6 +26,12 @@ INSERT_READINGS: Final = """
 """
 """The count is kept by partition, so that it is known what goes with one, and in shards, so that workers do
 not wait for each other's commits to update one row."""
+COPY_READINGS: Final = "COPY {table} FROM STDIN (FORMAT binary)"
+COUNT_COPIED: Final = """
+    INSERT INTO partition_total VALUES (%s, pg_backend_pid() %% 64, %s)
+    ON CONFLICT (partition, shard) DO UPDATE SET readings = partition_total.readings + excluded.readings
+"""
+"""The same for a batch that went into one partition, whole."""
 # One by one (LATERAL, LIMIT): of a partition that was not analysed yet the planner knows nothing, and would
 # rather read all of it.
 STAMPED_BEFORE: Final = """
