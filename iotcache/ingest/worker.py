@@ -8,7 +8,7 @@ import logging
 import platform
 import random
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -246,10 +246,10 @@ class Ingest:
             self.tally.received += len(messages)
             for parcel in self._parcels(messages):
                 await pipeline.put(parcel)
+                await asyncio.sleep(0)  # a batch may hold many parcels, and a commit wants to go on meanwhile
 
-    def _parcels(self, messages: Sequence[Message]) -> list[Parcel]:
-        """The messages decoded, cut into parcels of a bounded number of readings."""
-        parcels: list[Parcel] = []
+    def _parcels(self, messages: Sequence[Message]) -> Iterator[Parcel]:
+        """The messages decoded, one after the other, cut into parcels of a bounded number of readings."""
         readings: list[Reading] = []
         dead: list[DeadLetter] = []
         said: list[Said] = []
@@ -269,9 +269,8 @@ class Ingest:
                 said.append(one)
             if len(readings) >= PARCEL_READINGS or place == len(messages) - 1:
                 acked = partial(self._acknowledge, messages[first : place + 1])
-                parcels.append(Parcel(readings, dead, acked, said))
+                yield Parcel(readings, dead, acked, said)
                 readings, dead, said, first = [], [], [], place + 1
-        return parcels
 
     def _acknowledge(self, messages: Sequence[Message], committed: Committed | None) -> None:
         self.link.ack(messages)

@@ -225,7 +225,12 @@ class PostgresStore:
         for row in rows:
             number, stored = row[0], row[-1]
             before = by_id.get(number)
-            if before is None or age_key(stored.reading) > age_key(before.reading):
+            # In the order of time, but for readings of one instant.
+            if (
+                before is None
+                or stored.reading.ts_us > before.reading.ts_us
+                or age_key(stored.reading) > age_key(before.reading)
+            ):
                 by_id[number] = stored
         if not by_id:
             return ()

@@ -123,13 +123,6 @@ def odd_of(reading: Reading, known: Known) -> str | None:
     return msgspec.json.encode(differs).decode()
 
 
-def reading_key(reading: Reading, known: Known) -> tuple[int, int, int, str]:
-    """A reading's primary key: without a sequence number its boot is no part of it."""
-    if reading.seq is None:
-        return known.id, reading.ts_us, NO_SEQ, ""
-    return known.id, reading.ts_us, reading.seq, keep_text(reading.boot)
-
-
 def letter_row(letter: DeadLetter) -> tuple[int, str, str, bytes, bytes]:
     """A dead letter as ``received_us, topic, reason, payload`` and a digest of topic and payload."""
     topic = keep_text(letter.topic)
