@@ -27,7 +27,8 @@ class OldBuckets:
 
     def __init__(self, bucket_s: int) -> None:
         self._bucket_us = bucket_s * 1_000_000
-        self._now: dict[Bucket, None] = {}
+        self._now: dict[tuple[str, str, int], None] = {}
+        """Device, sensor, start."""
         self._again: deque[tuple[float, list[Bucket]]] = deque()
         self._again_size = 0
         self.unswept = 0
@@ -39,7 +40,7 @@ class OldBuckets:
         over_us = (now_us - round(BUCKET_SETTLE_S * 1e6)) // length * length
         for reading in readings:
             if reading.ts_us < over_us:
-                bucket = (reading.series, reading.ts_us // length * length)
+                bucket = (reading.device, reading.sensor, reading.ts_us // length * length)
                 if len(self._now) < BUCKETS_LIMIT:
                     self._now[bucket] = None
                 elif bucket not in self._now:
@@ -47,9 +48,10 @@ class OldBuckets:
 
     def due(self, now_s: float, limit: int) -> list[Bucket]:
         """Up to about ``limit`` buckets to delete now; ``now_s`` is monotonic."""
-        taken = list(islice(self._now, limit))
-        for bucket in taken:
+        noted = list(islice(self._now, limit))
+        for bucket in noted:
             del self._now[bucket]
+        taken: list[Bucket] = [(Series(device, sensor), start) for device, sensor, start in noted]
         second: list[Bucket] = []
         while self._again and self._again[0][0] <= now_s and len(second) < limit:
             second += self._again.popleft()[1]

@@ -63,7 +63,7 @@ class Windows:
         """Count readings. ``doubtful``: some of them had been there before."""
         first_us = window_start(now_us - self._late_us)
         last_us = now_us + AHEAD_US
-        changed = self._changed
+        figures: dict[tuple[str, str, int], list[float]] = {}
         for reading in readings:
             ts_us = reading.ts_us
             if not first_us <= ts_us <= last_us:
@@ -73,21 +73,26 @@ class Windows:
             figure = value if type(value) is float else figure_of(value)
             if figure is None:
                 continue
-            pair = (reading.site, reading.sensor)
+            place = (reading.site, reading.sensor, ts_us // WINDOW_US * WINDOW_US)
+            if place in figures:
+                figures[place].append(figure)
+            else:
+                figures[place] = [figure]
+        for (site, sensor, start), values in figures.items():
+            pair = (site, sensor)
             filled = self._pairs.get(pair) or self._meet(pair)
             if filled is None:
-                self.left_out += 1
+                self.left_out += len(values)
                 continue
-            start = ts_us // WINDOW_US * WINDOW_US
             tally = filled.open.get(start)
             if tally is None:
                 # Up to the clocks' difference we may have begun after readings of it came.
                 early = start < self._since_us + AHEAD_US
                 tally = filled.open[start] = Tally(start, Sketch(), early)
-            tally.sketch.add(figure)
+            tally.sketch.add_all(values)
             if doubtful:
                 tally.doubtful = True
-            changed[pair] = None
+            self._changed[pair] = None
 
     def doubt(self, now_us: int) -> None:
         """Readings passed us by: no window that was open until now is certain."""
