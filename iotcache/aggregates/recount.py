@@ -20,8 +20,6 @@ FIGURES_READINGS: Final = 20_000
 BUCKET_SETTLE_S: Final = 30.0
 """A bucket takes late readings as a matter of course until this long after its end."""
 TEXT_LIMIT: Final = 200
-
-
 _AT_ONCE: Final = 4_000
 """Readings counted before others have their turn."""
 
