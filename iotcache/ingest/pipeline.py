@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARCELS: Final = 4
+PARCELS: Final = 8
 """Decoded parcels that wait for a commit; with the batch limits this bounds the worker's memory."""
 COMMIT_READINGS: Final = 2_000
 """Parcels are joined in one commit up to this many readings."""

@@ -46,7 +46,7 @@ ROLE: Final = "ingest"
 STATS_EVERY_S: Final = 1.0
 LEAVE_S: Final = 0.7
 """How long a worker that is told to end may take for the batch in hand; the rest comes again."""
-PARCEL_READINGS: Final = 2_000
+PARCEL_READINGS: Final = 500
 """A batch of packed messages is handed on in parcels of about this size; other work runs in between."""
 _DIRECTORY_PAGE: Final = 5_000
 _OPENING: Final = "opening it"
