@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Final, Self
 
 import psycopg
-from psycopg.sql import SQL, Identifier
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import StoreError
@@ -21,30 +20,25 @@ from iotcache.store.postgres_alerts import PostgresAlerts
 from iotcache.store.postgres_documents import PostgresDocuments
 from iotcache.store.postgres_letters import PostgresLetters
 from iotcache.store.postgres_line import Connection, Line, Row, connection_settings, lost, place
-from iotcache.store.postgres_partitions import DAY_US, LOOK_BACK_US, TABLE, Partitions
-from iotcache.store.postgres_rows import (
-    ReadingRow,
-    arrays,
-    copy_rows,
-    give_value,
-    keep_value,
-    numbers_array,
-    reading_row,
-    texts_array,
+from iotcache.store.postgres_partitions import DAY_US, TABLE, Partitions
+from iotcache.store.postgres_readings import (
+    copy_all,
+    insert_new,
+    move_latest,
+    not_stamped_before,
 )
+from iotcache.store.postgres_rows import ReadingRow, give_value, numbers_array, reading_row, texts_array
 from iotcache.store.rows import (
     INT64_MAX,
     INT64_MIN,
     NO_SEQ,
     Known,
     Names,
-    age_key,
     give_text,
     history_reading,
     keep_text,
     key_order,
     letter_row,
-    seq_key,
 )  # fmt: skip
 from iotcache.store.windows import SERIES_PAGE, WindowPage, of_site
 
@@ -101,18 +95,45 @@ class PostgresStore:
         """See `iotcache.store.base.Store.commit`."""
         times_us = [stored.reading.ts_us for stored in readings]
         await self._partitions.make_room(times_us, self._transaction)
-        # Made before the connection's turn comes: another commit may be under way on it.
-        rows = self._rows(readings, {}) if self._knows(readings) else None
+        hopeful = not self._wary and bool(readings)
+        self._wary = max(0, self._wary - bool(readings))
+        rest = dead_letters, settled
+        async with self._writing() as connection:
+            try:
+                return await self._commit(connection, readings, rest, hopeful=hopeful)
+            except psycopg.errors.UniqueViolation:
+                if not hopeful:
+                    raise
+                self._wary = _WARY_COMMITS
+                return await self._commit(connection, readings, rest, hopeful=False)
+
+    async def _commit(
+        self,
+        connection: Connection,
+        readings: Sequence[Stored],
+        rest: tuple[Sequence[DeadLetter], Sequence[int]],
+        *,
+        hopeful: bool,
+    ) -> Committed:
+        """One transaction. ``hopeful``: it need not go through when some of the readings are there already.
+
+        Nearly every batch is new from end to end, and COPY, which cannot be ready for the opposite, takes a
+        third less time. One that fails leaves dead rows behind, so after it the next ones are wary.
+        """
         found: dict[Names, Known] = {}
-        async with self._transaction() as connection:
-            stored_count = 0
-            newest: tuple[Stored, ...] = ()
+        stored_count, newest = 0, tuple[Stored, ...]()
+        async with connection.transaction():
             if readings:
-                if rows is None:
+                if not self._knows(readings):
                     await self._identify(connection, readings, found)
-                    rows = self._rows(readings, found)
-                stored_count, there = await self._insert(connection, rows)
-                newest = await self._move_latest(connection, there)
+                try:
+                    stored_count, newest = await self._store(
+                        connection, self._rows(readings, found), hopeful=hopeful
+                    )
+                except psycopg.errors.UndefinedTable as error:
+                    self._partitions.forget()
+                    raise StoreError("a partition of the readings was removed by hand") from error
+            dead_letters, settled = rest
             if dead_letters:
                 await connection.cursor().executemany(
                     sql.ADD_DEAD_LETTER, sorted(map(letter_row, dead_letters), key=itemgetter(4))
@@ -123,6 +144,21 @@ class PostgresStore:
             self._known.clear()
         self._known.update(found)
         return Committed(stored_count, len(readings) - stored_count, newest)
+
+    async def _store(
+        self, connection: Connection, given: Sequence[ReadingRow], *, hopeful: bool
+    ) -> tuple[int, tuple[Stored, ...]]:
+        """Store readings: how many are new, and the series that they moved on."""
+        rows = await not_stamped_before(connection, given)
+        if not rows:
+            return 0, ()
+        table = self._partitions.target([row[1] for row in rows])
+        if hopeful and len(rows) == len(given) and table != TABLE:
+            return len(rows), await copy_all(connection, table, rows)
+        count, there = await insert_new(connection, table, rows)
+        if count < len(rows):
+            self._wary = _WARY_COMMITS
+        return count, await move_latest(connection, there)
 
     def _knows(self, readings: Sequence[Stored]) -> bool:
         """Whether the rows of all series are at hand."""
@@ -174,70 +210,6 @@ class PostgresStore:
         found_rows = await connection.execute(sql.FIND_SERIES, _names(series))
         for n, number, site, unit in await found_rows.fetchall():
             found[series[n - 1]] = Known(number, give_text(site), give_text(unit))
-
-    async def _insert(
-        self, connection: Connection, given: list[ReadingRow]
-    ) -> tuple[int, Sequence[ReadingRow]]:
-        """How many are new, and those that stand in the table as they are."""
-        rows = await _not_stamped_before(connection, given)
-        if not rows:
-            return 0, ()
-        table = self._partitions.target([row[1] for row in rows])
-        try:
-            if await self._copied(connection, table, rows):
-                count = len(rows)
-            else:
-                count = await _inserted(connection, table, rows)
-        except psycopg.errors.UndefinedTable as error:
-            self._partitions.forget()
-            raise StoreError("a partition of the readings was removed by hand") from error
-        if count < len(rows):
-            self._wary = _WARY_COMMITS
-        if count == len(given):
-            return count, rows
-        columns = arrays(rows, sql.READING_KINDS)
-        there = await (await connection.execute(sql.IN_HISTORY, columns[:6])).fetchall()
-        return count, [rows[n - 1] for (n,) in there]
-
-    async def _copied(self, connection: Connection, table: str, rows: Sequence[ReadingRow]) -> bool:
-        """Store the readings if all are new and of one partition.
-
-        Nearly every batch is, and COPY, which cannot be ready for the opposite, takes a third less time. One
-        that fails leaves dead rows behind, so after it the next ones are wary.
-        """
-        if self._wary:
-            self._wary -= 1
-            return False
-        if table == TABLE:
-            return False
-        try:
-            async with connection.transaction():
-                copy = SQL(sql.COPY_READINGS).format(table=Identifier(table))
-                async with connection.cursor().copy(copy) as stream:
-                    await stream.write(copy_rows(rows))
-                await connection.execute(sql.COUNT_COPIED, (table, len(rows)))
-        except psycopg.errors.UniqueViolation:
-            return False
-        return True
-
-    async def _move_latest(self, connection: Connection, rows: Sequence[ReadingRow]) -> tuple[Stored, ...]:
-        by_id: dict[int, Stored] = {}
-        for row in rows:
-            number, stored = row[0], row[-1]
-            before = by_id.get(number)
-            # In the order of time, but for readings of one instant.
-            if (
-                before is None
-                or stored.reading.ts_us > before.reading.ts_us
-                or age_key(stored.reading) > age_key(before.reading)
-            ):
-                by_id[number] = stored
-        if not by_id:
-            return ()
-        # All workers lock these rows in one order: no deadlock.
-        columns = arrays([_latest_row(number, by_id[number]) for number in sorted(by_id)], sql.LATEST_KINDS)
-        moved = await (await connection.execute(sql.UPSERT_LATEST, columns)).fetchall()
-        return tuple(by_id[number] for (number,) in moved)
 
     async def prune(self, before_us: int, limit: int = 10_000) -> int:
         """See `iotcache.store.base.Store.prune`."""
@@ -353,13 +325,19 @@ class PostgresStore:
             raise StoreError("the store is closed", retryable=False)
 
     @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Connection]:
-        """The connection that writes, in a transaction of its own."""
+    async def _writing(self) -> AsyncIterator[Connection]:
+        """The connection that writes."""
         self._check_open()
         if self._read_only:
             raise StoreError(f"the store {self.url} was opened for reading only", retryable=False)
-        async with self._writer.use() as connection, connection.transaction():
+        async with self._writer.use() as connection:
             self._ready = True
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        """The connection that writes, in a transaction of its own."""
+        async with self._writing() as connection, connection.transaction():
             yield connection
 
     async def _make_tables(self) -> None:
@@ -384,41 +362,8 @@ class PostgresStore:
             self._free.put_nowait(line)
 
 
-async def _inserted(connection: Connection, table: str, rows: Sequence[ReadingRow]) -> int:
-    """Store those readings that are new; how many were."""
-    statement = SQL(sql.INSERT_READINGS).format(table=Identifier(table))
-    done = await (await connection.execute(statement, arrays(rows, sql.READING_KINDS))).fetchone()
-    return int(done[0]) if done is not None else 0
-
-
-async def _not_stamped_before(connection: Connection, rows: list[ReadingRow]) -> list[ReadingRow]:
-    """``rows`` without the readings that were stored under the time of an earlier receipt.
-
-    A reading with a number and no time of its own is stamped at each receipt. Within a partition its number
-    gives it away; this is for the partitions before.
-    """
-    stamped = [row for row in rows if row[1] == row[6] and row[2] != NO_SEQ]
-    if not stamped:
-        return rows
-    times_us = [row[1] for row in stamped]
-    since_us, until_us = max(min(times_us) - LOOK_BACK_US, INT64_MIN), max(times_us)
-    found = await connection.execute(
-        sql.STAMPED_BEFORE, (*arrays(stamped, sql.READING_KINDS[:4]), since_us, until_us)
-    )
-    known = {id(stamped[n - 1]) for (n,) in await found.fetchall()}
-    return [row for row in rows if id(row) not in known] if known else rows
-
-
 def _names(series: Sequence[Series]) -> tuple[str, str]:
     return (
         texts_array(keep_text(device) for device, _ in series),
         texts_array(keep_text(sensor) for _, sensor in series),
     )
-
-
-def _latest_row(number: int, stored: Stored) -> tuple[object, ...]:
-    r = stored.reading
-    return (
-        number, r.ts_us, seq_key(r), keep_text(r.boot), *keep_value(r.value), r.received_us,
-        keep_text(r.unit), keep_text(r.site), r.interval_s, stored.cached_until_us,
-    )  # fmt: skip

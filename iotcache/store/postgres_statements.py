@@ -28,10 +28,11 @@ INSERT_READINGS: Final = """
 not wait for each other's commits to update one row."""
 COPY_READINGS: Final = "COPY {table} FROM STDIN (FORMAT binary)"
 COUNT_COPIED: Final = """
-    INSERT INTO partition_total VALUES (%s, pg_backend_pid() %% 64, %s)
-    ON CONFLICT (partition, shard) DO UPDATE SET readings = partition_total.readings + excluded.readings
-"""
-"""The same for a batch that went into one partition, whole."""
+    WITH counted AS (
+        INSERT INTO partition_total VALUES (%s, pg_backend_pid() %% 64, %s)
+        ON CONFLICT (partition, shard) DO UPDATE SET readings = partition_total.readings + excluded.readings
+    )"""
+"""The same for a batch that went into one partition, whole; goes before `UPSERT_LATEST`."""
 # One by one (LATERAL, LIMIT): of a partition that was not analysed yet the planner knows nothing, and would
 # rather read all of it.
 STAMPED_BEFORE: Final = """
