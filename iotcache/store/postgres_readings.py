@@ -1,4 +1,4 @@
-"""Readings on their way into PostgreSQL: all at once when all are new, else those that are; and the newest."""
+"""Readings on their way into PostgreSQL: all in one go, or those that are new; and the newest of each series."""
 
 from __future__ import annotations
 
