@@ -1,4 +1,4 @@
-"""Readings on their way into PostgreSQL: all in one go, or those that are new; and the newest of each series."""
+"""Readings on their way into PostgreSQL: all in one go, or those that are new; then the newest of each."""
 
 from __future__ import annotations
 
