@@ -63,7 +63,10 @@ def tls_trouble(error: ssl.SSLError) -> str:
 
 def other_port(encrypted: bool) -> str:
     """What to ask when a broker cuts a connection before it has answered anything."""
-    return f"(is that a port for {'mqtt' if encrypted else 'mqtts'}://?)"
+    if encrypted:
+        # A broker that refuses a certificate says so, and hangs up; the one may come before the other.
+        return "(is that a port for mqtt://, or does it want another broker.tls_cert_file?)"
+    return "(is that a port for mqtts://?)"
 
 
 def _named(error: ssl.SSLError) -> str:
