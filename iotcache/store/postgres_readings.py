@@ -50,11 +50,13 @@ async def move_latest(
     """
     by_id: dict[int, Stored] = {}
     for row in rows:
-        number, stored = row[0], row[-1]
-        before = by_id.get(number)
-        # They come in the order of time, but for those of one instant.
-        if before is None or age_key(stored.reading) > age_key(before.reading):
-            by_id[number] = stored
+        before = by_id.get(row[0])
+        if before is not None:
+            # They come in the order of time, so only those of one instant need a closer look.
+            reading, other = row[-1].reading, before.reading
+            if reading.ts_us == other.ts_us and age_key(reading) <= age_key(other):
+                continue
+        by_id[row[0]] = row[-1]
     if not by_id:
         return ()
     # All workers lock these rows in one order: no deadlock.
