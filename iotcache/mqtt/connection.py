@@ -124,6 +124,8 @@ class Connection:
                 self.session_present = bool(flags.session_present)
                 if self.session_present:
                     self._inbox.resumed()
+                else:
+                    self._inbox.forgotten()
             connected(client, data, flags, code, properties)  # type: ignore[misc, call-arg]
 
         def on_socket_open(client: Any, data: Any, sock: Any) -> None:

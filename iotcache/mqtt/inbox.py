@@ -3,6 +3,7 @@
 What is queued when a connection ends, and has no ack, comes again on the next one, if the broker kept the
 session. It need not: mosquitto saves to disk every half an hour by default, and killed in between it comes
 back with the session and without its messages. So they are held until they come again or have not in a while.
+What was taken already and comes again keeps the time of its first receipt.
 """
 
 from __future__ import annotations
@@ -43,12 +44,15 @@ class Inbox:
         self._queue: deque[Message] = deque()
         self._queued_bytes = 0
         """Of those queued and those held."""
-        self._held: dict[tuple[str, bytes], deque[Message]] = {}
-        """What may come again, by topic and payload: packet identifiers are new then."""
+        self._expected: dict[tuple[str, bytes], deque[tuple[Message, bool]]] = {}
+        """What may come again, by topic and payload, as packet identifiers are new then; and whether it was
+        still queued: then it is held, and taken as it came should it not come again."""
         self._held_count = 0
         self._held_until = 0.0
-        self._received_us: dict[int, int] = {}
-        """Of each unacknowledged packet identifier, oldest first."""
+        self._unacked: dict[int, Message] = {}
+        """By packet identifier, oldest first."""
+        self._unacked_before: list[Message] = []
+        """Those of the connections before, until the broker says whether it kept the session."""
         self._arrived = asyncio.Event()
 
     def __len__(self) -> int:
@@ -56,7 +60,8 @@ class Inbox:
 
     def oldest_unacked_us(self) -> int:
         """When the oldest message came in that still waits for its ack; 0 when none does."""
-        return next(iter(self._received_us.values()), 0)
+        oldest = next(iter(self._unacked.values()), None)
+        return 0 if oldest is None else oldest.received_us
 
     def full(self, share: float = 1.0) -> bool:
         """Whether more than ``share`` of a bound is queued."""
@@ -68,61 +73,82 @@ class Inbox:
         """A new connection: packet identifiers of the last one mean nothing any more."""
         self._epoch = epoch
         self.unacked = 0
-        self._received_us.clear()
+        self._unacked_before += self._unacked.values()
+        self._unacked.clear()
         self._stall = self._window
 
     def resumed(self) -> None:
         """The broker kept the session: what came by earlier connections and has no ack comes again."""
+        in_hand = [message for alike in self._expected.values() for message, _ in alike]
+        in_hand += self._unacked_before
+        self._unacked_before = []
         self._release()
         queued, self._queue = self._queue, deque()
         # The new connection's first messages may have come in one piece with its CONNACK.
+        held = {
+            (message.epoch, message.mid): message
+            for message in queued
+            if message.qos and message.epoch != self._epoch
+        }
+        all_before = {(message.epoch, message.mid): message for message in in_hand} | held
+        for place, message in sorted(all_before.items(), key=lambda item: item[1].received_us):
+            self._expected.setdefault((message.topic, message.payload), deque()).append(
+                (message, place in held)
+            )
+        self._held_count = len(held)
         for message in queued:
-            if message.qos and message.epoch != self._epoch:
-                self._held.setdefault((message.topic, message.payload), deque()).append(message)
-                self._held_count += 1
-        for message in queued:
-            if not message.qos or message.epoch == self._epoch:
-                self._queue.append(self._as_held(message))
+            if (message.epoch, message.mid) not in held:
+                self._queue.append(self._as_first(message) if message.epoch == self._epoch else message)
         self._held_until = time.monotonic() + HELD_S
         self.wake()
 
-    def _as_held(self, message: Message) -> Message:
-        """The message; with the time of its first receipt when it is one that was held.
+    def forgotten(self) -> None:
+        """The broker knows nothing of a session: nothing comes again."""
+        self._unacked_before.clear()
+        self._release()
+        self.wake()
+
+    def _as_first(self, message: Message) -> Message:
+        """The message; with the time of its first receipt when it is one that comes again.
 
         By that time a reading without a number and a time of its own is known.
         """
-        alike = self._held.get((message.topic, message.payload)) if message.qos else None
+        alike = self._expected.get((message.topic, message.payload)) if message.qos else None
         if alike is None:
             return message
-        first = alike.popleft()
+        first, queued = alike.popleft()
         if not alike:
-            del self._held[message.topic, message.payload]
-        self._held_count -= 1
-        self._queued_bytes -= len(first.payload)
+            del self._expected[message.topic, message.payload]
+        if queued:
+            self._held_count -= 1
+            self._queued_bytes -= len(first.payload)
         self._held_until = time.monotonic() + HELD_S
-        return replace(message, received_us=first.received_us)
+        message = replace(message, received_us=first.received_us)
+        if message.mid in self._unacked:
+            self._unacked[message.mid] = message
+        return message
 
     def _release(self) -> None:
         """Queue what was held and did not come again, in the order of its receipt, before what came since."""
-        if self._held:
+        if self._expected:
             held = sorted(
-                (message for alike in self._held.values() for message in alike),
+                (message for alike in self._expected.values() for message, queued in alike if queued),
                 key=lambda message: message.received_us,
             )
             self._queue.extendleft(reversed(held))
-            self._held.clear()
+            self._expected.clear()
             self._held_count = 0
 
     def deliver(self, message: Message) -> None:
         """Queue one message; `wake` when a round of them is in."""
         self.received += 1
         if message.qos:
-            if message.mid not in self._received_us:
+            if message.mid not in self._unacked:
                 self.unacked += 1
-            self._received_us[message.mid] = message.received_us
+            self._unacked[message.mid] = message
             if self._stall is not None and self.unacked > self._stall:
                 self._stall = self._window
-        self._queue.append(self._as_held(message) if self._held else message)
+        self._queue.append(self._as_first(message) if self._expected else message)
         self._queued_bytes += len(message.payload)
 
     def wake(self) -> None:
@@ -136,7 +162,7 @@ class Inbox:
         while not self._queue:
             self._arrived.clear()
             await self._some()
-        if self._held and time.monotonic() >= self._held_until:
+        if self._expected and time.monotonic() >= self._held_until:
             self._release()
         if linger_s > 0 and len(self._queue) < limit:
             await self._linger(limit, linger_s, limit_bytes)
@@ -154,7 +180,7 @@ class Inbox:
 
     async def _some(self) -> None:
         """Wait until messages came, or those held will not come again."""
-        if not self._held:
+        if not self._expected:
             await self._arrived.wait()
             return
         try:
@@ -189,5 +215,5 @@ class Inbox:
         mids = [message.mid for message in messages if message.qos and message.epoch == epoch]
         self.unacked -= len(mids)
         for mid in mids:
-            self._received_us.pop(mid, None)
+            self._unacked.pop(mid, None)
         return mids
