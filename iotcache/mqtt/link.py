@@ -276,11 +276,13 @@ class MqttLink:
         self.epoch += 1
         self._inbox.begin(self.epoch)
         connection = Connection(self._endpoint, self.epoch, self._inbox, self._confirmed)
+        # From the start: messages that come in one piece with the CONNACK may be taken, and acknowledged,
+        # before `open` returns. An ack that was let fall then would be waited for by the broker for ever.
+        self._connection = connection
         try:
             await connection.open()
             if self._closing:  # the cancel that said so was lost on the way
                 return
-            self._connection = connection
             self._note_session(connection.session_present)
             await connection.subscribe(self._subscriptions)
             if self._closing:

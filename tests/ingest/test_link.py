@@ -56,6 +56,28 @@ async def test_a_backlog_is_not_acked_behind_our_back(broker_port: int, link: Co
         await reader.close()
 
 
+async def test_what_comes_in_one_piece_with_the_connack_is_acked() -> None:
+    """The link is not open yet when such messages are taken; a broker sends no more until it has the acks."""
+    acked: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_000)
+        writer.write(b"\x20\x02\x01\x00" + b"\x32\x08\x00\x03t/a\x00\x07x")  # CONNACK, PUBLISH no. 7
+        found = b""
+        while data := await reader.read(1_000):
+            found += data
+            if b"\x40\x02" in found:
+                acked.put_nowait(found[found.index(b"\x40\x02") :][:4])
+        writer.close()
+
+    server = await asyncio.start_server(hasty, "127.0.0.1", 0)
+    address = BrokerAddress("127.0.0.1", server.sockets[0].getsockname()[1])
+    async with server, MqttLink(address, "reader", protocol="3.1.1", persistent=True) as link:
+        assert link.ack(await take(link, 1)) == 1
+        async with asyncio.timeout(5):
+            assert await acked.get() == b"\x40\x02\x00\x07"
+
+
 async def test_acks_go_out_only_on_the_connection_that_brought_the_message(
     broker_port: int, link: Connect
 ) -> None:
