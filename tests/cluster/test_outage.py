@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -12,6 +12,9 @@ from iotcache.cluster import Item
 from iotcache.model import Event, MissReason, NodeState
 
 from .tools import keys_of, pause, resume, state_of, until
+
+MANY_TIME_OUTS_S = 10.0
+"""Of 0.25 s each: who waited for one after the other would take far longer, a busy machine does not."""
 
 pytestmark = pytest.mark.real("memcached")
 
@@ -22,9 +25,8 @@ async def test_a_hanging_node_costs_one_time_out_and_then_nothing(memcached_fact
         keys = [f"k{n}" for n in range(300)]
         await cluster.set_many([Item(key, b"v", 0, 60) for key in keys])
         await pause(servers[0])
-        started = time.monotonic()
-        got = await cluster.get_many(keys)
-        assert time.monotonic() - started < 0.5  # the time-out here is 0.25 s
+        async with asyncio.timeout(MANY_TIME_OUTS_S):
+            got = await cluster.get_many(keys)
         for key, answer in zip(keys, got, strict=True):
             if cluster.node_of(key) == servers[0].address:
                 assert not answer.hit and answer.failure is MissReason.TIMEOUT
@@ -32,11 +34,9 @@ async def test_a_hanging_node_costs_one_time_out_and_then_nothing(memcached_fact
                 assert answer.hit
         assert state_of(cluster, servers[0]) is NodeState.DOWN
         for _ in range(20):
-            started = time.monotonic()
-            got = await cluster.get_many(keys)
-            assert time.monotonic() - started < 0.1
-            for key, answer in zip(keys, got, strict=True):
+            for key, answer in zip(keys, await cluster.get_many(keys), strict=True):
                 assert answer.hit is (cluster.node_of(key) != servers[0].address)
+                assert answer.failure in (None, MissReason.NODE_DOWN), "it is not asked, so nobody waits"
         resume(servers[0])
         await until(lambda: state_of(cluster, servers[0]) is NodeState.UP)
 
@@ -44,9 +44,8 @@ async def test_a_hanging_node_costs_one_time_out_and_then_nothing(memcached_fact
 async def test_everybody_who_waits_on_a_hanging_node_is_let_go_together(memcached: Any, over: Any) -> None:
     async with over(memcached) as cluster:
         await pause(memcached)
-        started = time.monotonic()
-        answers = await asyncio.gather(*(cluster.get_many([f"k{n}"]) for n in range(500)))
-        assert time.monotonic() - started < 0.6
+        async with asyncio.timeout(MANY_TIME_OUTS_S):
+            answers = await asyncio.gather(*(cluster.get_many([f"k{n}"]) for n in range(500)))
         assert all(got.failure in (MissReason.TIMEOUT, MissReason.NODE_DOWN) for (got,) in answers)
         resume(memcached)
         await until(lambda: state_of(cluster, memcached) is NodeState.UP)
@@ -121,12 +120,13 @@ async def test_a_listener_that_fails_does_no_harm(memcached: Any, over: Any) -> 
 
 async def test_closing_while_a_node_hangs_is_quick(memcached_factory: Any, over: Any) -> None:
     servers = [memcached_factory() for _ in range(2)]
-    async with over(*servers) as cluster:
-        await pause(servers[0])
-        pending = asyncio.ensure_future(cluster.get_many([f"k{n}" for n in range(50)]))
-        await asyncio.sleep(0.02)
-        started = time.monotonic()
-    assert time.monotonic() - started < 0.2
+    exits = AsyncExitStack()
+    cluster = await exits.enter_async_context(over(*servers, operation_timeout_s=60.0))
+    await pause(servers[0])
+    pending = asyncio.ensure_future(cluster.get_many([f"k{n}" for n in range(50)]))
+    await asyncio.sleep(0.02)
+    async with asyncio.timeout(MANY_TIME_OUTS_S):
+        await exits.aclose()
     assert len(await pending) == 50
     resume(servers[0])
 
