@@ -33,7 +33,7 @@ VIRTUAL_EPOCH_US = 1_718_722_800_000_000
 _MICRO = 1_000_000
 _GREET_S = 2.0
 _SENT = itemgetter(0)
-join = b"".join
+_JOIN = b"".join
 
 
 class Timeline(Struct, frozen=True):
@@ -207,7 +207,7 @@ class Stream:
             start, middle, after, tail = *parts.parts, parts.tail(seq, boot)
             stamps = map(self._stamps.__getitem__, [(shown_us + at) // 1_000 for at in moments])
             payloads = [
-                join((start, name, middle, text, after, stamp, tail))
+                _JOIN((start, name, middle, text, after, stamp, tail))
                 for name, text, stamp in zip(names, texts, stamps, strict=True)
             ]
         else:
@@ -220,7 +220,7 @@ class Stream:
         if self.digest:
             middle, whole = group.line_middle(seq), self._wholes
             lines = [
-                join((whole[at // 1_000], b" ", name, middle, text, b"\n"))
+                _JOIN((whole[at // 1_000], b" ", name, middle, text, b"\n"))
                 for at, name, text in zip(moments, names, texts, strict=True)
             ]
         sent = moments
