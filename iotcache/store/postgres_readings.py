@@ -10,8 +10,8 @@ from iotcache.model import Stored
 from iotcache.store import postgres_statements as sql
 from iotcache.store.postgres_line import Connection
 from iotcache.store.postgres_partitions import LOOK_BACK_US
-from iotcache.store.postgres_rows import ReadingRow, arrays, copy_rows, keep_value
-from iotcache.store.rows import INT64_MIN, NO_SEQ, age_key, keep_text, seq_key
+from iotcache.store.postgres_rows import ReadingRow, arrays, copy_rows
+from iotcache.store.rows import INT64_MIN, NO_SEQ, age_key, keep_text
 
 
 async def copy_all(connection: Connection, table: str, rows: Sequence[ReadingRow]) -> tuple[Stored, ...]:
@@ -48,24 +48,22 @@ async def move_latest(
 
     ``copied`` is a partition, and how many readings it got: to be counted as well.
     """
-    by_id: dict[int, Stored] = {}
+    by_id: dict[int, ReadingRow] = {}
     for row in rows:
         before = by_id.get(row[0])
-        if before is not None:
-            # They come in the order of time, so only those of one instant need a closer look.
-            reading, other = row[-1].reading, before.reading
-            if reading.ts_us == other.ts_us and age_key(reading) <= age_key(other):
-                continue
-        by_id[row[0]] = row[-1]
+        # They come in the order of time, so only those of one instant need a closer look.
+        one_instant = before is not None and row[1] == before[1]
+        if before is None or not one_instant or age_key(row[-1].reading) > age_key(before[-1].reading):
+            by_id[row[0]] = row
     if not by_id:
         return ()
     # All workers lock these rows in one order: no deadlock.
-    columns = arrays([_latest_row(number, by_id[number]) for number in sorted(by_id)], sql.LATEST_KINDS)
+    columns = arrays([_latest_row(by_id[number]) for number in sorted(by_id)], sql.LATEST_KINDS)
     if copied is None:
         moved = await connection.execute(sql.UPSERT_LATEST, columns)
     else:
         moved = await connection.execute(sql.COUNT_COPIED + sql.UPSERT_LATEST, (*copied, *columns))
-    return tuple(by_id[number] for (number,) in await moved.fetchall())
+    return tuple(by_id[number][-1] for (number,) in await moved.fetchall())
 
 
 async def not_stamped_before(connection: Connection, rows: Sequence[ReadingRow]) -> Sequence[ReadingRow]:
@@ -86,9 +84,11 @@ async def not_stamped_before(connection: Connection, rows: Sequence[ReadingRow])
     return [row for row in rows if id(row) not in known] if known else rows
 
 
-def _latest_row(number: int, stored: Stored) -> tuple[object, ...]:
-    r = stored.reading
+def _latest_row(row: ReadingRow) -> tuple[object, ...]:
+    stored = row[-1]
+    reading = stored.reading
+    boot = keep_text(reading.boot) if row[2] == NO_SEQ else row[3]
     return (
-        number, r.ts_us, seq_key(r), keep_text(r.boot), *keep_value(r.value), r.received_us,
-        keep_text(r.unit), keep_text(r.site), r.interval_s, stored.cached_until_us,
+        *row[:3], boot, *row[4:7], keep_text(reading.unit), keep_text(reading.site), reading.interval_s,
+        stored.cached_until_us,
     )  # fmt: skip

@@ -108,12 +108,18 @@ def numbers_array(column: Iterable[float | None]) -> str:
 
     Source: PostgreSQL's documentation, "Arrays", array input and output syntax.
     """
-    return "{" + ",".join(["NULL" if number is None else repr(number) for number in column]) + "}"
+    numbers = list(column)
+    if None in numbers:
+        return "{" + ",".join(["NULL" if number is None else repr(number) for number in numbers]) + "}"
+    return f"{{{str(numbers)[1:-1]}}}"
 
 
 def texts_array(column: Iterable[str | None]) -> str:
     """A column of texts as PostgreSQL's array text, every one quoted."""
-    return "{" + ",".join(["NULL" if text is None else _quoted(text) for text in column]) + "}"
+    texts = list(column)
+    # Most columns have few different texts, if any.
+    quoted = {text: "NULL" if text is None else _quoted(text) for text in set(texts)}
+    return "{" + ",".join(map(quoted.__getitem__, texts)) + "}"
 
 
 def _quoted(text: str) -> str:
