@@ -79,7 +79,10 @@ class Inbound:
             body = at + 2
             if length > 127:
                 try:
-                    length, body = _variable(buffer, at + 1)
+                    if (more := buffer[body]) < 128:  # a reading's packet nearly always has two bytes of it
+                        length, body = length & 127 | more << 7, body + 1
+                    else:
+                        length, body = _variable(buffer, at + 1)
                 except IndexError:
                     break
             stop = body + length
@@ -133,7 +136,9 @@ class Inbound:
             if len(self._topics) >= _TOPICS_KEPT:
                 self._topics.clear()
             topic = self._topics[raw] = raw.decode("utf-8", "backslashreplace")
-        received_us = self._last_us = max(received_us, self._last_us + 1)
+        if received_us <= self._last_us:
+            received_us = self._last_us + 1
+        self._last_us = received_us
         size = stop - at
         kept = end if size <= self._payload_limit_bytes else at + KEPT_BYTES
         return Message(
