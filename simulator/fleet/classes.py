@@ -21,6 +21,10 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 """What may stand in a topic level and a cache key as it is."""
 
 
+VALUE_MAX = 1e15
+"""Beyond it a number of 64 bits has no room for decimals."""
+
+
 class Sensor(Struct, frozen=True, forbid_unknown_fields=True):
     """One sensor of a class: its waves are added up, noise is put on, the sum is kept in range."""
 
@@ -139,6 +143,8 @@ def _contradictions(kind: DeviceClass) -> Iterable[tuple[tuple[str | int, ...], 
             )
         if sensor.range[0] >= sensor.range[1]:
             yield (*here, "range"), "the lower end must be below the upper end"
+        if max(map(abs, sensor.range)) > VALUE_MAX:
+            yield (*here, "range"), f"its ends must lie within {VALUE_MAX:g} of zero"
         if sensor.kind != "number" and len(sensor.waves) > 1:
             yield (*here, "waves"), f"a {sensor.kind} wave stands alone"
         for number, wave in enumerate(sensor.waves):

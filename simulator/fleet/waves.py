@@ -194,9 +194,9 @@ class Duty(_Wave, frozen=True, tag="duty"):
             x = t / period + phase(key ^ salt)
             since_s = (x - int(x)) * period
             if since_s < run_s:
-                return on if since_s >= ramp else off + (on - off) * since_s / ramp
+                return on if since_s >= ramp or not ramp else off + (on - off) * since_s / ramp
             since_s -= run_s
-            return off if since_s >= ramp else on + (off - on) * since_s / ramp
+            return off if since_s >= ramp or not ramp else on + (off - on) * since_s / ramp
 
         return function
 

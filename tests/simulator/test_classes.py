@@ -93,6 +93,8 @@ def test_a_users_file_needs_no_code(tmp_path: Path) -> None:
             ["sensor[1].waves[0].chance", "no such key here: there are", "weights"],
         ),
         ("range = [0, 12]", "range = [12, 0]", 7, ["sensor[0].range", "below"]),
+        ("range = [0, 12]", "range = [0, 1e305]", 7, ["sensor[0].range", "within 1e+15 of zero"]),
+        ("hold_s = 60", "hold_s = 0.0001", 15, ["sensor[1].waves[0].hold_s", "at least 0.001"]),
         ('name = "valve"', 'name = "level"', 12, ["sensor[1].name", "two sensors"]),
         ('name = "level"\n', "", 4, ["sensor[0]", "'name' is missing"]),
         ('name = "tank"', 'name = "ta/nk"', 1, ["name", "'ta/nk'", "letters, digits and . _ -"]),
