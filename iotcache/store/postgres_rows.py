@@ -9,7 +9,7 @@ from struct import Struct
 from typing import Any, Final
 
 from iotcache.model import Reading, Stored, Value
-from iotcache.store.rows import INT64_MAX, NO_SEQ, Known, check_range, keep_text, odd_of
+from iotcache.store.rows import Known, keyed
 
 _COPY_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END: Final = b"\xff\xff"
@@ -51,18 +51,10 @@ def reading_row(
     reading: Reading, known: Known
 ) -> tuple[int, int, int, str, float | None, str | None, int, str | None]:
     """A reading as its row in the history. Raises `StoreError` (not retryable) for one that has none."""
-    # As in `iotcache.store.sqlite_rows`: what is next to always so is looked for here.
-    ts_us, seq, boot, value = reading.ts_us, reading.seq, reading.boot, reading.value
-    received_us = reading.received_us
-    if not (0 <= ts_us <= INT64_MAX and 0 <= received_us <= INT64_MAX and 0 <= (seq or 0) <= INT64_MAX):
-        check_range(reading)
+    series_id, ts_us, seq, boot, odd = keyed(reading, known)
+    value = reading.value
     number, exact = (value, None) if type(value) is float else keep_value(value)
-    odd = None
-    if seq is None or reading.unit != known.unit or reading.site != known.site:
-        odd = odd_of(reading, known)
-    if seq is None:
-        return known.id, ts_us, NO_SEQ, "", number, exact, received_us, odd
-    return known.id, ts_us, seq, boot if boot.isalnum() else keep_text(boot), number, exact, received_us, odd
+    return series_id, ts_us, seq, boot, number, exact, reading.received_us, odd
 
 
 def copy_rows(rows: Iterable[ReadingRow]) -> bytes:

@@ -123,6 +123,22 @@ def odd_of(reading: Reading, known: Known) -> str | None:
     return msgspec.json.encode(differs).decode()
 
 
+def keyed(reading: Reading, known: Known) -> tuple[int, int, int, str, str | None]:
+    """A reading's primary key, and its `odd_of`. Raises `StoreError` (not retryable) for one that has no row.
+
+    Without a sequence number the boot is no part of the key.
+    """
+    # Asked for every reading, so what is next to always so is looked for here, and the rest left to others.
+    ts_us, seq, boot, received_us = reading.ts_us, reading.seq, reading.boot, reading.received_us
+    if not (0 <= ts_us <= INT64_MAX and 0 <= received_us <= INT64_MAX and 0 <= (seq or 0) <= INT64_MAX):
+        check_range(reading)
+    if seq is None:
+        return known.id, ts_us, NO_SEQ, "", odd_of(reading, known)
+    same = reading.unit == known.unit and reading.site == known.site
+    odd = None if same else odd_of(reading, known)
+    return known.id, ts_us, seq, boot if boot.isalnum() else keep_text(boot), odd
+
+
 def letter_row(letter: DeadLetter) -> tuple[int, str, str, bytes, bytes]:
     """A dead letter as ``received_us, topic, reason, payload`` and a digest of topic and payload."""
     topic = keep_text(letter.topic)

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from iotcache.model import Reading, Value
-from iotcache.store.rows import INT64_MAX, INT64_MIN, NO_SEQ, Known, check_range, give_text, keep_text, odd_of
+from iotcache.store.rows import INT64_MAX, INT64_MIN, Known, give_text, keep_text, keyed
 
 Row = tuple[int, int, int, str, float | int | str | bytes, int, str | None]
 """A row of the history; its first four columns are the key."""
@@ -14,20 +14,10 @@ Row = tuple[int, int, int, str, float | int | str | bytes, int, str | None]
 
 def reading_row(reading: Reading, known: Known) -> Row:
     """A reading as its row in the history. Raises `StoreError` (not retryable) for one that has none."""
-    # Made for every reading, so what is next to always so is looked for here, and the rest left to others.
-    ts_us, seq, boot, value = reading.ts_us, reading.seq, reading.boot, reading.value
-    received_us = reading.received_us
-    if not (0 <= ts_us <= INT64_MAX and 0 <= received_us <= INT64_MAX and 0 <= (seq or 0) <= INT64_MAX):
-        check_range(reading)
-    if type(value) is not float or not isfinite(value):
-        value = keep_value(value)  # type: ignore[assignment]
-    if seq is None:
-        odd = odd_of(reading, known)
-        return known.id, ts_us, NO_SEQ, "", value, received_us, odd
-    odd = None
-    if reading.unit != known.unit or reading.site != known.site:
-        odd = odd_of(reading, known)
-    return known.id, ts_us, seq, boot if boot.isalnum() else keep_text(boot), value, received_us, odd
+    series_id, ts_us, seq, boot, odd = keyed(reading, known)
+    value = reading.value
+    kept = value if type(value) is float and isfinite(value) else keep_value(value)
+    return series_id, ts_us, seq, boot, kept, reading.received_us, odd
 
 
 def keep_value(value: Value) -> float | int | str | bytes:
