@@ -6,9 +6,10 @@ import asyncio
 import sys
 from pathlib import Path
 
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.feed.live import LiveFeed
+
 from iotcache.config import load
-from tui.app import IotCacheApp
-from tui.feed.live import LiveFeed
 
 SIZE = (120, 40)
 WARM_UP_S = 75.0

@@ -36,23 +36,28 @@ def run(unpacked: Path, *args: str, cwd: Path) -> subprocess.CompletedProcess[st
 
 
 def test_every_file_of_the_packages_is_in_it(unpacked: Path) -> None:
-    for package in ("iotcache", "simulator", "tui"):
-        for file in (ROOT / package).rglob("*"):
+    for package in (ROOT / "iotcache", ROOT / "simulator/iotcache_simulator", ROOT / "tui/iotcache_tui"):
+        for file in package.rglob("*"):
             if file.is_file() and "__pycache__" not in file.parts:
-                assert (unpacked / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
+                assert (unpacked / file.relative_to(package.parent)).read_bytes() == file.read_bytes()
+
+
+def test_no_top_level_name_that_others_use_is_taken(unpacked: Path) -> None:
+    names = {entry.name for entry in unpacked.iterdir() if not entry.name.endswith(".dist-info")}
+    assert names == {"iotcache", "iotcache_simulator", "iotcache_tui"}
 
 
 def test_the_shipped_configuration_travels_along(unpacked: Path, tmp_path: Path) -> None:
-    done = run(unpacked, "-m", "tui", "config", "default", cwd=tmp_path)
+    done = run(unpacked, "-m", "iotcache_tui", "config", "default", cwd=tmp_path)
     assert done.stdout == (ROOT / "config.toml").read_text("utf-8")
 
 
 def test_dashboard_and_fleet_find_their_data_there(unpacked: Path, tmp_path: Path) -> None:
     code = (
-        "import tui.app, simulator.fleet.classes as classes\n"
+        "import iotcache_tui.app, iotcache_simulator.fleet.classes as classes\n"
         "from pathlib import Path\n"
-        "assert Path(tui.app.__file__).with_name(tui.app.IotCacheApp.CSS_PATH).is_file()\n"
-        "print(len(classes.shipped_classes()), tui.app.__file__)"
+        "assert Path(iotcache_tui.app.__file__).with_name(iotcache_tui.app.IotCacheApp.CSS_PATH).is_file()\n"
+        "print(len(classes.shipped_classes()), iotcache_tui.app.__file__)"
     )
     done = run(unpacked, "-c", code, cwd=tmp_path)
     count, where = done.stdout.split()

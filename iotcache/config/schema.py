@@ -218,7 +218,7 @@ class DashboardSettings(Section, frozen=True):
     read_only: Switch = "auto"
     """Whether acts that change something are out of reach; "auto": unless the nodes are embedded."""
     keys: dict[str, str] = field(default_factory=dict)
-    """Acts' ids, and the keys that the user wants them on; see `tui.keymap`."""
+    """Acts' ids, and the keys that the user wants them on; see `iotcache_tui.keymap`."""
 
 
 class LogSettings(Section, frozen=True):

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.real("memcached")
 async def get(tmp_path: Path, node: str, *arguments: str) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of the command in a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "tui", "get", "--nodes", node, "--store", f"sqlite:///{tmp_path}/readings.db",
+        sys.executable, "-P", "-m", "iotcache_tui", "get", "--nodes", node, "--store", f"sqlite:///{tmp_path}/readings.db",
         "--broker", "mqtt://127.0.0.1:1", *arguments, cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env={name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")},

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from iotcache_simulator.cachenode.engine import Session
+from iotcache_simulator.cachenode.node import MIB, Node
 
 from iotcache.clock import ManualClock
-from simulator.cachenode.engine import Session
-from simulator.cachenode.node import MIB, Node
 
-COMMAND = [sys.executable, "-P", "-m", "simulator.cachenode"]
+COMMAND = [sys.executable, "-P", "-m", "iotcache_simulator.cachenode"]
 BARRIER = b"mn\r\n"
 
 

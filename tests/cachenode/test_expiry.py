@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from iotcache_simulator.cachenode.items import Items
+from iotcache_simulator.cachenode.tallies import Tallies
 
-from simulator.cachenode.items import Items
-from simulator.cachenode.tallies import Tallies
 from tests.cachenode.conftest import Bench
 
 THIRTY_DAYS_S = 2_592_000

@@ -81,12 +81,12 @@ def test_bad_arguments_exit_with_2(arguments: list[str]) -> None:
 
 def test_only_the_standard_library_is_loaded() -> None:
     code = (
-        "import sys, simulator.cachenode.__main__;"
+        "import sys, iotcache_simulator.cachenode.__main__;"
         "names = {name.partition('.')[0] for name in sys.modules};"
         "print(sorted(n for n in names if n not in sys.stdlib_module_names and not n.startswith('_')))"
     )
     run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=20)
-    assert run.stdout.strip() == "['simulator']", run.stderr
+    assert run.stdout.strip() == "['iotcache_simulator']", run.stderr
 
 
 def test_pymemcache_works_with_it(node_process: NodeProcess) -> None:

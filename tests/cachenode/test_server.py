@@ -7,11 +7,11 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from iotcache_simulator.cachenode import server
+from iotcache_simulator.cachenode.engine import Session
+from iotcache_simulator.cachenode.node import Node
 
 from iotcache.clock import ManualClock
-from simulator.cachenode import server
-from simulator.cachenode.engine import Session
-from simulator.cachenode.node import Node
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from simulator.cachenode import VERSION
+from iotcache_simulator.cachenode import VERSION
+
 from tests.cachenode.conftest import Bench
 
 

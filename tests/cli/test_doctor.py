@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from iotcache_tui.checks.base import Finding
+from iotcache_tui.checks.config import check_config
+from iotcache_tui.checks.store import check_store
 
 from iotcache.config import Settings, load
 from iotcache.config.schema import StoreSettings
@@ -22,9 +25,6 @@ from iotcache.store import open_store
 from tests.cli.test_main import ENVIRONMENT, run
 from tests.conftest import Server, free_port
 from tests.store.conftest import PASSWORD, Postgres, postgres
-from tui.checks.base import Finding
-from tui.checks.config import check_config
-from tui.checks.store import check_store
 
 __all__ = ["postgres"]
 
@@ -82,7 +82,7 @@ def test_servers_that_hang_cost_a_few_seconds_only(tmp_path: Path) -> None:
 def test_an_interrupted_check_ends_quietly(memcached: Server, tmp_path: Path) -> None:
     with mute_server() as broker:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tui", "doctor", "--broker", f"mqtt://127.0.0.1:{broker}"],
+            [sys.executable, "-P", "-m", "iotcache_tui", "doctor", "--broker", f"mqtt://127.0.0.1:{broker}"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env=ENVIRONMENT,
         )  # fmt: skip
         time.sleep(1.2)

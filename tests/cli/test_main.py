@@ -10,16 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from iotcache_tui.cli.main import COMMANDS, _overview, main
 
 from iotcache.errors import BrokerError, ConfigError, UsageError
-from tui.cli.main import COMMANDS, _overview, main
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("IOTCACHE_")}
 
 
 def run(*args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-P", "-m", "tui", *args],
+        [sys.executable, "-P", "-m", "iotcache_tui", *args],
         capture_output=True, text=True, timeout=60, cwd=cwd, stdin=subprocess.DEVNULL,
         env={**ENVIRONMENT, **env},
     )  # fmt: skip
@@ -124,7 +124,7 @@ def test_help_is_short_and_narrow() -> None:
 def test_output_that_cannot_be_written(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "tui", "config"], stdout=full, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-P", "-m", "iotcache_tui", "config"], stdout=full, stderr=subprocess.PIPE, text=True,
             cwd=tmp_path, timeout=60, env={**ENVIRONMENT, "PYTHONUNBUFFERED": ""},
         )  # fmt: skip
     assert done.returncode == 1
@@ -133,7 +133,7 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_closed_or_poor_output_is_no_error(tmp_path: Path) -> None:
     closed = subprocess.run(
-        f"{sys.executable} -P -m tui config <&- >&- 2>&-",
+        f"{sys.executable} -P -m iotcache_tui config <&- >&- 2>&-",
         shell=True,
         cwd=tmp_path,
         env=ENVIRONMENT,
@@ -154,8 +154,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[BaseEx
         def fail(args: object) -> int:
             raise error
 
-        monkeypatch.setattr("tui.cli.where.add_arguments", lambda parser: None)
-        monkeypatch.setattr("tui.cli.where.run", fail)
+        monkeypatch.setattr("iotcache_tui.cli.where.add_arguments", lambda parser: None)
+        monkeypatch.setattr("iotcache_tui.cli.where.run", fail)
         return main(["where"])
 
     return run_it
@@ -214,14 +214,14 @@ def test_the_temporary_folder_takes_the_traceback_where_the_log_folder_cannot(
 
 
 def test_a_command_of_which_the_module_is_missing_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.cli.main.COMMANDS", (*COMMANDS, ("notyet", "some day")))
+    monkeypatch.setattr("iotcache_tui.cli.main.COMMANDS", (*COMMANDS, ("notyet", "some day")))
     assert "notyet" not in _overview()
     assert main(["notyet"]) == 2
 
 
 def test_output_cut_short_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(
-        f"{sys.executable} -P -m tui config | head -1", shell=True, capture_output=True, text=True,
+        f"{sys.executable} -P -m iotcache_tui config | head -1", shell=True, capture_output=True, text=True,
         cwd=tmp_path, env=ENVIRONMENT, timeout=60,
     )  # fmt: skip
     assert done.stdout.startswith("broker.url")
@@ -232,15 +232,15 @@ def test_output_cut_short_is_no_error(tmp_path: Path) -> None:
     "code",
     [
         "import iotcache; iotcache.DeviceCache; iotcache.Cluster",
-        "from tui.cli.main import main; main(['config'])",
-        "from tui.cli.main import main; main(['--help'])",
-        "from tui.cli.main import main; main(['simulate', '--help'])",
-        "from tui.cli.main import main; main(['ingest', '--help'])",
-        "from tui.cli.main import main; main(['--version'])",
-        "import tui.cli.simulate, simulator.publish.run",
-        "import tui.cli.stack, simulator.stack.stack",
-        "import tui.cli.ingest, iotcache.ingest.worker",
-        "import tui.cli.doctor, tui.checks",
+        "from iotcache_tui.cli.main import main; main(['config'])",
+        "from iotcache_tui.cli.main import main; main(['--help'])",
+        "from iotcache_tui.cli.main import main; main(['simulate', '--help'])",
+        "from iotcache_tui.cli.main import main; main(['ingest', '--help'])",
+        "from iotcache_tui.cli.main import main; main(['--version'])",
+        "import iotcache_tui.cli.simulate, iotcache_simulator.publish.run",
+        "import iotcache_tui.cli.stack, iotcache_simulator.stack.stack",
+        "import iotcache_tui.cli.ingest, iotcache.ingest.worker",
+        "import iotcache_tui.cli.doctor, iotcache_tui.checks",
     ],
 )
 def test_headless_parts_load_neither_textual_nor_plotext(tmp_path: Path, code: str) -> None:
@@ -257,7 +257,7 @@ def test_headless_parts_load_neither_textual_nor_plotext(tmp_path: Path, code: s
 
 def test_help_needs_next_to_nothing(tmp_path: Path) -> None:
     check = (
-        "import sys\nfrom tui.cli.main import main\nmain(['--help'])\n"
+        "import sys\nfrom iotcache_tui.cli.main import main\nmain(['--help'])\n"
         "heavy = {'asyncio', 'msgspec', 'aiomqtt', 'paho', 'pymemcache', 'psycopg'} & set(sys.modules)\n"
         "sys.exit(repr(heavy) if heavy else 0)"
     )

@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 
 import pytest
+from iotcache_tui.cli.main import main
 
 from iotcache.config.schema import StoreSettings
 from iotcache.model import DeadLetter, Reading, Stored
 from iotcache.store import open_store
 from tests.conftest import Server
-from tui.cli.main import main
 
 T0 = 1_750_000_000_000_000
 GOOD_LATER = b'{"device":"d1","sensor":"t","wert":4.5,"ts":1750000000}'

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from iotcache_tui.cli.main import main
+from iotcache_tui.cli.serving import _environment, address, session_command
 
 from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.errors import UsageError
-from tui.cli.main import main
-from tui.cli.serving import _environment, address, session_command
 
-TUI = [sys.executable, "-P", "-m", "tui"]
+TUI = [sys.executable, "-P", "-m", "iotcache_tui"]
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +108,9 @@ def test_sessions_are_this_command_line_read_only_and_attached(monkeypatch: pyte
         sys, "argv", ["iotcache-tui", "--serve", "127.0.0.1:1", "--config", "a b", "--serve=x"]
     )
     command = session_command(read_only=True)
-    assert command.endswith("-P -m tui --config 'a b' --read-only")
+    assert command.endswith("-P -m iotcache_tui --config 'a b' --read-only")
     monkeypatch.setattr(sys, "argv", ["iotcache-tui", "--no-read-only", "--serve", "--ascii"])
-    assert session_command(read_only=False).endswith("-m tui --ascii --no-read-only")
+    assert session_command(read_only=False).endswith("-m iotcache_tui --ascii --no-read-only")
     asked = Settings(broker=BrokerSettings(url="mqtt://u:secret@h"))
     real = Settings()
     assert "secret" not in str(_environment(asked, real))

@@ -23,7 +23,16 @@ class Bundled:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "simulator.cachenode", "--listen", "127.0.0.1", "--port", "0"],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "iotcache_simulator.cachenode",
+                "--listen",
+                "127.0.0.1",
+                "--port",
+                "0",
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iotcache_simulator.stack.broker import EmbeddedBroker
 from msgspec.structs import replace
 from pymemcache import Client
 
@@ -23,7 +24,6 @@ from iotcache.config.schema import (
 from iotcache.config.urls import BrokerAddress
 from iotcache.ingest.worker import Ingest
 from iotcache.mqtt import MqttLink
-from simulator.stack.broker import EmbeddedBroker
 from tests.conftest import Server, free_port
 
 

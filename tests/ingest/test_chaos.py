@@ -40,7 +40,7 @@ class Workers:
 
     def __init__(self, settings: Settings, group: str, folder: Path) -> None:
         self._command = [
-            sys.executable, "-P", "-m", "tui", "ingest", "--broker", settings.broker.url,
+            sys.executable, "-P", "-m", "iotcache_tui", "ingest", "--broker", settings.broker.url,
             "--nodes", ",".join(settings.cache.nodes), "--store", settings.store.url, "--group", group,
             "--set", f"broker.protocol={settings.broker.protocol}",
         ]  # fmt: skip

@@ -327,7 +327,7 @@ async def test_the_command_runs_until_sigterm(
 ) -> None:
     settings: Settings = settings_for(broker_port, [memcached])
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "tui", "ingest", "--broker", settings.broker.url,
+        sys.executable, "-P", "-m", "iotcache_tui", "ingest", "--broker", settings.broker.url,
         "--nodes", memcached.address, "--store", settings.store.url, "--instance", "cli",
         stderr=subprocess.PIPE, cwd=tmp_path,
     )  # fmt: skip

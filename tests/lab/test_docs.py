@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from simulator.lab.acts import ACT_NAMES
-from simulator.lab.metrics import METRICS
-from simulator.lab.report import LabReport
-from simulator.lab.scenario import SPANS, Scenario, Step, Wanted, catalogue
+from iotcache_simulator.lab.acts import ACT_NAMES
+from iotcache_simulator.lab.metrics import METRICS
+from iotcache_simulator.lab.report import LabReport
+from iotcache_simulator.lab.scenario import SPANS, Scenario, Step, Wanted, catalogue
 
 TEXT = (Path(__file__).parents[2] / "docs" / "lab.md").read_text("utf-8")
 

@@ -6,16 +6,16 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from iotcache_simulator.lab.probe import PROBE, Probe
+from iotcache_simulator.lab.run import Run
+from iotcache_simulator.lab.scenario import parse
+from iotcache_simulator.lab.side import Side, SidePolicy
+from iotcache_simulator.readers.workload import ReadSpec
 from msgspec import structs
 
 from iotcache.config.schema import Settings, StoreSettings
 from iotcache.errors import StoreError
 from iotcache.store import open_store
-from simulator.lab.probe import PROBE, Probe
-from simulator.lab.run import Run
-from simulator.lab.scenario import parse
-from simulator.lab.side import Side, SidePolicy
-from simulator.readers.workload import ReadSpec
 from tests.conftest import Server
 
 POLICY = SidePolicy(ttl_s=60, config_ttl_s=None, jitter=0.0, lease=True, failover=True, placement="ketama")

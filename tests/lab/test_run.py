@@ -10,18 +10,18 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from iotcache_simulator.lab.acts import AnyAct, BrokerAct, Policy, ReadersAct, Warm
+from iotcache_simulator.lab.pace import Pace
+from iotcache_simulator.lab.report import markdown
+from iotcache_simulator.lab.run import Run
+from iotcache_simulator.lab.scenario import Scenario, catalogue, find, parse
+from iotcache_simulator.lab.state import LabState
+from iotcache_simulator.stack.rundir import find_running
+from iotcache_tui.cli.main import main
 from msgspec import structs
 
 from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError
-from simulator.lab.acts import AnyAct, BrokerAct, Policy, ReadersAct, Warm
-from simulator.lab.pace import Pace
-from simulator.lab.report import markdown
-from simulator.lab.run import Run
-from simulator.lab.scenario import Scenario, catalogue, find, parse
-from simulator.lab.state import LabState
-from simulator.stack.rundir import find_running
-from tui.cli.main import main
 
 SHORT = """
 title = "Short"

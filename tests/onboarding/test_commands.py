@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iotcache_tui.cli.main import main
 
 from iotcache.cache import DeviceCache
 from iotcache.model import Reading, Series, Stored
 from tests.cache.conftest import Open
 from tests.conftest import Server
 from tests.ingest.conftest import cached
-from tui.cli.main import main
 
 pytestmark = pytest.mark.real("memcached")
 TS_US = 1_795_348_800_000_000
@@ -132,10 +132,10 @@ async def test_a_broker_away_is_told_before_anything_is_stored(
 ) -> None:
     cache = await open_cache([memcached])
     await fleet(cache)
-    import tui.cli.device
+    import iotcache_tui.cli.device
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tui.cli.device, "BROKER_PATIENCE_S", 0.3)
+        patch.setattr(iotcache_tui.cli.device, "BROKER_PATIENCE_S", 0.3)
         status, _, err = await call("device", "push", "d1", "--publish", stdin=b"{}")
     assert status == 1
     assert "does not answer" in err

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from simulator.fleet.arrays import array_functions, compiled
-from simulator.fleet.classes import load_classes, parse_class
-from simulator.fleet.noise import stream_key
-from simulator.fleet.roster import Roster
-from simulator.fleet.stream import Stream, Timeline
-from simulator.fleet.waves import WAVE_KINDS, Wave
+from iotcache_simulator.fleet.arrays import array_functions, compiled
+from iotcache_simulator.fleet.classes import load_classes, parse_class
+from iotcache_simulator.fleet.noise import stream_key
+from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.fleet.stream import Stream, Timeline
+from iotcache_simulator.fleet.waves import WAVE_KINDS, Wave
 
 SALT = stream_key(0, "salt")
 FEW = st.floats(-1e3, 1e3)

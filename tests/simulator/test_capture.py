@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iotcache_simulator.capture.capture import Capture
+from iotcache_simulator.capture.play import Player
+from iotcache_simulator.capture.recording import Recorded, read, recorded
+from iotcache_simulator.wire.connection import Target
+from iotcache_simulator.wire.uplink import Uplink
 
 from iotcache.config.schema import BrokerSettings
 from iotcache.errors import BrokerError, UsageError
-from simulator.capture.capture import Capture
-from simulator.capture.play import Player
-from simulator.capture.recording import Recorded, read, recorded
-from simulator.wire.connection import Target
-from simulator.wire.uplink import Uplink
 from tests.conftest import Server, free_port
 from tests.simulator.conftest import Subscriber
 
@@ -98,7 +98,7 @@ async def test_a_broker_never_reached_is_told_and_the_file_left_alone() -> None:
 
 @pytest.mark.real("mosquitto")
 def test_the_commands(mosquitto: Server, tmp_path: Path) -> None:
-    command = [sys.executable, "-P", "-m", "tui", "simulate"]
+    command = [sys.executable, "-P", "-m", "iotcache_tui", "simulate"]
     broker = ["--broker", f"mqtt://{mosquitto.address}"]
     file = tmp_path / "traffic.jsonl"
     capturing = subprocess.Popen(

@@ -11,21 +11,21 @@ from typing import Any
 
 import msgspec
 import pytest
+from iotcache_simulator.faults.kinds import Dropout
+from iotcache_simulator.faults.stream import FaultyStream
+from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.fleet.stream import Stream, Timeline
+from iotcache_simulator.publish import publisher as publishing
+from iotcache_simulator.publish.announce import FleetStats
+from iotcache_simulator.publish.dropouts import FOR_S, dropouts
+from iotcache_simulator.publish.publisher import Publisher
+from iotcache_simulator.publish.run import run_fleet
+from iotcache_simulator.wire.connection import Target
+from iotcache_simulator.wire.uplink import Uplink
 
 from iotcache.config.schema import BrokerSettings, Settings, SimulatorSettings
 from iotcache.mqtt import Message, MqttLink
 from iotcache.telemetry import decode
-from simulator.faults.kinds import Dropout
-from simulator.faults.stream import FaultyStream
-from simulator.fleet.roster import Roster
-from simulator.fleet.stream import Stream, Timeline
-from simulator.publish import publisher as publishing
-from simulator.publish.announce import FleetStats
-from simulator.publish.dropouts import FOR_S, dropouts
-from simulator.publish.publisher import Publisher
-from simulator.publish.run import run_fleet
-from simulator.wire.connection import Target
-from simulator.wire.uplink import Uplink
 from tests.conftest import Server
 
 pytestmark = pytest.mark.real("mosquitto")
@@ -105,9 +105,9 @@ async def test_it_announces_itself_and_leaves_no_retained_message(mosquitto: Ser
 
 
 async def test_a_fleet_that_vanishes_is_said_to_be_gone(mosquitto: Server) -> None:
-    from simulator.publish.announce import last_will
-    from simulator.publish.share import uplinks
-    from simulator.publish.spec import FleetSpec
+    from iotcache_simulator.publish.announce import last_will
+    from iotcache_simulator.publish.share import uplinks
+    from iotcache_simulator.publish.spec import FleetSpec
 
     target = Target("127.0.0.1", mosquitto.port)
     async with listening(mosquitto, "iotcache/stats/simulator/x") as link, asyncio.timeout(10):
@@ -231,7 +231,7 @@ async def test_a_fleet_whose_devices_are_not_to_fall_silent_has_no_dropouts(
             given.append(tuple(faults))
             super().reschedule(faults)
 
-    monkeypatch.setattr("simulator.publish.run.FaultyStream", Witness)
+    monkeypatch.setattr("iotcache_simulator.publish.run.FaultyStream", Witness)
     for wanted in ("auto", False, True):
         stop = asyncio.Event()
         settings = settings_of(mosquitto, devices=30, dropouts=wanted)

@@ -12,20 +12,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from iotcache_simulator.faults.kinds import Fault
+from iotcache_simulator.faults.schedule import load_faults
+from iotcache_simulator.faults.stream import FaultyStream, Label
+from iotcache_simulator.fleet.classes import load_classes
+from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.fleet.stream import Stream, Timeline
+from iotcache_simulator.ledger.labels import label_lines
+from iotcache_simulator.publish.digest import StreamDigest
+from iotcache_simulator.publish.run import FleetRun
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.publish.streams import stream_of
+from iotcache_simulator.wire.connection import Target
 
 from iotcache.errors import ConfigError
-from simulator.faults.kinds import Fault
-from simulator.faults.schedule import load_faults
-from simulator.faults.stream import FaultyStream, Label
-from simulator.fleet.classes import load_classes
-from simulator.fleet.roster import Roster
-from simulator.fleet.stream import Stream, Timeline
-from simulator.ledger.labels import label_lines
-from simulator.publish.digest import StreamDigest
-from simulator.publish.run import FleetRun
-from simulator.publish.spec import FleetSpec
-from simulator.publish.streams import stream_of
-from simulator.wire.connection import Target
 from tests.conftest import Server
 from tests.simulator.conftest import Subscriber
 

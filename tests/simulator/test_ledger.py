@@ -10,23 +10,23 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from iotcache_simulator.faults.kinds import Fault
+from iotcache_simulator.fleet.formats import Format
+from iotcache_simulator.ledger.conditions import parse_condition
+from iotcache_simulator.ledger.expected import expected
+from iotcache_simulator.ledger.junit import junit
+from iotcache_simulator.ledger.reconcile import reconcile
+from iotcache_simulator.ledger.seen import HIGHEST_SEQ, Seen, Track
+from iotcache_simulator.ledger.verdict import FIGURES, Case, cases, figures, judged
+from iotcache_simulator.ledger.verify import Places, Verification, parse_places
+from iotcache_simulator.publish.report import Report
+from iotcache_simulator.publish.run import FleetRun
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.wire.target import target_of
 from pymemcache.client.base import Client
 
 from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.errors import UsageError
-from simulator.faults.kinds import Fault
-from simulator.fleet.formats import Format
-from simulator.ledger.conditions import parse_condition
-from simulator.ledger.expected import expected
-from simulator.ledger.junit import junit
-from simulator.ledger.reconcile import reconcile
-from simulator.ledger.seen import HIGHEST_SEQ, Seen, Track
-from simulator.ledger.verdict import FIGURES, Case, cases, figures, judged
-from simulator.ledger.verify import Places, Verification, parse_places
-from simulator.publish.report import Report
-from simulator.publish.run import FleetRun
-from simulator.publish.spec import FleetSpec
-from simulator.wire.target import target_of
 from tests.conftest import Server
 
 SPEC = FleetSpec(devices=20, rate=200.0, duration_s=3.0)

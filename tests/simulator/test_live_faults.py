@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iotcache_simulator.faults.kinds import Dropout, Reboot, Stuck
+from iotcache_simulator.faults.live import FAULTS_MAX, Journal, parse_wish
+from iotcache_simulator.fleet.load import LiveLoad
+from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.ledger.labels import label_lines
+from iotcache_simulator.ledger.verify import Places, Verification
+from iotcache_simulator.publish.control import control_topic
+from iotcache_simulator.publish.run import FleetRun
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.wire.target import target_of
 
 from iotcache.config.schema import BrokerSettings
 from iotcache.errors import ConfigError
 from iotcache.mqtt import MqttLink
-from simulator.faults.kinds import Dropout, Reboot, Stuck
-from simulator.faults.live import FAULTS_MAX, Journal, parse_wish
-from simulator.fleet.load import LiveLoad
-from simulator.fleet.roster import Roster
-from simulator.ledger.labels import label_lines
-from simulator.ledger.verify import Places, Verification
-from simulator.publish.control import control_topic
-from simulator.publish.run import FleetRun
-from simulator.publish.spec import FleetSpec
-from simulator.wire.target import target_of
 from tests.conftest import Server
 
 ROSTER = Roster(1, 20)

@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from iotcache_simulator.ledger.verdict import cases, judged
+from iotcache_simulator.ledger.verify import Places, Verification
+from iotcache_simulator.publish.crew import Crew
+from iotcache_simulator.publish.report import Report
+from iotcache_simulator.publish.run import FleetRun
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.wire.connection import Target
+from iotcache_simulator.wire.target import target_of
 
 from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.mqtt import MqttLink
-from simulator.ledger.verdict import cases, judged
-from simulator.ledger.verify import Places, Verification
-from simulator.publish.crew import Crew
-from simulator.publish.report import Report
-from simulator.publish.run import FleetRun
-from simulator.publish.spec import FleetSpec
-from simulator.wire.connection import Target
-from simulator.wire.target import target_of
 from tests.conftest import Server
 from tests.simulator.conftest import Subscriber
 

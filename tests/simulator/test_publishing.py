@@ -11,16 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from iotcache_simulator.ledger.verdict import cases, judged
+from iotcache_simulator.publish.crew import Crew
+from iotcache_simulator.publish.report import Report
+from iotcache_simulator.publish.run import FleetRun, Outcome
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.wire.connection import Target
+from iotcache_simulator.wire.target import target_of
+from iotcache_simulator.wire.uplink import Uplink
 
 from iotcache.config.schema import BrokerSettings
-from simulator.ledger.verdict import cases, judged
-from simulator.publish.crew import Crew
-from simulator.publish.report import Report
-from simulator.publish.run import FleetRun, Outcome
-from simulator.publish.spec import FleetSpec
-from simulator.wire.connection import Target
-from simulator.wire.target import target_of
-from simulator.wire.uplink import Uplink
 from tests.conftest import Server, free_port, program
 from tests.simulator.conftest import Subscriber
 

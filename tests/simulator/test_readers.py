@@ -12,16 +12,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from iotcache_simulator.publish.run import FleetRun
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.readers.popularity import popularity
+from iotcache_simulator.readers.report import FIGURES, report_of
+from iotcache_simulator.readers.workload import Readers, ReadSpec
+from iotcache_simulator.wire.target import target_of
 
 from iotcache.cache import DeviceCache
 from iotcache.config.schema import Settings
 from iotcache.errors import UsageError
-from simulator.publish.run import FleetRun
-from simulator.publish.spec import FleetSpec
-from simulator.readers.popularity import popularity
-from simulator.readers.report import FIGURES, report_of
-from simulator.readers.workload import Readers, ReadSpec
-from simulator.wire.target import target_of
 
 
 def test_zipf_reads_few_often_and_another_seed_reads_others() -> None:
@@ -99,7 +99,7 @@ async def test_the_command_reports_and_meets_conditions(pipeline: Settings, tmp_
         "--nodes", ",".join(pipeline.cache.nodes),
         "--store", pipeline.store.url,
     ]  # fmt: skip
-    command = [sys.executable, "-P", "-m", "tui", "simulate", "readers", *servers, *flags]
+    command = [sys.executable, "-P", "-m", "iotcache_tui", "simulate", "readers", *servers, *flags]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=30, cwd=tmp_path)
     report = json.loads(done.stdout)
     assert done.returncode == 1

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Server, free_port
 
-COMMAND = [sys.executable, "-P", "-m", "tui", "simulate"]
+COMMAND = [sys.executable, "-P", "-m", "iotcache_tui", "simulate"]
 
 
 def simulate(*flags: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
@@ -158,7 +158,7 @@ def test_connections_lost_on_purpose_are_nothing_to_warn_of(mosquitto: Server, t
 
 
 def test_a_fleet_that_loses_its_broker_complains_as_one(caplog: pytest.LogCaptureFixture) -> None:
-    from simulator.wire import uplink
+    from iotcache_simulator.wire import uplink
 
     for name in ["a", *["b"] * 1_000, "a"]:
         uplink.log.warning("connection to %s lost", name)
@@ -237,7 +237,7 @@ def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:
 def test_a_usage_mistake_is_one_sentence_and_exit_code_2(
     flags: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tui.cli.main import main
+    from iotcache_tui.cli.main import main
 
     os.environ.pop("IOTCACHE_CONFIG", None)
     try:
@@ -267,7 +267,7 @@ def test_a_broken_class_file_is_named_with_line_and_key(tmp_path: Path) -> None:
 
 def test_it_loads_no_screen() -> None:
     code = (
-        "import sys, tui.cli.simulate, simulator.publish.run, simulator.wire.target;"
+        "import sys, iotcache_tui.cli.simulate, iotcache_simulator.publish.run, iotcache_simulator.wire.target;"
         "sys.exit(bool({'textual', 'plotext', 'rich', 'aiomqtt', 'psycopg'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=20).returncode == 0
@@ -284,7 +284,7 @@ def test_readers_without_a_store_are_exit_code_3(tmp_path: Path) -> None:
 def test_no_servers_to_publish_to_is_exit_code_3(tmp_path: Path) -> None:
     env = {**os.environ, "IOTCACHE_RUNTIME_DIR": str(tmp_path / "run")}
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "tui", "simulate", "--duration", "1"],
+        [sys.executable, "-P", "-m", "iotcache_tui", "simulate", "--duration", "1"],
         capture_output=True, text=True, timeout=30, cwd=tmp_path, env=env,
     )  # fmt: skip
     assert done.returncode == 3

@@ -8,9 +8,8 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-
-from simulator.fleet.noise import stream_key
-from simulator.fleet.waves import Function, Wave
+from iotcache_simulator.fleet.noise import stream_key
+from iotcache_simulator.fleet.waves import Function, Wave
 
 KEYS = [stream_key(1, "device", str(n)) for n in range(40)]
 SALT = stream_key(0, "salt")

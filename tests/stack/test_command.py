@@ -21,7 +21,7 @@ from .living import accepts, alive, all_gone, ask_memcached, children, kill_quie
 
 pytestmark = pytest.mark.real("memcached")
 
-COMMAND = [sys.executable, "-P", "-m", "tui"]
+COMMAND = [sys.executable, "-P", "-m", "iotcache_tui"]
 
 
 class Running:

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from iotcache_simulator.stack.processes import Exit, NoSign, Process, child_environment
 
 from iotcache.errors import StackError
-from simulator.stack.processes import Exit, NoSign, Process, child_environment
 
 from .living import alive, all_gone, children, kill_quietly, stopped, until
 
@@ -22,7 +22,7 @@ SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 PARENT = """
 import asyncio, sys
-from simulator.stack.processes import Process, own_child
+from iotcache_simulator.stack.processes import Process, own_child
 
 async def main():
     guarded = Process("a program", [sys.executable, "-c", "import time; time.sleep(60)"], guarded=True)

@@ -9,11 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from msgspec.structs import replace
-
-from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
-from iotcache.errors import StackError
-from simulator.stack.rundir import (
+from iotcache_simulator.stack.rundir import (
     Announcement,
     entry_of_this_process,
     find_running,
@@ -22,6 +18,10 @@ from simulator.stack.rundir import (
     running,
     runtime_folder,
 )
+from msgspec.structs import replace
+
+from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
+from iotcache.errors import StackError
 
 
 def announce(**fields: object) -> Announcement:

@@ -8,6 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from iotcache_simulator.stack.probe import memcached_answers, mqtt_answers
+from iotcache_simulator.stack.rundir import find_running
+from iotcache_simulator.stack.service import PartState, Progress
+from iotcache_simulator.stack.stack import Stack
 
 from iotcache.config.schema import (
     BrokerSettings,
@@ -19,10 +23,6 @@ from iotcache.config.schema import (
 )
 from iotcache.errors import StackError
 from iotcache.model import Event
-from simulator.stack.probe import memcached_answers, mqtt_answers
-from simulator.stack.rundir import find_running
-from simulator.stack.service import PartState, Progress
-from simulator.stack.stack import Stack
 
 from .living import accepts, alive, all_gone, ask_memcached, own_children
 

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.kept import KeptFile
 from textual.pilot import Pilot
 
 from iotcache.clock import ManualClock
 from iotcache.config.schema import DashboardSettings
 from tests.tui.scripted import ScriptedFeed, fill
-from tui.app import IotCacheApp
-from tui.kept import KeptFile
 
 WALL_S = 1_750_000_000.0
 RunApp = Callable[..., AbstractAsyncContextManager[tuple[IotCacheApp, Pilot[None]]]]

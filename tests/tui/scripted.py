@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import sin
 
+from iotcache_tui.state.asks import Answer, Request
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.updates import Drained, Fallback, Mailbox, Part, RowUpdate, Second, Worker
+
 from iotcache.model import MissReason, NodeHealth, NodeState, Read, Series, Source
 from iotcache.store.base import SeriesInfo
-from tui.state.asks import Answer, Request
-from tui.state.dashboard import DashboardState
-from tui.state.updates import Drained, Fallback, Mailbox, Part, RowUpdate, Second, Worker
 
 NODES = ("127.0.0.1:21001", "127.0.0.1:21002", "127.0.0.1:21003")
 KINDS = (

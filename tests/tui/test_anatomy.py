@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from iotcache_tui.state.anatomy import lenses, misses, stacked
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.updates import RowUpdate, Second
 from rich.cells import cell_len
 
 from iotcache.model import Read, Series, Source
 from iotcache.store.base import SeriesInfo
 from tests.tui.conftest import RunApp, screen_lines, screen_text
-from tui.state.anatomy import lenses, misses, stacked
-from tui.state.dashboard import DashboardState
-from tui.state.updates import RowUpdate, Second
 
 
 def second(at_s: float, **counts: int) -> Second:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.ascii_only import GLYPHS
+from iotcache_tui.format import sparkline
+from iotcache_tui.screens.catalog import SCREENS
+from iotcache_tui.screens.fleet import FleetScreen
+from iotcache_tui.widgets.area import area
 from textual.pilot import Pilot
 
 from tests.tui.conftest import RunApp, screen_lines, screen_text
-from tui.app import IotCacheApp
-from tui.ascii_only import GLYPHS
-from tui.format import sparkline
-from tui.screens.catalog import SCREENS
-from tui.screens.fleet import FleetScreen
-from tui.widgets.area import area
 
 SIZES = [(80, 24), (120, 40)]
 

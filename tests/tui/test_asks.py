@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import ClassVar, cast
 
 import pytest
+from iotcache_tui.feed import asks
+from iotcache_tui.feed.asks import AskDesk, Reach
+from iotcache_tui.state.asks import Answer, Request
+from iotcache_tui.state.updates import Mailbox
 
 from iotcache.errors import StoreError
 from iotcache.tasks import end
-from tui.feed import asks
-from tui.feed.asks import AskDesk, Reach
-from tui.state.asks import Answer, Request
-from tui.state.updates import Mailbox
 
 
 class Count(Request, frozen=True):

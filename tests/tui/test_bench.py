@@ -7,10 +7,9 @@ import sys
 from importlib import import_module
 
 import pytest
-
-from tui.bench import BENCHES
-from tui.bench.report import OURS, Report, Row, Target, table
-from tui.cli.main import main
+from iotcache_tui.bench import BENCHES
+from iotcache_tui.bench.report import OURS, Report, Row, Target, table
+from iotcache_tui.cli.main import main
 
 
 def test_ratios_are_of_medians_and_a_missing_peer_is_no_success() -> None:

@@ -6,18 +6,11 @@ from math import inf
 from typing import Any
 
 import pytest
-from rich.cells import cell_len
-
-from iotcache.keys import escape
-from iotcache.model import Event, MissReason, Read, Series, Severity, Source
-from iotcache.store.base import SeriesInfo
-from tests.tui.conftest import RunApp, screen_lines, screen_text
-from tests.tui.scripted import NODES
-from tui.screens.confirm import ConfirmScreen
-from tui.screens.device import DeviceScreen
-from tui.state.acts import InvalidateSeries, Progress, WarmSeries
-from tui.state.asks import Request
-from tui.state.device import (
+from iotcache_tui.screens.confirm import ConfirmScreen
+from iotcache_tui.screens.device import DeviceScreen
+from iotcache_tui.state.acts import InvalidateSeries, Progress, WarmSeries
+from iotcache_tui.state.asks import Request
+from iotcache_tui.state.device import (
     STATES_MOST,
     AlertView,
     Curve,
@@ -33,9 +26,16 @@ from tui.state.device import (
     ReadHistory,
     ReadNow,
 )
-from tui.state.keys import CachedValue, FetchValue
-from tui.state.updates import Drained, Fallback, RowUpdate
-from tui.widgets.braille import Canvas, curve, round_limits
+from iotcache_tui.state.keys import CachedValue, FetchValue
+from iotcache_tui.state.updates import Drained, Fallback, RowUpdate
+from iotcache_tui.widgets.braille import Canvas, curve, round_limits
+from rich.cells import cell_len
+
+from iotcache.keys import escape
+from iotcache.model import Event, MissReason, Read, Series, Severity, Source
+from iotcache.store.base import SeriesInfo
+from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.scripted import NODES
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 DEVICE = "boiler[b]\x1b-7"

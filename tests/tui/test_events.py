@@ -6,6 +6,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from iotcache_tui.feed.alerts import SHOWN_MOST, AlertWatch, acknowledge_all
+from iotcache_tui.feed.dead_letters import DeadLetterWatch
+from iotcache_tui.record.player import Player
+from iotcache_tui.record.recorder import Recorder
+from iotcache_tui.screens.events import EventsScreen
+from iotcache_tui.state.alerts import AcknowledgeAlerts, AlertLine
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.log import KEPT_PER_KIND, KINDS, EventLog, LogView
+from iotcache_tui.state.updates import Drained, Fallback, Mailbox
 from msgspec import structs
 
 from iotcache.alerts.model import Alert, AlertState
@@ -15,15 +24,6 @@ from iotcache.model import DeadLetter, Event, MissReason, Severity
 from iotcache.store import open_store
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
-from tui.feed.alerts import SHOWN_MOST, AlertWatch, acknowledge_all
-from tui.feed.dead_letters import DeadLetterWatch
-from tui.record.player import Player
-from tui.record.recorder import Recorder
-from tui.screens.events import EventsScreen
-from tui.state.alerts import AcknowledgeAlerts, AlertLine
-from tui.state.dashboard import DashboardState
-from tui.state.log import KEPT_PER_KIND, KINDS, EventLog, LogView
-from tui.state.updates import Drained, Fallback, Mailbox
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 NODE_EVENT = Event(1_750_000_000.0, "node.down", Severity.ERROR, NODES[1], "node is down: refused\x1b[31m")
@@ -182,7 +182,7 @@ class _Letters:
 
 
 async def test_dead_letters_are_told_of_once_and_looked_for_only_with_a_reason() -> None:
-    from tui.state.updates import Worker
+    from iotcache_tui.state.updates import Worker
 
     mailbox, clock, store = Mailbox(), ManualClock(100.0), _Letters()
     watch = DeadLetterWatch(mailbox, clock)

@@ -6,16 +6,16 @@ from array import array
 from math import nan
 
 import pytest
+from iotcache_tui.screens.choose_columns import ChooseColumns
+from iotcache_tui.screens.confirm import ConfirmScreen
+from iotcache_tui.screens.events import EventsScreen
+from iotcache_tui.screens.fleet import FleetScreen
+from iotcache_tui.widgets.columns import DEFAULT_COLUMNS
 from textual.widgets import Button, OptionList
 
 from iotcache.clock import ManualClock
 from iotcache.model import Severity
 from tests.tui.conftest import RunApp, screen_text
-from tui.screens.choose_columns import ChooseColumns
-from tui.screens.confirm import ConfirmScreen
-from tui.screens.events import EventsScreen
-from tui.screens.fleet import FleetScreen
-from tui.widgets.columns import DEFAULT_COLUMNS
 
 
 async def test_enter_opens_the_first_row_while_none_is_chosen(run_app: RunApp) -> None:
@@ -179,7 +179,7 @@ async def test_a_screen_that_is_come_back_to_is_not_shown_as_it_was_left(run_app
 async def test_the_rate_of_frames_is_changed_live_and_a_still_screen_rests(
     run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.beat.REST_AFTER_S", 0.2)
+    monkeypatch.setattr("iotcache_tui.beat.REST_AFTER_S", 0.2)
     async with run_app() as (app, pilot):
         assert app.beat.hz == 4
         for keys, hz in ((")", 6), (")", 8), ("(((((((", 1), (")" * 9, 10)):

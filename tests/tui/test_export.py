@@ -8,10 +8,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from iotcache_tui.export import as_csv, as_json, write_new
+from iotcache_tui.state.picture import SERIES_FIELDS
 
 from tests.tui.conftest import RunApp, screen_text
-from tui.export import as_csv, as_json, write_new
-from tui.state.picture import SERIES_FIELDS
 
 
 async def exported(run_app: RunApp, folder: Path, keys: tuple[str, ...], downs: int) -> str:

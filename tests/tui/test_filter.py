@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iotcache_tui.state.filter import FilterError, complete, completions, parse
+from iotcache_tui.state.fleet import FleetState
+from iotcache_tui.state.updates import RowUpdate
+from iotcache_tui.state.view import FleetView
 
 from iotcache.model import MissReason, Read, Series, Source
 from iotcache.store.base import SeriesInfo
-from tui.state.filter import FilterError, complete, completions, parse
-from tui.state.fleet import FleetState
-from tui.state.updates import RowUpdate
-from tui.state.view import FleetView
 
 NOW_S, WALL_S = 1000.0, 100_000.0
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.kept import Kept, KeptFile
+from iotcache_tui.screens.confirm import ConfirmScreen
+from iotcache_tui.state.acts import InvalidateSeries, Progress, WarmSeries
+from iotcache_tui.widgets.columns import DEFAULT_COLUMNS
+from iotcache_tui.widgets.fleet_table import FleetTable
 from textual.widgets import Input
 
 from iotcache.config.schema import DashboardSettings
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import ScriptedFeed
-from tui.app import IotCacheApp
-from tui.kept import Kept, KeptFile
-from tui.screens.confirm import ConfirmScreen
-from tui.state.acts import InvalidateSeries, Progress, WarmSeries
-from tui.widgets.columns import DEFAULT_COLUMNS
-from tui.widgets.fleet_table import FleetTable
 
 
 async def test_a_filter_with_a_mistake_says_so_and_offers_completions(run_app: RunApp) -> None:
@@ -148,8 +148,9 @@ async def test_watched_rows_are_read_wherever_the_screen_is(run_app: RunApp) -> 
 
 
 async def test_a_changed_value_glows_unless_motion_is_reduced(run_app: RunApp) -> None:
+    from iotcache_tui.state.updates import RowUpdate
+
     from iotcache.model import Read, Source
-    from tui.state.updates import RowUpdate
 
     for reduced in (False, True):
         async with run_app(reduced_motion=reduced) as (app, pilot):

@@ -6,21 +6,21 @@ import re
 from typing import Any
 
 import pytest
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.flow import ARROWS, BOXES, bottleneck, flow
+from iotcache_tui.state.nodes import NodeFigures, NodesFigures, WatchNodes
+from iotcache_tui.state.updates import Drained, Part, Second, Worker
+from iotcache_tui.widgets.area import area, round_top
+from iotcache_tui.widgets.canvas import Canvas
+from iotcache_tui.widgets.flow_layout import lay_out, towards
+from iotcache_tui.widgets.flow_picture import FlowPicture, speed
 from msgspec import structs
 from rich.cells import cell_len
 
 from iotcache.model import NodeHealth, NodeState
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
-from tui.app import IotCacheApp
-from tui.state.dashboard import DashboardState
-from tui.state.flow import ARROWS, BOXES, bottleneck, flow
-from tui.state.nodes import NodeFigures, NodesFigures, WatchNodes
-from tui.state.updates import Drained, Part, Second, Worker
-from tui.widgets.area import area, round_top
-from tui.widgets.canvas import Canvas
-from tui.widgets.flow_layout import lay_out, towards
-from tui.widgets.flow_picture import FlowPicture, speed
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 INGEST: dict[str, Any] = {

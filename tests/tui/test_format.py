@@ -7,9 +7,7 @@ from math import inf, nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.cells import cell_len
-
-from tui.format import (
+from iotcache_tui.format import (
     aligned_value,
     bar,
     duration,
@@ -21,7 +19,8 @@ from tui.format import (
     short_nodes,
     sparkline,
 )
-from tui.widgets.columns import lay_out
+from iotcache_tui.widgets.columns import lay_out
+from rich.cells import cell_len
 
 
 @given(st.text(max_size=60), st.integers(1, 40), st.booleans())

@@ -13,6 +13,30 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from iotcache_tui.feed import device as device_feed
+from iotcache_tui.feed import keys as key_feed
+from iotcache_tui.feed.asks import Reach
+from iotcache_tui.state.device import (
+    DeviceDocuments,
+    DeviceKeys,
+    History,
+    LookAtDevice,
+    ReadAlerts,
+    ReadDocuments,
+    ReadHistory,
+    ReadNow,
+)
+from iotcache_tui.state.keys import (
+    CLASSES,
+    CachedValue,
+    CountKeys,
+    CrawlKeys,
+    CrawlStep,
+    Deleted,
+    DeleteKey,
+    FetchValue,
+    KeyColumns,
+)
 from msgspec import structs
 
 from iotcache.alerts.model import Alert, AlertState
@@ -28,30 +52,6 @@ from iotcache.model import Document, DocumentKind, Read, Reading, Series, Severi
 from iotcache.store.sqlite import SqliteStore
 from tests.cluster.test_transport import open_to_all
 from tests.conftest import Server, free_port
-from tui.feed import device as device_feed
-from tui.feed import keys as key_feed
-from tui.feed.asks import Reach
-from tui.state.device import (
-    DeviceDocuments,
-    DeviceKeys,
-    History,
-    LookAtDevice,
-    ReadAlerts,
-    ReadDocuments,
-    ReadHistory,
-    ReadNow,
-)
-from tui.state.keys import (
-    CLASSES,
-    CachedValue,
-    CountKeys,
-    CrawlKeys,
-    CrawlStep,
-    Deleted,
-    DeleteKey,
-    FetchValue,
-    KeyColumns,
-)
 
 pytestmark = pytest.mark.real("memcached")
 

@@ -6,22 +6,13 @@ from math import inf
 from typing import Any
 
 import pytest
-from rich.cells import cell_len
-from textual.widgets import Input
-
-from iotcache.cluster.wire.metadump import CrawlBusy, DumpedItem, Metadump
-from iotcache.errors import NodeError
-from iotcache.keys import Keys
-from iotcache.model import Series
-from tests.tui.conftest import RunApp, screen_lines, screen_text
-from tests.tui.scripted import NODES
-from tui.screens.confirm import ConfirmScreen
-from tui.screens.device import DeviceScreen
-from tui.screens.key_value import KeyValueScreen
-from tui.screens.keys import KeysScreen
-from tui.state.filter import FilterError
-from tui.state.key_view import KeyView, parse
-from tui.state.keys import (
+from iotcache_tui.screens.confirm import ConfirmScreen
+from iotcache_tui.screens.device import DeviceScreen
+from iotcache_tui.screens.key_value import KeyValueScreen
+from iotcache_tui.screens.keys import KeysScreen
+from iotcache_tui.state.filter import FilterError
+from iotcache_tui.state.key_view import KeyView, parse
+from iotcache_tui.state.keys import (
     CLASSES,
     CachedValue,
     CountKeys,
@@ -39,6 +30,15 @@ from tui.state.keys import (
     class_of,
     group_of,
 )
+from rich.cells import cell_len
+from textual.widgets import Input
+
+from iotcache.cluster.wire.metadump import CrawlBusy, DumpedItem, Metadump
+from iotcache.errors import NodeError
+from iotcache.keys import Keys
+from iotcache.model import Series
+from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.scripted import NODES
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 HOSTILE = "evil[bold]\x1b[31m\u202egnp\u200b.exe".encode()

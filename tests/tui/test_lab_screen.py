@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from msgspec import structs
-from rich.cells import cell_len
-
-from simulator.lab.state import LabState, LightState, Mark, StepResult
-from tests.tui.conftest import RunApp, screen_lines, screen_text
-from tui.app import IotCacheApp
-from tui.screens.confirm import ConfirmScreen
-from tui.screens.lab import LabScreen
-from tui.state.lab import (
+from iotcache_simulator.lab.state import LabState, LightState, Mark, StepResult
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.screens.confirm import ConfirmScreen
+from iotcache_tui.screens.lab import LabScreen
+from iotcache_tui.state.lab import (
     NO_LAB,
     LabCatalogue,
     LabCurve,
@@ -25,7 +21,11 @@ from tui.state.lab import (
     LabStep,
     LabView,
 )
-from tui.state.switches import SlowStore, SwitchPart
+from iotcache_tui.state.switches import SlowStore, SwitchPart
+from msgspec import structs
+from rich.cells import cell_len
+
+from tests.tui.conftest import RunApp, screen_lines, screen_text
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 CATALOGUE = LabCatalogue(

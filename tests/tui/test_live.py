@@ -13,14 +13,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.feed.live import LiveFeed
 from pymemcache.client.base import Client
 from textual.pilot import Pilot
 
 from iotcache.config import load
 from tests.conftest import Server
 from tests.tui.conftest import screen_lines, screen_text
-from tui.app import IotCacheApp
-from tui.feed.live import LiveFeed
 
 pytestmark = pytest.mark.real("memcached", "mosquitto")
 
@@ -37,7 +37,7 @@ class Site:
         }
         sets = [part for key, value in self.flags.items() for part in ("--set", f"{key}={value}")]
         self.ingest = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tui", "ingest", *sets], cwd=folder,
+            [sys.executable, "-P", "-m", "iotcache_tui", "ingest", *sets], cwd=folder,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -9,6 +9,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from iotcache_tui.feed.asks import Reach
+from iotcache_tui.feed.nodes import NodeWatch, ReadTally, act, order_of, watch
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.nodes import ActOnNode, NodeAct, NodeFigures, WatchNodes, explain_gap
+from iotcache_tui.state.updates import Mailbox
 from msgspec import structs
 
 from iotcache.clock import SYSTEM_CLOCK
@@ -18,11 +23,6 @@ from iotcache.config.urls import parse_node
 from iotcache.errors import NodeError, UsageError
 from iotcache.model import NodeState
 from tests.cluster.tools import pause, resume, until
-from tui.feed.asks import Reach
-from tui.feed.nodes import NodeWatch, ReadTally, act, order_of, watch
-from tui.state.dashboard import DashboardState
-from tui.state.nodes import ActOnNode, NodeAct, NodeFigures, WatchNodes, explain_gap
-from tui.state.updates import Mailbox
 
 
 @asynccontextmanager

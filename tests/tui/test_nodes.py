@@ -7,18 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from msgspec import structs
-from rich.cells import cell_len
-from textual.widgets import Input
-
-from iotcache.errors import UsageError
-from iotcache.model import Event, NodeHealth, NodeState, Severity
-from tests.tui.conftest import RunApp, screen_lines, screen_text
-from tests.tui.scripted import NODES
-from tui.app import IotCacheApp
-from tui.screens.confirm import ConfirmScreen
-from tui.screens.node_acts import BY_ACT, ActMenu, ValueScreen, parse
-from tui.state.nodes import (
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.screens.confirm import ConfirmScreen
+from iotcache_tui.screens.node_acts import BY_ACT, ActMenu, ValueScreen, parse
+from iotcache_tui.state.nodes import (
     ActOnNode,
     NodeAct,
     NodeFigures,
@@ -28,8 +20,16 @@ from tui.state.nodes import (
     SlabFigures,
     WatchNodes,
 )
-from tui.state.whatif import Weights
-from tui.widgets.node_table import NodeTable
+from iotcache_tui.state.whatif import Weights
+from iotcache_tui.widgets.node_table import NodeTable
+from msgspec import structs
+from rich.cells import cell_len
+from textual.widgets import Input
+
+from iotcache.errors import UsageError
+from iotcache.model import Event, NodeHealth, NodeState, Severity
+from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.scripted import NODES
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 SLABS = (

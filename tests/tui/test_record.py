@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.cli.main import main
+from iotcache_tui.record.chunks import FRAMES, ChunkFile, RecordingError
+from iotcache_tui.record.export import export
+from iotcache_tui.record.player import Player, ReplayClock, ReplayFeed
+from iotcache_tui.record.recorder import Recorder
+from iotcache_tui.state.acts import Progress
+from iotcache_tui.state.asks import Answer, Request
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.updates import Drained, Mailbox, RowUpdate, Second, TtlUpdate
 
 from iotcache.clock import ManualClock
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import Event, Read, Severity, Source
 from tests.tui.conftest import WALL_S, screen_text
 from tests.tui.scripted import NODES, ScriptedFeed, fill
-from tui.app import IotCacheApp
-from tui.cli.main import main
-from tui.record.chunks import FRAMES, ChunkFile, RecordingError
-from tui.record.export import export
-from tui.record.player import Player, ReplayClock, ReplayFeed
-from tui.record.recorder import Recorder
-from tui.state.acts import Progress
-from tui.state.asks import Answer, Request
-from tui.state.dashboard import DashboardState
-from tui.state.updates import Drained, Mailbox, RowUpdate, Second, TtlUpdate
 
 LENGTH_S = 100
 
@@ -273,10 +273,14 @@ def test_a_stretch_is_a_recording_of_its_own(recorded: tuple[Path, list[str]], t
 
 
 def test_a_class_that_is_no_answer_is_not_made(recorded: tuple[Path, list[str]]) -> None:
-    from tui.record.frames import Answered
-    from tui.record.player import _value
+    from iotcache_tui.record.frames import Answered
+    from iotcache_tui.record.player import _value
 
-    for kind in ("subprocess:Popen", "tui.state.updates:Mailbox", "tui.state.nowhere_at_all:X"):
+    for kind in (
+        "subprocess:Popen",
+        "iotcache_tui.state.updates:Mailbox",
+        "iotcache_tui.state.nowhere_at_all:X",
+    ):
         with pytest.raises((RecordingError, ImportError)):
             _value(Answered("Looked", b"", kind, b"", True, ""))
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from iotcache_tui.format import clock_text
+from iotcache_tui.state.updates import Fallback, Part, RowUpdate, TtlUpdate
+from iotcache_tui.widgets.fallback_log import FallbackLog
+from iotcache_tui.widgets.fleet_table import FleetTable
 from rich.cells import cell_len
 from textual.geometry import Region
 
@@ -13,10 +17,6 @@ from iotcache.model import MissReason, NodeHealth, NodeState, Read, Series, Sour
 from iotcache.store.base import SeriesInfo
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
-from tui.format import clock_text
-from tui.state.updates import Fallback, Part, RowUpdate, TtlUpdate
-from tui.widgets.fallback_log import FallbackLog
-from tui.widgets.fleet_table import FleetTable
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.state.updates import Part
 from textual.pilot import Pilot
 
 from iotcache.clock import ManualClock
@@ -15,8 +17,6 @@ from tests.tui import test_flow as test_flow_screen
 from tests.tui import test_lab_screen
 from tests.tui import test_nodes as test_nodes_screen
 from tests.tui.scripted import NODES, ScriptedFeed, fill
-from tui.app import IotCacheApp
-from tui.state.updates import Part
 
 WALL_S = 1_750_000_000.0
 

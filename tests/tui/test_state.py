@@ -5,15 +5,23 @@ from __future__ import annotations
 from math import inf, isnan
 
 import pytest
+from iotcache_tui.feed.account import Account
+from iotcache_tui.feed.pace import ReadingPace
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.fleet import FROM_CACHE, TREND_POINTS, FleetState
+from iotcache_tui.state.updates import (
+    FALLBACKS_KEPT,
+    Drained,
+    Fallback,
+    Mailbox,
+    RowUpdate,
+    Second,
+    TtlUpdate,
+)
+from iotcache_tui.state.view import SORTS, FleetView
 
 from iotcache.model import MissReason, Read, Series, Source
 from iotcache.store.base import SeriesInfo
-from tui.feed.account import Account
-from tui.feed.pace import ReadingPace
-from tui.state.dashboard import DashboardState
-from tui.state.fleet import FROM_CACHE, TREND_POINTS, FleetState
-from tui.state.updates import FALLBACKS_KEPT, Drained, Fallback, Mailbox, RowUpdate, Second, TtlUpdate
-from tui.state.view import SORTS, FleetView
 
 
 def info(number: int, device: str = "", sensor: str = "t") -> SeriesInfo:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from iotcache_tui.format import clock_text, use_zone
+from iotcache_tui.units import shown_unit, shown_value
 
 from tests.tui.conftest import RunApp, screen_lines, screen_text
-from tui.format import clock_text, use_zone
-from tui.units import shown_unit, shown_value
 
 
 @pytest.mark.parametrize(

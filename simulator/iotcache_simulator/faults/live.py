@@ -1,0 +1,103 @@
+"""Faults toggled while the fleet runs: what is wished for now, and the journal of when each began and ended.
+
+A wish is the whole set of faults that are to hold from now on. What the fleet has rendered already stays as
+it is: a fault begins where rendering stands. With the journal, the stream is a pure function again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from iotcache.errors import ConfigError
+from iotcache_simulator.faults.kinds import FAULT_KINDS, Fault
+from iotcache_simulator.faults.schedule import unusable
+from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.fleet.toml_file import said
+
+LOAD_MIN, LOAD_MAX = 0.01, 100.0
+FAULTS_MAX = 100
+"""In one wish."""
+JOURNAL_MAX = 10_000
+_MICRO = 1_000_000
+
+
+class Wish(Struct, frozen=True, forbid_unknown_fields=True):
+    """The payload of a control message. An empty one wishes for no fault and the rate asked for."""
+
+    faults: tuple[Fault, ...] = ()
+    load: Annotated[float, Meta(ge=LOAD_MIN, le=LOAD_MAX)] = 1.0
+    """The rate, as a factor of that asked for."""
+
+
+def parse_wish(payload: bytes, roster: Roster) -> Wish:
+    """A control message. Raises `ConfigError` with one sentence."""
+    try:
+        content = msgspec.json.decode(payload or b"{}")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"the control message cannot be used: {error}") from None
+    try:
+        wish = msgspec.convert(content, Wish)
+    except msgspec.ValidationError as error:
+        told = said(error, content, Wish, FAULT_KINDS)
+        raise ConfigError(f"the control message cannot be used: {told}") from None
+    if len(wish.faults) > FAULTS_MAX:
+        raise ConfigError(f"the control message holds {len(wish.faults)} faults; {FAULTS_MAX} are allowed")
+    for fault in wish.faults:
+        if fault.at_s:
+            raise ConfigError("the control message cannot be used: a fault begins at once, without at_s")
+        if wrong := unusable(fault, roster):
+            raise ConfigError(f"the control message cannot be used: {wrong[1]}")
+    return wish
+
+
+class Journal:
+    """The faults of a run: those of its file, and after them each live one with its times."""
+
+    def __init__(self, scheduled: tuple[Fault, ...]) -> None:
+        self._scheduled = scheduled
+        self.live: list[Fault] = []
+        self._active: list[tuple[Fault, int]] = []
+        """What was wished for, and its place in `live`."""
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        return (*self._scheduled, *self.live)
+
+    @property
+    def active(self) -> tuple[Fault, ...]:
+        """The wish that holds."""
+        return tuple(wished for wished, _ in self._active)
+
+    def wish(self, wanted: tuple[Fault, ...], at_us: int) -> bool:
+        """Let ``wanted`` hold from ``at_us`` (µs since the start) on; whether that changed anything.
+
+        Raises `ConfigError` when the journal is full.
+        """
+        left = list(wanted)
+        kept: list[tuple[Fault, int]] = []
+        ended: list[int] = []
+        for wished, place in self._active:
+            if wished in left:
+                left.remove(wished)
+                kept.append((wished, place))
+            else:
+                ended.append(place)
+        if len(self.live) + len(left) > JOURNAL_MAX:
+            raise ConfigError(f"this run has seen {JOURNAL_MAX:,} live faults; no more are possible")
+        at_s = at_us / _MICRO
+        for place in ended:
+            self.live[place] = _ended(self.live[place], at_s)
+        for fault in left:
+            kept.append((fault, len(self.live)))
+            self.live.append(msgspec.structs.replace(fault, at_s=at_s))
+        self._active = kept
+        return bool(ended or left)
+
+
+def _ended(fault: Fault, at_s: float) -> Fault:
+    if fault.for_s is not None and fault.at_s + fault.for_s <= at_s:
+        return fault
+    return msgspec.structs.replace(fault, for_s=max(at_s - fault.at_s, 1e-6))

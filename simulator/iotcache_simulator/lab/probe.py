@@ -1,0 +1,97 @@
+"""A device of the Lab's own, whose value and configuration are changed on purpose, and read all the time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from iotcache.model import Document, DocumentKind, Reading, Series, Stored
+from iotcache.onboarding.push import push_config
+from iotcache.store.base import Store
+from iotcache_simulator.lab.side import Side
+
+PROBE: Final = Series("lab-probe", "setpoint")
+
+
+class Probe:
+    """Writes as the scenario says, and tells how long the readers have been given something else."""
+
+    def __init__(self, store: Store, sides: Sequence[Side]) -> None:
+        self._store = store
+        self._sides = sides
+        self._value: float | None = None
+        self._version: int | None = None
+        self._stale_since: dict[str, float] = {}
+        self._seq = 0
+
+    async def write(self, value: float, *, behind: bool) -> None:
+        """Commit a value; through the cache, unless it is done behind its back."""
+        self._seq += 1
+        now_us = time.time_ns() // 1_000
+        reading = Reading(
+            PROBE.device,
+            PROBE.sensor,
+            value,
+            now_us,
+            site="lab",
+            unit="°C",
+            seq=self._seq,
+            received_us=now_us,
+        )
+        cache = self._sides[0].cache
+        until_us = 0 if behind else cache.plan_ttl(reading)
+        committed = await self._store.commit([Stored(reading, until_us)])
+        self._value = value
+        if not behind:
+            for side in self._sides:
+                await side.cache.write_through(committed.newest)
+
+    async def configure(self, version: int, *, behind: bool) -> None:
+        """A new configuration: pushed through the cache, or put into the database alone."""
+        content = {"version": version, "interval_s": 60 // min(version, 60)}
+        if behind:
+            self._version = version
+            document = Document(
+                PROBE.device,
+                DocumentKind.CONFIG,
+                version,
+                json.dumps(content),
+                "lab",
+                time.time_ns() // 1_000,
+            )
+            await self._store.documents.keep([document])
+            return
+        for side in self._sides:
+            pushed = await push_config(side.cache, PROBE.device, content, version=version, site="lab")
+            self._version = pushed.standing
+
+    async def invalidate(self) -> None:
+        """Delete what the cache has of the probe."""
+        for side in self._sides:
+            await side.cache.invalidate([PROBE])
+            key = side.keys.config(PROBE.device)
+            await side.cache.cluster.delete_many([key])
+
+    async def figures(self) -> dict[str, float | None]:
+        """Read as an application does, and compare with what was written."""
+        found: dict[str, float | None] = {}
+        for side in self._sides:
+            mark = f"{side.name}." if side.name else ""
+            if self._value is not None:
+                read = await side.cache.read(*PROBE)
+                found[f"{mark}probe_stale_s"] = self._stale(f"v{mark}", read.value == self._value)
+            if self._version is not None:
+                config = await side.cache.config(PROBE.device)
+                found[f"{mark}config_version"] = None if config.version is None else float(config.version)
+                found[f"{mark}config_stale_s"] = self._stale(f"c{mark}", config.version == self._version)
+        return found
+
+    def _stale(self, which: str, fresh: bool) -> float:
+        if fresh:
+            self._stale_since.pop(which, None)
+            return 0.0
+        now_s = time.monotonic()
+        # Seen for the first time now: it has been so for some part of the second since the last look.
+        return round(now_s - self._stale_since.setdefault(which, now_s - 0.5), 1)

@@ -1,0 +1,356 @@
+"""One run of a scenario: its own stack, its readers, its steps and lights, and what became of them.
+
+Everything happens on servers that the run starts for itself; leaving it ends all of them. A person drives
+it with `Run.next`, `Run.back` and `Run.answer`; by itself (``auto``) it goes on as soon as a step's lights
+are settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Final, Self
+
+from msgspec import structs
+
+from iotcache.config.schema import Settings, SimulatorSettings, StoreSettings
+from iotcache.errors import IotCacheError
+from iotcache.model import Series
+from iotcache.store import open_store
+from iotcache.store.base import Store
+from iotcache.tasks import end
+from iotcache_simulator.lab.acts import Policy
+from iotcache_simulator.lab.effects import Effects
+from iotcache_simulator.lab.expectations import Judge, Light
+from iotcache_simulator.lab.metrics import unit_of
+from iotcache_simulator.lab.nodewatch import NodeFigures
+from iotcache_simulator.lab.pace import Pace
+from iotcache_simulator.lab.probe import Probe
+from iotcache_simulator.lab.scenario import Scenario
+from iotcache_simulator.lab.side import Side, SidePolicy
+from iotcache_simulator.lab.state import LabState, LightState, Mark, StepResult
+from iotcache_simulator.lab.worker_ear import FleetEar
+from iotcache_simulator.readers.workload import ReadSpec
+from iotcache_simulator.stack.service import Progress
+from iotcache_simulator.stack.stack import Stack
+
+HISTORY_S: Final = 900
+SEED: Final = 7
+_FLEET_KNOWN_S: Final = 90.0
+"""Even a fleet of thousands on a busy machine has been heard of by then."""
+
+
+class Run:
+    """An async context manager; `play` goes through the steps. Raises `StackError` without its servers."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        settings: Settings | None = None,
+        *,
+        auto: bool = False,
+        at_reading_pace: bool = False,
+        on_change: Callable[[LabState], None] = lambda state: None,
+        forced: Policy | None = None,
+    ) -> None:
+        """Of ``settings`` only which program embedded nodes are is used.
+
+        With ``at_reading_pace`` a run by itself stays at each step until it can be read, and answers the
+        questions; without it goes on as soon as the lights are settled.
+        ``forced`` overrules every policy of the scenario: for showing that it fails when what it teaches is
+        broken.
+        """
+        self.scenario = scenario
+        self.auto = auto
+        self.history: deque[tuple[float, Mapping[str, float | None]]] = deque(maxlen=HISTORY_S)
+        """(seconds since the readers began, figures), one a second."""
+        self._on_change = on_change
+        self._forced = forced
+        self._settings = self._own_settings(settings or Settings())
+        self._state = LabState("starting")
+        self._open = AsyncExitStack()
+        self._judges: list[Judge] = []
+        self._asked: asyncio.Event = asyncio.Event()
+        self._skipping = False
+        self._read = at_reading_pace
+        self._began_s = 0.0
+
+    @property
+    def state(self) -> LabState:
+        return self._state
+
+    def _own_settings(self, settings: Settings) -> Settings:
+        wanted = self.scenario.stack
+        plain = Settings()
+        ttl = structs.replace(plain.cache.ttl, jitter=wanted.jitter)
+        if wanted.ttl_s is not None:
+            ttl = structs.replace(ttl, volatile_min_s=wanted.ttl_s, volatile_max_s=wanted.ttl_s)
+        cache = structs.replace(
+            plain.cache,
+            nodes=f"embedded:{wanted.nodes + wanted.spares}",
+            embedded_server=settings.cache.embedded_server,
+            embedded_memory_mb=wanted.memory_mb,
+            ttl=ttl,
+            # The writer's own entries are out of the readers' way where a scenario wants it so.
+            prefix="" if wanted.ingest_writes else "w:",
+        )
+        return structs.replace(
+            plain,
+            cache=cache,
+            store=StoreSettings(),
+            http=structs.replace(plain.http, enabled=False),
+            # A scenario's documents are its own: none but those it pushes.
+            simulator=SimulatorSettings(
+                devices=wanted.devices, rate=wanted.messages_per_s, seed=SEED, lives=False, dropouts=False
+            ),
+            log=settings.log,
+        )
+
+    # Its life
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opening:
+            # Not told: no `get` or `simulate` of somebody's is to end up among a lesson's servers.
+            stack = await opening.enter_async_context(
+                Stack(self._settings, told=False, on_progress=self._starting)
+            )
+            store = await opening.enter_async_context(open_store(stack.settings.store))
+            self._say("waiting for the fleet's first readings")
+            ear = await opening.enter_async_context(FleetEar(stack.settings.broker, store))
+            nodes = stack.settings.cache.nodes
+            assert not isinstance(nodes, str)
+            self._sides = self._make_sides(stack.settings, store)
+            self._nodes = NodeFigures()
+            self._probe = Probe(store, self._sides)
+            self._effects = Effects(
+                stack, self.scenario.stack, self._sides, self._probe, ear=ear, policy_of=self.policy_of
+            )
+            for side in self._sides:
+                opening.push_async_callback(side.close)
+            opening.push_async_callback(self._effects.close)
+            series = await self._known_fleet(store)
+            self._ear = ear
+            await self._effects.begin(series, self._read_spec())
+            self._open = opening.pop_all()
+        self._began_s = time.monotonic()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    def _starting(self, progress: Progress) -> None:
+        if self._state.status == "starting":
+            self._say(progress.text)
+
+    def _say(self, text: str) -> None:
+        self._turn(said=text)
+
+    def _turn(self, **changes: object) -> None:
+        self._state = structs.replace(self._state, **changes)
+        self._on_change(self._state)
+
+    def policy_of(
+        self, name: str, before: SidePolicy | None = None, change: Policy | None = None
+    ) -> SidePolicy:
+        """A side's policy: as the scenario begins, or ``before`` with a change; what is forced wins."""
+        wanted = self.scenario.stack
+        policy = before or SidePolicy(
+            wanted.ttl_s, wanted.config_ttl_s, wanted.jitter, wanted.lease, wanted.failover, wanted.placement
+        )
+        own = [side for side in self.scenario.side if side.name == name] if before is None else []
+        for layer in (*own, change, self._forced):
+            if layer is None:
+                continue
+            known = {
+                field: getattr(layer, field)
+                for field in SidePolicy.__struct_fields__
+                if getattr(layer, field, None) is not None
+            }
+            policy = structs.replace(policy, **known)
+        return policy
+
+    def _make_sides(self, settings: Settings, store: Store) -> list[Side]:
+        wanted = self.scenario.stack
+        names = self.scenario.sides or ("",)
+        return [
+            Side(
+                name,
+                settings,
+                store,
+                prefix="" if wanted.ingest_writes else f"{name or 'r'}:",
+                policy=self.policy_of(name),
+                clients=wanted.clients,
+                seed=SEED,
+            )
+            for name in names
+        ]
+
+    def _read_spec(self) -> ReadSpec:
+        wanted = self.scenario.stack
+        return ReadSpec(rate=wanted.reads_per_s, batch=wanted.batch, in_flight=200)
+
+    async def _known_fleet(self, store: Store) -> list[Series]:
+        """Every series, once no new ones have come for a moment."""
+        until_s = time.monotonic() + _FLEET_KNOWN_S
+        known = -1
+        while time.monotonic() < until_s:
+            found = await store.directory()
+            if found and len(found) == known:
+                return [info.series for info in found]
+            known = len(found)
+            if found:
+                self._say(f"waiting for the fleet's first readings: {known:,} series so far")
+            await asyncio.sleep(1.0)
+        raise IotCacheError(f"the scenario's fleet did not report within {_FLEET_KNOWN_S:g} s")
+
+    # Its course
+
+    async def play(self) -> LabState:
+        """Go through all steps; returns the last state. Cancel it to end early."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            for number in range(len(self.scenario.step)):
+                await self._step(number, watching)
+            self._turn(status="done", settled=True, shown=len(self.scenario.step))
+        except IotCacheError as error:
+            self._turn(status="failed", said=str(error))
+        finally:
+            await end(watching)
+        return self._state
+
+    def next(self, *, skip: bool = False) -> None:
+        """Go on: to the step after, or back to the one that goes on after `back`. ``skip`` does not wait.
+
+        After the last step comes the summary, as a page of its own.
+        """
+        last = len(self.scenario.step) if self._state.status == "done" else self._state.step
+        if self._state.shown < last:
+            self._turn(shown=self._state.shown + 1)
+            return
+        self._skipping = skip
+        self._asked.set()
+
+    def back(self) -> None:
+        """Look at the step before; what was done stays done."""
+        if self._state.shown > 0:
+            self._turn(shown=self._state.shown - 1)
+
+    def note(self, text: str) -> None:
+        """A remark of the presenter's, kept among the marks."""
+        self._turn(marks=(*self._state.marks, Mark(self._elapsed(), text, note=True)))
+
+    def answer(self, number: int) -> None:
+        """Answer the question of the step looked at; counted from 1."""
+        steps = list(self._state.steps)
+        at = self._state.shown
+        if at < len(steps):
+            steps[at] = structs.replace(steps[at], answered=number)
+            self._turn(steps=tuple(steps))
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began_s if self._began_s else 0.0
+
+    async def _step(self, number: int, watching: asyncio.Task[None]) -> None:
+        step = self.scenario.step[number]
+        self._judges = []
+        self._asked.clear()
+        self._skipping = False
+        began_s = self._elapsed()
+        result = StepResult(step.title, (), (), began_s)
+        self._turn(
+            status="running", step=number, shown=number, settled=False, said="",
+            steps=(*self._state.steps, result),
+        )  # fmt: skip
+        for act in step.do:
+            self._turn(marks=(*self._state.marks, Mark(self._elapsed(), act.told())))
+            self._result(did=(*self._state.steps[number].did, act.told()))
+            await self._effects.do(act)
+        self._step_began_s = self._elapsed()
+        self._judges = [Judge(expectation) for expectation in self.scenario.expectations(number)]
+        pace = Pace.of(step) if self._read else Pace(0.0, 0.0, 0.0)
+        ask_s: float | None = None
+        while True:
+            if watching.done():
+                watching.result()  # it ends with an error only, and without it no light ever settles
+            settled = all(judge.light is not Light.PENDING for judge in self._judges)
+            if settled != self._state.settled:
+                self._turn(settled=settled)
+            since_s = self._elapsed() - self._step_began_s
+            if self.auto and settled and since_s >= max(step.least_s, pace.ask_s):
+                ask_s = since_s if ask_s is None else ask_s
+                reveal_s = ask_s + pace.reveal_after_s
+                if self._read and step.question is not None and since_s >= reveal_s:
+                    self._result(answered=step.question.right)
+                if since_s >= reveal_s + pace.leave_after_s:
+                    break
+            if self._asked.is_set() and (settled or self._skipping):
+                break
+            self._asked.clear()
+            try:
+                async with asyncio.timeout(0.1):
+                    await self._asked.wait()
+            except TimeoutError:
+                pass
+        pending = any(judge.light is Light.PENDING for judge in self._judges)
+        self._result(lights=self._lights(), lasted_s=round(self._elapsed() - began_s, 2), skipped=pending)
+
+    def _result(self, **changes: object) -> None:
+        steps = list(self._state.steps)
+        steps[-1] = structs.replace(steps[-1], **changes)
+        self._turn(steps=tuple(steps))
+
+    def _lights(self) -> tuple[LightState, ...]:
+        return tuple(
+            LightState(
+                judge.expectation.text,
+                judge.light.value,
+                judge.value,
+                unit_of(judge.expectation.metric),
+                None if judge.settled_s is None else round(judge.settled_s, 1),
+            )
+            for judge in self._judges
+        )
+
+    def told(self) -> list[str]:
+        """Why it did not hold: one sentence for each light that is not green."""
+        if self._state.status == "failed":
+            return [self._state.said]
+        return [
+            f"step {number + 1}, {step.title}: {light.text}: "
+            + ("nothing was measured" if light.value is None else f"it was {light.value:.4g}")
+            for number, step in enumerate(self._state.steps)
+            for light in step.lights
+            if light.light != Light.GREEN
+        ]
+
+    async def _watch(self) -> None:
+        """Measure and judge, once a second."""
+        due_s = time.monotonic()
+        while True:
+            due_s = max(due_s + 1.0, time.monotonic())
+            await asyncio.sleep(due_s - time.monotonic())
+            figures = await self._measure()
+            at_s = self._elapsed()
+            self.history.append((round(at_s, 2), figures))
+            if self._state.status == "running":
+                for judge in self._judges:
+                    judge.look(figures, at_s - self._step_began_s)
+                if self._judges:
+                    self._result(lights=self._lights())
+            self._turn(figures=figures, elapsed_s=round(at_s, 1))
+
+    async def _measure(self) -> dict[str, float | None]:
+        figures: dict[str, float | None] = {}
+        for side in self._sides:
+            own = side.figures()
+            moved = self._effects.moved_percent.get(side.name)
+            own["keys_moved_percent"] = moved
+            for name, value in own.items():
+                figures[f"{side.name}.{name}" if side.name else name] = value
+        figures |= await self._nodes.figures(self._effects.listed)
+        figures |= await self._ear.figures()
+        figures |= await self._probe.figures()
+        return figures

@@ -1,0 +1,129 @@
+"""The fleet's counters, once a second on ``iotcache/stats/simulator/{instance}``, for any dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+
+from iotcache.telemetry import Stats, encode, gone, stats_topic
+from iotcache_simulator.publish.publisher import Publisher
+from iotcache_simulator.wire.packets import Will
+from iotcache_simulator.wire.uplink import Uplink
+
+EVERY_S = 1.0
+ROLE = "simulator"
+
+
+class FleetStats(Stats, kw_only=True):
+    """One announcement. Counts since the start; lags in milliseconds."""
+
+    devices: int = 0
+    series: int = 0
+    target_rate: float | None = None
+    """Messages a second; ``None`` for as fast as it goes."""
+    rate: float = 0.0
+    """Messages a second since the last announcement."""
+    planned: int = 0
+    published: int = 0
+    confirmed: int = 0
+    unconfirmed: int = 0
+    late: int = 0
+    skipped: int = 0
+    reconnects: int = 0
+    lag_p50_ms: float = 0.0
+    lag_p99_ms: float = 0.0
+
+
+def default_instance() -> str:
+    """This process's name among the simulators of a broker: ``host-pid``."""
+    return f"{platform.node()[:40] or 'host'}-{os.getpid()}"
+
+
+def last_will(instance: str) -> Will:
+    """What the broker says for us when we vanish."""
+    return Will(stats_topic(ROLE, instance), gone(ROLE, instance), 1, retain=True)
+
+
+class Announcer:
+    """Tells the counters of one publisher by one uplink, which carries `last_will`."""
+
+    def __init__(
+        self, publisher: Publisher, uplink: Uplink, instance: str, *, devices: int, series: int,
+        target_rate: float | None,
+    ) -> None:  # fmt: skip
+        self._publisher = publisher
+        self._uplink = uplink
+        self._instance = instance
+        self._devices = devices
+        self._series = series
+        self._target_rate = target_rate
+        self._started_us = time.time_ns() // 1_000
+        self._version = version("iotcache-tui")
+        self._last = (time.monotonic(), 0)
+
+    async def run(self) -> None:
+        """Announce until cancelled; then say that the fleet is gone, and leave no retained message."""
+        topic = stats_topic(ROLE, self._instance)
+        try:
+            while True:
+                self._uplink.announce(topic, encode(self._stats()))
+                await asyncio.sleep(EVERY_S)
+        finally:
+            self._uplink.announce(topic, gone(ROLE, self._instance), retain=False)
+            self._uplink.announce(topic, b"")
+
+    def _stats(self) -> FleetStats:
+        publisher, now_s = self._publisher, time.monotonic()
+        published, confirmed = publisher.published, publisher.confirmed
+        then_s, before = self._last
+        self._last = (now_s, published)
+        return FleetStats(
+            role=ROLE,
+            instance=self._instance,
+            pid=os.getpid(),
+            version=self._version,
+            host=platform.node(),
+            started_us=self._started_us,
+            at_us=time.time_ns() // 1_000,
+            devices=self._devices,
+            series=self._series,
+            target_rate=self._target_rate,
+            rate=round((published - before) / max(now_s - then_s, 1e-3), 1),
+            planned=publisher.counters.planned,
+            published=published,
+            confirmed=confirmed,
+            unconfirmed=published - confirmed,
+            late=publisher.counters.late,
+            skipped=publisher.counters.skipped,
+            reconnects=publisher.reconnects,
+            lag_p50_ms=round(publisher.lag_ms.percentile(50), 3),
+            lag_p99_ms=round(publisher.lag_ms.percentile(99), 3),
+        )
+
+
+@asynccontextmanager
+async def announced(
+    publisher: Publisher,
+    uplink: Uplink,
+    instance: str,
+    *,
+    devices: int,
+    series: int,
+    target_rate: float | None,
+) -> AsyncIterator[None]:
+    """Announce the publisher's counters meanwhile."""
+    announcer = Announcer(
+        publisher, uplink, instance, devices=devices, series=series, target_rate=target_rate
+    )
+    task = asyncio.create_task(announcer.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

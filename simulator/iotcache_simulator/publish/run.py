@@ -1,0 +1,266 @@
+"""Runs of a fleet: one with a report at its end, and one that goes on beside the dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack, nullcontext
+from importlib.metadata import version
+from time import monotonic, time
+from typing import Protocol
+
+import msgspec
+
+from iotcache.clock import utc_text
+from iotcache.config.schema import BrokerSettings, Settings
+from iotcache_simulator.faults.live import Journal
+from iotcache_simulator.faults.stream import FaultyStream
+from iotcache_simulator.fleet.load import LiveLoad
+from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.fleet.stream import Timeline
+from iotcache_simulator.publish.announce import announced, default_instance, last_will
+from iotcache_simulator.publish.control import controlled
+from iotcache_simulator.publish.digest import combined
+from iotcache_simulator.publish.dropouts import dropouts
+from iotcache_simulator.publish.lives import Lives
+from iotcache_simulator.publish.publisher import Publisher
+from iotcache_simulator.publish.report import Duration, Percentiles, Rate, Report
+from iotcache_simulator.publish.share import Share, Tally, connected, uplinks
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.publish.streams import roster_of
+from iotcache_simulator.wire.connection import Target
+from iotcache_simulator.wire.target import target_of
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a run is, for a person."""
+
+    at_s: float = 0.0
+    """Seconds of the fleet's time."""
+    published: int = 0
+    confirmed: int = 0
+    rate: float = 0.0
+    waiting: str = ""
+    """Why nothing can be sent just now."""
+
+
+OnBegin = Callable[[Timeline, float], None]
+"""Told where virtual time lies and at which moment (`time.monotonic`) it begins."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a run came to."""
+
+    report: Report
+    """Without a verdict as yet."""
+    horizons: dict[int, int]
+    """For each lane of the fleet, the virtual time (µs) before which everything was planned."""
+    timeline: Timeline
+    unreachable: str = ""
+    """Why the broker was not reached."""
+    spec: FleetSpec | None = None
+    """The run as it was in the end, with what it was told meanwhile; ``None``: as it was asked for."""
+    unverified: str = ""
+    """Why the places to verify could not be asked."""
+
+
+class Run(Protocol):
+    """A run, in this process or in several."""
+
+    @property
+    def spec(self) -> FleetSpec: ...
+
+    def stop(self) -> None:
+        """End the run early and cleanly."""
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        ...
+
+    async def run(self, on_begin: OnBegin = ...) -> Outcome:
+        """Publish to the end. A broker that fails is told in the report and raises nothing."""
+        ...
+
+
+class FleetRun:
+    """One run in this process, with a beginning, an end and a report."""
+
+    def __init__(self, spec: FleetSpec, target: Target, broker: BrokerSettings | None = None) -> None:
+        """``broker`` is where a run with ``spec.control`` listens."""
+        self.spec = spec
+        self._broker = broker
+        self.share = Share(spec, target)
+        self._target = target
+
+    @property
+    def publisher(self) -> Publisher:
+        return self.share.publisher
+
+    def stop(self) -> None:
+        """End the run early and cleanly."""
+        self.share.stop()
+
+    def progress(self) -> Progress:
+        publisher = self.publisher
+        rate = publisher.published / publisher.elapsed_s if publisher.elapsed_s else 0.0
+        return Progress(
+            publisher.progress_s(), publisher.published, publisher.confirmed, rate, self.share.reason
+        )
+
+    async def run(self, on_begin: OnBegin = lambda timeline, began: None) -> Outcome:
+        """Connect, publish, await the confirmations, disconnect. A broker that fails raises nothing."""
+        share, ended_by, started_s = self.share, "unreachable", time()
+        timeline = self.spec.timeline(int(started_s * 1e6))
+        journal: Journal | None = None
+        async with share:
+            if await share.connected():
+                started_s = time()
+                timeline = self.spec.timeline(int(started_s * 1e6))
+                began = monotonic()
+                on_begin(timeline, began)
+                async with AsyncExitStack() as stack:
+                    journal = await self._control(stack)
+                    await share.run(timeline, began)
+                ended_by = "duration"
+            if share.stopped.is_set():
+                ended_by = "signal"
+            tally, reason = share.tally(), share.reason
+        spec = self.spec if journal is None else self._as_it_was(journal)
+        report = report_of(spec, self._target, timeline, tally, ended_by, started_s=started_s)
+        return Outcome(report, tally.horizons, timeline, reason, spec)
+
+    async def _control(self, stack: AsyncExitStack) -> Journal | None:
+        """Listen for faults and load, when that was asked for."""
+        stream = self.share.stream
+        if not self.spec.control or self._broker is None or not isinstance(stream, FaultyStream):
+            return None
+        journal = Journal(self.spec.faults)
+        await stack.enter_async_context(
+            controlled(
+                self.spec.control,
+                self._broker,
+                stream=stream,
+                roster=self.share.roster,
+                publisher=self.publisher,
+                journal=journal,
+                load=self.share.live_load,
+                answer=self.share.announce,
+            )
+        )
+        return journal
+
+    def _as_it_was(self, journal: Journal) -> FleetSpec:
+        live = self.share.live_load
+        load = live.as_it_was() if live is not None else self.spec.load
+        return msgspec.structs.replace(self.spec, faults=journal.faults, load=load)
+
+
+def report_of(
+    spec: FleetSpec, target: Target, timeline: Timeline, tally: Tally, ended_by: str, *, started_s: float,
+    unreachable: str = "",
+) -> Report:  # fmt: skip
+    """The report of a run that came to ``tally``."""
+    roster = roster_of(spec)
+    unpaced = spec.speed == math.inf
+    elapsed_s = tally.elapsed_s
+    if ended_by == "duration" and spec.duration_s is not None and not unpaced:
+        elapsed_s = max(elapsed_s, spec.duration_s / spec.speed)
+    load = spec.load.mean if spec.load is not None else 1.0
+    names = [kind.name for kind in roster.classes]
+    return Report(
+        program=f"iotcache-tui {version('iotcache-tui')}",
+        ok=False,
+        failures=(),
+        ended_by=ended_by,
+        broker=target.name,
+        started=utc_text(int(started_s * 1e3) * 1_000),
+        seed=spec.seed,
+        devices=len(roster),
+        series=roster.series,
+        classes=dict(sorted(Counter(names[kind] for kind in roster.kinds).items())),
+        qos=spec.qos,
+        connections=spec.connections,
+        processes=spec.processes,
+        speed=None if unpaced else spec.speed,
+        format=spec.payload.name,
+        profile=spec.load.name if spec.load is not None else "constant",
+        arrival="scattered" if spec.scattered else "even",
+        faults=len(spec.faults),
+        virtual_start=utc_text(timeline.start_us),
+        boot=timeline.boot,
+        duration_s=Duration(spec.duration_s, round(elapsed_s, 3)),
+        rate=Rate(
+            None if unpaced else round((spec.rate or roster.natural_rate) * load * spec.speed, 3),
+            round(tally.published / elapsed_s, 3) if elapsed_s else 0.0,
+        ),
+        planned=tally.planned,
+        published=tally.published,
+        confirmed=tally.confirmed,
+        unconfirmed=tally.published - tally.confirmed,
+        unsent=tally.planned - tally.published,
+        refused=tally.refused,
+        resent=tally.resent,
+        late=tally.late,
+        reconnects=tally.reconnects,
+        lag_ms=None if unpaced else Percentiles.of(tally.lag_ms),
+        ack_ms=Percentiles.of(tally.ack_ms) if spec.qos else None,
+        digest=combined(lane for _, lane in sorted(tally.lanes.items())) if ended_by == "duration" else None,
+    )
+
+
+async def run_fleet(
+    settings: Settings, *, ready: Callable[[], None] = lambda: None, stop: asyncio.Event | None = None
+) -> None:
+    """Run the fleet of ``settings.simulator`` against ``settings.broker`` until ``stop`` or cancelled.
+
+    ``ready`` is called once the broker has accepted the connection. A broker that goes away is waited
+    for; memory stays bounded however long this runs.
+    """
+    wanted = settings.simulator
+    spec = FleetSpec(devices=wanted.devices, rate=wanted.rate, seed=wanted.seed, qos=wanted.qos)
+    roster = Roster(spec.seed, spec.devices)
+    stop = stop or asyncio.Event()
+    instance = default_instance()
+    told: list[Lives] = []
+
+    def on_connected() -> None:
+        for lives in told:
+            lives.connected()
+
+    (uplink,) = uplinks(
+        target_of(settings.broker),
+        spec,
+        wills=[last_will(instance)],
+        on_connected=on_connected,
+    )
+    async with uplink:
+        if not await connected((uplink,), None, stop):
+            return
+        load = LiveLoad()
+        timeline = spec.timeline(int(time() * 1e6))
+        scheduled = dropouts(roster) if wanted.dropouts is True else ()
+        stream = FaultyStream(
+            roster, timeline, scheduled, rate=spec.rate, digest=False, greet=True, load=load
+        )
+        publisher = Publisher(stream, (uplink,), devices=len(roster))
+        control = nullcontext() if wanted.control is not True else controlled(
+            instance, settings.broker, stream=stream, roster=roster, publisher=publisher,
+            journal=Journal(scheduled), load=load, answer=uplink.announce,
+        )  # fmt: skip
+        if wanted.lives is True:
+            told.append(Lives(roster, (uplink,), {0: range(len(roster))}, stream.scale))
+        ready()
+        async with announced(
+            publisher, uplink, instance, devices=len(roster), series=roster.series,
+            target_rate=round(stream.rate, 3),
+        ), control, told[0].told(timeline) if told else nullcontext():  # fmt: skip
+            work = asyncio.create_task(publisher.run())
+            asking = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait((work, asking), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                asking.cancel()
+                publisher.stop()
+                await work

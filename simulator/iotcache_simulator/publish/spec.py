@@ -1,0 +1,77 @@
+"""What a run of the fleet is asked to be."""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import blake2b
+
+from msgspec import Struct
+
+from iotcache_simulator.faults.kinds import Fault
+from iotcache_simulator.fleet.classes import DeviceClass
+from iotcache_simulator.fleet.formats import SPARKPLUG, Format
+from iotcache_simulator.fleet.load import Load
+from iotcache_simulator.fleet.stream import VIRTUAL_EPOCH_US, Timeline
+
+
+class FleetSpec(Struct, frozen=True, kw_only=True):
+    """One run. Times without further words are the fleet's own (virtual) time."""
+
+    devices: int = 100
+    rate: float = 0.0
+    """Messages a second of the whole fleet; 0: each sensor at its class's interval."""
+    duration_s: float | None = None
+    """``None``: until stopped."""
+    seed: int = 1
+    qos: int = 1
+    retain: bool = False
+    """The broker keeps the last reading of each series for whoever subscribes later."""
+    speed: float = 1.0
+    """Seconds of the fleet's own time in a real one; `math.inf`: as fast as it goes."""
+    start_us: int | None = None
+    """Virtual time of the first moment, also shown in payloads. ``None``: virtual time begins at a fixed
+    moment, and payloads show it moved to the present."""
+    connections: int = 1
+    own_connections: bool = False
+    """One for each device, with its death as last will; ``connections`` is then the number of devices."""
+    lives: bool = False
+    """Devices tell their birth, configuration and death."""
+    persistent: bool = False
+    """Sessions outlast their connections."""
+    storms_s: tuple[float, ...] = ()
+    """Real seconds after the start at which all connections are lost at once."""
+    storm_within_s: float = 1.0
+    """How long at most a connection takes to come back after a storm."""
+    user_properties: tuple[tuple[str, str], ...] = ()
+    topic_aliases: bool = False
+    processes: int = 1
+    classes: tuple[DeviceClass, ...] = ()
+    """None: those that come with the program."""
+    load: Load | None = None
+    """``None``: constant."""
+    scattered: bool = False
+    """Each reading at a random moment of its interval."""
+    payload: Format = Format()
+    faults: tuple[Fault, ...] = ()
+    control: str = ""
+    """The name under which the run hears of faults and load while it goes on; empty: it does not."""
+    connect_timeout_s: float = 10.0
+    patience_s: float = 10.0
+    """How many real seconds after the end the last messages and confirmations may take."""
+
+    @property
+    def sparkplug(self) -> bool:
+        return self.payload.name == SPARKPLUG
+
+    def timeline(self, now_us: int) -> Timeline:
+        """Where a run that begins now lies in time. All in whole milliseconds, as payloads show them."""
+        end_us = None if self.duration_s is None else round(self.duration_s * 1e6)
+        if self.start_us is not None:
+            start = self.start_us // 1_000 * 1_000
+            return Timeline(start, 0, end_us, _boot(f"{self.seed} {start}"))
+        shift = now_us // 1_000 * 1_000 - VIRTUAL_EPOCH_US
+        return Timeline(VIRTUAL_EPOCH_US, shift, end_us, _boot(secrets.token_hex(8)))
+
+
+def _boot(text: str) -> str:
+    return blake2b(text.encode(), digest_size=4).hexdigest()

@@ -1,0 +1,53 @@
+"""The stream that a spec asks for: one place that knows, for publishing, the ledger and the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypedDict
+
+from iotcache_simulator.faults.stream import FaultyStream
+from iotcache_simulator.fleet.formats import Format
+from iotcache_simulator.fleet.group import TopicOf
+from iotcache_simulator.fleet.load import LiveLoad, Load
+from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.fleet.stream import LANES, Stream, Timeline
+from iotcache_simulator.publish.spec import FleetSpec
+
+
+def roster_of(spec: FleetSpec) -> Roster:
+    """The devices of a run."""
+    return Roster(spec.seed, spec.devices, spec.classes)
+
+
+def stream_of(
+    spec: FleetSpec,
+    roster: Roster,
+    timeline: Timeline,
+    *,
+    lanes: Collection[int] = range(LANES),
+    topic: TopicOf | None = None,
+    live: LiveLoad | None = None,
+) -> Stream:
+    """The messages of a run, or of some of its lanes. ``live``: a load to be turned while it runs."""
+    options = _options(spec)
+    if spec.faults or spec.control:
+        if live is not None:
+            options["load"] = live
+        return FaultyStream(roster, timeline, spec.faults, lanes=lanes, topic=topic, **options)
+    return Stream(roster, timeline, lanes=lanes, topic=topic, **options)
+
+
+def labels_of(spec: FleetSpec, roster: Roster, timeline: Timeline) -> FaultyStream:
+    """A run's stream once more, with the truth behind each fault."""
+    return FaultyStream(roster, timeline, spec.faults, labels=True, **_options(spec))
+
+
+class _Options(TypedDict):
+    rate: float
+    load: Load | LiveLoad | None
+    scattered: bool
+    payload: Format
+
+
+def _options(spec: FleetSpec) -> _Options:
+    return {"rate": spec.rate, "load": spec.load, "scattered": spec.scattered, "payload": spec.payload}

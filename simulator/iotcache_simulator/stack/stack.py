@@ -1,0 +1,322 @@
+"""The stack: all that is "embedded" in the settings, started together, watched, and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from iotcache.config.schema import Settings
+from iotcache.config.urls import parse_embedded_nodes
+from iotcache.errors import StackError
+from iotcache.model import Event, Severity
+from iotcache_simulator.stack.broker import EmbeddedBroker
+from iotcache_simulator.stack.nodes import EmbeddedNode, NodeProgram, choose_program
+from iotcache_simulator.stack.ports import LOOPBACK, Port, check_free
+from iotcache_simulator.stack.processes import Exit, NoSign, Process, own_child
+from iotcache_simulator.stack.rundir import Announcement, entry_of_this_process, make_stack_folder, running
+from iotcache_simulator.stack.service import Launch, Progress, Service
+
+_OWN_SERVERS_WAIT_S = 15.0
+_FOREIGN_SERVERS_WAIT_S = 1.5
+"""How long the start waits for a worker whose servers are not ours; later it goes on connecting by itself."""
+_INGEST_GRACE_S = 1.0
+_FLEET_GRACE_S = 0.5
+LIVES_MOST = 1_000
+"""Devices up to which a fleet tells births when nobody says whether it should."""
+_STORE_FILE = "readings.sqlite3"
+
+
+class Pids(Struct, frozen=True):
+    """The process ids of the parts that we started; ``None`` for those that we did not."""
+
+    broker: int | None
+    ingest: int | None
+    nodes: tuple[int, ...]
+    simulator: int | None
+
+
+class Stack:
+    """Broker, cache nodes, store, ingest worker and fleet, as far as the settings leave them to us.
+
+    An async context manager: inside, every embedded server answers and :attr:`settings` holds real
+    addresses only. Parts that the settings point elsewhere are not started. A part that dies is started
+    again and ``on_event`` told; ``on_progress`` hears each step. Raises
+    :class:`~iotcache.errors.StackError` when a part does not come up; nothing is left running then.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        simulate: bool = True,
+        http: bool = False,
+        told: bool = True,
+        on_event: Callable[[Event], None] = lambda event: None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        self.settings = settings
+        """The settings with every "embedded" replaced by the real address, once started."""
+        self.http: str | None = None
+        """The HTTP gateway's URL, when it is on."""
+        self.broker: Service | None = None
+        self.ingest: Service | None = None
+        self.simulator: Service | None = None
+        self.nodes: tuple[Service, ...] = ()
+        self.node_program: NodeProgram | None = None
+        self._wanted = settings
+        self._embedded_broker = settings.broker.url == "embedded"
+        self._simulate = simulate and _switch(settings.simulator.enabled, self._embedded_broker)
+        self._told = told
+        """Whether this user's other commands find it."""
+        self._with_ingest = _switch(settings.ingest.enabled, self._embedded_broker)
+        self._with_http = self._with_ingest and _switch(settings.http.enabled, http)
+        self._on_event = on_event
+        self._on_progress = on_progress
+        self._folder: Path | None = None
+        self._announcement: Announcement | None = None
+        self._broker_server: EmbeddedBroker | None = None
+        self._node_servers: tuple[EmbeddedNode, ...] = ()
+        self._http_port: Port | None = None
+        self._servers_up = asyncio.Event()
+        self._ingest_up = asyncio.Event()
+
+    @property
+    def bundled(self) -> bool:
+        """Whether the cache nodes are the Python node that comes with this program."""
+        return self.node_program is not None and self.node_program.bundled
+
+    @property
+    def pids(self) -> Pids:
+        return Pids(
+            broker=self.broker.pid if self.broker else None,
+            ingest=self.ingest.pid if self.ingest else None,
+            nodes=tuple(node.pid for node in self.nodes),
+            simulator=self.simulator.pid if self.simulator else None,
+        )
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """All parts that we started: broker, nodes, ingest, simulator."""
+        parts = (self.broker, *self.nodes, self.ingest, self.simulator)
+        return tuple(part for part in parts if part is not None)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start all parts, side by side as far as they do not need each other. Raises :class:`StackError`."""
+        try:
+            self._prepare()
+            async with asyncio.TaskGroup() as parts:
+                for service in (self.ingest, self.simulator):
+                    if service is not None:
+                        parts.create_task(service.start())
+                await self._start_servers()
+                self._resolve()
+                self._servers_up.set()
+            self._announce()
+            _notice_a_lost_cancel()
+        except BaseExceptionGroup as group:
+            await self.stop()
+            raise _first(group) from group
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End every part and remove what the stack wrote. Safe to call twice, and amid the start."""
+        await _stop_all((self.simulator, self.ingest))
+        await _stop_all((self.broker, *self.nodes))
+        for held in (self._broker_server, self._http_port, *self._node_servers):
+            if held is not None:
+                held.release()
+        if self._folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        if self._announcement is not None:
+            self._announcement.remove()
+
+    def _prepare(self) -> None:
+        settings = self._wanted
+        nodes = settings.cache.nodes
+        wanted_nodes = parse_embedded_nodes(nodes) if isinstance(nodes, str) else None
+        if self._with_http:
+            check_free(settings.http.listen)
+        if wanted_nodes:
+            self.node_program = choose_program(settings.cache.embedded_server)
+        if self._embedded_broker or settings.store.url == "embedded":
+            self._folder = make_stack_folder()
+        if self._embedded_broker or wanted_nodes or settings.store.url == "embedded":
+            self._announce_early()
+        try:
+            if self._embedded_broker and self._folder is not None:
+                self._broker_server = EmbeddedBroker(self._folder)
+                self.broker = self._service("broker", self._broker_server.launch)
+            if wanted_nodes and self.node_program is not None:
+                program = self.node_program
+                self._node_servers = tuple(EmbeddedNode(program, settings.cache) for _ in range(wanted_nodes))
+                self.nodes = tuple(
+                    self._service(f"node {server.name}", server.launch) for server in self._node_servers
+                )
+            if self._with_http and settings.http.listen == f"{LOOPBACK}:0":
+                self._http_port = Port()
+        except OSError as error:
+            raise StackError(f"no free port on {LOOPBACK}: {error.strerror}") from error
+        if self._with_ingest:
+            self.ingest = self._service("ingest", self._launch_ingest)
+        if self._simulate:
+            self.simulator = self._service("simulator", self._launch_fleet)
+
+    async def _start_servers(self) -> None:
+        async with asyncio.TaskGroup() as servers:
+            for service in (self.broker, *self.nodes):
+                if service is not None:
+                    servers.create_task(service.start())
+
+    def _resolve(self) -> None:
+        """Put the real addresses into the settings."""
+        settings = self._wanted
+        broker, cache, store, http = settings.broker, settings.cache, settings.store, settings.http
+        if self._broker_server is not None:
+            broker = replace(broker, url=self._broker_server.url(broker.protocol))
+        if self._node_servers:
+            cache = replace(cache, nodes=tuple(server.name for server in self._node_servers))
+        if store.url == "embedded":
+            store = replace(store, url=f"sqlite:///{quote(self._store_path().as_posix(), safe='/:')}")
+        listen = self._http_port.address if self._http_port is not None else http.listen
+        self.settings = replace(
+            settings,
+            broker=broker,
+            cache=cache,
+            store=store,
+            http=replace(http, enabled=self._with_http, listen=listen),
+            ingest=replace(settings.ingest, enabled=self._with_ingest),
+            simulator=replace(
+                settings.simulator,
+                enabled=self._simulate,
+                control=_switch(settings.simulator.control, self._embedded_broker),
+                lives=_switch(
+                    settings.simulator.lives,
+                    self._embedded_broker and settings.simulator.devices <= LIVES_MOST,
+                ),
+                # On anybody else's servers a device that falls silent would be a false alarm.
+                dropouts=self._everything_embedded() and _switch(settings.simulator.dropouts, True),
+            ),
+        )
+
+    def _store_path(self) -> Path:
+        assert self._folder is not None
+        return self._folder / _STORE_FILE
+
+    async def _launch_ingest(self, on_exit: Callable[[Exit], None]) -> Process:
+        process = own_child("the ingest worker", "ingest", grace_s=_INGEST_GRACE_S, on_exit=on_exit)
+        async with _stopped_on_error(process):
+            await process.start()
+            await self._servers_up.wait()
+            await process.say(msgspec.json.encode(self.settings))
+            with contextlib.suppress(*self._patience()):
+                said = await process.heard("ready", self._wait_s())
+                self.http = said["ready"].get("http") or None
+        self._ingest_up.set()
+        return process
+
+    async def _launch_fleet(self, on_exit: Callable[[Exit], None]) -> Process:
+        """The fleet comes last: what it published before the worker's subscription, nobody would keep."""
+        process = own_child("the simulator", "simulator", grace_s=_FLEET_GRACE_S, on_exit=on_exit)
+        async with _stopped_on_error(process):
+            await process.start()
+            await (self._ingest_up if self._with_ingest else self._servers_up).wait()
+            await process.say(msgspec.json.encode(self.settings))
+            with contextlib.suppress(*self._patience()):
+                await process.heard("ready", self._wait_s())
+        return process
+
+    def _everything_embedded(self) -> bool:
+        """Not a server of anybody else's is in use."""
+        return self._all_embedded() and bool(self._node_servers)
+
+    def _all_embedded(self) -> bool:
+        return self._embedded_broker and self._wanted.store.url == "embedded"
+
+    def _wait_s(self) -> float:
+        return _OWN_SERVERS_WAIT_S if self._all_embedded() else _FOREIGN_SERVERS_WAIT_S
+
+    def _patience(self) -> tuple[type[Exception], ...]:
+        """Foreign servers may be away just now: the dashboard shows that, rather than not starting."""
+        return () if self._all_embedded() else (NoSign,)
+
+    def _service(self, name: str, launch: Launch) -> Service:
+        return Service(name, launch, on_event=self._on_event, on_progress=self._on_progress)
+
+    def _announce_early(self) -> None:
+        """Before anything runs: should we be killed while starting, the next stack cleans up after us."""
+        try:
+            running()  # sweeps up after stacks that were killed
+            self._announcement = Announcement()
+            self._announcement.write(entry_of_this_process(self._folder))
+        except StackError as error:
+            text = f"other commands cannot find this stack: {error}"
+            self._on_event(Event(time.time(), "stack.hidden", Severity.WARNING, "stack", text))
+
+    def _announce(self) -> None:
+        """Let this user's other commands find the stack; without a runtime folder they need flags."""
+        if self._announcement is None or not self._told:
+            return
+        server, wanted = self._broker_server, self._wanted
+        with contextlib.suppress(StackError):
+            self._announcement.write(
+                replace(
+                    entry_of_this_process(self._folder),
+                    broker=server.url() if server else "",
+                    broker_v5=server.url("5") if server else "",
+                    nodes=tuple(node.name for node in self._node_servers),
+                    bundled=self.bundled,
+                    store=self.settings.store.url if wanted.store.url == "embedded" else "",
+                    http=self.http or "",
+                )
+            )
+
+
+@contextlib.asynccontextmanager
+async def _stopped_on_error(process: Process) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException:
+        await process.stop(0.0)
+        raise
+
+
+async def _stop_all(services: Iterable[Service | None]) -> None:
+    await asyncio.gather(*(service.stop() for service in services if service is not None))
+
+
+def _notice_a_lost_cancel() -> None:
+    """Until Python 3.12 ``asyncio.wait_for`` swallows a cancel that comes in the same turn as its result."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _switch(value: bool | str, auto: bool) -> bool:
+    return auto if value == "auto" else bool(value)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that the others followed from."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,26 @@
+"""From settings to a connection's target."""
+
+from __future__ import annotations
+
+from iotcache.config.schema import BrokerSettings
+from iotcache.config.urls import parse_broker
+from iotcache_simulator.wire.connection import Target
+
+
+def target_of(settings: BrokerSettings) -> Target:
+    """The broker that the settings name. Raises `ConfigError` for one that cannot be used."""
+    address = parse_broker(settings.url)
+    context = None
+    if address.tls:
+        from iotcache.mqtt.tls import broker_tls
+
+        context = broker_tls(settings)
+    return Target(
+        address.host,
+        address.port,
+        settings.username or address.username or None,
+        (settings.password if settings.username else address.password) or None,
+        context,
+        5 if settings.protocol == "5" else 4,
+        settings.keepalive_s,
+    )

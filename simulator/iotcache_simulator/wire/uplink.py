@@ -1,0 +1,407 @@
+"""A device's way to the broker across connections: what was not confirmed is sent again on the next one.
+
+Every publish is accounted for. QoS 1 and 2 are confirmed by PUBACK or PUBCOMP. QoS 0 has no
+acknowledgement, but a broker handles a connection's packets in order, so a PINGRESP proves that it has
+read all that was written before the PINGREQ; what was written after it on a connection that broke is in
+doubt, and stays unconfirmed.
+
+With a persistent session, the broker remembers what it has of QoS 1 and 2, and the rest is sent again under
+its old packet ids (4.4): no QoS 2 publish arrives twice. Without one they are new publishes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Protocol
+
+from iotcache.errors import BrokerError
+from iotcache.histogram import Histogram
+from iotcache_simulator.wire import packets
+from iotcache_simulator.wire.complaints import Once
+from iotcache_simulator.wire.connection import Connection, Target, open_connection
+from iotcache_simulator.wire.packets import DUP, RETAIN, Will
+
+log = logging.getLogger(__name__)
+log.addFilter(Once())
+
+WINDOW = 512
+"""Publishes of QoS 1 and 2 in flight; a broker of MQTT 5 may ask for fewer."""
+WINDOW_QOS_2 = 20
+"""The same of QoS 2 in MQTT 3.1.1, where a broker cannot say what it takes: mosquitto ends a connection with
+more of them unreleased than its ``max_inflight_messages``, which is 20 unless set."""
+BARRIER_S = 1.0
+"""How often QoS 0 publishes are confirmed by a ping."""
+BACKOFF_MIN_S = 0.1
+BACKOFF_MAX_S = 10.0
+SHORT_S = 1.0
+"""A connection that did not last so long says that something is wrong with it."""
+_ON_PURPOSE = "dropped on purpose"
+_CLOSE_S = 1.0
+_SESSION_S = 3_600
+"""How long an MQTT 5 broker keeps a persistent session of ours that does not come back."""
+
+
+class Dialect(Protocol):
+    """A protocol over MQTT that has a say in each connection, such as Sparkplug."""
+
+    def will(self) -> Will:
+        """The last will of the next connection."""
+        ...
+
+    def births(self) -> Iterable[tuple[str, bytes]]:
+        """What is to be said first on it: topics and payloads (QoS 0)."""
+        ...
+
+    def stamp(self, body: bytes) -> bytes:
+        """A payload as it goes out; asked once for each publish, in the order of the connection."""
+        ...
+
+
+class Uplink:
+    """An async context manager; `send` is synchronous and never waits: ask `room` first."""
+
+    def __init__(
+        self,
+        target: Target,
+        client_id: str,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        window: int = WINDOW,
+        will: Will | None = None,
+        on_connected: Callable[[], None] | None = None,
+        connect_timeout_s: float = 5.0,
+        persistent: bool = False,
+        user_properties: Iterable[tuple[str, str]] = (),
+        topic_aliases: bool = False,
+        dialect: Dialect | None = None,
+    ) -> None:
+        """``retain`` and ``user_properties`` go with everything sent, ``topic_aliases`` stand for as many
+        topics as the broker takes aliases; the last two are MQTT 5."""
+        self.target = target
+        self.client_id = client_id
+        self.published = 0
+        self.confirmed = 0
+        self.refused = 0
+        """Publishes that the broker answered with an error (MQTT 5)."""
+        self.resent = 0
+        self.connects = 0
+        self.reason = "not connected yet"
+        """Why there is no connection; empty while there is one."""
+        self.ack_ms = Histogram()
+        self._qos = qos
+        self._flags = RETAIN if retain else 0
+        if qos == 2 and target.version == 4:
+            window = min(window, WINDOW_QOS_2)
+        self._wanted_window = self._window = window
+        self._will = will
+        self._dialect = dialect
+        self._on_connected = on_connected
+        self._persistent = persistent
+        self._properties = packets.user_properties(user_properties) if target.version == 5 else b""
+        self._wants_aliases = topic_aliases and target.version == 5
+        self._aliases: dict[bytes, bytes] = {}
+        self._alias_maximum = 0
+        self._received: set[int] = set()
+        """QoS 2 publishes that the broker has, and has not yet released."""
+        self._away_until = 0.0
+        self._connect_timeout_s = connect_timeout_s
+        self._connection: Connection | None = None
+        self._out: list[bytes] = []
+        self._pending: dict[int, tuple[bytes, bytes, int, int, float]] = {}
+        self._again: deque[tuple[bytes, bytes, int, int]] = deque()
+        """Unconfirmed on an earlier connection and not yet sent on this one."""
+        self._packet_id = 0
+        self._unproven = 0
+        self._pings: deque[int] = deque()
+        self._waiting: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def __aenter__(self) -> Uplink:
+        self._task = asyncio.create_task(self._stay_connected(), name=f"uplink {self.client_id}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    @property
+    def unconfirmed(self) -> int:
+        """Published but not known to be with the broker."""
+        return self.published - self.confirmed
+
+    def room(self) -> int:
+        """How many messages may be sent now."""
+        connection = self._connection
+        if connection is None or connection.paused or self._again:
+            return 0
+        return self._window - len(self._pending) if self._qos else 1 << 16
+
+    def send(self, topic: bytes, payload: bytes, *, qos: int | None = None, retain: bool = False) -> None:
+        """Queue one message for `flush`. Only when `room` said so. ``qos``: the uplink's own if not given."""
+        qos = self._qos if qos is None else qos
+        flags = RETAIN if retain else self._flags
+        packet_id = 0
+        if qos:
+            packet_id = self._next_id()
+            self._pending[packet_id] = (topic, payload, qos, flags, monotonic())
+        else:
+            self._unproven += 1
+        self.published += 1
+        self._out.append(self._packet(topic, payload, qos, packet_id, flags))
+
+    def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
+        """Send a message that is not counted (QoS 0), when there is a connection."""
+        if self._connection is not None:
+            flags = RETAIN if retain else 0
+            self._connection.write(
+                packets.publish(topic.encode(), payload, 0, 0, self.target.version, flags=flags)
+            )
+
+    @property
+    def congested(self) -> bool:
+        """Whether the socket takes no more just now."""
+        return self._connection is not None and self._connection.paused
+
+    def drop(self, away_s: float = 0.0) -> None:
+        """Lose the connection as a device out of coverage does, and come back no earlier than ``away_s``."""
+        self._away_until = monotonic() + away_s
+        if self._connection is not None:
+            self._connection.abort(_ON_PURPOSE)
+
+    def flush(self) -> None:
+        """Hand everything queued to the socket."""
+        if self._out and self._connection is not None:
+            self._connection.write(b"".join(self._out))
+            self._out.clear()
+
+    async def until_room(self) -> None:
+        """Return when `room` may have changed. Cancel it to give up."""
+        if self._waiting is None or self._waiting.done():
+            self._waiting = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._waiting)
+
+    async def until_confirmed(self) -> None:
+        """Return when everything published is confirmed, or can no longer be."""
+        self.flush()
+        self._barrier()
+        while self._pending or self._again or (self._unproven and self._connection is not None):
+            await self.until_room()
+
+    async def close(self) -> None:
+        """Disconnect properly, so that the broker drops the last will."""
+        self._closing = True
+        if (connection := self._connection) is not None:
+            self.flush()
+            for_good = self._persistent and self.target.version == 5
+            connection.write(packets.DISCONNECT_FOR_GOOD_V5 if for_good else packets.DISCONNECT_PACKET)
+            connection.close()
+            await asyncio.wait([connection.ended], timeout=_CLOSE_S)
+            connection.abort("closed")
+            if self._persistent and not for_good:
+                with contextlib.suppress(BrokerError):
+                    await self._forget_session()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _forget_session(self) -> None:
+        """MQTT 3.1.1 ends a session only by a clean one of the same name (3.1.2.4)."""
+        target = self.target
+        hello = packets.connect(self.client_id, username=target.username, password=target.password)
+        connection, _ = await open_connection(
+            target, hello, on_ack=lambda packet_id, taken: None, on_pong=lambda: None,
+            on_writable=lambda: None, timeout_s=_CLOSE_S,
+        )  # fmt: skip
+        connection.write(packets.DISCONNECT_PACKET)
+        connection.close()
+        await asyncio.wait([connection.ended], timeout=_CLOSE_S)
+
+    async def _stay_connected(self) -> None:
+        backoff_s = BACKOFF_MIN_S
+        while not self._closing:
+            await asyncio.sleep(max(0.0, self._away_until - monotonic()))
+            try:
+                await self._connect()
+            except BrokerError as error:
+                if self.reason != str(error):
+                    log.log(logging.WARNING if self.connects else logging.INFO, "%s", error)
+                self.reason = str(error)
+                # Jitter, so that a fleet does not come back all at once; no part of the stream hangs on it.
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
+                backoff_s = min(backoff_s * 2.0, BACKOFF_MAX_S)
+                continue
+            connection = self._connection
+            assert connection is not None
+            began = monotonic()
+            await self._tend(connection)
+            self._lost(connection)
+            if monotonic() - began >= SHORT_S or self._away_until > began:
+                backoff_s = BACKOFF_MIN_S
+            else:
+                # The broker takes us in and throws us out: not again at once.
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
+                backoff_s = min(backoff_s * 2.0, BACKOFF_MAX_S)
+
+    async def _connect(self) -> None:
+        target = self.target
+        hello = packets.connect(
+            self.client_id,
+            version=target.version,
+            keep_alive_s=target.keep_alive_s,
+            username=target.username,
+            password=target.password,
+            will=self._will if self._dialect is None else self._dialect.will(),
+            clean=not self._persistent,
+            session_expiry_s=_SESSION_S if self._persistent else 0,
+        )
+        connection, accepted = await open_connection(
+            target,
+            hello,
+            on_ack=self._acked,
+            on_pong=self._ponged,
+            on_writable=self._wake,
+            on_received=self._received.add,
+            timeout_s=self._connect_timeout_s,
+        )
+        if self._qos > accepted.maximum_qos:
+            connection.abort("QoS too high")
+            raise BrokerError(f"the broker at {target.name} takes QoS {accepted.maximum_qos} at most")
+        self._window = min(self._wanted_window, accepted.receive_maximum)
+        self._connection = connection
+        self.reason = ""
+        self.connects += 1
+        self._aliases.clear()
+        self._alias_maximum = accepted.topic_alias_maximum if self._wants_aliases else 0
+        if self._dialect is not None:
+            for topic, said in self._dialect.births():
+                self._out.append(packets.publish(topic.encode(), said, 0, 0, target.version))
+        if accepted.session_present:
+            self._resume()
+        else:
+            self._start_over()
+        self._send_again()
+        if self._on_connected is not None:
+            self._on_connected()
+        self._wake()
+
+    async def _tend(self, connection: Connection) -> None:
+        """Ping for keep-alive and as the barrier of QoS 0, until the connection ends."""
+        keep_alive_s = self.target.keep_alive_s or 3_600
+        every_s = min(BARRIER_S, keep_alive_s / 2)
+        idle_s = 0.0
+        while not connection.ended.done():
+            await asyncio.wait([connection.ended], timeout=every_s)
+            idle_s += every_s
+            if len(self._pings) * every_s > keep_alive_s and not connection.paused:
+                connection.abort("the broker does not answer")
+            elif self._unproven or idle_s * 2 >= keep_alive_s:
+                self._barrier()
+                idle_s = 0.0
+
+    def _barrier(self) -> None:
+        """Ask for proof of all that was written so far."""
+        if self._connection is not None and len(self._pings) < 1_000:
+            self.flush()
+            self._connection.write(packets.PINGREQ_PACKET)
+            self._pings.append(self._unproven)
+
+    def _lost(self, connection: Connection) -> None:
+        self._connection = None
+        self.reason = connection.reason
+        if not self._closing:
+            level = logging.INFO if connection.reason == _ON_PURPOSE else logging.WARNING
+            log.log(level, "connection to %s lost: %s", self.target.name, connection.reason)
+        self._out.clear()
+        if not self._persistent:
+            self._start_over()
+        self._pings.clear()
+        self._unproven = 0
+        self._wake()
+
+    def _start_over(self) -> None:
+        """The broker remembers nothing: what it has not confirmed is to be published anew."""
+        self._again.extendleft(sent[:4] for sent in reversed(self._pending.values()))
+        self._pending.clear()
+        self._received.clear()
+
+    def _resume(self) -> None:
+        """The broker remembers the session: go on with each publish where it stopped (4.4)."""
+        for packet_id, (topic, payload, qos, flags, _) in self._pending.items():
+            if packet_id in self._received:
+                self._out.append(packets.pubrel(packet_id))
+            else:
+                self._out.append(self._packet(topic, payload, qos, packet_id, flags | DUP))
+                self.resent += 1
+
+    def _packet(self, topic: bytes, payload: bytes, qos: int, packet_id: int, flags: int) -> bytes:
+        properties = self._properties
+        if self._dialect is not None:
+            payload = self._dialect.stamp(payload)
+        if self._wants_aliases:
+            alias = self._aliases.get(topic)
+            if alias is not None:
+                topic, properties = b"", alias + properties
+            elif len(self._aliases) < self._alias_maximum:
+                alias = self._aliases[topic] = packets.topic_alias(len(self._aliases) + 1)
+                properties = alias + properties
+        return packets.publish(
+            topic, payload, qos, packet_id, self.target.version, flags=flags, properties=properties
+        )
+
+    def _send_again(self) -> None:
+        """Publish on this session what was not confirmed on the last one, in its old order."""
+        while self._again and len(self._pending) < self._window:
+            topic, payload, qos, flags = self._again.popleft()
+            packet_id = self._next_id()
+            self._pending[packet_id] = (topic, payload, qos, flags, monotonic())
+            self._out.append(self._packet(topic, payload, qos, packet_id, flags))
+            self.resent += 1
+        self.flush()
+
+    def _next_id(self) -> int:
+        packet_id = self._packet_id % 65_535 + 1
+        while packet_id in self._pending:
+            packet_id = packet_id % 65_535 + 1
+        self._packet_id = packet_id
+        return packet_id
+
+    def _acked(self, packet_id: int, taken: bool) -> None:
+        sent = self._pending.pop(packet_id, None)
+        self._received.discard(packet_id)
+        if sent is None:
+            return
+        if taken:
+            self.confirmed += 1
+            self.ack_ms.add((monotonic() - sent[4]) * 1e3)
+        else:
+            self.refused += 1
+        if self._again:
+            self._send_again()
+        if self._waiting is not None:
+            self._wake()
+
+    def _ponged(self) -> None:
+        proven = self._pings.popleft() if self._pings else 0
+        if proven:
+            self.confirmed += proven
+            self._unproven -= proven
+            # Later pings counted these too.
+            self._pings = deque(count - proven for count in self._pings)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+        self._waiting = None

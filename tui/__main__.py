@@ -1,8 +1,0 @@
-"""``python -m tui`` is ``iotcache-tui``."""
-
-import sys
-
-from tui.cli.main import main
-
-if __name__ == "__main__":
-    sys.exit(main())

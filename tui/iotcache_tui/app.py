@@ -1,0 +1,362 @@
+"""The dashboard: one state, one feed that fills it, one frame clock that draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from msgspec import structs
+from textual import events
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.theme import Theme
+
+from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.config.schema import DashboardSettings
+from iotcache.errors import IotCacheError
+from iotcache.model import Event, Severity
+from iotcache.text import printable
+from iotcache_tui.app_keys import FRAMES, REPLAY
+from iotcache_tui.beat import FrameBeat
+from iotcache_tui.ending import end_on_signals
+from iotcache_tui.feed.base import Feed
+from iotcache_tui.format import clock_text, short_nodes, use_zone
+from iotcache_tui.kept import Kept, KeptFile
+from iotcache_tui.keyname import key_shown
+from iotcache_tui.palette import DeviceProvider
+from iotcache_tui.screens.catalog import SCREENS, build
+from iotcache_tui.screens.help import HelpScreen
+from iotcache_tui.screens.view import ViewScreen
+from iotcache_tui.screens.wish import NodeWish
+from iotcache_tui.state.asks import Answer, Request
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.updates import NOTHING
+from iotcache_tui.themes import THEMES
+from iotcache_tui.widgets.columns import Moment
+
+if TYPE_CHECKING:
+    from iotcache_tui.record.player import Player
+    from iotcache_tui.record.recorder import Recorder
+
+NEWS_S = 30.0
+"""An alert older than this when it is first heard of is no news."""
+_PAIRS = {"nodes.weight_up": "nodes.weight_down", "nodes.panel_next": "nodes.panel_before"}
+"""Acts whose keys the footer shows together, at the first of the two."""
+Heard = Callable[[Answer], None]
+"""Who is told of an answer, in the screen's thread."""
+
+
+class IotCacheApp(App[None]):
+    """A live device fleet seen through its cache."""
+
+    TITLE = "iotcache"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    COMMANDS = App.COMMANDS | {DeviceProvider}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(
+                entry.key,
+                f"show('{entry.name}')",
+                f"{entry.title} screen",
+                show=False,
+                id=f"app.{entry.name}",
+            )
+            for entry in SCREENS
+        ),
+        *REPLAY,
+        *FRAMES,
+        Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
+        Binding("ctrl+p", "command_palette", "Palette", key_display="^p", id="app.palette"),
+        Binding("q", "quit", "Quit", id="app.quit"),
+        Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
+    ]
+
+    def __init__(
+        self,
+        feed: Feed,
+        settings: DashboardSettings | None = None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        read_only: bool = False,
+        kept_file: KeptFile | None = None,
+        recorder: Recorder | None = None,
+        first: str = "fleet",
+        theme_named: bool = False,
+    ) -> None:
+        super().__init__()
+        self.recorder = recorder
+        self._first = first
+        self._theme_named = theme_named
+        """Whether the settings' theme is wished for in this run, even where it is the default."""
+        self._theme_begun = ""
+        self.player: Player | None = getattr(feed, "player", None)
+        """What plays, when this is a replay."""
+        self.feed = feed
+        self.settings = settings or DashboardSettings()
+        self.clock = clock
+        use_zone(self.settings.time_zone)
+        self.read_only = read_only
+        """Whether acts are out of reach; the feed refuses them as well."""
+        self._kept_file = kept_file or KeptFile()
+        self.kept: Kept = self._kept_file.load()
+        """What the user chose the last time."""
+        self.state = DashboardState()
+        if self.player is not None:
+            self.player.state = self.state
+        self.chosen: int | None = None
+        """The row that the user is concerned with, on every screen; its number never changes."""
+        self.paused = False
+        self._frozen = (0.0, 0.0)
+        self.beat = FrameBeat(self, self.frame, self.settings.frame_hz)
+        self._drawn: tuple[ViewScreen | None, str] = None, ""
+        """The screen that was drawn last, and the clock on it."""
+        self._views: dict[str, ViewScreen] = {}
+        self._view: ViewScreen | None = None
+        self._asking: dict[int, tuple[Request, Heard]] = {}
+        self._recorded_nodes = NodeWish()
+        for name, theme in self.available_themes.items():
+            if theme.ansi:  # the terminal's own colours by name: nothing can be mixed or drawn with them
+                self.unregister_theme(name)
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.user_keys = self.settings.keys
+        """Acts' ids and the keys that the user put them on."""
+
+    def on_mount(self) -> None:
+        if self.user_keys:
+            from iotcache_tui.keymap import complete
+
+            self.set_keymap(complete(self.user_keys))
+        # A theme that the configuration names wins over the one chosen on screen the last time.
+        wanted = self.settings.theme
+        plain = wanted == DashboardSettings().theme and not self._theme_named
+        if plain and self.kept.theme in self.available_themes:
+            wanted = self.kept.theme
+        self.theme = wanted if wanted in self.available_themes else "iotcache-dark"
+        self._theme_begun = self.theme
+        self.theme_changed_signal.subscribe(self, self._theme_changed)
+        self.action_show(self._first)
+        self.beat.start()
+        # The first frame goes out before anything that takes time begins.
+        self.call_after_refresh(self.frame)
+        self.call_after_refresh(self.feed.start)
+        end_on_signals(self.exit, self.feed.stop)
+
+    def _theme_changed(self, theme: Theme) -> None:
+        """Keep what the user turned to, and not what this run began with: that may be told of late."""
+        if theme.name != self._theme_begun:
+            self._theme_begun = ""
+            self.keep(theme=theme.name)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, (events.InputEvent, events.Resize)):
+            self.beat.stir()
+        await super().on_event(event)
+
+    def view(self, name: str) -> ViewScreen:
+        """The screen of that name, made on its first showing and kept."""
+        if name not in self._views:
+            entry = next(entry for entry in SCREENS if entry.name == name)
+            self._views[name] = build(entry, self)
+            self.install_screen(self._views[name], name)
+        return self._views[name]
+
+    # One frame
+
+    def frame(self) -> None:
+        """Take in what the feed left, and draw what changed on the screen that is shown."""
+        self.beat.begin()
+        news = False
+        if not self.paused:
+            self.state.fleet.wall_less_monotonic_s = self.clock.now() - self.clock.monotonic()
+            news = self._take_in()
+        if self.state.failure:
+            self.exit(return_code=1)
+            return
+        answers = self.feed.mailbox.take_answers()
+        for answer in answers:
+            self._answered(answer)
+        if self.recorder is not None:
+            self._recorded_nodes.keep(self, self.clock.monotonic())
+        view = self._view
+        if view is None or not view.drawable or not view.is_current:
+            self.beat.moved()  # a dialog draws itself, and may be gone at any moment
+            return
+        clock = clock_text(self.clock.now())
+        # While it is paused, or a recording is played, the badge or the seek bar moves.
+        told = news or bool(answers or self._asking) or self.paused or self.player is not None
+        restless = told or view.restless or self.beat.stirred
+        if restless or (view, clock) != self._drawn:
+            self._draw(view)
+            self._drawn = view, clock
+            self.feed.watch([*view.visible_rows(), *self.state.fleet.watched])
+        if restless:
+            self.beat.moved()
+        else:
+            self.beat.still(self.clock.now())
+
+    def _moment(self) -> tuple[float, float]:
+        """Monotonic and wall time of what is shown."""
+        return self._frozen if self.paused else (self.clock.monotonic(), self.clock.now())
+
+    def _draw(self, view: ViewScreen) -> None:
+        now_s, wall_s = self._moment()
+        moment = Moment(
+            now_s,
+            wall_s,
+            short_nodes([node.name for node in self.state.nodes]),
+            self.settings.ascii,
+            not self.settings.reduced_motion,
+            self.settings.units,
+        )
+        with self.batch_update():
+            view.frame(moment, self._badge(), clock_text(self.clock.now()))
+
+    def _take_in(self) -> bool:
+        """Whether there was anything to take in."""
+        news = False
+        try:
+            for drained in self.feed.mailbox.drain_all():
+                news |= drained is not NOTHING
+                self.state.apply(drained)
+                self._alarm(drained.events)
+                if self.recorder is not None:
+                    self.recorder.add(self.clock.monotonic(), self.clock.now(), drained, self.state)
+        except IotCacheError as error:  # a recording that is damaged from here on
+            self.state.failure = str(error)
+        return news
+
+    def _alarm(self, events: Sequence[Event]) -> None:
+        """A toast for an alert that is an error, while it is news."""
+        for event in events:
+            news = self.clock.now() - event.ts_s < NEWS_S
+            if news and event.kind == "alert.raised" and event.severity is Severity.ERROR:
+                self.tell(event.text, "error")
+
+    def _badge(self) -> str:
+        if self.player is not None:
+            return "REPLAY" if self.player.playing and not self.player.ended else "PAUSED replay"
+        if self.paused:
+            return f"PAUSED {self.feed.mailbox.behind:,} behind"
+        if self.recorder is not None:
+            return "REC STOPPED" if self.recorder.problem else "REC LIVE"
+        return "LIVE"
+
+    def keep(self, **chosen: object) -> None:
+        """Remember what the user chose; see `Kept` for the names."""
+        kept = structs.replace(self.kept, **chosen)
+        if kept != self.kept:
+            self.kept = kept
+            self.run_worker(
+                lambda: self._kept_file.save(kept), thread=True, group="kept", exit_on_error=False
+            )
+
+    # Asking the feed
+
+    def ask(self, request: Request, heard: Heard) -> int:
+        """Ask the feed; ``heard`` is called in this thread with each answer, the last one has ``done``."""
+        ticket = self.feed.ask(request)
+        self._asking[ticket] = request, heard
+        return ticket
+
+    def forget(self, ticket: int) -> None:
+        """Stop waiting for a ticket's answers, and the work for them."""
+        if self._asking.pop(ticket, None) is not None:
+            self.feed.cancel(ticket)
+
+    def _answered(self, answer: Answer) -> None:
+        asked = self._asking.pop(answer.ticket, None) if answer.done else self._asking.get(answer.ticket)
+        if asked is not None:
+            request, heard = asked
+            if self.recorder is not None and not request.acts:
+                self.recorder.answered(request, answer)
+            heard(answer)
+
+    def tell(self, text: str, severity: Literal["information", "warning", "error"] = "information") -> None:
+        """A toast, for what matters only; any text is safe."""
+        self.notify(printable(text, 300), severity=severity, markup=False)
+
+    # Acts
+
+    def action_show(self, name: str) -> None:
+        """Bring a screen up."""
+        if not any(entry.name == name for entry in SCREENS):
+            return
+        view = self.view(name)
+        if view is self._view:
+            return
+        if self._view is None:
+            self.push_screen(view)
+        else:
+            if view.drawable:
+                self._draw(view)  # it would come back with the frame it was left with
+            self.switch_screen(view)
+        self._view = view
+        self.call_after_refresh(self.frame)
+
+    def action_pause(self) -> None:
+        """Freeze the view, not the intake; in a replay, stand still or go on."""
+        if self.player is not None:
+            self.player.play(not self.player.playing or self.player.ended)
+            return
+        self.paused = not self.paused
+        self._frozen = (self.clock.monotonic(), self.clock.now())
+        self.frame()
+
+    def action_frames(self, steps: int) -> None:
+        """Draw more or fewer frames a second."""
+        hz = self.beat.step(steps)
+        self.tell(f"{hz} frame{'s' if hz > 1 else ''} a second")
+
+    def action_seek(self, by_s: float) -> None:
+        """Go back or on in a replay."""
+        if self.player is not None:
+            self.player.seek(self.player.position() + by_s)
+
+    def action_speed(self, steps: int) -> None:
+        if self.player is not None:
+            self.player.faster(steps)
+
+    def action_mark(self, step: int) -> None:
+        """Go to where something grave happened in a replay."""
+        if self.player is not None:
+            self.player.to_mark(step)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The keys of a replay work, and are told of, only in one."""
+        if action in ("seek", "speed", "mark"):
+            return self.player is not None
+        return super().check_action(action, parameters)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """As Textual's; keys that stand for a pair of acts do so no longer once one of the pair has moved."""
+        if binding.key_display and _PAIRS.get(binding.id or "") in self.user_keys:
+            binding = binding.with_key(binding.key)
+        return super().get_key_display(binding)
+
+    def key_of(self, act: str, default: str) -> str:
+        """The key of an act as texts on the screen name it."""
+        return key_shown(self.user_keys, act, default)
+
+    def action_help(self) -> None:
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        yield SystemCommand("Pause or resume", "Freeze the view; the intake goes on", self.action_pause)
+        for steps, word in ((1, "More"), (-1, "Fewer")):
+            yield SystemCommand(
+                f"{word} frames a second",
+                f"Now {self.beat.hz}; from 1 to 10, until the program ends",
+                lambda steps=steps: self.action_frames(steps),
+            )
+        for entry in SCREENS:
+            yield SystemCommand(
+                f"Show {entry.title}", entry.what, lambda name=entry.name: self.action_show(name)
+            )
+        if isinstance(screen, ViewScreen):
+            yield SystemCommand("Export", "The table or the screen, as a file", screen.action_export)
+            yield from screen.commands()

@@ -1,0 +1,67 @@
+"""The doctor's checks: each looks at one part, within a time-out, and never raises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+from iotcache_simulator.stack.rundir import find_running
+
+from iotcache.config import Loaded
+from iotcache.config.schema import Settings
+from iotcache.errors import IotCacheError, StackError
+from iotcache_tui.checks.base import Finding
+from iotcache_tui.checks.config import check_config
+from iotcache_tui.checks.local import check_embedded, check_terminal
+from iotcache_tui.checks.servers import check_broker, check_nodes
+from iotcache_tui.checks.store import check_store
+
+TIMEOUT_S = 3.5
+
+
+_MEND = {
+    name: f"see whether it runs and can be reached, or mend {key}"
+    for name, key in (("broker", "broker.url"), ("nodes", "cache.nodes"), ("store", "store.url"))
+}
+
+
+async def examine(loaded: Loaded) -> list[Finding]:
+    """Run every check that the settings call for, side by side; in a fixed order."""
+    settings = loaded.settings
+    findings = check_config(loaded)
+    running = _running_stack(settings)
+    if running is not None:
+        findings.append(Finding("stack", "ok", "one is running: what it started is checked below"))
+    checks: list[tuple[str, Coroutine[None, None, list[Finding]]]] = [
+        ("embedded", check_embedded(settings)),
+        ("broker", check_broker(running or settings)),
+        ("nodes", check_nodes(running or settings)),
+        ("store", check_store(running or settings)),
+    ]
+    for found in await asyncio.gather(*(_within(name, check) for name, check in checks)):
+        findings += found
+    return [*findings, *check_terminal()]
+
+
+def _running_stack(settings: Settings) -> Settings | None:
+    """The settings with the addresses of a stack that runs, as the other commands would use them."""
+    embedded = (settings.broker.url, settings.cache.nodes, settings.store.url)
+    if not any(isinstance(part, str) and part.startswith("embedded") for part in embedded):
+        return None
+    try:
+        return find_running(settings)
+    except StackError:
+        return None
+
+
+async def _within(name: str, check: Coroutine[None, None, list[Finding]]) -> list[Finding]:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await check
+    except TimeoutError:
+        return [
+            Finding(name, "fail", f"no answer within {TIMEOUT_S:g} s", _MEND.get(name, "look at its load"))
+        ]
+    except Exception as error:
+        text = str(error) if isinstance(error, IotCacheError) else f"{type(error).__name__}: {error}"
+        return [Finding(name, "fail", f"the check failed: {text}", f"mend the settings of the {name}")]

@@ -1,0 +1,206 @@
+"""``iotcache-tui simulate``: from flags to a run of the fleet, its report and its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from iotcache_simulator.fleet.classes import load_classes
+from iotcache_simulator.fleet.formats import parse_format
+from iotcache_simulator.fleet.load import parse_load
+from iotcache_simulator.fleet.toml_file import read_file
+from iotcache_simulator.ledger.conditions import parse_condition
+from iotcache_simulator.ledger.verdict import FIGURES, Case, cases, judged
+from iotcache_simulator.ledger.verify import Places, Verification, check_named, check_payload, parse_places
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.publish.streams import roster_of
+from iotcache_simulator.stack.rundir import find_running
+from iotcache_simulator.wire.target import target_of
+
+from iotcache.errors import BrokerError, NodeError, StoreError, UsageError
+from iotcache_tui.cli.options import load_settings
+from iotcache_tui.cli.simulating.output import check_writable, told_to_end, write
+from iotcache_tui.cli.simulating.progress import show_progress, summary
+
+if TYPE_CHECKING:
+    from iotcache_simulator.publish.run import Outcome, Run
+
+    from iotcache.config.schema import BrokerSettings
+
+EXIT_FAILED = 1
+EXIT_COULD_NOT_RUN = 3
+OWN_CONNECTIONS_MAX = 10_000
+_OTHER_FILES = 64
+"""Open files of a process besides its connections."""
+
+
+def run_fleet(args: argparse.Namespace) -> int:
+    """Run the fleet; the exit code is the verdict."""
+    settings = load_settings(args).settings
+    defaults = settings.simulator
+    spec = FleetSpec(
+        devices=defaults.devices if args.devices is None else args.devices,
+        rate=defaults.rate if args.rate is None else args.rate,
+        duration_s=args.duration,
+        seed=defaults.seed if args.seed is None else args.seed,
+        qos=defaults.qos if args.qos is None else args.qos,
+        retain=args.retain,
+        speed=args.speed,
+        start_us=args.start,
+        lives=args.lives,
+        persistent=args.persistent,
+        storms_s=args.reconnect_storm,
+        storm_within_s=args.reconnect_within,
+        user_properties=tuple(args.user_property),
+        topic_aliases=args.topic_aliases,
+        processes=args.processes,
+        classes=load_classes(args.classes),
+        payload=parse_format(args.format, lambda file: read_file(file, "template")),
+        load=parse_load(args.profile, args.duration),
+        scattered=args.arrival == "scattered",
+        control=args.control or "",
+        connect_timeout_s=args.connect_timeout,
+        patience_s=args.patience,
+    )
+    own = args.connections == 0
+    if own and spec.devices > OWN_CONNECTIONS_MAX:
+        raise UsageError(
+            f"--connections devices: {spec.devices:,} devices would need as many connections; "
+            f"at most {OWN_CONNECTIONS_MAX:,} are possible"
+        )
+    spec = msgspec.structs.replace(
+        spec,
+        own_connections=own,
+        connections=spec.devices if own else max(args.connections, args.processes),
+    )
+    if args.keep_alive is not None:
+        broker = msgspec.structs.replace(settings.broker, keepalive_s=args.keep_alive)
+        settings = msgspec.structs.replace(settings, broker=broker)
+    if (spec.user_properties or spec.topic_aliases) and settings.broker.protocol != "5":
+        raise UsageError('--user-property and --topic-aliases are of MQTT 5: set broker.protocol to "5"')
+    if spec.sparkplug:
+        spec = _sparkplug(spec, args)
+    allow_connections(spec.connections)
+    if args.faults:
+        from iotcache_simulator.faults.schedule import load_faults
+
+        spec = msgspec.structs.replace(spec, faults=load_faults(args.faults, roster_of(spec)))
+    elif args.labels and not args.control:
+        raise UsageError("--labels needs --faults or --control: without faults there is nothing to label")
+    if args.control and spec.processes > 1:
+        raise UsageError("--control goes with one process: --processes cannot be had as well")
+    over_s = 0.0 if spec.duration_s is None else spec.duration_s / spec.speed
+    if over_s and (beyond := max(spec.storms_s, default=0.0)) >= over_s:
+        raise UsageError(f"--reconnect-storm {beyond:g}: the run is over after {over_s:g} s")
+    if spec.duration_s is None and spec.speed == math.inf:
+        raise UsageError("--speed max needs a --duration: without one it would never end")
+    conditions = [parse_condition(text, FIGURES) for text in args.require]
+    for flag, file in (("--report", args.report), ("--junit", args.junit), ("--labels", args.labels)):
+        check_writable(flag, file)
+    if args.verify is not None:
+        check_payload(parse_places(args.verify, settings), spec.payload.name)
+    if settings.broker.url == "embedded":
+        settings = find_running(settings)
+    places = Places() if args.verify is None else parse_places(args.verify, settings)
+    check_named(places)
+    outcome = asyncio.run(_run(spec, settings.broker, places, args.settle, args.labels))
+    found = cases(outcome.report, conditions, outcome.unreachable)
+    if outcome.unverified:
+        found.append(Case("the places to verify were asked", outcome.unverified))
+    report = judged(outcome.report, found)
+    if sys.stderr.isatty():
+        print(summary(report), file=sys.stderr)
+    write("--report", args.report, report.json())
+    if args.junit:
+        from iotcache_simulator.ledger.junit import junit
+
+        text = junit(
+            found, suite="iotcache.simulate", seconds=report.duration_s.actual, started=report.started
+        )
+        write("--junit", args.junit, text)
+    for failure in report.failures:
+        print(f"iotcache-tui simulate: {failure}", file=sys.stderr)
+    if report.ended_by == "unreachable" or outcome.unverified:
+        return EXIT_COULD_NOT_RUN
+    return 0 if report.ok else EXIT_FAILED
+
+
+def _sparkplug(spec: FleetSpec, args: argparse.Namespace) -> FleetSpec:
+    """What the standard decides. Raises `UsageError` for flags that contradict it."""
+    for flag, given, why in (
+        ("--retain", spec.retain, "its data are never retained"),
+        ("--lives", spec.lives, "it has births and deaths of its own"),
+        ("--persistent", spec.persistent, "its sessions begin anew with every connection"),
+        ("--verify", bool(args.verify), "its payloads carry no number of the reading to look for"),
+    ):
+        if given:
+            raise UsageError(f"{flag} cannot be had with --format sparkplug: {why}")
+    return msgspec.structs.replace(spec, qos=0 if args.qos is None else spec.qos)
+
+
+def allow_connections(count: int) -> None:
+    """Ask the system for as many open files as the connections need. Raises `UsageError`."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise UsageError(f"{count:,} connections need {needed:,} open files; the limit here is {hard:,}")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+async def _run(
+    spec: FleetSpec, broker: BrokerSettings, places: Places, settle_s: float, labels: str | None
+) -> Outcome:
+    fleet: Run
+    if spec.processes > 1:
+        from iotcache_simulator.publish.crew import Crew
+
+        fleet = Crew(spec, broker)
+    else:
+        from iotcache_simulator.publish.run import FleetRun
+
+        fleet = FleetRun(spec, target_of(broker), broker)
+    with told_to_end(fleet.stop):
+        async with contextlib.AsyncExitStack() as stack:
+            verification = Verification(places, spec, broker, settle_s=settle_s)
+            unheard: BrokerError | None = None
+            try:
+                await stack.enter_async_context(verification)
+            except BrokerError as error:
+                unheard = error  # the fleet will find that out, too, and say so in its report
+            if sys.stderr.isatty():
+                showing = asyncio.create_task(show_progress(fleet))
+                stack.callback(showing.cancel)
+            outcome = await fleet.run(verification.begin)
+            report, unverified = outcome.report, ""
+            try:
+                if unheard is not None and report.ended_by != "unreachable":
+                    raise unheard
+                report = await verification.judged(report, outcome.horizons, outcome.spec)
+            except (BrokerError, NodeError, StoreError) as error:
+                unverified = f"the run could not be verified: {error}"
+            if labels is not None:
+                await write_labels(labels, outcome.spec or spec, outcome)
+            return msgspec.structs.replace(outcome, report=report, unverified=unverified)
+
+
+async def write_labels(file: str, spec: FleetSpec, outcome: Outcome) -> None:
+    from iotcache_simulator.ledger.labels import label_lines
+
+    until_us = max(outcome.horizons.values(), default=0)
+    try:
+        with Path(file).open("wb") as out:  # noqa: ASYNC230  # after the run; a line at a time
+            async for lines in label_lines(spec, outcome.timeline, until_us):
+                out.write(lines)
+    except OSError as error:
+        raise UsageError(f"--labels {file}: {error.strerror}") from error

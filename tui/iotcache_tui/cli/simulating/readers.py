@@ -1,0 +1,109 @@
+"""``iotcache-tui simulate readers``: reads through the cache at a given rate, and how they fared."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+
+import msgspec
+from iotcache_simulator.ledger.conditions import parse_condition
+from iotcache_simulator.ledger.verdict import Case
+from iotcache_simulator.readers.popularity import popularity
+from iotcache_simulator.readers.report import FIGURES, ReadReport, report_of
+from iotcache_simulator.readers.workload import Readers, ReadSpec
+from iotcache_simulator.stack.rundir import find_running
+
+from iotcache.cache import DeviceCache
+from iotcache.clock import utc_text
+from iotcache.config.schema import Settings
+from iotcache.errors import StoreError
+from iotcache.model import Series
+from iotcache_tui.cli.options import load_settings
+from iotcache_tui.cli.simulating.output import check_writable, told_to_end, write
+
+EXIT_COULD_NOT_RUN = 3
+_PAGE = 10_000
+_SERIES_MAX = 1_000_000
+
+
+def run_readers(args: argparse.Namespace) -> int:
+    """Run the read workload; 0 when it kept its promises or met every ``--require``."""
+    settings = load_settings(args).settings
+    spec = ReadSpec(
+        rate=args.rate or ReadSpec().rate,
+        batch=args.batch,
+        duration_s=args.duration,
+        popularity=args.popularity,
+        seed=settings.simulator.seed if args.seed is None else args.seed,
+    )
+    popularity(spec.popularity, 1, spec.seed)
+    conditions = [parse_condition(text, FIGURES) for text in args.require]
+    for flag, file in (("--report", args.report), ("--junit", args.junit)):
+        check_writable(flag, file)
+    try:
+        report = asyncio.run(_run(find_running(settings), spec))
+    except StoreError as error:
+        # Without the list of series there is nothing to read; a store that fails later is counted.
+        print(f"iotcache-tui simulate readers: {error}", file=sys.stderr)
+        return EXIT_COULD_NOT_RUN
+    if conditions:
+        measured = report.figures()
+        found = [Case(c.text, "" if c.holds(measured) else c.told(measured)) for c in conditions]
+    else:
+        found = [Case(name, failure) for name, failure in report.promises().items()]
+    failures = tuple(case.failure for case in found if case.failure)
+    report = msgspec.structs.replace(report, ok=not failures, failures=failures)
+    if sys.stderr.isatty():
+        print(_summary(report), file=sys.stderr)
+    write("--report", args.report, report.json())
+    if args.junit:
+        from iotcache_simulator.ledger.junit import junit
+
+        text = junit(
+            found, suite="iotcache.readers", seconds=report.duration_s.actual, started=report.started
+        )
+        write("--junit", args.junit, text)
+    for failure in failures:
+        print(f"iotcache-tui simulate readers: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+async def _run(settings: Settings, spec: ReadSpec) -> ReadReport:
+    async with DeviceCache.from_settings(settings, read_only=True) as cache:
+        series = await _known(cache)
+        if not series:
+            raise StoreError("the store knows no series yet: nothing could be read")
+        readers = Readers(cache, series, popularity(spec.popularity, len(series), spec.seed), spec)
+        started = utc_text(int(time.time() * 1e3) * 1_000)
+        stopped = False
+
+        def stop() -> None:
+            nonlocal stopped
+            stopped = True
+            readers.stop()
+
+        with told_to_end(stop):
+            await readers.run()
+        return report_of(
+            readers, spec, len(series), started=started, ended_by="signal" if stopped else "duration"
+        )
+
+
+async def _known(cache: DeviceCache) -> list[Series]:
+    found: list[Series] = []
+    above = 0
+    while len(found) < _SERIES_MAX and (page := await cache.store.directory(above, _PAGE)):
+        found += [info.series for info in page]
+        above = page[-1].order
+    return found
+
+
+def _summary(report: ReadReport) -> str:
+    ratio = "no" if report.hit_ratio is None else f"{100 * report.hit_ratio:.1f} %"
+    reasons = ", ".join(f"{name} {count:,}" for name, count in report.miss_reasons.items()) or "none"
+    return (
+        f"{report.reads:,} reads, {ratio} hits, {report.fallbacks:,} from the store, "
+        f"p99 {report.latency_ms.p99:.1f} ms\nmisses: {reasons}"
+    )

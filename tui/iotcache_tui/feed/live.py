@@ -1,0 +1,93 @@
+"""The live feed: a thread with an event loop of its own, so that nothing slow can hold a frame up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Sequence
+
+from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.config.schema import Settings
+from iotcache.errors import IotCacheError
+from iotcache.tasks import end
+from iotcache.text import printable
+from iotcache_tui.feed.asks import AskDesk
+from iotcache_tui.state.asks import Request
+from iotcache_tui.state.updates import Mailbox
+
+log = logging.getLogger(__name__)
+
+
+class LiveFeed:
+    """Fills a mailbox from real servers: embedded ones, or those that the settings name.
+
+    The screen's thread only ever takes from the mailbox. What the work needs is imported in the feed's own
+    thread: the first frame does not wait for it.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.mailbox = Mailbox()
+        self._desk = AskDesk(self.mailbox)
+        self._settings = settings
+        self._clock = clock
+        self._watched: tuple[int, ...] = ()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._stop_asked = False
+
+    # The screen's side
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        self._stop_asked = True
+        loop, stopping = self._loop, self._stopping
+        if loop is not None and stopping is not None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(stopping.set)
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def watch(self, rows: Sequence[int]) -> None:
+        self._watched = tuple(rows)
+
+    def ask(self, request: Request) -> int:
+        return self._desk.ask(request)
+
+    def cancel(self, ticket: int) -> None:
+        self._desk.cancel(ticket)
+
+    # The feed's own thread
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except IotCacheError as error:
+            self.mailbox.put_latest(failure=str(error))
+        except Exception as error:
+            log.exception("the feed ended")
+            self.mailbox.put_latest(failure=f"the feed ended: {printable(repr(error))}")
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        if self._stop_asked:
+            return
+        from iotcache_tui.feed.work import LiveWork
+
+        work = LiveWork(self._settings, self.mailbox, self._desk, lambda: self._watched, self._clock)
+        job = asyncio.create_task(work.run())
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({job, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            failed = job.done()
+            await end(job)
+        if failed:
+            job.result()

@@ -1,0 +1,121 @@
+"""The parts of the system as the header names them: broker, nodes, store, ingest, fleet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from iotcache_simulator.stack.service import PartState, Progress
+
+from iotcache.config.schema import Settings
+from iotcache.config.urls import mask, parse_embedded_nodes
+from iotcache.model import Event, NodeHealth, NodeState, Severity
+from iotcache.text import printable
+from iotcache_tui.state.updates import Mailbox, Part, Worker
+
+if TYPE_CHECKING:
+    from iotcache_simulator.stack.stack import Stack
+
+_STATES = {
+    PartState.STARTING: "starting",
+    PartState.READY: "up",
+    PartState.RESTARTING: "starting",
+    PartState.KILLED: "down",
+    PartState.PAUSED: "down",
+    PartState.STOPPED: "off",
+}
+
+
+class Parts:
+    """Folds what the stack, the cluster and the workers say into one line of parts."""
+
+    def __init__(self, mailbox: Mailbox, settings: Settings) -> None:
+        self._mailbox = mailbox
+        self._settings = settings
+        self._parts: dict[str, Part] = {}
+        self._node_states: dict[str, PartState] = {}
+        self._nodes: tuple[NodeHealth, ...] = ()
+        self.newest_order = 0
+        broker, store = settings.broker.url, settings.store.url
+        nodes = settings.cache.nodes
+        self._what = {
+            "broker": "embedded" if broker == "embedded" else mask(broker),
+            "store": "sqlite" if store == "embedded" or store.startswith("sqlite") else "postgresql",
+        }
+        embedded = parse_embedded_nodes(nodes) if isinstance(nodes, str) else None
+        self._node_count = embedded or (len(nodes) if isinstance(nodes, tuple) else 1)
+        self._node_kind = "memcached"
+        for name in ("broker", "nodes", "store"):
+            self._parts[name] = Part(name, "starting", self._what.get(name, ""))
+        self._put()
+
+    def _put(self) -> None:
+        self._mailbox.put_latest(parts=tuple(self._parts.values()))
+
+    def turn(self, name: str, state: str, why: str = "") -> None:
+        """A part changed its state; ``why`` stands beside it unless it is up."""
+        text = self._what.get(name, "") if state == "up" and not why else printable(why, 80)
+        part = Part(name, state, text)
+        before = self._parts.get(name)
+        if before != part:
+            self._parts[name] = part
+            self._put()
+            if before is not None and before.state != state and "down" in (before.state, state):
+                self._tell(part)
+
+    def _tell(self, part: Part) -> None:
+        """A part went away or came back: a line in the log of events. The nodes tell of themselves."""
+        if part.name != "nodes":
+            severity = Severity.ERROR if part.state == "down" else Severity.INFO
+            text = f"{part.name} is {part.state}" + (f": {part.text}" if part.text else "")
+            self._mailbox.put_event(Event(time.time(), f"part.{part.state}", severity, part.name, text))
+
+    def progress(self, progress: Progress) -> None:
+        """One step of the stack."""
+        state = _STATES[progress.state]
+        if not progress.part.startswith("node "):
+            if progress.part == "broker" and progress.state is PartState.READY:
+                self.turn("broker", "up")
+            else:
+                self.turn(progress.part, state, progress.text if state != "up" else "")
+            return
+        self._node_states[progress.part] = progress.state
+        if not self._nodes:
+            ready = sum(state is PartState.READY for state in self._node_states.values())
+            self.turn("nodes", "starting", f"{ready} of {self._node_count} answer")
+
+    def started(self, stack: Stack) -> None:
+        """The stack is up: what its nodes are is known now."""
+        if stack.bundled:
+            self._node_kind = "bundled"
+        if stack.broker is None:
+            self.turn("broker", "starting", "connecting")
+
+    def nodes(self, health: Sequence[NodeHealth]) -> list[Event]:
+        """Where the nodes stand; the changes since the last time, as events."""
+        now = tuple(health)
+        if now == self._nodes:
+            return []
+        before = {node.name: node for node in self._nodes}
+        events: list[Event] = []
+        for node in now:
+            old = before.get(node.name)
+            if old is not None and old.state is not node.state:
+                severity = Severity.INFO if node.state is NodeState.UP else Severity.ERROR
+                text = f"node {node.name} is {node.state}" + (f": {node.reason}" if node.reason else "")
+                events.append(Event(time.time(), f"node.{node.state}", severity, node.name, printable(text)))
+        self._nodes = now
+        self._mailbox.put_latest(nodes=now)
+        up = sum(node.state is NodeState.UP for node in now)
+        kind = "bundled" if now and all(node.bundled for node in now) else self._node_kind
+        if up == len(now):
+            self._what["nodes"] = f"{up} {kind}"
+            self.turn("nodes", "up")
+        else:
+            self.turn("nodes", "down", f"{len(now) - up} of {len(now)} out")
+        return events
+
+    def workers(self, workers: dict[str, Worker]) -> None:
+        """Who published counters lately."""
+        self._mailbox.put_latest(workers=workers)

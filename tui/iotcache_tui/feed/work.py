@@ -1,0 +1,173 @@
+"""What the live feed does: runs the stack, reads the fleet back through the cache, and tells of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+
+from iotcache_simulator.stack.stack import Stack
+
+from iotcache.cache import DeviceCache
+from iotcache.clock import Clock
+from iotcache.config.schema import Settings
+from iotcache.config.urls import parse_node
+from iotcache.errors import StoreError
+from iotcache.keys import Keys
+from iotcache.model import Series
+from iotcache_tui.feed.account import Account
+from iotcache_tui.feed.alerts import AlertWatch
+from iotcache_tui.feed.asks import AskDesk, Reach, is_read_only
+from iotcache_tui.feed.dead_letters import DeadLetterWatch
+from iotcache_tui.feed.nodes import NodeWatch
+from iotcache_tui.feed.pace import ReadingPace
+from iotcache_tui.feed.parts import Parts
+from iotcache_tui.feed.workers import WorkerEar
+from iotcache_tui.state.updates import Mailbox, TtlUpdate
+
+TICK_S = 0.1
+BATCH_ROWS = 500
+DIRECTORY_EVERY_S = 1.0
+PROBE_EVERY_S = 1.0
+RETRY_MAX_S = 5.0
+
+
+class LiveWork:
+    """One run of the feed, in the feed's event loop; ``watched`` says which rows are on screen."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        mailbox: Mailbox,
+        desk: AskDesk,
+        watched: Callable[[], Sequence[int]],
+        clock: Clock,
+    ) -> None:
+        self.mailbox = mailbox
+        self._settings = settings
+        self._desk = desk
+        self._watched = watched
+        self._clock = clock
+        self._series: list[Series] = []
+        self._parts = Parts(mailbox, settings)
+        self._ear = WorkerEar(self._parts, clock)
+        self._dead_letters = DeadLetterWatch(mailbox, clock)
+        self._alerts = AlertWatch(mailbox)
+
+    async def run(self) -> None:
+        async with Stack(
+            self._settings, on_event=self.mailbox.put_event, on_progress=self._parts.progress
+        ) as stack:
+            self._parts.started(stack)
+            settings = stack.settings
+            async with contextlib.AsyncExitStack() as opened:
+                cache = await self._open_cache(settings, opened)
+                account = Account(Keys(settings.cache.prefix, settings.cache.bucket_s))
+                pace = ReadingPace(settings.dashboard.reads_per_s, settings.dashboard.read_interval_s)
+                await self._learn_rows(cache, account, pace)
+                node_watch = NodeWatch(
+                    cache.cluster,
+                    [parse_node(node) for node in settings.cache.nodes],
+                    placement=settings.cache.placement,
+                    mailbox=self.mailbox,
+                    clock=self._clock,
+                    readers=account.by_node,
+                )
+                self.mailbox.put_latest(ready=True)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, cache, account, pace))
+                    tasks.create_task(self._every(PROBE_EVERY_S, self._probe, cache))
+                    tasks.create_task(self._every(TICK_S, self._read, cache, account, pace))
+                    tasks.create_task(self._every(1.0, self._close_second, cache, account))
+                    tasks.create_task(self._every(2.0, self._look_for_dead_letters, cache))
+                    tasks.create_task(self._ear.listen(settings))
+                    tasks.create_task(node_watch.run())
+                    tasks.create_task(
+                        self._desk.serve(
+                            Reach(
+                                settings,
+                                stack,
+                                cache,
+                                self._series,
+                                self.mailbox,
+                                self._clock,
+                                is_read_only(self._settings),
+                                node_watch,
+                            )
+                        )
+                    )
+
+    async def _open_cache(self, settings: Settings, opened: contextlib.AsyncExitStack) -> DeviceCache:
+        """Open cluster and store; a store that is away is waited for, and shown as down."""
+        wait_s = 0.25
+        while True:
+            try:
+                return await opened.enter_async_context(DeviceCache.from_settings(settings))
+            except StoreError as error:
+                if not error.retryable:
+                    raise
+                self._parts.turn("store", "down", str(error))
+                self.mailbox.put_latest(ready=True)
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, RETRY_MAX_S)
+
+    async def _every(self, period_s: float, act: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Do ``act`` on a steady beat; beats missed by a slow one are skipped, not made up for."""
+        due_s = self._clock.monotonic()
+        while True:
+            await act(*args)
+            now_s = self._clock.monotonic()
+            due_s = max(due_s + period_s, now_s)
+            await asyncio.sleep(due_s - now_s)
+
+    async def _learn_rows(self, cache: DeviceCache, account: Account, pace: ReadingPace) -> None:
+        """Take in series that were first seen since the last look."""
+        try:
+            while True:
+                found = await cache.store.directory(self._parts.newest_order)
+                if not found:
+                    break
+                self._parts.newest_order = found[-1].order
+                self._series.extend(info.series for info in found)
+                account.grow(len(self._series))
+                pace.grow(len(self._series))
+                self.mailbox.put_joined(found)
+        except StoreError as error:
+            self._parts.turn("store", "down", str(error))
+        else:
+            self._parts.turn("store", "up")
+
+    async def _read(self, cache: DeviceCache, account: Account, pace: ReadingPace) -> None:
+        pace.watched = self._watched()
+        due = pace.due(self._clock.monotonic())
+        for first in range(0, len(due), BATCH_ROWS):
+            rows = due[first : first + BATCH_ROWS]
+            reads = await cache.read_many([self._series[row] for row in rows])
+            self.mailbox.put_reads(*account.add(rows, reads, self._clock.monotonic(), self._clock.now()))
+
+    async def _probe(self, cache: DeviceCache) -> None:
+        """Ask what is left of the entries on screen, in a way that counts as no read."""
+        rows = [row for row in self._watched() if row < len(self._series)]
+        if not rows:
+            return
+        probes = await cache.ttl_many([self._series[row] for row in rows])
+        now_s = self._clock.monotonic()
+        self.mailbox.put_ttls(
+            [
+                TtlUpdate(row, now_s, probe.ttl_s if probe.present else None)
+                for row, probe in zip(rows, probes, strict=True)
+                if probe.failure is None
+            ]
+        )
+
+    async def _look_for_dead_letters(self, cache: DeviceCache) -> None:
+        await self._alerts.look(cache.store)
+        await self._dead_letters.look(cache.store, self._ear.workers(self._clock.monotonic()))
+
+    async def _close_second(self, cache: DeviceCache, account: Account) -> None:
+        now_s = self._clock.monotonic()
+        ingest, published = self._ear.rates(now_s)
+        self.mailbox.put_second(account.close_second(now_s, ingest, published))
+        for event in self._parts.nodes(cache.cluster.health()):
+            self.mailbox.put_event(event)
+        self._parts.workers(self._ear.workers(now_s))

@@ -1,0 +1,67 @@
+"""Cuts a stretch out of a recording into a recording of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from iotcache.text import printable
+from iotcache_tui.record.chunks import FRAMES, KEYFRAME, RecordingError, write_chunk, write_start
+from iotcache_tui.record.frames import newest, snapshot
+from iotcache_tui.record.player import Player
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.updates import Drained
+
+
+def export(source: Path, target: Path, from_s: float, to_s: float) -> float:
+    """Write what lies between two positions, in seconds from the recording's start; returns its length in s.
+
+    Raises `RecordingError` when there is nothing between them or ``target`` exists or cannot be written.
+    """
+    player = Player(source)
+    try:
+        first = player.start_s + max(from_s, 0.0)
+        last = min(player.start_s + to_s, player.end_s)
+        if last <= first:
+            raise RecordingError(
+                f"there is nothing between {from_s:g} s and {to_s:g} s: the recording is "
+                f"{player.length_s:.0f} s long"
+            )
+        state = DashboardState()
+        player.state = state
+        player.play(False)
+        player.seek(first)
+        state.fleet.wall_less_monotonic_s = player.wall() - first
+        latest = Drained()
+        for drained in player.deliver():
+            state.apply(drained)
+            latest = newest(latest, drained)
+        latest = newest(latest, state_of(state))
+        try:
+            with target.open("xb") as file:
+                write_start(file)
+                body = msgspec.msgpack.encode(snapshot(first, player.wall(), state, latest))
+                write_chunk(file, KEYFRAME, 0, (first, player.wall()), body)
+                for chunk in player.chunk_range(first, last):
+                    frames = [frame for frame in player.frames(chunk) if first < frame.now_s <= last]
+                    if frames:
+                        head = frames[0]
+                        at = head.now_s, head.wall_s
+                        write_chunk(file, FRAMES, chunk.gravity, at, msgspec.msgpack.encode(frames))
+        except FileExistsError as error:
+            shown = printable(str(target))
+            raise RecordingError(f"{shown} is there already: a recording never overwrites a file") from error
+        except OSError as error:
+            shown = printable(str(target))
+            raise RecordingError(f"the recording {shown} cannot be written: {error.strerror}") from error
+        return last - first
+    finally:
+        player.close()
+
+
+def state_of(state: DashboardState) -> Drained:
+    """What a screen would be told of the values that replace each other."""
+    names = {field.name for field in msgspec.structs.fields(Drained) if field.default is None}
+    known = {name: getattr(state, name) for name in names if hasattr(state, name)}
+    return Drained(**{name: value for name, value in known.items() if value})

@@ -1,0 +1,230 @@
+"""What a recording holds: frames with what came in, and keyframes with the whole state."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import msgspec
+from msgspec import Struct, structs
+
+from iotcache.model import MissReason, Read, Series, Source
+from iotcache_tui.record.chunks import RecordingError
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.devices import UNREPORTED
+from iotcache_tui.state.fleet import FleetState
+from iotcache_tui.state.log import Entry
+from iotcache_tui.state.updates import Drained, Fallback, RowUpdate, Second
+
+
+class Row(Struct, frozen=True, array_like=True, gc=False):
+    """A `RowUpdate` without the names that the directory has already."""
+
+    row: int
+    at_s: float
+    reads: int
+    hits: int
+    value: float | int | bool | str | None
+    source: Source
+    ts_us: int
+    node: str
+    ttl_s: float | None
+    reason: MissReason | None
+    latency_ms: float
+    store_ms: float
+    unit: str
+    interval_s: float
+
+
+class Answered(Struct, frozen=True, array_like=True):
+    """One piece of what a screen was answered."""
+
+    request: str
+    """The request's class."""
+    asked: bytes
+    """The request itself, as msgpack."""
+    kind: str
+    """``module:class`` of the value; empty for none."""
+    value: bytes
+    done: bool
+    error: str
+
+
+class Frame(Struct, frozen=True, array_like=True):
+    """What one frame took in, and when."""
+
+    now_s: float
+    wall_s: float
+    rows: tuple[Row, ...]
+    rest: Drained
+    """Everything but the rows."""
+    answers: tuple[Answered, ...] = ()
+
+
+class Keyframe(Struct, frozen=True):
+    """The whole state, so that a player can begin here."""
+
+    now_s: float
+    wall_s: float
+    fleet: dict[str, Any]
+    seconds: list[Second]
+    fallbacks: list[Fallback]
+    fallbacks_total: int
+    fallbacks_dropped: int
+    log: list[Entry]
+    log_total: int
+    latest: Drained
+    """The newest of each value that replaces the one before."""
+    answers: tuple[Answered, ...] = ()
+    """What the questions asked lately were answered."""
+
+
+_decode_frames = msgspec.msgpack.Decoder(tuple[Frame, ...]).decode
+_decode_keyframe = msgspec.msgpack.Decoder(Keyframe).decode
+_LATEST = tuple(
+    field.name
+    for field in structs.fields(Drained)
+    if field.default is None  # what supersedes itself is None when nothing new came
+)
+
+
+def to_frame(
+    now_s: float, wall_s: float, drained: Drained, answers: tuple[Answered, ...], *, values: bool
+) -> Frame:
+    """``values`` False leaves out what the devices measured."""
+    rows = tuple(
+        Row(
+            update.row,
+            update.at_s,
+            update.reads,
+            update.hits,
+            read.value if values or read.value is None else 0,
+            read.source,
+            read.ts_us,
+            read.node,
+            read.ttl_s,
+            read.miss_reason,
+            read.latency_ms,
+            read.store_ms,
+            read.unit,
+            read.interval_s,
+        )
+        for update in drained.rows
+        for read in (update.read,)
+    )
+    return Frame(now_s, wall_s, rows, structs.replace(drained, rows=()), answers)
+
+
+def from_frame(frame: Frame, series: list[Series]) -> Drained:
+    """``series`` are those of the fleet before this frame."""
+    known = [*series, *(info.series for info in frame.rest.joined)] if frame.rest.joined else series
+    rows = [
+        RowUpdate(
+            one.row,
+            Read(
+                *known[one.row], value=one.value, source=one.source, unit=one.unit, ts_us=one.ts_us,
+                node=one.node, ttl_s=one.ttl_s, miss_reason=one.reason, latency_ms=one.latency_ms,
+                store_ms=one.store_ms, interval_s=one.interval_s,
+            ),
+            one.at_s,
+            one.reads,
+            one.hits,
+        )
+        for one in frame.rows
+        if one.row < len(known)
+    ]  # fmt: skip
+    return structs.replace(frame.rest, rows=rows)
+
+
+def newest(before: Drained, drained: Drained) -> Drained:
+    """``before`` with what ``drained`` has newer, of the values that replace each other."""
+    changed = {name: getattr(drained, name) for name in _LATEST if getattr(drained, name) is not None}
+    return structs.replace(before, **changed) if changed else before
+
+
+def decode_frames(body: bytes) -> tuple[Frame, ...]:
+    try:
+        return _decode_frames(body)
+    except msgspec.MsgspecError as error:
+        raise RecordingError("the recording is damaged, or of another version of this program") from error
+
+
+def decode_keyframe(body: bytes) -> Keyframe:
+    try:
+        return _decode_keyframe(body)
+    except msgspec.MsgspecError as error:
+        raise RecordingError("the recording is damaged, or of another version of this program") from error
+
+
+# The fleet's columns
+
+_USERS = frozenset(
+    {"marked", "watched", "row_of", "changes", "devices", "wall_less_monotonic_s", "_unsettled"}
+)
+"""What belongs to the user or can be made again."""
+
+
+def _packed(column: object) -> object:
+    if isinstance(column, array):
+        return {"a": column.typecode, "b": column.tobytes()}
+    if isinstance(column, bytearray):
+        return {"b": bytes(column)}
+    return dict(column) if isinstance(column, dict) else list(column)  # type: ignore[call-overload]
+
+
+def snapshot(
+    now_s: float,
+    wall_s: float,
+    state: DashboardState,
+    latest: Drained,
+    answers: tuple[Answered, ...] = (),
+) -> Keyframe:
+    """A copy that the state's next change does not touch."""
+    state.fleet.settle()
+    fleet = {
+        name.lstrip("_"): _packed(column) for name, column in vars(state.fleet).items() if name not in _USERS
+    }
+    return Keyframe(
+        now_s, wall_s, fleet, list(state.seconds), list(state.fallbacks), state.fallbacks_total,
+        state.fallbacks_dropped, state.log.everything(), state.log.total, latest, answers,
+    )  # fmt: skip
+
+
+def restore(keyframe: Keyframe, state: DashboardState) -> None:
+    """Make ``state`` what it was. Raises `RecordingError` when the columns do not fit this version."""
+    state.reset()
+    _restore_fleet(keyframe.fleet, state.fleet)
+    state.fallbacks.extend(keyframe.fallbacks)
+    state.fallbacks_total, state.fallbacks_dropped = keyframe.fallbacks_total, keyframe.fallbacks_dropped
+    state.log.restore(keyframe.log, keyframe.log_total)
+    state.apply(keyframe.latest)
+    state.recall(keyframe.seconds)
+
+
+def _restore_fleet(columns: dict[str, Any], fleet: FleetState) -> None:
+    rows = len(columns.get("series", ()))
+    for name, column in vars(fleet).items():
+        if name in _USERS:
+            continue
+        packed: Any = columns.get(name.lstrip("_"))
+        try:
+            if isinstance(column, array):
+                column.frombytes(packed["b"])
+            elif isinstance(column, bytearray):
+                column.extend(packed["b"])
+            elif isinstance(column, dict):
+                column.update(packed)
+            elif name == "series":
+                column.extend(Series(*one) for one in packed)
+            else:
+                column.extend(packed)
+        except (TypeError, KeyError, ValueError) as error:
+            raise RecordingError("the recording is damaged, or of another version of this program") from error
+    fleet.changes += rows + 1
+    fleet.row_of.update((series, row) for row, series in enumerate(fleet.series))
+    columns_told = ("value", "node", "read_at", "version", "kind", "standing")
+    if any(len(getattr(fleet, name)) != rows for name in columns_told):
+        raise RecordingError("the recording is damaged: its columns differ in length")
+    for series, stands in zip(fleet.series, fleet.standing, strict=True):
+        if stands != UNREPORTED:
+            fleet.devices.turn(series.device, UNREPORTED, stands)

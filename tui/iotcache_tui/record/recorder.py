@@ -1,0 +1,151 @@
+"""Writes a recording while the dashboard runs: packed and written by a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from iotcache.model import Event, Severity
+from iotcache.text import printable
+from iotcache_tui.record.answers import AnswerBook
+from iotcache_tui.record.chunks import FRAMES, KEYFRAME, RecordingError, write_chunk, write_start
+from iotcache_tui.record.frames import Answered, Frame, Keyframe, newest, snapshot, to_frame
+from iotcache_tui.state.asks import Answer, Request
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.updates import Drained
+
+log = logging.getLogger(__name__)
+
+FLUSH_S: Final = 1.0
+KEYFRAME_S: Final = 30.0
+QUEUE_MOST: Final = 240
+"""Frames that may wait for the disk; beyond it the recording has a gap, and says so."""
+_GRAVITY: Final = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class Recorder:
+    """Takes every frame in the screen's thread; never blocks it."""
+
+    def __init__(self, path: Path, *, values: bool = True, payloads: bool = False) -> None:
+        """``values`` are what devices measured, ``payloads`` what a viewer showed of raw entries.
+
+        Raises `RecordingError` when the file is there already or cannot be written.
+        """
+        self.path = path
+        self._values, self._payloads = values, payloads
+        self.problem = ""
+        """Why it stopped writing; empty while all is well."""
+        self.frames_lost = 0
+        self.bytes_written = 0
+        shown = printable(str(path))
+        try:
+            self._file = path.open("xb")
+            write_start(self._file)
+        except FileExistsError as error:
+            raise RecordingError(f"{shown} is there already: a recording never overwrites a file") from error
+        except OSError as error:
+            raise RecordingError(f"the recording {shown} cannot be written: {error.strerror}") from error
+        self._queue: queue.Queue[Frame | Keyframe | None] = queue.Queue(QUEUE_MOST)
+        self._latest = Drained()
+        self._answers: list[Answered] = []
+        self._book = AnswerBook()
+        self._keyframe_at_s = float("-inf")
+        self._keyframe_every_s = KEYFRAME_S
+        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._thread.start()
+
+    # The screen's thread
+
+    def answered(self, request: Request, answer: Answer) -> None:
+        """A screen was answered: a replay answers the same question with it."""
+        value = answer.value
+        if getattr(request, "shows_payload", False) and not self._payloads:
+            return
+        kind = f"{type(value).__module__}:{type(value).__qualname__}" if isinstance(value, Struct) else ""
+        try:
+            self._answers.append(
+                Answered(
+                    type(request).__name__,
+                    _encode(request),
+                    kind,
+                    _encode(value) if kind else b"",
+                    answer.done,
+                    answer.error,
+                )
+            )
+        except (TypeError, ValueError) as error:
+            log.info("an answer could not be recorded: %s", error)
+
+    def add(self, now_s: float, wall_s: float, drained: Drained, state: DashboardState) -> None:
+        """One frame, after ``state`` took it in."""
+        answers, self._answers = tuple(self._answers), []
+        for answer in answers:
+            self._book.add(answer)
+        self._latest = newest(self._latest, drained)
+        self._put(to_frame(now_s, wall_s, drained, answers, values=self._values))
+        if now_s - self._keyframe_at_s >= self._keyframe_every_s:
+            self._keyframe_at_s = now_s
+            # A large fleet's state costs time and room: it is kept less often.
+            self._keyframe_every_s = max(KEYFRAME_S, len(state.fleet) / 200)
+            keyframe = snapshot(now_s, wall_s, state, self._latest, self._book.everything())
+            self._put(keyframe if self._values else _without_values(keyframe))
+
+    def _put(self, item: Frame | Keyframe) -> None:
+        try:
+            self._queue.put_nowait(item)
+        except queue.Full:
+            self.frames_lost += 1
+            self._keyframe_at_s = float("-inf")  # what follows the gap begins with the whole state
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Write what waits, and end."""
+        try:
+            self._queue.put(None, timeout=timeout_s)
+        except queue.Full:
+            return
+        self._thread.join(timeout_s)
+
+    # The recorder's thread
+
+    def _write(self) -> None:
+        frames: list[Frame] = []
+        with self._file:
+            while True:
+                item = self._queue.get()
+                if isinstance(item, Frame):
+                    frames.append(item)
+                if frames and (not isinstance(item, Frame) or item.now_s - frames[0].now_s >= FLUSH_S):
+                    self._append(FRAMES, _gravest(frames), frames[0], _encode(frames))
+                    frames = []
+                if isinstance(item, Keyframe):
+                    self._append(KEYFRAME, 0, item, _encode(item))
+                if item is None:
+                    return
+
+    def _append(self, kind: int, gravity: int, first: Frame | Keyframe, body: bytes) -> None:
+        if self.problem:
+            return
+        try:
+            self.bytes_written += write_chunk(self._file, kind, gravity, (first.now_s, first.wall_s), body)
+        except OSError as error:
+            self.problem = f"the recording stopped: {error.strerror}"
+
+
+def _gravest(frames: list[Frame]) -> int:
+    events: list[Event] = [event for frame in frames for event in frame.rest.events]
+    return max((_GRAVITY[event.severity] for event in events), default=0)
+
+
+def _without_values(keyframe: Keyframe) -> Keyframe:
+    fleet = dict(keyframe.fleet)
+    fleet["value"] = [None if value is None else 0 for value in fleet["value"]]
+    trend = fleet["trend"]
+    fleet["trend"] = {**trend, "b": bytes(len(trend["b"]))}
+    return msgspec.structs.replace(keyframe, fleet=fleet)

@@ -1,0 +1,250 @@
+"""Screen 7, Events: everything that happened, by severity and kind; jump to what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import Input
+
+from iotcache.clock import utc_text
+from iotcache.config.schema import DashboardSettings
+from iotcache.model import Severity
+from iotcache.text import printable
+from iotcache_tui.export import Rows
+from iotcache_tui.feed.asks import READ_ONLY
+from iotcache_tui.keyname import key_shown
+from iotcache_tui.screens.confirm import ConfirmScreen
+from iotcache_tui.screens.view import ViewScreen
+from iotcache_tui.state.alerts import AcknowledgeAlerts
+from iotcache_tui.state.asks import Answer
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.log import KINDS, RANK, LogView
+from iotcache_tui.widgets.columns import Moment
+from iotcache_tui.widgets.event_log import ASCII_GLYPHS, GLYPHS, EventLogView
+from iotcache_tui.widgets.standing_alerts import StandingAlerts
+
+_KEYS = {"f": "fallback", "a": "alert", "n": "node", "b": "part", "d": "dead letter", "o": "other"}
+_PLURAL = {
+    "fallback": "Fallbacks", "alert": "Alerts", "node": "Nodes", "part": "Parts",
+    "dead letter": "Dead letters", "other": "Other",
+}  # fmt: skip
+
+_SHORT = {**_PLURAL, "dead letter": "Dead"}
+
+
+def _act_of(kind: str) -> str:
+    return f"events.{_PLURAL[kind].lower().replace(' ', '_')}"
+
+
+class _Wanted(Widget):
+    """Which kinds are shown, how many there are of each, and from which severity on."""
+
+    DEFAULT_CSS = """
+    _Wanted { height: 1; padding: 0 1; background: $surface; color: $foreground; }
+    """
+
+    def __init__(self, last_key: str, *, ascii_only: bool) -> None:
+        """``last_key`` goes to the last line, and follows."""
+        super().__init__()
+        self._last_key = last_key
+        self._ascii = ascii_only
+        self._shown: tuple[tuple[tuple[str, str, int, bool], ...], Severity, bool] = ((), Severity.INFO, True)
+
+    def show(self, kinds: tuple[tuple[str, str, int, bool], ...], least: Severity, following: bool) -> None:
+        if (kinds, least, following) != self._shown:
+            self._shown = kinds, least, following
+            self.refresh()
+
+    def render(self) -> Text:
+        kinds, least, following = self._shown
+        colours = self.app.theme_variables
+        glyph = (ASCII_GLYPHS if self._ascii else GLYPHS)[least]
+        text = Text(no_wrap=True, end="", overflow="ellipsis")
+        if not following:
+            text.append(f"not following: {self._last_key}  ", f"bold {colours['warning']}")
+        text.append(f"{glyph} {least}+  " if least is not Severity.INFO else "")
+        on, off = ("*", "-") if self._ascii else ("●", "○")
+        wide = self.size.width >= 100
+        for key, kind, count, on_show in kinds:
+            text.append(f"{on if on_show else off} ", colours["success"] if on_show else "dim")
+            text.append(key, f"bold {colours['accent']}")
+            text.append(f" {_PLURAL[kind] if wide else _SHORT[kind]}", "" if on_show else "dim")
+            text.append(f" {count:,}  " if wide else "  ", "dim")
+        return text
+
+
+class EventsScreen(ViewScreen):
+    """The whole log, filtered."""
+
+    NAME = "events"
+    PANELS = (EventLogView, Input)
+    LEGEND = (
+        ("·  ▲  ✗", "information, warning, error"),
+        ("Fallback", "a read that went to the store; an expired entry is information, a dead node an error"),
+        ("Part", "broker, store, ingest or simulator went away or came back"),
+        ("Dead letter", "a message that could not be decoded: kept in the store, with its reason"),
+        ("Alert", "a rule of the configuration that holds now, until someone acknowledges it"),
+    )
+    DEFAULT_CSS = """
+    EventsScreen #event-filter {
+        dock: bottom; height: 1; border: none; padding: 0 1; background: $panel; color: $foreground;
+    }
+    EventsScreen #event-filter:focus { border: none; background: $panel-lighten-1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/", id="events.filter"),
+        *(
+            Binding(
+                key,
+                f"kind('{kind}')",
+                f"Show or hide: {_PLURAL[kind].lower()}",
+                show=False,
+                id=_act_of(kind),
+            )
+            for key, kind in _KEYS.items()
+        ),
+        Binding("exclamation_mark", "severity", "Severity", key_display="!", id="events.severity"),
+        Binding("A", "acknowledge", "Acknowledge alerts", show=False, id="events.acknowledge"),
+        Binding("F", "end", "Follow the newest", show=False, id="events.follow"),
+        Binding("escape", "clear", "Show everything again", show=False, key_display="Esc", id="events.clear"),
+    ]
+    AUTO_FOCUS = "#event-log"
+
+    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
+        super().__init__(state, settings)
+        self.view = LogView(state.log)
+        self.wanted = _Wanted(key_shown(settings.keys, "table.last", "End"), ascii_only=settings.ascii)
+        self.log_view = EventLogView(
+            self.view,
+            ascii_only=settings.ascii,
+            id="event-log",
+            clear_key=key_shown(settings.keys, "events.clear", "Esc"),
+        )
+        self.standing = StandingAlerts(ascii_only=settings.ascii, id="event-alerts")
+        self.filter_box = Input(
+            placeholder="Words to look for; a line must hold all of them", id="event-filter"
+        )
+        self.filter_box.display = False
+
+    def body(self) -> ComposeResult:
+        yield self.standing
+        yield self.wanted
+        yield self.log_view
+        yield self.filter_box
+
+    def draw(self, moment: Moment) -> None:
+        self.log_view.frame()
+        self.standing.show(self.state.alerts, moment.wall_s)
+        self.wanted.show(
+            tuple(
+                (
+                    self.app.key_of(_act_of(kind), key),
+                    kind,
+                    self.state.log.count(kind),
+                    kind in self.view.kinds,
+                )
+                for key, kind in _KEYS.items()
+            ),
+            self.view.least,
+            self.log_view.following,
+        )
+
+    def export_rows(self) -> Rows | None:
+        titles = ("time", "severity", "kind", "about", "what")
+        return titles, [
+            (utc_text(int(one.wall_s * 1e6)), one.severity.value, one.kind, one.subject, one.text)
+            for one in self.view.lines
+        ]
+
+    def commands(self) -> Iterable[SystemCommand]:
+        for kind in KINDS:
+            yield SystemCommand(
+                f"Show or hide {_PLURAL[kind].lower()}", "In the log of events",
+                lambda kind=kind: self.action_kind(kind),
+            )  # fmt: skip
+        yield SystemCommand("Next severity", "Hide what is less grave", self.action_severity)
+
+    # Acts
+
+    def action_kind(self, kind: str) -> None:
+        self.view.show(kinds=self.view.kinds ^ {kind})
+        self.log_view.changed()
+
+    def action_severity(self) -> None:
+        levels = list(RANK)
+        self.view.show(least=levels[(levels.index(self.view.least) + 1) % len(levels)])
+        self.log_view.changed()
+
+    def action_end(self) -> None:
+        self.log_view.action_follow()
+
+    def action_acknowledge(self) -> None:
+        """Say that the alerts that stand are known; asks first."""
+        open_ones = tuple((one.name, one.subject) for one in self.state.alerts if not one.acknowledged)
+        if self.app.read_only:
+            self.app.tell(READ_ONLY, "warning")
+        elif not open_ones:
+            self.app.tell("there are no alerts to acknowledge")
+        else:
+
+            def heard(answer: Answer) -> None:
+                if answer.error:
+                    self.app.tell(answer.error, "error")
+                elif isinstance(answer.value, int):
+                    self.app.tell(f"{answer.value} acknowledged")
+
+            def decided(yes: bool | None) -> None:
+                if yes:
+                    self.app.ask(AcknowledgeAlerts(open_ones), heard)
+
+            names = "\n".join(printable(f"{name}: {subject}", 60) for name, subject in open_ones[:8])
+            more = f"\nand {len(open_ones) - 8} more" if len(open_ones) > 8 else ""
+            self.app.push_screen(
+                ConfirmScreen(
+                    f"Acknowledge {len(open_ones)} alert{'s' if len(open_ones) > 1 else ''}?",
+                    f"Everybody will see that you know of:\n{names}{more}\n"
+                    "They stay until their cause is gone.",
+                    yes="Acknowledge",
+                ),
+                decided,
+            )
+
+    def action_filter(self) -> None:
+        self.filter_box.display = True
+        self.set_focus(self.filter_box)
+
+    def action_clear(self) -> None:
+        self.filter_box.value = ""
+        self.filter_box.display = False
+        self.view.show(kinds=frozenset(KINDS), least=Severity.INFO, text="")
+        self.log_view.changed()
+        self.log_view.focus()
+
+    @on(Input.Changed, "#event-filter")
+    def _filter_changed(self, event: Input.Changed) -> None:
+        self.view.show(text=event.value)
+        self.log_view.changed()
+
+    @on(Input.Submitted, "#event-filter")
+    def _filter_submitted(self) -> None:
+        self.filter_box.display = bool(self.filter_box.value)
+        self.log_view.focus()
+
+    @on(EventLogView.Opened)
+    def _opened(self, event: EventLogView.Opened) -> None:
+        entry = event.entry
+        if entry.row >= 0:
+            self.app.chosen = entry.row
+            self.app.action_show("device")
+        elif entry.kind == "node":
+            self.app.action_show("nodes")
+        elif entry.kind == "part":
+            self.app.action_show("flow")
+        else:
+            self.app.tell(f"{entry.subject}: {entry.text}")

@@ -1,0 +1,206 @@
+"""Screen 5, Flow: the pipeline as a live picture, what runs where, and what holds it up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Center, Grid
+from textual.widget import Widget
+
+from iotcache.config.schema import DashboardSettings
+from iotcache_tui.format import fit, plain, rate
+from iotcache_tui.screens.catalog import SCREENS
+from iotcache_tui.screens.view import ViewScreen
+from iotcache_tui.screens.wish import NodeWish
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.flow import ARROWS, BOXES, Bottleneck, Flow, flow
+from iotcache_tui.widgets.columns import Moment
+from iotcache_tui.widgets.flow_detail import details, history
+from iotcache_tui.widgets.flow_picture import TITLES, FlowPicture
+from iotcache_tui.widgets.panel import Line, Panel
+
+OPENS = {
+    "simulator": "lab",
+    "broker": "events",
+    "workers": "events",
+    "store": "events",
+    "nodes": "nodes",
+    "readers": "fleet",
+}
+"""The screen that each box opens."""
+
+
+def _title(arrow: tuple[str, str], ascii_only: bool) -> str:
+    source, target = arrow
+    return f"{TITLES[source]} {'->' if ascii_only else '→'} {TITLES[target]}"
+
+
+def _plot(  # noqa: PLR0917 all but the last two are given beforehand
+    rates: Sequence[tuple[float | None, ...]],
+    place: int,
+    total: int,
+    ascii_only: bool,
+    width: int,
+    height: int,
+) -> Sequence[Line]:
+    return history(rates, place, total, width, height, ascii_only=ascii_only)
+
+
+class _Verdict(Widget):
+    """One line: what holds the pipeline up, or that nothing does."""
+
+    DEFAULT_CSS = """
+    _Verdict { height: 1; padding: 0 1; background: $panel; color: $foreground; }
+    """
+
+    def __init__(self, *, ascii_only: bool) -> None:
+        super().__init__()
+        self._ascii = ascii_only
+        self._shown: tuple[Bottleneck | None, bool] = (None, False)
+
+    def show(self, found: Bottleneck | None, known: bool) -> None:
+        if (found, known) != self._shown:
+            self._shown = found, known
+            self.refresh()
+
+    def render(self) -> Text:
+        found, known = self._shown
+        colours, width = self.app.theme_variables, self.content_size.width
+        line = Text(no_wrap=True, end="")
+        if not known:
+            line.append(plain(fit("waiting for the first second …", width), self._ascii), "dim")
+        elif found is None:
+            line.append("* " if self._ascii else "● ", colours["success"])
+            line.append(fit("no bottleneck: every part keeps up", width - 2))
+        else:
+            head = f"{'!' if self._ascii else '▲'} {TITLES[found.box]} {found.word}"
+            line.append(head, f"bold {colours['warning']}")
+            line.append(fit(f"  {found.reason}", max(width - len(head), 0)))
+        return line
+
+
+class FlowScreen(ViewScreen):
+    """The picture, and the figures of the box that stands out below it."""
+
+    NAME = "flow"
+    PANELS = (FlowPicture,)
+    LEGEND = (
+        ("Arrows", "what runs between two parts a second, and below or beside it the last seconds"),
+        ("▲", "the part that holds the others up, and why; the gravest when there are several"),
+        (
+            "Lag",
+            "of a worker: age of its oldest unacknowledged message; of the simulator: behind its own plan",
+        ),
+        ("Unacked", "messages that the broker keeps until a worker has committed them"),
+        ("Dead", "messages that could not be decoded; they are kept in the store with the reason"),
+        ("store → readers", "fallbacks: reads that the cache could not answer"),
+    )
+    DEFAULT_CSS = """
+    FlowScreen #flow { margin: 1 0 0 0; width: 100%; }
+    FlowScreen.-short #flow, FlowScreen.-tiny #flow { margin: 0; }
+    FlowScreen #flow-detail { height: 1fr; min-height: 2; margin: 1 0 0 0; }
+    FlowScreen.-short #flow-detail, FlowScreen.-tiny #flow-detail { margin: 0; }
+    FlowScreen #flow-plots { display: none; grid-size: 3 2; grid-gutter: 1; height: 1fr; margin: 1 0 0 0; }
+    FlowScreen.-normal.-tall #flow-plots, FlowScreen.-wide.-tall #flow-plots { display: block; }
+    FlowScreen.-normal.-tall #flow-detail, FlowScreen.-wide.-tall #flow-detail { height: 6; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("b", "bottleneck", "Bottleneck", id="flow.bottleneck"),
+    ]
+    AUTO_FOCUS = "FlowPicture"
+
+    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
+        super().__init__(state, settings)
+        self._ascii = settings.ascii
+        self.verdict = _Verdict(ascii_only=settings.ascii)
+        self.picture = FlowPicture(ascii_only=settings.ascii, id="flow")
+        self.panel = Panel("", ascii_only=settings.ascii, id="flow-detail")
+        self.plots = tuple(
+            Panel(_title(arrow, settings.ascii), ascii_only=settings.ascii) for arrow in ARROWS
+        )
+        self._plots = Grid(id="flow-plots")
+        self._wish = NodeWish()
+        self._moment = Moment(0.0, 0.0, {})
+
+    def body(self) -> ComposeResult:
+        yield self.verdict
+        with Center():
+            yield self.picture
+        yield self.panel
+        with self._plots:
+            yield from self.plots
+
+    def on_screen_suspend(self) -> None:
+        self._wish.drop(self.app)
+
+    def draw(self, moment: Moment) -> None:
+        self._moment = moment
+        self._wish.keep(self.app, moment.now_s)
+        now = flow(self.state)
+        self.verdict.show(now.bottleneck, bool(self.state.seconds))
+        self.picture.show(now, tuple(self.state.flow_rates)[-12:], moment.now_s, motion=moment.motion)
+        self._show_details()
+        if self._plots.display:
+            self._show_plots(now)
+
+    def _show_plots(self, now: Flow) -> None:
+        rates, total = self.state.flow_rates, self.state.flow_seconds
+        for place, panel in enumerate(self.plots):
+            draw = partial(_plot, rates, place, total, self._ascii)
+            panel.show(total, draw, note=f"{rate(now.rates[place])}/s, 5 min")
+
+    def _show_details(self) -> None:
+        state, name, moment = self.state, self.picture.chosen, self._moment
+        lines = details(
+            state, name, self.panel.size.width - 2, self.panel.size.height - 1,
+            nodes=moment.nodes, ascii_only=self._ascii,
+        )  # fmt: skip
+        key = tuple(tuple(line) for line in lines)
+        self.panel.show(
+            key,
+            lambda w, h: lines,
+            title=TITLES[name].capitalize(),
+            note=f"{self.app.key_of('flow.open', 'Enter')} opens {OPENS[name].capitalize()}",
+        )
+
+    # Keys
+
+    @on(FlowPicture.Chosen)
+    def _box_chosen(self) -> None:
+        self.picture.show(
+            flow(self.state),
+            tuple(self.state.flow_rates)[-12:],
+            self._moment.now_s,
+            motion=self._moment.motion,
+        )
+        self._show_details()
+
+    @on(FlowPicture.Opened)
+    def _box_opened(self, event: FlowPicture.Opened) -> None:
+        wanted = OPENS[event.name]
+        if any(entry.name == wanted for entry in SCREENS):
+            self.app.action_show(wanted)
+        else:
+            self.app.tell(f"there is no {wanted} screen in this version", "warning")
+
+    def action_bottleneck(self) -> None:
+        found = flow(self.state).bottleneck
+        if found is None:
+            self.app.tell("no bottleneck: every part keeps up")
+        else:
+            self.picture.choose(found.box)
+
+    def commands(self) -> Iterable[SystemCommand]:
+        yield SystemCommand(
+            "Flow: to the bottleneck", "Choose the part that holds it up", self.action_bottleneck
+        )
+        for name in BOXES:
+            yield SystemCommand(
+                f"Flow: {TITLES[name]}", "Choose this part", lambda name=name: self.picture.choose(name)
+            )

@@ -1,0 +1,409 @@
+"""Screen 6, Lab: scenarios that teach, each on servers of its own, with lights that say what holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Digits, Input, Static
+
+from iotcache.config.schema import DashboardSettings
+from iotcache_tui.feed.asks import READ_ONLY
+from iotcache_tui.format import fit
+from iotcache_tui.screens.confirm import ConfirmScreen
+from iotcache_tui.screens.switches import SwitchesScreen
+from iotcache_tui.screens.view import ViewScreen
+from iotcache_tui.state.asks import Answer
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.lab import (
+    NO_LAB,
+    LabCatalogue,
+    LabDo,
+    LabExport,
+    LabExported,
+    LabList,
+    LabRun,
+    LabView,
+)
+from iotcache_tui.widgets.columns import Moment
+from iotcache_tui.widgets.lab_list import LabList as ScenarioList
+from iotcache_tui.widgets.lab_panels import big_figures, figure_lines, light_lines
+from iotcache_tui.widgets.lab_plot import plot_lines
+from iotcache_tui.widgets.lab_words import ANSWER_KEYS, about, headline, narration, written
+from iotcache_tui.widgets.panel import Panel
+
+FIGURES_LEAST = 4
+TEXT_LEAST = 4
+"""Lines that the figures (title included) and the text keep where it is narrow."""
+_RUN_KEYS = {"next", "back", "skip", "restart", "leave", "answer", "note", "big", "export"}
+
+
+class _Told(NamedTuple):
+    """What the words on show depend on."""
+
+    status: str
+    said: str
+    shown: int
+    answered: int
+    settled: bool
+
+
+class LabScreen(ViewScreen):
+    """A list of scenarios, and the one that is being run."""
+
+    NAME = "lab"
+    PANELS = (ScenarioList, VerticalScroll, Input)
+    LEGEND = (
+        ("◌ ● ✗", "a light: still open, it held, it did not hold in time"),
+        ("▶", "what the step asks you to look at"),
+        ("1 2 3 …", "under the plot: where something was done; * is a remark of yours"),
+        ("Servers", "a scenario starts servers of its own and ends them; yours are not touched"),
+    )
+    DEFAULT_CSS = """
+    LabScreen #lab-choose { height: 1fr; }
+    LabScreen #lab-list { width: 54; }
+    LabScreen #lab-about { width: 1fr; background: $surface; padding: 0 2; margin: 0 0 0 1; }
+    LabScreen #lab-about Static { height: auto; }
+    LabScreen #lab-run { height: 1fr; }
+    LabScreen #lab-head { height: 1; background: $panel; padding: 0 1; color: $foreground; }
+    LabScreen #lab-body { height: 1fr; }
+    LabScreen #lab-tell { width: 1fr; max-width: 84; background: $surface; padding: 1 2 0 2; }
+    LabScreen #lab-tell Static { height: auto; }
+    LabScreen #lab-side { width: 1fr; margin: 0 0 0 1; }
+    LabScreen #lab-lights { height: 6; }
+    LabScreen #lab-figures { height: 1fr; max-height: 19; margin: 1 0 0 0; }
+    LabScreen #lab-plot { height: 1fr; margin: 1 0 0 0; }
+    LabScreen #lab-big { height: auto; display: none; text-align: center; color: $primary; padding: 1 0 0 0; }
+    LabScreen #lab-big-name { height: 1; display: none; text-align: center; color: $foreground 60%; }
+    LabScreen #lab-note, LabScreen #lab-note:focus {
+        height: 1; border: none; padding: 0 1; background: $panel-lighten-1; display: none;
+    }
+    LabScreen.-narrow #lab-choose { layout: vertical; }
+    LabScreen.-narrow #lab-list { width: 1fr; height: 12; }
+    LabScreen.-narrow #lab-about { height: 1fr; margin: 0; }
+    LabScreen.-narrow #lab-body { layout: vertical; }
+    LabScreen.-narrow #lab-tell { height: 1fr; max-width: 100%; padding: 0 1; }
+    LabScreen.-narrow #lab-side { height: 11; width: 1fr; margin: 0; }
+    LabScreen.-narrow #lab-lights { height: 4; }
+    LabScreen.-narrow #lab-figures { margin: 0; }
+    LabScreen.-narrow #lab-plot { display: none; }
+    LabScreen.-big #lab-figures, LabScreen.-big #lab-plot { display: none; }
+    LabScreen.-big #lab-big, LabScreen.-big #lab-big-name { display: block; }
+    LabScreen.-big #lab-tell { padding: 2 4; text-style: bold; }
+    LabScreen.-big.-narrow #lab-tell { padding: 0 1; }
+    LabScreen.-big.-narrow #lab-big { padding: 0; }
+    LabScreen.-big #lab-lights { height: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n,right", "next", "Next", key_display="n", id="lab.next"),
+        Binding("left", "back", "Back", show=False, key_display="←", id="lab.back"),
+        Binding("x", "skip", "Skip", id="lab.skip"),
+        Binding("R", "restart", "Restart", show=False, id="lab.restart"),
+        *(
+            Binding(key, f"answer({number})", f"Answer {key}", show=False, id=f"_answer.{key}")
+            for number, key in enumerate(ANSWER_KEYS, 1)
+        ),
+        Binding("t", "note", "Remark", show=False, id="lab.remark"),
+        Binding("B", "big", "Big type", show=False, id="lab.big"),
+        Binding("E", "export", "Write the summary as Markdown, with its plots", show=False, id="lab.export"),
+        Binding("f", "switches", "Faults", id="lab.faults"),
+        Binding("A", "show_all", "Unattended: all scenarios in turn", show=False, id="lab.unattended"),
+        Binding("escape", "leave", "Leave", key_display="Esc", id="lab.leave"),
+    ]
+    AUTO_FOCUS = "#lab-list"
+
+    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
+        super().__init__(state, settings)
+        self.begin_with: tuple[str, bool] | None = None
+        """A scenario to run as soon as the screen is shown, and whether by itself."""
+        self.list = ScenarioList(id="lab-list")
+        self.about_words = Static(markup=False)
+        self.about = VerticalScroll(self.about_words, id="lab-about")
+        self.head = Static(id="lab-head", markup=False)
+        self.words = Static(markup=False)
+        self.digits = Digits("", id="lab-big")
+        self.digits_name = Static(id="lab-big-name", markup=False)
+        self.lights = Panel("Expected", ascii_only=settings.ascii, id="lab-lights")
+        self.figures = Panel("Figures", ascii_only=settings.ascii, id="lab-figures")
+        self.plot = Panel("What happened", ascii_only=settings.ascii, id="lab-plot")
+        self.note_box = Input(placeholder="your remark; Enter puts it into the plot", id="lab-note")
+        self.choose = Horizontal(id="lab-choose")
+        self.running = Vertical(id="lab-run")
+        self.running.display = False
+        self.tell = VerticalScroll(self.words, id="lab-tell")
+        self.side = Vertical(id="lab-side")
+        self._listed = False
+        self._ticket = 0
+        self._told: _Told | None = None
+        self._begun = ""
+        """What is being run, as it was asked for: a name of the list, or a file."""
+        self._headed = ""
+        self._view = NO_LAB
+
+    def body(self) -> ComposeResult:
+        with self.choose:
+            yield self.list
+            yield self.about
+        with self.running:
+            yield self.head
+            with Horizontal(id="lab-body"):
+                yield self.tell
+                with self.side:
+                    yield self.digits
+                    yield self.digits_name
+                    yield self.lights
+                    yield self.figures
+                    yield self.plot
+        yield self.note_box
+
+    @property
+    def going(self) -> bool:
+        """Whether a scenario is on show."""
+        return bool(self._view.name)
+
+    # One frame
+
+    def draw(self, moment: Moment) -> None:
+        if not self._listed:
+            self._listed = True
+            self.app.ask(LabList(), self._heard_list)
+        if self.begin_with is not None and self.state.ready:
+            (name, auto), self.begin_with = self.begin_with, None
+            self._begin(name, auto)
+        view = self.state.lab or NO_LAB
+        if bool(view.name) != self.going:
+            self.choose.display, self.running.display = not view.name, bool(view.name)
+            (self.tell if view.name else self.list).focus()
+            if not view.name:
+                self.list.choose(self._view.name)
+            self._view = view
+            self.refresh_bindings()
+        self._view = view
+        if view.name:
+            self._draw_run(view)
+        else:
+            self.list.sync_lines()
+
+    def _draw_run(self, view: LabView) -> None:
+        state = view.state
+        self._draw_head(view)
+        lights = state.steps[state.shown] if state.shown < len(state.steps) else None
+        said = _Told(state.status, state.said, state.shown, lights.answered if lights else 0, state.settled)
+        if said != self._told:
+            before, self._told = self._told, said
+            self.words.update(
+                written(narration(view, self.settings.keys), self.app.theme_variables["primary"])
+            )
+            if before is None or said.shown != before.shown:
+                self.tell.scroll_home(animate=False)
+            elif (said.answered, said.settled) != (before.answered, before.settled):
+                # The question comes last, and then what was right, and why.
+                self.call_after_refresh(self.tell.scroll_end, animate=False)
+        self._share_out(view)
+        ascii_only = self.settings.ascii
+        held = sum(light.light == "green" for step in state.steps for light in step.lights)
+        total = sum(len(step.lights) for step in state.steps)
+        self.lights.show(
+            (state.shown, lights), lambda width, height: light_lines(view, width - 2, ascii_only),
+            note=f"{held} of {total} held",
+        )  # fmt: skip
+        beat = state.elapsed_s, state.shown, len(state.marks)
+        if self.has_class("-big"):
+            digits, name = big_figures(view)
+            self.digits.update(digits)
+            self.digits_name.update(name)
+            return
+        self.figures.show(beat, lambda width, height: figure_lines(view, width - 2, height, ascii_only))
+        self.plot.show(
+            beat, lambda width, height: plot_lines(view, width - 2, height, ascii_only),
+            note=f"{state.elapsed_s:.0f} s",
+        )  # fmt: skip
+
+    def _share_out(self, view: LabView) -> None:
+        """Give each part the lines it needs: all lights are seen, and where it is narrow, all of the text."""
+        lights = len(light_lines(view, self.lights.size.width - 2, self.settings.ascii))
+        wanted = min(max(lights, 1), 8) + 1
+        self.lights.styles.height = None if self.has_class("-big") else max(wanted, 3)
+        if self.has_class("-narrow") and not self.has_class("-big"):
+            height = self.running.size.height - 1
+            text = min(self.words.size.height, height - wanted - FIGURES_LEAST)
+            self.side.styles.height = height - max(text, TEXT_LEAST)
+        else:
+            self.side.styles.height = None
+
+    def _draw_head(self, view: LabView) -> None:
+        text = headline(view, self.app.key_of("lab.next", "n"), ascii_only=self.settings.ascii)
+        if text != self._headed:
+            self._headed = text
+            line = Text(fit(text, max(self.size.width - 2, 10)), no_wrap=True)
+            line.stylize(f"bold {self.app.theme_variables['primary']}", 0, len(view.title))
+            self.head.update(line)
+
+    def _heard_list(self, answer: Answer) -> None:
+        if answer.error:
+            self.list.waiting = answer.error
+            self._listed = False
+            self.list.redraw()
+        elif isinstance(answer.value, LabCatalogue):
+            self.list.show(answer.value.entries)
+            self._about()
+            for wrong in answer.value.wrong[:3]:
+                self.app.tell(wrong, "warning")
+
+    @on(ScenarioList.Selected)
+    def _about(self) -> None:
+        entry = self.list.chosen
+        if entry is None:
+            return
+        words = about(entry, brief=self.has_class("-narrow"))
+        self.about_words.update(written(words, self.app.theme_variables["primary"]))
+        self.about.scroll_home(animate=False)
+
+    def on_resize(self) -> None:
+        self._about()
+
+    # Acts
+
+    @on(ScenarioList.Opened)
+    def _opened(self, event: ScenarioList.Opened) -> None:
+        self._begin(event.entry.name, auto=False)
+
+    def _begin(self, name: str, auto: bool) -> None:
+        self._told = None
+        self._begun = name
+        self._ticket = self.app.ask(LabRun(name, auto), self._heard_run)
+
+    def _heard_run(self, answer: Answer) -> None:
+        if answer.error:
+            self.app.tell(answer.error, "error")
+
+    def _do(self, what: str, number: int = 0, text: str = "") -> None:
+        self.app.ask(LabDo(what, number, text), self._heard_run)
+
+    def action_next(self) -> None:
+        state = self._view.state
+        if state.shown == state.step and not state.settled and state.status == "running":
+            self.app.tell("not yet: a light is still open (x skips this step)")
+            return
+        self._do("next")
+
+    def action_back(self) -> None:
+        self._do("back")
+
+    def action_skip(self) -> None:
+        self._do("skip")
+
+    def action_answer(self, number: int) -> None:
+        view = self._view
+        if view.state.shown < len(view.steps):
+            question = view.steps[view.state.shown].question
+            if question is not None and number <= len(question.answers):
+                self._do("answer", number)
+
+    def action_big(self) -> None:
+        self.toggle_class("-big")
+
+    def action_note(self) -> None:
+        self.note_box.styles.display = "block"
+        self.set_focus(self.note_box)
+
+    @on(Input.Submitted, "#lab-note")
+    def _noted(self, event: Input.Submitted) -> None:
+        if event.value.strip():
+            self._do("note", text=event.value)
+        self._close_note()
+
+    def _close_note(self) -> None:
+        self.note_box.value = ""
+        self.note_box.styles.display = "none"
+        self.tell.focus()
+
+    def action_export(self) -> None:
+        def heard(answer: Answer) -> None:
+            if answer.error:
+                self.app.tell(answer.error, "error")
+            elif isinstance(answer.value, LabExported):
+                first, *plots = (Path(file).name for file in answer.value.files)
+                beside = f", {len(plots)} plot{'s' if len(plots) != 1 else ''} beside it" if plots else ""
+                self.app.tell(f"written: {first}{beside}")
+
+        self.app.ask(LabExport(str(Path.cwd())), heard)
+
+    def action_restart(self) -> None:
+        auto = self._view.auto
+        # An unattended show has gone on to another one than it began with.
+        name = self._view.name if auto else self._begun
+        self._end()
+        # The servers of the first run end before those of the next one begin.
+        self.set_timer(0.5, lambda: self._begin_again(name, auto))
+
+    def _begin_again(self, name: str, auto: bool) -> None:
+        if self.state.lab is not None and self.state.lab.name:
+            self.set_timer(0.5, lambda: self._begin_again(name, auto))
+        else:
+            self._begin(name, auto)
+
+    def action_switches(self) -> None:
+        """Faults in the dashboard's own stack, without a scenario."""
+        if self.app.read_only:
+            self.app.tell(READ_ONLY, "warning")
+        else:
+            self.app.push_screen(SwitchesScreen(self.state))
+
+    def action_show_all(self) -> None:
+        if not self.going and self.list.chosen is not None:
+            self._begin(self.list.chosen.name, auto=True)
+
+    def action_leave(self) -> None:
+        if self.note_box.has_focus:
+            self._close_note()
+            return
+        if not self.going:
+            return
+        if self._view.state.status in ("done", "failed"):
+            self._end()
+            return
+
+        def decided(yes: bool | None) -> None:
+            if yes:
+                self._end()
+
+        self.app.push_screen(
+            ConfirmScreen(
+                f"Leave {self._view.title}?",
+                "Its servers will be ended, and everything it changed goes with them.",
+                yes="Leave",
+            ),
+            decided,
+        )
+
+    def _end(self) -> None:
+        self.app.forget(self._ticket)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The keys of a run are told of while there is one."""
+        if action in ("show_all", "switches"):
+            return not self.going
+        # `f` is an answer as well, of which there are seldom six.
+        if action in _RUN_KEYS - {"big"}:
+            return self.going
+        return super().check_action(action, parameters)
+
+    def commands(self) -> Iterable[SystemCommand]:
+        for entry in self.list.entries:
+            yield SystemCommand(
+                f"Run: {entry.title}", entry.summary, lambda name=entry.name: self._begin(name, auto=False)
+            )
+        if self.going:
+            yield SystemCommand("Lab: big type", "For the back row", self.action_big)
+            yield SystemCommand(
+                "Lab: write the summary", "Markdown, with the plots as SVG", self.action_export
+            )
+            yield SystemCommand("Lab: restart", "The scenario from its beginning", self.action_restart)
+            yield SystemCommand("Lab: leave", "End the scenario and its servers", self.action_leave)

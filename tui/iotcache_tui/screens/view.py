@@ -1,0 +1,187 @@
+"""What all numbered screens share: header, tabs, footer, three shapes, and being drawn by the frame clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+
+from iotcache.config.schema import DashboardSettings
+from iotcache.errors import UsageError
+from iotcache_tui.export import Rows, as_csv, as_json, write_new
+from iotcache_tui.keyname import key_shown
+from iotcache_tui.screens.catalog import SCREENS
+from iotcache_tui.screens.export import ExportScreen
+from iotcache_tui.screens.jump import JumpScreen
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.widgets.ascii_filter import draw_in_ascii
+from iotcache_tui.widgets.columns import Moment
+from iotcache_tui.widgets.key_footer import KeyFooter
+from iotcache_tui.widgets.seek_bar import SeekBar
+from iotcache_tui.widgets.tabs import ScreenTabs
+from iotcache_tui.widgets.top_bar import TopBar
+
+if TYPE_CHECKING:
+    from iotcache_tui.app import IotCacheApp
+
+
+class ViewScreen(Screen[None]):
+    """A numbered screen. A subclass sets `NAME` and gives `body` and `draw`.
+
+    It reads ``self.state`` and nothing else; what is not in there it asks for with ``self.app.ask``.
+    Widgets are made in ``__init__`` and held, not queried for: a frame may come while it is taken down.
+    """
+
+    app: IotCacheApp
+    NAME: ClassVar[str]
+    """Its name in the catalogue."""
+    PANELS: ClassVar[tuple[type[Widget], ...]] = ()
+    """The kinds of its panels that take keys: what shares the keyboard with it."""
+    LEGEND: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """What the words on it mean, for the help."""
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 declared by the base class
+        (0, "-narrow"),
+        (100, "-normal"),
+        (160, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-tiny"),
+        (20, "-short"),
+        (32, "-tall"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space,p", "app.pause", "Pause", key_display="Space", id="view.pause"),
+        Binding(
+            "ctrl+e",
+            "export",
+            "Export: table or screen, as a file",
+            show=False,
+            key_display="^e",
+            id="view.export",
+        ),
+        Binding("J", "jump", "Jump to a panel by a letter", show=False, id="view.jump"),
+        Binding("tab", "app.focus_next", "Next panel", show=False, id="view.panel_next"),
+        Binding("shift+tab", "app.focus_previous", "Previous panel", show=False, id="view.panel_before"),
+    ]
+
+    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
+        super().__init__()
+        self.state = state
+        self.settings = settings
+        self.drawable = False
+        """Whether its widgets are there to be drawn."""
+        self.seek_bar: SeekBar | None = None
+        self.top = TopBar(id="top")
+        self.tabs = ScreenTabs(
+            tuple(
+                (key_shown(settings.keys, f"app.{entry.name}", entry.key), entry.name, entry.title)
+                for entry in SCREENS
+            ),
+            self.NAME,
+            id="tabs",
+        )
+
+    def compose(self) -> ComposeResult:
+        player = self.app.player
+        self.seek_bar = SeekBar(player, ascii_only=self.settings.ascii) if player else None
+        yield self.top
+        yield self.tabs
+        yield from self.body()
+        if self.seek_bar is not None:
+            yield self.seek_bar
+        yield KeyFooter(ascii_only=self.settings.ascii)
+
+    def on_mount(self) -> None:
+        if self.settings.ascii:
+            draw_in_ascii(self.app)
+        self.drawable = True
+
+    # What a subclass says
+
+    @property
+    def restless(self) -> bool:
+        """Whether something on it moves between one second and the next, though nothing new came."""
+        return True
+
+    def body(self) -> ComposeResult:
+        """The widgets between the tabs and the footer."""
+        raise NotImplementedError
+
+    def draw(self, moment: Moment) -> None:
+        """Show the state as it stands; called once a frame while this screen is on top."""
+        raise NotImplementedError
+
+    def visible_rows(self) -> Sequence[int]:
+        """Rows of the fleet on screen: the feed reads them first and probes their TTLs."""
+        return ()
+
+    def commands(self) -> Iterable[SystemCommand]:
+        """Its acts, for the palette while it is on show."""
+        return ()
+
+    def export_rows(self) -> Rows | None:
+        """The table on show, for a file; ``None`` when there is none."""
+        return None
+
+    # Acts
+
+    def action_jump(self) -> None:
+        """Letters on the panels; one of them takes the keys there."""
+
+        def chosen(panel: Widget | None) -> None:
+            if panel is not None:
+                panel.focus()
+
+        self.app.push_screen(JumpScreen(self), chosen)
+
+    def action_export(self) -> None:
+        """Ask for a form, and write it into the current folder."""
+
+        def chosen(form: str | None) -> None:
+            if form:
+                # Once the question is gone from the screen that is to be written.
+                self.call_after_refresh(self._export, form)
+
+        self.app.push_screen(ExportScreen(table=self.export_rows() is not None), chosen)
+
+    def _export(self, form: str) -> None:
+        rows = self.export_rows()
+        if form == "svg":
+            text = self.app.export_screenshot(title="iotcache")
+        elif form == "txt":
+            height = self.size.height
+            strips = self._compositor.render_strips()[:height]
+            text = "\n".join(strip.text.rstrip() for strip in strips) + "\n"
+        elif rows is None:
+            return
+        else:
+            text = as_csv(rows) if form == "csv" else as_json(rows)
+        self.run_worker(self._write(form, text), exit_on_error=False)
+
+    async def _write(self, form: str, text: str) -> None:
+        try:
+            path = await asyncio.to_thread(write_new, Path.cwd(), self.NAME, form, text, self.app.clock.now())
+        except UsageError as error:
+            self.app.tell(str(error), "error")
+        else:
+            self.app.tell(f"written: {path.name}")
+
+    # One frame
+
+    def frame(self, moment: Moment, badge: str, clock: str) -> None:
+        """Draw everything. Called by the app's frame clock."""
+        self.top.show(tuple((part.name, part.state, part.text) for part in self.state.parts), badge, clock)
+        if self.seek_bar is not None:
+            self.seek_bar.show()
+        self.draw(moment)
+
+    @on(ScreenTabs.Chosen)
+    def _tab_chosen(self, event: ScreenTabs.Chosen) -> None:
+        self.app.action_show(event.name)

@@ -1,0 +1,100 @@
+"""What the Lab screen shows: the scenarios, and the one that is being run. All texts are safe to show."""
+
+from __future__ import annotations
+
+from iotcache_simulator.lab.state import LabState
+from msgspec import Struct
+
+from iotcache_tui.state.asks import Request
+
+
+class LabEntry(Struct, frozen=True):
+    """One scenario of the list."""
+
+    name: str
+    title: str
+    level: str
+    minutes: float
+    summary: str
+    teaches: tuple[str, ...]
+    needs: tuple[str, ...]
+    steps: int
+
+
+class LabCatalogue(Struct, frozen=True):
+    entries: tuple[LabEntry, ...]
+    wrong: tuple[str, ...] = ()
+    """What is wrong with files that are no scenarios."""
+
+
+class LabQuestion(Struct, frozen=True):
+    ask: str
+    answers: tuple[str, ...]
+    right: int
+    why: str
+
+
+class LabStep(Struct, frozen=True):
+    """A step's words."""
+
+    title: str
+    say: str
+    point: tuple[str, ...]
+    question: LabQuestion | None
+
+
+class LabCurve(Struct, frozen=True):
+    """One metric of the plot."""
+
+    metric: str
+    unit: str
+    points: tuple[tuple[float, float | None], ...]
+
+
+class LabView(Struct, frozen=True):
+    """The run as it stands; ``name`` is empty when none is."""
+
+    name: str
+    title: str = ""
+    level: str = ""
+    steps: tuple[LabStep, ...] = ()
+    explanation: str = ""
+    sides: tuple[str, ...] = ()
+    state: LabState = LabState("starting")
+    curves: tuple[LabCurve, ...] = ()
+    auto: bool = False
+
+
+NO_LAB = LabView("")
+
+
+class LabList(Request, frozen=True):
+    """Answers: `LabCatalogue`."""
+
+
+class LabRun(Request, frozen=True):
+    """Run a scenario on a stack of its own, until it is over or nobody waits any more.
+
+    How it goes is in the state; the only answer is the last one. One at a time.
+    """
+
+    name: str
+    auto: bool = False
+
+
+class LabDo(Request, frozen=True):
+    """Drive the run: ``next``, ``skip``, ``back``, ``answer`` with a number, ``note`` with a text."""
+
+    what: str
+    number: int = 0
+    text: str = ""
+
+
+class LabExport(Request, frozen=True):
+    """Write the summary of the run, with its plots. Answers: `LabExported`."""
+
+    folder: str
+
+
+class LabExported(Struct, frozen=True):
+    files: tuple[str, ...]

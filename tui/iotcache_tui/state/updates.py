@@ -1,0 +1,231 @@
+"""The immutable values a feed hands over, and the bounded mailbox they cross the thread line in.
+
+A value that supersedes another replaces it in the mailbox (a row's newest read, the nodes' health), so
+that a screen which falls behind, or is paused, costs memory in proportion to the fleet, never to time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from threading import Lock
+from typing import Any, Final
+
+from msgspec import Struct
+
+from iotcache.model import Event, MissReason, NodeHealth, Read
+from iotcache.store.base import SeriesInfo
+from iotcache_tui.state.alerts import AlertLine
+from iotcache_tui.state.asks import Answer
+from iotcache_tui.state.lab import LabView
+from iotcache_tui.state.nodes import NodesFigures
+
+FALLBACKS_KEPT = 2_000
+SECONDS_KEPT = 900
+EVENTS_KEPT = 500
+
+
+class RowUpdate(Struct, frozen=True, gc=False):
+    """The newest read of one row, with the row's running totals."""
+
+    row: int
+    read: Read
+    at_s: float
+    """Monotonic time of the answer."""
+    reads: int
+    hits: int
+
+
+class TtlUpdate(Struct, frozen=True, gc=False):
+    """What a neutral probe saw: the entry's remaining life, or that it is gone."""
+
+    row: int
+    at_s: float
+    ttl_s: float | None
+
+
+class Fallback(Struct, frozen=True, gc=False):
+    """One read that had to go to the store."""
+
+    wall_s: float
+    row: int
+    key: str
+    """Safe to show."""
+    reason: MissReason
+    node: str
+    store_ms: float
+    ttl_s: float | None
+    """Life of the entry that the fallback put back; ``None`` when nothing was put back."""
+    error: str = ""
+
+
+class Second(Struct, frozen=True):
+    """One second of the readers' own account."""
+
+    at_s: float
+    """Monotonic time of its end."""
+    reads: int = 0
+    hits: int = 0
+    misses: Mapping[str, int] = {}
+    """By `MissReason`."""
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    ingest_per_s: float | None = None
+    """Readings a second over all ingest workers heard of; ``None`` when none was."""
+    published_per_s: float | None = None
+
+    @property
+    def fallbacks(self) -> int:
+        return self.reads - self.hits
+
+    @property
+    def hit_percent(self) -> float | None:
+        return 100.0 * self.hits / self.reads if self.reads else None
+
+
+class Part(Struct, frozen=True):
+    """One part of the system as the header and the loading screen name it."""
+
+    name: str
+    state: str
+    """"starting", "up", "down" or "off"."""
+    text: str = ""
+
+
+ROW_OF = attrgetter("row")
+"""Rows by the thousand are keyed without a loop of ours."""
+
+
+class Worker(Struct, frozen=True):
+    """The last counters one process published, and when they came in (monotonic)."""
+
+    role: str
+    instance: str
+    at_s: float
+    counters: Mapping[str, Any]
+
+
+class Drained(Struct, frozen=True):
+    """Everything that came in since the last drain."""
+
+    joined: Sequence[SeriesInfo] = ()
+    rows: Sequence[RowUpdate] = ()
+    ttls: Sequence[TtlUpdate] = ()
+    fallbacks: Sequence[Fallback] = ()
+    fallbacks_dropped: int = 0
+    seconds: Sequence[Second] = ()
+    events: Sequence[Event] = ()
+    nodes: Sequence[NodeHealth] | None = None
+    parts: Sequence[Part] | None = None
+    workers: Mapping[str, Worker] | None = None
+    node_figures: NodesFigures | None = None
+    lab: LabView | None = None
+    alerts: Sequence[AlertLine] | None = None
+    ready: bool | None = None
+    failure: str | None = None
+
+
+NOTHING: Final = Drained()
+"""What is drained while nothing comes."""
+
+
+class Mailbox:
+    """Where a feed's thread leaves updates and the frame clock takes them. Every part is bounded."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._joined: list[SeriesInfo] = []
+        self._rows: dict[int, RowUpdate] = {}
+        self._ttls: dict[int, TtlUpdate] = {}
+        self._fallbacks: deque[Fallback] = deque(maxlen=FALLBACKS_KEPT)
+        self._fallbacks_dropped = 0
+        self._seconds: deque[Second] = deque(maxlen=SECONDS_KEPT)
+        self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._latest: dict[str, Any] = {}
+        self._answers: list[Answer] = []
+        self._behind = 0
+
+    @property
+    def behind(self) -> int:
+        """Updates that wait to be drained, superseded ones counted."""
+        return self._behind
+
+    def put_joined(self, joined: Sequence[SeriesInfo]) -> None:
+        """Rows, in the order of their numbers."""
+        with self._lock:
+            self._joined.extend(joined)
+
+    def put_reads(self, rows: Sequence[RowUpdate], fallbacks: Sequence[Fallback]) -> None:
+        with self._lock:
+            self._rows.update(zip(map(ROW_OF, rows), rows, strict=True))
+            if self._ttls:
+                for update in rows:
+                    self._ttls.pop(update.row, None)
+            over = len(self._fallbacks) + len(fallbacks) - FALLBACKS_KEPT
+            self._fallbacks_dropped += max(over, 0)
+            self._fallbacks.extend(fallbacks)
+            self._behind += len(rows)
+
+    def put_ttls(self, ttls: Sequence[TtlUpdate]) -> None:
+        with self._lock:
+            for update in ttls:
+                self._ttls[update.row] = update
+
+    def put_second(self, second: Second) -> None:
+        with self._lock:
+            self._seconds.append(second)
+
+    def put_event(self, event: Event) -> None:
+        with self._lock:
+            self._events.append(event)
+
+    def put_latest(self, **values: Any) -> None:
+        """Replace any of ``nodes``, ``parts``, ``workers``, ``node_figures``, ``ready``, ``failure``."""
+        with self._lock:
+            self._latest.update(values)
+
+    def put_answer(self, answer: Answer) -> None:
+        """What a screen asked for. The feed holds back while too many wait."""
+        with self._lock:
+            self._answers.append(answer)
+
+    @property
+    def answers_waiting(self) -> int:
+        return len(self._answers)
+
+    def take_answers(self) -> list[Answer]:
+        """Answers come through even while the picture is paused."""
+        if not self._answers:
+            return []
+        with self._lock:
+            taken, self._answers = self._answers, []
+            return taken
+
+    def drain_all(self) -> list[Drained]:
+        """Everything since the last call, in order: several pieces where a replay made up for a gap."""
+        return [self.drain()]
+
+    def drain(self) -> Drained:
+        with self._lock:
+            if not (
+                self._rows or self._joined or self._ttls or self._fallbacks or self._fallbacks_dropped
+                or self._seconds or self._events or self._latest
+            ):  # fmt: skip
+                return NOTHING
+            drained = Drained(
+                joined=self._joined,
+                rows=list(self._rows.values()),
+                ttls=list(self._ttls.values()),
+                fallbacks=list(self._fallbacks),
+                fallbacks_dropped=self._fallbacks_dropped,
+                seconds=list(self._seconds),
+                events=list(self._events),
+                **self._latest,
+            )
+            self._joined, self._rows, self._ttls, self._latest = [], {}, {}, {}
+            self._fallbacks.clear()
+            self._seconds.clear()
+            self._events.clear()
+            self._fallbacks_dropped = self._behind = 0
+            return drained

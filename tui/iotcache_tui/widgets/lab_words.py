@@ -1,0 +1,124 @@
+"""A scenario's words: the narration as it stands, as Markdown and as drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Group
+from rich.markdown import Markdown
+from rich.text import Text
+
+from iotcache_tui.keyname import key_shown
+from iotcache_tui.state.lab import LabEntry, LabView
+
+ANSWER_KEYS = "abcdef"
+
+
+def written(text: str, colour: str) -> Group:
+    """Markdown, with headings in a colour of the theme."""
+    parts: list[Text | Markdown] = []
+    body: list[str] = []
+    for line in [*text.splitlines(), "# "]:
+        if line.startswith("#"):
+            if any(one.strip() for one in body):
+                parts.append(Markdown("\n".join(body)))
+            body = []
+            title = line.lstrip("# ")
+            if title:
+                parts += [Text("\n" if parts else "", end=""), Text(f"{title}\n", f"bold {colour}")]
+        else:
+            body.append(line)
+    return Group(*parts)
+
+
+def about(entry: LabEntry, *, brief: bool) -> str:
+    """What a scenario of the list is about, in Markdown; ``brief`` where there are few lines."""
+    steps = f"{entry.steps} steps, about {entry.minutes:g} minutes"
+    if brief:
+        lines = [f"# {entry.title}", entry.summary, "", f"**You will learn** {'; '.join(entry.teaches)}."]
+        lines += ["", f"**You should know** {'; '.join(entry.needs)}."] if entry.needs else []
+        return "\n".join([*lines, "", f"{steps}, on servers of its own."])
+    lines = [f"# {entry.title}", "", entry.summary, "", "**You will learn**", ""]
+    lines += [f"- {one}" for one in entry.teaches]
+    if entry.needs:
+        lines += ["", "**You should know**", "", *(f"- {one}" for one in entry.needs)]
+    ends = "It starts servers of its own and ends them; nothing of yours is touched."
+    return "\n".join([*lines, "", f"{steps}. {ends}"])
+
+
+def headline(view: LabView, next_key: str, *, ascii_only: bool) -> str:
+    """One line: what is run, how far it is, and whether it can go on."""
+    state = view.state
+    done, now, rest = ("*", ">", ".") if ascii_only else ("●", "◉", "○")
+    over = state.status in ("done", "failed")
+    marks = "".join(
+        done if index < state.step or over else now if index == state.step else rest
+        for index in range(len(view.steps))
+    )
+    if state.status in ("starting", "failed"):
+        where = "starting" if state.status == "starting" else "stopped"
+    elif state.shown >= len(view.steps):
+        where = "summary"
+    else:
+        where = f"step {state.shown + 1} of {len(view.steps)}"
+    parts = [view.title, view.level, marks, where]
+    if view.auto:
+        parts.append("by itself")
+    elif state.settled and not over:
+        parts.append(f"{next_key} goes on")
+    return "  ".join(parts)
+
+
+def narration(view: LabView, keys: Mapping[str, str]) -> str:
+    """The narration as it stands, in Markdown; ``keys`` are the user's own."""
+    export, restart = key_shown(keys, "lab.export", "E"), key_shown(keys, "lab.restart", "R")
+    leave = key_shown(keys, "lab.leave", "Esc")
+    state = view.state
+    if state.status == "starting":
+        return f"# {view.title}\n\n*{state.said or 'starting the servers of this scenario'} …*"
+    if state.status == "failed":
+        return f"# It could not go on\n\n{state.said}\n\n{leave} leaves."
+    if state.shown >= len(view.steps):
+        return _summary(
+            view, f"{export} writes this down with its plots, {restart} begins anew, {leave} leaves."
+        )
+    step = view.steps[state.shown]
+    lines = [f"## {state.shown + 1}. {step.title}", "", step.say]
+    answered = state.steps[state.shown].answered if state.shown < len(state.steps) else 0
+    if step.question is not None and (state.settled or state.shown < state.step):
+        lines += ["", f"**{step.question.ask}**", ""]
+        for number, text in enumerate(step.question.answers, 1):
+            mark = ""
+            if answered:
+                mark = "  ✓" if number == step.question.right else "  ✗" if number == answered else ""
+            lines.append(f"- **{ANSWER_KEYS[number - 1]}** {text}{mark}")
+        if answered:
+            right = answered == step.question.right
+            lines += ["", f"*{'Right.' if right else 'Not quite.'}* {step.question.why}"]
+    return "\n".join(lines)
+
+
+def _summary(view: LabView, keys: str) -> str:
+    """What was expected and what happened, and what it means."""
+    state = view.state
+    lines = ["## What it means", "", view.explanation, "", "## What happened", ""]
+    red = [light.text for one in state.steps for light in one.lights if light.light != "green"]
+    if state.held:
+        lines.append("**Every expectation held.**")
+    else:
+        lines.append(f"**Did not hold:** {'; '.join(f'`{text}`' for text in red)}")
+    for number, (step, told) in enumerate(zip(state.steps, view.steps, strict=False), 1):
+        lines += ["", f"**{number}. {step.title}**"]
+        lines += ["", *(f"- {did}" for did in step.did)] if step.did else []
+        lines += [""] + [
+            f"- {'✓' if light.light == 'green' else '✗'} `{light.text}`: "
+            + ("nothing was measured" if light.value is None else f"{light.value:.4g} {light.unit}".rstrip())
+            for light in step.lights
+        ]
+        if told.question is not None and step.answered:
+            right = step.answered == told.question.right
+            lines += [
+                "",
+                f"{told.question.ask} *{'You knew.' if right else 'Not quite.'}* {told.question.why}",
+            ]
+    return "\n".join([*lines, "", keys])
