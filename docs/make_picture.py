@@ -6,10 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
+from iotcache.config import load
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.feed.live import LiveFeed
-
-from iotcache.config import load
 
 SIZE = (120, 40)
 WARM_UP_S = 75.0

@@ -31,7 +31,7 @@ def _upper_us(bucket: int) -> int:
     return (((bucket & (_SUB - 1)) + _SUB + 1) << shift) - 1
 
 
-class Histogram:
+class DurationHistogram:
     """Counts of durations. Not thread-safe: one owner, hand over a `copy`."""
 
     __slots__ = ("_counts", "count", "max_ms", "total_ms")
@@ -51,7 +51,7 @@ class Histogram:
         self.total_ms += ms * times
         self.max_ms = max(self.max_ms, ms)
 
-    def merge(self, others: Iterable[Histogram]) -> Histogram:
+    def merge(self, others: Iterable[DurationHistogram]) -> DurationHistogram:
         """Add the counts of ``others`` to this one; returns itself."""
         for other in others:
             if other.count:
@@ -63,9 +63,9 @@ class Histogram:
                 self.max_ms = max(self.max_ms, other.max_ms)
         return self
 
-    def since(self, earlier: Histogram) -> Histogram:
+    def since(self, earlier: DurationHistogram) -> DurationHistogram:
         """What was counted after ``earlier``, a copy from before; its maximum is a bucket's end."""
-        made = Histogram()
+        made = DurationHistogram()
         for bucket, (count, before) in enumerate(zip(self._counts, earlier._counts, strict=True)):
             if count > before:
                 made._counts[bucket] = count - before
@@ -79,7 +79,9 @@ class Histogram:
         return [(bucket, count) for bucket, count in enumerate(self._counts) if count]
 
     @classmethod
-    def of_sparse(cls, filled: Iterable[tuple[int, int]], total_ms: float, max_ms: float) -> Histogram:
+    def of_sparse(
+        cls, filled: Iterable[tuple[int, int]], total_ms: float, max_ms: float
+    ) -> DurationHistogram:
         """A histogram of the buckets that `sparse` gave. Raises `IndexError` for one that does not exist."""
         made = cls()
         for bucket, count in filled:
@@ -88,8 +90,8 @@ class Histogram:
         made.total_ms, made.max_ms = total_ms, max_ms
         return made
 
-    def copy(self) -> Histogram:
-        twin = Histogram()
+    def copy(self) -> DurationHistogram:
+        twin = DurationHistogram()
         twin._counts = array("Q", self._counts)
         twin.count, twin.total_ms, twin.max_ms = self.count, self.total_ms, self.max_ms
         return twin

@@ -1,7 +1,7 @@
 """Why a key was not in the cache: a pure judgement over what is on record about the key and its node.
 
 Two sources tell until when an entry was to live: this process's own record of what it saw and set, and
-the store, where the writer notes the end of its entry (`iotcache.model.Stored.cached_until_us`), so
+the store, where the writer notes the end of its entry (`iotcache.model.StoredReading.cached_until_us`), so
 that a process just started can judge as well. Node statistics tell a restart from an eviction; what
 nothing else explains was deleted by someone.
 """
@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from iotcache.model import MissReason, Stored
+from iotcache.model import MissReason, StoredReading
 
 EARLY_S: Final = 1.5
 """An entry may be gone this long before its end by our reckoning.
@@ -131,7 +131,7 @@ class Records:
 
 def miss_reason(
     record: Record | None,
-    stored: Stored | None,
+    stored: StoredReading | None,
     *,
     node: str,
     owner: str,
@@ -163,7 +163,7 @@ def miss_reason(
     return MissReason.INVALIDATED
 
 
-def _entry(record: Record | None, stored: Stored | None) -> tuple[float, float]:
+def _entry(record: Record | None, stored: StoredReading | None) -> tuple[float, float]:
     """When the newest entry known was last there, and its end; ``(0, 0)`` when there never was one."""
     at_s, until_s = (record.at_s, record.until_s) if record is not None else (0.0, 0.0)
     if stored is not None and stored.cached_until_us > 0:
@@ -174,5 +174,5 @@ def _entry(record: Record | None, stored: Stored | None) -> tuple[float, float]:
     return at_s, until_s
 
 
-def _written_s(stored: Stored) -> float:
+def _written_s(stored: StoredReading) -> float:
     return (stored.reading.received_us or stored.reading.ts_us) / 1e6

@@ -19,10 +19,10 @@ _TOPIC: Final = re.compile(r"iotcache/stats/([^/]{1,128})/([^/]{1,128})")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._~@-]")
 _STATS_LIMIT_BYTES: Final = 64 * 1024
 
-S = TypeVar("S", bound="Stats")
+S = TypeVar("S", bound="ProcessStats")
 
 
-class Stats(Struct, kw_only=True):
+class ProcessStats(Struct, kw_only=True):
     """The envelope: who it is and how it stands. Each role adds its own fields."""
 
     role: str = ""
@@ -39,7 +39,7 @@ class Stats(Struct, kw_only=True):
     """When this was published. Times are microseconds since the epoch."""
 
 
-class IngestStats(Stats, kw_only=True):
+class IngestStats(ProcessStats, kw_only=True):
     """What an ingest worker counts. Totals since its start; ``_per_s`` over the last second."""
 
     received: int = 0
@@ -117,13 +117,14 @@ def parse_topic(topic: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
-def encode(stats: Stats) -> bytes:
+def encode(stats: ProcessStats) -> bytes:
     """The payload to publish, retained."""
     return msgspec.json.encode(stats)
 
 
 def decode(payload: bytes, kind: type[S]) -> S | None:
-    """Counters of the given kind (`Stats` for the envelope only); ``None`` when they are no counters."""
+    """Counters of the given kind (`ProcessStats` for the envelope only); ``None`` when they are no
+    counters."""
     if len(payload) > _STATS_LIMIT_BYTES:
         return None
     try:
@@ -134,4 +135,6 @@ def decode(payload: bytes, kind: type[S]) -> S | None:
 
 def gone(role: str, instance: str) -> bytes:
     """The last will: what the broker publishes in our name when we vanish."""
-    return encode(Stats(role=role, instance=instance, state="gone", pid=os.getpid(), host=platform.node()))
+    return encode(
+        ProcessStats(role=role, instance=instance, state="gone", pid=os.getpid(), host=platform.node())
+    )

@@ -7,11 +7,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from iotcache_tui.cli.main import main
 from msgspec import structs
 
 from iotcache import capacity
 from iotcache.capacity import Fleet, item_bytes, plan
+from iotcache_tui.cli.main import main
 
 FLEET = Fleet(devices=1_000_000, interval_s=30.0, ttl_s=90.0)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from iotcache.aggregates.recount import BUCKET_SETTLE_S
+from iotcache.cache.aggregates.recount import BUCKET_SETTLE_S
 from iotcache.model import Reading, Series
 
 BUCKETS_LIMIT: Final = 20_000

@@ -12,10 +12,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from iotcache.aggregates.recount import WINDOW_S, WINDOW_US, window_start
-from iotcache.aggregates.sketch import Sketch
-from iotcache.aggregates.values import Window, window_of
+from iotcache.cache.aggregates.recount import WINDOW_S, WINDOW_US, window_start
+from iotcache.cache.aggregates.values import Window, window_of
 from iotcache.model import Reading, figure_of
+from iotcache.quantile_sketch import QuantileSketch
 
 AHEAD_US: Final = 5_000_000
 """A device's clock may be that far ahead of ours; beyond it, its readings are in no window."""
@@ -25,20 +25,20 @@ Pair = tuple[str, str]
 """Site and sensor."""
 
 
-class Tally(Struct, gc=False):
+class OpenWindow(Struct, gc=False):
     """One open window."""
 
     start: int
-    sketch: Sketch
+    sketch: QuantileSketch
     doubtful: bool = False
     told: bool = False
     """It was written to the cache, among the parts of others."""
 
 
-class Filled(Struct):
+class WindowsTouched(Struct):
     """The windows of one pair."""
 
-    open: dict[int, Tally]
+    open: dict[int, OpenWindow]
     closed: Window | None = None
     """The newest one that takes no more."""
 
@@ -49,7 +49,7 @@ class Windows:
     def __init__(self, late_s: float, now_us: int) -> None:
         self._late_us = round(late_s * 1e6)
         self._since_us = now_us
-        self._pairs: dict[Pair, Filled] = {}
+        self._pairs: dict[Pair, WindowsTouched] = {}
         self._changed: dict[Pair, None] = {}
         self.outside = 0
         """Readings too late, or too far in the future, for any window."""
@@ -88,7 +88,7 @@ class Windows:
             if tally is None:
                 # Up to the clocks' difference we may have begun after readings of it came.
                 early = start < self._since_us + AHEAD_US
-                tally = filled.open[start] = Tally(start, Sketch(), early)
+                tally = filled.open[start] = OpenWindow(start, QuantileSketch(), early)
             tally.sketch.add_all(values)
             if doubtful:
                 tally.doubtful = True
@@ -112,7 +112,7 @@ class Windows:
         """What was taken could not be written."""
         self._changed.setdefault(pair)
 
-    def open_of(self, pair: Pair) -> list[Tally]:
+    def open_of(self, pair: Pair) -> list[OpenWindow]:
         """The windows of a pair that still take readings, oldest first."""
         filled = self._pairs.get(pair)
         return [filled.open[start] for start in sorted(filled.open)] if filled is not None else []
@@ -133,7 +133,7 @@ class Windows:
         newest = max(known)
         return known[newest], known.get(newest - WINDOW_US)
 
-    def over(self, now_us: int) -> Iterator[tuple[Pair, Tally]]:
+    def over(self, now_us: int) -> Iterator[tuple[Pair, OpenWindow]]:
         """Windows that take no more readings."""
         first_us = window_start(now_us - self._late_us)
         for pair, filled in list(self._pairs.items()):
@@ -155,8 +155,8 @@ class Windows:
             if not filled.open and (filled.closed is None or filled.closed.start < first_us):
                 del self._pairs[pair]
 
-    def _meet(self, pair: Pair) -> Filled | None:
+    def _meet(self, pair: Pair) -> WindowsTouched | None:
         if not pair[0] or not pair[1] or len(self._pairs) >= PAIRS_LIMIT:
             return None
-        filled = self._pairs[pair] = Filled({})
+        filled = self._pairs[pair] = WindowsTouched({})
         return filled

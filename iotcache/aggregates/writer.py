@@ -14,20 +14,26 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from iotcache.aggregates.buckets import OldBuckets
-from iotcache.aggregates.recount import WINDOW_S, WINDOW_US, count_windows
-from iotcache.aggregates.sketch import Sketch
-from iotcache.aggregates.values import CachedAggregate, Window, decode_aggregate, encode_value, window_of
-from iotcache.aggregates.windows import Pair, Tally, Windows
+from iotcache.aggregates.windows import OpenWindow, Pair, Windows
+from iotcache.cache.aggregates.recount import WINDOW_S, WINDOW_US, count_windows
+from iotcache.cache.aggregates.values import (
+    CachedAggregate,
+    Window,
+    decode_aggregate,
+    encode_value,
+    window_of,
+)
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import CorruptValue, IotCacheError, StoreError
+from iotcache.quantile_sketch import QuantileSketch
 
 if TYPE_CHECKING:
     from random import Random
 
     from iotcache.cache import DeviceCache
-    from iotcache.cluster import Got, Item, Mode
+    from iotcache.cluster import GetResult, Mode, SetItem
     from iotcache.config.schema import Settings
-    from iotcache.ingest.followers import Batch
+    from iotcache.ingest.followers import CommittedBatch
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +88,7 @@ class Aggregates:
         """Sites' sensors that have an aggregate now."""
         return len(self._windows)
 
-    def follow(self, batch: Batch) -> None:
+    def follow(self, batch: CommittedBatch) -> None:
         """Count a batch."""
         now_us = self._now_us()
         self._old.follow(batch.readings, now_us)
@@ -133,8 +139,8 @@ class Aggregates:
         cluster, left = self._cache.cluster, pairs
         for _ in range(CAS_ROUNDS):
             gots = await cluster.get_many([self._key(pair) for pair in left], cas=True)
-            swaps: list[tuple[Pair, Item, Got]] = []
-            adds: list[tuple[Pair, Item]] = []
+            swaps: list[tuple[Pair, SetItem, GetResult]] = []
+            adds: list[tuple[Pair, SetItem]] = []
             for pair, got in zip(left, gots, strict=True):
                 content = self._with_ours(pair, _content(got))
                 if content is None:
@@ -172,7 +178,7 @@ class Aggregates:
                 windows[tally.start] = self._joined(window, tally)
         return _newest(windows)
 
-    def _joined(self, window: Window | None, tally: Tally) -> Window:
+    def _joined(self, window: Window | None, tally: OpenWindow) -> Window:
         parts = dict(window.parts) if window is not None else {}
         if tally.told and self._part not in parts:
             tally.doubtful = True  # the entry was lost, and with it what others may not tell again
@@ -180,7 +186,7 @@ class Aggregates:
         doubts = {name for name in window.doubts if name in parts} if window is not None else set()
         if tally.doubtful:
             doubts.add(self._part)
-        whole = Sketch()
+        whole = QuantileSketch()
         for part in parts.values():
             whole.merge(part)
         joined = window_of(tally.start, WINDOW_S, whole, exact=not doubts)
@@ -231,13 +237,13 @@ class Aggregates:
             if outcome.ok:
                 return
 
-    def _item(self, pair: Pair, content: CachedAggregate, mode: Mode | None = None) -> Item:
-        from iotcache.cluster import Item, Mode
+    def _item(self, pair: Pair, content: CachedAggregate, mode: Mode | None = None) -> SetItem:
+        from iotcache.cluster import Mode, SetItem
 
         value, flags = encode_value(content, self._compress_min_bytes)
         ttl = self._cache.ttl
         life_s = ttl.jittered(ttl.aggregate_s, self._rng)
-        return Item(self._key(pair), value, flags, life_s, mode or Mode.SET)
+        return SetItem(self._key(pair), value, flags, life_s, mode or Mode.SET)
 
     def _key(self, pair: Pair) -> str:
         return self._cache.keys.aggregate(*pair)
@@ -246,7 +252,7 @@ class Aggregates:
         return round(self._clock.now() * 1e6)
 
 
-def _content(got: Got) -> CachedAggregate | None:
+def _content(got: GetResult) -> CachedAggregate | None:
     if not got.hit:
         return None
     try:

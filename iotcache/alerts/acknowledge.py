@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from iotcache.alerts.model import Alert
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import UsageError
+from iotcache.model.alerts import Alert
 from iotcache.text import printable
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from iotcache.alerts.rules import Rule
+from iotcache.config.alert_rules import Rule
 from iotcache.model import Series
 
 

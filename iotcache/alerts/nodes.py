@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from iotcache.alerts.hold import Hold, Verdict
-from iotcache.alerts.rules import CLUSTER, Rule
+from iotcache.config.alert_rules import CLUSTER, Rule
 from iotcache.model import NodeHealth, NodeState
 
 READS_MIN: Final = 50

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from typing import Final, Protocol
 
-from iotcache.alerts.model import Alert, encode_alert
 from iotcache.alerts.topics import alert_topic
 from iotcache.errors import BrokerError
+from iotcache.model.alerts import Alert, encode_alert
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ _PER_TOPIC: Final = 4
 RETRY_S: Final = 1.0
 
 
-class Link(Protocol):
+class AlertLink(Protocol):
     """What is needed of `iotcache.mqtt.MqttLink`."""
 
     connects: int
@@ -27,10 +27,10 @@ class Link(Protocol):
     async def until_connected(self) -> None: ...
 
 
-class Publisher:
+class AlertPublisher:
     """What is to be published, by topic, and the task (`run`) that does it."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: AlertLink) -> None:
         self._link = link
         self._waiting: dict[str, list[bytes]] = {}
         self._some = asyncio.Event()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from iotcache.alerts.hold import Hold, Verdict
-from iotcache.alerts.rules import Rule, series_named, subject_of
+from iotcache.config.alert_rules import Rule, series_named, subject_of
 from iotcache.model import Reading, Series, figure_of
 
 SERIES_LIMIT: Final = 200_000

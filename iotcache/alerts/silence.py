@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from iotcache.alerts.hold import Verdict
-from iotcache.alerts.rules import Rule
+from iotcache.config.alert_rules import Rule
 from iotcache.keys import escape, unescape
 from iotcache.model import Reading, Series
 

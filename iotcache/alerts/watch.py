@@ -3,7 +3,7 @@
 What several workers of a group raise and clear meets in the store: one alert of a name and subject, and of
 the workers that tell the same one has the news to publish. As a worker of a group sees only a share of a
 series' readings, it looks at the newest in the store before it believes itself. Devices' silence and the
-nodes are watched by one of them (`iotcache.chosen`).
+nodes are watched by one of them (`iotcache.cluster.leader`).
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from iotcache.alerts.hold import Verdict
-from iotcache.alerts.model import Alert, AlertState
 from iotcache.alerts.nodes import NodeRules
-from iotcache.alerts.publish import Link, Publisher
+from iotcache.alerts.publish import AlertLink, AlertPublisher
 from iotcache.alerts.readings import ReadingRules
-from iotcache.alerts.rules import Rule
 from iotcache.alerts.silence import Silence
 from iotcache.alerts.webhook import Webhook
-from iotcache.chosen import Chosen
 from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.cluster.leader import LeaderLock
+from iotcache.config.alert_rules import Rule
 from iotcache.errors import IotCacheError, StoreError
-from iotcache.model import Series, Severity, Stored, figure_of
+from iotcache.model import Series, Severity, StoredReading, figure_of
+from iotcache.model.alerts import Alert, AlertState
 
 if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
     from iotcache.config.schema import Settings
-    from iotcache.ingest.followers import Batch
+    from iotcache.ingest.followers import CommittedBatch
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class AlertWatch:
         self,
         cache: DeviceCache,
         settings: Settings,
-        link: Link,
+        link: AlertLink,
         *,
         instance: str = "",
         well: Callable[[], bool] = lambda: True,
@@ -77,11 +77,11 @@ class AlertWatch:
         self._tick_s = tick_s
         self._shared = bool(settings.ingest.group)
         self._keep_us = round(settings.store.retention_days * 86_400e6)
-        self._chosen = Chosen(cache.cluster, f"{cache.keys.prefix}lock:alerts", instance, clock=clock)
+        self._chosen = LeaderLock(cache.cluster, f"{cache.keys.prefix}lock:alerts", instance, clock=clock)
         self._readings = ReadingRules(rules, self._stands)
         self._silence = Silence(rules, self._stands)
         self._nodes = NodeRules(rules, self._stands)
-        self._publisher = Publisher(link)
+        self._publisher = AlertPublisher(link)
         alerting = settings.alerting
         self._webhook = Webhook(alerting.webhook, alerting.webhook_timeout_s) if alerting.webhook else None
         self._standing: dict[_Key, Alert] = {}
@@ -105,7 +105,7 @@ class AlertWatch:
 
     # Following
 
-    def follow(self, batch: Batch) -> None:
+    def follow(self, batch: CommittedBatch) -> None:
         """Judge a batch; what comes of it is settled in the background."""
         now_s = self._clock.monotonic()
         self._put(self._readings.follow(batch.readings, now_s))
@@ -326,7 +326,7 @@ class AlertWatch:
             return self._silence.series_of(verdict.series.device) if verdict.raised else ()
         return (verdict.series,) if verdict.rule.kind == "threshold" else ()
 
-    def _still_silent(self, verdict: Verdict, found: Sequence[Stored]) -> bool:
+    def _still_silent(self, verdict: Verdict, found: Sequence[StoredReading]) -> bool:
         assert verdict.series is not None
         newest_us = max((stored.reading.received_us for stored in found), default=0)
         age_s = self._clock.now() - newest_us / 1e6
@@ -339,7 +339,7 @@ class AlertWatch:
         return round(self._clock.now() * 1e6)
 
 
-def _agrees(verdict: Verdict, stored: Stored) -> bool:
+def _agrees(verdict: Verdict, stored: StoredReading) -> bool:
     figure = figure_of(stored.reading.value)
     if figure is None:
         return not verdict.raised

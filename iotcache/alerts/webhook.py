@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from iotcache.alerts.model import Alert, encode_alert
+from iotcache.model.alerts import Alert, encode_alert
 from iotcache.text import printable
 
 log = logging.getLogger(__name__)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
+from iotcache.cache.aggregates.reader import DerivedCache
 from iotcache.cache.budget import Budget
-from iotcache.cache.derived import DerivedCache
+from iotcache.cache.counters import CacheCounters, CacheCountersBuilder
 from iotcache.cache.documents import DocumentCache
 from iotcache.cache.fallback import Fallback
 from iotcache.cache.filled import Filled
 from iotcache.cache.latest import LatestCache
-from iotcache.cache.nodefacts import NodeWatch
-from iotcache.cache.tally import CacheCounters, Tally
+from iotcache.cache.node_facts import NodeFactsCache
 from iotcache.cache.write_through import WriteThrough
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.codec import COMPRESS_MIN_BYTES
@@ -33,13 +33,13 @@ from iotcache.model import (
     Read,
     Reading,
     Series,
-    Stored,
+    StoredReading,
 )
 from iotcache.ttl import TtlPolicy
 
 if TYPE_CHECKING:
     from iotcache.aggregates import AggregateRead, BucketRead
-    from iotcache.cluster import Cluster, Outcome, Probe
+    from iotcache.cluster import Cluster, ItemInfo, WriteResult
     from iotcache.config.schema import Settings
     from iotcache.store.base import Store
 
@@ -79,10 +79,10 @@ class DeviceCache:
         self._rng = rng or Random()
         self._owned: tuple[Cluster, Store] | None = None
         self._exits = AsyncExitStack()
-        self._tally = Tally()
+        self._tally = CacheCountersBuilder()
         self._records = Records()
         self._budget = Budget(store_reads_per_s, clock)
-        self._watch = NodeWatch(cluster, clock)
+        self._watch = NodeFactsCache(cluster, clock)
         self._writes = WriteThrough(
             cluster,
             store,
@@ -286,7 +286,7 @@ class DeviceCache:
         """As `fill`, for documents."""
         return await self._documents.fill(names)
 
-    async def ttl_many(self, series: Sequence[Series]) -> list[Probe]:
+    async def ttl_many(self, series: Sequence[Series]) -> list[ItemInfo]:
         """What the nodes hold of each series, without counting as a read or keeping anything alive.
 
         A place held for a reader who is loading the value counts as not present.
@@ -298,7 +298,7 @@ class DeviceCache:
     def plan_ttl(self, reading: Reading) -> int:
         """Until when this reading's entry is to live, in µs since the epoch, jitter included.
 
-        The writer asks before its commit, so that the store has it (`Stored.cached_until_us`).
+        The writer asks before its commit, so that the store has it (`StoredReading.cached_until_us`).
         """
         return self._writes.plan_ttl(reading)
 
@@ -306,7 +306,7 @@ class DeviceCache:
         """`plan_ttl` of each."""
         return self._writes.plan_ttls(readings)
 
-    async def write_through(self, newest: Sequence[Stored]) -> list[Outcome]:
+    async def write_through(self, newest: Sequence[StoredReading]) -> list[WriteResult]:
         """Set the entry of each series that a commit moved on (`Committed.newest`), in order.
 
         Never raises for a node's sake. A key that could not be set is dirty: its old entry is deleted as soon
@@ -330,7 +330,7 @@ class DeviceCache:
         keys = {self.keys.bucket(*series, ts_us) for series, ts_us in buckets}
         await self._writes.delete(sorted(keys))
 
-    async def invalidate(self, series: Sequence[Series]) -> list[Outcome]:
+    async def invalidate(self, series: Sequence[Series]) -> list[WriteResult]:
         """Delete the entry of each series, in order; what could not be deleted is dirty and tried again."""
         return await self._writes.delete(self.keys.latest_many(series))
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from iotcache.cache.budget import Budget
 from iotcache.cache.fallback import STORE_PATIENCE_S
 from iotcache.cache.filled import Filled, account
-from iotcache.cache.nodefacts import NodeWatch
+from iotcache.cache.node_facts import NodeFactsCache
 from iotcache.cache.write_through import WriteThrough
 from iotcache.clock import Clock
 from iotcache.codec import decode_document, document_content, encode_document
@@ -32,12 +32,12 @@ from iotcache.model import (
     MissReason,
     Reading,
     Source,
-    Stored,
+    StoredReading,
 )
 from iotcache.ttl import TtlPolicy
 
 if TYPE_CHECKING:
-    from iotcache.cluster import Cluster, Got, Item, Mode
+    from iotcache.cluster import Cluster, GetResult, Mode, SetItem
     from iotcache.store.base import Store
 
 PUT_ROUNDS: Final = 4
@@ -67,7 +67,7 @@ class DocumentCache:
         clock: Clock,
         rng: Random,
         budget: Budget,
-        watch: NodeWatch,
+        watch: NodeFactsCache,
         compress_min_bytes: int,
         max_value_bytes: int,
         repopulate: bool,
@@ -181,15 +181,15 @@ class DocumentCache:
         return len(documents) - len(hopeless)
 
     async def _put_once(
-        self, left: Mapping[str, Document], keys: Sequence[str], gots: Sequence[Got]
+        self, left: Mapping[str, Document], keys: Sequence[str], gots: Sequence[GetResult]
     ) -> set[str]:
         """One try; the keys that are done with."""
         from iotcache.cluster import Mode
 
         done: set[str] = set()
-        adds: list[Item] = []
-        swaps: list[Item] = []
-        seen: list[Got] = []
+        adds: list[SetItem] = []
+        swaps: list[SetItem] = []
+        seen: list[GetResult] = []
         for key, got in zip(keys, gots, strict=True):
             document = left[key]
             if not got.hit:
@@ -272,17 +272,17 @@ class DocumentCache:
         self._records.note(key, Record(now_s, now_s + item.ttl_s, outcome.node))
         return _Loaded(document, float(item.ttl_s), store_ms)
 
-    def _item(self, key: str, document: Document, mode: Mode) -> Item:
-        from iotcache.cluster import Item
+    def _item(self, key: str, document: Document, mode: Mode) -> SetItem:
+        from iotcache.cluster import SetItem
 
         value, flags = encode_document(document, self._compress_min_bytes)
-        return Item(key, value, flags, self.ttl.jittered(self._life_s(document.kind), self._rng), mode)
+        return SetItem(key, value, flags, self.ttl.jittered(self._life_s(document.kind), self._rng), mode)
 
     def _life_s(self, kind: DocumentKind) -> float:
         return self.ttl.meta_s if kind is DocumentKind.META else self.ttl.config_s
 
     def _reason(
-        self, key: str, got: Got, record: Record | None, document: Document | None, now_s: float
+        self, key: str, got: GetResult, record: Record | None, document: Document | None, now_s: float
     ) -> MissReason:
         return miss_reason(
             record,
@@ -293,16 +293,16 @@ class DocumentCache:
             now_s=now_s,
         )
 
-    def _as_stored(self, document: Document) -> Stored:
+    def _as_stored(self, document: Document) -> StoredReading:
         """What the judgement needs: its entry was written when it was said, and was to live from then on."""
         until_us = document.at_us + round(self._life_s(document.kind) * 1e6)
-        return Stored(Reading("", "", 0, document.at_us, received_us=document.at_us), until_us)
+        return StoredReading(Reading("", "", 0, document.at_us, received_us=document.at_us), until_us)
 
     def _since_ms(self, began_s: float) -> float:
         return (self._clock.monotonic() - began_s) * 1e3
 
 
-def _beats(got: Got, document: Document) -> bool:
+def _beats(got: GetResult, document: Document) -> bool:
     """Whether what is in the cache is to stay."""
     try:
         kept = decode_document(got.value, got.flags)

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from iotcache.cache.counters import CacheCountersBuilder
 from iotcache.cache.filled import Filled, account
-from iotcache.cache.tally import Tally
 from iotcache.clock import Clock
 from iotcache.codec import CachedReading, decode_cached, encode_reading
 from iotcache.errors import CorruptValue, StoreError
 from iotcache.misses import Record, Records
-from iotcache.model import Series, Stored
+from iotcache.model import Series, StoredReading
 from iotcache.ttl import TtlPolicy
 
 if TYPE_CHECKING:
-    from iotcache.cluster import Cluster, Got, Item, Outcome
+    from iotcache.cluster import Cluster, GetResult, SetItem, WriteResult
     from iotcache.store.base import Store
 
 STORE_PATIENCE_S: Final = 5.0
@@ -61,12 +61,12 @@ class Missed(Struct, frozen=True, gc=False):
 class Loaded(Struct, frozen=True, gc=False):
     """What the store knows of a series, or the cache after all."""
 
-    stored: Stored | None
+    stored: StoredReading | None
     ttl_s: float | None = None
     """Life of the entry put back; ``None`` when none was."""
     store_ms: float = 0.0
     error: str = ""
-    late: tuple[CachedReading, Got] | None = None
+    late: tuple[CachedReading, GetResult] | None = None
     """Somebody else loaded it: what the node has now."""
 
 
@@ -80,7 +80,7 @@ class _Flight:
         self.answer = answer
         self.closed_s = float("inf")
         """Readers who asked the cache later are not served: the answer may be older than their wish."""
-        self.seen: Got | None = None
+        self.seen: GetResult | None = None
         """What the node had, with its CAS unique, before the store was asked."""
         self.waited = False
 
@@ -94,7 +94,7 @@ class Fallback:
         store: Store,
         *,
         records: Records,
-        tally: Tally,
+        tally: CacheCountersBuilder,
         ttl: TtlPolicy,
         clock: Clock,
         rng: Random,
@@ -293,14 +293,14 @@ class Fallback:
             await self._cluster.release_many([key for key, _ in kept], [seen for _, seen in kept])
 
     async def _repopulate(
-        self, flights: Sequence[_Flight], found: Mapping[Series, Stored]
+        self, flights: Sequence[_Flight], found: Mapping[Series, StoredReading]
     ) -> Mapping[Series, float]:
         """Put what was found into the cache; the life of each entry that was taken, in seconds."""
-        from iotcache.cluster import Item, Mode
+        from iotcache.cluster import Mode, SetItem
 
-        added: list[tuple[Missed, Item]] = []
-        swapped: list[tuple[Missed, Item]] = []
-        seen: list[Got] = []
+        added: list[tuple[Missed, SetItem]] = []
+        swapped: list[tuple[Missed, SetItem]] = []
+        seen: list[GetResult] = []
         for flight in flights:
             missed = flight.missed
             stored = found.get(missed.series)
@@ -311,11 +311,11 @@ class Fallback:
                 continue
             life_s = self.ttl.jittered(self.ttl.volatile_s(stored.reading.interval_s), self._rng)
             if flight.seen is None:
-                added.append((missed, Item(missed.key, value, flags, life_s, Mode.ADD)))
+                added.append((missed, SetItem(missed.key, value, flags, life_s, Mode.ADD)))
             elif flight.seen.cas:
-                swapped.append((missed, Item(missed.key, value, flags, life_s)))
+                swapped.append((missed, SetItem(missed.key, value, flags, life_s)))
                 seen.append(flight.seen)
-        outcomes: list[Outcome] = []
+        outcomes: list[WriteResult] = []
         if added:
             outcomes += await self._cluster.set_many([item for _, item in added])
         if swapped:
@@ -333,6 +333,6 @@ class Fallback:
         return lives
 
 
-def _left(missed: Missed, found: Mapping[Series, Stored], lives: Mapping[Series, float]) -> bool:
+def _left(missed: Missed, found: Mapping[Series, StoredReading], lives: Mapping[Series, float]) -> bool:
     """Whether the store had it, and no node took it."""
     return missed.series in found and missed.series not in lives

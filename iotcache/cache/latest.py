@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from iotcache.cache.budget import Budget
+from iotcache.cache.counters import CacheCountersBuilder
 from iotcache.cache.fallback import Fallback, Loaded, Missed
 from iotcache.cache.filled import Filled
-from iotcache.cache.nodefacts import NodeWatch
-from iotcache.cache.tally import Tally
+from iotcache.cache.node_facts import NodeFactsCache
 from iotcache.clock import Clock
 from iotcache.codec import decode_cached
 from iotcache.errors import CorruptValue
@@ -29,7 +29,7 @@ from iotcache.misses import Record, Records, miss_reason
 from iotcache.model import MissReason, Read, Series, Source
 
 if TYPE_CHECKING:
-    from iotcache.cluster import Cluster, Got, Probe
+    from iotcache.cluster import Cluster, GetResult, ItemInfo
 
 _STUB_MOST_BYTES: Final = 63
 """An item with no value is its key and this much at the most (59 in memcached 1.6). A reading, with its flags
@@ -43,7 +43,9 @@ class _Miss:
 
     __slots__ = ("failure", "got", "key", "place", "series")
 
-    def __init__(self, place: int, series: Series, key: str, got: Got, failure: MissReason | None) -> None:
+    def __init__(
+        self, place: int, series: Series, key: str, got: GetResult, failure: MissReason | None
+    ) -> None:
         self.place = place
         self.series = series
         self.key = key
@@ -61,10 +63,10 @@ class LatestCache:
         *,
         keys: Keys,
         records: Records,
-        tally: Tally,
+        tally: CacheCountersBuilder,
         clock: Clock,
         budget: Budget,
-        watch: NodeWatch,
+        watch: NodeFactsCache,
         store_reads_per_s: float,
         repopulate: bool,
         leases: bool,
@@ -122,13 +124,15 @@ class LatestCache:
         """Add to the cache those entries that are not there, from the store. Raises `StoreError`."""
         return await self._fallback.fill(series, self._keys.latest_many(series), lease=self.leases)
 
-    async def probe_many(self, series: Sequence[Series]) -> list[Probe]:
+    async def probe_many(self, series: Sequence[Series]) -> list[ItemInfo]:
         """What the nodes hold of each series, without a trace; see `DeviceCache.ttl_many`."""
-        from iotcache.cluster import Probe
+        from iotcache.cluster import ItemInfo
 
         keys = self._keys.latest_many(series)
         return [
-            Probe(False, probe.node) if probe.present and probe.size <= len(key) + _STUB_MOST_BYTES else probe
+            ItemInfo(False, probe.node)
+            if probe.present and probe.size <= len(key) + _STUB_MOST_BYTES
+            else probe
             for key, probe in zip(keys, await self._cluster.probe_many(keys), strict=True)
         ]
 

@@ -23,11 +23,11 @@ from msgspec.structs import replace
 from iotcache.codec import CachedReading, decode_cached
 from iotcache.errors import CorruptValue, StoreError
 from iotcache.keys import Keys
-from iotcache.model import NodeState, Series, Stored
+from iotcache.model import NodeState, Series, StoredReading
 from iotcache.store.rows import NO_SEQ, age_key
 
 if TYPE_CHECKING:
-    from iotcache.cluster import Cluster, Got, Item, Outcome
+    from iotcache.cluster import Cluster, GetResult, SetItem, WriteResult
     from iotcache.store.base import Store
 
 ROUNDS: Final = 4
@@ -40,13 +40,13 @@ _NEWER: Final = "a newer reading is there already"
 class Settled(Struct):
     """What became of the readings, by their positions."""
 
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, WriteResult] = field(default_factory=dict)
     """Of those that are in the cache now, or for which a newer one is; of refused ones why."""
-    set_to: dict[int, Item] = field(default_factory=dict)
+    set_to: dict[int, SetItem] = field(default_factory=dict)
     """What was set for them."""
-    contested: dict[int, Stored] = field(default_factory=dict)
+    contested: dict[int, StoredReading] = field(default_factory=dict)
     """Others were faster, time and again, or it could not be found out what is newest: to be deleted."""
-    away: dict[int, Stored] = field(default_factory=dict)
+    away: dict[int, StoredReading] = field(default_factory=dict)
     """Their node does not answer: there is nothing to compare with."""
     same_as: dict[int, int] = field(default_factory=dict)
     """Where one series came more than once: the position of its newest reading, whose outcome serves all."""
@@ -60,7 +60,7 @@ class OrderedSets:
         cluster: Cluster,
         store: Store,
         keys: Keys,
-        item: Callable[[Stored], Item],
+        item: Callable[[StoredReading], SetItem],
         max_value_bytes: int,
     ) -> None:
         self._cluster = cluster
@@ -72,7 +72,7 @@ class OrderedSets:
         """Whether a place may be held by an empty item. If not, an entry set *and* removed between our look
         and our set goes unnoticed."""
 
-    async def set_many(self, newest: Sequence[Stored]) -> Settled:
+    async def set_many(self, newest: Sequence[StoredReading]) -> Settled:
         """Set each reading where nothing newer is. Never raises for a node's or the store's sake."""
         settled = Settled()
         by_series: dict[Series, int] = {}
@@ -90,16 +90,16 @@ class OrderedSets:
             settled.same_as = {at: by_series[stored.reading.series] for at, stored in enumerate(newest)}
         return settled
 
-    async def _round(self, left: Mapping[int, Stored], settled: Settled) -> dict[int, Stored]:
+    async def _round(self, left: Mapping[int, StoredReading], settled: Settled) -> dict[int, StoredReading]:
         """One look and one set; those whose entry has changed in between."""
-        from iotcache.cluster import Outcome
+        from iotcache.cluster import WriteResult
 
         keys = self._keys.latest_many([stored.reading.series for stored in left.values()])
         if self.hold_places:
             gots = await self._cluster.lease_many(keys, stub_s=_PLACE_S)
         else:
             gots = await self._cluster.get_many(keys, cas=True)
-        seen: dict[int, Got] = {}
+        seen: dict[int, GetResult] = {}
         to_ask: list[int] = []
         for (at, stored), key, got in zip(left.items(), keys, gots, strict=True):
             if got.failure is not None or got.node != self._cluster.node_of(key):
@@ -110,7 +110,7 @@ class OrderedSets:
                 to_ask.append(at)
             elif _age(kept) >= age_key(stored.reading):
                 newer = _age(kept) > age_key(stored.reading)
-                settled.outcomes[at] = Outcome(True, got.node, _NEWER if newer else "")
+                settled.outcomes[at] = WriteResult(True, got.node, _NEWER if newer else "")
                 continue
             seen[at] = got
         wanted = {at: left[at] for at in seen}
@@ -125,11 +125,11 @@ class OrderedSets:
         return await self._set(wanted, seen, settled)
 
     async def _set(
-        self, wanted: Mapping[int, Stored], seen: Mapping[int, Got], settled: Settled
-    ) -> dict[int, Stored]:
+        self, wanted: Mapping[int, StoredReading], seen: Mapping[int, GetResult], settled: Settled
+    ) -> dict[int, StoredReading]:
         from iotcache.cluster import CONFLICTS, Mode
 
-        items: dict[int, Item] = {}
+        items: dict[int, SetItem] = {}
         for at, stored in wanted.items():
             item = self._item(stored)
             if len(item.value) <= self._max_value_bytes:
@@ -143,7 +143,7 @@ class OrderedSets:
         )
         if added:
             outcomes += await self._cluster.set_many([replace(items[at], mode=Mode.ADD) for at in added])
-        again: dict[int, Stored] = {}
+        again: dict[int, StoredReading] = {}
         out = {node.name for node in self._cluster.health() if node.state is not NodeState.UP}
         for at, outcome in zip([*swapped, *added], outcomes, strict=True):
             if outcome.ok:
@@ -159,7 +159,7 @@ class OrderedSets:
         return again
 
 
-def _reading_of(got: Got) -> CachedReading | None:
+def _reading_of(got: GetResult) -> CachedReading | None:
     """What an entry holds; ``None`` for none, and for one that cannot be read."""
     if not got.hit:
         return None
@@ -174,6 +174,6 @@ def _age(kept: CachedReading) -> tuple[int, int, str]:
     return kept.ts, NO_SEQ if kept.seq is None else kept.seq, kept.boot
 
 
-def _newer(stored: Stored, latest: Mapping[Series, Stored]) -> Stored:
+def _newer(stored: StoredReading, latest: Mapping[Series, StoredReading]) -> StoredReading:
     found = latest.get(stored.reading.series, stored)
     return found if age_key(found.reading) > age_key(stored.reading) else stored

@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from iotcache.cache.counters import CacheCountersBuilder
 from iotcache.cache.dirty import DirtyKeys
 from iotcache.cache.ordered import ROUNDS, OrderedSets
-from iotcache.cache.tally import Tally
 from iotcache.clock import Clock
 from iotcache.codec import encode_reading
 from iotcache.errors import StoreError
 from iotcache.keys import Keys
 from iotcache.misses import Record, Records
-from iotcache.model import Reading, Stored
+from iotcache.model import Reading, StoredReading
 from iotcache.store.rows import age_key
 from iotcache.ttl import TtlPolicy
 
 if TYPE_CHECKING:
-    from iotcache.cluster import Cluster, Item, Outcome
+    from iotcache.cluster import Cluster, SetItem, WriteResult
     from iotcache.store.base import Store
 
 REPAIR_EVERY_S: Final = 1.0
@@ -37,7 +37,7 @@ class WriteThrough:
         *,
         keys: Keys,
         records: Records,
-        tally: Tally,
+        tally: CacheCountersBuilder,
         ttl: TtlPolicy,
         clock: Clock,
         rng: Random,
@@ -69,7 +69,7 @@ class WriteThrough:
     def plan_ttl(self, reading: Reading) -> int:
         """Until when this reading's entry is to live, in µs since the epoch, jitter included.
 
-        The writer asks before its commit, so that the store has it (`Stored.cached_until_us`).
+        The writer asks before its commit, so that the store has it (`StoredReading.cached_until_us`).
         """
         return self.plan_ttls([reading])[0]
 
@@ -81,16 +81,16 @@ class WriteThrough:
         jittered = ttl.jittered
         return [round((now_s + jittered(lives[one.interval_s], rng)) * 1e6) for one in readings]
 
-    async def write_through(self, newest: Sequence[Stored]) -> list[Outcome]:
+    async def write_through(self, newest: Sequence[StoredReading]) -> list[WriteResult]:
         """Set the entry of each series that a commit moved on (`Committed.newest`), in order.
 
         Never raises for a node's sake. A key that could not be set is dirty: its old entry is deleted as soon
         as its node answers.
         """
-        from iotcache.cluster import Outcome
+        from iotcache.cluster import WriteResult
 
-        items: list[Item] = []
-        fitting: list[Stored] = []
+        items: list[SetItem] = []
+        fitting: list[StoredReading] = []
         too_large: dict[int, str] = {}
         for place, stored in enumerate(newest):
             item = self._item(stored)
@@ -104,21 +104,21 @@ class WriteThrough:
             dropped = dict(zip(too_large, await self.delete(list(too_large.values())), strict=True))
             done = iter(outcomes)
             outcomes = [
-                Outcome(False, dropped[place].node, "the value is larger than cache.max_value_bytes")
+                WriteResult(False, dropped[place].node, "the value is larger than cache.max_value_bytes")
                 if place in dropped
                 else next(done)
                 for place in range(len(newest))
             ]
         return outcomes
 
-    def _item(self, stored: Stored) -> Item:
-        from iotcache.cluster import Item
+    def _item(self, stored: StoredReading) -> SetItem:
+        from iotcache.cluster import SetItem
 
         reading = stored.reading
         value, flags = encode_reading(reading, self._compress_min_bytes)
         until_us = stored.cached_until_us or self.plan_ttl(reading)
         life_s = math.ceil(until_us / 1e6 - self._clock.now())
-        return Item(self._keys.latest(reading.device, reading.sensor), value, flags, max(1, life_s))
+        return SetItem(self._keys.latest(reading.device, reading.sensor), value, flags, max(1, life_s))
 
     async def repair(self) -> int:
         """Delete the entries of dirty keys whose nodes answer now; how many are clean.
@@ -130,14 +130,14 @@ class WriteThrough:
         self._tally.repaired += len(clean)
         return len(clean)
 
-    async def _set(self, items: Sequence[Item]) -> Sequence[Outcome]:
+    async def _set(self, items: Sequence[SetItem]) -> Sequence[WriteResult]:
         if not items:
             return ()
         outcomes = await self._cluster.set_many(items)
         self._note_set(items, outcomes)
         return outcomes
 
-    def _note_set(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+    def _note_set(self, items: Sequence[SetItem], outcomes: Sequence[WriteResult]) -> None:
         now_s = self._clock.now()
         failed: list[str] = []
         for item, outcome in zip(items, outcomes, strict=True):
@@ -150,7 +150,7 @@ class WriteThrough:
         self.dirty.discard(item.key for item in items)
         self._soil(failed)
 
-    async def _set_in_order(self, newest: Sequence[Stored]) -> list[Outcome]:
+    async def _set_in_order(self, newest: Sequence[StoredReading]) -> list[WriteResult]:
         """Set what others may be writing as well."""
         settled = await self.ordered.set_many(newest)
         self._note_set(list(settled.set_to.values()), [settled.outcomes[at] for at in settled.set_to])
@@ -164,7 +164,7 @@ class WriteThrough:
             await self._yield_to_newer(list(settled.away.values()))
         return [outcomes[settled.same_as.get(at, at)] for at in range(len(newest))]
 
-    async def delete(self, keys: Sequence[str]) -> list[Outcome]:
+    async def delete(self, keys: Sequence[str]) -> list[WriteResult]:
         """Delete entries; what could not be deleted is dirty."""
         outcomes = list(await self._cluster.delete_many(keys))
         gone = [key for key, outcome in zip(keys, outcomes, strict=True) if outcome.ok]
@@ -189,7 +189,7 @@ class WriteThrough:
             await asyncio.sleep(REPAIR_EVERY_S)
             await self.repair()
 
-    async def _yield_to_newer(self, written: Sequence[Stored]) -> None:
+    async def _yield_to_newer(self, written: Sequence[StoredReading]) -> None:
         """Make good what another worker's newer commit may have lost to our sets on a stand-in.
 
         There is no compare-and-set between nodes, so there two sets may land the wrong way round. Whoever set
@@ -212,5 +212,5 @@ class WriteThrough:
             await self._set([item for item in map(self._item, written) if self._fits(item)])
         await self.delete(self._keys.latest_many([stored.reading.series for stored in written]))
 
-    def _fits(self, item: Item) -> bool:
+    def _fits(self, item: SetItem) -> bool:
         return len(item.value) <= self._max_value_bytes

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from iotcache.cluster.cluster import Cluster
 from iotcache.cluster.stats import NodeLimits, NodeStats, NodeTelemetry, SlabClass
-from iotcache.cluster.types import Got, Item, Lease, Mode, Outcome, Probe
+from iotcache.cluster.types import GetResult, ItemInfo, Lease, Mode, SetItem, WriteResult
 from iotcache.cluster.writing import CONFLICTS
 
 __all__ = [
     "CONFLICTS",
     "Cluster",
-    "Got",
-    "Item",
+    "GetResult",
+    "ItemInfo",
     "Lease",
     "Mode",
     "NodeLimits",
     "NodeStats",
     "NodeTelemetry",
-    "Outcome",
-    "Probe",
+    "SetItem",
     "SlabClass",
+    "WriteResult",
 ]

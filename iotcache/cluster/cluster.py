@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
-from iotcache.cluster.exchange import together
+from iotcache.cluster.exchange import gather_groups
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node, submit
 from iotcache.cluster.placement import placement as placement_by_name
@@ -27,8 +27,8 @@ from iotcache.cluster.stats import (
     node_stats,
     slab_classes,
 )
-from iotcache.cluster.types import Got, Item, Outcome, Probe
-from iotcache.cluster.wire.answers import Answers, OneLine, Refusal, Stats
+from iotcache.cluster.types import GetResult, ItemInfo, SetItem, WriteResult
+from iotcache.cluster.wire.answers import Answers, ErrorReply, LineReply, StatsReplies
 from iotcache.cluster.wire.connection import Connection
 from iotcache.cluster.wire.dial import tls_context as tls_of
 from iotcache.cluster.writing import Writes
@@ -182,7 +182,7 @@ class Cluster:
 
     # Reading and writing ---------------------------------------------------------------------
 
-    async def get_many(self, keys: Sequence[str], *, cas: bool = False) -> list[Got]:
+    async def get_many(self, keys: Sequence[str], *, cas: bool = False) -> list[GetResult]:
         """The values of ``keys``, in their order. All nodes are asked at once, each in one pipelined batch.
 
         With ``cas`` each hit brings its CAS unique, for `cas_many`. A connection that ends under a read is
@@ -190,11 +190,11 @@ class Cluster:
         """
         return await self._reads.get_many(keys, cas=cas)
 
-    async def probe_many(self, keys: Sequence[str]) -> list[Probe]:
+    async def probe_many(self, keys: Sequence[str]) -> list[ItemInfo]:
         """Look at items without counting as a read, touching the LRU or marking them fetched (``me``)."""
         return await self._reads.probe_many(keys)
 
-    async def set_many(self, items: Sequence[Item]) -> list[Outcome]:
+    async def set_many(self, items: Sequence[SetItem]) -> list[WriteResult]:
         """Store ``items``; every set is confirmed by its node, and the outcomes are in their order.
 
         A set whose node is out goes to its stand-in, with a short life; the first one after the node was
@@ -203,7 +203,7 @@ class Cluster:
         """
         return await self._writes.set_many(items)
 
-    async def cas_many(self, items: Sequence[Item], seen: Sequence[Got]) -> list[Outcome]:
+    async def cas_many(self, items: Sequence[SetItem], seen: Sequence[GetResult]) -> list[WriteResult]:
         """Store each item only if it still is what ``seen`` shows.
 
         ``seen`` comes from ``get_many(…, cas=True)``, or from `lease_many` with the lease won. A key whose
@@ -211,7 +211,9 @@ class Cluster:
         """
         return await self._writes.cas_many(items, seen)
 
-    async def lease_many(self, keys: Sequence[str], *, stub_s: int = 2, recache_s: int = 0) -> list[Got]:
+    async def lease_many(
+        self, keys: Sequence[str], *, stub_s: int = 2, recache_s: int = 0
+    ) -> list[GetResult]:
         """As `get_many`, and for each key that is not there one reader everywhere wins the lease to load it.
 
         The place is held for ``stub_s`` (> 0) seconds by an empty item, so that is how long others wait for
@@ -220,15 +222,15 @@ class Cluster:
         """
         return await self._reads.lease_many(keys, stub_s=stub_s, recache_s=recache_s)
 
-    async def release_many(self, keys: Sequence[str], seen: Sequence[Got]) -> None:
+    async def release_many(self, keys: Sequence[str], seen: Sequence[GetResult]) -> None:
         """Give back leases whose values could not be loaded, so that others may try."""
         await self._writes.release_many(keys, seen)
 
-    async def delete_many(self, keys: Sequence[str]) -> list[Outcome]:
+    async def delete_many(self, keys: Sequence[str]) -> list[WriteResult]:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""
         return await self._writes.delete_many(keys)
 
-    async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[Outcome]:
+    async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[WriteResult]:
         """Give ``keys`` ``ttl_s`` (> 0) more seconds to live, without reading them.
 
         Only on their own nodes: what stands in for a node that is out lives shortly, and that is meant.
@@ -244,7 +246,7 @@ class Cluster:
 
         async def ask(index: int) -> None:
             node = self._nodes[index]
-            answers = Stats()
+            answers = StatsReplies()
             try:
                 await submit(node, request, answers, self._timeout_s)
             except NodeError:
@@ -252,7 +254,7 @@ class Cluster:
             if isinstance(answers.out, dict):
                 found[node.name] = answers.out
 
-        await together(ask, [index for index, node in enumerate(self._nodes) if node.up])
+        await gather_groups(ask, [index for index, node in enumerate(self._nodes) if node.up])
         return {name: found[name] for name in self.node_names if name in found}
 
     async def node_stats(self) -> dict[str, NodeStats | None]:
@@ -297,17 +299,17 @@ class Cluster:
 
     async def stats_of(self, name: str, *arguments: str) -> dict[str, str]:
         """Raw ``stats`` of one node, so that no other is waited for. Raises `NodeError`."""
-        answers = Stats()
+        answers = StatsReplies()
         await self._ask_one(name, _stats_request(arguments), answers)
-        if isinstance(answers.out, Refusal):
+        if isinstance(answers.out, ErrorReply):
             raise NodeError(f"refused: {answers.out.text}")
         return answers.out
 
-    async def order(self, name: str, command: bytes) -> str:
-        """Send one of `iotcache.cluster.orders` to a node; its answer. Raises `NodeError` when it refuses."""
-        answer = OneLine()
+    async def admin(self, name: str, command: bytes) -> str:
+        """Send one of `iotcache.cluster.admin` to a node; its answer. Raises `NodeError` when it refuses."""
+        answer = LineReply()
         await self._ask_one(name, command, answer)
-        if isinstance(answer.out, Refusal):
+        if isinstance(answer.out, ErrorReply):
             raise NodeError(f"refused: {answer.out.text}")
         if answer.out != b"OK":
             raise NodeError(f"refused: {printable_bytes(answer.out, 120)}")

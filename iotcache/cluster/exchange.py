@@ -70,7 +70,7 @@ def windows(requests: list[bytes]) -> Iterator[list[bytes]]:
 Group = TypeVar("Group")
 
 
-async def together(ask: Callable[[Group], Awaitable[None]], groups: Sequence[Group]) -> None:
+async def gather_groups(ask: Callable[[Group], Awaitable[None]], groups: Sequence[Group]) -> None:
     """Run the coroutine function ``ask`` for every group at the same time.
 
     With none it still lets others run: a caller that asks again and again while every node is out must not

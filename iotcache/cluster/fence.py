@@ -30,7 +30,7 @@ from hashlib import blake2b
 from typing import Final
 
 from iotcache.cluster.node import Node
-from iotcache.cluster.wire.answers import Lines, Refusal, Stored
+from iotcache.cluster.wire.answers import ErrorReply, LineReplies, StoreReplies
 from iotcache.cluster.wire.connection import Connection
 from iotcache.cluster.wire.facts import FACTS
 from iotcache.cluster.wire.protocol import BARRIER, delete_request, probe_request
@@ -233,8 +233,8 @@ class Fences:
         word: _Declaration,
         connection: Connection,
         sent: float,
-        added: bytes | Refusal,
-        touched: bytes | Refusal,
+        added: bytes | ErrorReply,
+        touched: bytes | ErrorReply,
     ) -> None:
         """Take in what became of this client's own mark for ``owner`` on node ``index``."""
         flags, cas = _flags_and_cas(touched)
@@ -275,8 +275,8 @@ class Fences:
     def _marked(self, owner: int) -> bool:
         return any(self._marks[index].get(owner, 0) for index in self._up())
 
-    async def _ask(self, connection: Connection, requests: list[bytes]) -> list[bytes | Refusal]:
-        answers = Lines(len(requests), bytes)
+    async def _ask(self, connection: Connection, requests: list[bytes]) -> list[bytes | ErrorReply]:
+        answers = LineReplies(len(requests), bytes)
         await connection.submit(b"".join(requests) + BARRIER, answers, self._timeout_s)
         return answers.out
 
@@ -353,23 +353,23 @@ class Fences:
         keys = list(self._journal.pop(index, ()))
         for start in range(0, len(keys), 1_024):
             window = keys[start : start + 1_024]
-            answers = Stored(len(window))
+            answers = StoreReplies(len(window))
             await connection.submit(
                 b"".join([*map(delete_request, window), BARRIER]), answers, self._timeout_s
             )
 
 
-def _cas_of_item(line: bytes | Refusal) -> int:
+def _cas_of_item(line: bytes | ErrorReply) -> int:
     """CAS unique in an answer to ``me``; 0 when the item is not there, or the node has no ``me``."""
-    if isinstance(line, Refusal):
+    if isinstance(line, ErrorReply):
         return 0
     facts = FACTS(line)
     return facts.cas if facts is not None else 0
 
 
-def _flags_and_cas(line: bytes | Refusal) -> tuple[int, int]:
+def _flags_and_cas(line: bytes | ErrorReply) -> tuple[int, int]:
     """``f`` and ``c`` of an answer such as ``HD f7 c55``; (0, 0) when there is no item."""
-    if isinstance(line, Refusal) or not line.startswith(b"HD"):
+    if isinstance(line, ErrorReply) or not line.startswith(b"HD"):
         return 0, 0
     flags = cas = 0
     for part in line.split(b" ")[1:]:

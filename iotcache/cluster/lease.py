@@ -15,23 +15,23 @@ from typing import Final
 from msgspec import Struct
 
 from iotcache.cluster.cluster import Cluster
-from iotcache.cluster.types import Got, Item, Lease
+from iotcache.cluster.types import GetResult, Lease, SetItem
 
 _FIRST_PAUSE_S: Final = 0.004
 _LONGEST_PAUSE_S: Final = 0.05
 _STUB_S: Final = 2
 """memcached counts whole seconds: a dead winner holds the others up for 1 to 2 s."""
 
-Load = Callable[[Sequence[str]], Awaitable[Mapping[str, Item]]]
+Load = Callable[[Sequence[str]], Awaitable[Mapping[str, SetItem]]]
 """Reads keys from the store, all in one call; what it does not know it leaves out."""
 
 
 class Fetched(Struct, frozen=True, gc=False):
     """What became of one key of a `fetch_many`."""
 
-    got: Got
+    got: GetResult
     """The last answer of the key's node."""
-    item: Item | None = None
+    item: SetItem | None = None
     """What was loaded for it by this caller; ``None`` on a hit, or when the store does not know the key."""
     stored: bool = False
     """Whether ``item`` is in the cache now."""
@@ -70,7 +70,7 @@ async def fetch_many(
 
 
 async def _load(
-    cluster: Cluster, missing: Mapping[str, Got], load: Load, waited_s: float
+    cluster: Cluster, missing: Mapping[str, GetResult], load: Load, waited_s: float
 ) -> dict[str, Fetched]:
     """Load keys, store those whose lease was won, and give back the leases of those that nobody knows."""
     won = {key: got for key, got in missing.items() if got.lease is Lease.WON}

@@ -14,12 +14,12 @@ from iotcache.cluster.breaker import Breaker
 from iotcache.cluster.capability import Capabilities, capabilities
 from iotcache.cluster.stats import NodeTelemetry
 from iotcache.cluster.wire import dial
-from iotcache.cluster.wire.answers import Answers, OneLine, Refusal, Stats
+from iotcache.cluster.wire.answers import Answers, ErrorReply, LineReply, StatsReplies
 from iotcache.cluster.wire.connection import AnswerTimeout, Connection, ConnectionLost
 from iotcache.cluster.wire.protocol import login_request
 from iotcache.config.schema import BreakerSettings
 from iotcache.errors import NodeError
-from iotcache.histogram import Histogram
+from iotcache.histogram import DurationHistogram
 from iotcache.model import NodeHealth, NodeState
 from iotcache.tasks import end
 from iotcache.text import printable, printable_bytes
@@ -73,7 +73,7 @@ class Node:
         self.reason = ""
         self.capabilities: Capabilities | None = None
         self.connection: Connection | None = None
-        self.latency = Histogram()
+        self.latency = DurationHistogram()
         self.errors: dict[str, int] = {}
         self.restarted = False
         """The process that answers now is another than the one known before: it is empty."""
@@ -272,15 +272,17 @@ class Node:
         """Log in, and learn version, process and start time."""
         timeout_s = self._operation_timeout_s
         if fresh and (self._login[0] or self._login[1]):
-            login = OneLine()
+            login = LineReply()
             await connection.submit(login_request(*self._login), login, timeout_s)
             if login.out != b"STORED":
                 raise NodeError("the node refused the login")
-        version, stats = OneLine(), Stats()
+        version, stats = LineReply(), StatsReplies()
         # One after the other: a node that wants a login throws away what came along with the first.
         await connection.submit(b"version\r\n", version, timeout_s)
-        if isinstance(version.out, Refusal) or not version.out.startswith(b"VERSION "):
-            text = version.out.text if isinstance(version.out, Refusal) else printable_bytes(version.out, 60)
+        if isinstance(version.out, ErrorReply) or not version.out.startswith(b"VERSION "):
+            text = (
+                version.out.text if isinstance(version.out, ErrorReply) else printable_bytes(version.out, 60)
+            )
             raise NodeError(f"does not speak memcached's protocol: {printable(text, 80)}")
         self.capabilities = capabilities(printable_bytes(version.out[8:], 40))
         if not self.capabilities.meta:

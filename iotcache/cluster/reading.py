@@ -10,30 +10,30 @@ from itertools import islice
 from random import Random
 from typing import Final, NamedTuple
 
-from iotcache.cluster.exchange import exchange, together
+from iotcache.cluster.exchange import exchange, gather_groups
 from iotcache.cluster.node import Node
-from iotcache.cluster.router import Place, Router
-from iotcache.cluster.types import Got, Probe
+from iotcache.cluster.router import Route, Router
+from iotcache.cluster.types import GetResult, ItemInfo
 from iotcache.cluster.wire import protocol
-from iotcache.cluster.wire.answers import Lines, ProtocolViolation, Refusal, Stored
+from iotcache.cluster.wire.answers import ErrorReply, LineReplies, ProtocolViolation, StoreReplies
 from iotcache.cluster.wire.connection import AnswerTimeout, ConnectionLost
 from iotcache.cluster.wire.facts import ItemFacts, facts_reader
-from iotcache.cluster.wire.gets import CheckedGets, GetBatch, Gets
+from iotcache.cluster.wire.gets import CheckedGetReplies, GetBatch, GetReplies
 from iotcache.cluster.wire.protocol import BARRIER
 from iotcache.errors import NodeError
 from iotcache.model import MissReason
 
 _RETRY_JITTER_S: Final = 0.01
 _DISCARD_TIMEOUT_S: Final = 5.0
-_UNASKED = Got(False, failure=MissReason.NODE_DOWN)
-_UNPROBED = Probe(False, "", failure=MissReason.NODE_DOWN)
+_UNASKED = GetResult(False, failure=MissReason.NODE_DOWN)
+_UNPROBED = ItemInfo(False, "", failure=MissReason.NODE_DOWN)
 
 
 class _Read(NamedTuple):
     """A get of many keys."""
 
     keys: Sequence[str]
-    places: list[Place]
+    places: list[Route]
     checked: Callable[[bytes], bytes] | None
     """The request for a key where its CAS unique matters; ``None`` where it does not."""
 
@@ -48,7 +48,7 @@ class Reads:
         self._timeout_s = timeout_s
         self._rng = rng
 
-    async def get_many(self, keys: Sequence[str], *, cas: bool = False) -> list[Got]:
+    async def get_many(self, keys: Sequence[str], *, cas: bool = False) -> list[GetResult]:
         """The values of ``keys``, in their order. All nodes are asked at once, each in one pipelined batch.
 
         With ``cas`` each hit brings its CAS unique, for `cas_many`. A connection that ends under a read is
@@ -56,7 +56,7 @@ class Reads:
         """
         return await self._get_twice(keys, protocol.get_cas_request if cas else None)
 
-    async def lease_many(self, keys: Sequence[str], *, stub_s: int, recache_s: int = 0) -> list[Got]:
+    async def lease_many(self, keys: Sequence[str], *, stub_s: int, recache_s: int = 0) -> list[GetResult]:
         """As `get_many`, and for each key that is not there one reader everywhere wins the lease to load it.
 
         The place is held for ``stub_s`` (> 0) seconds by an empty item, so that is how long others wait for
@@ -64,16 +64,18 @@ class Reads:
         """
         return await self._get_twice(keys, lambda key: protocol.lease_request(key, stub_s, recache_s))
 
-    async def _get_twice(self, keys: Sequence[str], checked: Callable[[bytes], bytes] | None) -> list[Got]:
+    async def _get_twice(
+        self, keys: Sequence[str], checked: Callable[[bytes], bytes] | None
+    ) -> list[GetResult]:
         places = self._router.places(keys)
-        results: list[Got] = [_UNASKED] * len(places)
+        results: list[GetResult] = [_UNASKED] * len(places)
         again = await self._get(_Read(keys, places, checked), range(len(places)), results)
         if again:
             await asyncio.sleep(self._rng.uniform(0, _RETRY_JITTER_S))
             await self._get(_Read(keys, places, checked), again, results)
         return results
 
-    async def _get(self, read: _Read, which: Sequence[int], results: list[Got]) -> list[int]:
+    async def _get(self, read: _Read, which: Sequence[int], results: list[GetResult]) -> list[int]:
         """Ask for the keys at the positions ``which``; returns those to be asked for once more.
 
         These are the ones whose connection was lost, and those found with a value that does not count.
@@ -119,41 +121,41 @@ class Reads:
                     if checked:
                         again.extend(positions[at] for at, _ in answers.stale)
                 if error is not None:
-                    failed = Got(False, node=node.name, failure=_failure(error))
+                    failed = GetResult(False, node=node.name, failure=_failure(error))
                     unanswered = positions[len(answers.out) :]
                     for position in unanswered:
                         results[position] = failed
                     if isinstance(error, ConnectionLost):
                         again.extend(unanswered)
 
-        await together(ask, list(groups))
+        await gather_groups(ask, list(groups))
         self._blame_owners(places, elsewhere, results)
         return again
 
-    def _nothing(self, key: str, owner: int) -> Got:
+    def _nothing(self, key: str, owner: int) -> GetResult:
         stand_in = self._router.stand_in(key)
         name = self._nodes[owner if stand_in < 0 else stand_in].name
-        return Got(False, node=name, failure=MissReason.NODE_DOWN)
+        return GetResult(False, node=name, failure=MissReason.NODE_DOWN)
 
-    def _blame_owners(self, places: list[Place], which: Sequence[int], results: list[Got]) -> None:
+    def _blame_owners(self, places: list[Route], which: Sequence[int], results: list[GetResult]) -> None:
         """A stand-in that has nothing says little: the miss is the owner's, who is out."""
         for position in which:
             got = results[position]
             if not got.hit and got.failure is None and got.node != self._nodes[places[position].owner].name:
-                results[position] = Got(
+                results[position] = GetResult(
                     False, node=got.node, failure=MissReason.NODE_DOWN, latency_ms=got.latency_ms
                 )
 
-    async def probe_many(self, keys: Sequence[str]) -> list[Probe]:
+    async def probe_many(self, keys: Sequence[str]) -> list[ItemInfo]:
         """Look at items without counting as a read, touching the LRU or marking them fetched (``me``)."""
         places = self._router.places(keys)
-        results: list[Probe] = [_UNPROBED] * len(places)
+        results: list[ItemInfo] = [_UNPROBED] * len(places)
         groups: dict[tuple[int, int | None], list[int]] = {}
         for position, place in enumerate(places):
             route = self._router.read_route(keys[position], place.owner)
             if route is None:
                 node = self._nothing(keys[position], place.owner).node
-                results[position] = Probe(False, node, failure=MissReason.NODE_DOWN)
+                results[position] = ItemInfo(False, node, failure=MissReason.NODE_DOWN)
             else:
                 groups.setdefault(route, []).append(position)
 
@@ -161,23 +163,23 @@ class Reads:
             node = self._nodes[route[0]]
             floor = route[1] or 0
             found = node.capabilities
-            make = functools.partial(Lines, meaning=facts_reader(found.negated_exp if found else False))
+            make = functools.partial(LineReplies, meaning=facts_reader(found.negated_exp if found else False))
             wanted = [protocol.probe_request(places[at].key) for at in groups[route]]
             order = iter(groups[route])
             for answers, error in await exchange(node, wanted, make, self._timeout_s):
                 for facts in answers.out:
                     results[next(order)] = _probe(node.name, facts, floor)
                 for _ in range(answers.want - len(answers.out)):
-                    results[next(order)] = Probe(False, node.name, failure=_failure(error))
+                    results[next(order)] = ItemInfo(False, node.name, failure=_failure(error))
 
-        await together(ask, list(groups))
+        await gather_groups(ask, list(groups))
         return results
 
 
 def _gets(node: str, floor: int | None) -> Callable[[int], GetBatch]:
     if floor is None:
-        return lambda want: Gets(want, node)
-    return lambda want: CheckedGets(want, node, floor)
+        return lambda want: GetReplies(want, node)
+    return lambda want: CheckedGetReplies(want, node, floor)
 
 
 def _failure(error: NodeError | None) -> MissReason:
@@ -188,12 +190,12 @@ def _failure(error: NodeError | None) -> MissReason:
     return MissReason.NODE_DOWN
 
 
-def _probe(name: str, facts: ItemFacts | Refusal | None, floor: int) -> Probe:
-    if isinstance(facts, Refusal):
-        return Probe(False, name, failure=MissReason.NODE_DOWN)
+def _probe(name: str, facts: ItemFacts | ErrorReply | None, floor: int) -> ItemInfo:
+    if isinstance(facts, ErrorReply):
+        return ItemInfo(False, name, failure=MissReason.NODE_DOWN)
     if facts is None or facts.cas <= floor:
-        return Probe(False, name)
-    return Probe(True, name, facts.ttl_s, facts.age_s, facts.size, facts.fetched)
+        return ItemInfo(False, name)
+    return ItemInfo(True, name, facts.ttl_s, facts.age_s, facts.size, facts.fetched)
 
 
 def _discard(node: Node, stale: list[tuple[bytes, int]]) -> None:
@@ -201,5 +203,5 @@ def _discard(node: Node, stale: list[tuple[bytes, int]]) -> None:
     connection = node.connection
     if connection is not None:
         requests = [protocol.delete_request(key, cas) for key, cas in stale]
-        done = connection.submit(b"".join([*requests, BARRIER]), Stored(len(stale)), _DISCARD_TIMEOUT_S)
+        done = connection.submit(b"".join([*requests, BARRIER]), StoreReplies(len(stale)), _DISCARD_TIMEOUT_S)
         done.add_done_callback(lambda future: future.exception())

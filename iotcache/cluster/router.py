@@ -14,7 +14,7 @@ MEMO_MAX: Final = 500_000
 """Keys remembered; some 400 bytes each."""
 
 
-class Place(NamedTuple):
+class Route(NamedTuple):
     """What never changes about a key: looked up once, used for every request."""
 
     owner: int
@@ -31,21 +31,21 @@ class Router:
         self.all_up = False
         self._failover = True
         self._placement = placement
-        self._memo: dict[str, Place] = {}
+        self._memo: dict[str, Route] = {}
         self._stand_ins: dict[str, int] = {}
 
-    def place(self, key: str) -> Place:
+    def place(self, key: str) -> Route:
         """Raises `KeyFormatError` for what is no key."""
         place = self._memo.get(key)
         if place is None:
             wire = protocol.checked_key(key)
-            place = Place(self._placement.owner(key), protocol.get_request(wire), wire)
+            place = Route(self._placement.owner(key), protocol.get_request(wire), wire)
             if len(self._memo) >= MEMO_MAX:
                 self._memo.clear()
             self._memo[key] = place
         return place
 
-    def places(self, keys: Iterable[str]) -> list[Place]:
+    def places(self, keys: Iterable[str]) -> list[Route]:
         """The place of each key. Raises `KeyFormatError`."""
         memo = self._memo
         try:

@@ -10,7 +10,7 @@ from math import isfinite
 
 from msgspec import Struct
 
-from iotcache.histogram import Histogram
+from iotcache.histogram import DurationHistogram
 
 
 class NodeStats(Struct, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ class NodeStats(Struct, frozen=True, kw_only=True):
 class NodeTelemetry(Struct, frozen=True, kw_only=True):
     """What this client itself has seen of a node since it started."""
 
-    latency: Histogram
+    latency: DurationHistogram
     """Of the batches it answered, in ms; a copy."""
     in_flight: int
     """Batches sent and not answered yet."""

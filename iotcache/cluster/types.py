@@ -28,7 +28,7 @@ class Lease(StrEnum):
     """Somebody else is at it: ask again shortly."""
 
 
-class Item(Struct, frozen=True, gc=False):
+class SetItem(Struct, frozen=True, gc=False):
     """A value to be set."""
 
     key: str
@@ -39,7 +39,7 @@ class Item(Struct, frozen=True, gc=False):
     mode: Mode = Mode.SET
 
 
-class Got(Struct, frozen=True, gc=False):
+class GetResult(Struct, frozen=True, gc=False):
     """The answer for one key of a `get_many`."""
 
     hit: bool
@@ -60,7 +60,7 @@ class Got(Struct, frozen=True, gc=False):
     """Of `Cluster.lease_many`: who is to load the value; ``None`` when nobody needs to."""
 
 
-class Outcome(Struct, frozen=True, gc=False):
+class WriteResult(Struct, frozen=True, gc=False):
     """What became of one set, delete or touch."""
 
     ok: bool
@@ -69,7 +69,7 @@ class Outcome(Struct, frozen=True, gc=False):
     """Why it did not happen; safe to show. Empty when it did."""
 
 
-class Probe(Struct, frozen=True, gc=False):
+class ItemInfo(Struct, frozen=True, gc=False):
     """An item as the node holds it, looked at without disturbing it."""
 
     present: bool

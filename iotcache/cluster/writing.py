@@ -10,20 +10,20 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from iotcache.clock import Clock
-from iotcache.cluster.burst import Bursts
-from iotcache.cluster.exchange import exchange, together, windows
+from iotcache.cluster.exchange import exchange, gather_groups, windows
 from iotcache.cluster.fence import LEASE_S
 from iotcache.cluster.node import Node
-from iotcache.cluster.router import Place, Router
-from iotcache.cluster.types import Got, Item, Mode, Outcome
+from iotcache.cluster.pipelined_set import SetPipeline
+from iotcache.cluster.router import Route, Router
+from iotcache.cluster.types import GetResult, Mode, SetItem, WriteResult
 from iotcache.cluster.wire import protocol
-from iotcache.cluster.wire.answers import Refusal, Stored
+from iotcache.cluster.wire.answers import ErrorReply, StoreReplies
 from iotcache.cluster.wire.connection import Connection, ConnectionLost
 from iotcache.cluster.wire.protocol import BARRIER
 from iotcache.errors import NodeError
 from iotcache.ttl import RELATIVE_LIMIT_S, wire_ttl
 
-_UNTOLD = Outcome(False, "", "not sent")
+_UNTOLD = WriteResult(False, "", "not sent")
 _SET_REASONS = {
     b"HD": (True, ""),
     b"NS": (False, "the key is there already"),
@@ -31,7 +31,7 @@ _SET_REASONS = {
     b"NF": (False, "the key is not there"),
 }
 CONFLICTS = frozenset(why for ok, why in _SET_REASONS.values() if not ok)
-"""Reasons of an `Outcome` that say: somebody else was faster."""
+"""Reasons of an `WriteResult` that say: somebody else was faster."""
 _DELETE_REASONS = {b"HD": (True, ""), b"NF": (True, "it was not there")}
 _TOUCH_REASONS = {
     b"HD": (True, ""),
@@ -44,7 +44,7 @@ class _Write(NamedTuple):
     """A set or delete of many keys."""
 
     keys: Sequence[str]
-    places: list[Place]
+    places: list[Route]
     encode: Callable[[Sequence[int], bool], list[bytes]]
     """The requests for some positions; True when they are for a stand-in."""
     impatient: frozenset[int]
@@ -62,11 +62,11 @@ class Writes:
         self._timeout_s = timeout_s
         self._failover_ttl_s = failover_ttl_s
         self._clock = clock
-        self._bursts = Bursts(router)
+        self._bursts = SetPipeline(router)
         self.last_at = float("-inf")
         """Monotonic time of the last write."""
 
-    async def set_many(self, items: Sequence[Item]) -> list[Outcome]:
+    async def set_many(self, items: Sequence[SetItem]) -> list[WriteResult]:
         """Store ``items``; every set is confirmed by its node, and the outcomes are in their order.
 
         A set whose node is out goes to its stand-in, with a short life; the first one after the node was
@@ -85,7 +85,7 @@ class Writes:
             flights = self._bursts.send(items, self._timeout_s)
         if flights is None:
             return await self._write(self._sets(items))
-        results: list[Outcome] = [_UNTOLD] * len(items)
+        results: list[WriteResult] = [_UNTOLD] * len(items)
         again: list[int] = []
         for flight in flights:
             node = self._nodes[flight.owner]
@@ -101,7 +101,7 @@ class Writes:
             await self._send(self._sets(items), again, results)
         return results
 
-    def _sets(self, items: Sequence[Item]) -> _Write:
+    def _sets(self, items: Sequence[SetItem]) -> _Write:
         """Sets of any kind, to wherever their keys belong now."""
         now = self._clock.now()
         keys = [item.key for item in items]
@@ -122,7 +122,7 @@ class Writes:
 
         return _Write(keys, places, encode, impatient, _SET_REASONS)
 
-    async def cas_many(self, items: Sequence[Item], seen: Sequence[Got]) -> list[Outcome]:
+    async def cas_many(self, items: Sequence[SetItem], seen: Sequence[GetResult]) -> list[WriteResult]:
         """Store each item only if it still is what ``seen`` (from ``get_many(…, cas=True)``) shows.
 
         A key whose node has changed meanwhile is refused: CAS uniques mean nothing on another node.
@@ -131,13 +131,13 @@ class Writes:
             await self._fences.renew()
         now = self._clock.now()
         places = self._router.places([item.key for item in items])
-        results: list[Outcome] = [_UNTOLD] * len(items)
+        results: list[WriteResult] = [_UNTOLD] * len(items)
         groups: dict[int, list[int]] = {}
         for position, (_, got) in enumerate(zip(items, seen, strict=True)):
             owner = places[position].owner
             node = self._nodes[owner]
             if not got.cas or got.node != node.name or not node.up:
-                results[position] = Outcome(
+                results[position] = WriteResult(
                     False, node.name, "it was not read with its CAS unique from this node"
                 )
             else:
@@ -155,10 +155,10 @@ class Writes:
                 index, groups[index], [encode(at) for at in groups[index]], _SET_REASONS, results
             )
 
-        await together(ask, list(groups))
+        await gather_groups(ask, list(groups))
         return results
 
-    async def release_many(self, keys: Sequence[str], seen: Sequence[Got]) -> None:
+    async def release_many(self, keys: Sequence[str], seen: Sequence[GetResult]) -> None:
         """Give back leases (from `lease_many`) whose values could not be loaded, so that others may try."""
         groups: dict[int, list[bytes]] = {}
         for place, got in zip(self._router.places(keys), seen, strict=True):
@@ -166,11 +166,11 @@ class Writes:
                 groups.setdefault(place.owner, []).append(protocol.delete_request(place.key, got.cas))
 
         async def release(index: int) -> None:
-            await exchange(self._nodes[index], groups[index], Stored, self._timeout_s)
+            await exchange(self._nodes[index], groups[index], StoreReplies, self._timeout_s)
 
-        await together(release, list(groups))
+        await gather_groups(release, list(groups))
 
-    async def delete_many(self, keys: Sequence[str]) -> list[Outcome]:
+    async def delete_many(self, keys: Sequence[str]) -> list[WriteResult]:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""
         places = self._router.places(keys)
 
@@ -179,7 +179,7 @@ class Writes:
 
         return await self._write(_Write(keys, places, encode, frozenset(), _DELETE_REASONS))
 
-    async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[Outcome]:
+    async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[WriteResult]:
         """Give ``keys`` ``ttl_s`` (> 0) more seconds to live, without reading them.
 
         Only on their own nodes: what stands in for a node that is out lives shortly, and that is meant.
@@ -188,31 +188,31 @@ class Writes:
             raise ValueError(f"a life of {ttl_s} s is not positive")
         ttl = wire_ttl(ttl_s, self._clock.now())
         places = self._router.places(keys)
-        results: list[Outcome] = [_UNTOLD] * len(places)
+        results: list[WriteResult] = [_UNTOLD] * len(places)
         groups: dict[int, list[int]] = {}
         for position, place in enumerate(places):
             if self._nodes[place.owner].up:
                 groups.setdefault(place.owner, []).append(position)
             else:
-                results[position] = Outcome(False, self._nodes[place.owner].name, "its node is out")
+                results[position] = WriteResult(False, self._nodes[place.owner].name, "its node is out")
 
         async def ask(index: int) -> None:
             wanted = [protocol.touch_request(places[at].key, ttl) for at in groups[index]]
             await self._confirm(index, groups[index], wanted, _TOUCH_REASONS, results)
 
-        await together(ask, list(groups))
+        await gather_groups(ask, list(groups))
         return results
 
-    async def _write(self, write: _Write) -> list[Outcome]:
+    async def _write(self, write: _Write) -> list[WriteResult]:
         """Send every key to where it belongs now; what its node did not take is tried once more elsewhere."""
         self.last_at = time.monotonic()
-        results: list[Outcome] = [_UNTOLD] * len(write.places)
+        results: list[WriteResult] = [_UNTOLD] * len(write.places)
         again = await self._send(write, range(len(write.places)), results)
         if again:
             await self._send(write, again, results)
         return results
 
-    async def _send(self, write: _Write, which: Sequence[int], results: list[Outcome]) -> list[int]:
+    async def _send(self, write: _Write, which: Sequence[int], results: list[WriteResult]) -> list[int]:
         """Send the writes at ``which``; returns those whose node failed and that a stand-in may take."""
         if time.monotonic() > self._fences.valid_until:
             await self._fences.renew()
@@ -239,7 +239,7 @@ class Writes:
         tasks: list[Callable[[], Coroutine[Any, Any, None]]] = [partial(to_owner, at) for at in at_owner]
         if elsewhere:
             tasks.append(partial(self._send_elsewhere, write, elsewhere, results))
-        await together(_run, tasks)
+        await gather_groups(_run, tasks)
         return failed
 
     def _divert(
@@ -248,7 +248,7 @@ class Writes:
         owner: int,
         positions: list[int],
         elsewhere: dict[int, list[int]],
-        results: list[Outcome],
+        results: list[WriteResult],
     ) -> None:
         """Find the stand-ins for the keys of a node that is out."""
         name = self._nodes[owner].name
@@ -258,14 +258,14 @@ class Writes:
             stand_in = self._router.stand_in(write.keys[position])
             if stand_in < 0:
                 why = "no cache node is up" if self._router.failover else "its node is out"
-                results[position] = Outcome(False, name, why)
+                results[position] = WriteResult(False, name, why)
             elif position not in write.impatient if returning else declared:
                 elsewhere.setdefault(stand_in, []).append(position)
             else:
-                results[position] = Outcome(False, name, "its node is out, and not all clients know yet")
+                results[position] = WriteResult(False, name, "its node is out, and not all clients know yet")
 
     async def _send_elsewhere(
-        self, write: _Write, elsewhere: dict[int, list[int]], results: list[Outcome]
+        self, write: _Write, elsewhere: dict[int, list[int]], results: list[WriteResult]
     ) -> None:
         """Write to the nodes that stand in for others."""
         started = time.monotonic()
@@ -276,12 +276,14 @@ class Writes:
             requests = write.encode(positions, True)
             await self._confirm(index, positions, requests, write.reasons, results)
 
-        await together(to_stand_in, [index for index, positions in elsewhere.items() if positions])
+        await gather_groups(to_stand_in, [index for index, positions in elsewhere.items() if positions])
         if time.monotonic() - started > LEASE_S:
             # Its owner may be up again by now for others, who would not look at the stand-in any more.
             for positions in elsewhere.values():
                 for position in positions:
-                    results[position] = Outcome(False, results[position].node, "the stand-in was too slow")
+                    results[position] = WriteResult(
+                        False, results[position].node, "the stand-in was too slow"
+                    )
 
     async def _declare_missing(self, write: _Write, which: Sequence[int]) -> None:
         """Let all clients know which of the nodes concerned are out, before anything is written elsewhere."""
@@ -296,7 +298,7 @@ class Writes:
             await asyncio.wait(waits)
 
     async def _also_at_returning(
-        self, write: _Write, elsewhere: dict[int, list[int]], results: list[Outcome]
+        self, write: _Write, elsewhere: dict[int, list[int]], results: list[WriteResult]
     ) -> None:
         """While a node is being made safe, what is written elsewhere is written to it as well.
 
@@ -318,7 +320,7 @@ class Writes:
             for stand_in, kept in elsewhere.items():
                 elsewhere[stand_in] = [at for at in kept if at not in refused]
             for position in positions:
-                results[position] = Outcome(False, self._nodes[owner].name, "its node is on its way back")
+                results[position] = WriteResult(False, self._nodes[owner].name, "its node is on its way back")
 
     async def _confirm(
         self,
@@ -326,30 +328,30 @@ class Writes:
         positions: list[int],
         requests: list[bytes],
         reasons: dict[bytes, tuple[bool, str]],
-        results: list[Outcome],
+        results: list[WriteResult],
     ) -> list[int]:
         """Send ``requests`` to one node and note their outcomes; returns the positions it did not answer."""
         node = self._nodes[index]
         shared = _shared(node, reasons)
         order = iter(positions)
         unanswered: list[int] = []
-        for answers, error in await exchange(node, requests, Stored, self._timeout_s):
+        for answers, error in await exchange(node, requests, StoreReplies, self._timeout_s):
             unanswered += _note(node, order, answers, error, shared, results)
         return unanswered
 
 
-def _shared(node: Node, reasons: dict[bytes, tuple[bool, str]]) -> dict[bytes, Outcome]:
+def _shared(node: Node, reasons: dict[bytes, tuple[bool, str]]) -> dict[bytes, WriteResult]:
     """The outcome of each usual answer of ``node``, one for all keys."""
-    return {line: Outcome(ok, node.name, why) for line, (ok, why) in reasons.items()}
+    return {line: WriteResult(ok, node.name, why) for line, (ok, why) in reasons.items()}
 
 
 def _note(  # noqa: PLR0917
     node: Node,
     order: Iterator[int],
-    answers: Stored,
+    answers: StoreReplies,
     error: NodeError | None,
-    shared: dict[bytes, Outcome],
-    results: list[Outcome],
+    shared: dict[bytes, WriteResult],
+    results: list[WriteResult],
 ) -> list[int]:
     """Put a window's outcomes where ``order`` says; returns the positions that a stand-in may take."""
     unanswered: list[int] = []
@@ -359,9 +361,9 @@ def _note(  # noqa: PLR0917
             results[position] = done
         return unanswered
     for answer, position in zip(answers.out, order, strict=False):
-        results[position] = shared.get(answer) or Outcome(False, node.name, _words(answer))
+        results[position] = shared.get(answer) or WriteResult(False, node.name, _words(answer))
     if error is not None:
-        failed = Outcome(False, node.name, str(error))
+        failed = WriteResult(False, node.name, str(error))
         for position in islice(order, answers.want - len(answers.out)):
             results[position] = failed
             # A node that is up and only slow would be no faster the second time.
@@ -375,17 +377,17 @@ async def _run(task: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def _words(answer: object) -> str:
-    return answer.text if isinstance(answer, Refusal) else f"unexpected answer {answer!r}"
+    return answer.text if isinstance(answer, ErrorReply) else f"unexpected answer {answer!r}"
 
 
 async def _confirmed(connection: Connection, requests: list[bytes], timeout_s: float) -> bool:
     """Send ``requests`` over one connection; whether the node carried out all of them."""
     for window in windows(requests):
-        answers = Stored(len(window))
+        answers = StoreReplies(len(window))
         try:
             await connection.submit(b"".join([*window, BARRIER]), answers, timeout_s)
         except NodeError:
             return False
-        if any(isinstance(answer, Refusal) for answer in answers.out):
+        if any(isinstance(answer, ErrorReply) for answer in answers.out):
             return False
     return True

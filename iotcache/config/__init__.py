@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iotcache.config.load import Loaded, load
+from iotcache.config.load import LoadedSettings, load
 from iotcache.config.schema import Settings
 
-__all__ = ["Loaded", "Settings", "load"]
+__all__ = ["LoadedSettings", "Settings", "load"]

@@ -18,7 +18,7 @@ URLS = frozenset({"broker.url", "store.url"})
 """Keys whose values may hold a password."""
 
 
-class Field(Struct, frozen=True):
+class SettingField(Struct, frozen=True):
     """One setting."""
 
     path: str
@@ -27,7 +27,7 @@ class Field(Struct, frozen=True):
 
 
 @cache
-def fields() -> Mapping[str, Field]:
+def fields() -> Mapping[str, SettingField]:
     """Every setting by its dotted key."""
     return {field.path: field for field in _walk(Settings, "")}
 
@@ -38,13 +38,13 @@ def sections() -> frozenset[str]:
     return frozenset(path.rpartition(".")[0] for path in fields() if "." in path)
 
 
-def _walk(kind: type[Struct], prefix: str) -> Iterator[Field]:
+def _walk(kind: type[Struct], prefix: str) -> Iterator[SettingField]:
     for item in msgspec.structs.fields(kind):
         if isinstance(item.type, type) and issubclass(item.type, Struct):
             yield from _walk(item.type, f"{prefix}{item.name}.")
             continue
         default = item.default if item.default is not NODEFAULT else item.default_factory()
-        yield Field(f"{prefix}{item.name}", item.type, default)
+        yield SettingField(f"{prefix}{item.name}", item.type, default)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from iotcache.config.fields import SECRETS, Field, fields, nearest, sections
+from iotcache.config.fields import SECRETS, SettingField, fields, nearest, sections
 from iotcache.config.rules import CHECKS, check_together, describe
 from iotcache.config.schema import Settings
 from iotcache.config.tables import given_tables, given_texts, is_texts, table_type
@@ -34,7 +34,7 @@ FLAG, ENVIRONMENT = COMMANDED = ("flag ", "environment ")
 """How origins begin that are of this run alone."""
 
 
-class Loaded(Struct, frozen=True):
+class LoadedSettings(Struct, frozen=True):
     """Settings in force, and where each came from."""
 
     settings: Settings
@@ -57,7 +57,7 @@ def load(
     config_file: str | None = None,
     environ: Mapping[str, str] | None = None,
     spelled: Mapping[str, str] = MappingProxyType({}),
-) -> Loaded:
+) -> LoadedSettings:
     """All settings, validated.
 
     ``flags`` are dotted keys and their values, as typed objects or as the text a person typed; ``spelled``
@@ -90,7 +90,7 @@ def load(
     if wrong:
         raise ConfigError(wrong)
     origins = {path: values[path].origin if path in values else "default" for path in fields()}
-    return Loaded(settings, origins, file)
+    return LoadedSettings(settings, origins, file)
 
 
 def find_file(config_file: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -141,7 +141,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str, file: str, found: dict[str, _
             found[path] = _Value(value, file)
 
 
-def _known(path: str, where: str) -> Field:
+def _known(path: str, where: str) -> SettingField:
     field = fields().get(path)
     if field is None:
         known = [*fields(), *sections()]
@@ -168,7 +168,7 @@ def variable_of(path: str) -> str:
     return ENVIRONMENT_PREFIX + path.replace(".", "_").upper()
 
 
-def _from_text(field: Field, text: str) -> object:
+def _from_text(field: SettingField, text: str) -> object:
     """What a person typed in a shell, as the type the field wants where it can be."""
     if field.path == "cache.nodes":
         return text if text.startswith("embedded") else _list(text)
@@ -201,7 +201,7 @@ def _list(text: str) -> list[Any]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _checked(field: Field, given: _Value) -> object:
+def _checked(field: SettingField, given: _Value) -> object:
     if (kind := table_type(field.type)) is not None:
         return given_tables(field.path, kind, given.value, given.origin)
     if is_texts(field.type):

@@ -78,7 +78,7 @@ def _nodes(nodes: str | tuple[str, ...]) -> None:
 
 
 def _topics(topics: tuple[str, ...]) -> None:
-    from iotcache.ingest.topics import TopicTemplate
+    from iotcache.decode.topics import TopicTemplate
 
     if not topics:
         raise ValueError("a list of at least one topic template")
@@ -100,19 +100,19 @@ def _zone(name: str) -> None:
 
 
 def _path(text: str) -> None:
-    from iotcache.ingest.fieldpaths import check_path
+    from iotcache.decode.field_paths import check_path
 
     check_path(text)
 
 
 def _value_path(text: str) -> None:
-    from iotcache.ingest.fieldpaths import check_value
+    from iotcache.decode.field_paths import check_value
 
     check_value(text)
 
 
 def _array_path(text: str) -> None:
-    from iotcache.ingest.fieldpaths import parse_path
+    from iotcache.decode.field_paths import parse_path
 
     if text:
         parse_path(text)
@@ -222,7 +222,7 @@ def check_together(settings: Settings) -> str | None:
             f"cache.breaker.open_min_s is {breaker.open_min_s:g}, "
             f"above cache.breaker.open_max_s, which is {breaker.open_max_s:g}"
         )
-    from iotcache.alerts.rules import wrong_rule
+    from iotcache.config.alert_rules import wrong_rule
 
     if wrong := wrong_rule(settings.alerts):
         return wrong

@@ -97,7 +97,7 @@ class StoreSettings(Section, frozen=True):
 
 
 class IngestFieldsSettings(Section, frozen=True):
-    """Where a payload keeps what a reading needs; see `iotcache.ingest.fieldpaths`."""
+    """Where a payload keeps what a reading needs; see `iotcache.decode.field_paths`."""
 
     readings: str = ""
     """Path of the array of readings; empty: the payload is one reading, or an array of them."""
@@ -145,7 +145,7 @@ class AggregatesSettings(Section, frozen=True):
 
 
 class AlertRule(Section, frozen=True):
-    """One rule of ``[[alerts]]``; see `iotcache.alerts.rules`."""
+    """One rule of ``[[alerts]]``; see `iotcache.config.alert_rules`."""
 
     name: str
     kind: Literal["threshold", "rate", "silent", "hit_ratio", "node_down"]

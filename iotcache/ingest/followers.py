@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from iotcache.model import Reading, Stored
+from iotcache.model import Reading, StoredReading
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +23,12 @@ WAITING_BATCHES: Final = 16
 """With the pipeline's batch limit this bounds the memory."""
 
 
-class Batch(Struct, frozen=True, gc=False):
+class CommittedBatch(Struct, frozen=True, gc=False):
     """What one commit took in."""
 
     readings: Sequence[Reading]
     """All of them, duplicates included."""
-    newest: Sequence[Stored]
+    newest: Sequence[StoredReading]
     """The series that it moved on (`iotcache.store.base.Committed.newest`)."""
     duplicates: int = 0
     """How many of the readings the table had already."""
@@ -37,7 +37,7 @@ class Batch(Struct, frozen=True, gc=False):
 class Follower(Protocol):
     """One who hears of every committed batch."""
 
-    def follow(self, batch: Batch) -> None:
+    def follow(self, batch: CommittedBatch) -> None:
         """Take note of a batch. Does no I/O: it runs on the event loop, batch after batch."""
         ...
 
@@ -55,7 +55,7 @@ class Followers:
 
     def __init__(self, followers: Sequence[Follower] = (), bound: int = WAITING_BATCHES) -> None:
         self._followers = list(followers)
-        self._waiting: deque[Batch] = deque()
+        self._waiting: deque[CommittedBatch] = deque()
         self._bound = bound
         self._missed = 0
         self._some = asyncio.Event()
@@ -66,7 +66,7 @@ class Followers:
         """One more; before `run` begins."""
         self._followers.append(follower)
 
-    def tell(self, batch: Batch) -> None:
+    def tell(self, batch: CommittedBatch) -> None:
         """Hand a batch over; never waits."""
         if not self._followers:
             return

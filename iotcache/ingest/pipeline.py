@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.decode.decoder import dead_letter
 from iotcache.errors import IotCacheError, StoreError
-from iotcache.ingest.decode import dead_letter
-from iotcache.ingest.followers import Batch
+from iotcache.ingest.counters import IngestCounters
+from iotcache.ingest.followers import CommittedBatch
 from iotcache.ingest.intervals import Intervals
-from iotcache.ingest.tally import Tally
-from iotcache.model import DeadLetter, Reading, Stored
+from iotcache.model import DeadLetter, Reading, StoredReading
 from iotcache.store.base import Committed
 from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
-    from iotcache.onboarding.reception import Heard, Reception
-    from iotcache.onboarding.said import Said
+    from iotcache.decode.device_messages import DeviceMessage
+    from iotcache.onboarding.lifecycle import DeviceLifecycle, LifecycleResult
 
 log = logging.getLogger(__name__)
 
@@ -45,25 +45,25 @@ SLOW_COMMIT_S: Final = 3.0
 """A commit that takes longer is something the worker says it waits for."""
 
 
-class Parcel(Struct):
+class DecodedBatch(Struct):
     """What one batch of messages came to, and whom to tell once it is safe on disk."""
 
     readings: list[Reading]
     dead: list[DeadLetter]
     settled: Callable[[Committed | None], None]
     """Called once, after the write-through; with ``None`` for a parcel that held nothing to store."""
-    said: list[Said] = []
+    said: list[DeviceMessage] = []
     """What devices said of themselves."""
-    planned: list[Stored] = []
+    planned: list[StoredReading] = []
     """The readings with their intervals and the lives of their entries, as the pipeline fills them in."""
     planned_s: float = -inf
     """When that was, on the monotonic clock."""
 
 
 class _Done(Struct):
-    parcels: list[Parcel]
+    parcels: list[DecodedBatch]
     committed: Committed | None
-    heard: Heard | None = None
+    heard: LifecycleResult | None = None
 
 
 class Pipeline:
@@ -72,12 +72,12 @@ class Pipeline:
     def __init__(
         self,
         cache: DeviceCache,
-        tally: Tally,
+        tally: IngestCounters,
         *,
         clock: Clock = SYSTEM_CLOCK,
         on_waiting: Callable[[str], None] = lambda reason: None,
-        reception: Reception | None = None,
-        on_commit: Callable[[Batch], None] = lambda batch: None,
+        reception: DeviceLifecycle | None = None,
+        on_commit: Callable[[CommittedBatch], None] = lambda batch: None,
     ) -> None:
         """``on_waiting`` hears why the store cannot be written, and an empty text once it can again.
         ``reception`` keeps what devices say of themselves. ``on_commit`` hears of each batch of readings that
@@ -91,13 +91,13 @@ class Pipeline:
         self._on_waiting = on_waiting
         self._reception = reception
         self._on_commit = on_commit
-        self._decoded: asyncio.Queue[Parcel] = asyncio.Queue(PARCELS)
+        self._decoded: asyncio.Queue[DecodedBatch] = asyncio.Queue(PARCELS)
         self._committed: asyncio.Queue[_Done] = asyncio.Queue(1)
         self._in_hand = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def put(self, parcel: Parcel) -> None:
+    async def put(self, parcel: DecodedBatch) -> None:
         """Hand a parcel over; waits while the store is behind."""
         self._in_hand += 1
         self._idle.clear()
@@ -149,9 +149,9 @@ class Pipeline:
                 parcel.settled(done.committed)
             self._finished(len(done.parcels))
             if done.committed is not None and (readings := _all_readings(done.parcels)):
-                self._on_commit(Batch(readings, done.committed.newest, done.committed.duplicates))
+                self._on_commit(CommittedBatch(readings, done.committed.newest, done.committed.duplicates))
 
-    async def _write_through(self, newest: Sequence[Stored]) -> None:
+    async def _write_through(self, newest: Sequence[StoredReading]) -> None:
         began_s = self._clock.monotonic()
         try:
             await self._cache.write_through(newest)
@@ -160,7 +160,7 @@ class Pipeline:
             log.warning("the cache could not be written: %s", error)
         self._tally.write_through_ms.add((self._clock.monotonic() - began_s) * 1e3)
 
-    async def _tell_cache(self, reception: Reception, heard: Heard) -> None:
+    async def _tell_cache(self, reception: DeviceLifecycle, heard: LifecycleResult) -> None:
         try:
             await reception.tell_cache(heard)
         except (IotCacheError, OSError) as error:
@@ -170,7 +170,7 @@ class Pipeline:
 
     # The store
 
-    async def _hear(self, reception: Reception, said: Sequence[Said]) -> Heard:
+    async def _hear(self, reception: DeviceLifecycle, said: Sequence[DeviceMessage]) -> LifecycleResult:
         """Store what devices said, however long it takes."""
         wait_s = RETRY_MIN_S
         while True:
@@ -186,7 +186,7 @@ class Pipeline:
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
             wait_s = min(wait_s * 2.0, RETRY_MAX_S)
 
-    async def _commit(self, parcels: Sequence[Parcel], dead: Sequence[DeadLetter]) -> Committed:
+    async def _commit(self, parcels: Sequence[DecodedBatch], dead: Sequence[DeadLetter]) -> Committed:
         """Commit, however long it takes."""
         wait_s, since_s = RETRY_MIN_S, self._clock.monotonic()
         while True:
@@ -228,12 +228,12 @@ class Pipeline:
             for one in readings
         ]  # fmt: skip
 
-    def _plan(self, parcel: Parcel) -> None:
+    def _plan(self, parcel: DecodedBatch) -> None:
         """Decide until when the readings' entries are to live, should they become the newest."""
-        parcel.planned = list(map(Stored, parcel.readings, self._cache.plan_ttls(parcel.readings)))
+        parcel.planned = list(map(StoredReading, parcel.readings, self._cache.plan_ttls(parcel.readings)))
         parcel.planned_s = self._clock.monotonic()
 
-    async def _try_commit(self, planned: Sequence[Stored], dead: Sequence[DeadLetter]) -> Committed:
+    async def _try_commit(self, planned: Sequence[StoredReading], dead: Sequence[DeadLetter]) -> Committed:
         began_s = self._clock.monotonic()
         slow = asyncio.get_running_loop().call_later(
             SLOW_COMMIT_S, self._wait_for, f"a commit takes longer than {SLOW_COMMIT_S:g} s"
@@ -246,7 +246,7 @@ class Pipeline:
         return committed
 
     async def _commit_piecewise(
-        self, planned: Sequence[Stored], dead: Sequence[DeadLetter]
+        self, planned: Sequence[StoredReading], dead: Sequence[DeadLetter]
     ) -> Committed | None:
         """Commit what the store takes, and dead letters of those readings that it refuses for good.
 
@@ -289,7 +289,7 @@ class Pipeline:
             self._on_waiting(reason)
 
 
-def _all_readings(parcels: Sequence[Parcel]) -> list[Reading]:
+def _all_readings(parcels: Sequence[DecodedBatch]) -> list[Reading]:
     return [reading for parcel in parcels for reading in parcel.readings]
 
 

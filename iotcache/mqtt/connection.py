@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from iotcache.config.urls import BrokerAddress
 from iotcache.errors import BrokerError
-from iotcache.mqtt.inbound import Inbound, Malformed
 from iotcache.mqtt.inbox import Inbox
+from iotcache.mqtt.reader import MalformedPacket, PacketReader
 from iotcache.mqtt.tls import other_port, tls_trouble
 from iotcache.text import printable
 
@@ -64,7 +64,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         return f"{host}:{self.address.port}"
 
 
-class Connection:
+class MqttConnection:
     """Made anew for each attempt; `open` it, `tend` it, `close` it in any case."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._sock: socket.socket | None = None
         self._tap = _Tap()
-        self._inbound = Inbound(version5=endpoint.version5, epoch=epoch, deliver=inbox.deliver)
+        self._inbound = PacketReader(version5=endpoint.version5, epoch=epoch, deliver=inbox.deliver)
         self.client = self._make_client()
         self.paho = self.client._client
         self._claim(self.paho)
@@ -267,7 +267,7 @@ class Connection:
         before = inbox.received
         try:
             self._read()
-        except Malformed as error:
+        except MalformedPacket as error:
             self._lost(BrokerError(f"it sent {error}"))
         except Exception as error:
             self._lost(error)

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from iotcache.mqtt.inbound import Message
+from iotcache.mqtt.reader import Message
 
 QUEUED_MESSAGES: Final = 20_000
 QUEUED_BYTES: Final = 32 * 1024 * 1024

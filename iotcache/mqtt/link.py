@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from iotcache.config.urls import BrokerAddress, parse_broker
 from iotcache.errors import BrokerError
-from iotcache.mqtt.connection import CLOSE_S, Connection, Endpoint, Will
-from iotcache.mqtt.inbound import Message
+from iotcache.mqtt.connection import CLOSE_S, Endpoint, MqttConnection, Will
 from iotcache.mqtt.inbox import Inbox
+from iotcache.mqtt.reader import Message
 from iotcache.tasks import end
 from iotcache.text import printable
 
@@ -99,7 +99,7 @@ class MqttLink:
         self._on_state = on_state
         self._changed = asyncio.Event()
         self._publishes: dict[int, asyncio.Future[None]] = {}
-        self._connection: Connection | None = None
+        self._connection: MqttConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -275,7 +275,7 @@ class MqttLink:
         """One connection from beginning to end. Raises `BrokerError` with the reason of its end."""
         self.epoch += 1
         self._inbox.begin(self.epoch)
-        connection = Connection(self._endpoint, self.epoch, self._inbox, self._confirmed)
+        connection = MqttConnection(self._endpoint, self.epoch, self._inbox, self._confirmed)
         # From the start: messages that come in one piece with the CONNACK may be taken, and acknowledged,
         # before `open` returns. An ack that was let fall then would be waited for by the broker for ever.
         self._connection = connection

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.decode.device_messages import DOCUMENT_LIMIT_BYTES, VERSION_LIMIT
 from iotcache.errors import UsageError
 from iotcache.model import Document, DocumentKind, DocumentName
-from iotcache.onboarding.said import DOCUMENT_LIMIT_BYTES, VERSION_LIMIT
 
 if TYPE_CHECKING:
     from iotcache.cache import DeviceCache

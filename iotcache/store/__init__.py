@@ -24,10 +24,10 @@ def open_store(settings: StoreSettings, *, read_only: bool = False) -> Store:
         raise ConfigError('store.url is "embedded": such a store has an address only while a stack runs')
     address = parse_store(settings.url)
     if address.path is not None:
-        from iotcache.store.sqlite import SqliteStore
+        from iotcache.store.sqlite.store import SqliteStore
 
         return SqliteStore(address.path, busy_timeout_s=settings.busy_timeout_s, read_only=read_only)
-    from iotcache.store.postgres import PostgresStore
+    from iotcache.store.postgres.store import PostgresStore
 
     return PostgresStore(
         address.url,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from iotcache.alerts.model import Alert, AlertState
 from iotcache.model import Severity
+from iotcache.model.alerts import Alert, AlertState
 from iotcache.store.rows import give_text, keep_text
 
 AlertRow = tuple[str, str, str, str, int, str, float | None, str, str, int, int, str]

@@ -8,8 +8,8 @@ from typing import Protocol, Self
 
 from msgspec import Struct
 
-from iotcache.alerts.model import Alert
-from iotcache.model import DeadLetter, Document, DocumentName, Reading, Series, Stored
+from iotcache.model import DeadLetter, Document, DocumentName, Reading, Series, StoredReading
+from iotcache.model.alerts import Alert
 from iotcache.store.windows import WindowPage
 
 
@@ -20,7 +20,7 @@ class Committed(Struct, frozen=True):
     """Readings that are new in the table."""
     duplicates: int
     """Readings whose identity was there already."""
-    newest: tuple[Stored, ...]
+    newest: tuple[StoredReading, ...]
     """What the cache must be told: the series whose ``latest`` this commit moved on, as they now stand.
 
     Also those of which the very newest reading came once more: whoever committed it first may have died
@@ -81,7 +81,7 @@ class Documents(Protocol):
         ...
 
 
-class Letter(Struct, frozen=True):
+class StoredDeadLetter(Struct, frozen=True):
     """A dead letter as the store keeps it."""
 
     number: int
@@ -90,14 +90,16 @@ class Letter(Struct, frozen=True):
     """How often the very same one came."""
 
 
-class Letters(Protocol):
+class DeadLetters(Protocol):
     """Dead letters one by one, for the person who looks after them. Methods raise `StoreError`."""
 
-    async def page(self, below: int | None = None, limit: int = 100, reason: str = "") -> Sequence[Letter]:
+    async def page(
+        self, below: int | None = None, limit: int = 100, reason: str = ""
+    ) -> Sequence[StoredDeadLetter]:
         """Those with numbers under ``below``, the largest first, whose reason holds ``reason``."""
         ...
 
-    async def find(self, numbers: Sequence[int]) -> Sequence[Letter]:
+    async def find(self, numbers: Sequence[int]) -> Sequence[StoredDeadLetter]:
         """Those of these numbers that are there."""
         ...
 
@@ -149,7 +151,7 @@ class Store(Protocol):
     documents: Documents
     """What it knows of devices besides their readings."""
     alerts: Alerts
-    letters: Letters
+    dead_letters: DeadLetters
 
     grain_us: int
     """Old readings go by whole steps of this length, counted from the epoch, at next to no cost; finer cuts
@@ -157,7 +159,7 @@ class Store(Protocol):
 
     async def commit(
         self,
-        readings: Sequence[Stored],
+        readings: Sequence[StoredReading],
         dead_letters: Sequence[DeadLetter] = (),
         settled: Sequence[int] = (),
     ) -> Committed:
@@ -166,7 +168,7 @@ class Store(Protocol):
         numbers of dead letters that go with it."""
         ...
 
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
         """The newest reading of each known series; the unknown are left out."""
         ...
 
@@ -190,7 +192,7 @@ class Store(Protocol):
         """
         ...
 
-    async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
+    async def recent_dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """The dead letters seen last, newest first.
 
         The same payload on the same topic is one letter, of which the last time stands."""

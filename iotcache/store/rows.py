@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from iotcache.errors import StoreError
-from iotcache.model import DeadLetter, Reading, Series, Stored, Value
+from iotcache.model import DeadLetter, Reading, Series, StoredReading, Value
 from iotcache.text import printable
 
 INT64_MIN: Final = -(2**63)
@@ -32,7 +32,7 @@ Names = tuple[str, str]
 """Device and sensor: what a `Series` is, and made in a fifth of the time."""
 
 
-class Known(Struct, gc=False):
+class SeriesRow(Struct, gc=False):
     """A series as its row says: readings that agree need not repeat it."""
 
     id: int
@@ -79,9 +79,9 @@ def age_key(reading: Reading) -> tuple[int, int, str]:
     return reading.ts_us, seq_key(reading), reading.boot
 
 
-def newest_of(readings: Iterable[Stored]) -> dict[Names, Stored]:
+def newest_of(readings: Iterable[StoredReading]) -> dict[Names, StoredReading]:
     """The newest of each series in a batch."""
-    best: dict[Names, Stored] = {}
+    best: dict[Names, StoredReading] = {}
     for stored in readings:
         reading = stored.reading
         names = reading.device, reading.sensor
@@ -108,7 +108,7 @@ def check_range(reading: Reading) -> None:
             )
 
 
-def odd_of(reading: Reading, known: Known) -> str | None:
+def odd_of(reading: Reading, known: SeriesRow) -> str | None:
     """What of a reading differs from its series and its key, as JSON; mostly ``None``."""
     boot_lost = reading.seq is None and reading.boot != ""
     if reading.unit == known.unit and reading.site == known.site and not boot_lost:
@@ -123,7 +123,7 @@ def odd_of(reading: Reading, known: Known) -> str | None:
     return msgspec.json.encode(differs).decode()
 
 
-def keyed(reading: Reading, known: Known) -> tuple[int, int, int, str, str | None]:
+def keyed(reading: Reading, known: SeriesRow) -> tuple[int, int, int, str, str | None]:
     """A reading's primary key, and its `odd_of`. Raises `StoreError` (not retryable) for one that has no row.
 
     Without a sequence number the boot is no part of the key.

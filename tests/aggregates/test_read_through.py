@@ -14,7 +14,7 @@ from iotcache.cache import DeviceCache
 from iotcache.clock import ManualClock
 from iotcache.errors import KeyFormatError
 from iotcache.misses import Record
-from iotcache.model import MissReason, Reading, Series, Source, Stored
+from iotcache.model import MissReason, Reading, Series, Source, StoredReading
 from tests.cache.conftest import open_cache, talk
 from tests.conftest import Server
 
@@ -32,7 +32,7 @@ SERIES = Series("d1", "temp")
 async def commit(cache: DeviceCache, *values: tuple[object, float], device: str = "d1") -> None:
     await cache.store.commit(
         [
-            Stored(Reading(device, "temp", value, T0 + round(at_s * S), site="north"))  # type: ignore[arg-type]
+            StoredReading(Reading(device, "temp", value, T0 + round(at_s * S), site="north"))  # type: ignore[arg-type]
             for value, at_s in values
         ]
     )
@@ -139,7 +139,7 @@ async def test_a_bucket_that_still_fills_is_kept_for_a_moment_only(
 async def test_a_bucket_is_bounded_and_keeps_the_newest(
     memcached: Server, open_cache: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iotcache.aggregates.recount.BUCKET_READINGS", 3)
+    monkeypatch.setattr("iotcache.cache.aggregates.recount.BUCKET_READINGS", 3)
     cache = await at(open_cache, memcached, 600)
     await commit(cache, *((n, n) for n in range(10)))
     read = await cache.bucket(SERIES, T0)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iotcache.aggregates.sketch import BUCKETS_LIMIT, RELATIVE_ERROR, VALUE_LIMIT, Sketch
+from iotcache.quantile_sketch import BUCKETS_LIMIT, RELATIVE_ERROR, VALUE_LIMIT, QuantileSketch
 
 numbers = st.lists(st.floats(-1e15, 1e15).filter(lambda x: x == 0 or abs(x) > 1e-9), min_size=1, max_size=200)
 
 
-def sketched(values: Sequence[float]) -> Sketch:
-    sketch = Sketch()
+def sketched(values: Sequence[float]) -> QuantileSketch:
+    sketch = QuantileSketch()
     for value in values:
         sketch.add(value)
     return sketch
@@ -45,8 +45,8 @@ def test_merged_sketches_know_what_one_would(some: list[float], others: list[flo
 @given(numbers)
 def test_it_travels_as_json(values: list[float]) -> None:
     sketch = sketched(values)
-    assert msgspec.json.decode(msgspec.json.encode(sketch), type=Sketch) == sketch
-    assert msgspec.json.decode(msgspec.json.encode(Sketch()), type=Sketch) == Sketch()
+    assert msgspec.json.decode(msgspec.json.encode(sketch), type=QuantileSketch) == sketch
+    assert msgspec.json.decode(msgspec.json.encode(QuantileSketch()), type=QuantileSketch) == QuantileSketch()
 
 
 def test_memory_is_bounded_and_high_quantiles_stay_exact() -> None:
@@ -70,4 +70,4 @@ def test_the_largest_numbers_have_a_mean() -> None:
 
 
 def test_of_nothing_there_are_no_figures() -> None:
-    assert (Sketch().mean, Sketch().quantile(0.95)) == (0.0, 0.0)
+    assert (QuantileSketch().mean, QuantileSketch().quantile(0.95)) == (0.0, 0.0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from iotcache.aggregates.buckets import AGAIN_S, BUCKETS_LIMIT, OldBuckets
-from iotcache.aggregates.values import window_of
 from iotcache.aggregates.windows import AHEAD_US, PAIRS_LIMIT, Windows
+from iotcache.cache.aggregates.values import window_of
 from iotcache.model import Reading, Series
 
 S = 1_000_000

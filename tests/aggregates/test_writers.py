@@ -15,8 +15,8 @@ from iotcache.aggregates.writer import Aggregates
 from iotcache.cache import DeviceCache
 from iotcache.clock import ManualClock
 from iotcache.config.schema import IngestSettings, Settings
-from iotcache.ingest.followers import Batch
-from iotcache.model import Reading, Series, Source, Stored
+from iotcache.ingest.followers import CommittedBatch
+from iotcache.model import Reading, Series, Source, StoredReading
 from tests.cache.conftest import open_cache
 from tests.conftest import Server
 from tests.ingest.conftest import link, settings_for, until, worker
@@ -48,8 +48,8 @@ def readings(n: int, at_s: float, seed: int = 1) -> list[Reading]:
 
 async def fed(writer: Aggregates, cache: DeviceCache, given: Sequence[Reading]) -> None:
     """As a worker does: commit, then let it follow."""
-    done = await cache.store.commit([Stored(one) for one in given])
-    writer.follow(Batch(given, done.newest, done.duplicates))
+    done = await cache.store.commit([StoredReading(one) for one in given])
+    writer.follow(CommittedBatch(given, done.newest, done.duplicates))
 
 
 def expected(given: Sequence[Reading]) -> tuple[int, float, float]:
@@ -122,7 +122,7 @@ async def test_two_of_a_group_put_their_parts_together(memcached: Server, open_c
     assert not read.last.exact
 
     lost = readings(30, 16, seed=3)  # committed by one who died before he told
-    await caches[0].store.commit([Stored(one) for one in lost])
+    await caches[0].store.commit([StoredReading(one) for one in lost])
     clock.advance(80)
     for writer in writers:
         await writer._turn()
@@ -158,7 +158,7 @@ async def test_a_late_reading_removes_its_bucket_from_the_cache(memcached: Serve
     cache = await open_cache([memcached], clock=clock)
     writer = Aggregates(cache, Settings(), clock=clock)
     series = Series("d0", "temp")
-    await cache.store.commit([Stored(one) for one in readings(1, 5)])
+    await cache.store.commit([StoredReading(one) for one in readings(1, 5)])
     assert len((await cache.bucket(series, T0)).readings) == 1
     await fed(writer, cache, readings(8, 20, seed=2))
     await writer._turn()

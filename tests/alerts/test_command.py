@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
-from iotcache_tui.cli.main import main
 
-from iotcache.alerts.model import Alert, AlertState
 from iotcache.config.schema import StoreSettings
 from iotcache.model import Severity
+from iotcache.model.alerts import Alert, AlertState
 from iotcache.store import open_store
+from iotcache_tui.cli.main import main
 
 
 @pytest.fixture

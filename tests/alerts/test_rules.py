@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from iotcache.alerts.hold import Verdict
 from iotcache.alerts.nodes import NodeRules
 from iotcache.alerts.readings import ReadingRules
-from iotcache.alerts.rules import Rule, series_named, subject_of
 from iotcache.alerts.silence import OWN_MIN_S, Silence
 from iotcache.alerts.topics import AlertName, alert_topic, parse_topic
+from iotcache.config.alert_rules import Rule, series_named, subject_of
 from iotcache.config.schema import AlertRule
 from iotcache.model import NodeHealth, NodeState, Reading, Series
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from iotcache.alerts.model import Alert, AlertState, decode_alert
 from iotcache.alerts.watch import AlertWatch
 from iotcache.cache import DeviceCache
 from iotcache.clock import ManualClock
 from iotcache.config.schema import AlertingSettings, AlertRule, IngestSettings, Settings
 from iotcache.errors import StoreError
-from iotcache.ingest.followers import Batch
-from iotcache.model import Reading, Stored
+from iotcache.ingest.followers import CommittedBatch
+from iotcache.model import Reading, StoredReading
+from iotcache.model.alerts import Alert, AlertState, decode_alert
 from iotcache.tasks import end
 from tests.alerts.test_webhook import Site
 from tests.cache.conftest import open_cache
@@ -57,8 +57,8 @@ class Worker:
         )
 
     async def fed(self, *readings: Reading) -> None:
-        done = await self.cache.store.commit([Stored(one) for one in readings])
-        self.watch.follow(Batch(readings, done.newest, done.duplicates))
+        done = await self.cache.store.commit([StoredReading(one) for one in readings])
+        self.watch.follow(CommittedBatch(readings, done.newest, done.duplicates))
 
     async def turn(self) -> list[Alert]:
         """What stands after one more turn."""

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from iotcache.alerts.model import Alert, AlertState, decode_alert
 from iotcache.alerts.webhook import TRIES, WAITING, Webhook
 from iotcache.model import Severity
+from iotcache.model.alerts import Alert, AlertState, decode_alert
 from iotcache.tasks import end
 from tests.ingest.conftest import until
 

@@ -11,11 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from iotcache.alerts.acknowledge import acknowledge
-from iotcache.alerts.model import Alert, AlertState, decode_alert
 from iotcache.config.schema import AlertRule, Settings
 from iotcache.errors import UsageError
-from iotcache.ingest.worker import Ingest
+from iotcache.model.alerts import Alert, AlertState, decode_alert
 from iotcache.mqtt import MqttLink
+from iotcache.worker.worker import Ingest
 from tests.conftest import Server
 from tests.ingest.conftest import link, settings_for, until, worker
 

@@ -14,8 +14,8 @@ import pytest
 from iotcache.cache import DeviceCache
 from iotcache.cluster import Cluster
 from iotcache.config.urls import parse_node
-from iotcache.model import Reading, Stored
-from iotcache.store.sqlite import SqliteStore
+from iotcache.model import Reading, StoredReading
+from iotcache.store.sqlite.store import SqliteStore
 from tests.conftest import Server
 
 Open = Callable[..., Any]
@@ -36,15 +36,15 @@ async def open_cache(tmp_path: Path) -> AsyncIterator[Open]:
         yield opener
 
 
-def stored(cache: DeviceCache, value: Any = 21.5, *, ts_us: int | None = None, **more: Any) -> Stored:
+def stored(cache: DeviceCache, value: Any = 21.5, *, ts_us: int | None = None, **more: Any) -> StoredReading:
     """A reading taken now, as an ingest worker makes it."""
     now_us = round(cache._clock.now() * 1e6)
     fields = {"device": "dev-1", "sensor": "temperature", "unit": "°C", "interval_s": 20.0, **more}
     reading = Reading(value=value, ts_us=now_us if ts_us is None else ts_us, received_us=now_us, **fields)
-    return Stored(reading, cache.plan_ttl(reading))
+    return StoredReading(reading, cache.plan_ttl(reading))
 
 
-async def ingest(cache: DeviceCache, *readings: Stored) -> None:
+async def ingest(cache: DeviceCache, *readings: StoredReading) -> None:
     """Commit, then write through, as a worker does."""
     done = await cache.store.commit(readings)
     outcomes = await cache.write_through(done.newest)

@@ -14,8 +14,8 @@ from pathlib import Path
 from iotcache.cache import DeviceCache
 from iotcache.cluster import Cluster
 from iotcache.config.urls import parse_node
-from iotcache.model import Series, Stored
-from iotcache.store.sqlite import SqliteStore
+from iotcache.model import Series, StoredReading
+from iotcache.store.sqlite.store import SqliteStore
 
 path, node, readers, takes_s = sys.argv[1:]
 
@@ -23,7 +23,7 @@ path, node, readers, takes_s = sys.argv[1:]
 class SlowStore(SqliteStore):
     """Takes its time."""
 
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
         print("asked", flush=True)
         answer = await super().latest_many(series)
         await asyncio.sleep(float(takes_s))

@@ -10,7 +10,7 @@ import pytest
 
 from iotcache.cache import write_through
 from iotcache.cache.dirty import DirtyKeys
-from iotcache.cluster import Outcome
+from iotcache.cluster import WriteResult
 from iotcache.model import NodeState, Series, Source
 from tests.cache.conftest import Open, ingest, stored
 from tests.conftest import Server
@@ -69,9 +69,9 @@ class _Nodes:
         self.stuck: set[str] = set()
         self.asked: list[str] = []
 
-    async def delete_many(self, keys: list[str]) -> list[Outcome]:
+    async def delete_many(self, keys: list[str]) -> list[WriteResult]:
         self.asked += keys
-        return [Outcome(key not in self.stuck, "n") for key in keys]
+        return [WriteResult(key not in self.stuck, "n") for key in keys]
 
 
 async def test_dirty_keys_are_bounded_and_the_dropped_are_counted() -> None:

@@ -16,7 +16,7 @@ from pymemcache.client.base import Client
 
 from iotcache.cache import DeviceCache
 from iotcache.errors import StoreError
-from iotcache.model import MissReason, Series, Source, Stored
+from iotcache.model import MissReason, Series, Source, StoredReading
 from tests.cache.conftest import Open, ingest, stored, talk
 from tests.cluster.test_bundled import Bundled
 from tests.conftest import Server
@@ -39,7 +39,7 @@ class Gate:
         fallback: Any = cache._fallback
         fallback._store = self
 
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
         self.asked += 1
         answer = await self._store.latest_many(series)
         self.read.set()
@@ -182,7 +182,7 @@ async def test_what_cannot_be_loaded_is_given_back_at_once(memcached: Server, op
     await cache.store.commit([stored(cache, "x" * 200, device="large")])
 
     class Broken:
-        async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
+        async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
             raise StoreError("the store is away")
 
     assert (await cache.read("no", "such")).miss_reason is MissReason.NEVER_SET

@@ -7,13 +7,13 @@ import pytest
 from iotcache.cache.budget import Budget
 from iotcache.clock import ManualClock
 from iotcache.misses import NodeFacts, NodeHistory, Record, Records, miss_reason
-from iotcache.model import MissReason, Reading, Stored
+from iotcache.model import MissReason, Reading, StoredReading
 
 NOW = 1_000_000.0
 
 
-def entry(written_s: float, until_s: float) -> Stored:
-    return Stored(Reading("d", "s", 1.0, 1, received_us=round(written_s * 1e6)), round(until_s * 1e6))
+def entry(written_s: float, until_s: float) -> StoredReading:
+    return StoredReading(Reading("d", "s", 1.0, 1, received_us=round(written_s * 1e6)), round(until_s * 1e6))
 
 
 def history(*polls: NodeFacts) -> NodeHistory:
@@ -35,7 +35,7 @@ WRITTEN = entry(NOW - 5, NOW + 9)
 
 
 def judge(
-    record: Record | None, stored: Stored | None, seen: NodeHistory | None = CALM, node: str = "a"
+    record: Record | None, stored: StoredReading | None, seen: NodeHistory | None = CALM, node: str = "a"
 ) -> MissReason:
     return miss_reason(record, stored, node=node, owner="a", history=seen, now_s=NOW)
 
@@ -73,7 +73,9 @@ def judge(
         (Record(NOW - 9, NOW - 9, "", deleted=True), entry(NOW - 5, NOW - 3), CALM, "expired"),
     ],
 )  # fmt: skip
-def test_reason(record: Record | None, stored: Stored | None, seen: NodeHistory | None, reason: str) -> None:
+def test_reason(
+    record: Record | None, stored: StoredReading | None, seen: NodeHistory | None, reason: str
+) -> None:
     assert judge(record, stored, seen) == reason
 
 

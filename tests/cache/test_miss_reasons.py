@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from iotcache.cache import DeviceCache
-from iotcache.model import MissReason, NodeState, Read, Series, Source, Stored
+from iotcache.model import MissReason, NodeState, Read, Series, Source, StoredReading
 from tests.cache.conftest import Open, ingest, stored, talk
 from tests.cluster.tools import pause
 from tests.conftest import Server
@@ -30,7 +30,7 @@ async def test_never_set(memcached: Server, open_cache: Open) -> None:
         "",
     )
     # Known to the store, but nobody ever put it into the cache:
-    await cache.store.commit([Stored(stored(cache).reading)])
+    await cache.store.commit([StoredReading(stored(cache).reading)])
     read = await cache.read(*DEV)
     assert (read.source, read.miss_reason) == (Source.STORE, MissReason.NEVER_SET)
     assert (await cache.read(*DEV)).source is Source.CACHE

@@ -11,7 +11,7 @@ import pytest
 
 from iotcache.cache import DeviceCache
 from iotcache.errors import StoreError
-from iotcache.model import Series, Source, Stored
+from iotcache.model import Series, Source, StoredReading
 from iotcache.store.base import Committed
 from tests.cache.conftest import Open, stored, talk
 from tests.conftest import Server
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real("memcached")
 DEV = Series("dev-1", "temperature")
 
 
-async def committed(writer: DeviceCache, reading: Stored) -> Committed:
+async def committed(writer: DeviceCache, reading: StoredReading) -> Committed:
     """Commit as a worker does: where the other holds the file for long, it tries again."""
     while True:
         with contextlib.suppress(StoreError):

@@ -10,7 +10,7 @@ import pytest
 from pymemcache.client.base import Client
 
 from iotcache.errors import StoreError
-from iotcache.model import MissReason, Series, Source, Stored
+from iotcache.model import MissReason, Series, Source, StoredReading
 from tests.cache.conftest import Open, ingest, stored, talk
 from tests.conftest import Server
 
@@ -211,13 +211,13 @@ class _Held:
         self._store = store
         self.read, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
-        answer: Mapping[Series, Stored] = await self._store.latest_many(series)
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
+        answer: Mapping[Series, StoredReading] = await self._store.latest_many(series)
         self.read.set()
         await self.go_on.wait()
         return answer
 
 
 class _Broken:
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
         raise StoreError("the store is away")

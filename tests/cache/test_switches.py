@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from iotcache.cache import DeviceCache
-from iotcache.model import MissReason, Series, Source, Stored
+from iotcache.model import MissReason, Series, Source, StoredReading
 from iotcache.ttl import TtlPolicy
 from tests.cache.conftest import Open, ingest, stored
 from tests.conftest import Server
@@ -28,7 +28,7 @@ class Slow:
             fallback: Any = cache._fallback
             fallback._store = self
 
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
         self.asked += 1
         await asyncio.sleep(0.1)
         return await self._store.latest_many(series)

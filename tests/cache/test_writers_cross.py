@@ -10,7 +10,7 @@ import pytest
 
 from iotcache.cache import DeviceCache
 from iotcache.errors import StoreError
-from iotcache.model import Series, Source, Stored
+from iotcache.model import Series, Source, StoredReading
 from tests.cache.conftest import Open, ingest, stored, talk
 from tests.conftest import Server
 
@@ -28,7 +28,7 @@ class Gate:
         writes: Any = writer._writes
         writes._store = writes.ordered._store = self
 
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
         answer = await self._store.latest_many(series)
         self.asked.set()
         await self.go_on.wait()
@@ -38,7 +38,7 @@ class Gate:
 class Broken:
     """A store that is away."""
 
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, Stored]:
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
         raise StoreError("the store is away")
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from iotcache_simulator.cachenode.engine import Session
-from iotcache_simulator.cachenode.node import MIB, Node
 
 from iotcache.clock import ManualClock
+from iotcache_simulator.cachenode.engine import Session
+from iotcache_simulator.cachenode.node import MIB, BundledNode
 
 COMMAND = [sys.executable, "-P", "-m", "iotcache_simulator.cachenode"]
 BARRIER = b"mn\r\n"
@@ -24,7 +24,7 @@ class Bench:
 
     def __init__(self, *, limit_bytes: int = 64 * MIB, max_item_bytes: int = MIB) -> None:
         self.clock = ManualClock()
-        self.node = Node(self.clock.now, limit_bytes=limit_bytes, max_item_bytes=max_item_bytes)
+        self.node = BundledNode(self.clock.now, limit_bytes=limit_bytes, max_item_bytes=max_item_bytes)
         self.session = Session(self.node)
 
     def say(self, data: bytes) -> bytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from iotcache_simulator.cachenode.node import MIB
 
+from iotcache_simulator.cachenode.node import MIB
 from tests.cachenode.conftest import Bench
 
 VALUE = b"x" * 1000

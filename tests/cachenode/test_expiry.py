@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from iotcache_simulator.cachenode.items import Items
-from iotcache_simulator.cachenode.tallies import Tallies
 
+from iotcache_simulator.cachenode.counters import NodeCounters
+from iotcache_simulator.cachenode.items import Items
 from tests.cachenode.conftest import Bench
 
 THIRTY_DAYS_S = 2_592_000
@@ -53,7 +53,7 @@ def test_append_and_incr_keep_the_time_left(bench: Bench) -> None:
 
 
 def test_the_clock_never_goes_back() -> None:
-    items = Items(Tallies(), limit_bytes=1 << 20, max_item_bytes=1 << 20, now=100.9)
+    items = Items(NodeCounters(), limit_bytes=1 << 20, max_item_bytes=1 << 20, now=100.9)
     items.advance(50.0)
     assert items.now == 100
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from iotcache_simulator.cachenode.node import MIB
 
+from iotcache_simulator.cachenode.node import MIB
 from tests.cachenode.conftest import Bench
 
 _NAMES = st.sampled_from(

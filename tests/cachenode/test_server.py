@@ -7,11 +7,11 @@ import gc
 from collections.abc import Iterator
 
 import pytest
-from iotcache_simulator.cachenode import server
-from iotcache_simulator.cachenode.engine import Session
-from iotcache_simulator.cachenode.node import Node
 
 from iotcache.clock import ManualClock
+from iotcache_simulator.cachenode import server
+from iotcache_simulator.cachenode.engine import Session
+from iotcache_simulator.cachenode.node import BundledNode
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def _alive() -> int:
 
 
 async def test_closed_connections_leave_nothing_behind(no_collector: None) -> None:
-    node = Node(ManualClock().now)
+    node = BundledNode(ManualClock().now)
     listening = await server.listen(node, "127.0.0.1", 0)
     before = _alive()
     for ending in (
@@ -58,7 +58,7 @@ async def test_the_crawler_reclaims_what_nobody_asks_for(monkeypatch: pytest.Mon
     monkeypatch.setattr(server, "_CRAWL_EVERY_S", 0.0)
     monkeypatch.setattr(server, "_CRAWL_STEP_S", 0.0)
     clock = ManualClock()
-    node = Node(clock.now)
+    node = BundledNode(clock.now)
     session = Session(node)
     session.feed(
         b"".join(b"ms k%d 1 T%d q\r\nv\r\n" % (number, 5 + number % 2 * 500) for number in range(2000))
@@ -75,7 +75,7 @@ async def test_the_crawler_reclaims_what_nobody_asks_for(monkeypatch: pytest.Mon
 async def test_everything_is_looked_through_only_after_very_many_connections(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    node = Node(ManualClock().now)
+    node = BundledNode(ManualClock().now)
     looks: list[int] = []
     monkeypatch.setattr(server, "_COLLECT_EVERY_S", 0.0)
     monkeypatch.setattr(gc, "collect", lambda: looks.append(node.connections_ended))

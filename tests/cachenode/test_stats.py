@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from iotcache_simulator.cachenode import VERSION
-
 from tests.cachenode.conftest import Bench
 
 

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from iotcache_tui.checks.base import Finding
-from iotcache_tui.checks.config import check_config
-from iotcache_tui.checks.store import check_store
 
 from iotcache.config import Settings, load
 from iotcache.config.schema import StoreSettings
 from iotcache.store import open_store
+from iotcache_tui.checks.base import Finding
+from iotcache_tui.checks.config import check_config
+from iotcache_tui.checks.store import check_store
 from tests.cli.test_main import ENVIRONMENT, run
 from tests.conftest import Server, free_port
 from tests.store.conftest import PASSWORD, Postgres, postgres

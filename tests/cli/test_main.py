@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from iotcache_tui.cli.main import COMMANDS, _overview, main
 
 from iotcache.errors import BrokerError, ConfigError, UsageError
+from iotcache_tui.cli.main import main
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("IOTCACHE_")}
 
@@ -124,7 +124,8 @@ def test_help_is_short_and_narrow() -> None:
 def test_output_that_cannot_be_written(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "iotcache_tui", "config"], stdout=full, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-P", "-m", "iotcache_tui", "config"],
+            stdout=full, stderr=subprocess.PIPE, text=True,
             cwd=tmp_path, timeout=60, env={**ENVIRONMENT, "PYTHONUNBUFFERED": ""},
         )  # fmt: skip
     assert done.returncode == 1
@@ -154,8 +155,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[BaseEx
         def fail(args: object) -> int:
             raise error
 
-        monkeypatch.setattr("iotcache_tui.cli.where.add_arguments", lambda parser: None)
-        monkeypatch.setattr("iotcache_tui.cli.where.run", fail)
+        monkeypatch.setattr("iotcache_tui.cli.commands.where.add_arguments", lambda parser: None)
+        monkeypatch.setattr("iotcache_tui.cli.commands.where.run", fail)
         return main(["where"])
 
     return run_it
@@ -213,12 +214,6 @@ def test_the_temporary_folder_takes_the_traceback_where_the_log_folder_cannot(
     assert str(file) in capsys.readouterr().err
 
 
-def test_a_command_of_which_the_module_is_missing_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iotcache_tui.cli.main.COMMANDS", (*COMMANDS, ("notyet", "some day")))
-    assert "notyet" not in _overview()
-    assert main(["notyet"]) == 2
-
-
 def test_output_cut_short_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(
         f"{sys.executable} -P -m iotcache_tui config | head -1", shell=True, capture_output=True, text=True,
@@ -237,10 +232,10 @@ def test_output_cut_short_is_no_error(tmp_path: Path) -> None:
         "from iotcache_tui.cli.main import main; main(['simulate', '--help'])",
         "from iotcache_tui.cli.main import main; main(['ingest', '--help'])",
         "from iotcache_tui.cli.main import main; main(['--version'])",
-        "import iotcache_tui.cli.simulate, iotcache_simulator.publish.run",
-        "import iotcache_tui.cli.stack, iotcache_simulator.stack.stack",
-        "import iotcache_tui.cli.ingest, iotcache.ingest.worker",
-        "import iotcache_tui.cli.doctor, iotcache_tui.checks",
+        "import iotcache_tui.cli.commands.simulate, iotcache_simulator.publish.run",
+        "import iotcache_tui.cli.commands.stack, iotcache_simulator.stack.stack",
+        "import iotcache_tui.cli.commands.ingest, iotcache.worker.worker",
+        "import iotcache_tui.cli.commands.doctor, iotcache_tui.checks",
     ],
 )
 def test_headless_parts_load_neither_textual_nor_plotext(tmp_path: Path, code: str) -> None:

@@ -9,11 +9,11 @@ import json
 from pathlib import Path
 
 import pytest
-from iotcache_tui.cli.main import main
 
 from iotcache.config.schema import StoreSettings
-from iotcache.model import DeadLetter, Reading, Stored
+from iotcache.model import DeadLetter, Reading, StoredReading
 from iotcache.store import open_store
+from iotcache_tui.cli.main import main
 from tests.conftest import Server
 
 T0 = 1_750_000_000_000_000
@@ -36,7 +36,7 @@ def flags(tmp_path: Path, memcached: Server) -> list[str]:
                 DeadLetter("iot/s/d1/t", GOOD_LATER, 'the key "value" is missing', T0),
                 DeadLetter("iot/s/\x1bd2/t", NEVER, "no text", T0 + 5),
             ]
-            await store.commit([Stored(reading) for reading in readings], letters)
+            await store.commit([StoredReading(reading) for reading in readings], letters)
 
     asyncio.run(fill())
     return ["--store", url, "--nodes", memcached.address, "--broker", "mqtt://127.0.0.1:1"]

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from iotcache_tui.cli.main import main
-from iotcache_tui.cli.serving import _environment, address, session_command
 
 from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.errors import UsageError
+from iotcache_tui.cli.main import main
+from iotcache_tui.cli.serving import _environment, address, session_command
 
 TUI = [sys.executable, "-P", "-m", "iotcache_tui"]
 

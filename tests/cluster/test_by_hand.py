@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from iotcache.cluster import Item
-from iotcache.cluster.orders import cache_memlimit, flush_all, lru_mode, lru_temp_ttl, lru_tune, verbosity
+from iotcache.cluster import SetItem
+from iotcache.cluster.admin import cache_memlimit, flush_all, lru_mode, lru_temp_ttl, lru_tune, verbosity
 from iotcache.cluster.placement import placement
 from iotcache.cluster.placement.share import moved, shares
 from iotcache.cluster.stats import node_limits, slab_classes
@@ -27,12 +27,12 @@ async def test_a_drained_node_is_left_alone_until_taken_back_and_shows_nothing_o
     async with over(*servers) as cluster:
         name = servers[0].address
         (key,) = keys_of(cluster, servers[0], 1)
-        await cluster.set_many([Item(key, b"old", 0, 60)])
+        await cluster.set_many([SetItem(key, b"old", 0, 60)])
         cluster.drain(name)
         assert state_of(cluster, servers[0]) is NodeState.DOWN
         assert cluster.health()[0].drained
         assert "drained" in cluster.health()[0].reason
-        (outcome,) = await cluster.set_many([Item(key, b"new", 0, 60)])
+        (outcome,) = await cluster.set_many([SetItem(key, b"new", 0, 60)])
         assert outcome.ok and outcome.node == servers[1].address
         # Far longer than the breaker would have kept it out.
         with pytest.raises(TimeoutError):
@@ -52,7 +52,7 @@ async def test_a_drained_node_is_left_alone_until_taken_back_and_shows_nothing_o
 async def test_every_order_is_carried_out_by_a_real_node(memcached: Any, over: Any) -> None:
     async with over(memcached) as cluster:
         name = memcached.address
-        await cluster.set_many([Item("k", b"v", 0, 60)])
+        await cluster.set_many([SetItem("k", b"v", 0, 60)])
         for order in (
             cache_memlimit(32),
             lru_tune(30, 40, 0.3, 1.5),
@@ -60,28 +60,29 @@ async def test_every_order_is_carried_out_by_a_real_node(memcached: Any, over: A
             verbosity(0),
             lru_mode("flat"),
         ):
-            assert await cluster.order(name, order) == "OK"
+            assert await cluster.admin(name, order) == "OK"
         limits = node_limits(await cluster.stats_of(name, "settings"))
         assert (limits.maxbytes, limits.hot_percent, limits.warm_percent) == (32 << 20, 30, 40)
         assert (limits.hot_factor, limits.warm_factor, limits.temp_ttl) == (0.3, 1.5, 61)
         assert not limits.lru_segmented
-        assert await cluster.order(name, lru_mode("segmented")) == "OK"
-        assert await cluster.order(name, flush_all()) == "OK"
+        assert await cluster.admin(name, lru_mode("segmented")) == "OK"
+        assert await cluster.admin(name, flush_all()) == "OK"
         assert not (await cluster.get_many(["k"]))[0].hit
         with pytest.raises(NodeError, match="MEMLIMIT_TOO_SMALL"):
-            await cluster.order(name, b"cache_memlimit 4\r\n")
+            await cluster.admin(name, b"cache_memlimit 4\r\n")
         with pytest.raises(NodeError, match="refused: ERROR"):
-            await cluster.order(name, b"lru nonsense\r\n")
-        assert await cluster.order(name, verbosity(0)) == "OK"
+            await cluster.admin(name, b"lru nonsense\r\n")
+        assert await cluster.admin(name, verbosity(0)) == "OK"
 
 
 @pytest.mark.real("memcached")
 async def test_segments_of_the_lru_are_read(memcached: Any, over: Any) -> None:
     async with over(memcached) as cluster:
         name = memcached.address
-        await cluster.order(name, lru_temp_ttl(61))
+        await cluster.admin(name, lru_temp_ttl(61))
         await cluster.set_many(
-            [Item(f"k{n}", b"v", 0, 600) for n in range(30)] + [Item(f"t{n}", b"v", 0, 30) for n in range(7)]
+            [SetItem(f"k{n}", b"v", 0, 600) for n in range(30)]
+            + [SetItem(f"t{n}", b"v", 0, 30) for n in range(7)]
         )
         slabs = slab_classes(await cluster.stats_of(name, "slabs"), await cluster.stats_of(name, "items"))
         (slab,) = [slab for slab in slabs if slab.items]

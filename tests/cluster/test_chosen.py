@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from iotcache.chosen import RENEW_S, Chosen
 from iotcache.clock import ManualClock
 from iotcache.cluster import Cluster
+from iotcache.cluster.leader import RENEW_S, LeaderLock
 from iotcache.config.urls import parse_node
 from tests.conftest import Server
 
@@ -21,8 +21,8 @@ async def cluster(memcached: Server) -> AsyncIterator[Cluster]:
         yield made
 
 
-def candidates(cluster: Cluster, clock: ManualClock) -> tuple[Chosen, Chosen]:
-    one, other = (Chosen(cluster, "lock:x", name, clock=clock) for name in ("one", "other"))
+def candidates(cluster: Cluster, clock: ManualClock) -> tuple[LeaderLock, LeaderLock]:
+    one, other = (LeaderLock(cluster, "lock:x", name, clock=clock) for name in ("one", "other"))
     return one, other
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymemcache.client.base import Client
 
-from iotcache.cluster import Item, Mode
+from iotcache.cluster import Mode, SetItem
 from iotcache.config.schema import BreakerSettings
 from iotcache.errors import KeyFormatError
 from iotcache.model import MissReason, NodeState
@@ -26,7 +26,7 @@ async def test_values_flags_and_lives_come_back_in_order(
 ) -> None:
     servers = [memcached_factory() for _ in range(3)]
     async with over(*servers) as cluster:
-        items = [Item(f"d{n}:t:latest", b"v%d" % n, n, 60 + n) for n in range(300)]
+        items = [SetItem(f"d{n}:t:latest", b"v%d" % n, n, 60 + n) for n in range(300)]
         assert all(outcome.ok for outcome in await cluster.set_many(items))
         keys = [item.key for item in items]
         got = await cluster.get_many([*keys, "nobody", *keys[:3]])
@@ -43,7 +43,7 @@ async def test_values_flags_and_lives_come_back_in_order(
 @pytest.mark.parametrize("value", HOSTILE)
 async def test_hostile_values_are_only_data(memcached: Any, over: Any, value: bytes) -> None:
     async with over(memcached) as cluster:
-        await cluster.set_many([Item("a", value, 0, 60), Item("b", b"after", 0, 60)])
+        await cluster.set_many([SetItem("a", value, 0, 60), SetItem("b", b"after", 0, 60)])
         a, b = await cluster.get_many(["a", "b"])
         assert (a.value, b.value) == (value, b"after")
     assert Client(memcached.address).get("a") == value
@@ -51,9 +51,9 @@ async def test_hostile_values_are_only_data(memcached: Any, over: Any, value: by
 
 async def test_a_value_too_large_fails_alone_and_removes_the_old_one(memcached: Any, over: Any) -> None:
     async with over(memcached) as cluster:
-        await cluster.set_many([Item("big", b"old", 0, 60)])
+        await cluster.set_many([SetItem("big", b"old", 0, 60)])
         outcomes = await cluster.set_many(
-            [Item("a", b"1", 0, 60), Item("big", b"x" * 2_000_000, 0, 60), Item("c", b"3", 0, 60)]
+            [SetItem("a", b"1", 0, 60), SetItem("big", b"x" * 2_000_000, 0, 60), SetItem("c", b"3", 0, 60)]
         )
         assert [outcome.ok for outcome in outcomes] == [True, False, True]
         assert "too large" in outcomes[1].reason
@@ -65,7 +65,7 @@ async def test_large_values_and_large_batches_need_no_large_window(memcached_fac
     async with over(*servers, operation_timeout_s=3.0) as cluster:
         values = {f"big{n}": bytes([n]) * 900_000 for n in range(20)}
         values |= {f"small{n}": b"%d" % n for n in range(10_000)}
-        outcomes = await cluster.set_many([Item(key, value, 0, 600) for key, value in values.items()])
+        outcomes = await cluster.set_many([SetItem(key, value, 0, 600) for key, value in values.items()])
         assert all(outcome.ok for outcome in outcomes)
         got = await cluster.get_many(list(values))
         assert [g.value for g in got] == list(values.values())
@@ -73,7 +73,7 @@ async def test_large_values_and_large_batches_need_no_large_window(memcached_fac
 
 async def test_many_callers_share_one_connection_without_mixing_answers(memcached: Any, over: Any) -> None:
     async with over(memcached, operation_timeout_s=3.0) as cluster:
-        await cluster.set_many([Item(f"k{n}", b"%d" % n, 0, 60) for n in range(50)])
+        await cluster.set_many([SetItem(f"k{n}", b"%d" % n, 0, 60) for n in range(50)])
 
         async def caller(n: int) -> bool:
             wanted = [f"k{(n + step) % 50}" for step in range(7)]
@@ -86,7 +86,7 @@ async def test_many_callers_share_one_connection_without_mixing_answers(memcache
 async def test_add_leaves_what_is_there(memcached: Any, over: Any) -> None:
     async with over(memcached) as cluster:
         first, second = [
-            (await cluster.set_many([Item("k", value, 0, 60, Mode.ADD)]))[0] for value in (b"new", b"old")
+            (await cluster.set_many([SetItem("k", value, 0, 60, Mode.ADD)]))[0] for value in (b"new", b"old")
         ]
         assert first.ok and not second.ok and "there already" in second.reason
         assert (await cluster.get_many(["k"]))[0].value == b"new"
@@ -94,7 +94,7 @@ async def test_add_leaves_what_is_there(memcached: Any, over: Any) -> None:
 
 async def test_delete_and_touch_say_what_they_found(memcached: Any, over: Any) -> None:
     async with over(memcached) as cluster:
-        await cluster.set_many([Item("k", b"v", 0, 60)])
+        await cluster.set_many([SetItem("k", b"v", 0, 60)])
         there, absent = await cluster.touch_many(["k", "x"], 500)
         assert there.ok and not absent.ok
         assert (await cluster.get_many(["k"]))[0].ttl_s > 400
@@ -105,7 +105,7 @@ async def test_delete_and_touch_say_what_they_found(memcached: Any, over: Any) -
 
 async def test_a_life_above_thirty_days_is_not_read_as_a_date(memcached: Any, over: Any) -> None:
     async with over(memcached) as cluster:
-        await cluster.set_many([Item("cfg", b"v", 0, 40 * 86_400)])
+        await cluster.set_many([SetItem("cfg", b"v", 0, 40 * 86_400)])
         (got,) = await cluster.get_many(["cfg"])
         assert abs(got.ttl_s - 40 * 86_400) < 5
 
@@ -116,15 +116,15 @@ async def test_wrong_keys_and_lives_are_refused_before_anything_is_sent(memcache
             with pytest.raises(KeyFormatError):
                 await cluster.get_many(["fine", wrong])
             with pytest.raises(KeyFormatError):
-                await cluster.set_many([Item("fine", b"", 0, 1), Item(wrong, b"", 0, 1)])
+                await cluster.set_many([SetItem("fine", b"", 0, 1), SetItem(wrong, b"", 0, 1)])
         with pytest.raises(ValueError, match="positive"):
-            await cluster.set_many([Item("fine", b"", 0, 0)])
+            await cluster.set_many([SetItem("fine", b"", 0, 0)])
         assert not (await cluster.get_many(["fine"]))[0].hit
 
 
 async def test_a_probe_disturbs_nothing(memcached: Any, over: Any) -> None:
     async with over(memcached) as cluster:
-        await cluster.set_many([Item("k", b"v", 0, 90)])
+        await cluster.set_many([SetItem("k", b"v", 0, 90)])
         before = (await cluster.stats())[memcached.address]
         present, absent = await cluster.probe_many(["k", "x"])
         after = (await cluster.stats())[memcached.address]
@@ -167,7 +167,7 @@ async def test_with_no_node_up_every_answer_says_so(over: Any) -> None:
             (got,) = await cluster.get_many(["k"])
             assert not got.hit and got.failure is MissReason.NODE_DOWN
             for outcomes in (
-                await cluster.set_many([Item("k", b"", 0, 1)]),
+                await cluster.set_many([SetItem("k", b"", 0, 1)]),
                 await cluster.delete_many(["k"]),
             ):
                 assert not outcomes[0].ok and outcomes[0].reason
@@ -223,7 +223,7 @@ async def test_keys_are_found_where_the_cluster_says(memcached_factory: Any, ove
         for server in servers:
             assert state_of(cluster, server) is NodeState.UP
             (key,) = keys_of(cluster, server, 1)
-            await cluster.set_many([Item(key, b"here", 0, 60)])
+            await cluster.set_many([SetItem(key, b"here", 0, 60)])
             assert Client(server.address).get(key) == b"here"
 
 
@@ -241,7 +241,7 @@ async def test_closing_leaves_no_task_behind(memcached: Any, over: Any, up: bool
 async def test_a_node_without_room_refuses_single_keys_and_goes_on(memcached_factory: Any, over: Any) -> None:
     server = memcached_factory("-M", "-m", "2")  # -M: refuse rather than evict
     async with over(server, operation_timeout_s=2.0) as cluster:
-        items = [Item(f"k{n}", b"x" * 10_000, 0, 60) for n in range(600)]
+        items = [SetItem(f"k{n}", b"x" * 10_000, 0, 60) for n in range(600)]
         outcomes = await cluster.set_many(items)
         refused = [at for at, outcome in enumerate(outcomes) if not outcome.ok]
         assert 0 < len(refused) < 600

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymemcache.client.base import Client
 
-from iotcache.cluster import Item, Lease
+from iotcache.cluster import Lease, SetItem
 from iotcache.cluster.lease import fetch_many
 from iotcache.model import MissReason
 
@@ -27,10 +27,10 @@ class Store:
         self.takes_s = takes_s
         self.asked: list[str] = []
 
-    async def load(self, keys: Sequence[str]) -> Mapping[str, Item]:
+    async def load(self, keys: Sequence[str]) -> Mapping[str, SetItem]:
         self.asked.extend(keys)
         await asyncio.sleep(self.takes_s)
-        return {key: Item(key, b"of " + key.encode(), 16, 60) for key in keys if key in self.known}
+        return {key: SetItem(key, b"of " + key.encode(), 16, 60) for key in keys if key in self.known}
 
 
 async def test_two_hundred_readers_of_one_missing_key_cause_one_load(
@@ -78,7 +78,7 @@ async def test_a_slow_loader_does_not_undo_a_newer_write(memcached: Any, over: A
         store = Store("k", takes_s=0.1)
         loading = asyncio.ensure_future(fetch_many(cluster, ["k"], store.load))
         await asyncio.sleep(0.03)
-        await cluster.set_many([Item("k", b"newer", 0, 60)])
+        await cluster.set_many([SetItem("k", b"newer", 0, 60)])
         (fetched,) = await loading
         assert fetched.item is not None and not fetched.stored
         assert (await cluster.get_many(["k"]))[0].value == b"newer"
@@ -91,7 +91,7 @@ async def test_a_key_nobody_knows_and_a_store_that_fails_give_the_lease_back(
         (fetched,) = await fetch_many(cluster, ["unknown"], Store().load)
         assert fetched.item is None and not fetched.got.hit
 
-        async def fails(keys: Sequence[str]) -> Mapping[str, Item]:
+        async def fails(keys: Sequence[str]) -> Mapping[str, SetItem]:
             raise OSError("the store is away")
 
         with pytest.raises(OSError, match="away"):
@@ -108,11 +108,11 @@ async def test_plain_reads_and_probes_take_a_held_place_for_what_it_is(memcached
 
 async def test_one_reader_refreshes_a_value_shortly_before_its_end(memcached: Any, over: Any) -> None:
     async with over(memcached) as cluster:
-        await cluster.set_many([Item("k", b"v", 0, 20)])
+        await cluster.set_many([SetItem("k", b"v", 0, 20)])
         first, second = [(await cluster.lease_many(["k"], recache_s=30))[0] for _ in range(2)]
         assert (first.hit, first.lease, first.value) == (True, Lease.WON, b"v")
         assert (second.hit, second.lease) == (True, Lease.HELD)
-        assert (await cluster.cas_many([Item("k", b"w", 0, 90)], [first]))[0].ok
+        assert (await cluster.cas_many([SetItem("k", b"w", 0, 90)], [first]))[0].ok
         (third,) = await cluster.lease_many(["k"], recache_s=30)
         assert (third.value, third.lease) == (b"w", None)
 

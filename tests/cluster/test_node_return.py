@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymemcache.client.base import Client
 
-from iotcache.cluster import Cluster, Item, Mode
+from iotcache.cluster import Cluster, Mode, SetItem
 from iotcache.cluster.fence import mark_key
 from iotcache.model import MissReason, NodeState
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.real("memcached")
 
 
 async def write(cluster: Cluster, keys: list[str], value: bytes) -> None:
-    outcomes = await cluster.set_many([Item(key, value, 0, 600) for key in keys])
+    outcomes = await cluster.set_many([SetItem(key, value, 0, 600) for key in keys])
     assert all(outcome.ok for outcome in outcomes), outcomes
 
 
@@ -90,7 +90,7 @@ async def test_a_second_outage_does_not_show_the_stand_ins_values_of_the_first(
         for _ in range(3):
             got = await cluster.get_many(keys)
             assert all(not g.hit and g.failure is MissReason.NODE_DOWN for g in got)
-            await cluster.set_many([Item(key, b"added", 0, 60, Mode.ADD) for key in keys])
+            await cluster.set_many([SetItem(key, b"added", 0, 60, Mode.ADD) for key in keys])
             await asyncio.sleep(0.3)
             if all(g.value == b"added" for g in await cluster.get_many(keys)):
                 break
@@ -141,7 +141,7 @@ async def test_a_client_that_starts_after_the_outage_finds_the_fence(
                 assert not any(g.hit for g in await cluster.get_many(theirs))
                 assert not any(probe.present for probe in await cluster.probe_many(theirs))
                 # An addition in place of what does not count any more is taken.
-            outcomes = await late.set_many([Item(key, b"fresh", 0, 60, Mode.ADD) for key in theirs])
+            outcomes = await late.set_many([SetItem(key, b"fresh", 0, 60, Mode.ADD) for key in theirs])
             assert all(outcome.ok for outcome in outcomes)
             assert all(g.value == b"fresh" for g in await writer.get_many(theirs))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from iotcache.cluster import Item
+from iotcache.cluster import SetItem
 from iotcache.model import Event, MissReason, NodeState
 
 from .tools import keys_of, pause, resume, state_of, until
@@ -23,7 +23,7 @@ async def test_a_hanging_node_costs_one_time_out_and_then_nothing(memcached_fact
     servers = [memcached_factory() for _ in range(3)]
     async with over(*servers) as cluster:
         keys = [f"k{n}" for n in range(300)]
-        await cluster.set_many([Item(key, b"v", 0, 60) for key in keys])
+        await cluster.set_many([SetItem(key, b"v", 0, 60) for key in keys])
         await pause(servers[0])
         async with asyncio.timeout(MANY_TIME_OUTS_S):
             got = await cluster.get_many(keys)
@@ -61,7 +61,9 @@ async def test_a_dead_nodes_keys_move_to_the_next_on_the_ring_for_a_short_time(
         await until(lambda: state_of(cluster, servers[1]) is not NodeState.UP)
         got = await cluster.get_many(keys)
         assert all(not g.hit and g.failure is MissReason.NODE_DOWN for g in got)
-        assert all(outcome.ok for outcome in await cluster.set_many([Item(k, b"new", 16, 600) for k in keys]))
+        assert all(
+            outcome.ok for outcome in await cluster.set_many([SetItem(k, b"new", 16, 600) for k in keys])
+        )
         got = await cluster.get_many(keys)
         assert all(g.hit and g.value == b"new" and g.flags == 16 and g.ttl_s <= 7 for g in got)
         assert {g.node for g in got} <= {servers[0].address, servers[2].address}
@@ -77,7 +79,7 @@ async def test_a_restarted_node_is_found_again_and_known_to_be_empty(
     events: list[Event] = []
     async with over(*servers, on_event=events.append) as cluster:
         (key,) = keys_of(cluster, servers[0], 1)
-        await cluster.set_many([Item(key, b"v", 0, 60)])
+        await cluster.set_many([SetItem(key, b"v", 0, 60)])
         servers[0].kill()
         await until(lambda: state_of(cluster, servers[0]) is NodeState.DOWN)
         servers[0].start()
@@ -102,7 +104,7 @@ async def test_a_node_restarted_between_two_reads_costs_no_failed_read(memcached
         (got,) = await cluster.get_many(["k"])
         assert not got.hit and got.failure in (None, MissReason.NODE_DOWN)
         await until(lambda: state_of(cluster, memcached) is NodeState.UP)
-        assert (await cluster.set_many([Item("k", b"v", 0, 60)]))[0].ok
+        assert (await cluster.set_many([SetItem("k", b"v", 0, 60)]))[0].ok
 
 
 async def test_a_listener_that_fails_does_no_harm(memcached: Any, over: Any) -> None:
@@ -135,15 +137,15 @@ async def test_without_failover_nobody_stands_in(memcached_factory: Any, over: A
     servers = [memcached_factory() for _ in range(2)]
     async with over(*servers, failover=False) as cluster:
         (key,) = keys_of(cluster, servers[0], 1)
-        await cluster.set_many([Item(key, b"old", 0, 60)])
+        await cluster.set_many([SetItem(key, b"old", 0, 60)])
         servers[0].kill()
         await until(lambda: state_of(cluster, servers[0]) is NodeState.DOWN)
-        (outcome,) = await cluster.set_many([Item(key, b"new", 0, 60)])
+        (outcome,) = await cluster.set_many([SetItem(key, b"new", 0, 60)])
         assert (outcome.ok, outcome.node, outcome.reason) == (False, servers[0].address, "its node is out")
         (got,) = await cluster.get_many([key])
         assert (got.hit, got.failure, got.node) == (False, MissReason.NODE_DOWN, servers[0].address)
         cluster.failover = True
-        (outcome,) = await cluster.set_many([Item(key, b"newer", 0, 60)])
+        (outcome,) = await cluster.set_many([SetItem(key, b"newer", 0, 60)])
         assert (outcome.ok, outcome.node) == (True, servers[1].address)
         (got,) = await cluster.get_many([key])
         assert got.value == b"newer"
@@ -157,9 +159,9 @@ async def test_what_could_not_be_written_without_failover_is_not_read_when_the_n
     servers = [memcached_factory() for _ in range(2)]
     async with over(*servers, failover=False) as cluster, over(*servers) as other:
         (key,) = keys_of(cluster, servers[0], 1)
-        await cluster.set_many([Item(key, b"old", 0, 60)])
+        await cluster.set_many([SetItem(key, b"old", 0, 60)])
         cluster.drain(servers[0].address)
-        assert not (await cluster.set_many([Item(key, b"new", 0, 60)]))[0].ok
+        assert not (await cluster.set_many([SetItem(key, b"new", 0, 60)]))[0].ok
         cluster.rejoin(servers[0].address)
         await until(lambda: state_of(cluster, servers[0]) is NodeState.UP)
         await until(lambda: state_of(other, servers[0]) is NodeState.UP)

@@ -13,15 +13,15 @@ from iotcache.cluster.types import Lease
 from iotcache.cluster.wire import protocol
 from iotcache.cluster.wire.answers import (
     AnswerStream,
-    Lines,
-    OneLine,
+    ErrorReply,
+    LineReplies,
+    LineReply,
     ProtocolViolation,
-    Refusal,
-    Stats,
-    Stored,
+    StatsReplies,
+    StoreReplies,
 )
 from iotcache.cluster.wire.facts import facts_reader
-from iotcache.cluster.wire.gets import CheckedGets, Gets
+from iotcache.cluster.wire.gets import CheckedGetReplies, GetReplies
 from iotcache.errors import KeyFormatError
 from iotcache.model import MissReason
 
@@ -92,8 +92,8 @@ def test_no_value_and_no_splitting_fools_the_parser(
     values: list[bytes | None], cuts: list[int], checked: bool
 ) -> None:
     stream = AnswerStream()
-    first = CheckedGets(len(values), "n", 0) if checked else Gets(len(values), "n")
-    second = OneLine()
+    first = CheckedGetReplies(len(values), "n", 0) if checked else GetReplies(len(values), "n")
+    second = LineReply()
     stream.expect(first)
     stream.expect(second)
     done = fed(stream, wire(values, cas=checked) + b"VERSION 1.6.18\r\n", cuts)
@@ -105,7 +105,13 @@ def test_no_value_and_no_splitting_fools_the_parser(
 @settings(max_examples=300)
 @given(st.binary(max_size=200), cuts)
 def test_noise_is_an_answer_or_a_violation_and_nothing_else(noise: bytes, cuts: list[int]) -> None:
-    for answers in (Gets(3, "n"), CheckedGets(3, "n", 1), Stored(3), Lines(3, facts_reader(True)), Stats()):
+    for answers in (
+        GetReplies(3, "n"),
+        CheckedGetReplies(3, "n", 1),
+        StoreReplies(3),
+        LineReplies(3, facts_reader(True)),
+        StatsReplies(),
+    ):
         stream = AnswerStream()
         stream.expect(answers)
         try:
@@ -120,7 +126,7 @@ def test_a_damaged_stream_never_invents_a_value(values: list[bytes | None], at: 
     good = wire(values)
     at %= len(good)
     stream = AnswerStream()
-    answers = Gets(len(values), "n")
+    answers = GetReplies(len(values), "n")
     stream.expect(answers)
     with contextlib.suppress(ProtocolViolation):
         stream.feed(good[:at] + noise + good[at:])
@@ -128,7 +134,7 @@ def test_a_damaged_stream_never_invents_a_value(values: list[bytes | None], at: 
 
 
 def test_header_fields_are_read() -> None:
-    answers = Gets(3, "node")
+    answers = GetReplies(3, "node")
     answers.take(b"VA 2 t-1 f0\r\nab\r\nVA 0 t7 f24\r\n\r\nEN\r\nMN\r\n", 0)
     forever, seven, miss = answers.out
     assert (forever.ttl_s, forever.flags, forever.value) == (float("inf"), 0, b"ab")
@@ -139,7 +145,7 @@ def test_header_fields_are_read() -> None:
 def test_a_known_header_cut_before_its_line_end_waits_for_it() -> None:
     whole = b"VA 3 t60 f16\r\nabc\r\nMN\r\n"
     for cut in range(1, len(whole)):
-        stream, answers = AnswerStream(), Gets(1, "n")
+        stream, answers = AnswerStream(), GetReplies(1, "n")
         stream.expect(answers)
         assert not stream.feed(whole[:cut])
         assert stream.feed(whole[cut:]) == [answers]
@@ -147,17 +153,17 @@ def test_a_known_header_cut_before_its_line_end_waits_for_it() -> None:
 
 
 def test_an_error_fails_its_own_key_only() -> None:
-    answers = Gets(3, "n")
+    answers = GetReplies(3, "n")
     answers.take(b"VA 1 t1 f0\r\nx\r\nSERVER_ERROR out of memory\r\nEN\r\nMN\r\n", 0)
     assert [got.failure for got in answers.out] == [None, MissReason.NODE_DOWN, None]
-    stored = Stored(3)
+    stored = StoreReplies(3)
     stored.take(b"HD\r\nSERVER_ERROR object too large for cache\r\nHD\r\nMN\r\n", 0)
-    assert stored.out == [b"HD", Refusal("SERVER_ERROR object too large for cache"), b"HD"]
+    assert stored.out == [b"HD", ErrorReply("SERVER_ERROR object too large for cache"), b"HD"]
 
 
 def test_long_runs_of_confirmations_are_counted_exactly() -> None:
     for count in (1, 255, 256, 257, 1_000):
-        stream, stored = AnswerStream(), Stored(count)
+        stream, stored = AnswerStream(), StoreReplies(count)
         stream.expect(stored)
         data = b"HD\r\n" * (count - 1) + b"NS\r\nMN\r\n"
         assert fed(stream, data, [1, 3, 1_022, 1_024]) == [stored]
@@ -181,7 +187,7 @@ def test_long_runs_of_confirmations_are_counted_exactly() -> None:
 )
 def test_answers_that_fit_no_question_end_the_stream(data: bytes) -> None:
     stream = AnswerStream()
-    stream.expect(Gets(1, "n"))
+    stream.expect(GetReplies(1, "n"))
     with pytest.raises(ProtocolViolation):
         stream.feed(data)
 
@@ -199,18 +205,18 @@ def test_marks_of_leases_and_staleness_are_understood_by_every_kind_of_get() -> 
         b"VA 1 t30 f0 c1 Z X",
         b"VA 1 t9 f0 c1 W",
     ]
-    checked = CheckedGets(5, "n", 0)
+    checked = CheckedGetReplies(5, "n", 0)
     checked.take(b"".join(line + b"\r\n" + b"x" * int(line[3:4]) + b"\r\n" for line in lines) + b"MN\r\n", 0)
     assert [got.lease for got in checked.out] == [Lease.WON, Lease.HELD, Lease.WON, Lease.HELD, Lease.WON]
     assert [got.hit for got in checked.out] == [False, False, False, False, True]
-    plain = Gets(5, "n")
+    plain = GetReplies(5, "n")
     bare = [line.replace(b" c1", b"") for line in lines]
     plain.take(b"".join(line + b"\r\n" + b"x" * int(line[3:4]) + b"\r\n" for line in bare) + b"MN\r\n", 0)
     assert [got.hit for got in plain.out] == [False, False, False, False, True]
 
 
 def test_items_at_or_below_the_floor_are_not_there() -> None:
-    answers = CheckedGets(3, "n", 10)
+    answers = CheckedGetReplies(3, "n", 10)
     answers.take(b"VA 1 t1 f0 c10\r\na\r\nVA 1 t1 f0 c11\r\nb\r\nVA 1 t1 f0 c9\r\nc\r\nMN\r\n", 0)
     assert [got.hit for got in answers.out] == [False, True, False]
     assert answers.stale == [(0, 10), (2, 9)]
@@ -232,7 +238,7 @@ def test_seconds_left_of_either_sign(line: bytes, negated: bool, ttl: float) -> 
 
 
 def test_stats_pass_over_what_they_do_not_know() -> None:
-    stats = Stats()
+    stats = StatsReplies()
     stats.take(b"STAT pid 5\r\nSTAT empty \r\nOKAY what\r\nSTAT version 1.6\x1b[31m\r\nEND\r\n", 0)
     assert stats.out == {"pid": "5", "empty": "", "version": "1.6\\x1b[31m"}
 
@@ -240,7 +246,7 @@ def test_stats_pass_over_what_they_do_not_know() -> None:
 def test_a_large_value_in_many_pieces_is_collected_once() -> None:
     value = bytes(range(256)) * 8_192  # 2 MiB
     data = wire([value, b"x"])
-    stream, answers = AnswerStream(), Gets(2, "n")
+    stream, answers = AnswerStream(), GetReplies(2, "n")
     stream.expect(answers)
     done: list[object] = []
     for start in range(0, len(data), 1_000):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from iotcache.cluster import Item
+from iotcache.cluster import SetItem
 from iotcache.cluster.stats import node_limits, node_stats, slab_classes
 
 from .tools import pause, resume
@@ -17,7 +17,7 @@ from .tools import pause, resume
 @pytest.mark.real("memcached")
 async def test_figures_of_a_real_node(memcached: Any, over: Any) -> None:
     async with over(memcached) as cluster:
-        await cluster.set_many([Item(f"k{n}", b"x" * 100, 0, 60) for n in range(50)])
+        await cluster.set_many([SetItem(f"k{n}", b"x" * 100, 0, 60) for n in range(50)])
         await cluster.get_many([f"k{n}" for n in range(100)])
         stats = (await cluster.node_stats())[memcached.address]
         assert stats is not None

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from iotcache.cluster import Cluster, Item
+from iotcache.cluster import Cluster, SetItem
 from iotcache.cluster.wire.dial import tls_context
 from iotcache.config.schema import CacheSettings
 from iotcache.config.urls import parse_node
@@ -31,7 +31,7 @@ SECRET = "correct-horse-battery"
 
 async def works(cluster: Cluster) -> bool:
     set_to = os.urandom(6).hex().encode()
-    outcomes = await cluster.set_many([Item("k", set_to, 7, 60)])
+    outcomes = await cluster.set_many([SetItem("k", set_to, 7, 60)])
     (got,) = await cluster.get_many(["k"])
     return outcomes[0].ok and got.value == set_to
 
@@ -113,7 +113,7 @@ async def test_tls(
     async with over(server, tls_context=context, connect_timeout_s=2.0) as cluster:
         assert await works(cluster)
         big = os.urandom(700_000)
-        await cluster.set_many([Item("big", big, 0, 60)])
+        await cluster.set_many([SetItem("big", big, 0, 60)])
         assert (await cluster.get_many(["big"]))[0].value == big
         server.kill()
         await until(lambda: cluster.health()[0].state is NodeState.DOWN)

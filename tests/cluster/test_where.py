@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from iotcache_tui.cli.main import main
 
 NODES = "127.0.0.1:22122,127.0.0.1:22123,127.0.0.1:22124"

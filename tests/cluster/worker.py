@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from iotcache.cluster import Cluster, Item
+from iotcache.cluster import Cluster, SetItem
 from iotcache.config.schema import BreakerSettings
 from iotcache.config.urls import parse_node
 from iotcache.model import Event
@@ -58,7 +58,7 @@ async def write(
     written = 0
     while not ending.is_set():
         mine = [at for at in range(len(keys)) if confirmed[at] % 2 == turn]
-        items = [Item(keys[at], b"%d" % (confirmed[at] + 1), 0, 600) for at in mine]
+        items = [SetItem(keys[at], b"%d" % (confirmed[at] + 1), 0, 600) for at in mine]
         for at, item, outcome in zip(mine, items, await cluster.set_many(items), strict=True):
             if outcome.ok:
                 confirmed[at] = int(item.value)

@@ -25,8 +25,8 @@ from iotcache.config.schema import (
     StoreSettings,
 )
 from iotcache.errors import ConfigError, StackError
-from iotcache.gateway import Gateway
-from iotcache.ingest.worker import Ingest
+from iotcache.worker.gateway import Gateway
+from iotcache.worker.worker import Ingest
 from tests.conftest import Server, free_port
 
 pytestmark = pytest.mark.real("memcached")

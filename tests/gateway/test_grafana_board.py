@@ -12,9 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
-from iotcache.ingest.worker import Ingest
-from iotcache.metrics import exposition
 from iotcache.model import Reading, Series
+from iotcache.worker.metrics import exposition
+from iotcache.worker.worker import Ingest
 from tests.conftest import Server, free_port
 
 BOARD = Path(__file__).parents[2] / "docs" / "grafana" / "iotcache.json"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from iotcache_simulator.stack.broker import EmbeddedBroker
 from msgspec.structs import replace
 from pymemcache import Client
 
@@ -22,8 +21,9 @@ from iotcache.config.schema import (
     StoreSettings,
 )
 from iotcache.config.urls import BrokerAddress
-from iotcache.ingest.worker import Ingest
 from iotcache.mqtt import MqttLink
+from iotcache.worker.worker import Ingest
+from iotcache_simulator.stack.broker import EmbeddedBroker
 from tests.conftest import Server, free_port
 
 

@@ -100,7 +100,7 @@ async def check(settings: Settings, nodes: list[Server], total: int) -> None:
         assert found == Counter(good)
         latest = await store.latest_many(list(newest))
         assert {series: one.reading.value for series, one in latest.items()} == newest
-        letters = await store.dead_letters(total)
+        letters = await store.recent_dead_letters(total)
         assert sorted(json.loads(one.payload.replace(b"NaN", b"0"))["n"] for one in letters) == bad
     for series, value in newest.items():
         entries = [entry for node in nodes if (entry := cached(node, f"{series.device}:t:latest"))]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iotcache.ingest.decode import (
+from iotcache.decode.decoder import (
     AHEAD_LIMIT_US,
     Decoder,
     Refused,
@@ -18,7 +18,7 @@ from iotcache.ingest.decode import (
     decode_named,
     epoch_us,
 )
-from iotcache.ingest.topics import Topics
+from iotcache.decode.topics import Topics
 from iotcache.model import DeadLetter, Reading
 
 NOW_US = 1_795_348_800_000_000

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from iotcache.config import load
 from iotcache.config.schema import IngestFieldsSettings
+from iotcache.decode.decoder import Decoder
+from iotcache.decode.field_paths import FieldReader, parse_path, reader_for
+from iotcache.decode.topics import Topics
 from iotcache.errors import ConfigError
-from iotcache.ingest.decode import Decoder
-from iotcache.ingest.fieldpaths import FieldReader, parse_path, reader_for
-from iotcache.ingest.topics import Topics
 from iotcache.model import DeadLetter, Reading
 
 NOW_US = 1_795_348_800_000_000

@@ -7,14 +7,14 @@ import asyncio
 import pytest
 
 from iotcache.ingest import followers
-from iotcache.ingest.followers import Batch, Followers
+from iotcache.ingest.followers import CommittedBatch, Followers
 from iotcache.model import Reading
 from iotcache.tasks import end
 from tests.ingest.conftest import until
 
 
-def batch(n: int) -> Batch:
-    return Batch([Reading("d", "t", n, n)], (), 0)
+def batch(n: int) -> CommittedBatch:
+    return CommittedBatch([Reading("d", "t", n, n)], (), 0)
 
 
 class Listener:
@@ -26,7 +26,7 @@ class Listener:
         self.runs = 0
         self.fails_at = fails_at
 
-    def follow(self, given: Batch) -> None:
+    def follow(self, given: CommittedBatch) -> None:
         value = given.readings[0].value
         if value == self.fails_at:
             raise ValueError("told to")

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iotcache.ingest import cbor
-from iotcache.ingest.decode import Decoder
-from iotcache.ingest.sparkplug import NotSparkplug, Origin, Sparkplug, parse_topic
-from iotcache.ingest.topics import Topics
+from iotcache.decode import cbor
+from iotcache.decode.decoder import Decoder
+from iotcache.decode.sparkplug import NotSparkplug, Origin, Sparkplug, parse_topic
+from iotcache.decode.topics import Topics
 from iotcache.model import DeadLetter, Reading
 
 NOW_US = 1_795_348_800_000_000

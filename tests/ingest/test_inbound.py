@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iotcache.mqtt.inbound import KEPT_BYTES, Inbound, Malformed, Message
+from iotcache.mqtt.reader import KEPT_BYTES, MalformedPacket, Message, PacketReader
 
 PINGRESP = b"\xd0\x00"
 CONNACK = b"\x20\x02\x00\x00"
@@ -40,7 +40,7 @@ def publish(
 class Ear:
     def __init__(self, *, version5: bool = False, payload_limit_bytes: int = 1024 * 1024) -> None:
         self.heard: list[Message] = []
-        self.inbound = Inbound(
+        self.inbound = PacketReader(
             version5=version5, epoch=4, deliver=self.heard.append, payload_limit_bytes=payload_limit_bytes
         )
 
@@ -112,14 +112,14 @@ def test_an_oversize_message_is_told_only_when_all_of_it_came() -> None:
     ],
 )
 def test_what_is_no_mqtt_ends_the_connection(stream: bytes) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedPacket):
         Ear().feed(stream, 65_536)
 
 
 def test_properties_that_do_not_fit_end_the_connection() -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedPacket):
         Ear(version5=True).feed(b"\x30\x04\x00\x01a\x05")
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedPacket):
         Ear(version5=True).feed(b"\x30\x03\x00\x01a")
 
 
@@ -151,5 +151,5 @@ def test_the_cuts_between_receives_do_not_matter(packets: list[bytes], piece: in
 @given(st.binary(max_size=400), st.booleans())
 def test_any_bytes_are_taken_or_refused(stream: bytes, version5: bool) -> None:
     ear = Ear(version5=version5)
-    with contextlib.suppress(Malformed):
+    with contextlib.suppress(MalformedPacket):
         ear.feed(stream)

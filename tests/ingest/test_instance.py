@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from iotcache.ingest.instance import own_name
+from iotcache.worker.instance import own_name
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no file locks of this kind")
 
@@ -35,7 +35,7 @@ def test_members_of_a_group_count_and_a_restart_takes_the_free_number() -> None:
 def test_a_killed_process_gives_its_number_back(tmp_path: Path) -> None:
     script = (
         "import tempfile, sys; tempfile.tempdir = sys.argv[1]\n"
-        "from iotcache.ingest.instance import own_name\n"
+        "from iotcache.worker.instance import own_name\n"
         "with own_name('g') as name: print(name, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

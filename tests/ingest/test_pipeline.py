@@ -12,9 +12,9 @@ import pytest
 from iotcache.clock import ManualClock
 from iotcache.errors import NodeError, StoreError
 from iotcache.ingest import pipeline as pipeline_module
-from iotcache.ingest.pipeline import Parcel, Pipeline
-from iotcache.ingest.tally import Tally
-from iotcache.model import DeadLetter, Reading, Stored
+from iotcache.ingest.counters import IngestCounters
+from iotcache.ingest.pipeline import DecodedBatch, Pipeline
+from iotcache.model import DeadLetter, Reading, StoredReading
 from iotcache.store.base import Committed
 from tests.ingest.conftest import until
 
@@ -36,7 +36,7 @@ class Places:
     def plan_ttls(self, readings: Sequence[Reading]) -> list[int]:
         return [reading.ts_us + 60_000_000 for reading in readings]
 
-    async def commit(self, readings: Sequence[Stored], dead: Sequence[DeadLetter] = ()) -> Committed:
+    async def commit(self, readings: Sequence[StoredReading], dead: Sequence[DeadLetter] = ()) -> Committed:
         await self.gate.wait()
         if self.failures:
             error = self.failures.pop(0)
@@ -49,7 +49,7 @@ class Places:
         )
         return Committed(len(readings), 0, tuple(readings))
 
-    async def write_through(self, newest: Sequence[Stored]) -> list[Any]:
+    async def write_through(self, newest: Sequence[StoredReading]) -> list[Any]:
         await asyncio.sleep(0)
         if self.cache_fails:
             raise NodeError("the nodes are gone")
@@ -60,15 +60,15 @@ class Places:
         return [name for name, _ in self.events]
 
 
-def parcel(places: Places, *values: float, dead: Sequence[str] = ()) -> Parcel:
+def parcel(places: Places, *values: float, dead: Sequence[str] = ()) -> DecodedBatch:
     readings = [Reading("d", "s", value, NOW_US + int(value) * 1_000_000) for value in values]
     letters = [DeadLetter("t", b"", reason, NOW_US) for reason in dead]
-    return Parcel(readings, letters, lambda committed: places.events.append(("settled", values)))
+    return DecodedBatch(readings, letters, lambda committed: places.events.append(("settled", values)))
 
 
 @asynccontextmanager
 async def running(places: Places, **options: Any) -> AsyncIterator[Pipeline]:
-    made = Pipeline(places, Tally(ManualClock()), **options)  # type: ignore[arg-type]
+    made = Pipeline(places, IngestCounters(ManualClock()), **options)  # type: ignore[arg-type]
     task = asyncio.create_task(made.run())
     try:
         yield made
@@ -181,7 +181,7 @@ async def test_nothing_to_store_is_settled_without_a_commit() -> None:
 
 async def test_the_interval_travels_with_the_reading() -> None:
     places = Places()
-    kept: list[Stored] = []
+    kept: list[StoredReading] = []
     places.commit = lambda readings, dead=(): _keep(kept, readings)  # type: ignore[method-assign]
     async with AsyncExitStack() as exits:
         made = await exits.enter_async_context(running(places))
@@ -191,6 +191,6 @@ async def test_the_interval_travels_with_the_reading() -> None:
     assert all(one.cached_until_us == one.reading.ts_us + 60_000_000 for one in kept)
 
 
-async def _keep(kept: list[Stored], readings: Sequence[Stored]) -> Committed:
+async def _keep(kept: list[StoredReading], readings: Sequence[StoredReading]) -> Committed:
     kept += readings
     return Committed(len(readings), 0, ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from iotcache.telemetry import IngestStats, Stats, decode, encode, gone, parse_topic, stats_topic
+from iotcache.telemetry import IngestStats, ProcessStats, decode, encode, gone, parse_topic, stats_topic
 
 
 def test_counters_survive_the_way() -> None:
@@ -13,13 +13,15 @@ def test_counters_survive_the_way() -> None:
 
 
 def test_readers_are_older_or_newer_than_writers() -> None:
-    assert decode(b'{"role":"x","instance":"y","colour":"red"}', Stats) == Stats(role="x", instance="y")
-    assert decode(encode(IngestStats(role="ingest", received=3)), Stats) == Stats(role="ingest")
+    assert decode(b'{"role":"x","instance":"y","colour":"red"}', ProcessStats) == ProcessStats(
+        role="x", instance="y"
+    )
+    assert decode(encode(IngestStats(role="ingest", received=3)), ProcessStats) == ProcessStats(role="ingest")
 
 
 def test_what_is_no_counters_is_none() -> None:
     for payload in (b"", b"[]", b"\xff", b'{"pid": "x"}', b"[" * 100_000, b" " * 70_000):
-        assert decode(payload, Stats) is None
+        assert decode(payload, ProcessStats) is None
 
 
 def test_topics_name_role_and_instance() -> None:
@@ -30,6 +32,6 @@ def test_topics_name_role_and_instance() -> None:
 
 
 def test_the_last_will_says_gone() -> None:
-    will = decode(gone("ingest", "a"), Stats)
+    will = decode(gone("ingest", "a"), ProcessStats)
     assert will is not None
     assert (will.role, will.instance, will.state, will.pid) == ("ingest", "a", "gone", os.getpid())

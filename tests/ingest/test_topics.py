@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from iotcache.decode.topics import TopicNames, Topics, TopicTemplate
 from iotcache.errors import ConfigError
-from iotcache.ingest.topics import TopicNames, Topics, TopicTemplate
 
 
 def test_fields_become_wildcards_and_constants_stay() -> None:

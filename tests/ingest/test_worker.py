@@ -17,9 +17,9 @@ import pytest
 
 from iotcache.config.schema import Settings
 from iotcache.errors import ConfigError, StoreError
-from iotcache.ingest.worker import Ingest, run_ingest
 from iotcache.model import Reading, Series
-from iotcache.telemetry import IngestStats, Stats, decode
+from iotcache.telemetry import IngestStats, ProcessStats, decode
+from iotcache.worker.worker import Ingest, run_ingest
 from tests.conftest import Server, free_port, program
 from tests.ingest.conftest import cached, until
 
@@ -126,7 +126,7 @@ async def test_what_cannot_be_decoded_is_acked_and_kept(
     await until(lambda: made.link.unacked == 0)
     assert made.tally.ignored == 1
     assert made.cache is not None
-    letters = await made.cache.store.dead_letters()
+    letters = await made.cache.store.recent_dead_letters()
     assert {letter.payload for letter in letters} == set(hostile)
     assert all(letter.reason.isprintable() and letter.topic == TOPIC for letter in letters)
     assert cached(memcached, "dev%201%25%5Bb%5D%C3%A9:temp:latest")["value"] == 7
@@ -135,7 +135,7 @@ async def test_what_cannot_be_decoded_is_acked_and_kept(
 _DIES_BEFORE_THE_ACK = """
 import asyncio, os, signal, sys, msgspec
 from iotcache.config.schema import Settings
-from iotcache.ingest.worker import run_ingest
+from iotcache.worker.worker import run_ingest
 from iotcache.mqtt import MqttLink
 MqttLink.ack = lambda self, messages: os.kill(os.getpid(), signal.SIGKILL)
 settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
@@ -163,7 +163,8 @@ async def test_killed_between_commit_and_ack_the_row_is_there_once(
         assert await victim.wait() == -signal.SIGKILL
         # Its last will says so, whoever watches the counters.
         while not any(
-            (last := decode(one.payload, Stats)) and last.state == "gone" for one in await ear.batch(50)
+            (last := decode(one.payload, ProcessStats)) and last.state == "gone"
+            for one in await ear.batch(50)
         ):
             pass
     made = await worker(settings)
@@ -316,7 +317,7 @@ async def test_counters_are_published_retained_and_the_end_is_told(
     late = await link(broker_port, "late", subscriptions=[("iotcache/stats/ingest/+", 1)])
     async with asyncio.timeout(5):
         (last, *_) = await late.batch(10)
-    end = decode(last.payload, Stats)
+    end = decode(last.payload, ProcessStats)
     assert last.retain
     assert end is not None
     assert end.state == "gone"

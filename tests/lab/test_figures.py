@@ -6,19 +6,19 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from iotcache_simulator.lab.probe import PROBE, Probe
-from iotcache_simulator.lab.run import Run
-from iotcache_simulator.lab.scenario import parse
-from iotcache_simulator.lab.side import Side, SidePolicy
-from iotcache_simulator.readers.workload import ReadSpec
 from msgspec import structs
 
 from iotcache.config.schema import Settings, StoreSettings
 from iotcache.errors import StoreError
 from iotcache.store import open_store
+from iotcache_simulator.lab.arm import Arm, ArmPolicy
+from iotcache_simulator.lab.probe import PROBE, Probe
+from iotcache_simulator.lab.run import ScenarioRun
+from iotcache_simulator.lab.scenario import parse
+from iotcache_simulator.readers.workload import ReadSpec
 from tests.conftest import Server
 
-POLICY = SidePolicy(ttl_s=60, config_ttl_s=None, jitter=0.0, lease=True, failover=True, placement="ketama")
+POLICY = ArmPolicy(ttl_s=60, config_ttl_s=None, jitter=0.0, lease=True, failover=True, placement="ketama")
 WAITING = """
 title = "T"
 level = "basic"
@@ -36,7 +36,7 @@ expect = ["hit_percent > 80"]
 @pytest.mark.real("memcached")
 async def test_a_policy_changes_under_the_eyes_of_the_watch(memcached: Server, tmp_path: Path) -> None:
     async with open_store(StoreSettings(url=f"sqlite:///{tmp_path}/s.db")) as store:
-        side = Side("", Settings(), store, prefix="t:", policy=POLICY, clients=4, seed=1)
+        side = Arm("", Settings(), store, prefix="t:", policy=POLICY, clients=4, seed=1)
         await side.use_nodes((memcached.address,))
         probe = Probe(store, [side])
         await probe.write(20, behind=False)
@@ -70,7 +70,7 @@ async def test_a_policy_holds_for_every_client_and_outlives_a_new_list_of_nodes(
     memcached: Server, tmp_path: Path
 ) -> None:
     async with open_store(StoreSettings(url=f"sqlite:///{tmp_path}/s.db")) as store:
-        side = Side("", Settings(), store, prefix="t:", policy=POLICY, clients=2, seed=1)
+        side = Arm("", Settings(), store, prefix="t:", policy=POLICY, clients=2, seed=1)
         try:
             await side.use_nodes((memcached.address,))
             before = [client.cluster for client in side._clients]
@@ -97,7 +97,7 @@ async def test_a_policy_holds_for_every_client_and_outlives_a_new_list_of_nodes(
 async def test_a_run_that_cannot_measure_fails_and_does_not_wait_for_ever(
     auto: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Run(parse(WAITING, "x.toml"), auto=auto)
+    made = ScenarioRun(parse(WAITING, "x.toml"), auto=auto)
 
     async def broken() -> dict[str, float | None]:
         raise StoreError("the store is gone")

@@ -10,18 +10,18 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from iotcache_simulator.lab.acts import AnyAct, BrokerAct, Policy, ReadersAct, Warm
-from iotcache_simulator.lab.pace import Pace
-from iotcache_simulator.lab.report import markdown
-from iotcache_simulator.lab.run import Run
-from iotcache_simulator.lab.scenario import Scenario, catalogue, find, parse
-from iotcache_simulator.lab.state import LabState
-from iotcache_simulator.stack.rundir import find_running
-from iotcache_tui.cli.main import main
 from msgspec import structs
 
 from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError
+from iotcache_simulator.lab.acts import AnyAct, BrokerAct, Policy, ReadersAct, Warm
+from iotcache_simulator.lab.pace import Pace
+from iotcache_simulator.lab.report import markdown
+from iotcache_simulator.lab.run import ScenarioRun
+from iotcache_simulator.lab.scenario import Scenario, catalogue, find, parse
+from iotcache_simulator.lab.state import LabState
+from iotcache_simulator.stack.rundir import find_running
+from iotcache_tui.cli.main import main
 
 SHORT = """
 title = "Short"
@@ -52,8 +52,8 @@ expect = ["nodes_down == 1"]
 NAMES = [one.name for one in catalogue()[0]]
 
 
-async def through(scenario: Scenario, forced: Policy | None = None) -> Run:
-    made = Run(scenario, auto=True, forced=forced)
+async def through(scenario: Scenario, forced: Policy | None = None) -> ScenarioRun:
+    made = ScenarioRun(scenario, auto=True, forced=forced)
     async with asyncio.timeout(170), made:
         await made.play()
     return made
@@ -159,10 +159,10 @@ async def test_without_leases_the_stampede_goes_on() -> None:
 def test_what_cannot_be_run_is_another_exit_code_than_what_does_not_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def silent(self: Run) -> Run:
+    async def silent(self: ScenarioRun) -> ScenarioRun:
         raise IotCacheError("the scenario's fleet did not report within 40 s")
 
-    monkeypatch.setattr(Run, "__aenter__", silent)
+    monkeypatch.setattr(ScenarioRun, "__aenter__", silent)
     assert main(["lab", "run", "hot-key", "--headless"]) == 3
     assert capsys.readouterr().err == "iotcache-tui lab: the scenario's fleet did not report within 40 s\n"
     assert main(["lab", "run", "hot-key", "--headless", "--report", str(tmp_path / "no" / "r.json")]) == 2
@@ -198,7 +198,7 @@ async def test_a_person_goes_on_back_and_answers_and_may_leave_in_the_middle(
 ) -> None:
     monkeypatch.setenv("IOTCACHE_RUNTIME_DIR", str(tmp_path))
     states: list[LabState] = []
-    made = Run(parse(SHORT, "short.toml"), on_change=states.append)
+    made = ScenarioRun(parse(SHORT, "short.toml"), on_change=states.append)
     async with asyncio.timeout(60), made:
         pids = made._effects._stack.pids
         with pytest.raises(IotCacheError, match="no stack is running"):
@@ -244,7 +244,7 @@ def test_an_unattended_show_leaves_time_to_read_to_think_and_to_learn_the_answer
 @pytest.mark.real("memcached")
 async def test_an_unattended_show_answers_its_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pace, "of", lambda step: Pace(0.5, 0.5, 0.5))
-    made = Run(parse(SHORT, "short.toml"), auto=True, at_reading_pace=True)
+    made = ScenarioRun(parse(SHORT, "short.toml"), auto=True, at_reading_pace=True)
     async with asyncio.timeout(60), made:
         await made.play()
     assert [step.answered for step in made.state.steps] == [1, 0]
@@ -257,7 +257,7 @@ async def test_an_unattended_show_answers_its_questions(monkeypatch: pytest.Monk
 async def test_one_reading_missing_among_thousands_is_seen(lost: int, held: bool) -> None:
     outage = hurried(find("broker-outage"), 8)
     calm = structs.replace(outage, step=(outage.step[0], outage.step[-1]))
-    made = Run(calm, auto=True)
+    made = ScenarioRun(calm, auto=True)
     async with asyncio.timeout(60), made:
         # As if the store had one reading less than the fleet was told.
         made._ear.not_from_the_fleet(lost)

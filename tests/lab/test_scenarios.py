@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+
+from iotcache.errors import ConfigError, UsageError
 from iotcache_simulator.lab.expectations import Judge, Light, parse_expectation
 from iotcache_simulator.lab.scenario import catalogue, find, load, parse
 from iotcache_tui.cli.main import main
-
-from iotcache.errors import ConfigError, UsageError
 
 SHIPPED = {
     "broker-outage", "cache-stampede", "cold-start-and-warming", "config-push", "eviction-pressure",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from iotcache_simulator.lab import probe
-from iotcache_simulator.lab.acts import AnyAct, BrokerAct, IngestAct, Wait
-from iotcache_simulator.lab.scenario import Scenario, find
 from msgspec import structs
 
 from iotcache.onboarding.push import Pushed, push_config
+from iotcache_simulator.lab import probe
+from iotcache_simulator.lab.acts import AnyAct, BrokerAct, IngestAct, Wait
+from iotcache_simulator.lab.scenario import Scenario, find
 from tests.lab.test_run import hurried, through
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(200), pytest.mark.real("memcached")]

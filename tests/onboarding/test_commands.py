@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from iotcache_tui.cli.main import main
 
 from iotcache.cache import DeviceCache
-from iotcache.model import Reading, Series, Stored
+from iotcache.model import Reading, Series, StoredReading
+from iotcache_tui.cli.main import main
 from tests.cache.conftest import Open
 from tests.conftest import Server
 from tests.ingest.conftest import cached
@@ -43,7 +43,7 @@ def call(
 async def fleet(cache: DeviceCache) -> None:
     await cache.store.commit(
         [
-            Stored(Reading(f"d{n}", "t", n, TS_US, site="north" if n % 2 else "south", interval_s=600))
+            StoredReading(Reading(f"d{n}", "t", n, TS_US, site="north" if n % 2 else "south", interval_s=600))
             for n in range(20)
         ]
     )
@@ -132,10 +132,10 @@ async def test_a_broker_away_is_told_before_anything_is_stored(
 ) -> None:
     cache = await open_cache([memcached])
     await fleet(cache)
-    import iotcache_tui.cli.device
+    import iotcache_tui.cli.commands.device
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(iotcache_tui.cli.device, "BROKER_PATIENCE_S", 0.3)
+        patch.setattr(iotcache_tui.cli.commands.device, "BROKER_PATIENCE_S", 0.3)
         status, _, err = await call("device", "push", "d1", "--publish", stdin=b"{}")
     assert status == 1
     assert "does not answer" in err

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from iotcache.errors import KeyFormatError, StoreError, UsageError
-from iotcache.model import Document, DocumentKind, Reading, Series, Source, Stored
+from iotcache.model import Document, DocumentKind, Reading, Series, Source, StoredReading
 from iotcache.onboarding import fleet_entries, push_config, recommission, retire, warm
 from iotcache.onboarding.retire import forget_retired
 from tests.cache.conftest import Open
@@ -51,7 +51,7 @@ async def test_a_push_over_the_broker_is_retained_and_heard_by_the_worker(
 ) -> None:
     made = await worker(settings_for(iotcore_port, [memcached]))
     assert made.cache is not None
-    await made.cache.store.commit([Stored(Reading("dev-1", "t", 1, TS_US, site="north"))])
+    await made.cache.store.commit([StoredReading(Reading("dev-1", "t", 1, TS_US, site="north"))])
     sender = await link(iotcore_port, "pusher")
     pushed = await push_config(made.cache, "dev-1", {"every_s": 5}, link=sender, topics=TOPICS)
     assert pushed.topic == "iot/north/dev-1/cfg"
@@ -98,7 +98,7 @@ async def test_warm_fills_what_is_missing_of_a_site_and_tells_how_far_it_is(
 ) -> None:
     cache = await open_cache([memcached])
     readings = [
-        Stored(Reading(f"d{n}", "t", n, TS_US, site="north" if n % 2 else "south", interval_s=600))
+        StoredReading(Reading(f"d{n}", "t", n, TS_US, site="north" if n % 2 else "south", interval_s=600))
         for n in range(100)
     ]
     await cache.store.commit(readings)
@@ -120,8 +120,10 @@ async def test_warm_keeps_its_pace_and_leaves_newer_entries_alone(
     memcached: Server, open_cache: Open
 ) -> None:
     cache = await open_cache([memcached])
-    await cache.store.commit([Stored(Reading("d", f"s{n}", 1, TS_US, interval_s=600)) for n in range(40)])
-    newer = Stored(Reading("d", "s0", 2, TS_US + 1, interval_s=600))
+    await cache.store.commit(
+        [StoredReading(Reading("d", f"s{n}", 1, TS_US, interval_s=600)) for n in range(40)]
+    )
+    newer = StoredReading(Reading("d", "s0", 2, TS_US + 1, interval_s=600))
     await cache.write_through([newer])
     began_s = asyncio.get_running_loop().time()
     series = [Series("d", f"s{n}") for n in range(40)]
@@ -135,7 +137,9 @@ async def test_devices_out_of_service_leave_the_cache_and_stay_out(
     memcached: Server, open_cache: Open
 ) -> None:
     cache = await open_cache([memcached])
-    await cache.store.commit([Stored(Reading(f"d{n}", "t", n, TS_US, interval_s=600)) for n in range(3)])
+    await cache.store.commit(
+        [StoredReading(Reading(f"d{n}", "t", n, TS_US, interval_s=600)) for n in range(3)]
+    )
     await push_config(cache, "d0", {"x": 1})
     await cache.fill([Series(f"d{n}", "t") for n in range(3)])
     assert await retire(cache, ["d0", "d1"]) == 2 + 4

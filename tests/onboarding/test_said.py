@@ -8,10 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iotcache.ingest.topics import Topics
+from iotcache.decode.device_messages import (
+    DOCUMENT_LIMIT_BYTES,
+    DeviceMessage,
+    DeviceRetired,
+    read_device_message,
+)
+from iotcache.decode.topics import Topics
 from iotcache.model import DeadLetter, Document, DocumentKind
-from iotcache.mqtt.inbound import Message
-from iotcache.onboarding.said import DOCUMENT_LIMIT_BYTES, Ended, Said, read_said
+from iotcache.mqtt.reader import Message
 
 NOW_US = 1_795_348_800_000_000
 TOPICS = Topics(["iot/{site}/{device}/{sensor}"])
@@ -19,11 +24,11 @@ TOPICS = Topics(["iot/{site}/{device}/{sensor}"])
 
 def said(
     payload: bytes | dict[str, object], what: str = "cfg", *, retain: bool = False, size: int = 0
-) -> Said | DeadLetter | None:
+) -> DeviceMessage | DeadLetter | None:
     raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     topic = f"iot/north/dev-1/{what}"
     message = Message(topic, raw, 1, retain, 1, 1, NOW_US, size or len(raw))
-    return read_said(TOPICS.names(topic), message)
+    return read_device_message(TOPICS.names(topic), message)
 
 
 def test_a_configuration_is_a_document_of_its_version() -> None:
@@ -92,7 +97,7 @@ def test_a_birth_that_the_broker_kept_and_that_has_no_time_stands_back() -> None
 
 
 def test_what_is_taken_back_and_what_does_not_last() -> None:
-    assert said(b"", "birth") == Ended("dev-1", NOW_US)
+    assert said(b"", "birth") == DeviceRetired("dev-1", NOW_US)
     assert said(b"", "cfg") is None
     assert said(b"", "meta") is None
     assert said({"reason": "lost"}, "death") is None

@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from iotcache.cache import DeviceCache
 from iotcache.config.schema import OnboardingSettings
 from iotcache.errors import StoreError
-from iotcache.ingest.followers import Batch
-from iotcache.ingest.worker import Ingest
-from iotcache.model import DocumentKind, DocumentName, Reading, Series, Source, Stored
+from iotcache.ingest.followers import CommittedBatch
+from iotcache.model import DocumentKind, DocumentName, Reading, Series, Source, StoredReading
 from iotcache.onboarding import push_config
+from iotcache.worker.worker import Ingest
 from tests.conftest import Server
 from tests.ingest.conftest import cached, until
 
@@ -95,7 +95,10 @@ async def test_a_birth_warms_the_cache_for_its_device(
     store = made.cache.store
     sensors = ("temperature", "pressure", "flow")
     await store.commit(
-        [Stored(Reading("dev-1", sensor, 1.5, TS_US, site="north", interval_s=600)) for sensor in sensors]
+        [
+            StoredReading(Reading("dev-1", sensor, 1.5, TS_US, site="north", interval_s=600))
+            for sensor in sensors
+        ]
     )
     sender = await link(iotcore_port, "sender")
     birth = {"ts": "2026-11-20T12:00:00Z", "metadata": {"model": "x"}}
@@ -113,7 +116,7 @@ async def test_first_sight_warms_the_other_sensors_and_documents(
     made = await worker(settings)
     assert made.cache is not None
     store = made.cache.store
-    await store.commit([Stored(Reading("dev-1", "pressure", 7, TS_US, interval_s=600))])
+    await store.commit([StoredReading(Reading("dev-1", "pressure", 7, TS_US, interval_s=600))])
     from iotcache.model import Document
 
     await store.documents.keep([Document("dev-1", DocumentKind.CONFIG, 4, '{"version":4}')])
@@ -133,8 +136,8 @@ async def test_no_more_devices_wait_than_there_is_room_for(
     settings = replace(settings_for(iotcore_port, [memcached]), onboarding=OnboardingSettings(queue=3))
     made = await worker(settings)
     assert made.reception is not None
-    newest = [Stored(Reading(f"d{n}", "t", 1, TS_US)) for n in range(10)]
-    made.reception.follow(Batch([one.reading for one in newest], newest))
+    newest = [StoredReading(Reading(f"d{n}", "t", 1, TS_US)) for n in range(10)]
+    made.reception.follow(CommittedBatch([one.reading for one in newest], newest))
     stats = made.stats()
     assert (stats.devices_waiting, stats.devices_skipped) == (3, 7)
     await until(lambda: made.stats().devices_warmed == 3)
@@ -224,7 +227,7 @@ async def test_two_workers_and_a_lost_node_leave_the_highest_version_everywhere(
 _DIES_BEFORE_THE_CACHE = """
 import asyncio, os, signal, sys, msgspec
 from iotcache.config.schema import Settings
-from iotcache.ingest.worker import run_ingest
+from iotcache.worker.worker import run_ingest
 from iotcache.cache import DeviceCache
 async def die(self, documents): os.kill(os.getpid(), signal.SIGKILL)
 DeviceCache.put_documents = die

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from iotcache_simulator.fleet.arrays import array_functions, compiled
+
 from iotcache_simulator.fleet.classes import load_classes, parse_class
-from iotcache_simulator.fleet.noise import stream_key
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Stream, Timeline
-from iotcache_simulator.fleet.waves import WAVE_KINDS, Wave
+from iotcache_simulator.fleet.waves.arrays import array_functions, compiled
+from iotcache_simulator.fleet.waves.noise import stream_key
+from iotcache_simulator.fleet.waves.waves import WAVE_KINDS, Wave
 
 SALT = stream_key(0, "salt")
 FEW = st.floats(-1e3, 1e3)

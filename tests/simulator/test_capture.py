@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from iotcache_simulator.capture.capture import Capture
-from iotcache_simulator.capture.play import Player
-from iotcache_simulator.capture.recording import Recorded, read, recorded
-from iotcache_simulator.wire.connection import Target
-from iotcache_simulator.wire.uplink import Uplink
 
 from iotcache.config.schema import BrokerSettings
 from iotcache.errors import BrokerError, UsageError
+from iotcache_simulator.capture.capture import Capture
+from iotcache_simulator.capture.play import CapturePlayer
+from iotcache_simulator.capture.recording import Recorded, read, recorded
+from iotcache_simulator.wire.connection import BrokerTarget
+from iotcache_simulator.wire.uplink import Uplink
 from tests.conftest import Server, free_port
 from tests.simulator.conftest import Subscriber
 
@@ -65,11 +65,11 @@ async def test_a_recording_keeps_time_and_comes_out_at_another_speed(
     out = io.BytesIO()
     capture = Capture(BrokerSettings(url=f"mqtt://{mosquitto.address}"), ["iot/#"], lambda: out)
     capturing = asyncio.create_task(capture.run())
-    async with Uplink(Target("127.0.0.1", mosquitto.port), "x") as uplink, asyncio.timeout(10):
+    async with Uplink(BrokerTarget("127.0.0.1", mosquitto.port), "x") as uplink, asyncio.timeout(10):
         while not uplink.connected:
             await uplink.until_room()
         await asyncio.sleep(0.1)
-        player = Player(messages, uplink, speed=2.0)
+        player = CapturePlayer(messages, uplink, speed=2.0)
         await player.run()
         assert (player.played, uplink.confirmed) == (12, 12)
         assert 0.5 < player.elapsed_s < 1.0
@@ -82,7 +82,7 @@ async def test_a_recording_keeps_time_and_comes_out_at_another_speed(
         assert [one.qos for one in found] == [min(one.qos, 1) for one in messages]
         assert found[-1].at_s == pytest.approx(0.55, abs=0.1)
         listener = await asyncio.to_thread(subscribe, mosquitto)
-        await Player(found, uplink, speed=math.inf).run()
+        await CapturePlayer(found, uplink, speed=math.inf).run()
         assert len(await asyncio.to_thread(listener.received)) == 12
 
 

@@ -7,11 +7,11 @@ from typing import Literal
 
 import msgspec
 import pytest
+
+from iotcache.errors import ConfigError
 from iotcache_simulator.fleet.classes import DeviceClass, load_classes, parse_class, shipped_classes
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.toml_file import read
-
-from iotcache.errors import ConfigError
 
 GOOD = """\
 name = "tank"

@@ -11,6 +11,10 @@ from typing import Any
 
 import msgspec
 import pytest
+
+from iotcache.config.schema import BrokerSettings, Settings, SimulatorSettings
+from iotcache.mqtt import Message, MqttLink
+from iotcache.telemetry import decode
 from iotcache_simulator.faults.kinds import Dropout
 from iotcache_simulator.faults.stream import FaultyStream
 from iotcache_simulator.fleet.roster import Roster
@@ -20,12 +24,8 @@ from iotcache_simulator.publish.announce import FleetStats
 from iotcache_simulator.publish.dropouts import FOR_S, dropouts
 from iotcache_simulator.publish.publisher import Publisher
 from iotcache_simulator.publish.run import run_fleet
-from iotcache_simulator.wire.connection import Target
+from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.uplink import Uplink
-
-from iotcache.config.schema import BrokerSettings, Settings, SimulatorSettings
-from iotcache.mqtt import Message, MqttLink
-from iotcache.telemetry import decode
 from tests.conftest import Server
 
 pytestmark = pytest.mark.real("mosquitto")
@@ -106,10 +106,10 @@ async def test_it_announces_itself_and_leaves_no_retained_message(mosquitto: Ser
 
 async def test_a_fleet_that_vanishes_is_said_to_be_gone(mosquitto: Server) -> None:
     from iotcache_simulator.publish.announce import last_will
-    from iotcache_simulator.publish.share import uplinks
+    from iotcache_simulator.publish.partition import uplinks
     from iotcache_simulator.publish.spec import FleetSpec
 
-    target = Target("127.0.0.1", mosquitto.port)
+    target = BrokerTarget("127.0.0.1", mosquitto.port)
     async with listening(mosquitto, "iotcache/stats/simulator/x") as link, asyncio.timeout(10):
         (uplink,) = uplinks(target, FleetSpec(), wills=[last_will("x")])
         async with uplink:
@@ -184,7 +184,7 @@ async def test_what_is_too_old_is_skipped_and_a_step_of_the_clock_is_followed(
     monkeypatch.setattr(publishing, "time", lambda: now)
     timeline = Timeline(shift_us=0)
     stream = Stream(Roster(1, 30), timeline, rate=200.0)
-    async with Uplink(Target("127.0.0.1", mosquitto.port), "x") as uplink, asyncio.timeout(10):
+    async with Uplink(BrokerTarget("127.0.0.1", mosquitto.port), "x") as uplink, asyncio.timeout(10):
         while not uplink.connected:
             await uplink.until_room()
         publisher = Publisher(stream, (uplink,), devices=30)

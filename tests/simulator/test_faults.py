@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 import pytest
+
+from iotcache.errors import ConfigError
 from iotcache_simulator.faults.kinds import Fault
 from iotcache_simulator.faults.schedule import load_faults
 from iotcache_simulator.faults.stream import FaultyStream, Label
@@ -23,9 +25,7 @@ from iotcache_simulator.publish.digest import StreamDigest
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.publish.streams import stream_of
-from iotcache_simulator.wire.connection import Target
-
-from iotcache.errors import ConfigError
+from iotcache_simulator.wire.connection import BrokerTarget
 from tests.conftest import Server
 from tests.simulator.conftest import Subscriber
 
@@ -82,7 +82,7 @@ def hear(mosquitto: Server, subscribe: Callable[[Server], Subscriber]) -> Callab
     async def run(*faults: Fault) -> Heard:
         listener = subscribe(mosquitto)
         spec = msgspec.structs.replace(PUMPS, faults=faults)
-        outcome = await FleetRun(spec, Target("127.0.0.1", mosquitto.port)).run()
+        outcome = await FleetRun(spec, BrokerTarget("127.0.0.1", mosquitto.port)).run()
         received = await asyncio.to_thread(listener.received)
         assert len(received) == outcome.report.planned == outcome.report.confirmed
         lines = [line async for line in label_lines(spec, outcome.timeline, 60 * SECOND)]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import cbor2
 import pytest
-from iotcache_simulator.fleet.formats import Format, parse_format
+from senml import SenMLDocument
+
+from iotcache.decode.cbor import loads
+from iotcache.errors import ConfigError, UsageError
+from iotcache_simulator.fleet.formats.encoders import Format, parse_format
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Message, Stream, Timeline
 from iotcache_simulator.publish.digest import StreamDigest
-from senml import SenMLDocument
-
-from iotcache.errors import ConfigError, UsageError
-from iotcache.ingest.cbor import loads
 
 TIMELINE = Timeline(end_us=60_000_000, boot="abc")
 

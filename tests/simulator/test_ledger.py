@@ -10,8 +10,12 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from pymemcache.client.base import Client
+
+from iotcache.config.schema import BrokerSettings, Settings
+from iotcache.errors import UsageError
 from iotcache_simulator.faults.kinds import Fault
-from iotcache_simulator.fleet.formats import Format
+from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.ledger.conditions import parse_condition
 from iotcache_simulator.ledger.expected import expected
 from iotcache_simulator.ledger.junit import junit
@@ -23,10 +27,6 @@ from iotcache_simulator.publish.report import Report
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.wire.target import target_of
-from pymemcache.client.base import Client
-
-from iotcache.config.schema import BrokerSettings, Settings
-from iotcache.errors import UsageError
 from tests.conftest import Server
 
 SPEC = FleetSpec(devices=20, rate=200.0, duration_s=3.0)

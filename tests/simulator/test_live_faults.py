@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from iotcache.config.schema import BrokerSettings
+from iotcache.errors import ConfigError
+from iotcache.mqtt import MqttLink
 from iotcache_simulator.faults.kinds import Dropout, Reboot, Stuck
 from iotcache_simulator.faults.live import FAULTS_MAX, Journal, parse_wish
 from iotcache_simulator.fleet.load import LiveLoad
@@ -19,10 +23,6 @@ from iotcache_simulator.publish.control import control_topic
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.wire.target import target_of
-
-from iotcache.config.schema import BrokerSettings
-from iotcache.errors import ConfigError
-from iotcache.mqtt import MqttLink
 from tests.conftest import Server
 
 ROSTER = Roster(1, 20)

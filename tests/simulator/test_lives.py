@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from iotcache_simulator.ledger.verdict import cases, judged
-from iotcache_simulator.ledger.verify import Places, Verification
-from iotcache_simulator.publish.crew import Crew
-from iotcache_simulator.publish.report import Report
-from iotcache_simulator.publish.run import FleetRun
-from iotcache_simulator.publish.spec import FleetSpec
-from iotcache_simulator.wire.connection import Target
-from iotcache_simulator.wire.target import target_of
 
 from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.mqtt import MqttLink
+from iotcache_simulator.ledger.verdict import cases, judged
+from iotcache_simulator.ledger.verify import Places, Verification
+from iotcache_simulator.publish.multi_process import MultiProcessRun
+from iotcache_simulator.publish.report import Report
+from iotcache_simulator.publish.run import FleetRun
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.wire.connection import BrokerTarget
+from iotcache_simulator.wire.target import target_of
 from tests.conftest import Server
 from tests.simulator.conftest import Subscriber
 
@@ -141,7 +141,7 @@ async def test_own_connections_are_shared_out_over_processes(mosquitto: Server, 
     settings = settings_of(mosquitto)
     alone = await FleetRun(spec, target_of(settings.broker)).run()
     await asyncio.to_thread(listener.received)
-    crew = Crew(msgspec.structs.replace(spec, processes=2), settings.broker)
+    crew = MultiProcessRun(msgspec.structs.replace(spec, processes=2), settings.broker)
     shared = await crew.run()
     assert shared.report.digest == alone.report.digest
     assert shared.report.confirmed == shared.report.planned > 0
@@ -175,7 +175,7 @@ async def test_properties_aliases_and_the_retain_flag_reach_a_strangers_subscrib
                 devices=8, rate=200, duration_s=0.5, qos=1, retain=True, topic_aliases=True, connections=2,
                 user_properties=(("site", "ost"), ("note", "größer")),
             )  # fmt: skip
-            outcome = await FleetRun(spec, Target("127.0.0.1", mosquitto.port, version=5)).run()
+            outcome = await FleetRun(spec, BrokerTarget("127.0.0.1", mosquitto.port, version=5)).run()
             assert outcome.report.confirmed == outcome.report.planned
             lines = [
                 (await asyncio.to_thread(process.stdout.readline)).decode().rstrip("\n")

@@ -7,11 +7,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from iotcache.errors import UsageError
 from iotcache_simulator.fleet.load import Bend, Load, parse_load
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Message, Stream, Timeline
-
-from iotcache.errors import UsageError
 
 SECOND = 1_000_000
 PIECES = st.lists(

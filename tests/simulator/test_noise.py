@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from hashlib import sha256
 
-from iotcache_simulator.fleet.noise import NORMAL, normal, phase, scramble, sine, smooth, stream_key, unit
+from iotcache_simulator.fleet.waves.noise import (
+    NORMAL,
+    normal,
+    phase,
+    scramble,
+    sine,
+    smooth,
+    stream_key,
+    unit,
+)
 
 
 def test_vectors_that_no_platform_may_change() -> None:

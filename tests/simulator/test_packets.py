@@ -7,10 +7,10 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from iotcache_simulator.wire import packets
-from iotcache_simulator.wire.packets import Accepted, Will
 
 from iotcache.errors import BrokerError
+from iotcache_simulator.wire import packets
+from iotcache_simulator.wire.packets import Accepted, Will
 
 
 def test_connect_as_in_the_standard() -> None:

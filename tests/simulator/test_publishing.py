@@ -11,16 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from iotcache_simulator.ledger.verdict import cases, judged
-from iotcache_simulator.publish.crew import Crew
-from iotcache_simulator.publish.report import Report
-from iotcache_simulator.publish.run import FleetRun, Outcome
-from iotcache_simulator.publish.spec import FleetSpec
-from iotcache_simulator.wire.connection import Target
-from iotcache_simulator.wire.target import target_of
-from iotcache_simulator.wire.uplink import Uplink
 
 from iotcache.config.schema import BrokerSettings
+from iotcache_simulator.ledger.verdict import cases, judged
+from iotcache_simulator.publish.multi_process import MultiProcessRun
+from iotcache_simulator.publish.report import Report
+from iotcache_simulator.publish.run import FleetRun, RunOutcome
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.wire.connection import BrokerTarget
+from iotcache_simulator.wire.target import target_of
+from iotcache_simulator.wire.uplink import Uplink
 from tests.conftest import Server, free_port, program
 from tests.simulator.conftest import Subscriber
 
@@ -29,15 +29,15 @@ Subscribe = Callable[[Server], Subscriber]
 
 
 async def run(broker: Server, **fields: object) -> Report:
-    target = Target("127.0.0.1", broker.port, version=fields.pop("version", 4))  # type: ignore[arg-type]
+    target = BrokerTarget("127.0.0.1", broker.port, version=fields.pop("version", 4))  # type: ignore[arg-type]
     return verdict(await FleetRun(FleetSpec(**fields), target).run())  # type: ignore[arg-type]
 
 
-def verdict(outcome: Outcome) -> Report:
+def verdict(outcome: RunOutcome) -> Report:
     return judged(outcome.report, cases(outcome.report, (), outcome.unreachable))
 
 
-async def published(fleet: FleetRun, count: int, running: asyncio.Task[Outcome]) -> None:
+async def published(fleet: FleetRun, count: int, running: asyncio.Task[RunOutcome]) -> None:
     """Return when so many messages are out; fail with the run when it fails."""
     while fleet.publisher.published < count:
         if running.done():
@@ -103,7 +103,7 @@ async def test_without_a_start_payloads_show_the_present_and_each_run_its_own_bo
 
 async def test_a_broker_that_dies_and_stays_away_is_reported_honestly(mosquitto: Server) -> None:
     spec = FleetSpec(devices=40, rate=500, duration_s=2.0, patience_s=0.5)
-    fleet = FleetRun(spec, Target("127.0.0.1", mosquitto.port))
+    fleet = FleetRun(spec, BrokerTarget("127.0.0.1", mosquitto.port))
     running = asyncio.create_task(fleet.run())
     await published(fleet, 300, running)
     mosquitto.kill()
@@ -119,7 +119,7 @@ async def test_a_broker_that_dies_and_stays_away_is_reported_honestly(mosquitto:
 @pytest.mark.parametrize("qos", [0, 1])
 async def test_a_broker_that_comes_back_gets_what_it_missed(mosquitto: Server, qos: int) -> None:
     spec = FleetSpec(devices=40, rate=500, duration_s=2.0, patience_s=10.0, qos=qos)
-    fleet = FleetRun(spec, Target("127.0.0.1", mosquitto.port))
+    fleet = FleetRun(spec, BrokerTarget("127.0.0.1", mosquitto.port))
     running = asyncio.create_task(fleet.run())
     await published(fleet, 200, running)
     mosquitto.kill()
@@ -140,7 +140,7 @@ async def test_a_broker_that_stops_reading_makes_messages_late_and_loses_none(mo
     import signal
 
     spec = FleetSpec(devices=40, rate=2_000, duration_s=1.5)
-    fleet = FleetRun(spec, Target("127.0.0.1", mosquitto.port))
+    fleet = FleetRun(spec, BrokerTarget("127.0.0.1", mosquitto.port))
     running = asyncio.create_task(fleet.run())
     await published(fleet, 200, running)
     mosquitto.signal(signal.SIGSTOP)
@@ -155,7 +155,7 @@ async def test_a_broker_that_stops_reading_makes_messages_late_and_loses_none(mo
 
 async def test_a_stop_ends_it_cleanly_with_nothing_owed(mosquitto: Server, subscribe: Subscribe) -> None:
     listener = subscribe(mosquitto)
-    fleet = FleetRun(FleetSpec(devices=30, rate=500), Target("127.0.0.1", mosquitto.port))
+    fleet = FleetRun(FleetSpec(devices=30, rate=500), BrokerTarget("127.0.0.1", mosquitto.port))
     running = asyncio.create_task(fleet.run())
     await published(fleet, 100, running)
     fleet.stop()
@@ -168,7 +168,7 @@ async def test_a_stop_ends_it_cleanly_with_nothing_owed(mosquitto: Server, subsc
 
 async def test_a_broker_that_is_not_there_is_unreachable() -> None:
     spec = FleetSpec(devices=5, duration_s=1.0, connect_timeout_s=0.3)
-    report = verdict(await FleetRun(spec, Target("127.0.0.1", free_port())).run())
+    report = verdict(await FleetRun(spec, BrokerTarget("127.0.0.1", free_port())).run())
     assert (report.ended_by, report.ok, report.published) == ("unreachable", False, 0)
     assert len(report.failures) == 1
     assert "connection refused" in report.failures[0]
@@ -183,7 +183,7 @@ async def test_something_that_is_no_broker_is_unreachable() -> None:
     server = await asyncio.start_server(chatter, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        uplink = Uplink(Target("127.0.0.1", port), "x")
+        uplink = Uplink(BrokerTarget("127.0.0.1", port), "x")
         async with uplink:
             while "not MQTT" not in uplink.reason:
                 await asyncio.wait_for(asyncio.sleep(0.01), 1)
@@ -206,7 +206,7 @@ async def test_login_and_the_reason_of_its_failure(tmp_path: Path) -> None:
     server = Server(command)
     try:
         for password, reason in (("s3cret", ""), ("wrong", "login is not allowed")):
-            async with Uplink(Target("127.0.0.1", server.port, "ann", password), "x") as uplink:
+            async with Uplink(BrokerTarget("127.0.0.1", server.port, "ann", password), "x") as uplink:
                 while uplink.reason == "not connected yet":
                     await asyncio.sleep(0.01)
                 assert reason in uplink.reason
@@ -217,7 +217,7 @@ async def test_login_and_the_reason_of_its_failure(tmp_path: Path) -> None:
 
 
 async def test_messages_in_flight_are_bounded(mosquitto: Server) -> None:
-    async with Uplink(Target("127.0.0.1", mosquitto.port), "x", window=10) as uplink:
+    async with Uplink(BrokerTarget("127.0.0.1", mosquitto.port), "x", window=10) as uplink:
         while not uplink.connected:
             await uplink.until_room()
         for _ in range(10):
@@ -230,7 +230,7 @@ async def test_messages_in_flight_are_bounded(mosquitto: Server) -> None:
 async def test_a_silent_peer_is_given_up() -> None:
     silent = socket.create_server(("127.0.0.1", 0))
     with silent:
-        target = Target("127.0.0.1", silent.getsockname()[1])
+        target = BrokerTarget("127.0.0.1", silent.getsockname()[1])
         async with Uplink(target, "x", connect_timeout_s=0.2) as uplink:
             while "no answer within" not in uplink.reason:
                 await asyncio.sleep(0.02)
@@ -241,7 +241,7 @@ async def test_several_processes_publish_the_same_stream(mosquitto: Server, subs
     fields = {"devices": 200, "rate": 1_000.0, "duration_s": 2.0, "start_us": 1_767_225_600_000_000}
     alone = await run(mosquitto, speed=math.inf, **fields)
     expected = sorted(await asyncio.to_thread(listener.received))
-    crew = Crew(
+    crew = MultiProcessRun(
         FleetSpec(processes=3, connections=3, **fields),  # type: ignore[arg-type]
         BrokerSettings(url=f"mqtt://{mosquitto.address}"),
     )
@@ -254,7 +254,7 @@ async def test_several_processes_publish_the_same_stream(mosquitto: Server, subs
 
 
 async def test_several_processes_end_together_when_told(mosquitto: Server) -> None:
-    crew = Crew(
+    crew = MultiProcessRun(
         FleetSpec(processes=2, connections=2, devices=50, rate=500.0),
         BrokerSettings(url=f"mqtt://{mosquitto.address}"),
     )
@@ -268,7 +268,7 @@ async def test_several_processes_end_together_when_told(mosquitto: Server) -> No
 
 
 async def test_several_processes_find_no_broker() -> None:
-    crew = Crew(
+    crew = MultiProcessRun(
         FleetSpec(processes=2, devices=5, duration_s=1.0, connect_timeout_s=0.3),
         BrokerSettings(url=f"mqtt://127.0.0.1:{free_port()}"),
     )

@@ -46,7 +46,8 @@ def test_a_stranger_gets_a_stack_and_a_fleet_with_the_package_alone(tmp_path: Pa
 def test_suites_that_do_not_use_the_fixtures_pay_nothing_for_them() -> None:
     script = (
         "import pytest, sys; before = set(sys.modules); import iotcache_simulator.pytest_plugin; "
-        "print(sorted(name for name in set(sys.modules) - before if not name.startswith('iotcache_simulator')))"
+        "new = set(sys.modules) - before; "
+        "print(sorted(name for name in new if not name.startswith('iotcache_simulator')))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
+from iotcache.cache import DeviceCache
+from iotcache.config.schema import Settings
+from iotcache.errors import UsageError
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.readers.popularity import popularity
 from iotcache_simulator.readers.report import FIGURES, report_of
 from iotcache_simulator.readers.workload import Readers, ReadSpec
 from iotcache_simulator.wire.target import target_of
-
-from iotcache.cache import DeviceCache
-from iotcache.config.schema import Settings
-from iotcache.errors import UsageError
 
 
 def test_zipf_reads_few_often_and_another_seed_reads_others() -> None:

@@ -267,7 +267,8 @@ def test_a_broken_class_file_is_named_with_line_and_key(tmp_path: Path) -> None:
 
 def test_it_loads_no_screen() -> None:
     code = (
-        "import sys, iotcache_tui.cli.simulate, iotcache_simulator.publish.run, iotcache_simulator.wire.target;"
+        "import sys, iotcache_tui.cli.commands.simulate, iotcache_simulator.publish.run,"
+        " iotcache_simulator.wire.target;"
         "sys.exit(bool({'textual', 'plotext', 'rich', 'aiomqtt', 'psycopg'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=20).returncode == 0

@@ -13,16 +13,16 @@ from typing import Any
 import msgspec
 import pytest
 from google.protobuf.unknown_fields import UnknownFieldSet
-from iotcache_simulator.fleet.formats import Format
+from leaf_device.proto import sparkplug_b_pb2 as reference
+
+from iotcache.config.schema import BrokerSettings
+from iotcache.decode.sparkplug import Sparkplug, parse_topic
+from iotcache.mqtt import Message, MqttLink
+from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.publish.report import Report
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.wire.target import target_of
-from leaf_device.proto import sparkplug_b_pb2 as reference
-
-from iotcache.config.schema import BrokerSettings
-from iotcache.ingest.sparkplug import Sparkplug, parse_topic
-from iotcache.mqtt import Message, MqttLink
 from tests.conftest import Server
 
 pytestmark = pytest.mark.real("mosquitto")

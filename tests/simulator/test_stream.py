@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from iotcache_simulator.fleet.classes import load_classes
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import LANES, VIRTUAL_EPOCH_US, Message, Stream, Timeline

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from iotcache_simulator.fleet.noise import stream_key
-from iotcache_simulator.fleet.waves import Function, Wave
+
+from iotcache_simulator.fleet.waves.noise import stream_key
+from iotcache_simulator.fleet.waves.waves import Function, Wave
 
 KEYS = [stream_key(1, "device", str(n)) for n in range(40)]
 SALT = stream_key(0, "salt")

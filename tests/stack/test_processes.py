@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from iotcache_simulator.stack.processes import Exit, NoSign, Process, child_environment
 
 from iotcache.errors import StackError
+from iotcache_simulator.stack.processes import Exit, NoSign, Process, child_environment
 
 from .living import alive, all_gone, children, kill_quietly, stopped, until
 

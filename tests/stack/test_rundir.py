@@ -9,6 +9,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
+
+from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
+from iotcache.errors import StackError
 from iotcache_simulator.stack.rundir import (
     Announcement,
     entry_of_this_process,
@@ -18,10 +22,6 @@ from iotcache_simulator.stack.rundir import (
     running,
     runtime_folder,
 )
-from msgspec.structs import replace
-
-from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
-from iotcache.errors import StackError
 
 
 def announce(**fields: object) -> Announcement:

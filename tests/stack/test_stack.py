@@ -8,10 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from iotcache_simulator.stack.probe import memcached_answers, mqtt_answers
-from iotcache_simulator.stack.rundir import find_running
-from iotcache_simulator.stack.service import PartState, Progress
-from iotcache_simulator.stack.stack import Stack
 
 from iotcache.config.schema import (
     BrokerSettings,
@@ -23,6 +19,10 @@ from iotcache.config.schema import (
 )
 from iotcache.errors import StackError
 from iotcache.model import Event
+from iotcache_simulator.stack.probe import memcached_answers, mqtt_answers
+from iotcache_simulator.stack.rundir import find_running
+from iotcache_simulator.stack.service import PartState, StartProgress
+from iotcache_simulator.stack.stack import Stack
 
 from .living import accepts, alive, all_gone, ask_memcached, own_children
 
@@ -59,7 +59,7 @@ def host_port(address: str) -> tuple[str, int]:
 async def test_servers_answer_with_real_addresses_and_are_gone_afterwards(
     own_folders: tuple[Path, Path],
 ) -> None:
-    steps: list[Progress] = []
+    steps: list[StartProgress] = []
     began = time.monotonic()
     async with Stack(SERVERS_ONLY, on_progress=steps.append) as stack:
         took = time.monotonic() - began

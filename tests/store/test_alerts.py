@@ -6,9 +6,9 @@ import asyncio
 
 import msgspec
 
-from iotcache.alerts.model import Alert, AlertState
 from iotcache.config.schema import StoreSettings
 from iotcache.model import Severity
+from iotcache.model.alerts import Alert, AlertState
 from iotcache.store import open_store
 from iotcache.store.base import Store
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from iotcache.config.schema import StoreSettings
 from iotcache.errors import StoreError
-from iotcache.model import DeadLetter, Reading, Series, Stored
+from iotcache.model import DeadLetter, Reading, Series, StoredReading
 from iotcache.store import open_store
 from iotcache.store.base import Store
 
@@ -22,10 +22,10 @@ T0 = 1_780_000_000_000_000
 DEV = Series("dev-1", "temperature")
 
 
-def reading(value: object = 1.0, ts_us: int = T0, **more: object) -> Stored:
+def reading(value: object = 1.0, ts_us: int = T0, **more: object) -> StoredReading:
     fields = {"device": "dev-1", "sensor": "temperature", "value": value, "ts_us": ts_us, **more}
     until_us = fields.pop("cached_until_us", 0)
-    return Stored(Reading(**fields), until_us)  # type: ignore[arg-type]
+    return StoredReading(Reading(**fields), until_us)  # type: ignore[arg-type]
 
 
 async def test_a_committed_reading_is_the_latest_and_in_history(store: Store) -> None:
@@ -69,7 +69,7 @@ def test_hostile_names_come_back_as_they_were(
     async def check() -> None:
         async with open_store(store_settings) as store:
             batch = [
-                Stored(Reading(device, sensor, 1.0, T0 + n, unit=unit, boot=boot, seq=next(_seqs)))
+                StoredReading(Reading(device, sensor, 1.0, T0 + n, unit=unit, boot=boot, seq=next(_seqs)))
                 for n, (device, sensor, unit, boot) in enumerate(names)
             ]
             letter = DeadLetter(names[0][0], b"\x00\xff", names[0][1], T0 + next(_seqs))
@@ -82,7 +82,7 @@ def test_hostile_names_come_back_as_they_were(
                 assert one.reading.series in latest
             listed = {info.series for info in await store.directory(limit=100_000)}
             assert {one.reading.series for one in batch} <= listed
-            assert list(await store.dead_letters(1)) == [letter]
+            assert list(await store.recent_dead_letters(1)) == [letter]
 
     asyncio.run(check())
 
@@ -192,14 +192,14 @@ async def test_dead_letters_come_newest_first_and_go_with_the_same_commit(store:
     letters = [DeadLetter("iot/x", bytes([n]), f"reason {n}", T0 + n) for n in range(3)]
     done = await store.commit([], letters)
     assert done.stored == 0
-    assert await store.dead_letters(2) == [letters[2], letters[1]]
+    assert await store.recent_dead_letters(2) == [letters[2], letters[1]]
     assert (await store.counts()).dead_letters == 3
 
 
 async def test_the_same_dead_letter_again_is_one_letter_with_its_last_time(store: Store) -> None:
     await store.commit([], [DeadLetter("a", b"x", "r1", T0), DeadLetter("a", b"y", "r", T0 + 1)])
     await store.commit([], [DeadLetter("a", b"x", "r2", T0 + 5), DeadLetter("b", b"x", "r", T0 + 2)])
-    assert await store.dead_letters() == [
+    assert await store.recent_dead_letters() == [
         DeadLetter("a", b"x", "r2", T0 + 5), DeadLetter("b", b"x", "r", T0 + 2),
         DeadLetter("a", b"y", "r", T0 + 1),
     ]  # fmt: skip
@@ -209,21 +209,21 @@ async def test_the_same_dead_letter_again_is_one_letter_with_its_last_time(store
 async def test_dead_letters_one_by_one(store: Store) -> None:
     for n in range(5):
         await store.commit([], [DeadLetter("t", bytes([n]), f"Reason {n % 2} of \x00", T0 + n)])
-    page = await store.letters.page(limit=3)
+    page = await store.dead_letters.page(limit=3)
     assert [letter.letter.payload for letter in page] == [b"\x04", b"\x03", b"\x02"]
-    rest = await store.letters.page(page[-1].number)
+    rest = await store.dead_letters.page(page[-1].number)
     assert [letter.letter.payload for letter in rest] == [b"\x01", b"\x00"]
-    ones = await store.letters.page(reason="reason 1")
+    ones = await store.dead_letters.page(reason="reason 1")
     assert [letter.letter.payload for letter in ones] == [b"\x03", b"\x01"]
     numbers = [letter.number for letter in page]
-    assert {letter.number for letter in await store.letters.find([*numbers, 10**9])} == set(numbers)
+    assert {letter.number for letter in await store.dead_letters.find([*numbers, 10**9])} == set(numbers)
     # A reading comes in the place of its letter, in one transaction.
     done = await store.commit([reading(20.0, T0)], [], [numbers[0]])
     assert done.stored == 1
-    assert await store.letters.remove([numbers[1], 10**9]) == 1
+    assert await store.dead_letters.remove([numbers[1], 10**9]) == 1
     assert (await store.counts()).dead_letters == 3
-    assert await store.letters.remove_before(T0 + 1, 10) == 1
-    assert [letter.times for letter in await store.letters.page()] == [1, 1]
+    assert await store.dead_letters.remove_before(T0 + 1, 10) == 1
+    assert [letter.times for letter in await store.dead_letters.page()] == [1, 1]
 
 
 async def test_prune_deletes_in_bounded_steps_and_leaves_the_latest_known(store: Store) -> None:

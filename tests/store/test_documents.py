@@ -8,7 +8,7 @@ import pytest
 
 from iotcache.config.schema import StoreSettings
 from iotcache.errors import StoreError
-from iotcache.model import Document, DocumentKind, DocumentName, Reading, Series, Stored
+from iotcache.model import Document, DocumentKind, DocumentName, Reading, Series, StoredReading
 from iotcache.store import open_store
 from iotcache.store.base import Store
 
@@ -99,7 +99,7 @@ async def test_names_come_in_pages(store: Store) -> None:
 async def test_the_sensors_of_devices(store: Store) -> None:
     await store.commit(
         [
-            Stored(Reading(device, sensor, 1.0, 10, unit="K", site="s", interval_s=2.0))
+            StoredReading(Reading(device, sensor, 1.0, 10, unit="K", site="s", interval_s=2.0))
             for device in ("a", "b", "c")
             for sensor in ("x", "y")
         ]

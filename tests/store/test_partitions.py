@@ -12,11 +12,9 @@ import pytest
 from iotcache.clock import ManualClock
 from iotcache.config.schema import StoreSettings
 from iotcache.errors import StoreError
-from iotcache.model import Reading, Series, Stored
-from iotcache.store import open_store, postgres_partitions, postgres_schema, retention
-from iotcache.store import postgres as postgres_store
-from iotcache.store.postgres import PostgresStore
-from iotcache.store.postgres_partitions import (
+from iotcache.model import Reading, Series, StoredReading
+from iotcache.store import open_store, retention
+from iotcache.store.postgres.partitions import (
     DAY_US,
     FIRST,
     OTHER,
@@ -26,6 +24,10 @@ from iotcache.store.postgres_partitions import (
     parse_bound,
     step_statements,
 )
+from iotcache.store.postgres.store import PostgresStore
+from iotcache.store.postgres.store import partitions as postgres_partitions
+from iotcache.store.postgres.store import schema as postgres_schema
+from iotcache.store.postgres.store import store as postgres_store
 from iotcache.store.retention import prune_old
 from iotcache.store.rows import INT64_MIN
 from tests.store.conftest import PASSWORD, Postgres
@@ -37,8 +39,10 @@ DEV = Series("dev-1", "t")
 real = pytest.mark.real("postgres")
 
 
-def stored(ts_us: int, seq: int | None = None, device: str = "dev-1", **more: Any) -> Stored:
-    return Stored(Reading(device, "t", float(seq or 0), ts_us, seq=seq, boot="b" if seq else "", **more))
+def stored(ts_us: int, seq: int | None = None, device: str = "dev-1", **more: Any) -> StoredReading:
+    return StoredReading(
+        Reading(device, "t", float(seq or 0), ts_us, seq=seq, boot="b" if seq else "", **more)
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 
 from iotcache.config.schema import StoreSettings
 from iotcache.errors import StoreError
-from iotcache.model import Reading, Series, Stored
+from iotcache.model import Reading, Series, StoredReading
 from iotcache.store import open_store
 from tests.conftest import free_port
 from tests.store.conftest import PASSWORD, Postgres
@@ -20,8 +20,8 @@ T0 = 1_780_000_000_000_000
 DEV = Series("dev-1", "t")
 
 
-def stored(n: int) -> Stored:
-    return Stored(Reading("dev-1", "t", float(n), T0 + n, seq=n, boot="b"))
+def stored(n: int) -> StoredReading:
+    return StoredReading(Reading("dev-1", "t", float(n), T0 + n, seq=n, boot="b"))
 
 
 async def test_it_comes_back_after_a_restart(postgres: Postgres) -> None:
@@ -124,5 +124,5 @@ async def test_a_backend_that_is_terminated_costs_one_call(postgres: Postgres) -
 
 
 def test_the_sqlite_store_does_not_import_psycopg() -> None:
-    script = "import sys, iotcache.store.sqlite; sys.exit('psycopg' in sys.modules)"
+    script = "import sys, iotcache.store.sqlite.store; sys.exit('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0

@@ -13,13 +13,13 @@ import pytest
 
 from iotcache.config.schema import StoreSettings
 from iotcache.errors import ConfigError, StoreError
-from iotcache.model import Reading, Series, Stored
+from iotcache.model import Reading, Series, StoredReading
 from iotcache.store import open_store
-from iotcache.store.sqlite import SqliteStore
+from iotcache.store.sqlite.store import SqliteStore
 
 T0 = 1_780_000_000_000_000
 DEV = Series("dev-1", "t")
-ONE = Stored(Reading("dev-1", "t", 1.0, T0))
+ONE = StoredReading(Reading("dev-1", "t", 1.0, T0))
 
 
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
@@ -78,19 +78,19 @@ async def test_a_lock_held_too_long_is_an_outage_that_ends(tmp_path: Path) -> No
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="locked by another process") as caught:
-            await store.commit([Stored(Reading("dev-1", "t", 2.0, T0 + 1))])
+            await store.commit([StoredReading(Reading("dev-1", "t", 2.0, T0 + 1))])
         assert caught.value.retryable
         assert (await store.latest_many([DEV]))[DEV] == ONE  # reads do not mind
         other.execute("ROLLBACK")
         other.close()
-        assert (await store.commit([Stored(Reading("dev-1", "t", 2.0, T0 + 1))])).stored == 1
+        assert (await store.commit([StoredReading(Reading("dev-1", "t", 2.0, T0 + 1))])).stored == 1
 
 
 async def test_a_full_disk_is_an_outage_that_ends(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path / "x.db") as store:
         await store.commit([ONE])
         pages = await _on_writer(store, "PRAGMA max_page_count = 1")
-        big = [Stored(Reading("dev-1", "t", "x" * 1000, T0 + n)) for n in range(1, 200)]
+        big = [StoredReading(Reading("dev-1", "t", "x" * 1000, T0 + n)) for n in range(1, 200)]
         with pytest.raises(StoreError, match=r"disk of the store .* is full") as caught:
             await store.commit(big)
         assert caught.value.retryable
@@ -129,7 +129,8 @@ async def test_another_process_reads_while_we_write(tmp_path: Path) -> None:
     async with SqliteStore(path) as store:
         await store.commit([ONE])
         script = (
-            "import asyncio, sys\nfrom pathlib import Path\nfrom iotcache.store.sqlite import SqliteStore\n"
+            "import asyncio, sys\nfrom pathlib import Path\n"
+            "from iotcache.store.sqlite.store import SqliteStore\n"
             "from iotcache.model import Series\n"
             "async def main():\n"
             "  async with SqliteStore(Path(sys.argv[1]), read_only=True) as s:\n"
@@ -147,13 +148,13 @@ async def test_another_process_reads_while_we_write(tmp_path: Path) -> None:
         n = 0
         while not finished.done():
             n += 1
-            await store.commit([Stored(Reading("dev-1", "t", float(n), T0 + n))])
+            await store.commit([StoredReading(Reading("dev-1", "t", float(n), T0 + n))])
         assert (await finished)[0] == b"5\n"
 
 
 async def test_a_commit_whose_caller_is_cancelled_is_whole_or_absent(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path / "x.db") as store:
-        batch = [Stored(Reading(f"d{n}", "t", float(n), T0)) for n in range(2_000)]
+        batch = [StoredReading(Reading(f"d{n}", "t", float(n), T0)) for n in range(2_000)]
         task = asyncio.create_task(store.commit(batch))
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from iotcache.errors import StoreError
-from iotcache.model import DeadLetter, Reading, Series, Stored
-from iotcache.store import sqlite_schema
-from iotcache.store.sqlite import SqliteStore
+from iotcache.model import DeadLetter, Reading, Series, StoredReading
+from iotcache.store.sqlite.store import SqliteStore
+from iotcache.store.sqlite.store import schema as sqlite_schema
 
 T0 = 1_780_000_000_000_000
 FORMATS = len(sqlite_schema._STEPS)
-ONE = Stored(Reading("dev-1", "t", 1.5, T0, "°C", "plant", 7, "b", T0 + 1, 10.0), T0 + 30)
+ONE = StoredReading(Reading("dev-1", "t", 1.5, T0, "°C", "plant", 7, "b", T0 + 1, 10.0), T0 + 30)
 
 
 def tables(path: Path) -> list[tuple[str, str]]:
@@ -37,7 +37,7 @@ async def test_an_older_file_gets_the_missing_steps_and_keeps_its_readings(
     async with SqliteStore(old) as store:
         assert (await store.latest_many([Series("dev-1", "t")]))[Series("dev-1", "t")] == ONE
         assert (await store.commit([ONE])).duplicates == 1
-        assert [letter.reason for letter in await store.dead_letters()] == ["because"]
+        assert [letter.reason for letter in await store.recent_dead_letters()] == ["because"]
         assert await store.documents.decommissioned("", 10) == []
     async with SqliteStore(new):
         pass

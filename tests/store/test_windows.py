@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from iotcache.model import Reading, Stored
+from iotcache.model import Reading, StoredReading
 from iotcache.store import windows
 from iotcache.store.base import Store
 
 
-def reading(device: str, value: object, ts_us: int, site: str = "north", sensor: str = "t") -> Stored:
-    return Stored(Reading(device, sensor, value, ts_us, site=site))  # type: ignore[arg-type]
+def reading(device: str, value: object, ts_us: int, site: str = "north", sensor: str = "t") -> StoredReading:
+    return StoredReading(Reading(device, sensor, value, ts_us, site=site))  # type: ignore[arg-type]
 
 
 async def figures(

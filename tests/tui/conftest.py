@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from iotcache_tui.app import IotCacheApp
-from iotcache_tui.kept import KeptFile
 from textual.pilot import Pilot
 
 from iotcache.clock import ManualClock
 from iotcache.config.schema import DashboardSettings
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.preferences import PreferencesFile
 from tests.tui.scripted import ScriptedFeed, fill
 
 WALL_S = 1_750_000_000.0
@@ -29,7 +29,7 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
         devices: int = 60,
         *,
         read_only: bool = False,
-        kept_file: KeptFile | None = None,
+        kept_file: PreferencesFile | None = None,
         **settings: object,
     ) -> AsyncIterator[tuple[IotCacheApp, Pilot[None]]]:
         app = IotCacheApp(

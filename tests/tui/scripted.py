@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import sin
 
-from iotcache_tui.state.asks import Answer, Request
-from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.updates import Drained, Fallback, Mailbox, Part, RowUpdate, Second, Worker
-
 from iotcache.model import MissReason, NodeHealth, NodeState, Read, Series, Source
 from iotcache.store.base import SeriesInfo
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.state.updates import Drained, FallbackRead, Mailbox, Part, RowUpdate, Second, Worker
 
 NODES = ("127.0.0.1:21001", "127.0.0.1:21002", "127.0.0.1:21003")
 KINDS = (
@@ -59,7 +58,7 @@ def fill(state: DashboardState, devices: int, *, now_s: float, wall_s: float) ->
     """A believable fleet: most from the cache, some stale, some just fallen back, one node down."""
     infos: list[SeriesInfo] = []
     steps: list[list[RowUpdate]] = [[] for _ in range(12)]
-    fallbacks: list[Fallback] = []
+    fallbacks: list[FallbackRead] = []
     for row in range(devices):
         kind, sensor, unit, middle, interval = KINDS[row % len(KINDS)]
         series = Series(f"{kind}-{row // len(KINDS) + 1:04d}", sensor)
@@ -88,7 +87,7 @@ def fill(state: DashboardState, devices: int, *, now_s: float, wall_s: float) ->
         if missed:
             reason = list(MissReason)[row % len(MissReason)]
             fallbacks.append(
-                Fallback(
+                FallbackRead(
                     wall_s - (devices - row) * 0.1, row, f"{series.device}:{sensor}:latest", reason,
                     NODES[row % 3], 1.2 + row % 9, None if reason is MissReason.NODE_DOWN else 3 * interval,
                 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from iotcache_tui.state.anatomy import lenses, misses, stacked
-from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.updates import RowUpdate, Second
 from rich.cells import cell_len
 
 from iotcache.model import Read, Series, Source
 from iotcache.store.base import SeriesInfo
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.fleet.anatomy import lenses, misses, stacked
+from iotcache_tui.state.updates import RowUpdate, Second
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
+
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.ascii_only import GLYPHS
 from iotcache_tui.format import sparkline
 from iotcache_tui.screens.catalog import SCREENS
-from iotcache_tui.screens.fleet import FleetScreen
-from iotcache_tui.widgets.area import area
-from textual.pilot import Pilot
-
+from iotcache_tui.screens.fleet.screen import FleetScreen
+from iotcache_tui.widgets.common.area import area
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 
 SIZES = [(80, 24), (120, 40)]

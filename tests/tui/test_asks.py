@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import ClassVar, cast
 
 import pytest
-from iotcache_tui.feed import asks
-from iotcache_tui.feed.asks import AskDesk, Reach
-from iotcache_tui.state.asks import Answer, Request
-from iotcache_tui.state.updates import Mailbox
 
 from iotcache.errors import StoreError
 from iotcache.tasks import end
+from iotcache_tui.feed import dispatcher as asks
+from iotcache_tui.feed.dispatcher import RequestContext, RequestDispatcher
+from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.state.updates import Mailbox
 
 
 class Count(Request, frozen=True):
@@ -38,17 +38,17 @@ class Hang(Request, frozen=True):
 ended = asyncio.Event()
 
 
-async def count(request: Count, reach: Reach) -> AsyncIterator[int]:
+async def count(request: Count, reach: RequestContext) -> AsyncIterator[int]:
     for number in range(request.to):
         yield number
 
 
-async def fail(request: Fail, reach: Reach) -> AsyncIterator[int]:
+async def fail(request: Fail, reach: RequestContext) -> AsyncIterator[int]:
     raise StoreError(request.text)
     yield 0
 
 
-async def hang(request: Hang, reach: Reach) -> AsyncIterator[int]:
+async def hang(request: Hang, reach: RequestContext) -> AsyncIterator[int]:
     try:
         await asyncio.Event().wait()
     finally:
@@ -56,7 +56,7 @@ async def hang(request: Hang, reach: Reach) -> AsyncIterator[int]:
     yield 0
 
 
-async def wipe(request: Wipe, reach: Reach) -> AsyncIterator[str]:
+async def wipe(request: Wipe, reach: RequestContext) -> AsyncIterator[str]:
     yield "wiped"
 
 
@@ -66,8 +66,8 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(asks.HANDLERS, name, f"{__name__}:{name.lower()}")
 
 
-async def serving(desk: AskDesk, *, read_only: bool = False) -> asyncio.Task[None]:
-    task = asyncio.create_task(desk.serve(cast(Reach, SimpleNamespace(read_only=read_only))))
+async def serving(desk: RequestDispatcher, *, read_only: bool = False) -> asyncio.Task[None]:
+    task = asyncio.create_task(desk.serve(cast(RequestContext, SimpleNamespace(read_only=read_only))))
     await asyncio.sleep(0)
     return task
 
@@ -84,7 +84,7 @@ async def answers(mailbox: Mailbox, until: int = 1) -> list[Answer]:
 
 async def test_a_question_is_answered_in_pieces_under_its_ticket() -> None:
     mailbox = Mailbox()
-    desk = AskDesk(mailbox)
+    desk = RequestDispatcher(mailbox)
     task = await serving(desk)
     ticket = desk.ask(Count(3))
     assert await answers(mailbox) == [*(Answer(ticket, n, done=False) for n in range(3)), Answer(ticket)]
@@ -93,7 +93,7 @@ async def test_a_question_is_answered_in_pieces_under_its_ticket() -> None:
 
 async def test_an_error_comes_as_one_safe_sentence() -> None:
     mailbox = Mailbox()
-    desk = AskDesk(mailbox)
+    desk = RequestDispatcher(mailbox)
     task = await serving(desk)
     desk.ask(Fail("away \x1b[31m"))
     (answer,) = await answers(mailbox)
@@ -105,7 +105,7 @@ async def test_an_error_comes_as_one_safe_sentence() -> None:
 
 async def test_before_the_servers_answer_and_after_the_end_a_request_is_refused() -> None:
     mailbox = Mailbox()
-    desk = AskDesk(mailbox)
+    desk = RequestDispatcher(mailbox)
     desk.ask(Count())
     assert "not ready" in mailbox.take_answers()[0].error
     task = await serving(desk)
@@ -116,7 +116,7 @@ async def test_before_the_servers_answer_and_after_the_end_a_request_is_refused(
 
 async def test_read_only_refuses_acts_and_answers_questions() -> None:
     mailbox = Mailbox()
-    desk = AskDesk(mailbox)
+    desk = RequestDispatcher(mailbox)
     task = await serving(desk, read_only=True)
     desk.ask(Wipe())
     (refused,) = await answers(mailbox)
@@ -128,7 +128,7 @@ async def test_read_only_refuses_acts_and_answers_questions() -> None:
 
 async def test_what_nobody_waits_for_is_cancelled_and_no_more_run_at_once_than_allowed() -> None:
     mailbox = Mailbox()
-    desk = AskDesk(mailbox)
+    desk = RequestDispatcher(mailbox)
     task = await serving(desk)
     tickets = [desk.ask(Hang()) for _ in range(asks.RUNNING_MOST)]
     desk.ask(Count())
@@ -145,7 +145,7 @@ async def test_what_nobody_waits_for_is_cancelled_and_no_more_run_at_once_than_a
 
 async def test_a_handler_waits_for_a_screen_that_does_not_take() -> None:
     mailbox = Mailbox()
-    desk = AskDesk(mailbox)
+    desk = RequestDispatcher(mailbox)
     task = await serving(desk)
     desk.ask(Count(10_000))
     for _ in range(500):

@@ -7,14 +7,20 @@ import sys
 from importlib import import_module
 
 import pytest
+
 from iotcache_tui.bench import BENCHES
-from iotcache_tui.bench.report import OURS, Report, Row, Target, table
+from iotcache_tui.bench.report import OURS, BenchReport, BenchRow, BenchTarget, table
 from iotcache_tui.cli.main import main
 
 
 def test_ratios_are_of_medians_and_a_missing_peer_is_no_success() -> None:
-    ours, peer = Row("task", OURS, "/s", [10.0, 30.0, 1_000.0]), Row("task", "peer", "/s", [20.0, 10.0, 40.0])
-    report = Report("x", [ours, peer], [Target("task", "peer", 2.0), Target("task", "gone", 1.0)], ["gone"])
+    ours, peer = (
+        BenchRow("task", OURS, "/s", [10.0, 30.0, 1_000.0]),
+        BenchRow("task", "peer", "/s", [20.0, 10.0, 40.0]),
+    )
+    report = BenchReport(
+        "x", [ours, peer], [BenchTarget("task", "peer", 2.0), BenchTarget("task", "gone", 1.0)], ["gone"]
+    )
     assert report.ratio(report.targets[0]) == 1.5
     assert report.ratio(report.targets[1]) is None
     assert [target["met"] for target in report.as_json()["targets"]] == [False, None]  # type: ignore[attr-defined]

@@ -6,11 +6,14 @@ from math import inf
 from typing import Any
 
 import pytest
-from iotcache_tui.screens.confirm import ConfirmScreen
-from iotcache_tui.screens.device import DeviceScreen
-from iotcache_tui.state.acts import InvalidateSeries, Progress, WarmSeries
-from iotcache_tui.state.asks import Request
-from iotcache_tui.state.device import (
+from rich.cells import cell_len
+
+from iotcache.keys import escape
+from iotcache.model import Event, MissReason, Read, Series, Severity, Source
+from iotcache.store.base import SeriesInfo
+from iotcache_tui.screens.device.screen import DeviceScreen
+from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
+from iotcache_tui.state.device.model import (
     STATES_MOST,
     AlertView,
     Curve,
@@ -26,14 +29,11 @@ from iotcache_tui.state.device import (
     ReadHistory,
     ReadNow,
 )
-from iotcache_tui.state.keys import CachedValue, FetchValue
-from iotcache_tui.state.updates import Drained, Fallback, RowUpdate
-from iotcache_tui.widgets.braille import Canvas, curve, round_limits
-from rich.cells import cell_len
-
-from iotcache.keys import escape
-from iotcache.model import Event, MissReason, Read, Series, Severity, Source
-from iotcache.store.base import SeriesInfo
+from iotcache_tui.state.keys.model import CachedValue, FetchValue
+from iotcache_tui.state.request import Request
+from iotcache_tui.state.requests import ActionProgress, InvalidateSeries, WarmSeries
+from iotcache_tui.state.updates import Drained, FallbackRead, RowUpdate
+from iotcache_tui.widgets.common.braille import BrailleCanvas, curve, round_limits
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
 
@@ -65,7 +65,7 @@ def join(app: Any) -> None:
     state.apply(
         Drained(
             fallbacks=[
-                Fallback(wall_s - 60, first + 2, "k:temp:latest", MissReason.EVICTED, NODES[0], 2.0, 20.0)
+                FallbackRead(wall_s - 60, first + 2, "k:temp:latest", MissReason.EVICTED, NODES[0], 2.0, 20.0)
             ],
             events=[
                 Event(wall_s - 50, "alert", Severity.WARNING, f"{escape(DEVICE)}:temp", "too hot"),
@@ -277,7 +277,7 @@ async def test_read_warm_invalidate_and_pin_unless_it_is_read_only(run_app: RunA
         everything = tuple(Series(DEVICE, one) for one in SENSORS)
         ticket = newest(app, WarmSeries)
         assert app.feed.asked[ticket - 1] == WarmSeries(everything)
-        app.feed.answer(Progress(3, 3, 2, 1, "the store is away"), done=False, ticket=ticket)
+        app.feed.answer(ActionProgress(3, 3, 2, 1, "the store is away"), done=False, ticket=ticket)
         app.feed.answer(ticket=ticket)
         app.frame()
         await pilot.pause()
@@ -355,7 +355,7 @@ def test_texts_become_steps_and_too_many_of_them_are_left_out() -> None:
 
 
 def test_a_curve_is_drawn_with_gaps_and_within_its_limits() -> None:
-    canvas = Canvas(10, 2)
+    canvas = BrailleCanvas(10, 2)
     curve(
         canvas,
         [(-5.0, 0.0), (0.0, 0.0), (4.0, 1.0), (10.0, 1.0), (12.0, 5.0)],
@@ -367,7 +367,7 @@ def test_a_curve_is_drawn_with_gaps_and_within_its_limits() -> None:
     assert len(top) == len(bottom) == 10
     assert bottom[0] != " " and top[4] != " " and top[9] != " "
     assert top[5:9].strip() == "" and bottom[5:].strip() == ""
-    plain = Canvas(4, 1, ascii_only=True)
+    plain = BrailleCanvas(4, 1, ascii_only=True)
     curve(plain, [(0.0, 1.0), (3.0, 1.0)], (0.0, 3.0), (1.0, 1.0), gap=9.0)
     assert plain.rows() == ["****"]
 

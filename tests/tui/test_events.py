@@ -6,22 +6,22 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from iotcache_tui.feed.alerts import SHOWN_MOST, AlertWatch, acknowledge_all
-from iotcache_tui.feed.dead_letters import DeadLetterWatch
-from iotcache_tui.record.player import Player
-from iotcache_tui.record.recorder import Recorder
-from iotcache_tui.screens.events import EventsScreen
-from iotcache_tui.state.alerts import AcknowledgeAlerts, AlertLine
-from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.log import KEPT_PER_KIND, KINDS, EventLog, LogView
-from iotcache_tui.state.updates import Drained, Fallback, Mailbox
 from msgspec import structs
 
-from iotcache.alerts.model import Alert, AlertState
 from iotcache.clock import ManualClock
 from iotcache.config.schema import StoreSettings
 from iotcache.model import DeadLetter, Event, MissReason, Severity
+from iotcache.model.alerts import Alert, AlertState
 from iotcache.store import open_store
+from iotcache_tui.feed.answers.alerts import SHOWN_MOST, AlertPoller, acknowledge_all
+from iotcache_tui.feed.dead_letters import DeadLetterWatch
+from iotcache_tui.record.player import RecordingPlayer
+from iotcache_tui.record.recorder import Recorder
+from iotcache_tui.screens.events import EventsScreen
+from iotcache_tui.state.alert_lines import AcknowledgeAlerts, AlertLine
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.log import KEPT_PER_KIND, KINDS, EventLog, LogView
+from iotcache_tui.state.updates import Drained, FallbackRead, Mailbox
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
 
@@ -111,7 +111,7 @@ async def test_kinds_severities_and_words_filter_and_escape_shows_everything(run
 async def test_enter_goes_to_the_device_that_a_fallback_is_about(run_app: RunApp) -> None:
     async with run_app() as (app, pilot):
         app.feed.mailbox.put_reads(
-            [], [Fallback(app.clock.now(), 3, "k", MissReason.EXPIRED, NODES[0], 1.0, 5.0)]
+            [], [FallbackRead(app.clock.now(), 3, "k", MissReason.EXPIRED, NODES[0], 1.0, 5.0)]
         )
         await pilot.press("7")
         app.frame()
@@ -176,7 +176,7 @@ class _Letters:
         self.letters: list[DeadLetter] = []
         self.asked = 0
 
-    async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+    async def recent_dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         self.asked += 1
         return self.letters[:limit]
 
@@ -186,11 +186,11 @@ async def test_dead_letters_are_told_of_once_and_looked_for_only_with_a_reason()
 
     mailbox, clock, store = Mailbox(), ManualClock(100.0), _Letters()
     watch = DeadLetterWatch(mailbox, clock)
-    store.letters = [DeadLetter("iot/old", b"x", "from before", 1)]
+    store.dead_letters = [DeadLetter("iot/old", b"x", "from before", 1)]
     workers = {"w": Worker("ingest", "w", 1.0, {"dead_letters": 1})}
     await watch.look(store, workers)  # type: ignore[arg-type]
     assert not mailbox.drain().events
-    store.letters.insert(0, DeadLetter("iot/new\x1b", b"xyz", "no JSON", int(200e6)))
+    store.dead_letters.insert(0, DeadLetter("iot/new\x1b", b"xyz", "no JSON", int(200e6)))
     await watch.look(store, workers)  # type: ignore[arg-type]
     assert store.asked == 1
     workers["w"] = Worker("ingest", "w", 1.0, {"dead_letters": 2})
@@ -251,7 +251,7 @@ async def test_many_alerts_and_long_subjects_are_heard_and_acknowledged(tmp_path
     store = open_store(StoreSettings(url=f"sqlite:///{tmp_path / 's.db'}"))
     async with store:
         mailbox = Mailbox()
-        watch = AlertWatch(mailbox)
+        watch = AlertPoller(mailbox)
         old = [
             Alert(name="w", subject=f"d{number}", severity=Severity.WARNING, state=AlertState.RAISED,
                   since_us=10**15 + number)
@@ -285,7 +285,7 @@ def test_alerts_that_stand_are_in_a_recording(tmp_path: Path) -> None:
         state.apply(drained)
         recorder.add(now_s, 1000.0 + now_s, drained, state)
     recorder.close()
-    player = Player(path)
+    player = RecordingPlayer(path)
     try:
         player.play(False)
         shown: list[tuple[AlertLine, ...]] = []
@@ -304,7 +304,7 @@ async def test_alerts_come_from_the_store_and_each_change_is_told_once(tmp_path:
     store = open_store(StoreSettings(url=f"sqlite:///{tmp_path / 's.db'}"))
     async with store:
         mailbox = Mailbox()
-        watch = AlertWatch(mailbox)
+        watch = AlertPoller(mailbox)
         alert = Alert(
             name="node-down",
             subject="n:1",

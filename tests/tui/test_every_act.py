@@ -6,15 +6,15 @@ from array import array
 from math import nan
 
 import pytest
-from iotcache_tui.screens.choose_columns import ChooseColumns
-from iotcache_tui.screens.confirm import ConfirmScreen
-from iotcache_tui.screens.events import EventsScreen
-from iotcache_tui.screens.fleet import FleetScreen
-from iotcache_tui.widgets.columns import DEFAULT_COLUMNS
 from textual.widgets import Button, OptionList
 
 from iotcache.clock import ManualClock
 from iotcache.model import Severity
+from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
+from iotcache_tui.screens.events import EventsScreen
+from iotcache_tui.screens.fleet.choose_columns import ChooseColumns
+from iotcache_tui.screens.fleet.screen import FleetScreen
+from iotcache_tui.widgets.fleet.columns import DEFAULT_COLUMNS
 from tests.tui.conftest import RunApp, screen_text
 
 
@@ -179,7 +179,7 @@ async def test_a_screen_that_is_come_back_to_is_not_shown_as_it_was_left(run_app
 async def test_the_rate_of_frames_is_changed_live_and_a_still_screen_rests(
     run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iotcache_tui.beat.REST_AFTER_S", 0.2)
+    monkeypatch.setattr("iotcache_tui.frame_clock.REST_AFTER_S", 0.2)
     async with run_app() as (app, pilot):
         assert app.beat.hz == 4
         for keys, hz in ((")", 6), (")", 8), ("(((((((", 1), (")" * 9, 10)):

@@ -8,9 +8,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from iotcache_tui.export import as_csv, as_json, write_new
-from iotcache_tui.state.picture import SERIES_FIELDS
 
+from iotcache_tui.export import as_csv, as_json, write_new
+from iotcache_tui.state.snapshot import SERIES_FIELDS
 from tests.tui.conftest import RunApp, screen_text
 
 

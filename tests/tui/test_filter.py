@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from iotcache_tui.state.filter import FilterError, complete, completions, parse
-from iotcache_tui.state.fleet import FleetState
-from iotcache_tui.state.updates import RowUpdate
-from iotcache_tui.state.view import FleetView
 
 from iotcache.model import MissReason, Read, Series, Source
 from iotcache.store.base import SeriesInfo
+from iotcache_tui.state.fleet.columns import FleetState
+from iotcache_tui.state.fleet.filter import FilterError, complete, completions, parse
+from iotcache_tui.state.fleet.view import FleetView
+from iotcache_tui.state.updates import RowUpdate
 
 NOW_S, WALL_S = 1000.0, 100_000.0
 

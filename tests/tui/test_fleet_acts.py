@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from iotcache_tui.app import IotCacheApp
-from iotcache_tui.kept import Kept, KeptFile
-from iotcache_tui.screens.confirm import ConfirmScreen
-from iotcache_tui.state.acts import InvalidateSeries, Progress, WarmSeries
-from iotcache_tui.widgets.columns import DEFAULT_COLUMNS
-from iotcache_tui.widgets.fleet_table import FleetTable
 from textual.widgets import Input
 
 from iotcache.config.schema import DashboardSettings
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.preferences import PreferencesFile, UiPreferences
+from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
+from iotcache_tui.state.requests import ActionProgress, InvalidateSeries, WarmSeries
+from iotcache_tui.widgets.fleet.columns import DEFAULT_COLUMNS
+from iotcache_tui.widgets.fleet.fleet_table import FleetTable
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import ScriptedFeed
 
@@ -52,7 +52,7 @@ async def test_grouping_folding_and_opening_a_group(run_app: RunApp) -> None:
 
 
 async def test_columns_are_chosen_ordered_and_kept(run_app: RunApp, tmp_path: Path) -> None:
-    file = KeptFile(tmp_path / "sub" / "kept.json")
+    file = PreferencesFile(tmp_path / "sub" / "kept.json")
     async with run_app(kept_file=file) as (app, pilot):
         await pilot.press("c", "down", "down", "down", "space", "K", "escape")
         await pilot.pause()
@@ -71,8 +71,8 @@ async def test_columns_are_chosen_ordered_and_kept(run_app: RunApp, tmp_path: Pa
 async def test_a_theme_that_a_flag_names_wins_over_the_kept_one(
     tmp_path: Path, named: bool, theme: str
 ) -> None:
-    file = KeptFile(tmp_path / "kept.json")
-    file.save(Kept(theme="iotcache-light"))
+    file = PreferencesFile(tmp_path / "kept.json")
+    file.save(UiPreferences(theme="iotcache-light"))
     app = IotCacheApp(ScriptedFeed(), DashboardSettings(), kept_file=file, theme_named=named)
     async with app.run_test(size=(80, 24)) as pilot:
         assert app.theme == theme
@@ -88,10 +88,10 @@ async def test_a_theme_that_a_flag_names_wins_over_the_kept_one(
 async def test_a_broken_or_forbidden_kept_file_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "kept.json"
     path.write_bytes(b"\x00{")
-    assert KeptFile(path).load() == Kept()
-    KeptFile(path / "below-a-file").save(Kept(theme="x"))
-    KeptFile(path).save(Kept(theme="x"))
-    assert KeptFile(path).load().theme == "x"
+    assert PreferencesFile(path).load() == UiPreferences()
+    PreferencesFile(path / "below-a-file").save(UiPreferences(theme="x"))
+    PreferencesFile(path).save(UiPreferences(theme="x"))
+    assert PreferencesFile(path).load().theme == "x"
     assert [one.name for one in tmp_path.iterdir()] == ["kept.json"]
 
 
@@ -103,7 +103,7 @@ async def test_marked_rows_are_warmed_with_a_word_on_how_it_went(run_app: RunApp
         (request,) = app.feed.asked
         assert request == WarmSeries((series[0], series[5]))
         assert sum("✓●" in line for line in screen_lines(app)) == 2
-        app.feed.answer(Progress(2, 2, 1, 1, "the store is away"), done=False)
+        app.feed.answer(ActionProgress(2, 2, 1, 1, "the store is away"), done=False)
         app.feed.answer()
         app.frame()
         await pilot.pause()
@@ -148,9 +148,8 @@ async def test_watched_rows_are_read_wherever_the_screen_is(run_app: RunApp) -> 
 
 
 async def test_a_changed_value_glows_unless_motion_is_reduced(run_app: RunApp) -> None:
-    from iotcache_tui.state.updates import RowUpdate
-
     from iotcache.model import Read, Source
+    from iotcache_tui.state.updates import RowUpdate
 
     for reduced in (False, True):
         async with run_app(reduced_motion=reduced) as (app, pilot):

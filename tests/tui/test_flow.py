@@ -6,19 +6,19 @@ import re
 from typing import Any
 
 import pytest
-from iotcache_tui.app import IotCacheApp
-from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.flow import ARROWS, BOXES, bottleneck, flow
-from iotcache_tui.state.nodes import NodeFigures, NodesFigures, WatchNodes
-from iotcache_tui.state.updates import Drained, Part, Second, Worker
-from iotcache_tui.widgets.area import area, round_top
-from iotcache_tui.widgets.canvas import Canvas
-from iotcache_tui.widgets.flow_layout import lay_out, towards
-from iotcache_tui.widgets.flow_picture import FlowPicture, speed
 from msgspec import structs
 from rich.cells import cell_len
 
 from iotcache.model import NodeHealth, NodeState
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.flow import ARROWS, BOXES, bottleneck, flow
+from iotcache_tui.state.nodes.model import NodeFigures, NodesFigures, WatchNodes
+from iotcache_tui.state.updates import Drained, Part, Second, Worker
+from iotcache_tui.widgets.common.area import area, round_top
+from iotcache_tui.widgets.common.canvas import Canvas
+from iotcache_tui.widgets.flow.flow_layout import lay_out, towards
+from iotcache_tui.widgets.flow.flow_picture import FlowPicture, speed
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
 

@@ -7,6 +7,8 @@ from math import inf, nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
+
 from iotcache_tui.format import (
     aligned_value,
     bar,
@@ -19,8 +21,7 @@ from iotcache_tui.format import (
     short_nodes,
     sparkline,
 )
-from iotcache_tui.widgets.columns import lay_out
-from rich.cells import cell_len
+from iotcache_tui.widgets.fleet.columns import lay_out
 
 
 @given(st.text(max_size=60), st.integers(1, 40), st.booleans())

@@ -13,10 +13,23 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from iotcache_tui.feed import device as device_feed
-from iotcache_tui.feed import keys as key_feed
-from iotcache_tui.feed.asks import Reach
-from iotcache_tui.state.device import (
+from msgspec import structs
+
+from iotcache.cache import DeviceCache
+from iotcache.clock import SYSTEM_CLOCK
+from iotcache.cluster import Cluster, SetItem
+from iotcache.cluster.node_client import NodeClient
+from iotcache.codec import encode_json
+from iotcache.config.schema import CacheSettings, Settings
+from iotcache.config.urls import parse_node
+from iotcache.errors import NodeError
+from iotcache.model import Document, DocumentKind, Read, Reading, Series, Severity, Source, StoredReading
+from iotcache.model.alerts import Alert, AlertState
+from iotcache.store.sqlite.store import SqliteStore
+from iotcache_tui.feed.answers import device as device_feed
+from iotcache_tui.feed.answers import keys as key_feed
+from iotcache_tui.feed.dispatcher import RequestContext
+from iotcache_tui.state.device.model import (
     DeviceDocuments,
     DeviceKeys,
     History,
@@ -26,7 +39,7 @@ from iotcache_tui.state.device import (
     ReadHistory,
     ReadNow,
 )
-from iotcache_tui.state.keys import (
+from iotcache_tui.state.keys.model import (
     CLASSES,
     CachedValue,
     CountKeys,
@@ -37,19 +50,6 @@ from iotcache_tui.state.keys import (
     FetchValue,
     KeyColumns,
 )
-from msgspec import structs
-
-from iotcache.alerts.model import Alert, AlertState
-from iotcache.cache import DeviceCache
-from iotcache.clock import SYSTEM_CLOCK
-from iotcache.cluster import Cluster, Item
-from iotcache.cluster.direct import DirectLine
-from iotcache.codec import encode_json
-from iotcache.config.schema import CacheSettings, Settings
-from iotcache.config.urls import parse_node
-from iotcache.errors import NodeError
-from iotcache.model import Document, DocumentKind, Read, Reading, Series, Severity, Source, Stored
-from iotcache.store.sqlite import SqliteStore
 from tests.cluster.test_transport import open_to_all
 from tests.conftest import Server, free_port
 
@@ -57,7 +57,7 @@ pytestmark = pytest.mark.real("memcached")
 
 
 @asynccontextmanager
-async def reaching(tmp_path: Path, *nodes: str, **cache: Any) -> AsyncIterator[Reach]:
+async def reaching(tmp_path: Path, *nodes: str, **cache: Any) -> AsyncIterator[RequestContext]:
     settings = Settings(cache=CacheSettings(nodes=nodes, operation_timeout_s=0.3, **cache))
     async with (
         Cluster.from_settings([parse_node(node) for node in nodes], settings.cache) as cluster,
@@ -65,7 +65,8 @@ async def reaching(tmp_path: Path, *nodes: str, **cache: Any) -> AsyncIterator[R
         DeviceCache(cluster, store) as found,
     ):
         yield cast(
-            Reach, SimpleNamespace(settings=settings, cache=found, clock=SYSTEM_CLOCK, read_only=False)
+            RequestContext,
+            SimpleNamespace(settings=settings, cache=found, clock=SYSTEM_CLOCK, read_only=False),
         )
 
 
@@ -73,7 +74,7 @@ async def answered(values: AsyncIterator[Any]) -> list[Any]:
     return [value async for value in values]
 
 
-async def crawl(reach: Reach, **request: Any) -> tuple[KeyColumns, CrawlStep]:
+async def crawl(reach: RequestContext, **request: Any) -> tuple[KeyColumns, CrawlStep]:
     columns = KeyColumns()
     steps: list[CrawlStep] = await answered(key_feed.crawl(CrawlKeys(**request), reach))
     for step in steps:
@@ -92,8 +93,8 @@ def by_hand(node: Server, request: bytes, end: bytes = b"\r\n") -> bytes:
         return answer
 
 
-async def put(reach: Reach, *readings: Reading) -> None:
-    done = await reach.cache.store.commit([Stored(one, reach.cache.plan_ttl(one)) for one in readings])
+async def put(reach: RequestContext, *readings: Reading) -> None:
+    done = await reach.cache.store.commit([StoredReading(one, reach.cache.plan_ttl(one)) for one in readings])
     await reach.cache.write_through(done.newest)
 
 
@@ -113,7 +114,7 @@ async def test_a_crawl_lists_every_key_with_its_facts_and_adds_them_up(
         keys = reach.cache.keys
         others = [keys.meta("dev 1"), keys.config("dev 1"), keys.aggregate("here", "temp"),
                   keys.bucket("dev 1", "temp", 0), "session.42"]  # fmt: skip
-        await reach.cache.cluster.set_many([Item(key, value, flags, 300) for key in others])
+        await reach.cache.cluster.set_many([SetItem(key, value, flags, 300) for key in others])
         by_hand(nodes[0], "set für 0 0 3\r\nxyz\r\n".encode())
         by_hand(nodes[1], b"get session.42\r\n", b"END\r\n")
         (counts,) = await answered(key_feed.count(CountKeys(), reach))
@@ -173,7 +174,7 @@ async def test_a_crawl_that_finds_another_under_way_waits_for_it(memcached: Serv
     with socket.create_connection(("127.0.0.1", memcached.port)) as rival:
         rival.sendall(b"lru_crawler metadump all\r\n")
         assert rival.recv(64)  # it has begun, and fills the socket that nobody empties
-        async with DirectLine(parse_node(memcached.address), CacheSettings()) as line:
+        async with NodeClient(parse_node(memcached.address), CacheSettings()) as line:
             dump = line.dump()
             first = asyncio.ensure_future(anext(dump))
             await asyncio.sleep(0.05)
@@ -218,7 +219,7 @@ async def test_a_value_is_laid_out_and_looking_leaves_the_item_as_it_was(
     async with reaching(tmp_path, memcached.address) as reach:
         await put(reach, reading())
         value, flags = encode_json({"many": list(range(400))})
-        await reach.cache.cluster.set_many([Item("big", value, flags, 60)])
+        await reach.cache.cluster.set_many([SetItem("big", value, flags, 60)])
         key = reach.cache.keys.latest("dev 1", "temp").encode()
 
         async def fetch(name: bytes) -> CachedValue:
@@ -249,7 +250,7 @@ async def test_a_value_is_laid_out_and_looking_leaves_the_item_as_it_was(
 
 async def test_a_value_past_the_bound_is_cut_and_says_so(memcached: Server, tmp_path: Path) -> None:
     by_hand(memcached, b"set huge 0 0 900000\r\n" + b"x" * 900_000 + b"\r\n")
-    async with DirectLine(parse_node(memcached.address), CacheSettings()) as line:
+    async with NodeClient(parse_node(memcached.address), CacheSettings()) as line:
         held = await line.value(b"huge", 1_000)
         assert held is not None and (len(held.value), held.size) == (1_000, 900_000)
     shown = key_feed.readable(b"huge", "n", held, 0.0)
@@ -327,7 +328,7 @@ async def test_a_history_is_the_stores_thinned_out_with_what_is_cached(
         await put(reach, *(reading(n % 3 == 0, ago_s=90 - n, sensor="door", seq=n) for n in range(90)))
         now_s = SYSTEM_CLOCK.now()
         bucket = reach.cache.keys.bucket("dev 1", "temp", int((now_s - 60) * 1e6))
-        await reach.cache.cluster.set_many([Item(bucket, b"{}", 16, 60)])
+        await reach.cache.cluster.set_many([SetItem(bucket, b"{}", 16, 60)])
 
         async def history(sensor: str, span_s: float) -> History:
             request = ReadHistory(Series("dev 1", sensor), span_s, 50)
@@ -357,8 +358,8 @@ async def test_a_login_is_made_and_a_wrong_one_told(
     except RuntimeError:
         pytest.skip("this memcached takes no password file here")
     settings = CacheSettings(username="anna", password="right")
-    async with DirectLine(parse_node(node.address), settings) as line:
+    async with NodeClient(parse_node(node.address), settings) as line:
         assert "pid" in await line.stats()
     with pytest.raises(NodeError):
-        async with DirectLine(parse_node(node.address), structs.replace(settings, password="wrong")):
+        async with NodeClient(parse_node(node.address), structs.replace(settings, password="wrong")):
             pass

@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 
 import pytest
-from iotcache_tui.cli.main import main
-from iotcache_tui.keymap import acts, check_keys
-from iotcache_tui.screens.catalog import SCREENS
-from iotcache_tui.screens.help import HelpScreen
-from iotcache_tui.screens.view import ViewScreen
 
 from iotcache.config import load
 from iotcache.errors import ConfigError
+from iotcache_tui.cli.main import main
+from iotcache_tui.keymap import acts, check_keys
+from iotcache_tui.screens.catalog import SCREENS
+from iotcache_tui.screens.dialogs.help import HelpScreen
+from iotcache_tui.screens.view import ViewScreen
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 
 

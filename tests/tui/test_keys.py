@@ -6,13 +6,19 @@ from math import inf
 from typing import Any
 
 import pytest
-from iotcache_tui.screens.confirm import ConfirmScreen
-from iotcache_tui.screens.device import DeviceScreen
-from iotcache_tui.screens.key_value import KeyValueScreen
-from iotcache_tui.screens.keys import KeysScreen
-from iotcache_tui.state.filter import FilterError
-from iotcache_tui.state.key_view import KeyView, parse
-from iotcache_tui.state.keys import (
+from rich.cells import cell_len
+from textual.widgets import Input
+
+from iotcache.cluster.wire.metadump import CrawlBusy, DumpedItem, Metadump
+from iotcache.errors import NodeError
+from iotcache.keys import Keys
+from iotcache.model import Series
+from iotcache_tui.screens.device.screen import DeviceScreen
+from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
+from iotcache_tui.screens.keys.screen import KeysScreen
+from iotcache_tui.screens.keys.value import KeyValueScreen
+from iotcache_tui.state.fleet.filter import FilterError
+from iotcache_tui.state.keys.model import (
     CLASSES,
     CachedValue,
     CountKeys,
@@ -30,13 +36,7 @@ from iotcache_tui.state.keys import (
     class_of,
     group_of,
 )
-from rich.cells import cell_len
-from textual.widgets import Input
-
-from iotcache.cluster.wire.metadump import CrawlBusy, DumpedItem, Metadump
-from iotcache.errors import NodeError
-from iotcache.keys import Keys
-from iotcache.model import Series
+from iotcache_tui.state.keys.view import KeyView, parse
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
 

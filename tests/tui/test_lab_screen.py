@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
+from rich.cells import cell_len
+
 from iotcache_simulator.lab.state import LabState, LightState, Mark, StepResult
 from iotcache_tui.app import IotCacheApp
-from iotcache_tui.screens.confirm import ConfirmScreen
+from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.lab import LabScreen
 from iotcache_tui.state.lab import (
     NO_LAB,
@@ -15,16 +18,13 @@ from iotcache_tui.state.lab import (
     LabEntry,
     LabExport,
     LabExported,
-    LabList,
     LabQuestion,
     LabRun,
     LabStep,
     LabView,
+    LoadLabCatalogue,
 )
-from iotcache_tui.state.switches import SlowStore, SwitchPart
-from msgspec import structs
-from rich.cells import cell_len
-
+from iotcache_tui.state.switch_requests import SlowStore, SwitchPart
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -69,7 +69,7 @@ async def test_the_list_tells_what_each_scenario_teaches(run_app: RunApp, size: 
         await pilot.press("6")
         await pilot.pause()
         assert "looking for scenarios" in screen_text(app)
-        assert app.feed.asked == [LabList()]
+        assert app.feed.asked == [LoadLabCatalogue()]
         app.feed.answer(CATALOGUE)
         app.frame()
         await pilot.pause()

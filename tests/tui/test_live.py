@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from iotcache_tui.app import IotCacheApp
-from iotcache_tui.feed.live import LiveFeed
 from pymemcache.client.base import Client
 from textual.pilot import Pilot
 
 from iotcache.config import load
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.feed.live import LiveFeed
 from tests.conftest import Server
 from tests.tui.conftest import screen_lines, screen_text
 

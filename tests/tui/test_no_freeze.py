@@ -16,11 +16,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from iotcache_tui.app import IotCacheApp
-from iotcache_tui.state.alerts import AcknowledgeAlerts
-from iotcache_tui.state.asks import Answer
 from textual.pilot import Pilot
 
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.state.alert_lines import AcknowledgeAlerts
+from iotcache_tui.state.request import Answer
 from tests.conftest import Server
 from tests.tui.conftest import screen_lines, screen_text
 from tests.tui.test_live import Site, row_of, until

@@ -9,19 +9,19 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from iotcache_tui.feed.asks import Reach
-from iotcache_tui.feed.nodes import NodeWatch, ReadTally, act, order_of, watch
-from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.nodes import ActOnNode, NodeAct, NodeFigures, WatchNodes, explain_gap
-from iotcache_tui.state.updates import Mailbox
 from msgspec import structs
 
 from iotcache.clock import SYSTEM_CLOCK
-from iotcache.cluster import Cluster, Item
+from iotcache.cluster import Cluster, SetItem
 from iotcache.config.schema import BreakerSettings
 from iotcache.config.urls import parse_node
 from iotcache.errors import NodeError, UsageError
 from iotcache.model import NodeState
+from iotcache_tui.feed.answers.nodes import NodeReadTotals, NodeStatsPoller, act, order_of, watch
+from iotcache_tui.feed.dispatcher import RequestContext
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.nodes.model import ActOnNode, NodeAct, NodeFigures, WatchNodes, explain_gap
+from iotcache_tui.state.updates import Mailbox
 from tests.cluster.tools import pause, resume, until
 
 
@@ -29,16 +29,16 @@ from tests.cluster.tools import pause, resume, until
 async def watching(*servers: Any, timeout_s: float = 0.25) -> AsyncIterator[SimpleNamespace]:
     addresses = [parse_node(server.address) for server in servers]
     mailbox, state = Mailbox(), DashboardState()
-    readers: dict[str, ReadTally] = {}
+    readers: dict[str, NodeReadTotals] = {}
     breaker = BreakerSettings(failures=3, open_min_s=0.05, open_max_s=0.2)
     async with Cluster(addresses, breaker=breaker, operation_timeout_s=timeout_s) as cluster:
-        node_watch = NodeWatch(
+        node_watch = NodeStatsPoller(
             cluster, addresses, placement="ketama", mailbox=mailbox, clock=SYSTEM_CLOCK, readers=readers
         )
         reach = SimpleNamespace(cache=SimpleNamespace(cluster=cluster), node_watch=node_watch)
         yield SimpleNamespace(
             cluster=cluster, watch=node_watch, mailbox=mailbox, state=state, readers=readers,
-            reach=cast(Reach, reach),
+            reach=cast(RequestContext, reach),
         )  # fmt: skip
 
 
@@ -55,9 +55,9 @@ async def test_a_look_has_the_nodes_own_figures_and_ours_and_two_make_rates(memc
         first = figures(it, memcached)
         assert first.answered and first.ops_per_s is None and first.share == 1.0
         assert first.limit_bytes == 64 << 20 and first.tuning is not None and first.tuning.segmented
-        tally = it.readers[memcached.address] = ReadTally()
+        tally = it.readers[memcached.address] = NodeReadTotals()
         tally.reads, tally.hits, tally.unreached = 40, 30, 2
-        await it.cluster.set_many([Item(f"k{n}", b"x" * 200, 0, 60) for n in range(50)])
+        await it.cluster.set_many([SetItem(f"k{n}", b"x" * 200, 0, 60) for n in range(50)])
         await it.cluster.get_many([f"k{n}" for n in range(100)])
         await it.watch.look(memcached.address)
         second = figures(it, memcached)

@@ -7,27 +7,27 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from iotcache_tui.app import IotCacheApp
-from iotcache_tui.screens.confirm import ConfirmScreen
-from iotcache_tui.screens.node_acts import BY_ACT, ActMenu, ValueScreen, parse
-from iotcache_tui.state.nodes import (
-    ActOnNode,
-    NodeAct,
-    NodeFigures,
-    NodeHistory,
-    NodesFigures,
-    NodeTuning,
-    SlabFigures,
-    WatchNodes,
-)
-from iotcache_tui.state.whatif import Weights
-from iotcache_tui.widgets.node_table import NodeTable
 from msgspec import structs
 from rich.cells import cell_len
 from textual.widgets import Input
 
 from iotcache.errors import UsageError
 from iotcache.model import Event, NodeHealth, NodeState, Severity
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
+from iotcache_tui.screens.nodes.commands import BY_ACT, ActMenu, ValueScreen, parse
+from iotcache_tui.state.nodes.model import (
+    ActOnNode,
+    NodeAct,
+    NodeCurves,
+    NodeFigures,
+    NodesFigures,
+    NodeTuning,
+    SlabFigures,
+    WatchNodes,
+)
+from iotcache_tui.state.nodes.whatif import Weights
+from iotcache_tui.widgets.nodes.node_table import NodeTable
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
 
@@ -365,7 +365,7 @@ async def test_plain_ascii_holds_no_other_character(run_app: RunApp) -> None:
 
 
 def test_the_history_keeps_points_in_their_columns_and_bridges_single_gaps() -> None:
-    history = NodeHistory()
+    history = NodeCurves()
     for beat in range(40):
         if beat not in {10, 20, 21, 22}:
             history.add(figures(1000.0 + 2 * beat, ops_now=float(beat)))

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from iotcache_tui.app import IotCacheApp
-from iotcache_tui.cli.main import main
-from iotcache_tui.record.chunks import FRAMES, ChunkFile, RecordingError
-from iotcache_tui.record.export import export
-from iotcache_tui.record.player import Player, ReplayClock, ReplayFeed
-from iotcache_tui.record.recorder import Recorder
-from iotcache_tui.state.acts import Progress
-from iotcache_tui.state.asks import Answer, Request
-from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.updates import Drained, Mailbox, RowUpdate, Second, TtlUpdate
 
 from iotcache.clock import ManualClock
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import Event, Read, Severity, Source
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.cli.main import main
+from iotcache_tui.record.chunks import FRAMES, ChunkFile, RecordingError
+from iotcache_tui.record.export import export
+from iotcache_tui.record.player import RecordingPlayer, ReplayClock, ReplayFeed
+from iotcache_tui.record.recorder import Recorder
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.state.requests import ActionProgress
+from iotcache_tui.state.updates import Drained, Mailbox, RowUpdate, Second, TtlUpdate
 from tests.tui.conftest import WALL_S, screen_text
 from tests.tui.scripted import NODES, ScriptedFeed, fill
 
@@ -79,9 +79,9 @@ def record(path: Path, **choices: bool) -> tuple[list[str], DashboardState]:
             drained = Drained(joined=joined, nodes=first.nodes, parts=first.parts, ready=True)
         state.apply(drained)
         if second == 20:
-            recorder.answered(Looked("x"), Answer(1, Progress(1, 2, 3), done=False))
+            recorder.answered(Looked("x"), Answer(1, ActionProgress(1, 2, 3), done=False))
             recorder.answered(Looked("x"), Answer(1))
-            recorder.answered(LookedRaw("secret"), Answer(2, Progress(7, 7, 7)))
+            recorder.answered(LookedRaw("secret"), Answer(2, ActionProgress(7, 7, 7)))
         recorder.add(now_s, wall_s, drained, state)
         looks.append(look(state))
         clock.advance(1.0)
@@ -121,14 +121,14 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
     return path, looks
 
 
-def playing(path: Path) -> tuple[Player, DashboardState, Hand]:
+def playing(path: Path) -> tuple[RecordingPlayer, DashboardState, Hand]:
     hand = Hand()
-    player, state = Player(path, real_s=hand), DashboardState()
+    player, state = RecordingPlayer(path, real_s=hand), DashboardState()
     player.state = state
     return player, state, hand
 
 
-def take_in(player: Player, state: DashboardState) -> None:
+def take_in(player: RecordingPlayer, state: DashboardState) -> None:
     for drained in player.deliver():
         state.apply(drained)
 
@@ -231,14 +231,14 @@ def test_answers_are_found_again_and_raw_payloads_only_by_choice(
     assert "only what was looked at" in player.answers(Looked("x"), 1)[0].error
     hand.now_s = 60.0
     take_in(player, state)
-    assert player.answers(Looked("x"), 9) == [Answer(9, Progress(1, 2, 3), done=False), Answer(9)]
+    assert player.answers(Looked("x"), 9) == [Answer(9, ActionProgress(1, 2, 3), done=False), Answer(9)]
     assert "only what was looked at" in player.answers(LookedRaw("secret"), 1)[0].error
     path = tmp_path / "with.rec"
     record(path, payloads=True)
     player, state, hand = playing(path)
     hand.now_s = 60.0
     take_in(player, state)
-    assert player.answers(LookedRaw("secret"), 1)[0].value == Progress(7, 7, 7)
+    assert player.answers(LookedRaw("secret"), 1)[0].value == ActionProgress(7, 7, 7)
 
 
 def test_without_values_no_measurement_is_in_the_file(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ async def test_the_screens_play_a_recording(
 ) -> None:
     monkeypatch.setenv("TZ", "UTC")
     hand = Hand()
-    player = Player(recorded[0], real_s=hand)
+    player = RecordingPlayer(recorded[0], real_s=hand)
     feed = ReplayFeed(player)
     app = IotCacheApp(feed, DashboardSettings(), clock=ReplayClock(player), read_only=True)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:

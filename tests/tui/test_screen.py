@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
-from iotcache_tui.format import clock_text
-from iotcache_tui.state.updates import Fallback, Part, RowUpdate, TtlUpdate
-from iotcache_tui.widgets.fallback_log import FallbackLog
-from iotcache_tui.widgets.fleet_table import FleetTable
 from rich.cells import cell_len
 from textual.geometry import Region
 
 from iotcache.clock import ManualClock
 from iotcache.model import MissReason, NodeHealth, NodeState, Read, Series, Source
 from iotcache.store.base import SeriesInfo
+from iotcache_tui.format import clock_text
+from iotcache_tui.state.updates import FallbackRead, Part, RowUpdate, TtlUpdate
+from iotcache_tui.widgets.fleet.fallback_log import FallbackLog
+from iotcache_tui.widgets.fleet.fleet_table import FleetTable
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
 
@@ -74,7 +74,7 @@ async def test_a_new_read_changes_the_value_the_ttl_falls_and_a_fallback_appears
         now = app.clock.monotonic()
         app.feed.mailbox.put_reads(
             [RowUpdate(0, read, now, 41, 40)],
-            [Fallback(app.clock.now(), 0, "cold-room-0001:temperature:latest", MissReason.INVALIDATED,
+            [FallbackRead(app.clock.now(), 0, "cold-room-0001:temperature:latest", MissReason.INVALIDATED,
                       NODES[0], 2.7, 30.0)],
         )  # fmt: skip
         app.frame()
@@ -214,7 +214,7 @@ async def test_hostile_names_and_values_are_harmless_text(run_app: RunApp) -> No
                 )
                 for row, name in enumerate(names)
             ],
-            [Fallback(app.clock.now(), 0, "k", MissReason.TIMEOUT, "n", 1.0, None, "went\\x1b wrong")],
+            [FallbackRead(app.clock.now(), 0, "k", MissReason.TIMEOUT, "n", 1.0, None, "went\\x1b wrong")],
         )  # fmt: skip
         mailbox.put_latest(ready=True, nodes=(NodeHealth("a\x1b:1", NodeState.DOWN, "why\x1b"),))
         app.frame()
@@ -269,7 +269,9 @@ async def test_the_log_follows_its_end_until_somebody_scrolls_up(run_app: RunApp
             app.feed.mailbox.put_reads(
                 [],
                 [
-                    Fallback(app.clock.now(), 0, f"burst-{number}", MissReason.EXPIRED, NODES[0], 1.0, 5.0)
+                    FallbackRead(
+                        app.clock.now(), 0, f"burst-{number}", MissReason.EXPIRED, NODES[0], 1.0, 5.0
+                    )
                     for number in range(first, first + 50)
                 ],
             )

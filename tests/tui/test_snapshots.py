@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from iotcache_tui.app import IotCacheApp
-from iotcache_tui.state.updates import Part
 from textual.pilot import Pilot
 
 from iotcache.clock import ManualClock
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import NodeHealth, NodeState
+from iotcache_tui.app import IotCacheApp
+from iotcache_tui.state.updates import Part
 from tests.tui import test_flow as test_flow_screen
 from tests.tui import test_lab_screen
 from tests.tui import test_nodes as test_nodes_screen

@@ -5,23 +5,23 @@ from __future__ import annotations
 from math import inf, isnan
 
 import pytest
-from iotcache_tui.feed.account import Account
+
+from iotcache.model import MissReason, Read, Series, Source
+from iotcache.store.base import SeriesInfo
 from iotcache_tui.feed.pace import ReadingPace
+from iotcache_tui.feed.read_stats import ReadStats
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.fleet import FROM_CACHE, TREND_POINTS, FleetState
+from iotcache_tui.state.fleet.columns import FROM_CACHE, TREND_POINTS, FleetState
+from iotcache_tui.state.fleet.view import SORTS, FleetView
 from iotcache_tui.state.updates import (
     FALLBACKS_KEPT,
     Drained,
-    Fallback,
+    FallbackRead,
     Mailbox,
     RowUpdate,
     Second,
     TtlUpdate,
 )
-from iotcache_tui.state.view import SORTS, FleetView
-
-from iotcache.model import MissReason, Read, Series, Source
-from iotcache.store.base import SeriesInfo
 
 
 def info(number: int, device: str = "", sensor: str = "t") -> SeriesInfo:
@@ -180,7 +180,7 @@ def test_filter_words_must_all_match_and_may_exclude() -> None:
 
 def test_mailbox_is_bounded_by_the_fleet_and_says_what_it_dropped() -> None:
     mailbox = Mailbox()
-    fallback = Fallback(1.0, 0, "k", MissReason.EXPIRED, "n", 1.0, 1.0)
+    fallback = FallbackRead(1.0, 0, "k", MissReason.EXPIRED, "n", 1.0, 1.0)
     for turn in range(100):
         mailbox.put_reads(
             [RowUpdate(row, read(turn, turn), 1.0, turn, turn) for row in range(50)], [fallback] * 50
@@ -205,7 +205,7 @@ def test_hit_percent_is_over_reads_not_over_seconds() -> None:
 def test_account_counts_hits_misses_and_latency_by_second() -> None:
     from iotcache.keys import Keys
 
-    account = Account(Keys())
+    account = ReadStats(Keys())
     account.grow(2)
     hit = Read("a", "t", 1.0, Source.CACHE, latency_ms=1.0)
     miss = Read("b", "t", 1.0, Source.STORE, latency_ms=9.0, store_ms=8.0, miss_reason=MissReason.EVICTED)

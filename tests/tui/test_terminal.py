@@ -24,7 +24,8 @@ class Terminal:
         self._socket = f"iotcache-test-{os.getpid()}-{time.monotonic_ns()}"
         # tmux and login shells give a pane a TERM and a PATH of their own.
         sets = " ".join(shlex.quote(f"{key}={value}") for key, value in env.items())
-        command = f'env {sets} {sys.executable} -P -m iotcache_tui; printf "\\n[ended with %s]\\n" $?; exec sleep 1000'
+        program = f"{sys.executable} -P -m iotcache_tui"
+        command = f'env {sets} {program}; printf "\\n[ended with %s]\\n" $?; exec sleep 1000'
         self._tmux(
             "-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", str(size[0]), "-y", str(size[1]),
             "-c", str(folder), f"read go; {command}",

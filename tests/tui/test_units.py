@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from iotcache_tui.format import clock_text, use_zone
 from iotcache_tui.units import shown_unit, shown_value
-
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 
 

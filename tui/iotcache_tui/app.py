@@ -18,25 +18,25 @@ from iotcache.errors import IotCacheError
 from iotcache.model import Event, Severity
 from iotcache.text import printable
 from iotcache_tui.app_keys import FRAMES, REPLAY
-from iotcache_tui.beat import FrameBeat
-from iotcache_tui.ending import end_on_signals
 from iotcache_tui.feed.base import Feed
 from iotcache_tui.format import clock_text, short_nodes, use_zone
-from iotcache_tui.kept import Kept, KeptFile
+from iotcache_tui.frame_clock import FrameClock
 from iotcache_tui.keyname import key_shown
 from iotcache_tui.palette import DeviceProvider
+from iotcache_tui.preferences import PreferencesFile, UiPreferences
 from iotcache_tui.screens.catalog import SCREENS, build
-from iotcache_tui.screens.help import HelpScreen
+from iotcache_tui.screens.dialogs.help import HelpScreen
+from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.screens.wish import NodeWish
-from iotcache_tui.state.asks import Answer, Request
+from iotcache_tui.shutdown import end_on_signals
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.request import Answer, Request
 from iotcache_tui.state.updates import NOTHING
 from iotcache_tui.themes import THEMES
-from iotcache_tui.widgets.columns import Moment
+from iotcache_tui.widgets.fleet.columns import RenderContext
 
 if TYPE_CHECKING:
-    from iotcache_tui.record.player import Player
+    from iotcache_tui.record.player import RecordingPlayer
     from iotcache_tui.record.recorder import Recorder
 
 NEWS_S = 30.0
@@ -80,7 +80,7 @@ class IotCacheApp(App[None]):
         *,
         clock: Clock = SYSTEM_CLOCK,
         read_only: bool = False,
-        kept_file: KeptFile | None = None,
+        kept_file: PreferencesFile | None = None,
         recorder: Recorder | None = None,
         first: str = "fleet",
         theme_named: bool = False,
@@ -91,7 +91,7 @@ class IotCacheApp(App[None]):
         self._theme_named = theme_named
         """Whether the settings' theme is wished for in this run, even where it is the default."""
         self._theme_begun = ""
-        self.player: Player | None = getattr(feed, "player", None)
+        self.player: RecordingPlayer | None = getattr(feed, "player", None)
         """What plays, when this is a replay."""
         self.feed = feed
         self.settings = settings or DashboardSettings()
@@ -99,8 +99,8 @@ class IotCacheApp(App[None]):
         use_zone(self.settings.time_zone)
         self.read_only = read_only
         """Whether acts are out of reach; the feed refuses them as well."""
-        self._kept_file = kept_file or KeptFile()
-        self.kept: Kept = self._kept_file.load()
+        self._kept_file = kept_file or PreferencesFile()
+        self.kept: UiPreferences = self._kept_file.load()
         """What the user chose the last time."""
         self.state = DashboardState()
         if self.player is not None:
@@ -109,13 +109,13 @@ class IotCacheApp(App[None]):
         """The row that the user is concerned with, on every screen; its number never changes."""
         self.paused = False
         self._frozen = (0.0, 0.0)
-        self.beat = FrameBeat(self, self.frame, self.settings.frame_hz)
+        self.beat = FrameClock(self, self.frame, self.settings.frame_hz)
         self._drawn: tuple[ViewScreen | None, str] = None, ""
         """The screen that was drawn last, and the clock on it."""
         self._views: dict[str, ViewScreen] = {}
         self._view: ViewScreen | None = None
         self._asking: dict[int, tuple[Request, Heard]] = {}
-        self._recorded_nodes = NodeWish()
+        self._recorded_nodes = NodeStatsSubscription()
         for name, theme in self.available_themes.items():
             if theme.ansi:  # the terminal's own colours by name: nothing can be mixed or drawn with them
                 self.unregister_theme(name)
@@ -203,7 +203,7 @@ class IotCacheApp(App[None]):
 
     def _draw(self, view: ViewScreen) -> None:
         now_s, wall_s = self._moment()
-        moment = Moment(
+        moment = RenderContext(
             now_s,
             wall_s,
             short_nodes([node.name for node in self.state.nodes]),
@@ -245,7 +245,7 @@ class IotCacheApp(App[None]):
         return "LIVE"
 
     def keep(self, **chosen: object) -> None:
-        """Remember what the user chose; see `Kept` for the names."""
+        """Remember what the user chose; see `UiPreferences` for the names."""
         kept = structs.replace(self.kept, **chosen)
         if kept != self.kept:
             self.kept = kept

@@ -29,7 +29,7 @@ MODIFIERS = frozenset({"alt", "ctrl", "hyper", "meta", "shift", "super"})
 _NAMED = frozenset(key.value for key in Keys) | KEY_TO_UNICODE_NAME.keys() | REPLACED_KEYS.keys()
 
 
-class Act(Struct, frozen=True):
+class KeyAction(Struct, frozen=True):
     """What keys do, on one screen or on all."""
 
     id: str
@@ -73,7 +73,7 @@ def _places(screen: type[ViewScreen]) -> tuple[_Place, ...]:
     return tuple(_Place(kind, _bindings(kind)) for kind in kinds)
 
 
-def acts(keys: Mapping[str, str] | None = None) -> tuple[Act, ...]:
+def acts(keys: Mapping[str, str] | None = None) -> tuple[KeyAction, ...]:
     """Every act and the keys it is on, with ``keys`` applied; those of all screens first."""
     keymap = _normalized(keys or {})
     titles: dict[str, list[str]] = {}
@@ -92,7 +92,7 @@ def acts(keys: Mapping[str, str] | None = None) -> tuple[Act, ...]:
                     titles[name].append(title)
     everywhere = len(SCREENS)
     found = [
-        Act(
+        KeyAction(
             binding.id or "",
             tuple(on),
             binding.description,

@@ -23,7 +23,7 @@ class ProtocolViolation(NodeError):
     """Bytes that cannot be an answer to what was asked: the connection is of no more use."""
 
 
-class Refusal(NamedTuple):
+class ErrorReply(NamedTuple):
     """A node's error line for one command."""
 
     text: str
@@ -61,17 +61,18 @@ def unfit(line: bytes) -> ProtocolViolation:
     return ProtocolViolation(f"answered {printable_bytes(line, 80)!r}, which fits no question asked")
 
 
-def refusal(line: bytes) -> Refusal:
-    """The error line as a `Refusal`. Raises `ProtocolViolation` when it is none or leaves debris behind."""
+def refusal(line: bytes) -> ErrorReply:
+    """The error line as a `ErrorReply`. Raises `ProtocolViolation` when it is none or leaves debris
+    behind."""
     if not line.startswith(ERRORS):
         raise unfit(line)
     if line.startswith(b"CLIENT_ERROR bad data chunk"):
         # The lengths did not match, so the node goes on to read our value's tail as commands.
         raise ProtocolViolation("the node lost its place in our data")
-    return Refusal(printable_bytes(line, 120))
+    return ErrorReply(printable_bytes(line, 120))
 
 
-class Batch:
+class ReplyBatch:
     """What all batches share: a count of answers, then ``MN``."""
 
     __slots__ = ("complete", "lacking", "out", "want")
@@ -97,10 +98,11 @@ class Batch:
         return start + 4
 
 
-class Lines(Batch):
+class LineReplies(ReplyBatch):
     """One-line answers (``ms``, ``md``, ``mg`` without ``v``, ``me``), each read by ``meaning``.
 
-    ``meaning`` gets the whole line; lines that are memcached errors become a `Refusal` before it sees them.
+    ``meaning`` gets the whole line; lines that are memcached errors become a `ErrorReply` before it sees
+    them.
     """
 
     __slots__ = ("_meaning",)
@@ -124,8 +126,8 @@ class Lines(Batch):
         return self.close(data, start)
 
 
-class Stored(Batch):
-    """Answers to sets, deletes and touches: ``HD``, ``NS`` and so on as bytes, or a `Refusal`.
+class StoreReplies(ReplyBatch):
+    """Answers to sets, deletes and touches: ``HD``, ``NS`` and so on as bytes, or a `ErrorReply`.
 
     A confirmed batch is thousands of ``HD`` in a row, so runs of them are taken at once.
     """
@@ -163,7 +165,7 @@ def _run_of_hd(data: bytes, start: int, left: int) -> int:
     return run
 
 
-class Stats:
+class StatsReplies:
     """The answer to ``stats …``: ``STAT name value`` lines up to ``END``; unknown lines are passed over.
 
     A classic command, so it has no ``mn``; ``RESET``, ``OK`` and errors end it as well.
@@ -172,7 +174,7 @@ class Stats:
     __slots__ = ("complete", "lacking", "out")
 
     def __init__(self) -> None:
-        self.out: dict[str, str] | Refusal = {}
+        self.out: dict[str, str] | ErrorReply = {}
         self.complete = False
         self.lacking = 1
 
@@ -196,13 +198,13 @@ class Stats:
                 return start
 
 
-class OneLine:
-    """A single line as it came: ``version``, the login's ``STORED``; errors become a `Refusal`."""
+class LineReply:
+    """A single line as it came: ``version``, the login's ``STORED``; errors become a `ErrorReply`."""
 
     __slots__ = ("complete", "lacking", "out")
 
     def __init__(self) -> None:
-        self.out: bytes | Refusal = b""
+        self.out: bytes | ErrorReply = b""
         self.complete = False
         self.lacking = 1
 

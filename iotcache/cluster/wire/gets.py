@@ -1,4 +1,4 @@
-"""Answers to gets, the hot path: values taken by length, straight into `Got`."""
+"""Answers to gets, the hot path: values taken by length, straight into `GetResult`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
-from iotcache.cluster.types import FOREVER_S, Got, Lease
-from iotcache.cluster.wire.answers import Batch, ProtocolViolation, line_end, refusal, unfit
+from iotcache.cluster.types import FOREVER_S, GetResult, Lease
+from iotcache.cluster.wire.answers import ProtocolViolation, ReplyBatch, line_end, refusal, unfit
 from iotcache.model import MissReason
 
 _CR: Final = 13
@@ -53,7 +53,7 @@ def _without_marks(line: bytes) -> tuple[bytes, bytes]:
     return line, marks
 
 
-class GetBatch(Batch):
+class GetBatch(ReplyBatch):
     """What both kinds of gets have in common; ``clock`` in seconds, for the latency."""
 
     __slots__ = ("asked_at", "clock", "node", "stale")
@@ -67,8 +67,8 @@ class GetBatch(Batch):
         """Items that do not count: position in the batch and CAS unique."""
 
 
-class Gets(GetBatch):
-    """Answers to `get_request`, as `Got` in the order asked."""
+class GetReplies(GetBatch):
+    """Answers to `get_request`, as `GetResult` in the order asked."""
 
     __slots__ = ()
 
@@ -80,7 +80,7 @@ class Gets(GetBatch):
         find = data.find
         known = _headers.get
         node = self.node
-        miss = Got(False, b"", 0, FOREVER_S, node, None, latency_ms)
+        miss = GetResult(False, b"", 0, FOREVER_S, node, None, latency_ms)
         left = self.want - len(out)
         available = len(data)
         while left:
@@ -112,14 +112,14 @@ class Gets(GetBatch):
             if marks and (not size or b"X" in marks):
                 append(miss)  # only a place held for one who is loading it, or marked stale
             else:
-                append(Got(True, data[begin:stop], flags, ttl_s, node, None, latency_ms))
+                append(GetResult(True, data[begin:stop], flags, ttl_s, node, None, latency_ms))
             start = stop + 2
             left -= 1
         return self.close(data, start)
 
 
-class CheckedGets(GetBatch):
-    """Answers to `get_cas_request` and `lease_request`, as `Got` in the order asked.
+class CheckedGetReplies(GetBatch):
+    """Answers to `get_cas_request` and `lease_request`, as `GetResult` in the order asked.
 
     An item whose CAS unique is not above ``floor`` counts as not there and is noted in ``stale``.
     """
@@ -134,7 +134,7 @@ class CheckedGets(GetBatch):
         latency_ms = (self.clock() - self.asked_at) * 1000.0
         out = self.out
         node = self.node
-        miss = Got(False, b"", 0, FOREVER_S, node, None, latency_ms)
+        miss = GetResult(False, b"", 0, FOREVER_S, node, None, latency_ms)
         while len(out) < self.want:
             end = line_end(data, start)
             if end < 0:
@@ -165,12 +165,12 @@ class CheckedGets(GetBatch):
                 lease = Lease.WON if b"W" in marks else Lease.HELD if b"Z" in marks else None
                 there = not marks or (size > 0 and b"X" not in marks)
                 value = data[begin:stop] if there else b""
-                out.append(Got(there, value, flags, ttl_s, node, None, latency_ms, cas, lease))
+                out.append(GetResult(there, value, flags, ttl_s, node, None, latency_ms, cas, lease))
             start = stop + 2
         return self.close(data, start)
 
 
-def refused(line: bytes, node: str, latency_ms: float) -> Got:
+def refused(line: bytes, node: str, latency_ms: float) -> GetResult:
     """The answer for a key whose get the node refused."""
     refusal(line)
-    return Got(False, b"", 0, FOREVER_S, node, MissReason.NODE_DOWN, latency_ms)
+    return GetResult(False, b"", 0, FOREVER_S, node, MissReason.NODE_DOWN, latency_ms)

@@ -1,4 +1,5 @@
-"""``python -P -m iotcache_simulator.cachenode``: run one cache node until a signal, or the end of stdin, ends it."""
+"""``python -P -m iotcache_simulator.cachenode``: run one cache node until a signal, or the end of stdin,
+ends it."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from iotcache_simulator.cachenode.node import MIB, Node
+from iotcache_simulator.cachenode.node import MIB, BundledNode
 from iotcache_simulator.cachenode.server import collect_cycles, crawl, listen, steady_clock
 
 _ITEM_MIN_BYTES = 1024
@@ -62,7 +63,7 @@ def _call_at_end_of_stdin(end: Callable[[], object]) -> None:
 
 
 async def _run(arguments: argparse.Namespace) -> int:
-    node = Node(
+    node = BundledNode(
         steady_clock(),
         limit_bytes=arguments.memory_mb * MIB,
         max_item_bytes=arguments.max_item_bytes,

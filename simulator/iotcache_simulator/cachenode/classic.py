@@ -12,7 +12,7 @@ from urllib.parse import quote_from_bytes
 
 from iotcache_simulator.cachenode import VERSION
 from iotcache_simulator.cachenode.items import FETCHED, KEY_MAX_BYTES, Item, Items
-from iotcache_simulator.cachenode.node import MIB, Node
+from iotcache_simulator.cachenode.node import MIB, BundledNode
 from iotcache_simulator.cachenode.replies import (
     BAD_CHUNK,
     BAD_DELTA,
@@ -25,7 +25,7 @@ from iotcache_simulator.cachenode.replies import (
     Reply,
     Upload,
 )
-from iotcache_simulator.cachenode.storing import Counted, Stored, Verb, count, note_uncounted, store
+from iotcache_simulator.cachenode.storage import Counted, Stored, Verb, count, note_uncounted, store
 from iotcache_simulator.cachenode.tokens import int32, uint32, uint64
 
 _MEMLIMIT_MIN_MB = 8
@@ -48,7 +48,7 @@ def _unless_silenced(tokens: list[bytes], answer: bytes) -> bytes:
     return b"" if tokens[-1] == b"noreply" else answer
 
 
-def _update(verb: Verb, node: Node, tokens: list[bytes]) -> Reply:
+def _update(verb: Verb, node: BundledNode, tokens: list[bytes]) -> Reply:
     """``<verb> <key> <flags> <exptime> <bytes> [<cas unique>] [noreply]``"""
     words_wanted = 6 if verb is Verb.CAS else 5
     if len(tokens) not in (words_wanted, words_wanted + 1):
@@ -72,7 +72,7 @@ def _update(verb: Verb, node: Node, tokens: list[bytes]) -> Reply:
     return Upload(value_bytes, finish, b"" if silent else BAD_CHUNK)
 
 
-def _too_large(verb: Verb, node: Node, tokens: list[bytes], value_bytes: int) -> Refusal:
+def _too_large(verb: Verb, node: BundledNode, tokens: list[bytes], value_bytes: int) -> Refusal:
     node.tallies.store_too_large += 1
     if verb is Verb.SET:  # rather no value than the one that should have been replaced
         old = node.items.find(tokens[1])
@@ -81,7 +81,7 @@ def _too_large(verb: Verb, node: Node, tokens: list[bytes], value_bytes: int) ->
     return Refusal(_unless_silenced(tokens, TOO_LARGE), value_bytes)
 
 
-def _retrieve(node: Node, keys: list[bytes], *, with_cas: bool, exptime: int | None = None) -> Reply:
+def _retrieve(node: BundledNode, keys: list[bytes], *, with_cas: bool, exptime: int | None = None) -> Reply:
     """``get``, ``gets``, ``gat`` and ``gats``: the values of the keys that are there."""
     if any(len(key) > KEY_MAX_BYTES for key in keys):
         return BAD_FORMAT
@@ -90,13 +90,13 @@ def _retrieve(node: Node, keys: list[bytes], *, with_cas: bool, exptime: int | N
     return _values(node, keys, with_cas, exptime)
 
 
-def _values(node: Node, keys: list[bytes], with_cas: bool, exptime: int | None) -> Iterator[bytes]:
+def _values(node: BundledNode, keys: list[bytes], with_cas: bool, exptime: int | None) -> Iterator[bytes]:
     for key in keys:
         yield _value(node, key, with_cas, exptime)
     yield b"END\r\n"
 
 
-def _value(node: Node, key: bytes, with_cas: bool, exptime: int | None) -> bytes:
+def _value(node: BundledNode, key: bytes, with_cas: bool, exptime: int | None) -> bytes:
     item = node.items.find(key)
     _count_retrieval(node, item, touching=exptime is not None)
     if item is None:
@@ -110,7 +110,7 @@ def _value(node: Node, key: bytes, with_cas: bool, exptime: int | None) -> bytes
     return b"VALUE %b %d %d\r\n%b\r\n" % (key, item.flags, len(value), value)
 
 
-def _count_retrieval(node: Node, item: Item | None, *, touching: bool) -> None:
+def _count_retrieval(node: BundledNode, item: Item | None, *, touching: bool) -> None:
     tallies = node.tallies
     if touching:
         tallies.cmd_touch += 1
@@ -126,15 +126,15 @@ def _count_retrieval(node: Node, item: Item | None, *, touching: bool) -> None:
             item.slab.tallies.get_hits += 1
 
 
-def _get(node: Node, tokens: list[bytes]) -> Reply:
+def _get(node: BundledNode, tokens: list[bytes]) -> Reply:
     return _retrieve(node, tokens[1:], with_cas=False) if len(tokens) > 1 else ERROR
 
 
-def _gets(node: Node, tokens: list[bytes]) -> Reply:
+def _gets(node: BundledNode, tokens: list[bytes]) -> Reply:
     return _retrieve(node, tokens[1:], with_cas=True) if len(tokens) > 1 else ERROR
 
 
-def _get_and_touch(with_cas: bool, node: Node, tokens: list[bytes]) -> Reply:
+def _get_and_touch(with_cas: bool, node: BundledNode, tokens: list[bytes]) -> Reply:
     """``gat <exptime> <key>*``; as in memcached, no key at all is no mistake."""
     if len(tokens) < 2:
         return ERROR
@@ -144,7 +144,7 @@ def _get_and_touch(with_cas: bool, node: Node, tokens: list[bytes]) -> Reply:
     return _retrieve(node, tokens[2:], with_cas=with_cas, exptime=exptime)
 
 
-def _touch(node: Node, tokens: list[bytes]) -> bytes:
+def _touch(node: BundledNode, tokens: list[bytes]) -> bytes:
     """``touch <key> <exptime> [noreply]``"""
     if len(tokens) not in (3, 4):
         return ERROR
@@ -162,7 +162,7 @@ def _touch(node: Node, tokens: list[bytes]) -> bytes:
     return _unless_silenced(tokens, b"TOUCHED\r\n")
 
 
-def _delete(node: Node, tokens: list[bytes]) -> bytes:
+def _delete(node: BundledNode, tokens: list[bytes]) -> bytes:
     """``delete <key> [0] [noreply]``; the 0 is a remnant of a delay that no longer exists."""
     if len(tokens) not in (2, 3, 4):
         return ERROR
@@ -180,7 +180,7 @@ def _delete(node: Node, tokens: list[bytes]) -> bytes:
     return _unless_silenced(tokens, b"DELETED\r\n")
 
 
-def _arithmetic(up: bool, node: Node, tokens: list[bytes]) -> bytes:
+def _arithmetic(up: bool, node: BundledNode, tokens: list[bytes]) -> bytes:
     """``incr|decr <key> <value> [noreply]``"""
     if len(tokens) not in (3, 4):
         return ERROR
@@ -198,7 +198,7 @@ def _arithmetic(up: bool, node: Node, tokens: list[bytes]) -> bytes:
     return _unless_silenced(tokens, item.value.rstrip(b" ") + b"\r\n")
 
 
-def _flush_all(node: Node, tokens: list[bytes]) -> bytes:
+def _flush_all(node: BundledNode, tokens: list[bytes]) -> bytes:
     """``flush_all [delay] [noreply]``"""
     if len(tokens) > 3:
         return ERROR
@@ -212,11 +212,11 @@ def _flush_all(node: Node, tokens: list[bytes]) -> bytes:
     return _unless_silenced(tokens, b"OK\r\n")
 
 
-def _version(node: Node, tokens: list[bytes]) -> bytes:
+def _version(node: BundledNode, tokens: list[bytes]) -> bytes:
     return b"VERSION %b\r\n" % VERSION.encode("ascii")
 
 
-def _verbosity(node: Node, tokens: list[bytes]) -> bytes:
+def _verbosity(node: BundledNode, tokens: list[bytes]) -> bytes:
     """``verbosity <level> [noreply]``: kept and shown; this node prints nothing in any case."""
     if len(tokens) not in (2, 3):
         return ERROR
@@ -227,7 +227,7 @@ def _verbosity(node: Node, tokens: list[bytes]) -> bytes:
     return _unless_silenced(tokens, b"OK\r\n")
 
 
-def _cache_memlimit(node: Node, tokens: list[bytes]) -> bytes:
+def _cache_memlimit(node: BundledNode, tokens: list[bytes]) -> bytes:
     """``cache_memlimit <megabytes> [noreply]``"""
     if len(tokens) not in (2, 3):
         return ERROR
@@ -243,7 +243,7 @@ def _cache_memlimit(node: Node, tokens: list[bytes]) -> bytes:
     return _unless_silenced(tokens, b"OK\r\n")
 
 
-def _lru_crawler(node: Node, tokens: list[bytes]) -> Reply:
+def _lru_crawler(node: BundledNode, tokens: list[bytes]) -> Reply:
     """``lru_crawler metadump|crawl all``; the crawler's tuning is not there."""
     if len(tokens) != 3 or tokens[1] not in (b"metadump", b"crawl"):
         return ERROR
@@ -272,16 +272,16 @@ def _metadump_line(item: Item) -> bytes:
     ).encode("ascii")
 
 
-def _watch(node: Node, tokens: list[bytes]) -> bytes:
+def _watch(node: BundledNode, tokens: list[bytes]) -> bytes:
     """What memcached says when it was started with ``-W``."""
     return b"CLIENT_ERROR watch commands not allowed\r\n"
 
 
-def _shutdown(node: Node, tokens: list[bytes]) -> bytes:
+def _shutdown(node: BundledNode, tokens: list[bytes]) -> bytes:
     return b"ERROR: shutdown not enabled\r\n"
 
 
-COMMANDS: dict[bytes, Callable[[Node, list[bytes]], Reply]] = {
+COMMANDS: dict[bytes, Callable[[BundledNode, list[bytes]], Reply]] = {
     b"get": _get,
     b"gets": _gets,
     b"gat": partial(_get_and_touch, False),

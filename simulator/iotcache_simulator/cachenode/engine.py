@@ -1,6 +1,6 @@
 """One client's conversation with the node, without its socket: bytes in, bytes out.
 
-A :class:`Node` is what all conversations share. A :class:`Session` takes whatever bytes arrive with
+A :class:`BundledNode` is what all conversations share. A :class:`Session` takes whatever bytes arrive with
 :meth:`~Session.receive` and gives answers with :meth:`~Session.answer`, a bounded piece at a time, so that
 its owner can stop when the client does not read. However the bytes are cut, the answers are the same.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from iotcache_simulator.cachenode import classic, meta
-from iotcache_simulator.cachenode.node import Node
+from iotcache_simulator.cachenode.node import BundledNode
 from iotcache_simulator.cachenode.replies import ERROR, Refusal, Reply, Upload
 from iotcache_simulator.cachenode.stats import stats
 from iotcache_simulator.cachenode.tokens import words
@@ -22,7 +22,7 @@ GET_LINE_MAX_BYTES = (
 _LINE_END = b"\r\n"
 _GETS = (b"get ", b"gets ")
 
-_COMMANDS: dict[bytes, Callable[[Node, list[bytes]], Reply]] = {
+_COMMANDS: dict[bytes, Callable[[BundledNode, list[bytes]], Reply]] = {
     **classic.COMMANDS,
     **meta.COMMANDS,
     b"stats": stats,
@@ -32,7 +32,7 @@ _COMMANDS: dict[bytes, Callable[[Node, list[bytes]], Reply]] = {
 class Session:
     """The protocol state of one connection."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: BundledNode) -> None:
         self.closed = False
         """Set when the connection is to be closed, once what was answered has been sent."""
         self._node = node

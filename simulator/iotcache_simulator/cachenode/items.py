@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from iotcache_simulator.cachenode.tallies import Slab, Slabs, Tallies
+from iotcache_simulator.cachenode.counters import NodeCounters, Slab, Slabs
 from iotcache_simulator.cachenode.tokens import expiry
 
 KEY_MAX_BYTES = 250  # protocol.txt, "Keys"
@@ -60,7 +60,7 @@ class Items:
     asks for it, when it is next to be evicted, or when :meth:`crawl` comes by.
     """
 
-    def __init__(self, tallies: Tallies, *, limit_bytes: int, max_item_bytes: int, now: float) -> None:
+    def __init__(self, tallies: NodeCounters, *, limit_bytes: int, max_item_bytes: int, now: float) -> None:
         self.tallies = tallies
         self.slabs = Slabs()
         self.limit_bytes = limit_bytes

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from iotcache_simulator.cachenode.flags import FlagError, MetaLine, check_line, check_opaque, key_word, parse
 from iotcache_simulator.cachenode.items import BINARY_KEY, FETCHED, KEY_MAX_BYTES, STALE, WON, Item
-from iotcache_simulator.cachenode.node import Node
+from iotcache_simulator.cachenode.node import BundledNode
 from iotcache_simulator.cachenode.replies import (
     BAD_CHUNK,
     BAD_FORMAT,
@@ -21,7 +21,7 @@ from iotcache_simulator.cachenode.replies import (
     Reply,
     Upload,
 )
-from iotcache_simulator.cachenode.storing import Counted, Stored, Verb, count, note_uncounted, store
+from iotcache_simulator.cachenode.storage import Counted, Stored, Verb, count, note_uncounted, store
 from iotcache_simulator.cachenode.tokens import int32
 
 _BAD_FLAG = b"CLIENT_ERROR invalid or duplicate flag\r\n"
@@ -45,7 +45,7 @@ def _ttl(item: Item, now: int) -> int:
     return max(0, item.expires_at - now) if item.expires_at else -1
 
 
-def _mg(node: Node, tokens: list[bytes]) -> bytes:
+def _mg(node: BundledNode, tokens: list[bytes]) -> bytes:
     """``mg <key> <flags>*``"""
     if len(tokens) < 2:
         return ERROR
@@ -73,7 +73,7 @@ def _mg(node: Node, tokens: list[bytes]) -> bytes:
     return b"HD%b\r\n" % flags
 
 
-def _count_get(node: Node, item: Item | None, *, touching: bool) -> None:
+def _count_get(node: BundledNode, item: Item | None, *, touching: bool) -> None:
     """``mg`` counts as ``get``, and with ``T`` as ``touch`` instead; an item created by ``N`` was a hit."""
     tallies = node.tallies
     if touching:
@@ -90,7 +90,7 @@ def _count_get(node: Node, item: Item | None, *, touching: bool) -> None:
             item.slab.tallies.get_hits += 1
 
 
-def _got(node: Node, line: MetaLine, item: Item, created: bool) -> bytes:
+def _got(node: BundledNode, line: MetaLine, item: Item, created: bool) -> bytes:
     """The flags of a hit, in the order asked for; what they change, they change in that order too."""
     items = node.items
     out: list[bytes] = []
@@ -134,7 +134,7 @@ def _got(node: Node, line: MetaLine, item: Item, created: bool) -> bytes:
     return b"".join(out)
 
 
-def _ms(node: Node, tokens: list[bytes]) -> Reply:
+def _ms(node: BundledNode, tokens: list[bytes]) -> Reply:
     """``ms <key> <datalen> <flags>*`` and a data block."""
     if len(tokens) < 2:
         return ERROR
@@ -204,7 +204,7 @@ def _set_flags(line: MetaLine, item: Item) -> bytes:
     return b"".join(out)
 
 
-def _md(node: Node, tokens: list[bytes]) -> bytes:
+def _md(node: BundledNode, tokens: list[bytes]) -> bytes:
     """``md <key> <flags>*``: delete, or mark stale (``I``), or keep a stub without its value (``x``)."""
     if len(tokens) < 2:
         return ERROR
@@ -221,7 +221,7 @@ def _md(node: Node, tokens: list[bytes]) -> bytes:
     return b"" if code == b"HD" and line.quiet else code + line.reflected() + b"\r\n"
 
 
-def _delete(node: Node, line: MetaLine) -> bytes:
+def _delete(node: BundledNode, line: MetaLine) -> bytes:
     items = node.items
     item = items.find(line.key)
     if item is None:
@@ -249,7 +249,7 @@ def _delete(node: Node, line: MetaLine) -> bytes:
     return b"HD"
 
 
-def _ma(node: Node, tokens: list[bytes]) -> bytes:
+def _ma(node: BundledNode, tokens: list[bytes]) -> bytes:
     """``ma <key> <flags>*``: count up or down."""
     if len(tokens) < 2:
         return ERROR
@@ -267,7 +267,7 @@ def _ma(node: Node, tokens: list[bytes]) -> bytes:
     return _count(node, line, up=_UP[line.mode])
 
 
-def _count(node: Node, line: MetaLine, *, up: bool) -> bytes:
+def _count(node: BundledNode, line: MetaLine, *, up: bool) -> bytes:
     items = node.items
     outcome, item = count(items, line.key, up=up, delta=line.delta, cas=line.cas or 0, new_cas=line.new_cas)
     if outcome is Counted.NON_NUMERIC:
@@ -291,7 +291,7 @@ def _count(node: Node, line: MetaLine, *, up: bool) -> bytes:
     return b"HD%b\r\n" % flags
 
 
-def _counted_flags(node: Node, line: MetaLine, item: Item, created: bool) -> bytes:
+def _counted_flags(node: BundledNode, line: MetaLine, item: Item, created: bool) -> bytes:
     items = node.items
     out: list[bytes] = []
     for word in line.words:
@@ -312,7 +312,7 @@ def _counted_flags(node: Node, line: MetaLine, item: Item, created: bool) -> byt
     return b"".join(out)
 
 
-def _me(node: Node, tokens: list[bytes]) -> bytes:
+def _me(node: BundledNode, tokens: list[bytes]) -> bytes:
     """``me <key> [b]``: what is known of an item. Touches neither the LRU nor a hit counter."""
     if len(tokens) < 2 or len(tokens[1]) > KEY_MAX_BYTES:
         return BAD_FORMAT
@@ -338,12 +338,12 @@ def _me(node: Node, tokens: list[bytes]) -> bytes:
     )
 
 
-def _mn(node: Node, tokens: list[bytes]) -> bytes:
+def _mn(node: BundledNode, tokens: list[bytes]) -> bytes:
     """The barrier behind a quiet pipeline."""
     return b"MN\r\n"
 
 
-COMMANDS: dict[bytes, Callable[[Node, list[bytes]], Reply]] = {
+COMMANDS: dict[bytes, Callable[[BundledNode, list[bytes]], Reply]] = {
     b"mg": _mg,
     b"ms": _ms,
     b"md": _md,

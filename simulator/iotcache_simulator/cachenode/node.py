@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from iotcache_simulator.cachenode.counters import NodeCounters
 from iotcache_simulator.cachenode.items import Items
-from iotcache_simulator.cachenode.tallies import Tallies
 
 MIB = 1 << 20
 
 
-class Node:
+class BundledNode:
     """The cache behind every connection. ``clock`` gives epoch seconds and is read once a batch."""
 
     def __init__(
@@ -23,7 +23,7 @@ class Node:
         max_connections: int = 1024,
     ) -> None:
         self._clock = clock
-        self.tallies = Tallies()
+        self.tallies = NodeCounters()
         self.items = Items(self.tallies, limit_bytes=limit_bytes, max_item_bytes=max_item_bytes, now=clock())
         self.started_at = self.items.now
         self.max_connections = max_connections
@@ -40,5 +40,5 @@ class Node:
 
     def reset_counters(self) -> None:
         """What ``stats reset`` does: counters go, what is held stays."""
-        self.items.tallies = self.tallies = Tallies()
+        self.items.tallies = self.tallies = NodeCounters()
         self.items.slabs.reset()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from iotcache_simulator.cachenode.engine import Session
-from iotcache_simulator.cachenode.node import Node
+from iotcache_simulator.cachenode.node import BundledNode
 
 _SLICE_BYTES = 1 << 16
 _SLICE_COMMANDS = 1000  # some 10 ms of work
@@ -32,10 +32,10 @@ def steady_clock() -> Callable[[], float]:
     return lambda: time.monotonic() + offset
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One client."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: BundledNode) -> None:
         self._node = node
         self._session = Session(node)
         self._transport: asyncio.Transport
@@ -105,17 +105,17 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
 
-async def listen(node: Node, interface: str, port: int) -> asyncio.Server:
+async def listen(node: BundledNode, interface: str, port: int) -> asyncio.Server:
     """Accept clients; ``node.listening`` then has the port in use. Raises :class:`OSError`."""
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(node), interface, port, backlog=_BACKLOG
+        lambda: ClientConnection(node), interface, port, backlog=_BACKLOG
     )
     bound = server.sockets[0].getsockname()
     node.listening = (str(bound[0]), int(bound[1]))
     return server
 
 
-async def crawl(node: Node) -> None:
+async def crawl(node: BundledNode) -> None:
     """Reclaim the memory of dead items now and then, a little at a time; runs until it is cancelled."""
     while True:
         await asyncio.sleep(_CRAWL_EVERY_S)
@@ -126,7 +126,7 @@ async def crawl(node: Node) -> None:
             await asyncio.sleep(_CRAWL_STEP_S)
 
 
-async def collect_cycles(node: Node) -> None:
+async def collect_cycles(node: BundledNode) -> None:
     """Keep the cycle collector off the items, which it would halt the node for; runs until it is cancelled.
 
     A look through 370,000 items takes 300 ms, longer than a reader waits for an answer, and finds nothing:

@@ -10,10 +10,10 @@ import struct
 from collections.abc import Iterator
 
 from iotcache_simulator.cachenode import VERSION
+from iotcache_simulator.cachenode.counters import Slab
 from iotcache_simulator.cachenode.items import Item
-from iotcache_simulator.cachenode.node import Node
+from iotcache_simulator.cachenode.node import BundledNode
 from iotcache_simulator.cachenode.replies import ERROR
-from iotcache_simulator.cachenode.tallies import Slab
 
 _AGE_SEARCH = 2000
 """Items looked at for the oldest of each class; a class older than none of them has no ``age`` line."""
@@ -21,7 +21,7 @@ _AGE_SEARCH = 2000
 _Fields = Iterator[tuple[str, object]]
 
 
-def stats(node: Node, tokens: list[bytes]) -> bytes:
+def stats(node: BundledNode, tokens: list[bytes]) -> bytes:
     """``stats [items|slabs|settings|sizes|reset|…]``"""
     if len(tokens) == 1:
         return _lines(_general(node))
@@ -47,7 +47,7 @@ def _lines(fields: _Fields) -> bytes:
     return "".join(f"STAT {name} {value}\r\n" for name, value in fields).encode("ascii") + b"END\r\n"
 
 
-def _general(node: Node) -> _Fields:
+def _general(node: BundledNode) -> _Fields:
     items, tallies, slabs = node.items, node.tallies, node.items.slabs
     times = os.times()
     yield "pid", node.pid
@@ -88,14 +88,14 @@ def _general(node: Node) -> _Fields:
         yield name, slabs.total(name)
 
 
-def _oldest_by_class(node: Node) -> dict[int, Item]:
+def _oldest_by_class(node: BundledNode) -> dict[int, Item]:
     found: dict[int, Item] = {}
     for item in node.items.oldest(_AGE_SEARCH):
         found.setdefault(item.slab.number, item)
     return found
 
 
-def _items(node: Node) -> _Fields:
+def _items(node: BundledNode) -> _Fields:
     oldest = _oldest_by_class(node)
     for slab in node.items.slabs.used():
         prefix = f"items:{slab.number}:"
@@ -118,7 +118,7 @@ def _items(node: Node) -> _Fields:
             yield prefix + name, getattr(slab.tallies, name)
 
 
-def _slabs(node: Node) -> _Fields:
+def _slabs(node: BundledNode) -> _Fields:
     used: list[Slab] = node.items.slabs.used()
     for slab in used:
         yield f"{slab.number}:chunk_size", slab.chunk_bytes
@@ -138,7 +138,7 @@ def _slabs(node: Node) -> _Fields:
     yield "total_malloced", node.items.bytes
 
 
-def _settings(node: Node) -> _Fields:
+def _settings(node: BundledNode) -> _Fields:
     interface, port = node.listening
     yield "maxbytes", node.items.limit_bytes
     yield "maxconns", node.max_connections

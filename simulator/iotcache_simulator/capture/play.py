@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from time import monotonic
 
-from iotcache.histogram import Histogram
+from iotcache.histogram import DurationHistogram
 from iotcache_simulator.capture.recording import Recorded
 from iotcache_simulator.wire.uplink import Uplink
 
@@ -16,12 +16,12 @@ _TICK_S = 0.002
 _SLICE = 256
 
 
-class Player:
+class CapturePlayer:
     """Publishes messages at their times (an open loop) through one uplink."""
 
     def __init__(self, messages: Iterable[Recorded], uplink: Uplink, *, speed: float = 1.0) -> None:
         """``speed`` is recorded seconds in a real one; `math.inf`: as fast as it goes."""
-        self.lag_ms = Histogram()
+        self.lag_ms = DurationHistogram()
         self.played = 0
         self.elapsed_s = 0.0
         self._messages = messages

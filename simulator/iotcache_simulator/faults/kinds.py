@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from iotcache.model import Value
-from iotcache_simulator.fleet.noise import NORMAL, unit
 from iotcache_simulator.fleet.roster import SensorFunction
+from iotcache_simulator.fleet.waves.noise import NORMAL, unit
 
 _MICRO = 1_000_000
 Chance = Annotated[float, Meta(gt=0, le=1)]

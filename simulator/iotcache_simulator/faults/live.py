@@ -24,7 +24,7 @@ JOURNAL_MAX = 10_000
 _MICRO = 1_000_000
 
 
-class Wish(Struct, frozen=True, forbid_unknown_fields=True):
+class FaultRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The payload of a control message. An empty one wishes for no fault and the rate asked for."""
 
     faults: tuple[Fault, ...] = ()
@@ -32,16 +32,16 @@ class Wish(Struct, frozen=True, forbid_unknown_fields=True):
     """The rate, as a factor of that asked for."""
 
 
-def parse_wish(payload: bytes, roster: Roster) -> Wish:
+def parse_wish(payload: bytes, roster: Roster) -> FaultRequest:
     """A control message. Raises `ConfigError` with one sentence."""
     try:
         content = msgspec.json.decode(payload or b"{}")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"the control message cannot be used: {error}") from None
     try:
-        wish = msgspec.convert(content, Wish)
+        wish = msgspec.convert(content, FaultRequest)
     except msgspec.ValidationError as error:
-        told = said(error, content, Wish, FAULT_KINDS)
+        told = said(error, content, FaultRequest, FAULT_KINDS)
         raise ConfigError(f"the control message cannot be used: {told}") from None
     if len(wish.faults) > FAULTS_MAX:
         raise ConfigError(f"the control message holds {len(wish.faults)} faults; {FAULTS_MAX} are allowed")

@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from iotcache.errors import ConfigError
 from iotcache_simulator.faults.kinds import FAULT_KINDS, Fault
-from iotcache_simulator.fleet.noise import stream_key, unit
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.toml_file import complaint, read, read_file
+from iotcache_simulator.fleet.waves.noise import stream_key, unit
 
 _MICRO = 1_000_000
 _FOREVER_US = 1 << 62

@@ -10,11 +10,11 @@ from iotcache.clock import utc_text
 from iotcache.model import Value
 from iotcache_simulator.faults.kinds import Draft, Fault, Place, spoil
 from iotcache_simulator.faults.schedule import Scheduled, schedule
-from iotcache_simulator.fleet.formats import Format
-from iotcache_simulator.fleet.group import FOREVER_US, Group, TopicOf
+from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.fleet.load import LiveLoad, Load
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import LANES, Message, Stream, Timeline
+from iotcache_simulator.fleet.waves.group import FOREVER_US, SensorGroup, TopicOf
 
 
 class Label(Struct, frozen=True, omit_defaults=True):
@@ -82,7 +82,7 @@ class FaultyStream(Stream):
             for group in self._groups
         }
 
-    def _render(self, group: Group, cycle: int, first: int, last: int, out: list[Message]) -> None:
+    def _render(self, group: SensorGroup, cycle: int, first: int, last: int, out: list[Message]) -> None:
         devices = group.devices
         moments = self._moments(group, cycle * len(devices) + first, last - first)
         since, until = min(moments), max(moments)
@@ -106,7 +106,7 @@ class FaultyStream(Stream):
         if sound < last:
             super()._render(group, cycle, sound, last, out)
 
-    def _cycle_at(self, group: Group, device: int, phase: int, at_us: int) -> int:
+    def _cycle_at(self, group: SensorGroup, device: int, phase: int, at_us: int) -> int:
         """The first cycle in which a device's reading is not measured before ``at_us``."""
         work_us = at_us if self._bend is None or at_us == FOREVER_US else self._bend.work(at_us)
         cycle = max(0, -((phase - work_us) // group.interval))
@@ -117,7 +117,7 @@ class FaultyStream(Stream):
         return cycle
 
     def _render_faulty(  # one place of the inner loop
-        self, group: Group, cycle: int, at: int, rel: int, faults: Sequence[Scheduled]
+        self, group: SensorGroup, cycle: int, at: int, rel: int, faults: Sequence[Scheduled]
     ) -> list[Message]:
         timeline, function = self.timeline, group.function
         start, device, key = timeline.start_us, group.devices[at], self._roster.keys[group.devices[at]]

@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from iotcache.decode.topics import RESERVED_SENSORS
 from iotcache.errors import ConfigError
-from iotcache.ingest.topics import RESERVED_SENSORS
 from iotcache_simulator.fleet.toml_file import complaint, read, read_file
-from iotcache_simulator.fleet.waves import WAVE_KINDS, Boolean, Enum, Follows, Positive, Wave
+from iotcache_simulator.fleet.waves.waves import WAVE_KINDS, Boolean, Enum, Follows, Positive, Wave
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 """What may stand in a topic level and a cache key as it is."""
@@ -50,7 +50,7 @@ class Sensor(Struct, frozen=True, forbid_unknown_fields=True):
         return first.states if isinstance(first, Enum) else ()
 
 
-class Link(Struct, frozen=True, forbid_unknown_fields=True):
+class RadioLink(Struct, frozen=True, forbid_unknown_fields=True):
     """How a class's devices lose their connection: once in each ``every_s`` for ``min_s`` to ``max_s``.
 
     What was measured meanwhile is sent afterwards, in order, within ``catchup_s``.
@@ -72,7 +72,7 @@ class DeviceClass(Struct, frozen=True, forbid_unknown_fields=True):
     """What device names begin with; the class's name when not given."""
     weight: Annotated[int, Meta(ge=0, le=10_000)] = 10
     """Its part of a mixed fleet, against the weights of the other classes."""
-    link: Link | None = None
+    link: RadioLink | None = None
     """``None``: always connected."""
     description: str = ""
     metadata: dict[str, str | int | float | bool] = {}

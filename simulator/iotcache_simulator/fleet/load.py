@@ -14,7 +14,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from iotcache.errors import UsageError
-from iotcache_simulator.fleet.noise import sine
+from iotcache_simulator.fleet.waves.noise import sine
 
 _MICRO = 1_000_000
 _ONE = 1_000

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from iotcache.model import Value
 from iotcache_simulator.fleet.classes import DeviceClass, Sensor, shipped_classes
-from iotcache_simulator.fleet.link import LinkWindows
-from iotcache_simulator.fleet.noise import GOLDEN, MASK64, NORMAL, stream_key
-from iotcache_simulator.fleet.waves import Function, wave_salt
+from iotcache_simulator.fleet.coverage import CoverageWindows
+from iotcache_simulator.fleet.waves.noise import GOLDEN, MASK64, NORMAL, stream_key
+from iotcache_simulator.fleet.waves.waves import Function, wave_salt
 
 _MICRO = 1_000_000
 MIN_INTERVAL_US = 100
@@ -109,7 +109,7 @@ class Roster:
             self.keys.append(stream_key(seed, "device", name))
             self.kinds.append(kind)
             self._numbers.append(numbers[kind])
-        self.links = tuple(LinkWindows(kind.link) if kind.link else None for kind in self.classes)
+        self.links = tuple(CoverageWindows(kind.link) if kind.link else None for kind in self.classes)
 
     def __len__(self) -> int:
         return len(self.names)

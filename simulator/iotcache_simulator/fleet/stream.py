@@ -14,14 +14,14 @@ from operator import itemgetter
 
 from msgspec import Struct
 
-from iotcache_simulator.fleet.ahead import Epoch, Moment
-from iotcache_simulator.fleet.arrays import array_functions
-from iotcache_simulator.fleet.formats import Format
-from iotcache_simulator.fleet.group import FOREVER_US, Group, TopicOf
+from iotcache_simulator.fleet.formats.encoders import Format
+from iotcache_simulator.fleet.formats.payload import Stamps, Wholes
 from iotcache_simulator.fleet.load import LiveLoad, Load
-from iotcache_simulator.fleet.noise import unit
-from iotcache_simulator.fleet.payload import Stamps, Wholes
 from iotcache_simulator.fleet.roster import Roster, interval_us
+from iotcache_simulator.fleet.waves.arrays import array_functions
+from iotcache_simulator.fleet.waves.group import FOREVER_US, SensorGroup, TopicOf
+from iotcache_simulator.fleet.waves.noise import unit
+from iotcache_simulator.fleet.waves.value_blocks import Epoch, Moment
 
 Message = tuple[int, int, bytes, bytes, bytes]
 """When it is sent (µs since the start), the number of its series, topic, payload, digest line."""
@@ -82,8 +82,8 @@ class Stream:
         self._epoch = Epoch(timeline.start_us)
         self._even = False
         self._names = [name.encode() for name in roster.names]
-        self._groups: list[Group] = []
-        self._greetings: list[Group] = []
+        self._groups: list[SensorGroup] = []
+        self._greetings: list[SensorGroup] = []
         self._late: list[Message] = []
         members: list[list[int]] = [[] for _ in roster.classes]
         for index, kind in enumerate(roster.kinds):
@@ -95,7 +95,7 @@ class Stream:
             for place, function in enumerate(functions):
                 if members[kind]:
                     every = interval_us(function.sensor, self.scale)
-                    group = Group(
+                    group = SensorGroup(
                         number,
                         function,
                         in_arrays[place],
@@ -156,7 +156,7 @@ class Stream:
             del messages[kept:]
         return messages
 
-    def _moment(self, group: Group, cycle: int, device: int, work_us: int) -> int:
+    def _moment(self, group: SensorGroup, cycle: int, device: int, work_us: int) -> int:
         """When (virtual time since the start) the reading of a slot in work time is measured."""
         if self._scattered:
             key = self._roster.keys[device] ^ group.function.noise_salt
@@ -165,7 +165,7 @@ class Stream:
                 return FOREVER_US
         return work_us if self._bend is None else self._bend.time(work_us)
 
-    def _moments(self, group: Group, slot: int, count: int) -> Sequence[int]:
+    def _moments(self, group: SensorGroup, slot: int, count: int) -> Sequence[int]:
         """When ``count`` readings from ``slot`` on are measured, µs of virtual time since the start."""
         cycle, at = divmod(slot, len(group.phases))
         if self._even:
@@ -173,7 +173,7 @@ class Stream:
             return [base + phase for phase in group.phases[at : at + count]]
         return group.ahead.moments(slot, count, self._epoch, self._moment_of(group))
 
-    def _moment_of(self, group: Group) -> Moment:
+    def _moment_of(self, group: SensorGroup) -> Moment:
         """How the moments of a group are found that do not come evenly."""
         interval, phases, devices = group.interval, group.phases, group.devices
         return lambda cycle, at: self._moment(group, cycle, devices[at], cycle * interval + phases[at])
@@ -185,7 +185,7 @@ class Stream:
             self._epoch = Epoch(start_us, turn)
         self._even = not self._scattered and (self._bend is None or self._bend.even)
 
-    def _render(self, group: Group, cycle: int, first: int, last: int, out: list[Message]) -> None:
+    def _render(self, group: SensorGroup, cycle: int, first: int, last: int, out: list[Message]) -> None:
         """Append the messages of one stretch, made column by column."""
         slot, count = cycle * len(group.phases) + first, last - first
         timeline, link, encode = self.timeline, group.link, group.encode

@@ -15,11 +15,11 @@ from iotcache.model import Series
 from iotcache.onboarding.warm import warm
 from iotcache.tasks import end
 from iotcache_simulator.lab import acts
+from iotcache_simulator.lab.arm import Arm, ArmPolicy
 from iotcache_simulator.lab.nodewatch import say
 from iotcache_simulator.lab.probe import Probe
 from iotcache_simulator.lab.scenario import Wanted
-from iotcache_simulator.lab.side import Side, SidePolicy
-from iotcache_simulator.lab.worker_ear import FleetEar
+from iotcache_simulator.lab.stats_listener import FleetStatsListener
 from iotcache_simulator.readers.workload import ReadSpec
 from iotcache_simulator.stack.service import Service
 from iotcache_simulator.stack.stack import Stack
@@ -27,8 +27,8 @@ from iotcache_simulator.stack.stack import Stack
 
 class PolicyOf(Protocol):
     def __call__(
-        self, name: str, before: SidePolicy | None = None, change: acts.Policy | None = None
-    ) -> SidePolicy: ...
+        self, name: str, before: ArmPolicy | None = None, change: acts.Policy | None = None
+    ) -> ArmPolicy: ...
 
 
 class Effects:
@@ -38,10 +38,10 @@ class Effects:
         self,
         stack: Stack,
         wanted: Wanted,
-        sides: Sequence[Side],
+        sides: Sequence[Arm],
         probe: Probe,
         *,
-        ear: FleetEar,
+        ear: FleetStatsListener,
         policy_of: PolicyOf,
     ) -> None:
         self._stack = stack

@@ -43,7 +43,7 @@ async def _stats(node: str) -> dict[str, int]:
     return found
 
 
-class NodeFigures:
+class NodeCounts:
     """Sums over the nodes, and the share of the busiest."""
 
     def __init__(self) -> None:

@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from iotcache.model import Document, DocumentKind, Reading, Series, Stored
+from iotcache.model import Document, DocumentKind, Reading, Series, StoredReading
 from iotcache.onboarding.push import push_config
 from iotcache.store.base import Store
-from iotcache_simulator.lab.side import Side
+from iotcache_simulator.lab.arm import Arm
 
 PROBE: Final = Series("lab-probe", "setpoint")
 
@@ -18,7 +18,7 @@ PROBE: Final = Series("lab-probe", "setpoint")
 class Probe:
     """Writes as the scenario says, and tells how long the readers have been given something else."""
 
-    def __init__(self, store: Store, sides: Sequence[Side]) -> None:
+    def __init__(self, store: Store, sides: Sequence[Arm]) -> None:
         self._store = store
         self._sides = sides
         self._value: float | None = None
@@ -42,7 +42,7 @@ class Probe:
         )
         cache = self._sides[0].cache
         until_us = 0 if behind else cache.plan_ttl(reading)
-        committed = await self._store.commit([Stored(reading, until_us)])
+        committed = await self._store.commit([StoredReading(reading, until_us)])
         self._value = value
         if not behind:
             for side in self._sides:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from iotcache_simulator.lab.expectations import Light
 from iotcache_simulator.lab.metrics import unit_of
-from iotcache_simulator.lab.run import Run
+from iotcache_simulator.lab.run import ScenarioRun
 from iotcache_simulator.lab.state import Mark, StepResult
 from iotcache_simulator.lab.svg import plot
 from iotcache_simulator.ledger.verdict import Case
@@ -40,7 +40,7 @@ class LabReport(Struct, frozen=True, kw_only=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
-def report_of(run: Run, *, started: str) -> LabReport:
+def report_of(run: ScenarioRun, *, started: str) -> LabReport:
     """The report of a run that is over."""
     state, scenario = run.state, run.scenario
     history: dict[str, tuple[float | None, ...]] = {"at_s": tuple(at for at, _ in run.history)}
@@ -61,7 +61,7 @@ def report_of(run: Run, *, started: str) -> LabReport:
     )
 
 
-def cases(run: Run) -> list[Case]:
+def cases(run: ScenarioRun) -> list[Case]:
     """One for each expectation; a run that could not be finished is one more."""
     state = run.state
     found = [
@@ -79,7 +79,7 @@ def cases(run: Run) -> list[Case]:
     return found
 
 
-def write_summary(run: Run, path: Path) -> list[Path]:
+def write_summary(run: ScenarioRun, path: Path) -> list[Path]:
     """Write the Markdown summary to ``path``, and a plot of each metric beside it. Raises `OSError`."""
     plots = []
     for metric in run.scenario.plot:
@@ -91,7 +91,7 @@ def write_summary(run: Run, path: Path) -> list[Path]:
     return [path, *plots]
 
 
-def markdown(run: Run, plots: Sequence[str] = ()) -> str:
+def markdown(run: ScenarioRun, plots: Sequence[str] = ()) -> str:
     """The summary for a learner: what was expected, what happened, the explanation."""
     scenario, state = run.scenario, run.state
     lines = [
@@ -136,7 +136,7 @@ def markdown(run: Run, plots: Sequence[str] = ()) -> str:
     return "\n".join([*lines, "## What it means", "", scenario.explanation.strip(), ""])
 
 
-def _verdict(run: Run) -> str:
+def _verdict(run: ScenarioRun) -> str:
     state = run.state
     if state.held:
         return "every expectation held"

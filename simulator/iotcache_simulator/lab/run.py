@@ -1,7 +1,8 @@
 """One run of a scenario: its own stack, its readers, its steps and lights, and what became of them.
 
 Everything happens on servers that the run starts for itself; leaving it ends all of them. A person drives
-it with `Run.next`, `Run.back` and `Run.answer`; by itself (``auto``) it goes on as soon as a step's lights
+it with `ScenarioRun.next`, `ScenarioRun.back` and `ScenarioRun.answer`; by itself (``auto``) it goes on as
+soon as a step's lights
 are settled.
 """
 
@@ -23,18 +24,18 @@ from iotcache.store import open_store
 from iotcache.store.base import Store
 from iotcache.tasks import end
 from iotcache_simulator.lab.acts import Policy
+from iotcache_simulator.lab.arm import Arm, ArmPolicy
 from iotcache_simulator.lab.effects import Effects
 from iotcache_simulator.lab.expectations import Judge, Light
 from iotcache_simulator.lab.metrics import unit_of
-from iotcache_simulator.lab.nodewatch import NodeFigures
+from iotcache_simulator.lab.nodewatch import NodeCounts
 from iotcache_simulator.lab.pace import Pace
 from iotcache_simulator.lab.probe import Probe
 from iotcache_simulator.lab.scenario import Scenario
-from iotcache_simulator.lab.side import Side, SidePolicy
 from iotcache_simulator.lab.state import LabState, LightState, Mark, StepResult
-from iotcache_simulator.lab.worker_ear import FleetEar
+from iotcache_simulator.lab.stats_listener import FleetStatsListener
 from iotcache_simulator.readers.workload import ReadSpec
-from iotcache_simulator.stack.service import Progress
+from iotcache_simulator.stack.service import StartProgress
 from iotcache_simulator.stack.stack import Stack
 
 HISTORY_S: Final = 900
@@ -43,7 +44,7 @@ _FLEET_KNOWN_S: Final = 90.0
 """Even a fleet of thousands on a busy machine has been heard of by then."""
 
 
-class Run:
+class ScenarioRun:
     """An async context manager; `play` goes through the steps. Raises `StackError` without its servers."""
 
     def __init__(
@@ -119,11 +120,11 @@ class Run:
             )
             store = await opening.enter_async_context(open_store(stack.settings.store))
             self._say("waiting for the fleet's first readings")
-            ear = await opening.enter_async_context(FleetEar(stack.settings.broker, store))
+            ear = await opening.enter_async_context(FleetStatsListener(stack.settings.broker, store))
             nodes = stack.settings.cache.nodes
             assert not isinstance(nodes, str)
             self._sides = self._make_sides(stack.settings, store)
-            self._nodes = NodeFigures()
+            self._nodes = NodeCounts()
             self._probe = Probe(store, self._sides)
             self._effects = Effects(
                 stack, self.scenario.stack, self._sides, self._probe, ear=ear, policy_of=self.policy_of
@@ -141,7 +142,7 @@ class Run:
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
 
-    def _starting(self, progress: Progress) -> None:
+    def _starting(self, progress: StartProgress) -> None:
         if self._state.status == "starting":
             self._say(progress.text)
 
@@ -153,11 +154,11 @@ class Run:
         self._on_change(self._state)
 
     def policy_of(
-        self, name: str, before: SidePolicy | None = None, change: Policy | None = None
-    ) -> SidePolicy:
+        self, name: str, before: ArmPolicy | None = None, change: Policy | None = None
+    ) -> ArmPolicy:
         """A side's policy: as the scenario begins, or ``before`` with a change; what is forced wins."""
         wanted = self.scenario.stack
-        policy = before or SidePolicy(
+        policy = before or ArmPolicy(
             wanted.ttl_s, wanted.config_ttl_s, wanted.jitter, wanted.lease, wanted.failover, wanted.placement
         )
         own = [side for side in self.scenario.side if side.name == name] if before is None else []
@@ -166,17 +167,17 @@ class Run:
                 continue
             known = {
                 field: getattr(layer, field)
-                for field in SidePolicy.__struct_fields__
+                for field in ArmPolicy.__struct_fields__
                 if getattr(layer, field, None) is not None
             }
             policy = structs.replace(policy, **known)
         return policy
 
-    def _make_sides(self, settings: Settings, store: Store) -> list[Side]:
+    def _make_sides(self, settings: Settings, store: Store) -> list[Arm]:
         wanted = self.scenario.stack
         names = self.scenario.sides or ("",)
         return [
-            Side(
+            Arm(
                 name,
                 settings,
                 store,

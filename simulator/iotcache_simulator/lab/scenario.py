@@ -51,7 +51,7 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     placement: Literal["ketama", "rendezvous", "modulo"] = "ketama"
 
 
-class SideWanted(Struct, frozen=True, forbid_unknown_fields=True):
+class ArmSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """One side of a comparison: the same readers over the same nodes, under another policy."""
 
     name: str
@@ -102,7 +102,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     needs: tuple[str, ...] = ()
     """What a learner should know before."""
     stack: Wanted = Wanted()
-    side: Annotated[tuple[SideWanted, ...], Meta(max_length=2)] = ()
+    side: Annotated[tuple[ArmSpec, ...], Meta(max_length=2)] = ()
     plot: Annotated[tuple[str, ...], Meta(max_length=4)] = ("hit_percent", "store_reads_per_s")
     """The metrics worth watching."""
     name: str = ""

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from iotcache.config.schema import BrokerSettings
+from iotcache.decode import cbor, senml
+from iotcache.decode.topics import RESERVED_SENSORS
 from iotcache.errors import BrokerError
-from iotcache.ingest import cbor, senml
-from iotcache.ingest.topics import RESERVED_SENSORS
 from iotcache.mqtt import MqttLink
 from iotcache_simulator.ledger.seen import Seen, Track, reboots
 
@@ -36,7 +36,7 @@ class _Sighting(Struct):
 
 
 _decode_json = msgspec.json.Decoder(_Sighting).decode
-_decode_pack = msgspec.json.Decoder(list[senml.Record]).decode
+_decode_pack = msgspec.json.Decoder(list[senml.SenmlRecord]).decode
 
 
 def _sighting(topic: str, payload: bytes) -> _Sighting:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from msgspec import Struct
 
-from iotcache.histogram import Histogram
+from iotcache.histogram import DurationHistogram
 from iotcache.model import Series
 from iotcache_simulator.ledger.expected import Expected
 from iotcache_simulator.ledger.seen import Seen
@@ -38,7 +38,7 @@ async def reconcile(
     timed: Seen | None = None,
     began_us: int = 0,
     speed: float = 1.0,
-    end_to_end: Histogram | None = None,
+    end_to_end: DurationHistogram | None = None,
 ) -> Balance:
     """Hold every expected reading against every place.
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
 from iotcache.config.urls import parse_node, parse_store
 from iotcache.errors import UsageError
-from iotcache.histogram import Histogram
+from iotcache.histogram import DurationHistogram
 from iotcache.model import Series
 from iotcache_simulator.faults.kinds import Skew
 from iotcache_simulator.fleet.stream import Timeline
@@ -148,7 +148,7 @@ class Verification:
             seen["mqtt"] = self._listener.seen
         if self._places.store is not None:
             seen["store"] = await self._stored(self._places.store, report, horizons)
-        end_to_end = Histogram()
+        end_to_end = DurationHistogram()
         paced = spec.speed < math.inf
         balance = await reconcile(
             expected(spec, timeline, horizons),

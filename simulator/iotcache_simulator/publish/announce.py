@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
-from iotcache.telemetry import Stats, encode, gone, stats_topic
+from iotcache.telemetry import ProcessStats, encode, gone, stats_topic
 from iotcache_simulator.publish.publisher import Publisher
 from iotcache_simulator.wire.packets import Will
 from iotcache_simulator.wire.uplink import Uplink
@@ -19,7 +19,7 @@ EVERY_S = 1.0
 ROLE = "simulator"
 
 
-class FleetStats(Stats, kw_only=True):
+class FleetStats(ProcessStats, kw_only=True):
     """One announcement. Counts since the start; lags in milliseconds."""
 
     devices: int = 0

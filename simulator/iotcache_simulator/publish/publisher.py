@@ -14,7 +14,7 @@ from time import monotonic, time
 
 import msgspec
 
-from iotcache.histogram import Histogram
+from iotcache.histogram import DurationHistogram
 from iotcache_simulator.fleet.stream import Message, Stream
 from iotcache_simulator.publish.digest import StreamDigest
 from iotcache_simulator.wire.uplink import Uplink
@@ -61,7 +61,7 @@ class Publisher:
         ``speed`` is virtual seconds in a real one, `math.inf` for as fast as it goes. After the end of
         the stream, what is still unsent or unconfirmed has ``patience_s`` seconds."""
         self.counters = Counters()
-        self.lag_ms = Histogram()
+        self.lag_ms = DurationHistogram()
         self.horizon_us = 0
         """Every message due before this was planned, and none that is due later."""
         self.elapsed_s = 0.0

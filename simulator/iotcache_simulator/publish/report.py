@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from iotcache.histogram import Histogram
+from iotcache.histogram import DurationHistogram
 
 SCHEMA = "iotcache.simulate/1"
 
@@ -19,7 +19,7 @@ class Percentiles(Struct, frozen=True):
     max: float
 
     @classmethod
-    def of(cls, histogram: Histogram) -> Percentiles:
+    def of(cls, histogram: DurationHistogram) -> Percentiles:
         p50, p95, p99 = (round(histogram.percentile(share), 3) for share in (50, 95, 99))
         return cls(p50, p95, p99, round(histogram.max_ms, 3))
 

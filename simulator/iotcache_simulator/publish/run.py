@@ -24,17 +24,17 @@ from iotcache_simulator.publish.announce import announced, default_instance, las
 from iotcache_simulator.publish.control import controlled
 from iotcache_simulator.publish.digest import combined
 from iotcache_simulator.publish.dropouts import dropouts
-from iotcache_simulator.publish.lives import Lives
+from iotcache_simulator.publish.lifecycle import DeviceLifecycles
+from iotcache_simulator.publish.partition import FleetPartition, PublishTotals, connected, uplinks
 from iotcache_simulator.publish.publisher import Publisher
 from iotcache_simulator.publish.report import Duration, Percentiles, Rate, Report
-from iotcache_simulator.publish.share import Share, Tally, connected, uplinks
 from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.publish.streams import roster_of
-from iotcache_simulator.wire.connection import Target
+from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.target import target_of
 
 
-class Progress(msgspec.Struct, frozen=True):
+class RunProgress(msgspec.Struct, frozen=True):
     """How far a run is, for a person."""
 
     at_s: float = 0.0
@@ -50,7 +50,7 @@ OnBegin = Callable[[Timeline, float], None]
 """Told where virtual time lies and at which moment (`time.monotonic`) it begins."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class RunOutcome(msgspec.Struct, frozen=True):
     """What a run came to."""
 
     report: Report
@@ -75,11 +75,11 @@ class Run(Protocol):
     def stop(self) -> None:
         """End the run early and cleanly."""
 
-    def progress(self) -> Progress:
+    def progress(self) -> RunProgress:
         """How far it is."""
         ...
 
-    async def run(self, on_begin: OnBegin = ...) -> Outcome:
+    async def run(self, on_begin: OnBegin = ...) -> RunOutcome:
         """Publish to the end. A broker that fails is told in the report and raises nothing."""
         ...
 
@@ -87,11 +87,11 @@ class Run(Protocol):
 class FleetRun:
     """One run in this process, with a beginning, an end and a report."""
 
-    def __init__(self, spec: FleetSpec, target: Target, broker: BrokerSettings | None = None) -> None:
+    def __init__(self, spec: FleetSpec, target: BrokerTarget, broker: BrokerSettings | None = None) -> None:
         """``broker`` is where a run with ``spec.control`` listens."""
         self.spec = spec
         self._broker = broker
-        self.share = Share(spec, target)
+        self.share = FleetPartition(spec, target)
         self._target = target
 
     @property
@@ -102,14 +102,14 @@ class FleetRun:
         """End the run early and cleanly."""
         self.share.stop()
 
-    def progress(self) -> Progress:
+    def progress(self) -> RunProgress:
         publisher = self.publisher
         rate = publisher.published / publisher.elapsed_s if publisher.elapsed_s else 0.0
-        return Progress(
+        return RunProgress(
             publisher.progress_s(), publisher.published, publisher.confirmed, rate, self.share.reason
         )
 
-    async def run(self, on_begin: OnBegin = lambda timeline, began: None) -> Outcome:
+    async def run(self, on_begin: OnBegin = lambda timeline, began: None) -> RunOutcome:
         """Connect, publish, await the confirmations, disconnect. A broker that fails raises nothing."""
         share, ended_by, started_s = self.share, "unreachable", time()
         timeline = self.spec.timeline(int(started_s * 1e6))
@@ -129,7 +129,7 @@ class FleetRun:
             tally, reason = share.tally(), share.reason
         spec = self.spec if journal is None else self._as_it_was(journal)
         report = report_of(spec, self._target, timeline, tally, ended_by, started_s=started_s)
-        return Outcome(report, tally.horizons, timeline, reason, spec)
+        return RunOutcome(report, tally.horizons, timeline, reason, spec)
 
     async def _control(self, stack: AsyncExitStack) -> Journal | None:
         """Listen for faults and load, when that was asked for."""
@@ -158,7 +158,8 @@ class FleetRun:
 
 
 def report_of(
-    spec: FleetSpec, target: Target, timeline: Timeline, tally: Tally, ended_by: str, *, started_s: float,
+    spec: FleetSpec, target: BrokerTarget, timeline: Timeline, tally: PublishTotals, ended_by: str, *,
+    started_s: float,
     unreachable: str = "",
 ) -> Report:  # fmt: skip
     """The report of a run that came to ``tally``."""
@@ -223,7 +224,7 @@ async def run_fleet(
     roster = Roster(spec.seed, spec.devices)
     stop = stop or asyncio.Event()
     instance = default_instance()
-    told: list[Lives] = []
+    told: list[DeviceLifecycles] = []
 
     def on_connected() -> None:
         for lives in told:
@@ -250,7 +251,7 @@ async def run_fleet(
             journal=Journal(scheduled), load=load, answer=uplink.announce,
         )  # fmt: skip
         if wanted.lives is True:
-            told.append(Lives(roster, (uplink,), {0: range(len(roster))}, stream.scale))
+            told.append(DeviceLifecycles(roster, (uplink,), {0: range(len(roster))}, stream.scale))
         ready()
         async with announced(
             publisher, uplink, instance, devices=len(roster), series=roster.series,

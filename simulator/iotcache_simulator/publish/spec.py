@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from iotcache_simulator.faults.kinds import Fault
 from iotcache_simulator.fleet.classes import DeviceClass
-from iotcache_simulator.fleet.formats import SPARKPLUG, Format
+from iotcache_simulator.fleet.formats.encoders import SPARKPLUG, Format
 from iotcache_simulator.fleet.load import Load
 from iotcache_simulator.fleet.stream import VIRTUAL_EPOCH_US, Timeline
 

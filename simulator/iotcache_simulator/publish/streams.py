@@ -6,11 +6,11 @@ from collections.abc import Collection
 from typing import TypedDict
 
 from iotcache_simulator.faults.stream import FaultyStream
-from iotcache_simulator.fleet.formats import Format
-from iotcache_simulator.fleet.group import TopicOf
+from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.fleet.load import LiveLoad, Load
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import LANES, Stream, Timeline
+from iotcache_simulator.fleet.waves.group import TopicOf
 from iotcache_simulator.publish.spec import FleetSpec
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import accumulate
 
 from iotcache.errors import UsageError
-from iotcache_simulator.fleet.noise import scramble, stream_key, unit
+from iotcache_simulator.fleet.waves.noise import scramble, stream_key, unit
 
 Choice = Callable[[int], int]
 """The number of the series of the ``n``-th read."""

@@ -14,7 +14,7 @@ from time import monotonic
 from msgspec import Struct
 
 from iotcache.cache import DeviceCache
-from iotcache.histogram import Histogram
+from iotcache.histogram import DurationHistogram
 from iotcache.model import Read, Series, Source
 from iotcache_simulator.readers.popularity import Choice
 
@@ -35,7 +35,7 @@ class ReadSpec(Struct, frozen=True, kw_only=True):
     """Requests that may be under way at a time; the next one waits, and its wait counts."""
 
 
-class ReadTally(Struct):
+class ReaderTotals(Struct):
     """What came of it."""
 
     planned: int = 0
@@ -69,9 +69,9 @@ class Readers:
     """Reads series through one cache until the end or `stop`."""
 
     def __init__(self, cache: DeviceCache, series: Sequence[Series], choice: Choice, spec: ReadSpec) -> None:
-        self.tally = ReadTally(reasons=Counter())
-        self.latency_ms = Histogram()
-        self.service_ms = Histogram()
+        self.tally = ReaderTotals(reasons=Counter())
+        self.latency_ms = DurationHistogram()
+        self.service_ms = DurationHistogram()
         self.elapsed_s = 0.0
         self._cache = cache
         self._series = series

@@ -1,6 +1,7 @@
 """The embedded services (broker, cache nodes, ingest worker, fleet) and the stack they make together.
 
-Names load on first use, so that a child process which only needs :mod:`iotcache_simulator.stack.child` stays light.
+Names load on first use, so that a child process which only needs :mod:`iotcache_simulator.stack.child`
+stays light.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 On stdin come the settings, one JSON line (so that no secret stands in a command line or an environment),
 later perhaps the line ``stop``; end of file means that the parent is gone, and the child leaves at once. On
-stdout go control records (see :mod:`iotcache_simulator.stack.guard`): ``{"ready": {…}}`` when the role is at work,
+stdout go control records (see :mod:`iotcache_simulator.stack.guard`): ``{"ready": {…}}`` when the role is
+at work,
 ``{"error": "one sentence"}`` when it cannot be. The role's modules are loaded while the settings are still
 awaited: the parent starts all children at the same time and sends each its line when the servers that it
 needs are there.
@@ -29,7 +30,7 @@ Line = bytes
 _EX_SOFTWARE = 1
 
 
-class Leash:
+class ParentWatch:
     """Our stdin: gives the lines that the parent writes, and ends this process when the parent is gone."""
 
     def __init__(self) -> None:
@@ -88,7 +89,7 @@ def say(**record: object) -> None:
         os.write(1, line)
 
 
-def run_broker(leash: Leash) -> None:
+def run_broker(leash: ParentWatch) -> None:
     """Run rumqttd on the configuration file named by the settings line; returns only by an exception."""
     import logging
 
@@ -105,9 +106,9 @@ def run_broker(leash: Leash) -> None:
     broker.run_forever()
 
 
-def run_ingest(leash: Leash) -> None:
+def run_ingest(leash: ParentWatch) -> None:
     """Run the ingest worker until it is told to stop."""
-    from iotcache.ingest.worker import run_ingest as work
+    from iotcache.worker.worker import run_ingest as work
 
     settings = _settings(leash)
 
@@ -117,7 +118,7 @@ def run_ingest(leash: Leash) -> None:
     _run(leash, work(settings, ready=ready))
 
 
-def run_simulator(leash: Leash) -> None:
+def run_simulator(leash: ParentWatch) -> None:
     """Run the fleet until it is told to stop."""
     from iotcache_simulator.publish.run import run_fleet
 
@@ -125,14 +126,14 @@ def run_simulator(leash: Leash) -> None:
     _run(leash, run_fleet(settings, ready=lambda: say(ready={})))
 
 
-ROLES: dict[str, Callable[[Leash], None]] = {
+ROLES: dict[str, Callable[[ParentWatch], None]] = {
     "broker": run_broker,
     "ingest": run_ingest,
     "simulator": run_simulator,
 }
 
 
-def _settings(leash: Leash) -> Settings:
+def _settings(leash: ParentWatch) -> Settings:
     import msgspec
 
     from iotcache.config.schema import Settings
@@ -143,7 +144,7 @@ def _settings(leash: Leash) -> Settings:
     return settings
 
 
-def _run(leash: Leash, work: Coroutine[Any, Any, object]) -> None:
+def _run(leash: ParentWatch, work: Coroutine[Any, Any, object]) -> None:
     """Run ``work`` in an event loop of its own, and cancel it when the parent says ``stop``.
 
     A cancelled worker leaves in good order: it finishes what it holds as far as that is quick.
@@ -165,7 +166,7 @@ def _run(leash: Leash, work: Coroutine[Any, Any, object]) -> None:
 def main(arguments: list[str]) -> int:
     parent_pid, role = int(arguments[0]), arguments[1]
     die_with_parent(parent_pid)
-    leash = Leash()
+    leash = ParentWatch()
     try:
         ROLES[role](leash)
     except KeyboardInterrupt:

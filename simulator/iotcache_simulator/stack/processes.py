@@ -1,7 +1,9 @@
 """The one place where child processes are started and ended.
 
-A child never outlives its parent. Our own Python children (:mod:`iotcache_simulator.stack.child`) watch their stdin
-and leave at end of file; a foreign program runs under :mod:`iotcache_simulator.stack.guard`, which does that for it.
+A child never outlives its parent. Our own Python children (:mod:`iotcache_simulator.stack.child`) watch
+their stdin
+and leave at end of file; a foreign program runs under :mod:`iotcache_simulator.stack.guard`, which does
+that for it.
 Both ask Linux for a death signal besides, so that even a stopped child goes. Every child leads a session of
 its own, so that Ctrl-C in the terminal reaches the parent only, which then ends its children in order.
 

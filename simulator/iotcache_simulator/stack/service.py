@@ -30,7 +30,7 @@ class PartState(StrEnum):
     STOPPED = "stopped"
 
 
-class Progress(Struct, frozen=True):
+class StartProgress(Struct, frozen=True):
     """One step of the stack's start, for a loading screen: ``broker``, ``ready``, ``ready in 0.3 s``."""
 
     part: str
@@ -55,7 +55,7 @@ class Service:
         launch: Launch,
         *,
         on_event: Callable[[Event], None],
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[StartProgress], None],
     ) -> None:
         self.name = name
         self.state = PartState.STOPPED
@@ -161,7 +161,7 @@ class Service:
 
     def _turn(self, state: PartState, text: str, elapsed_s: float = 0.0) -> None:
         self.state = state
-        self._on_progress(Progress(self.name, state, text, elapsed_s))
+        self._on_progress(StartProgress(self.name, state, text, elapsed_s))
 
     def _tell(self, kind: str, severity: Severity, text: str) -> None:
         self._on_event(Event(time.time(), f"stack.{kind}", severity, self.name, text))

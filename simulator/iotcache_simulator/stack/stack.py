@@ -24,7 +24,7 @@ from iotcache_simulator.stack.nodes import EmbeddedNode, NodeProgram, choose_pro
 from iotcache_simulator.stack.ports import LOOPBACK, Port, check_free
 from iotcache_simulator.stack.processes import Exit, NoSign, Process, own_child
 from iotcache_simulator.stack.rundir import Announcement, entry_of_this_process, make_stack_folder, running
-from iotcache_simulator.stack.service import Launch, Progress, Service
+from iotcache_simulator.stack.service import Launch, Service, StartProgress
 
 _OWN_SERVERS_WAIT_S = 15.0
 _FOREIGN_SERVERS_WAIT_S = 1.5
@@ -62,7 +62,7 @@ class Stack:
         http: bool = False,
         told: bool = True,
         on_event: Callable[[Event], None] = lambda event: None,
-        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_progress: Callable[[StartProgress], None] = lambda progress: None,
     ) -> None:
         self.settings = settings
         """The settings with every "embedded" replaced by the real address, once started."""

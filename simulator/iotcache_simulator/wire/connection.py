@@ -19,7 +19,7 @@ from iotcache_simulator.wire.packets import Accepted, Version
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
-class Target(Struct, frozen=True):
+class BrokerTarget(Struct, frozen=True):
     """A broker's address and how to log in."""
 
     host: str
@@ -36,7 +36,7 @@ class Target(Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class Connection(asyncio.Protocol):
+class FleetConnection(asyncio.Protocol):
     """An open connection. Made by `open_connection`; ends once, and then says why in ``reason``."""
 
     def __init__(
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
 
 
 async def open_connection(
-    target: Target,
+    target: BrokerTarget,
     hello: bytes,
     *,
     on_ack: Callable[[int, bool], None],
@@ -166,17 +166,17 @@ async def open_connection(
     on_writable: Callable[[], None],
     on_received: Callable[[int], None] = lambda packet_id: None,
     timeout_s: float,
-) -> tuple[Connection, Accepted]:
+) -> tuple[FleetConnection, Accepted]:
     """Connect, send the CONNECT packet ``hello`` and await its answer.
 
     Raises `BrokerError` with one sentence when the broker cannot be reached or refuses.
     """
     loop = asyncio.get_running_loop()
-    connection: Connection | None = None
+    connection: FleetConnection | None = None
     try:
         async with asyncio.timeout(timeout_s):
             _, connection = await loop.create_connection(
-                lambda: Connection(target.version, on_ack, on_pong, on_writable, on_received),
+                lambda: FleetConnection(target.version, on_ack, on_pong, on_writable, on_received),
                 target.host,
                 target.port,
                 ssl=target.tls,

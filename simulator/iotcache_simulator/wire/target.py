@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from iotcache.config.schema import BrokerSettings
 from iotcache.config.urls import parse_broker
-from iotcache_simulator.wire.connection import Target
+from iotcache_simulator.wire.connection import BrokerTarget
 
 
-def target_of(settings: BrokerSettings) -> Target:
+def target_of(settings: BrokerSettings) -> BrokerTarget:
     """The broker that the settings name. Raises `ConfigError` for one that cannot be used."""
     address = parse_broker(settings.url)
     context = None
@@ -15,7 +15,7 @@ def target_of(settings: BrokerSettings) -> Target:
         from iotcache.mqtt.tls import broker_tls
 
         context = broker_tls(settings)
-    return Target(
+    return BrokerTarget(
         address.host,
         address.port,
         settings.username or address.username or None,

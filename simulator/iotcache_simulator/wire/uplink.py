@@ -21,14 +21,14 @@ from time import monotonic
 from typing import Protocol
 
 from iotcache.errors import BrokerError
-from iotcache.histogram import Histogram
+from iotcache.histogram import DurationHistogram
 from iotcache_simulator.wire import packets
-from iotcache_simulator.wire.complaints import Once
-from iotcache_simulator.wire.connection import Connection, Target, open_connection
+from iotcache_simulator.wire.connection import BrokerTarget, FleetConnection, open_connection
+from iotcache_simulator.wire.log_throttle import LogThrottle
 from iotcache_simulator.wire.packets import DUP, RETAIN, Will
 
 log = logging.getLogger(__name__)
-log.addFilter(Once())
+log.addFilter(LogThrottle())
 
 WINDOW = 512
 """Publishes of QoS 1 and 2 in flight; a broker of MQTT 5 may ask for fewer."""
@@ -68,7 +68,7 @@ class Uplink:
 
     def __init__(
         self,
-        target: Target,
+        target: BrokerTarget,
         client_id: str,
         *,
         qos: int = 1,
@@ -94,7 +94,7 @@ class Uplink:
         self.connects = 0
         self.reason = "not connected yet"
         """Why there is no connection; empty while there is one."""
-        self.ack_ms = Histogram()
+        self.ack_ms = DurationHistogram()
         self._qos = qos
         self._flags = RETAIN if retain else 0
         if qos == 2 and target.version == 4:
@@ -112,7 +112,7 @@ class Uplink:
         """QoS 2 publishes that the broker has, and has not yet released."""
         self._away_until = 0.0
         self._connect_timeout_s = connect_timeout_s
-        self._connection: Connection | None = None
+        self._connection: FleetConnection | None = None
         self._out: list[bytes] = []
         self._pending: dict[int, tuple[bytes, bytes, int, int, float]] = {}
         self._again: deque[tuple[bytes, bytes, int, int]] = deque()
@@ -296,7 +296,7 @@ class Uplink:
             self._on_connected()
         self._wake()
 
-    async def _tend(self, connection: Connection) -> None:
+    async def _tend(self, connection: FleetConnection) -> None:
         """Ping for keep-alive and as the barrier of QoS 0, until the connection ends."""
         keep_alive_s = self.target.keep_alive_s or 3_600
         every_s = min(BARRIER_S, keep_alive_s / 2)
@@ -317,7 +317,7 @@ class Uplink:
             self._connection.write(packets.PINGREQ_PACKET)
             self._pings.append(self._unproven)
 
-    def _lost(self, connection: Connection) -> None:
+    def _lost(self, connection: FleetConnection) -> None:
         self._connection = None
         self.reason = connection.reason
         if not self._closing:

@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from shutil import which
 
+from iotcache.errors import UsageError
 from iotcache_simulator.stack.ports import Port
 from iotcache_simulator.stack.processes import Process
-
-from iotcache.errors import UsageError
 
 _START_S = 10.0
 

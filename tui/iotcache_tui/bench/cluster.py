@@ -9,16 +9,15 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final
 
-from iotcache_simulator.stack.nodes import EmbeddedNode, choose_program
-from iotcache_simulator.stack.processes import Process
-
-from iotcache.cluster import Cluster, Item
+from iotcache.cluster import Cluster, SetItem
 from iotcache.config.schema import BreakerSettings, CacheSettings
 from iotcache.config.urls import parse_node
 from iotcache.errors import UsageError
 from iotcache.model import NodeState
+from iotcache_simulator.stack.nodes import EmbeddedNode, choose_program
+from iotcache_simulator.stack.processes import Process
 from iotcache_tui.bench.peers import PEERS, Peer, peers
-from iotcache_tui.bench.report import OURS, Report, Row, Target, missing_peers
+from iotcache_tui.bench.report import OURS, BenchReport, BenchRow, BenchTarget, missing_peers
 
 KEYS: Final = 2_000
 NODES: Final = 3
@@ -35,18 +34,18 @@ GET, SET, DECODED, HANG = (
     "get-many of two nodes' keys",
 )
 TARGETS: Final = [
-    Target(GET, PEERS[0], 15.0),
-    Target(GET, PEERS[1], 1.0),
-    Target(GET, PEERS[2], 0.5),
-    Target(SET, PEERS[0], 20.0),
-    Target(SET, PEERS[2], 1.0),
-    Target(DECODED, PEERS[0], 8.0, ours=THROUGH_CACHE),
-    Target(HANG, ALL_UP, 0.9, ours=ONE_HANGS),
+    BenchTarget(GET, PEERS[0], 15.0),
+    BenchTarget(GET, PEERS[1], 1.0),
+    BenchTarget(GET, PEERS[2], 0.5),
+    BenchTarget(SET, PEERS[0], 20.0),
+    BenchTarget(SET, PEERS[2], 1.0),
+    BenchTarget(DECODED, PEERS[0], 8.0, ours=THROUGH_CACHE),
+    BenchTarget(HANG, ALL_UP, 0.9, ours=ONE_HANGS),
 ]
 Call = Callable[[], Awaitable[int]]
 
 
-async def run(rounds: int) -> Report:
+async def run(rounds: int) -> BenchReport:
     """Measure all. Raises `UsageError` when memcached is not on PATH, `StackError` when it does not start."""
     program = choose_program("auto")
     if program.bundled:
@@ -63,17 +62,19 @@ async def run(rounds: int) -> Report:
             node.release()
 
 
-def items(rng: Random) -> list[Item]:
+def items(rng: Random) -> list[SetItem]:
     """The keys and values, like those of a fleet: JSON of 60 to 200 bytes."""
     made = []
     for number in range(KEYS):
         head = b'{"value":%d.5,"ts":1718722800000000,"unit":"%b"' % (number % 100, b"C")
         site = b"s" * max(0, rng.randrange(60, 201) - len(head) - 11)
-        made.append(Item(f"dev-{number:05d}:temperature:latest", head + b',"site":"' + site + b'"}', 16, 600))
+        made.append(
+            SetItem(f"dev-{number:05d}:temperature:latest", head + b',"site":"' + site + b'"}', 16, 600)
+        )
     return made
 
 
-async def _measure(rounds: int, nodes: list[EmbeddedNode], processes: list[Process]) -> Report:
+async def _measure(rounds: int, nodes: list[EmbeddedNode], processes: list[Process]) -> BenchReport:
     wanted = items(Random(1))
     addresses = [("127.0.0.1", int(node.name.rpartition(":")[2])) for node in nodes]
     # Each client has keys of its own: some read meaning into flags that others write.
@@ -81,7 +82,7 @@ async def _measure(rounds: int, nodes: list[EmbeddedNode], processes: list[Proce
         _Contestant(peer, {f"{chr(ord('e') + number)}{item.key[1:]}": item.value for item in wanted})
         for number, peer in enumerate(await peers(addresses))
     ]
-    report = Report("cluster", [], TARGETS, missing_peers([other.peer.name for other in others], PEERS))
+    report = BenchReport("cluster", [], TARGETS, missing_peers([other.peer.name for other in others], PEERS))
     async with Cluster(
         [parse_node(node.name) for node in nodes],
         operation_timeout_s=0.5,
@@ -95,12 +96,14 @@ async def _measure(rounds: int, nodes: list[EmbeddedNode], processes: list[Proce
         async def ours_set() -> int:
             return sum([outcome.ok for outcome in await cluster.set_many(wanted)])
 
-        sets: list[tuple[Row, Call]] = [(Row(SET, OURS, "keys/s", note="each confirmed"), ours_set)]
+        sets: list[tuple[BenchRow, Call]] = [(BenchRow(SET, OURS, "keys/s", note="each confirmed"), ours_set)]
         sets += [(other.row(SET), other.set) for other in others if other.peer.sets_in_bulk]
         await _contest(report, sets, rounds)
         for other in others:
             await other.set()
-        gets: list[tuple[Row, Call]] = [(Row(GET, OURS, "keys/s", note="TTL, flags, node"), ours_get)]
+        gets: list[tuple[BenchRow, Call]] = [
+            (BenchRow(GET, OURS, "keys/s", note="TTL, flags, node"), ours_get)
+        ]
         gets += [(other.row(GET), other.get) for other in others]
         await _contest(report, gets, rounds)
         await _decoded(report, cluster, keys, others, rounds)
@@ -118,8 +121,8 @@ class _Contestant:
         self.values = values
         self.keys = list(values)
 
-    def row(self, task: str) -> Row:
-        return Row(task, self.peer.name, "keys/s", note=self.peer.note)
+    def row(self, task: str) -> BenchRow:
+        return BenchRow(task, self.peer.name, "keys/s", note=self.peer.note)
 
     async def get(self) -> int:
         return await self.peer.get(self.keys)
@@ -132,7 +135,7 @@ class _Contestant:
         return await self.peer.get_decoded(self.keys)
 
 
-async def _contest(report: Report, contestants: list[tuple[Row, Call]], rounds: int) -> None:
+async def _contest(report: BenchReport, contestants: list[tuple[BenchRow, Call]], rounds: int) -> None:
     """Turn by turn, so that whatever else the machine does falls on all of them."""
     for _, call in contestants:
         for _ in range(_WARM_UP):
@@ -143,7 +146,7 @@ async def _contest(report: Report, contestants: list[tuple[Row, Call]], rounds: 
     report.rows.extend(row for row, _ in contestants)
 
 
-async def _turn(row: Row, call: Call) -> None:
+async def _turn(row: BenchRow, call: Call) -> None:
     started = time.perf_counter()
     count = 0
     while time.perf_counter() - started < _TURN_S:
@@ -152,7 +155,7 @@ async def _turn(row: Row, call: Call) -> None:
 
 
 async def _decoded(
-    report: Report, cluster: Cluster, keys: list[str], others: list[_Contestant], rounds: int
+    report: BenchReport, cluster: Cluster, keys: list[str], others: list[_Contestant], rounds: int
 ) -> None:
     """The same through the read path that applications use."""
     from iotcache.cache import DeviceCache
@@ -173,8 +176,8 @@ async def _decoded(
             async def ours() -> int:
                 return sum([read.value is not None for read in await cache.read_many(series)])
 
-            contestants: list[tuple[Row, Call]] = [
-                (Row(DECODED, THROUGH_CACHE, "keys/s", note="typed, with TTL and reasons"), ours)
+            contestants: list[tuple[BenchRow, Call]] = [
+                (BenchRow(DECODED, THROUGH_CACHE, "keys/s", note="typed, with TTL and reasons"), ours)
             ]
             contestants += [
                 (other.row(DECODED), other.get_decoded) for other in others if other.peer.get_decoded
@@ -183,7 +186,7 @@ async def _decoded(
 
 
 async def _hanging(
-    report: Report, cluster: Cluster, keys: list[str], third: tuple[Process, str], rounds: int
+    report: BenchReport, cluster: Cluster, keys: list[str], third: tuple[Process, str], rounds: int
 ) -> None:
     """Readers of the other two nodes' keys, before and after the third stops answering."""
     process, name = third
@@ -192,7 +195,7 @@ async def _hanging(
     async def read() -> int:
         return sum([got.hit for got in await cluster.get_many(theirs)])
 
-    up, hangs = (Row(HANG, who, "keys/s") for who in (ALL_UP, ONE_HANGS))
+    up, hangs = (BenchRow(HANG, who, "keys/s") for who in (ALL_UP, ONE_HANGS))
     for _ in range(rounds):  # in turn, so that whatever else the machine does falls on both
         await _turn(up, read)
         process.pause()

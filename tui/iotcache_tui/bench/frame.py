@@ -15,8 +15,8 @@ from iotcache.config.schema import DashboardSettings
 from iotcache.model import NodeHealth, NodeState, Read, Series, Source
 from iotcache.store.base import SeriesInfo
 from iotcache_tui.app import IotCacheApp
-from iotcache_tui.bench.report import Report, Row, Target
-from iotcache_tui.state.asks import Request
+from iotcache_tui.bench.report import BenchReport, BenchRow, BenchTarget
+from iotcache_tui.state.request import Request
 from iotcache_tui.state.updates import Mailbox, Part, RowUpdate, Second
 
 CPU: Final = "seconds of a live screen in a second of processor time, every value changing each second"
@@ -33,9 +33,12 @@ _NODES: Final = ("127.0.0.1:11211", "127.0.0.1:11212", "127.0.0.1:11213")
 ANSWER_S: Final = 0.2
 """A key press is to be answered within this."""
 TARGETS: Final = [
-    Target(CPU, "100 series", round(1 / 1.3, 2), "10,000 series"),
-    *(Target(IDLE, f"{size:,} series, changing", 20.0, f"{size:,} series, still") for size in STILL_SIZES),
-    *(Target(KEYS, "0.2 s", 1.0, name) for name in ("sort", "filter", "scroll")),
+    BenchTarget(CPU, "100 series", round(1 / 1.3, 2), "10,000 series"),
+    *(
+        BenchTarget(IDLE, f"{size:,} series, changing", 20.0, f"{size:,} series, still")
+        for size in STILL_SIZES
+    ),
+    *(BenchTarget(KEYS, "0.2 s", 1.0, name) for name in ("sort", "filter", "scroll")),
 ]
 
 
@@ -89,14 +92,14 @@ class Updates:
         ]  # fmt: skip
 
 
-async def run(rounds: int) -> Report:
+async def run(rounds: int) -> BenchReport:
     """Measure all. A size is looked at for some seconds in each round."""
-    changing = {size: Row(CPU, f"{size:,} series", "s/s") for size in SIZES}
-    still = {size: Row(IDLE, f"{size:,} series, still", "s/s") for size in STILL_SIZES}
-    busy = {size: Row(IDLE, f"{size:,} series, changing", "s/s") for size in STILL_SIZES}
-    bare = Row(IDLE, BARE, "s/s", note="one line, drawn once a second")
-    keys = {name: Row(KEYS, name, "/s") for name in ("sort", "filter", "scroll")}
-    wanted = Row(KEYS, "0.2 s", "/s", note="what is promised")
+    changing = {size: BenchRow(CPU, f"{size:,} series", "s/s") for size in SIZES}
+    still = {size: BenchRow(IDLE, f"{size:,} series, still", "s/s") for size in STILL_SIZES}
+    busy = {size: BenchRow(IDLE, f"{size:,} series, changing", "s/s") for size in STILL_SIZES}
+    bare = BenchRow(IDLE, BARE, "s/s", note="one line, drawn once a second")
+    keys = {name: BenchRow(KEYS, name, "/s") for name in ("sort", "filter", "scroll")}
+    wanted = BenchRow(KEYS, "0.2 s", "/s", note="what is promised")
     gaps: dict[int, float] = {}
     for _ in range(rounds):
         for size in SIZES:
@@ -114,7 +117,7 @@ async def run(rounds: int) -> Report:
             keys[name].runs.append(1 / seconds)
     for size, gap_s in gaps.items():
         changing[size].note = f"longest gap between frames {gap_s * 1e3:.0f} ms"
-    return Report(
+    return BenchReport(
         "frame",
         [*changing.values(), bare, *still.values(), *busy.values(), *keys.values(), wanted],
         list(TARGETS),
@@ -179,7 +182,7 @@ async def _bare() -> float:
 
 async def _pressed(fleet: Updates) -> dict[str, float]:
     """Seconds from a key to the screen that shows its effect."""
-    from iotcache_tui.screens.fleet import FleetScreen
+    from iotcache_tui.screens.fleet.screen import FleetScreen
 
     app = await _app(fleet)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -16,16 +16,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from iotcache_simulator.stack.nodes import EmbeddedNode, choose_program
-
 from iotcache.config.schema import BrokerSettings, CacheSettings, IngestSettings, Settings, StoreSettings
 from iotcache.errors import UsageError
-from iotcache.ingest.worker import Ingest
 from iotcache.store import open_store
+from iotcache.worker.worker import Ingest
+from iotcache_simulator.stack.nodes import EmbeddedNode, choose_program
 from iotcache_tui.bench.broker import mosquitto
 from iotcache_tui.bench.offer import DEVICES
 from iotcache_tui.bench.postgres import BenchPostgres, postgres_programs
-from iotcache_tui.bench.report import OURS, Report, Row, Target
+from iotcache_tui.bench.report import OURS, BenchReport, BenchRow, BenchTarget
 from iotcache_tui.bench.team import Team
 
 if TYPE_CHECKING:
@@ -55,12 +54,12 @@ _TEAM_DEVICES: Final = 4_999
 _LONG_READINGS: Final = 2_000_000
 _LOOK_S: Final = 0.05
 TARGETS: Final = [
-    Target(SINGLE, BARE, 1.6),
-    Target(SINGLE, TUTORIAL, 20.0),
-    Target(PACKED, OURS, 0.7, ON_POSTGRES),
-    Target(TEAM, ONE, 1.3, TWO),
-    Target(CPU, ONE, 0.9, TWO),
-    Target(MEMORY, LATE, 0.9, EARLY),
+    BenchTarget(SINGLE, BARE, 1.6),
+    BenchTarget(SINGLE, TUTORIAL, 20.0),
+    BenchTarget(PACKED, OURS, 0.7, ON_POSTGRES),
+    BenchTarget(TEAM, ONE, 1.3, TWO),
+    BenchTarget(CPU, ONE, 0.9, TWO),
+    BenchTarget(MEMORY, LATE, 0.9, EARLY),
 ]
 """Of the last one: the memory half-way is at least nine tenths of that at the end. Not earlier, as
 SQLite's page cache (64 MB) has to fill first."""
@@ -121,7 +120,7 @@ class _Servers:
         )
 
 
-async def run(rounds: int) -> Report:
+async def run(rounds: int) -> BenchReport:
     """Measure all. Raises `UsageError` when mosquitto or memcached is not there."""
     program = choose_program("auto")
     if program.bundled:
@@ -139,18 +138,19 @@ async def run(rounds: int) -> Report:
         return await _measure(rounds, _Servers(node.name, folder, postgres))
 
 
-async def _measure(rounds: int, servers: _Servers) -> Report:
-    contests: list[tuple[Row, Contest, int]] = [
-        (Row(SINGLE, OURS, "readings/s"), _ours, 1),
-        (Row(SINGLE, BARE, "readings/s", note="neither stores nor caches"), _bare, 1),
-        (Row(SINGLE, TUTORIAL, "readings/s", note="SQLite as it comes"), _tutorial, 1),
-        (Row(SINGLE, LOGGED, "readings/s", note="better tuned than tutorials are"), _logged, 1),
-        (Row(PACKED, OURS, "readings/s", note="wanted: 60,000"), _ours, READINGS_A_PACK),
+async def _measure(rounds: int, servers: _Servers) -> BenchReport:
+    contests: list[tuple[BenchRow, Contest, int]] = [
+        (BenchRow(SINGLE, OURS, "readings/s"), _ours, 1),
+        (BenchRow(SINGLE, BARE, "readings/s", note="neither stores nor caches"), _bare, 1),
+        (BenchRow(SINGLE, TUTORIAL, "readings/s", note="SQLite as it comes"), _tutorial, 1),
+        (BenchRow(SINGLE, LOGGED, "readings/s", note="better tuned than tutorials are"), _logged, 1),
+        (BenchRow(PACKED, OURS, "readings/s", note="wanted: 60,000"), _ours, READINGS_A_PACK),
     ]
     if servers.postgres is not None:
-        contests.append((Row(PACKED, ON_POSTGRES, "readings/s"), _ours_on_postgres, READINGS_A_PACK))
+        contests.append((BenchRow(PACKED, ON_POSTGRES, "readings/s"), _ours_on_postgres, READINGS_A_PACK))
     teams = [
-        (Row(TEAM, who, "readings/s"), Row(CPU, who, "readings/s"), n) for n, who in ((1, ONE), (2, TWO))
+        (BenchRow(TEAM, who, "readings/s"), BenchRow(CPU, who, "readings/s"), n)
+        for n, who in ((1, ONE), (2, TWO))
     ]
     for _ in range(rounds):
         for row, contest, readings in contests:
@@ -164,10 +164,10 @@ async def _measure(rounds: int, servers: _Servers) -> Report:
     async with servers.broker():
         rows += await _memory(servers)
     missing = [] if servers.postgres is not None else ["PostgreSQL"]
-    return Report("ingest", rows, list(TARGETS), missing)
+    return BenchReport("ingest", rows, list(TARGETS), missing)
 
 
-async def _team(servers: _Servers, workers: int, speed: Row, thrift: Row) -> None:
+async def _team(servers: _Servers, workers: int, speed: BenchRow, thrift: BenchRow) -> None:
     """Workers of one group that share one store: PostgreSQL where there is one, as two hosts would."""
     settings = await servers.store(postgres=servers.postgres is not None)
     team = Team(
@@ -190,9 +190,9 @@ async def _team(servers: _Servers, workers: int, speed: Row, thrift: Row) -> Non
             thrift.runs.append(_TEAM_MESSAGES / (after_s - before_s))
 
 
-async def _memory(servers: _Servers) -> list[Row]:
+async def _memory(servers: _Servers) -> list[BenchRow]:
     """What a worker holds half-way and at the end of a long run, once."""
-    early, late = Row(MEMORY, EARLY, "bytes"), Row(MEMORY, LATE, "bytes")
+    early, late = BenchRow(MEMORY, EARLY, "bytes"), BenchRow(MEMORY, LATE, "bytes")
     settings = await servers.store(postgres=False)
     team = Team(1, broker_port=servers.port, nodes=[servers.node], store=settings, group="bench-memory")
     async with team, open_store(settings, read_only=True) as store:

@@ -1,4 +1,5 @@
-"""``python -m iotcache_tui.bench.offer PORT MESSAGES READINGS DEVICES FIRST``: publish as fast as the broker takes it.
+"""``python -m iotcache_tui.bench.offer PORT MESSAGES READINGS DEVICES FIRST``:
+publish as fast as the broker takes it.
 
 A process of its own, so that offering the load costs the contestants no time of their interpreter.
 """
@@ -9,7 +10,7 @@ import asyncio
 import sys
 import time
 
-from iotcache_simulator.wire.connection import Target
+from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.uplink import Uplink
 
 DEVICES = 200
@@ -32,7 +33,7 @@ async def offer(port: int, messages: int, readings: int, devices: int, first: in
     last = first + messages
     # A minute of readings, up to now: a time ahead of the clock would be refused.
     start_us = time.time_ns() // 1_000 - last * readings * 1_000
-    async with Uplink(Target("127.0.0.1", port), f"bench-{start_us}", qos=1) as uplink:
+    async with Uplink(BrokerTarget("127.0.0.1", port), f"bench-{start_us}", qos=1) as uplink:
         at = first
         while at < last:
             room = uplink.room()

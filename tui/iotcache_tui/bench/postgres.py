@@ -12,11 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from iotcache_simulator.stack.ports import Port
-from iotcache_simulator.stack.processes import Process
-
 from iotcache.config.schema import StoreSettings
 from iotcache.errors import StackError
+from iotcache_simulator.stack.ports import Port
+from iotcache_simulator.stack.processes import Process
 
 _START_S: Final = 30.0
 

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 OURS = "iotcache"
 
 
-class Row(Struct):
+class BenchRow(Struct):
     """One contestant at one task."""
 
     task: str
@@ -28,7 +28,7 @@ class Row(Struct):
         return statistics.median(self.runs) if self.runs else 0.0
 
 
-class Target(Struct, frozen=True):
+class BenchTarget(Struct, frozen=True):
     """A promise: our median is at least ``ratio`` times the peer's."""
 
     task: str
@@ -37,19 +37,19 @@ class Target(Struct, frozen=True):
     ours: str = OURS
 
 
-class Report(Struct):
+class BenchReport(Struct):
     """One benchmark's outcome."""
 
     name: str
-    rows: list[Row]
-    targets: list[Target]
+    rows: list[BenchRow]
+    targets: list[BenchTarget]
     missing: list[str] = field(default_factory=list)
     """Peers that are not installed."""
 
-    def row(self, task: str, who: str) -> Row | None:
+    def row(self, task: str, who: str) -> BenchRow | None:
         return next((row for row in self.rows if (row.task, row.who) == (task, who) and row.runs), None)
 
-    def ratio(self, target: Target) -> float | None:
+    def ratio(self, target: BenchTarget) -> float | None:
         """Our median over the peer's; ``None`` when one of them was not measured."""
         ours, peer = self.row(target.task, target.ours), self.row(target.task, target.peer)
         return ours.median / peer.median if ours and peer and peer.median else None
@@ -82,7 +82,7 @@ class Report(Struct):
         }  # fmt: skip
 
 
-def table(report: Report) -> str:
+def table(report: BenchReport) -> str:
     """The report for a person's eyes."""
     lines: list[str] = []
     width = max((len(row.who) for row in report.rows), default=0)
@@ -99,12 +99,12 @@ def table(report: Report) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _line(row: Row, width: int) -> str:
+def _line(row: BenchRow, width: int) -> str:
     spread = f"{min(row.runs):>11,.0f} to {max(row.runs):<11,.0f}"
     return f"  {row.who:<{width}}  {row.median:>11,.0f}   {spread} {row.note}".rstrip()
 
 
-def _verdict(report: Report, target: Target) -> str:
+def _verdict(report: BenchReport, target: BenchTarget) -> str:
     ratio = report.ratio(target)
     if ratio is None:
         return f"  - against {target.peer}: not measured"

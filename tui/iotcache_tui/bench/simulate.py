@@ -13,17 +13,16 @@ from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Stream, Timeline
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.publish.spec import FleetSpec
-from iotcache_simulator.wire.connection import Target as Broker
-
+from iotcache_simulator.wire.connection import BrokerTarget as Broker
 from iotcache_tui.bench.broker import mosquitto
-from iotcache_tui.bench.report import OURS, Report, Row, Target
+from iotcache_tui.bench.report import OURS, BenchReport, BenchRow, BenchTarget
 
 GENERATE: Final = "generating and encoding readings, one core"
 QOS_0: Final = "publishing, QoS 0, one process"
 QOS_1: Final = "publishing, QoS 1, acknowledged"
 PAHO: Final = "paho publish loop"
 MOSQUITTO_PUB: Final = "mosquitto_pub -l -q 1"
-TARGETS: Final = [Target(QOS_0, PAHO, 0.7), Target(QOS_1, MOSQUITTO_PUB, 0.5)]
+TARGETS: Final = [BenchTarget(QOS_0, PAHO, 0.7), BenchTarget(QOS_1, MOSQUITTO_PUB, 0.5)]
 _DEVICES: Final = 1_000
 _GENERATED: Final = 200_000
 _PUBLISHED: Final = 40_000
@@ -35,14 +34,14 @@ _PAYLOAD: Final = (
 """What a peer sends again and again: as long as our own payloads are."""
 
 
-async def run(rounds: int) -> Report:
+async def run(rounds: int) -> BenchReport:
     """Measure all. Raises `UsageError` when mosquitto is not there."""
     rows = [
-        Row(GENERATE, OURS, "readings/s", note="wanted: 250,000"),
-        Row(QOS_0, OURS, "messages/s", note="values computed"),
-        Row(QOS_0, PAHO, "messages/s", note="one fixed payload"),
-        Row(QOS_1, OURS, "messages/s", note="values computed"),
-        Row(QOS_1, MOSQUITTO_PUB, "messages/s", note="one fixed payload"),
+        BenchRow(GENERATE, OURS, "readings/s", note="wanted: 250,000"),
+        BenchRow(QOS_0, OURS, "messages/s", note="values computed"),
+        BenchRow(QOS_0, PAHO, "messages/s", note="one fixed payload"),
+        BenchRow(QOS_1, OURS, "messages/s", note="values computed"),
+        BenchRow(QOS_1, MOSQUITTO_PUB, "messages/s", note="one fixed payload"),
     ]
     publisher = which("mosquitto_pub")
     async with mosquitto("simulate") as port:
@@ -53,7 +52,7 @@ async def run(rounds: int) -> Report:
             rows[3].runs.append(await _publish(port, 1))
             if publisher is not None:
                 rows[4].runs.append(await _mosquitto_pub(publisher, port))
-    return Report("simulate", rows, list(TARGETS), [] if publisher else [MOSQUITTO_PUB])
+    return BenchReport("simulate", rows, list(TARGETS), [] if publisher else [MOSQUITTO_PUB])
 
 
 def _rate(count: int, work: Callable[[], object]) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from iotcache.errors import UsageError
-from iotcache_tui.bench.report import OURS, Report, Row, Target
+from iotcache_tui.bench.report import OURS, BenchReport, BenchRow, BenchTarget
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -41,15 +41,23 @@ Bare().run()
 _OURS: Final = [sys.executable, "-P", "-m", "iotcache_tui"]
 _WAIT_S: Final = 30.0
 _MANY: Final = 5_000
-TARGETS: Final = [Target(FRAME, BARE, 0.5), Target(SERIES, PROMISE, 1.0), Target(DEVICES, PROMISE, 1.0)]
+TARGETS: Final = [
+    BenchTarget(FRAME, BARE, 0.5),
+    BenchTarget(SERIES, PROMISE, 1.0),
+    BenchTarget(DEVICES, PROMISE, 1.0),
+]
 
 
-async def run(rounds: int) -> Report:
+async def run(rounds: int) -> BenchReport:
     """Measure all. Raises `UsageError` on systems without pseudo-terminals."""
     if sys.platform == "win32":
         raise UsageError("bench start needs a system with pseudo-terminals (Linux, macOS)")
-    first, live, bare = Row(FRAME, OURS, "/min"), Row(LIVE, OURS, "/min"), Row(FRAME, BARE, "/min")
-    command, python = Row(COMMAND, "iotcache-tui --version", "/min"), Row(COMMAND, PYTHON, "/min")
+    first, live, bare = (
+        BenchRow(FRAME, OURS, "/min"),
+        BenchRow(LIVE, OURS, "/min"),
+        BenchRow(FRAME, BARE, "/min"),
+    )
+    command, python = BenchRow(COMMAND, "iotcache-tui --version", "/min"), BenchRow(COMMAND, PYTHON, "/min")
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(prefix="iotcache-bench-") as folder:
             both = await asyncio.to_thread(_shown, _OURS, (b"iotcache", b"cold-0001"), Path(folder))
@@ -63,8 +71,11 @@ async def run(rounds: int) -> Report:
         python.runs.append(60 / await _ended([sys.executable, "-c", "pass"]))
     rows = [first, bare, live, command, python]
     for task, prepared in ((SERIES, _series), (DEVICES, _devices)):
-        rows += [Row(task, OURS, "/MiB", [_a_mib(prepared())]), Row(task, PROMISE, "/MiB", [1024.0])]
-    return Report("start", rows, list(TARGETS))
+        rows += [
+            BenchRow(task, OURS, "/MiB", [_a_mib(prepared())]),
+            BenchRow(task, PROMISE, "/MiB", [1024.0]),
+        ]
+    return BenchReport("start", rows, list(TARGETS))
 
 
 def _shown(command: Sequence[str], marks: Sequence[bytes], folder: Path) -> list[float]:
@@ -144,7 +155,7 @@ def _a_mib(made: Callable[[], object]) -> float:
 def _series() -> Callable[[], object]:
     """The dashboard's columns, each series read once. What the feed hands over is the feed's."""
     from iotcache_tui.bench.frame import Updates
-    from iotcache_tui.state.fleet import FleetState
+    from iotcache_tui.state.fleet.columns import FleetState
 
     given = Updates(_MANY)
 

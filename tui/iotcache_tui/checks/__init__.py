@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 
-from iotcache_simulator.stack.rundir import find_running
-
-from iotcache.config import Loaded
+from iotcache.config import LoadedSettings
 from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError, StackError
+from iotcache_simulator.stack.rundir import find_running
 from iotcache_tui.checks.base import Finding
 from iotcache_tui.checks.config import check_config
 from iotcache_tui.checks.local import check_embedded, check_terminal
@@ -25,7 +24,7 @@ _MEND = {
 }
 
 
-async def examine(loaded: Loaded) -> list[Finding]:
+async def examine(loaded: LoadedSettings) -> list[Finding]:
     """Run every check that the settings call for, side by side; in a fixed order."""
     settings = loaded.settings
     findings = check_config(loaded)

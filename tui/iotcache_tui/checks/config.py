@@ -6,13 +6,13 @@ import os
 import stat
 from pathlib import Path
 
-from iotcache.config import Loaded
+from iotcache.config import LoadedSettings
 from iotcache.config.fields import SECRETS
 from iotcache.config.load import COMMANDED, ENVIRONMENT, FLAG, SECRET_FILES
 from iotcache_tui.checks.base import Finding
 
 
-def check_config(loaded: Loaded) -> list[Finding]:
+def check_config(loaded: LoadedSettings) -> list[Finding]:
     """Where it came from, and whether other users of this machine can read its secrets."""
     set_by = [origin for origin in loaded.origins.values() if origin != "default"]
     source = (
@@ -34,7 +34,7 @@ def check_config(loaded: Loaded) -> list[Finding]:
     return findings
 
 
-def _sources(loaded: Loaded, origins: list[str]) -> str:
+def _sources(loaded: LoadedSettings, origins: list[str]) -> str:
     kinds = [
         (str(loaded.file), any(not origin.startswith(COMMANDED) for origin in origins)),
         ("the environment", any(origin.startswith(ENVIRONMENT) for origin in origins)),
@@ -43,7 +43,7 @@ def _sources(loaded: Loaded, origins: list[str]) -> str:
     return ", ".join(name for name, there in kinds if there)
 
 
-def _secret_holders(loaded: Loaded) -> list[Path]:
+def _secret_holders(loaded: LoadedSettings) -> list[Path]:
     holders = []
     for key in (*SECRETS, "store.url"):
         section, _, name = key.partition(".")

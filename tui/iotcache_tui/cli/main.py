@@ -89,16 +89,8 @@ class _Parser(argparse.ArgumentParser):
         return f"there is no flag {shown}{nearest(name, self._option_string_actions)}"
 
 
-def _available() -> list[tuple[str, str]]:
-    return [
-        (name, line)
-        for name, line in COMMANDS
-        if importlib.util.find_spec(f"iotcache_tui.cli.{name}") is not None
-    ]
-
-
 def _overview() -> str:
-    lines = [f"  {name:<10} {line}" for name, line in _available()]
+    lines = [f"  {name:<10} {line}" for name, line in COMMANDS]
     return f"commands ({PROGRAM} COMMAND --help tells each one's flags):\n" + "\n".join(lines)
 
 
@@ -130,14 +122,14 @@ def _run(argv: Sequence[str]) -> int:
     from iotcache_tui.cli.options import add_common
 
     command, rest = _command_and_rest(argv)
-    names = [name for name, _ in _available()]
+    names = [name for name, _ in COMMANDS]
     if command is not None and command not in names:
         import difflib
 
         close = difflib.get_close_matches(command, names, 1)
         hint = f"; did you mean {close[0]}?" if close else f": there are {', '.join(names)}"
         raise UsageError(f"there is no command '{printable(command, 40)}'{hint}")
-    module = importlib.import_module(f"iotcache_tui.cli.{command or 'dashboard'}")
+    module = importlib.import_module(f"iotcache_tui.cli.commands.{command or 'dashboard'}")
     if command is None:
         parser = _Parser(
             prog=PROGRAM,

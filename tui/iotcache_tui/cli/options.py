@@ -9,7 +9,7 @@ from iotcache.errors import UsageError
 from iotcache.text import printable
 
 if TYPE_CHECKING:
-    from iotcache.config import Loaded
+    from iotcache.config import LoadedSettings
 
 _SHORT_HANDS = {"broker": "broker.url", "nodes": "cache.nodes", "store": "store.url"}
 VALUE_FLAGS = frozenset({"--config", "--set", *(f"--{name}" for name in _SHORT_HANDS)})
@@ -45,7 +45,7 @@ def flags_of(args: argparse.Namespace) -> dict[str, object]:
     return flags
 
 
-def load_settings(args: argparse.Namespace) -> Loaded:
+def load_settings(args: argparse.Namespace) -> LoadedSettings:
     """The settings in force for this command line. Raises `ConfigError` or `UsageError`."""
     from iotcache.config import load
 

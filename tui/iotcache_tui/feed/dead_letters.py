@@ -36,7 +36,7 @@ class DeadLetterWatch:
             return
         self._count, self._looked_at_s = count, now_s
         try:
-            letters = await store.dead_letters(LOOKED_AT)
+            letters = await store.recent_dead_letters(LOOKED_AT)
         except StoreError:
             return  # the parts' line says that the store is away
         for letter in reversed(letters):

@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 
 from iotcache.tasks import end
-from iotcache_tui.feed.asks import Reach
+from iotcache_tui.feed.dispatcher import RequestContext
 from iotcache_tui.feed.live import LiveFeed
 from iotcache_tui.state.updates import Part
 
@@ -20,7 +20,7 @@ class LabFeed(LiveFeed):
         if self._stop_asked:
             return
         # Its handlers use the settings, the mailbox and the clock, and nothing of a stack.
-        reach = Reach(
+        reach = RequestContext(
             self._settings, cast("object", None), cast("object", None), [], self.mailbox, self._clock, True,  # type: ignore[arg-type]
         )  # fmt: skip
         serving = asyncio.create_task(self._desk.serve(reach))

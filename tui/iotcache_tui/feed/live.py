@@ -13,8 +13,8 @@ from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError
 from iotcache.tasks import end
 from iotcache.text import printable
-from iotcache_tui.feed.asks import AskDesk
-from iotcache_tui.state.asks import Request
+from iotcache_tui.feed.dispatcher import RequestDispatcher
+from iotcache_tui.state.request import Request
 from iotcache_tui.state.updates import Mailbox
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class LiveFeed:
 
     def __init__(self, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.mailbox = Mailbox()
-        self._desk = AskDesk(self.mailbox)
+        self._desk = RequestDispatcher(self.mailbox)
         self._settings = settings
         self._clock = clock
         self._watched: tuple[int, ...] = ()

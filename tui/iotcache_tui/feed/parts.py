@@ -6,12 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from iotcache_simulator.stack.service import PartState, Progress
-
 from iotcache.config.schema import Settings
 from iotcache.config.urls import mask, parse_embedded_nodes
 from iotcache.model import Event, NodeHealth, NodeState, Severity
 from iotcache.text import printable
+from iotcache_simulator.stack.service import PartState, StartProgress
 from iotcache_tui.state.updates import Mailbox, Part, Worker
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class Parts:
             text = f"{part.name} is {part.state}" + (f": {part.text}" if part.text else "")
             self._mailbox.put_event(Event(time.time(), f"part.{part.state}", severity, part.name, text))
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, progress: StartProgress) -> None:
         """One step of the stack."""
         state = _STATES[progress.state]
         if not progress.part.startswith("node "):

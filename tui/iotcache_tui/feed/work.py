@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
-from iotcache_simulator.stack.stack import Stack
-
 from iotcache.cache import DeviceCache
 from iotcache.clock import Clock
 from iotcache.config.schema import Settings
@@ -15,14 +13,15 @@ from iotcache.config.urls import parse_node
 from iotcache.errors import StoreError
 from iotcache.keys import Keys
 from iotcache.model import Series
-from iotcache_tui.feed.account import Account
-from iotcache_tui.feed.alerts import AlertWatch
-from iotcache_tui.feed.asks import AskDesk, Reach, is_read_only
+from iotcache_simulator.stack.stack import Stack
+from iotcache_tui.feed.answers.alerts import AlertPoller
+from iotcache_tui.feed.answers.nodes import NodeStatsPoller
 from iotcache_tui.feed.dead_letters import DeadLetterWatch
-from iotcache_tui.feed.nodes import NodeWatch
+from iotcache_tui.feed.dispatcher import RequestContext, RequestDispatcher, is_read_only
 from iotcache_tui.feed.pace import ReadingPace
 from iotcache_tui.feed.parts import Parts
-from iotcache_tui.feed.workers import WorkerEar
+from iotcache_tui.feed.read_stats import ReadStats
+from iotcache_tui.feed.workers import WorkerStatsListener
 from iotcache_tui.state.updates import Mailbox, TtlUpdate
 
 TICK_S = 0.1
@@ -39,7 +38,7 @@ class LiveWork:
         self,
         settings: Settings,
         mailbox: Mailbox,
-        desk: AskDesk,
+        desk: RequestDispatcher,
         watched: Callable[[], Sequence[int]],
         clock: Clock,
     ) -> None:
@@ -50,9 +49,9 @@ class LiveWork:
         self._clock = clock
         self._series: list[Series] = []
         self._parts = Parts(mailbox, settings)
-        self._ear = WorkerEar(self._parts, clock)
+        self._ear = WorkerStatsListener(self._parts, clock)
         self._dead_letters = DeadLetterWatch(mailbox, clock)
-        self._alerts = AlertWatch(mailbox)
+        self._alerts = AlertPoller(mailbox)
 
     async def run(self) -> None:
         async with Stack(
@@ -62,10 +61,10 @@ class LiveWork:
             settings = stack.settings
             async with contextlib.AsyncExitStack() as opened:
                 cache = await self._open_cache(settings, opened)
-                account = Account(Keys(settings.cache.prefix, settings.cache.bucket_s))
+                account = ReadStats(Keys(settings.cache.prefix, settings.cache.bucket_s))
                 pace = ReadingPace(settings.dashboard.reads_per_s, settings.dashboard.read_interval_s)
                 await self._learn_rows(cache, account, pace)
-                node_watch = NodeWatch(
+                node_watch = NodeStatsPoller(
                     cache.cluster,
                     [parse_node(node) for node in settings.cache.nodes],
                     placement=settings.cache.placement,
@@ -84,7 +83,7 @@ class LiveWork:
                     tasks.create_task(node_watch.run())
                     tasks.create_task(
                         self._desk.serve(
-                            Reach(
+                            RequestContext(
                                 settings,
                                 stack,
                                 cache,
@@ -120,7 +119,7 @@ class LiveWork:
             due_s = max(due_s + period_s, now_s)
             await asyncio.sleep(due_s - now_s)
 
-    async def _learn_rows(self, cache: DeviceCache, account: Account, pace: ReadingPace) -> None:
+    async def _learn_rows(self, cache: DeviceCache, account: ReadStats, pace: ReadingPace) -> None:
         """Take in series that were first seen since the last look."""
         try:
             while True:
@@ -137,7 +136,7 @@ class LiveWork:
         else:
             self._parts.turn("store", "up")
 
-    async def _read(self, cache: DeviceCache, account: Account, pace: ReadingPace) -> None:
+    async def _read(self, cache: DeviceCache, account: ReadStats, pace: ReadingPace) -> None:
         pace.watched = self._watched()
         due = pace.due(self._clock.monotonic())
         for first in range(0, len(due), BATCH_ROWS):
@@ -164,7 +163,7 @@ class LiveWork:
         await self._alerts.look(cache.store)
         await self._dead_letters.look(cache.store, self._ear.workers(self._clock.monotonic()))
 
-    async def _close_second(self, cache: DeviceCache, account: Account) -> None:
+    async def _close_second(self, cache: DeviceCache, account: ReadStats) -> None:
         now_s = self._clock.monotonic()
         ingest, published = self._ear.rates(now_s)
         self.mailbox.put_second(account.close_second(now_s, ingest, published))

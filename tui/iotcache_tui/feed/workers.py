@@ -42,7 +42,7 @@ class _Rate:
         self._count, self._at_s = count, at_s
 
 
-class WorkerEar:
+class WorkerStatsListener:
     """Listens on the broker for the workers' counters, and says how the broker is."""
 
     def __init__(self, parts: Parts, clock: Clock) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from iotcache.text import printable
 from iotcache_tui.record.chunks import FRAMES, KEYFRAME, RecordingError, write_chunk, write_start
 from iotcache_tui.record.frames import newest, snapshot
-from iotcache_tui.record.player import Player
+from iotcache_tui.record.player import RecordingPlayer
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.updates import Drained
 
@@ -19,7 +19,7 @@ def export(source: Path, target: Path, from_s: float, to_s: float) -> float:
 
     Raises `RecordingError` when there is nothing between them or ``target`` exists or cannot be written.
     """
-    player = Player(source)
+    player = RecordingPlayer(source)
     try:
         first = player.start_s + max(from_s, 0.0)
         last = min(player.start_s + to_s, player.end_s)

@@ -11,13 +11,13 @@ from msgspec import Struct, structs
 from iotcache.model import MissReason, Read, Series, Source
 from iotcache_tui.record.chunks import RecordingError
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.devices import UNREPORTED
-from iotcache_tui.state.fleet import FleetState
-from iotcache_tui.state.log import Entry
-from iotcache_tui.state.updates import Drained, Fallback, RowUpdate, Second
+from iotcache_tui.state.fleet.columns import FleetState
+from iotcache_tui.state.fleet.devices import UNREPORTED
+from iotcache_tui.state.log import LogEntry
+from iotcache_tui.state.updates import Drained, FallbackRead, RowUpdate, Second
 
 
-class Row(Struct, frozen=True, array_like=True, gc=False):
+class RecordedRow(Struct, frozen=True, array_like=True, gc=False):
     """A `RowUpdate` without the names that the directory has already."""
 
     row: int
@@ -55,7 +55,7 @@ class Frame(Struct, frozen=True, array_like=True):
 
     now_s: float
     wall_s: float
-    rows: tuple[Row, ...]
+    rows: tuple[RecordedRow, ...]
     rest: Drained
     """Everything but the rows."""
     answers: tuple[Answered, ...] = ()
@@ -68,10 +68,10 @@ class Keyframe(Struct, frozen=True):
     wall_s: float
     fleet: dict[str, Any]
     seconds: list[Second]
-    fallbacks: list[Fallback]
+    fallbacks: list[FallbackRead]
     fallbacks_total: int
     fallbacks_dropped: int
-    log: list[Entry]
+    log: list[LogEntry]
     log_total: int
     latest: Drained
     """The newest of each value that replaces the one before."""
@@ -93,7 +93,7 @@ def to_frame(
 ) -> Frame:
     """``values`` False leaves out what the devices measured."""
     rows = tuple(
-        Row(
+        RecordedRow(
             update.row,
             update.at_s,
             update.reads,

@@ -15,8 +15,8 @@ from iotcache.model import Series
 from iotcache_tui.record.answers import AnswerBook
 from iotcache_tui.record.chunks import FRAMES, KEYFRAME, Chunk, ChunkFile, RecordingError
 from iotcache_tui.record.frames import Answered, Frame, decode_frames, decode_keyframe, from_frame, restore
-from iotcache_tui.state.asks import Answer, Request
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.request import Answer, Request
 from iotcache_tui.state.updates import Drained, Mailbox
 
 SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -24,7 +24,7 @@ _ANSWERS_FROM: Final = ("iotcache_tui.state.", "iotcache.")
 """Only plain values of these rooms are made from a recording."""
 
 
-class Player:
+class RecordingPlayer:
     """Where in the recording we are, how fast it goes, and what comes in until then.
 
     Positions are monotonic seconds of the recorded run. `deliver` is called once a frame.
@@ -207,7 +207,7 @@ def _value(answer: Answered) -> object:
 class ReplayClock:
     """The recorded run's own time."""
 
-    def __init__(self, player: Player) -> None:
+    def __init__(self, player: RecordingPlayer) -> None:
         self._player = player
 
     def now(self) -> float:
@@ -220,7 +220,7 @@ class ReplayClock:
 class ReplayMailbox(Mailbox):
     """Drains what the recorded run took in until now."""
 
-    def __init__(self, player: Player) -> None:
+    def __init__(self, player: RecordingPlayer) -> None:
         super().__init__()
         self._player = player
 
@@ -231,7 +231,7 @@ class ReplayMailbox(Mailbox):
 class ReplayFeed:
     """Stands in for the live feed."""
 
-    def __init__(self, player: Player) -> None:
+    def __init__(self, player: RecordingPlayer) -> None:
         self.player = player
         self.mailbox: Mailbox = ReplayMailbox(player)
         self._ticket = 0

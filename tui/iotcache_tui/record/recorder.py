@@ -16,8 +16,8 @@ from iotcache.text import printable
 from iotcache_tui.record.answers import AnswerBook
 from iotcache_tui.record.chunks import FRAMES, KEYFRAME, RecordingError, write_chunk, write_start
 from iotcache_tui.record.frames import Answered, Frame, Keyframe, newest, snapshot, to_frame
-from iotcache_tui.state.asks import Answer, Request
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.request import Answer, Request
 from iotcache_tui.state.updates import Drained
 
 log = logging.getLogger(__name__)

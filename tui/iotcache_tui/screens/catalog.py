@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from iotcache_tui.screens.view import ViewScreen
 
 
-class Entry(Struct, frozen=True):
+class ScreenEntry(Struct, frozen=True):
     """One screen: ``place`` is ``module:class``."""
 
     key: str
@@ -24,19 +23,39 @@ class Entry(Struct, frozen=True):
     """For the palette and the help, in one line."""
 
 
-_ALL = (
-    Entry("1", "fleet", "Fleet", "iotcache_tui.screens.fleet:FleetScreen", "Every series and its cache entry"),
-    Entry("2", "device", "Device", "iotcache_tui.screens.device:DeviceScreen", "One device in depth"),
-    Entry("3", "nodes", "Nodes", "iotcache_tui.screens.nodes:NodesScreen", "Every cache node, its load and memory"),
-    Entry("4", "keys", "Keys", "iotcache_tui.screens.keys:KeysScreen", "What lies in the nodes, key by key"),
-    Entry("5", "flow", "Flow", "iotcache_tui.screens.flow:FlowScreen", "The pipeline, its rates and its bottleneck"),
-    Entry("6", "lab", "Lab", "iotcache_tui.screens.lab:LabScreen", "Training scenarios and fault switches"),
-    Entry("7", "events", "Events", "iotcache_tui.screens.events:EventsScreen", "Fallbacks, alerts, node changes"),
+SCREENS = (
+    ScreenEntry(
+        "1", "fleet", "Fleet", "iotcache_tui.screens.fleet.screen:FleetScreen",
+        "Every series and its cache entry",
+    ),
+    ScreenEntry(
+        "2", "device", "Device", "iotcache_tui.screens.device.screen:DeviceScreen",
+        "One device in depth",
+    ),
+    ScreenEntry(
+        "3", "nodes", "Nodes", "iotcache_tui.screens.nodes.screen:NodesScreen",
+        "Every cache node, its load and memory",
+    ),
+    ScreenEntry(
+        "4", "keys", "Keys", "iotcache_tui.screens.keys.screen:KeysScreen",
+        "What lies in the nodes, key by key",
+    ),
+    ScreenEntry(
+        "5", "flow", "Flow", "iotcache_tui.screens.flow:FlowScreen",
+        "The pipeline, its rates and its bottleneck",
+    ),
+    ScreenEntry(
+        "6", "lab", "Lab", "iotcache_tui.screens.lab:LabScreen",
+        "Training scenarios and fault switches",
+    ),
+    ScreenEntry(
+        "7", "events", "Events", "iotcache_tui.screens.events:EventsScreen",
+        "Fallbacks, alerts, node changes",
+    ),
 )  # fmt: skip
-SCREENS = tuple(entry for entry in _ALL if importlib.util.find_spec(entry.place.partition(":")[0]))
 
 
-def build(entry: Entry, app: IotCacheApp) -> ViewScreen:
+def build(entry: ScreenEntry, app: IotCacheApp) -> ViewScreen:
     """The screen of an entry, made for ``app``."""
     module, _, name = entry.place.partition(":")
     screen: ViewScreen = getattr(importlib.import_module(module), name)(app.state, app.settings)

@@ -17,17 +17,17 @@ from iotcache.config.schema import DashboardSettings
 from iotcache.model import Severity
 from iotcache.text import printable
 from iotcache_tui.export import Rows
-from iotcache_tui.feed.asks import READ_ONLY
+from iotcache_tui.feed.dispatcher import READ_ONLY
 from iotcache_tui.keyname import key_shown
-from iotcache_tui.screens.confirm import ConfirmScreen
+from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.alerts import AcknowledgeAlerts
-from iotcache_tui.state.asks import Answer
+from iotcache_tui.state.alert_lines import AcknowledgeAlerts
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.log import KINDS, RANK, LogView
-from iotcache_tui.widgets.columns import Moment
-from iotcache_tui.widgets.event_log import ASCII_GLYPHS, GLYPHS, EventLogView
-from iotcache_tui.widgets.standing_alerts import StandingAlerts
+from iotcache_tui.state.request import Answer
+from iotcache_tui.widgets.events.event_log import ASCII_GLYPHS, GLYPHS, EventLogView
+from iotcache_tui.widgets.events.standing_alerts import StandingAlerts
+from iotcache_tui.widgets.fleet.columns import RenderContext
 
 _KEYS = {"f": "fallback", "a": "alert", "n": "node", "b": "part", "d": "dead letter", "o": "other"}
 _PLURAL = {
@@ -138,7 +138,7 @@ class EventsScreen(ViewScreen):
         yield self.log_view
         yield self.filter_box
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: RenderContext) -> None:
         self.log_view.frame()
         self.standing.show(self.state.alerts, moment.wall_s)
         self.wanted.show(

@@ -16,14 +16,14 @@ from textual.widget import Widget
 from iotcache.config.schema import DashboardSettings
 from iotcache_tui.format import fit, plain, rate
 from iotcache_tui.screens.catalog import SCREENS
+from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.screens.wish import NodeWish
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow import ARROWS, BOXES, Bottleneck, Flow, flow
-from iotcache_tui.widgets.columns import Moment
-from iotcache_tui.widgets.flow_detail import details, history
-from iotcache_tui.widgets.flow_picture import TITLES, FlowPicture
-from iotcache_tui.widgets.panel import Line, Panel
+from iotcache_tui.widgets.common.panel import Line, Panel
+from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.flow.flow_detail import details, history
+from iotcache_tui.widgets.flow.flow_picture import TITLES, FlowPicture
 
 OPENS = {
     "simulator": "lab",
@@ -125,8 +125,8 @@ class FlowScreen(ViewScreen):
             Panel(_title(arrow, settings.ascii), ascii_only=settings.ascii) for arrow in ARROWS
         )
         self._plots = Grid(id="flow-plots")
-        self._wish = NodeWish()
-        self._moment = Moment(0.0, 0.0, {})
+        self._wish = NodeStatsSubscription()
+        self._moment = RenderContext(0.0, 0.0, {})
 
     def body(self) -> ComposeResult:
         yield self.verdict
@@ -139,7 +139,7 @@ class FlowScreen(ViewScreen):
     def on_screen_suspend(self) -> None:
         self._wish.drop(self.app)
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: RenderContext) -> None:
         self._moment = moment
         self._wish.keep(self.app, moment.now_s)
         now = flow(self.state)

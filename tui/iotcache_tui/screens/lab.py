@@ -14,12 +14,11 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Digits, Input, Static
 
 from iotcache.config.schema import DashboardSettings
-from iotcache_tui.feed.asks import READ_ONLY
+from iotcache_tui.feed.dispatcher import READ_ONLY
 from iotcache_tui.format import fit
-from iotcache_tui.screens.confirm import ConfirmScreen
-from iotcache_tui.screens.switches import SwitchesScreen
+from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
+from iotcache_tui.screens.dialogs.switches import SwitchesScreen
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.asks import Answer
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.lab import (
     NO_LAB,
@@ -27,16 +26,17 @@ from iotcache_tui.state.lab import (
     LabDo,
     LabExport,
     LabExported,
-    LabList,
     LabRun,
     LabView,
+    LoadLabCatalogue,
 )
-from iotcache_tui.widgets.columns import Moment
-from iotcache_tui.widgets.lab_list import LabList as ScenarioList
-from iotcache_tui.widgets.lab_panels import big_figures, figure_lines, light_lines
-from iotcache_tui.widgets.lab_plot import plot_lines
-from iotcache_tui.widgets.lab_words import ANSWER_KEYS, about, headline, narration, written
-from iotcache_tui.widgets.panel import Panel
+from iotcache_tui.state.request import Answer
+from iotcache_tui.widgets.common.panel import Panel
+from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.lab.lab_list import LabList as ScenarioList
+from iotcache_tui.widgets.lab.lab_panels import big_figures, figure_lines, light_lines
+from iotcache_tui.widgets.lab.lab_plot import plot_lines
+from iotcache_tui.widgets.lab.lab_words import ANSWER_KEYS, about, headline, narration, written
 
 FIGURES_LEAST = 4
 TEXT_LEAST = 4
@@ -44,7 +44,7 @@ TEXT_LEAST = 4
 _RUN_KEYS = {"next", "back", "skip", "restart", "leave", "answer", "note", "big", "export"}
 
 
-class _Told(NamedTuple):
+class _QuestionShown(NamedTuple):
     """What the words on show depend on."""
 
     status: str
@@ -140,7 +140,7 @@ class LabScreen(ViewScreen):
         self.side = Vertical(id="lab-side")
         self._listed = False
         self._ticket = 0
-        self._told: _Told | None = None
+        self._told: _QuestionShown | None = None
         self._begun = ""
         """What is being run, as it was asked for: a name of the list, or a file."""
         self._headed = ""
@@ -169,10 +169,10 @@ class LabScreen(ViewScreen):
 
     # One frame
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: RenderContext) -> None:
         if not self._listed:
             self._listed = True
-            self.app.ask(LabList(), self._heard_list)
+            self.app.ask(LoadLabCatalogue(), self._heard_list)
         if self.begin_with is not None and self.state.ready:
             (name, auto), self.begin_with = self.begin_with, None
             self._begin(name, auto)
@@ -194,7 +194,9 @@ class LabScreen(ViewScreen):
         state = view.state
         self._draw_head(view)
         lights = state.steps[state.shown] if state.shown < len(state.steps) else None
-        said = _Told(state.status, state.said, state.shown, lights.answered if lights else 0, state.settled)
+        said = _QuestionShown(
+            state.status, state.said, state.shown, lights.answered if lights else 0, state.settled
+        )
         if said != self._told:
             before, self._told = self._told, said
             self.words.update(

@@ -18,15 +18,15 @@ from iotcache.errors import UsageError
 from iotcache_tui.export import Rows, as_csv, as_json, write_new
 from iotcache_tui.keyname import key_shown
 from iotcache_tui.screens.catalog import SCREENS
-from iotcache_tui.screens.export import ExportScreen
-from iotcache_tui.screens.jump import JumpScreen
+from iotcache_tui.screens.dialogs.export import ExportScreen
+from iotcache_tui.screens.dialogs.jump import JumpScreen
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.widgets.ascii_filter import draw_in_ascii
-from iotcache_tui.widgets.columns import Moment
-from iotcache_tui.widgets.key_footer import KeyFooter
-from iotcache_tui.widgets.seek_bar import SeekBar
-from iotcache_tui.widgets.tabs import ScreenTabs
-from iotcache_tui.widgets.top_bar import TopBar
+from iotcache_tui.widgets.common.ascii_filter import draw_in_ascii
+from iotcache_tui.widgets.common.key_footer import KeyFooter
+from iotcache_tui.widgets.common.seek_bar import SeekBar
+from iotcache_tui.widgets.common.tabs import ScreenTabs
+from iotcache_tui.widgets.common.top_bar import TopBar
+from iotcache_tui.widgets.fleet.columns import RenderContext
 
 if TYPE_CHECKING:
     from iotcache_tui.app import IotCacheApp
@@ -114,7 +114,7 @@ class ViewScreen(Screen[None]):
         """The widgets between the tabs and the footer."""
         raise NotImplementedError
 
-    def draw(self, moment: Moment) -> None:
+    def draw(self, moment: RenderContext) -> None:
         """Show the state as it stands; called once a frame while this screen is on top."""
         raise NotImplementedError
 
@@ -175,7 +175,7 @@ class ViewScreen(Screen[None]):
 
     # One frame
 
-    def frame(self, moment: Moment, badge: str, clock: str) -> None:
+    def frame(self, moment: RenderContext, badge: str, clock: str) -> None:
         """Draw everything. Called by the app's frame clock."""
         self.top.show(tuple((part.name, part.state, part.text) for part in self.state.parts), badge, clock)
         if self.seek_bar is not None:

@@ -6,19 +6,19 @@ from collections import deque
 from collections.abc import Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
-from iotcache_tui.state.alerts import AlertLine
-from iotcache_tui.state.fleet import FleetState
+from iotcache_tui.state.alert_lines import AlertLine
+from iotcache_tui.state.fleet.columns import FleetState
 from iotcache_tui.state.flow import HISTORY_KEPT, history, late_total
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.log import EventLog, grave, kind_of
-from iotcache_tui.state.nodes import NodeHistory, NodesFigures
+from iotcache_tui.state.nodes.model import NodeCurves, NodesFigures
 from iotcache_tui.state.updates import (
     EVENTS_KEPT,
     FALLBACKS_KEPT,
     NOTHING,
     SECONDS_KEPT,
     Drained,
-    Fallback,
+    FallbackRead,
     Part,
     Second,
     Worker,
@@ -35,7 +35,7 @@ class DashboardState:
     def __init__(self) -> None:
         self.fleet = FleetState()
         self.seconds: deque[Second] = deque(maxlen=SECONDS_KEPT)
-        self.fallbacks: deque[Fallback] = deque(maxlen=FALLBACKS_KEPT)
+        self.fallbacks: deque[FallbackRead] = deque(maxlen=FALLBACKS_KEPT)
         self.fallbacks_total = 0
         self.fallbacks_dropped = 0
         self.log = EventLog()
@@ -45,7 +45,7 @@ class DashboardState:
         self.workers: dict[str, Worker] = {}
         self.node_figures: NodesFigures | None = None
         """``None`` before anybody wanted them."""
-        self.node_history = NodeHistory()
+        self.node_history = NodeCurves()
         self.flow_rates: deque[tuple[float | None, ...]] = deque(maxlen=HISTORY_KEPT)
         """What ran along each of `iotcache_tui.state.flow.ARROWS`, second by second."""
         self.late_counts: deque[float] = deque(maxlen=6)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from iotcache_simulator.lab.state import LabState
 from msgspec import Struct
 
-from iotcache_tui.state.asks import Request
+from iotcache_simulator.lab.state import LabState
+from iotcache_tui.state.request import Request
 
 
 class LabEntry(Struct, frozen=True):
@@ -68,7 +68,7 @@ class LabView(Struct, frozen=True):
 NO_LAB = LabView("")
 
 
-class LabList(Request, frozen=True):
+class LoadLabCatalogue(Request, frozen=True):
     """Answers: `LabCatalogue`."""
 
 

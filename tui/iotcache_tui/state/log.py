@@ -27,7 +27,7 @@ _PREFIXES = {
 }  # fmt: skip
 
 
-class Entry(Struct, frozen=True):
+class LogEntry(Struct, frozen=True):
     """One line of the log. Every text is safe to show."""
 
     number: int
@@ -57,8 +57,8 @@ class EventLog:
     """The newest `KEPT_PER_KIND` entries of each kind."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, deque[Entry]] = {kind: deque(maxlen=KEPT_PER_KIND) for kind in KINDS}
-        self._fresh: deque[Entry] = deque(maxlen=KEPT_PER_KIND)
+        self._kept: dict[str, deque[LogEntry]] = {kind: deque(maxlen=KEPT_PER_KIND) for kind in KINDS}
+        self._fresh: deque[LogEntry] = deque(maxlen=KEPT_PER_KIND)
         self.total = 0
 
     def add(
@@ -73,7 +73,7 @@ class EventLog:
         tag: str = "",
     ) -> None:
         self.total += 1
-        entry = Entry(
+        entry = LogEntry(
             self.total, wall_s, kind, severity, printable(subject, 120), printable(text, 300), row, tag
         )
         self._kept[kind].append(entry)
@@ -86,11 +86,11 @@ class EventLog:
         self._fresh.clear()
         self.total = 0
 
-    def everything(self) -> list[Entry]:
+    def everything(self) -> list[LogEntry]:
         """All that is kept, the oldest first."""
         return self.entries(frozenset(KINDS))
 
-    def restore(self, entries: list[Entry], total: int) -> None:
+    def restore(self, entries: list[LogEntry], total: int) -> None:
         """Be as it was when `everything` and ``total`` were taken."""
         self.reset()
         for entry in entries:
@@ -100,11 +100,11 @@ class EventLog:
     def count(self, kind: str) -> int:
         return len(self._kept[kind])
 
-    def entries(self, kinds: frozenset[str]) -> list[Entry]:
+    def entries(self, kinds: frozenset[str]) -> list[LogEntry]:
         """All that is kept of these kinds, the oldest first."""
         return list(merge(*(self._kept[kind] for kind in kinds), key=lambda entry: entry.number))
 
-    def since(self, number: int) -> list[Entry] | None:
+    def since(self, number: int) -> list[LogEntry] | None:
         """Entries above ``number``, the oldest first; ``None`` when some of them are no longer at hand."""
         missing = self.total - number
         if missing > len(self._fresh):
@@ -120,7 +120,7 @@ class LogView:
         self.kinds = frozenset(KINDS)
         self.least = Severity.INFO
         self.text = ""
-        self.lines: list[Entry] = []
+        self.lines: list[LogEntry] = []
         self._seen = 0
 
     def show(
@@ -149,7 +149,7 @@ class LogView:
             parts.append(f"hidden: {', '.join(hidden)}")
         return "; ".join(parts)
 
-    def _passes(self, entry: Entry) -> bool:
+    def _passes(self, entry: LogEntry) -> bool:
         if entry.kind not in self.kinds or RANK[entry.severity] < RANK[self.least]:
             return False
         return not self.text or all(

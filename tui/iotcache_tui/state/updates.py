@@ -16,10 +16,10 @@ from msgspec import Struct
 
 from iotcache.model import Event, MissReason, NodeHealth, Read
 from iotcache.store.base import SeriesInfo
-from iotcache_tui.state.alerts import AlertLine
-from iotcache_tui.state.asks import Answer
+from iotcache_tui.state.alert_lines import AlertLine
 from iotcache_tui.state.lab import LabView
-from iotcache_tui.state.nodes import NodesFigures
+from iotcache_tui.state.nodes.model import NodesFigures
+from iotcache_tui.state.request import Answer
 
 FALLBACKS_KEPT = 2_000
 SECONDS_KEPT = 900
@@ -45,7 +45,7 @@ class TtlUpdate(Struct, frozen=True, gc=False):
     ttl_s: float | None
 
 
-class Fallback(Struct, frozen=True, gc=False):
+class FallbackRead(Struct, frozen=True, gc=False):
     """One read that had to go to the store."""
 
     wall_s: float
@@ -112,7 +112,7 @@ class Drained(Struct, frozen=True):
     joined: Sequence[SeriesInfo] = ()
     rows: Sequence[RowUpdate] = ()
     ttls: Sequence[TtlUpdate] = ()
-    fallbacks: Sequence[Fallback] = ()
+    fallbacks: Sequence[FallbackRead] = ()
     fallbacks_dropped: int = 0
     seconds: Sequence[Second] = ()
     events: Sequence[Event] = ()
@@ -138,7 +138,7 @@ class Mailbox:
         self._joined: list[SeriesInfo] = []
         self._rows: dict[int, RowUpdate] = {}
         self._ttls: dict[int, TtlUpdate] = {}
-        self._fallbacks: deque[Fallback] = deque(maxlen=FALLBACKS_KEPT)
+        self._fallbacks: deque[FallbackRead] = deque(maxlen=FALLBACKS_KEPT)
         self._fallbacks_dropped = 0
         self._seconds: deque[Second] = deque(maxlen=SECONDS_KEPT)
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
@@ -156,7 +156,7 @@ class Mailbox:
         with self._lock:
             self._joined.extend(joined)
 
-    def put_reads(self, rows: Sequence[RowUpdate], fallbacks: Sequence[Fallback]) -> None:
+    def put_reads(self, rows: Sequence[RowUpdate], fallbacks: Sequence[FallbackRead]) -> None:
         with self._lock:
             self._rows.update(zip(map(ROW_OF, rows), rows, strict=True))
             if self._ttls:

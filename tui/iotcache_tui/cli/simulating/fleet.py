@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from iotcache.errors import BrokerError, NodeError, StoreError, UsageError
 from iotcache_simulator.fleet.classes import load_classes
-from iotcache_simulator.fleet.formats import parse_format
+from iotcache_simulator.fleet.formats.encoders import parse_format
 from iotcache_simulator.fleet.load import parse_load
 from iotcache_simulator.fleet.toml_file import read_file
 from iotcache_simulator.ledger.conditions import parse_condition
@@ -22,16 +24,13 @@ from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.publish.streams import roster_of
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_simulator.wire.target import target_of
-
-from iotcache.errors import BrokerError, NodeError, StoreError, UsageError
 from iotcache_tui.cli.options import load_settings
 from iotcache_tui.cli.simulating.output import check_writable, told_to_end, write
 from iotcache_tui.cli.simulating.progress import show_progress, summary
 
 if TYPE_CHECKING:
-    from iotcache_simulator.publish.run import Outcome, Run
-
     from iotcache.config.schema import BrokerSettings
+    from iotcache_simulator.publish.run import Run, RunOutcome
 
 EXIT_FAILED = 1
 EXIT_COULD_NOT_RUN = 3
@@ -160,12 +159,12 @@ def allow_connections(count: int) -> None:
 
 async def _run(
     spec: FleetSpec, broker: BrokerSettings, places: Places, settle_s: float, labels: str | None
-) -> Outcome:
+) -> RunOutcome:
     fleet: Run
     if spec.processes > 1:
-        from iotcache_simulator.publish.crew import Crew
+        from iotcache_simulator.publish.multi_process import MultiProcessRun
 
-        fleet = Crew(spec, broker)
+        fleet = MultiProcessRun(spec, broker)
     else:
         from iotcache_simulator.publish.run import FleetRun
 
@@ -194,7 +193,7 @@ async def _run(
             return msgspec.structs.replace(outcome, report=report, unverified=unverified)
 
 
-async def write_labels(file: str, spec: FleetSpec, outcome: Outcome) -> None:
+async def write_labels(file: str, spec: FleetSpec, outcome: RunOutcome) -> None:
     from iotcache_simulator.ledger.labels import label_lines
 
     until_us = max(outcome.horizons.values(), default=0)

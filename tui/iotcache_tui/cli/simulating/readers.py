@@ -8,18 +8,18 @@ import sys
 import time
 
 import msgspec
-from iotcache_simulator.ledger.conditions import parse_condition
-from iotcache_simulator.ledger.verdict import Case
-from iotcache_simulator.readers.popularity import popularity
-from iotcache_simulator.readers.report import FIGURES, ReadReport, report_of
-from iotcache_simulator.readers.workload import Readers, ReadSpec
-from iotcache_simulator.stack.rundir import find_running
 
 from iotcache.cache import DeviceCache
 from iotcache.clock import utc_text
 from iotcache.config.schema import Settings
 from iotcache.errors import StoreError
 from iotcache.model import Series
+from iotcache_simulator.ledger.conditions import parse_condition
+from iotcache_simulator.ledger.verdict import Case
+from iotcache_simulator.readers.popularity import popularity
+from iotcache_simulator.readers.report import FIGURES, ReadReport, report_of
+from iotcache_simulator.readers.workload import Readers, ReadSpec
+from iotcache_simulator.stack.rundir import find_running
 from iotcache_tui.cli.options import load_settings
 from iotcache_tui.cli.simulating.output import check_writable, told_to_end, write
 

@@ -9,16 +9,15 @@ import secrets
 import sys
 from pathlib import Path
 
+from iotcache.config.schema import BrokerSettings
+from iotcache.errors import BrokerError, UsageError
 from iotcache_simulator.capture.capture import Capture
-from iotcache_simulator.capture.play import Player
+from iotcache_simulator.capture.play import CapturePlayer
 from iotcache_simulator.capture.recording import read
-from iotcache_simulator.publish.share import connected
+from iotcache_simulator.publish.partition import connected
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_simulator.wire.target import target_of
 from iotcache_simulator.wire.uplink import Uplink
-
-from iotcache.config.schema import BrokerSettings
-from iotcache.errors import BrokerError, UsageError
 from iotcache_tui.cli.options import load_settings
 from iotcache_tui.cli.simulating.output import check_writable, told_to_end
 
@@ -77,7 +76,7 @@ async def _play(args: argparse.Namespace, broker: BrokerSettings) -> int:
     stopped = asyncio.Event()
     uplink = Uplink(target_of(broker), f"iotcache-play-{secrets.token_hex(4)}", qos=1)
     with Path(args.file).open("rb") as file:  # noqa: ASYNC230  # a line at a time
-        player = Player(read(file, args.file), uplink, speed=args.speed)
+        player = CapturePlayer(read(file, args.file), uplink, speed=args.speed)
 
         def stop() -> None:
             stopped.set()

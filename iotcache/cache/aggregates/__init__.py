@@ -1,0 +1,2 @@
+"""Aggregates and history buckets read through the cache: their values, how they are recounted from the
+store."""

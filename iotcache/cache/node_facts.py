@@ -1,0 +1,87 @@
+"""Keeps the node statistics that tell one miss reason from another, off the path of hits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from iotcache.clock import Clock
+from iotcache.errors import IotCacheError
+from iotcache.misses import NodeFacts, NodeHistory
+
+if TYPE_CHECKING:
+    from iotcache.cluster import Cluster
+
+FRESH_S: Final = 0.1
+"""A miss is judged by statistics no older than this, unless the nodes are slow to give them."""
+PATIENCE_S: Final = 0.3
+"""Longest that a miss waits for statistics; its store read runs meanwhile."""
+POLL_S: Final = 2.0
+BUNDLED_SUFFIX: Final = "-iotcache"
+HEAD_START_S: Final = 2.0
+"""memcached counts its uptime from two seconds before its start (``process_started`` in memcached.c); the
+bundled node does not."""
+
+
+class NodeFactsCache:
+    """Polls ``stats`` of every node: every `POLL_S` while the cache is read, at once when a miss needs it."""
+
+    def __init__(self, cluster: Cluster, clock: Clock) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._histories: dict[str, NodeHistory] = {}
+        self._polled_s = -1e9
+        self._changes: tuple[float, ...] = ()
+        self._poll: asyncio.Task[None] | None = None
+
+    def history(self, node: str) -> NodeHistory | None:
+        return self._histories.get(node)
+
+    def nudge(self) -> None:
+        """Start a poll when the last one is some time ago; does not wait."""
+        if self._clock.monotonic() - self._polled_s > POLL_S:
+            self._start()
+
+    async def refresh(self) -> None:
+        """Return with fresh statistics, or without after `PATIENCE_S`."""
+        changes = tuple(node.since_s for node in self._cluster.health())
+        if self._clock.monotonic() - self._polled_s < FRESH_S and changes == self._changes:
+            return
+        self._changes = changes
+        await asyncio.wait({self._start()}, timeout=PATIENCE_S)
+
+    async def close(self) -> None:
+        if self._poll is not None:
+            self._poll.cancel()
+            await asyncio.wait({self._poll})
+
+    def _start(self) -> asyncio.Task[None]:
+        if self._poll is None or self._poll.done():
+            self._poll = asyncio.create_task(self._ask())
+        return self._poll
+
+    async def _ask(self) -> None:
+        self._polled_s = self._clock.monotonic()
+        with contextlib.suppress(IotCacheError):  # no statistics now: misses are judged by older ones
+            for node, facts in (await self._facts()).items():
+                self._histories.setdefault(node, NodeHistory()).add(facts)
+
+    async def _facts(self) -> Mapping[str, NodeFacts]:
+        now_s = self._clock.now()
+        answers = await self._cluster.stats()
+        facts = {}
+        for node, stats in answers.items():
+            head_s = 0.0 if stats.get("version", "").endswith(BUNDLED_SUFFIX) else HEAD_START_S
+            try:
+                facts[node] = NodeFacts(
+                    at_s=now_s,
+                    started_s=int(stats["time"]) - int(stats["uptime"]) + head_s,
+                    pid=int(stats["pid"]),
+                    evictions=int(stats["evictions"]),
+                    untouched=stats.get("total_items") == "0",
+                )
+            except (KeyError, ValueError):
+                continue  # a node that says less is judged with less
+        return facts

@@ -1,0 +1,2 @@
+"""From topic and payload bytes to readings, dead letters or device messages. Pure: no socket, no clock, no
+settings."""

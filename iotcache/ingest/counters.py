@@ -1,0 +1,56 @@
+"""What an ingest worker counts, and the figures it publishes of it."""
+
+from __future__ import annotations
+
+from iotcache.clock import Clock
+from iotcache.histogram import DurationHistogram
+
+WINDOW_S = 10.0
+
+
+class RecentDurations:
+    """Durations of the last ten to twenty seconds: percentiles of long ago tell nothing of now."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._now = DurationHistogram()
+        self._before = DurationHistogram()
+        self._since_s = clock.monotonic()
+
+    def add(self, ms: float) -> None:
+        """Count one duration in milliseconds."""
+        self._turn()
+        self._now.add(ms)
+
+    def percentiles(self) -> tuple[float, float]:
+        """The median and the 99th percentile in milliseconds; zeros when nothing happened."""
+        self._turn()
+        both = self._before.copy().merge([self._now])
+        return round(both.percentile(50), 3), round(both.percentile(99), 3)
+
+    def _turn(self) -> None:
+        age_s = self._clock.monotonic() - self._since_s
+        if age_s < WINDOW_S:
+            return
+        self._before, self._now = (
+            (self._now if age_s < 2 * WINDOW_S else DurationHistogram()),
+            DurationHistogram(),
+        )
+        self._since_s = self._clock.monotonic()
+
+
+class IngestCounters:
+    """Running totals since the start."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.received = 0
+        self.readings = 0
+        self.stored = 0
+        self.duplicates = 0
+        self.dead_letters = 0
+        self.ignored = 0
+        self.batches = 0
+        self.commit_failures = 0
+        self.http_requests = 0
+        self.commit_ms = RecentDurations(clock)
+        self.write_through_ms = RecentDurations(clock)

@@ -1,0 +1,100 @@
+"""Devices seen for the first time, or born, on their way to a warm cache: in the background, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from iotcache.errors import IotCacheError
+from iotcache.model import DocumentKind, DocumentName
+from iotcache.onboarding.warm import Entry, fill
+
+if TYPE_CHECKING:
+    from iotcache.cache import DeviceCache
+
+log = logging.getLogger(__name__)
+
+BATCH_DEVICES: Final = 100
+SETTLE_S: Final = 0.2
+"""A device that was just seen mostly says more in the same breath; its entries need no filling then."""
+RETRY_S: Final = 2.0
+_REMEMBERED: Final = 500_000
+
+
+class OnboardingCounts(Struct):
+    """What became of devices, since the start."""
+
+    warmed: int = 0
+    waiting: int = 0
+    skipped: int = 0
+    """For want of room in the queue: their first reads fall through to the store."""
+    entries: int = 0
+    """Entries added to the cache for them."""
+
+
+class WarmQueue:
+    """A queue of devices and the task (`run`) that warms the cache for them."""
+
+    def __init__(self, cache: DeviceCache, *, bound: int, per_s: float) -> None:
+        """At most ``bound`` devices wait, and ``per_s`` entries are looked at in a second."""
+        self._cache = cache
+        self._bound = bound
+        self._per_s = per_s
+        self._seen: set[str] = set()
+        self._waiting: dict[str, None] = {}
+        self._some = asyncio.Event()
+        self.counts = OnboardingCounts()
+
+    def saw(self, devices: Iterable[str]) -> None:
+        """Readings of these came in; those not seen since the start are warmed."""
+        new = set(devices) - self._seen
+        if new:
+            if len(self._seen) + len(new) > _REMEMBERED:
+                self._seen.clear()
+            self._seen |= new
+            self.add(new)
+
+    def add(self, devices: Iterable[str]) -> None:
+        """Warm the cache for these, seen before or not."""
+        for device in devices:
+            if device in self._waiting:
+                continue
+            if len(self._waiting) >= self._bound:
+                self.counts.skipped += 1
+                continue
+            self._waiting[device] = None
+        self.counts.waiting = len(self._waiting)
+        if self._waiting:
+            self._some.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; a store that is away is tried again."""
+        while True:
+            await self._some.wait()
+            await asyncio.sleep(SETTLE_S)
+            while self._waiting:
+                devices = list(islice(self._waiting, BATCH_DEVICES))
+                try:
+                    looked_at = await self._warm(devices)
+                except IotCacheError as error:
+                    log.debug("%d devices wait for a warm cache: %s", len(self._waiting), error)
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                for device in devices:
+                    self._waiting.pop(device, None)
+                self.counts.warmed += len(devices)
+                self.counts.waiting = len(self._waiting)
+                await asyncio.sleep(looked_at / self._per_s)
+            self._some.clear()
+
+    async def _warm(self, devices: list[str]) -> int:
+        entries: list[Entry] = [info.series for info in await self._cache.store.documents.sensors(devices)]
+        entries += [DocumentName(device, kind) for device in devices for kind in DocumentKind]
+        done = await fill(self._cache, entries)
+        self.counts.entries += done.added
+        return len(entries)

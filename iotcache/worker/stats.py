@@ -1,0 +1,141 @@
+"""A worker's counters as it publishes them: totals, rates, and what its parts say of themselves."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
+
+from iotcache.clock import Clock
+from iotcache.ingest.counters import IngestCounters
+from iotcache.model import NodeHealth, NodeState
+from iotcache.telemetry import IngestStats
+from iotcache.text import printable
+
+if TYPE_CHECKING:
+    from iotcache.aggregates.writer import Aggregates
+    from iotcache.alerts.watch import AlertWatch
+    from iotcache.cache import CacheCounters
+    from iotcache.mqtt import MqttLink
+    from iotcache.onboarding.lifecycle import DeviceLifecycle
+
+_RATE_OVER_S: Final = 0.5
+"""A rate is taken over at least this long."""
+
+
+class IngestStatsBuilder:
+    """Makes one worker's `IngestStats`."""
+
+    def __init__(self, role: str, instance: str, tally: IngestCounters, clock: Clock) -> None:
+        self._role = role
+        self._instance = instance
+        self._tally = tally
+        self._clock = clock
+        self._started_us = int(clock.now() * 1e6)
+        self._last = (clock.monotonic(), 0, 0)
+        self._per_s = (0.0, 0.0)
+
+    def stats(
+        self,
+        state: str,
+        waiting_for: str,
+        *,
+        link: MqttLink,
+        counters: CacheCounters | None,
+        nodes: Sequence[NodeHealth],
+        series: int,
+        reception: DeviceLifecycle | None = None,
+        alerts: AlertWatch | None = None,
+        aggregates: Aggregates | None = None,
+    ) -> IngestStats:
+        """The counters as they stand."""
+        tally = self._tally
+        received_per_s, stored_per_s = self._rates()
+        commit, through = tally.commit_ms.percentiles(), tally.write_through_ms.percentiles()
+        now_us, oldest_us = int(self._clock.now() * 1e6), link.oldest_unacked_us()
+        return IngestStats(
+            role=self._role,
+            instance=self._instance,
+            state=state,
+            waiting_for=waiting_for,
+            version=_version(),
+            pid=os.getpid(),
+            host=platform.node(),
+            started_us=self._started_us,
+            at_us=now_us,
+            received=tally.received,
+            readings=tally.readings,
+            stored=tally.stored,
+            duplicates=tally.duplicates,
+            dead_letters=tally.dead_letters,
+            ignored=tally.ignored,
+            batches=tally.batches,
+            received_per_s=received_per_s,
+            stored_per_s=stored_per_s,
+            commit_p50_ms=commit[0],
+            commit_p99_ms=commit[1],
+            write_through_p50_ms=through[0],
+            write_through_p99_ms=through[1],
+            unacked=link.unacked,
+            queued=link.queued,
+            lag_s=round(max(0, now_us - oldest_us) / 1e6, 3) if oldest_us else 0.0,
+            commit_failures=tally.commit_failures,
+            cache_write_failures=counters.write_failures if counters else 0,
+            dirty_keys=counters.dirty if counters else 0,
+            nodes_out=[
+                printable(f"{node.name}: {node.reason or 'being probed'}")
+                for node in nodes
+                if node.state in (NodeState.DOWN, NodeState.PROBING)
+            ],
+            series=series,
+            connects=link.connects,
+            sessions_lost=link.sessions_lost,
+            http_requests=tally.http_requests,
+            max_rss_bytes=_max_rss_bytes(),
+            documents=reception.documents if reception else 0,
+            documents_outdated=reception.outdated if reception else 0,
+            devices_warmed=reception.counts.warmed if reception else 0,
+            devices_waiting=reception.counts.waiting if reception else 0,
+            devices_skipped=reception.counts.skipped if reception else 0,
+            alerts_standing=alerts.standing if alerts else 0,
+            alerts_raised=alerts.raised if alerts else 0,
+            webhook_failures=alerts.webhook_failures if alerts else 0,
+            aggregates=aggregates.pairs if aggregates else 0,
+            aggregates_written=aggregates.written if aggregates else 0,
+            aggregates_recounted=aggregates.recounted if aggregates else 0,
+            aggregates_outside=aggregates.outside if aggregates else 0,
+        )
+
+    def _rates(self) -> tuple[float, float]:
+        """Messages and readings a second since the last time, some good part of a second ago."""
+        now_s, tally = self._clock.monotonic(), self._tally
+        last_s, received, stored = self._last
+        passed_s = now_s - last_s
+        if passed_s >= _RATE_OVER_S:
+            self._per_s = (
+                round((tally.received - received) / passed_s, 1),
+                round((tally.stored - stored) / passed_s, 1),
+            )
+            self._last = (now_s, tally.received, tally.stored)
+        return self._per_s
+
+
+@lru_cache
+def _version() -> str:
+    try:
+        return version("iotcache-tui")
+    except PackageNotFoundError:
+        return ""
+
+
+def _max_rss_bytes() -> int:
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

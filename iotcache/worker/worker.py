@@ -1,0 +1,388 @@
+"""The ingest worker: a link, a pipeline and its counters, from the settings to the last ack."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import platform
+import random
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from iotcache.aggregates.writer import Aggregates
+from iotcache.alerts.watch import AlertWatch
+from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.decode.decoder import Decoder
+from iotcache.decode.device_messages import DeviceMessage, read_device_message
+from iotcache.decode.field_paths import reader_for
+from iotcache.decode.topics import Topics
+from iotcache.errors import ConfigError, StoreError
+from iotcache.ingest.counters import IngestCounters
+from iotcache.ingest.followers import Followers
+from iotcache.ingest.pipeline import RETRY_MAX_S, RETRY_MIN_S, DecodedBatch, Pipeline
+from iotcache.model import DeadLetter, Event, Reading, Severity
+from iotcache.mqtt import LinkState, Message, MqttLink, Will
+from iotcache.onboarding.lifecycle import DeviceLifecycle
+from iotcache.store.retention import keep_pruned
+from iotcache.tasks import end
+from iotcache.telemetry import IngestStats, encode, gone, stats_topic
+from iotcache.text import printable
+from iotcache.worker.instance import own_name
+from iotcache.worker.stats import IngestStatsBuilder
+
+if TYPE_CHECKING:
+    from iotcache.cache import DeviceCache
+    from iotcache.config.schema import Settings
+    from iotcache.store.base import Committed
+
+log = logging.getLogger(__name__)
+
+ROLE: Final = "ingest"
+STATS_EVERY_S: Final = 1.0
+LEAVE_S: Final = 0.7
+"""How long a worker that is told to end may take for the batch in hand; the rest comes again."""
+PARCEL_READINGS: Final = 500
+"""A batch of packed messages is handed on in parcels of about this size; other work runs in between."""
+_DIRECTORY_PAGE: Final = 5_000
+_OPENING: Final = "opening it"
+
+
+class Ready(Protocol):
+    """Called once, when the worker is subscribed and its store is open."""
+
+    def __call__(self, http: str | None = None) -> None: ...
+
+
+class Ingest:
+    """Takes readings from a broker into the store and the cache, and acknowledges what is safe on disk.
+
+    An async context manager: inside, it works by itself. `ready` returns once broker and store answer;
+    until then, and whenever one goes away, `waiting_for` says which and why.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        instance: str = "",
+        clock: Clock = SYSTEM_CLOCK,
+        on_state: Callable[[str], None] = lambda waiting_for: None,
+    ) -> None:
+        """Raises `ConfigError` for settings that cannot be used."""
+        ingest = settings.ingest
+        self.instance = instance or platform.node() or "worker"
+        self.settings = settings
+        self.tally = IngestCounters(clock)
+        self.cache: DeviceCache | None = None
+        self.pipeline: Pipeline | None = None
+        self.reception: DeviceLifecycle | None = None
+        self.alerts: AlertWatch | None = None
+        self.aggregates: Aggregates | None = None
+        self.followers = Followers()
+        self._clock = clock
+        self._on_state = on_state
+        topics = self._topics = Topics(ingest.topics)
+        self._decoder = Decoder(topics, reader_for(ingest.fields))
+        self._topic = stats_topic(ROLE, self.instance)
+        self._account = IngestStatsBuilder(ROLE, self.instance, self.tally, clock)
+        self._waiting_store = _OPENING
+        self._said = ""
+        self._ready = asyncio.Event()
+        self._exits = AsyncExitStack()
+        self._work: asyncio.Task[None] | None = None
+        self._pump_task: asyncio.Task[None] | None = None
+        # Members of a group have a session each; the broker deals the messages out among them.
+        client_id = f"{ingest.client_id}-{self.instance}" if ingest.group else ingest.client_id
+        self.link = MqttLink.from_settings(
+            settings.broker,
+            client_id,
+            subscriptions=[(text, ingest.qos) for text in topics.filters(ingest.group)],
+            persistent=True,
+            will=Will(self._topic, gone(ROLE, self.instance)),
+            window=min(65_535, max(ingest.batch_max * 4, 100)),
+            on_state=lambda state, reason: self._changed(),
+        )
+
+    @property
+    def waiting_for(self) -> str:
+        """What it cannot do without just now; empty while all is well. Safe to show."""
+        parts = []
+        if self._waiting_store:
+            parts.append(f"store: {self._waiting_store}")
+        if not self.link.connected:
+            parts.append(f"broker: {self.link.reason or 'connecting'}")
+        return "; ".join(parts)
+
+    async def __aenter__(self) -> Self:
+        await self.link.__aenter__()
+        self._work = asyncio.create_task(self._run(), name="ingest")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._leave()
+
+    async def ready(self) -> None:
+        """Return once the worker is subscribed and its store is open."""
+        await self._until_works(self._ready.wait())
+        await self._until_works(self.link.until_connected())
+
+    async def run(self) -> None:
+        """Return never; raises what the worker could not go on after."""
+        await self._until_works(asyncio.Event().wait())
+
+    async def submit(self, readings: list[Reading], dead: list[DeadLetter]) -> Committed | None:
+        """Take readings that came another way; returns after their commit, as one batch with others.
+
+        Raises `StoreError` at once while the store is away.
+        """
+        pipeline = self.pipeline
+        if pipeline is None or self._waiting_store:
+            raise StoreError(f"the store cannot be written just now: {self._waiting_store}")
+        done: asyncio.Future[Committed | None] = asyncio.get_running_loop().create_future()
+
+        def settled(committed: Committed | None) -> None:
+            if not done.done():
+                done.set_result(committed)
+
+        await pipeline.put(DecodedBatch(readings, dead, settled))
+        return await done
+
+    def decode(self, topic: str, payload: bytes, received_us: int) -> list[Reading] | DeadLetter:
+        """Decode as a message on ``topic`` would be."""
+        return self._decoder.decode(topic, payload, received_us)
+
+    # Working
+
+    async def _until_works(self, wanted: Coroutine[Any, Any, object]) -> None:
+        """Wait for ``wanted``, or raise what ended the work."""
+        assert self._work is not None
+        waiting = asyncio.ensure_future(wanted)
+        try:
+            await asyncio.wait({waiting, self._work}, return_when=asyncio.FIRST_COMPLETED)
+            if self._work.done():
+                self._work.result()
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        finally:
+            waiting.cancel()
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publish_stats())
+            cache = self.cache = await self._open_cache()
+            self.reception = DeviceLifecycle(cache, self.settings.onboarding)
+            self.pipeline = Pipeline(
+                cache,
+                self.tally,
+                clock=self._clock,
+                on_waiting=self._store_waits,
+                reception=self.reception,
+                on_commit=self.followers.tell,
+            )
+            self.followers.add(self.reception)
+            self.alerts = AlertWatch(
+                cache,
+                self.settings,
+                self.link,
+                instance=self.instance,
+                well=lambda: not self.waiting_for,
+                clock=self._clock,
+            )
+            self.followers.add(self.alerts)
+            self.aggregates = Aggregates(cache, self.settings, instance=self.instance, clock=self._clock)
+            self.followers.add(self.aggregates)
+            tasks.create_task(self.followers.run())
+            tasks.create_task(self.pipeline.run())
+            tasks.create_task(self._recall(cache, self.pipeline))
+            tasks.create_task(keep_pruned(cache.store, self.settings.store.retention_days, self._clock))
+            self._pump_task = tasks.create_task(self._pump(self.pipeline))
+            self._ready.set()
+
+    async def _open_cache(self) -> DeviceCache:
+        from iotcache.cache import DeviceCache
+
+        cache: DeviceCache | None = None
+        wait_s = RETRY_MIN_S
+        while True:
+            try:
+                if cache is None:
+                    opened = DeviceCache.from_settings(self.settings, on_event=_log_node)
+                    cache = await self._exits.enter_async_context(opened)
+                await cache.store.commit(
+                    (), ()
+                )  # opening alone may succeed on a store that cannot be written
+            except StoreError as error:
+                if not error.retryable:
+                    raise
+                self._store_waits(printable(str(error)))
+            else:
+                self._store_waits("")
+                return cache
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+            wait_s = min(wait_s * 2.0, RETRY_MAX_S)
+
+    async def _recall(self, cache: DeviceCache, pipeline: Pipeline) -> None:
+        """Take over what the store knows of the series' intervals, so that a restart forgets no TTL."""
+        above = 0
+        with contextlib.suppress(StoreError):
+            while page := await cache.store.directory(above, _DIRECTORY_PAGE):
+                pipeline.intervals.recall((info.series, info.interval_s) for info in page)
+                above = page[-1].order
+                await asyncio.sleep(0.05)
+
+    async def _pump(self, pipeline: Pipeline) -> None:
+        """Take batches from the link and hand them on, decoded."""
+        ingest = self.settings.ingest
+        linger_s = ingest.linger_ms / 1e3
+        while True:
+            messages = await self.link.batch(ingest.batch_max, linger_s)
+            self.tally.received += len(messages)
+            for parcel in self._parcels(messages):
+                await pipeline.put(parcel)
+                await asyncio.sleep(0)  # a batch may hold many parcels, and a commit wants to go on meanwhile
+
+    def _parcels(self, messages: Sequence[Message]) -> Iterator[DecodedBatch]:
+        """The messages decoded, one after the other, cut into parcels of a bounded number of readings."""
+        readings: list[Reading] = []
+        dead: list[DeadLetter] = []
+        said: list[DeviceMessage] = []
+        first = 0
+        decode = self._decoder.decode
+        for place, message in enumerate(messages):
+            found = decode(message.topic, message.payload, message.received_us, message.size)
+            if isinstance(found, DeadLetter):
+                dead.append(found)
+            elif found:
+                readings += found
+            elif (one := read_device_message(self._topics.names(message.topic), message)) is None:
+                self.tally.ignored += 1
+            elif isinstance(one, DeadLetter):
+                dead.append(one)
+            else:
+                said.append(one)
+            if len(readings) >= PARCEL_READINGS or place == len(messages) - 1:
+                acked = partial(self._acknowledge, messages[first : place + 1])
+                yield DecodedBatch(readings, dead, acked, said)
+                readings, dead, said, first = [], [], [], place + 1
+
+    def _acknowledge(self, messages: Sequence[Message], committed: Committed | None) -> None:
+        self.link.ack(messages)
+
+    async def _leave(self) -> None:
+        """Take no more, finish what is in hand as far as that is quick, ack it, say goodbye."""
+        try:
+            if self._pump_task is not None:
+                self._pump_task.cancel()
+            if self.pipeline is not None and not self._waiting_store and self._working():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LEAVE_S):
+                        await self.pipeline.drained()
+            self._post(state="gone")
+        finally:
+            if self._work is not None:
+                await end(self._work)
+            await self.link.close()
+            await self._exits.aclose()
+
+    def _working(self) -> bool:
+        return self._work is not None and not self._work.done()
+
+    # Saying how it stands
+
+    def _store_waits(self, reason: str) -> None:
+        self._waiting_store = reason
+        self._changed()
+
+    def _changed(self) -> None:
+        waiting = self.waiting_for
+        if waiting == self._said:
+            return
+        self._said = waiting
+        if not waiting:
+            log.info("taking readings from the broker at %s", self.link.name)
+        elif self.link.state is LinkState.AWAY or self._waiting_store not in ("", _OPENING):
+            log.warning("waiting for %s", waiting)
+        self._on_state(waiting)
+        self._post()
+
+    async def _publish_stats(self) -> None:
+        while True:
+            self._post()
+            await asyncio.sleep(STATS_EVERY_S)
+
+    def _post(self, state: str = "") -> None:
+        if self.link.connected:
+            self.link.post(self._topic, encode(self.stats(state)), retain=True)
+
+    def stats(self, state: str = "") -> IngestStats:
+        """The counters as they stand."""
+        waiting = self.waiting_for
+        return self._account.stats(
+            state or ("waiting" if waiting else "running"),
+            waiting,
+            link=self.link,
+            counters=self.cache.counters() if self.cache is not None else None,
+            nodes=self.cache.cluster.health() if self.cache is not None else (),
+            series=len(self.pipeline.intervals) if self.pipeline is not None else 0,
+            reception=self.reception,
+            alerts=self.alerts,
+            aggregates=self.aggregates,
+        )
+
+
+def _log_node(event: Event) -> None:
+    log.log(logging.INFO if event.severity is Severity.INFO else logging.WARNING, "cache node %s", event.text)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def run_ingest(
+    settings: Settings,
+    *,
+    ready: Ready = lambda http=None: None,
+    instance: str = "",
+    stop_after_idle_s: float = 0.0,
+) -> None:
+    """Work until cancelled (or idle for ``stop_after_idle_s`` when that is set), then leave in good order.
+
+    ``ready`` is called once, with the gateway's URL if there is one. Raises `ConfigError` for settings that
+    cannot be used, and `StoreError` for a store that never can be.
+    """
+    for key, value in (("broker.url", settings.broker.url), ("store.url", settings.store.url)):
+        if value == "embedded":
+            raise ConfigError(f'{key} is "embedded", which has an address only while a stack runs')
+    async with AsyncExitStack() as exits:
+        instance = instance or exits.enter_context(own_name(settings.ingest.group))
+        worker = await exits.enter_async_context(Ingest(settings, instance=instance))
+        http: str | None = None
+        if settings.http.enabled is True:
+            from iotcache.worker.gateway import Gateway
+
+            gateway = await exits.enter_async_context(Gateway(worker, settings.http))
+            http = gateway.url
+        await worker.ready()
+        ready(http=http)
+        if stop_after_idle_s > 0:
+            await _until_idle(worker, stop_after_idle_s)
+        else:
+            await worker.run()
+
+
+async def _until_idle(worker: Ingest, idle_s: float) -> None:
+    seen, since_s = -1, time.monotonic()
+    while time.monotonic() - since_s < idle_s:
+        if worker.tally.received != seen:
+            seen, since_s = worker.tally.received, time.monotonic()
+        await asyncio.sleep(min(0.05, idle_s / 4))

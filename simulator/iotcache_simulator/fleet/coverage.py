@@ -1,0 +1,50 @@
+"""When a device is out of coverage: a pure function of its key and the time."""
+
+from __future__ import annotations
+
+from iotcache_simulator.fleet.classes import RadioLink
+from iotcache_simulator.fleet.waves.noise import phase, stream_key, unit
+
+_MICRO = 1_000_000
+_OFFSET_SALT = stream_key(0, "link", "offset")
+_LENGTH_SALT = stream_key(0, "link", "length")
+_PHASE_SALT = stream_key(0, "link", "phase")
+
+
+class CoverageWindows:
+    """The stretches without connection of one class's devices, one in each ``every_s``."""
+
+    def __init__(self, link: RadioLink) -> None:
+        self._every_us = round(link.every_s * _MICRO)
+        self._min_us = round(link.min_s * _MICRO)
+        self._spread_us = round((link.max_s - link.min_s) * _MICRO)
+        self._catchup_us = round(link.catchup_s * _MICRO)
+        self._known: dict[int, tuple[int, int, int, int]] = {}
+        """By device: its period last asked for (from, to) and the outage in it."""
+
+    def outage(self, key: int, t_us: int) -> tuple[int, int]:
+        """Begin and end (µs) of the outage in the period that ``t_us`` falls into."""
+        known = self._known.get(key)
+        if known is not None and known[0] <= t_us < known[1]:
+            return known[2], known[3]
+        every_us = self._every_us
+        shift = int(phase(key ^ _PHASE_SALT) * every_us)
+        period = (t_us + shift) // every_us
+        start = period * every_us - shift
+        length = self._min_us + int(unit(key ^ _LENGTH_SALT, period) * self._spread_us)
+        begin = start + int(unit(key ^ _OFFSET_SALT, period) * (every_us - length - self._catchup_us))
+        self._known[key] = start, start + every_us, begin, begin + length
+        return begin, begin + length
+
+    def sent_at(self, key: int, t_us: int, last_us: int) -> int:
+        """When a reading of ``t_us`` leaves the device: at once, or after the outage in which it fell.
+
+        Readings leave in the order in which they were measured. A device comes back early enough that
+        all is sent by ``last_us``, the end of the run.
+        """
+        begin, end = self.outage(key, t_us)
+        back = min(end, last_us - self._catchup_us)
+        if not begin <= t_us < back + self._catchup_us or back <= begin:
+            return t_us
+        # What is measured while the backlog is being sent waits behind it.
+        return back + (t_us - begin) * self._catchup_us // (back - begin + self._catchup_us)

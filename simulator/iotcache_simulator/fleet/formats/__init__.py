@@ -1,0 +1,1 @@
+"""Payload formats: how readings become the bytes of a message."""

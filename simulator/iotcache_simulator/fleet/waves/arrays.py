@@ -1,0 +1,252 @@
+"""The waves of `iotcache_simulator.fleet.waves.waves` for many readings at a time, in arrays.
+
+The digits are the same to the last bit: every step is one correctly rounded operation on 64-bit floats, or
+one on integers modulo 2^64, in the order in which the plain functions take them. A sum of products must
+therefore stay a product and a sum, and nothing here may ask libm. Integers are drawn from times by `int64`,
+which is exact while a wave's shortest length is at least a millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import Final, cast
+
+from numpy.typing import NDArray
+
+from iotcache_simulator.fleet.classes import DeviceClass
+from iotcache_simulator.fleet.waves.noise import GOLDEN, NORMAL, SINE, SINE_STEPS, TO_UNIT, TO_UNIT_53
+from iotcache_simulator.fleet.waves.numeric import np
+from iotcache_simulator.fleet.waves.waves import DAY_S, YEAR_S, wave_salt, waves
+
+Keys = NDArray[np.uint64]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+ArrayFunction = Callable[[Keys, Floats], Floats]
+"""``(keys of the devices, virtual times in seconds) -> values``, all of one length."""
+
+_NORMAL: Final = np.array(NORMAL)
+_SINE: Final = np.array(SINE)
+_GOLDEN: Final = np.uint64(GOLDEN)
+_MIX_1: Final = np.uint64(0xBF58_476D_1CE4_E5B9)
+_MIX_2: Final = np.uint64(0x94D0_49BB_1331_11EB)
+_ONE: Final = np.int64(1)
+_11, _27, _30, _31, _52 = (np.uint64(n) for n in (11, 27, 30, 31, 52))
+
+
+def normals(keys: Keys, k: Integers) -> Floats:
+    """`iotcache_simulator.fleet.waves.noise.normal` of each."""
+    return cast(Floats, _NORMAL.take(((keys ^ k.view(np.uint64)) * _GOLDEN >> _52).view(np.int64)))
+
+
+def _units(keys: Keys, k: Integers) -> Floats:
+    x = (keys ^ k.view(np.uint64)) + _GOLDEN
+    x = (x ^ (x >> _30)) * _MIX_1
+    x = (x ^ (x >> _27)) * _MIX_2
+    return cast(Floats, ((x ^ (x >> _31)) >> _11) * TO_UNIT_53)
+
+
+def _phases(keys: Keys) -> Floats:
+    return keys.astype(np.float64) * TO_UNIT
+
+
+def _smooth(keys: Keys, x: Floats) -> Floats:
+    k = x.astype(np.int64)
+    f = x - k
+    a = normals(keys, k)
+    b = normals(keys, k + _ONE)
+    return a + (b - a) * (f * f * (3.0 - 2.0 * f))
+
+
+def _sines(x: Floats) -> Floats:
+    x = (x - x.astype(np.int64)) * SINE_STEPS
+    k = x.astype(np.int64)
+    a = _SINE.take(k)
+    return cast(Floats, a + (_SINE.take(k + _ONE) - a) * (x - k))
+
+
+def compiled(wave: waves.Wave, salt: int, peers: Mapping[str, ArrayFunction]) -> ArrayFunction:
+    """What ``wave.compile`` gives, for arrays. ``peers`` are the sensors compiled before this one."""
+    return _MAKERS[type(wave)](wave, np.uint64(salt), peers)
+
+
+def array_functions(kind: DeviceClass) -> tuple[ArrayFunction, ...]:
+    """The sensors of a class, as `iotcache_simulator.fleet.roster` compiles them, for arrays."""
+    found: dict[str, ArrayFunction] = {}
+    for sensor in kind.sensor:
+        found[sensor.name] = _added(
+            [compiled(wave, wave_salt(sensor.name, n), found) for n, wave in enumerate(sensor.waves)]
+        )
+    return tuple(found.values())
+
+
+def _added(parts: Sequence[ArrayFunction]) -> ArrayFunction:
+    """The sum of a sensor's waves, from left to right."""
+    first, *others = parts
+    if not others:
+        return first
+
+    def function(keys: Keys, t: Floats) -> Floats:
+        total = first(keys, t)
+        for other in others:
+            total = total + other(keys, t)
+        return total
+
+    return function
+
+
+def _constant(wave: waves.Constant, salt: np.uint64, peers: object) -> ArrayFunction:
+    value, low, width = wave.value, wave.value - wave.spread, 2.0 * wave.spread
+    if not wave.spread:
+        return lambda keys, t: np.full(len(t), value)
+    return lambda keys, t: low + width * _phases(keys ^ salt)
+
+
+def _diurnal(wave: waves.Diurnal, salt: np.uint64, peers: object) -> ArrayFunction:
+    amplitude, shift = wave.amplitude, 1.25 - wave.peak_hour / 24.0
+    return lambda keys, t: amplitude * _sines(t / DAY_S + shift)
+
+
+def _seasonal(wave: waves.Seasonal, salt: np.uint64, peers: object) -> ArrayFunction:
+    amplitude, shift = wave.amplitude, 1.25 - wave.peak_day * DAY_S / YEAR_S
+    return lambda keys, t: amplitude * _sines(t / YEAR_S + shift)
+
+
+def _walk(wave: waves.Walk, salt: np.uint64, peers: object) -> ArrayFunction:
+    a, s = wave.amplitude, wave.step_s
+    octaves = [
+        (a / (1 << n), s / (1 << n), salt ^ np.uint64(n * waves.OCTAVE_SALT)) for n in range(wave.octaves)
+    ]
+
+    def function(keys: Keys, t: Floats) -> Floats:
+        strength, step, own = octaves[0]
+        total = strength * _smooth(keys ^ own, t / step)
+        for strength, step, own in octaves[1:]:
+            total = total + strength * _smooth(keys ^ own, t / step)
+        return total
+
+    return function
+
+
+def _ornstein_uhlenbeck(wave: waves.OrnsteinUhlenbeck, salt: np.uint64, peers: object) -> ArrayFunction:
+    step, decay, weights = wave.tau_s / 2.0, waves.OU_DECAY, wave.weights()
+    first, *others = weights
+    last = weights[-1]
+
+    def function(keys: Keys, t: Floats) -> Floats:
+        keys = keys ^ salt
+        x = t / step
+        k = x.astype(np.int64)
+        shock = normals(keys, k)
+        now = first * shock
+        for n, weight in enumerate(others, 1):
+            shock = normals(keys, k - n)
+            now = now + weight * shock
+        after = decay * (now - last * shock) + first * normals(keys, k + _ONE)
+        return now + (after - now) * (x - k)
+
+    return function
+
+
+def _duty(wave: waves.Duty, salt: np.uint64, peers: object) -> ArrayFunction:
+    period, on, off, ramp = wave.period_s, wave.on, wave.off, wave.ramp_s
+    run_s = wave.duty * wave.period_s
+
+    def ramped(since_s: Floats, before: float, after: float) -> Floats | float:
+        if not ramp:
+            return after
+        return np.where(since_s >= ramp, after, before + (after - before) * since_s / ramp)
+
+    def function(keys: Keys, t: Floats) -> Floats:
+        x = t / period + _phases(keys ^ salt)
+        since_s = (x - x.astype(np.int64)) * period
+        return np.where(since_s < run_s, ramped(since_s, off, on), ramped(since_s - run_s, on, off))
+
+    return function
+
+
+def _sawtooth(wave: waves.Sawtooth, salt: np.uint64, peers: object) -> ArrayFunction:
+    amplitude, period, rise, fall = wave.amplitude, wave.period_s, 1.0 - wave.fall, wave.fall
+
+    def function(keys: Keys, t: Floats) -> Floats:
+        x = t / period + _phases(keys ^ salt)
+        x = x - x.astype(np.int64)
+        rising = 2.0 * x / rise - 1.0
+        if not fall:
+            return amplitude * rising
+        return amplitude * np.where(x < rise, rising, 1.0 - 2.0 * (x - rise) / fall)
+
+    return function
+
+
+def _held(keys: Keys, t: Floats, hold_s: float) -> Floats:
+    """A uniform number that each device draws anew every ``hold_s``."""
+    return _units(keys, (t / hold_s + _phases(keys)).astype(np.int64))
+
+
+def _step(wave: waves.StepWave, salt: np.uint64, peers: object) -> ArrayFunction:
+    levels, count, hold_s = np.array(wave.levels), len(wave.levels), wave.hold_s
+    return lambda keys, t: levels.take((_held(keys ^ salt, t, hold_s) * count).astype(np.int64))
+
+
+def _counter(wave: waves.Counter, salt: np.uint64, peers: object) -> ArrayFunction:
+    per_s, since_s, pace = wave.per_hour / 3600.0, wave.since_day * DAY_S, wave.vary * DAY_S / 6.3
+
+    def function(keys: Keys, t: Floats) -> Floats:
+        own = _phases(keys ^ salt)
+        varied = pace * _sines(t / DAY_S + own) if pace else 0.0
+        return per_s * (t - since_s + varied) * (0.7 + 0.6 * own)
+
+    return function
+
+
+def _boolean(wave: waves.Boolean, salt: np.uint64, peers: object) -> ArrayFunction:
+    chance, hold_s = wave.chance, wave.hold_s
+    return lambda keys, t: (_held(keys ^ salt, t, hold_s) < chance).astype(np.float64)
+
+
+def _enum(wave: waves.Enum, salt: np.uint64, peers: object) -> ArrayFunction:
+    *parts, total = accumulate(wave.weights or (1.0,) * len(wave.states))
+    bounds, hold_s = np.array([part / total for part in parts]), wave.hold_s
+
+    def function(keys: Keys, t: Floats) -> Floats:
+        return bounds.searchsorted(_held(keys ^ salt, t, hold_s), "right").astype(np.float64)
+
+    return function
+
+
+def _track(wave: waves.TrackWave, salt: np.uint64, peers: object) -> ArrayFunction:
+    center, reach, leg = wave.center, wave.reach_km / waves.KM_PER_DEGREE, wave.leg_s
+
+    def function(keys: Keys, t: Floats) -> Floats:
+        keys = keys ^ salt
+        x = t / leg + _phases(keys)
+        k = x.astype(np.int64)
+        a = _units(keys, k)
+        return center + reach * (2.0 * (a + (_units(keys, k + _ONE) - a) * (x - k)) - 1.0)
+
+    return function
+
+
+def _follows(wave: waves.Follows, salt: object, peers: Mapping[str, ArrayFunction]) -> ArrayFunction:
+    leader, gain, offset, lag = peers[wave.sensor], wave.gain, wave.offset, wave.lag_s
+    if not lag:
+        return lambda keys, t: offset + gain * leader(keys, t)
+    return lambda keys, t: offset + gain * leader(keys, t - lag)
+
+
+_MAKERS: Final[Mapping[type, Callable[..., ArrayFunction]]] = {
+    waves.Constant: _constant,
+    waves.Diurnal: _diurnal,
+    waves.Seasonal: _seasonal,
+    waves.Walk: _walk,
+    waves.OrnsteinUhlenbeck: _ornstein_uhlenbeck,
+    waves.Duty: _duty,
+    waves.Sawtooth: _sawtooth,
+    waves.StepWave: _step,
+    waves.Counter: _counter,
+    waves.Boolean: _boolean,
+    waves.Enum: _enum,
+    waves.TrackWave: _track,
+    waves.Follows: _follows,
+}

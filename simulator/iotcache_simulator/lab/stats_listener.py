@@ -1,0 +1,94 @@
+"""What the fleet's and the worker's own counters say: heard on the broker, compared with the store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from typing import Self
+
+from iotcache.config.schema import BrokerSettings
+from iotcache.errors import StoreError
+from iotcache.mqtt import MqttLink
+from iotcache.store.base import Store
+from iotcache.tasks import end
+from iotcache.telemetry import STATS_FILTER, ProcessStats, decode, parse_topic
+from iotcache_simulator.publish.control import control_topic
+
+
+class _Counts(ProcessStats, kw_only=True):
+    confirmed: int = 0
+    dead_letters: int = 0
+
+
+class FleetStatsListener:
+    """Listens while it is entered, and tells the fleet its load."""
+
+    def __init__(self, broker: BrokerSettings, store: Store) -> None:
+        self._link = MqttLink.from_settings(
+            broker, f"iotcache-lab-{os.getpid()}", subscriptions=((STATS_FILTER, 0),)
+        )
+        self._store = store
+        self._confirmed: dict[str, int] = {}
+        self._dead: dict[str, int] = {}
+        self._stored: int | None = None
+        self._missing: int | None = None
+        self._extra = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._link.__aenter__()
+        self._task = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            await end(self._task)
+        await self._link.__aexit__(None, None, None)
+
+    async def _listen(self) -> None:
+        while True:
+            for message in await self._link.batch(100):
+                named = parse_topic(message.topic)
+                counts = decode(message.payload, _Counts)
+                if named is None or counts is None or counts.state == "gone":
+                    continue
+                role, instance = named
+                if role == "simulator":
+                    self._confirmed[instance] = counts.confirmed
+                    await self._compare()
+                elif role == "ingest":
+                    self._dead[instance] = counts.dead_letters
+
+    async def _compare(self) -> None:
+        """Just as the fleet says what was confirmed: later readings must not make up for missing ones."""
+        with contextlib.suppress(StoreError):
+            stored = (await self._store.counts()).readings - self._extra
+            self._missing = max(0, sum(self._confirmed.values()) - stored)
+
+    def tell_load(self, factor: float) -> bool:
+        """Whether the fleet could be told."""
+        payload = json.dumps({"load": factor}).encode()
+        fleets = list(self._confirmed)
+        return bool(fleets) and all(self._link.post(control_topic(name), payload) for name in fleets)
+
+    def not_from_the_fleet(self, readings: int) -> None:
+        """So many readings were put into the store by somebody else."""
+        self._extra += readings
+
+    async def figures(self) -> dict[str, float | None]:
+        """``missing`` counts what is under way as well: it settles when the fleet is calm."""
+        try:
+            counts = await self._store.counts()
+        except StoreError:
+            return {"stored": None, "stored_per_s": None, "missing": None, "dead_letters": None}
+        stored = counts.readings - self._extra
+        grown = 0 if self._stored is None else stored - self._stored
+        self._stored = stored
+        return {
+            "stored": float(stored),
+            "stored_per_s": float(grown),
+            "missing": None if self._missing is None else float(self._missing),
+            "dead_letters": float(sum(self._dead.values())),
+        }

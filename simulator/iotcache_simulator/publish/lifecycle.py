@@ -1,0 +1,83 @@
+"""Births and deaths of a fleet's devices on their connections, beside the stream and not counted in it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from iotcache_simulator.fleet.life import ENDED, birth, configuration, death, life_topic
+from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.fleet.stream import Timeline
+from iotcache_simulator.wire.uplink import Uplink
+
+_SLICE = 64
+"""Devices between two turns of the event loop."""
+
+
+class DeviceLifecycles:
+    """Tells births on each connection as often as it is made, and deaths at the end."""
+
+    def __init__(
+        self, roster: Roster, uplinks: Sequence[Uplink], devices: Mapping[int, Sequence[int]], scale: float
+    ) -> None:
+        """``devices``: those of each uplink, by its place."""
+        self._roster = roster
+        self._uplinks = uplinks
+        self._devices = devices
+        self._scale = scale
+        self._told = [0] * len(uplinks)
+        """The connection (counted) on which an uplink's births were told last."""
+        self._turn = asyncio.Event()
+
+    def connected(self) -> None:
+        """One of the uplinks has a new connection."""
+        self._turn.set()
+
+    @asynccontextmanager
+    async def told(self, timeline: Timeline) -> AsyncIterator[None]:
+        """Tell births now and at each new connection, and deaths at the end."""
+        task = asyncio.create_task(self._follow(timeline))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await self._end()
+
+    async def _follow(self, timeline: Timeline) -> None:
+        while True:
+            self._turn.clear()
+            for place, uplink in enumerate(self._uplinks):
+                if uplink.connected and self._told[place] != uplink.connects:
+                    self._told[place] = uplink.connects
+                    await self._births(place, timeline)
+            await self._turn.wait()
+
+    async def _births(self, place: int, timeline: Timeline) -> None:
+        roster, uplink = self._roster, self._uplinks[place]
+        shown_us = time.time_ns() // 1_000 if timeline.shift_us else timeline.start_us
+        for at, device in enumerate(self._devices.get(place, ())):
+            said = birth(roster, device, shown_us=shown_us, boot=timeline.boot, scale=self._scale)
+            uplink.announce(life_topic(roster, device, "birth"), said)
+            uplink.announce(
+                life_topic(roster, device, "cfg"), configuration(roster, device, scale=self._scale)
+            )
+            await _breathe(uplink, at)
+
+    async def _end(self) -> None:
+        for place, uplink in enumerate(self._uplinks):
+            for at, device in enumerate(self._devices.get(place, ())):
+                said = death(self._roster, device, ENDED)
+                uplink.announce(life_topic(self._roster, device, "death"), said, retain=False)
+                await _breathe(uplink, at)
+
+
+async def _breathe(uplink: Uplink, at: int) -> None:
+    """Let others run now and then, and a full socket drain."""
+    if at % _SLICE == _SLICE - 1:
+        await asyncio.sleep(0)
+    while uplink.congested:
+        await uplink.until_room()

@@ -1,0 +1,228 @@
+"""A fleet split over several processes: the same stream, the same digest, more processors.
+
+The parent starts one child for each share (``python -P -m iotcache_simulator.publish.multi_process
+PARENT_PID``) and sends it
+the order on stdin. When all have their connections, one moment is named at which virtual time begins
+(`time.monotonic` is one clock for all processes of a machine). Each tells its progress, and its tally at
+the end; the tallies add up to the report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from time import monotonic, time
+
+import msgspec
+from msgspec import Struct
+
+from iotcache.config.schema import BrokerSettings
+from iotcache.errors import StackError
+from iotcache_simulator.fleet.stream import Timeline
+from iotcache_simulator.publish.partition import FleetPartition, PublishTotals, added
+from iotcache_simulator.publish.run import OnBegin, RunOutcome, RunProgress, report_of
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.stack.child import say
+from iotcache_simulator.stack.guard import die_with_parent
+from iotcache_simulator.stack.processes import Process
+from iotcache_simulator.wire.target import target_of
+
+_LEAD_S = 0.05
+"""From naming the moment of the start to that moment: every child has heard of it by then."""
+_TELL_S = 0.25
+_PIECE_BYTES = 1_000
+"""A control record stays well below the length at which a child's line is taken for log output."""
+_START_S = 15.0
+_SILENT_S = 60.0
+
+
+class WorkerOrder(Struct, frozen=True):
+    """What a child is told."""
+
+    spec: FleetSpec
+    broker: BrokerSettings
+    part: int
+
+
+class Begin(Struct, frozen=True):
+    """When it all begins."""
+
+    timeline: Timeline
+    at: float
+    """`time.monotonic`."""
+
+
+def _packed(value: object) -> str:
+    return base64.b64encode(msgspec.msgpack.encode(value)).decode()
+
+
+class MultiProcessRun:
+    """Runs a fleet in ``spec.processes`` children; used like `FleetRun`."""
+
+    def __init__(self, spec: FleetSpec, broker: BrokerSettings) -> None:
+        self.spec = spec
+        self._broker = broker
+        self._target = target_of(broker)
+        self._stopped = asyncio.Event()
+        self._children: list[Process] = []
+        self._progress: dict[int, RunProgress] = {}
+        self._begun = 0.0
+
+    def stop(self) -> None:
+        """End the run early and cleanly."""
+        self._stopped.set()
+
+    def progress(self) -> RunProgress:
+        parts = list(self._progress.values())
+        return RunProgress(
+            max((part.at_s for part in parts), default=0.0),
+            sum(part.published for part in parts),
+            sum(part.confirmed for part in parts),
+            sum(part.rate for part in parts),
+            next((part.waiting for part in parts if part.waiting), "" if parts else "starting"),
+        )
+
+    async def run(self, on_begin: OnBegin = lambda timeline, began: None) -> RunOutcome:
+        """Start the children, publish, collect what they tell. Raises `StackError` when one dies."""
+        started_s = time()
+        timeline = self.spec.timeline(int(started_s * 1e6))
+        parts = range(self.spec.processes)
+        self._children = [
+            Process(
+                f"fleet part {part + 1}",
+                [sys.executable, "-P", "-m", "iotcache_simulator.publish.multi_process", str(os.getpid())],
+                grace_s=0.5,
+            )
+            for part in parts
+        ]
+        async with contextlib.AsyncExitStack() as stack:
+            for part, child in enumerate(self._children):
+                await stack.enter_async_context(child)
+                await child.say(_packed(WorkerOrder(self.spec, self._broker, part)).encode())
+            stopping = asyncio.create_task(self._pass_on_stop())
+            stack.callback(stopping.cancel)
+            wait_s = _START_S + self.spec.connect_timeout_s
+            reasons = await asyncio.gather(*(self._connected(child, wait_s) for child in self._children))
+            unreachable = next((reason for reason in reasons if reason), "")
+            if unreachable or self._stopped.is_set():
+                ended_by, tally = ("signal" if self._stopped.is_set() else "unreachable"), PublishTotals()
+            else:
+                started_s = time()
+                timeline = self.spec.timeline(int((started_s + _LEAD_S) * 1e6))
+                began = monotonic() + _LEAD_S
+                on_begin(timeline, began)
+                begin = _packed(Begin(timeline, began)).encode()
+                for child in self._children:
+                    await child.say(begin)
+                tally = added(await asyncio.gather(*map(self._tally, parts)))
+                ended_by = "signal" if self._stopped.is_set() else "duration"
+        report = report_of(self.spec, self._target, timeline, tally, ended_by, started_s=started_s)
+        return RunOutcome(report, tally.horizons, timeline, unreachable)
+
+    async def _pass_on_stop(self) -> None:
+        await self._stopped.wait()
+        for child in self._children:
+            with contextlib.suppress(StackError):
+                await child.say(b"stop")
+
+    async def _connected(self, child: Process, wait_s: float) -> str:
+        """Why a child has no connection; empty when it has."""
+        return str((await child.heard("connected", wait_s))["connected"])
+
+    async def _tally(self, part: int) -> PublishTotals:
+        child = self._children[part]
+        pieces: list[str] = []
+        while True:
+            record = await child.heard("part", _SILENT_S)
+            if "progress" in record:
+                self._progress[part] = msgspec.convert(record["progress"], RunProgress)
+            else:
+                pieces.append(record["piece"])
+                if record["part"] == "last":
+                    return msgspec.msgpack.decode(base64.b64decode("".join(pieces)), type=PublishTotals)
+
+
+async def _work(share: FleetPartition, orders: _Orders) -> None:
+    """A child's run, from the connection to the tally."""
+    async with share:
+        if not await share.connected():
+            say(connected=share.reason or "stopped")
+            return
+        say(connected="")
+        begin = msgspec.msgpack.decode(await orders.next(), type=Begin)
+        telling = asyncio.create_task(_tell(share))
+        await share.run(begin.timeline, begin.at)
+        telling.cancel()
+    for last, piece in _pieces(_packed(share.tally())):
+        say(part="last" if last else "more", piece=piece)
+
+
+def _pieces(text: str) -> Iterable[tuple[bool, str]]:
+    for at in range(0, len(text), _PIECE_BYTES):
+        yield at + _PIECE_BYTES >= len(text), text[at : at + _PIECE_BYTES]
+
+
+async def _tell(share: FleetPartition) -> None:
+    while True:
+        publisher = share.publisher
+        rate = publisher.published / publisher.elapsed_s if publisher.elapsed_s else 0.0
+        told = RunProgress(
+            publisher.progress_s(), publisher.published, publisher.confirmed, rate, share.reason
+        )
+        say(part="progress", progress=msgspec.to_builtins(told))
+        await asyncio.sleep(_TELL_S)
+
+
+class _Orders:
+    """The child's stdin: lines from the parent. Its end ends this process, for the parent is gone."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self.on_stop: Callable[[], None] = lambda: os._exit(0)
+        threading.Thread(target=self._follow, daemon=True, name="orders").start()
+
+    async def next(self) -> bytes:
+        return base64.b64decode(await self._lines.get())
+
+    def _follow(self) -> None:
+        with os.fdopen(0, "rb", closefd=False) as stdin:
+            for line in stdin:
+                self._loop.call_soon_threadsafe(self._take, line.rstrip())
+        os._exit(0)
+
+    def _take(self, line: bytes) -> None:
+        if line == b"stop":
+            self.on_stop()
+        else:
+            self._lines.put_nowait(line)
+
+
+async def _child() -> None:
+    orders = _Orders()
+    order = msgspec.msgpack.decode(await orders.next(), type=WorkerOrder)
+    share = FleetPartition(order.spec, target_of(order.broker), order.part)
+    orders.on_stop = share.stop
+    await _work(share, orders)
+
+
+def main(arguments: list[str]) -> int:
+    """The child's side."""
+    die_with_parent(int(arguments[0]))
+    try:
+        asyncio.run(_child())
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        say(error=str(error) or type(error).__name__)
+        return 70
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

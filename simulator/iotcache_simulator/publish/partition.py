@@ -1,0 +1,268 @@
+"""One process's share of a fleet: some of its lanes, their connections, and what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+
+from msgspec import Struct
+
+from iotcache.histogram import DurationHistogram
+from iotcache_simulator.fleet.life import LOST, death, life_topic
+from iotcache_simulator.fleet.load import LiveLoad
+from iotcache_simulator.fleet.stream import LANES, Timeline
+from iotcache_simulator.publish.announce import announced, default_instance, last_will
+from iotcache_simulator.publish.digest import StreamDigest
+from iotcache_simulator.publish.lifecycle import DeviceLifecycles
+from iotcache_simulator.publish.publisher import Publisher
+from iotcache_simulator.publish.sparkplug_edge import SparkplugEdge, edges_of
+from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.publish.storm import storms
+from iotcache_simulator.publish.streams import roster_of, stream_of
+from iotcache_simulator.wire.connection import BrokerTarget
+from iotcache_simulator.wire.packets import Will
+from iotcache_simulator.wire.uplink import Dialect, Uplink
+
+Durations = tuple[list[tuple[int, int]], float, float]
+"""A histogram on its way between processes."""
+
+
+class PublishTotals(Struct, frozen=True, kw_only=True):
+    """What one share, or all together, came to."""
+
+    planned: int = 0
+    published: int = 0
+    confirmed: int = 0
+    refused: int = 0
+    resent: int = 0
+    late: int = 0
+    skipped: int = 0
+    reconnects: int = 0
+    elapsed_s: float = 0.0
+    lag: Durations = ([], 0.0, 0.0)
+    ack: Durations = ([], 0.0, 0.0)
+    lanes: dict[int, bytes] = {}
+    """The digest of each lane of the share."""
+    horizons: dict[int, int] = {}
+    """For each lane, the virtual time (µs) before which everything was planned."""
+
+    @property
+    def lag_ms(self) -> DurationHistogram:
+        return DurationHistogram.of_sparse(*self.lag)
+
+    @property
+    def ack_ms(self) -> DurationHistogram:
+        return DurationHistogram.of_sparse(*self.ack)
+
+
+def added(tallies: Iterable[PublishTotals]) -> PublishTotals:
+    """The tallies of all shares as one."""
+    parts = list(tallies)
+    if len(parts) == 1:
+        return parts[0]
+    lanes: dict[int, bytes] = {}
+    horizons: dict[int, int] = {}
+    for part in parts:
+        lanes |= part.lanes
+        horizons |= part.horizons
+    counts = ("planned", "published", "confirmed", "refused", "resent", "late", "skipped", "reconnects")
+    return PublishTotals(
+        elapsed_s=max((part.elapsed_s for part in parts), default=0.0),
+        lag=_durations(part.lag_ms for part in parts),
+        ack=_durations(part.ack_ms for part in parts),
+        lanes=lanes,
+        horizons=horizons,
+        **{name: sum(getattr(part, name) for part in parts) for name in counts},
+    )
+
+
+def _durations(histograms: Iterable[DurationHistogram]) -> Durations:
+    merged = DurationHistogram().merge(histograms)
+    return merged.sparse(), merged.total_ms, merged.max_ms
+
+
+class FleetPartition:
+    """Part ``part`` of ``spec.processes``. An async context manager that holds the connections."""
+
+    def __init__(self, spec: FleetSpec, target: BrokerTarget, part: int = 0) -> None:
+        self.spec = spec
+        self.roster = roster_of(spec)
+        self.stopped = asyncio.Event()
+        self._lanes = range(part, LANES, spec.processes)
+        self._digest = StreamDigest(len(self.roster))
+        self._instance = default_instance()
+        self._edges: tuple[SparkplugEdge, ...] = ()
+        mine = [device for device in range(len(self.roster)) if device % LANES in self._lanes]
+        count = max(1, -(-spec.connections // spec.processes))
+        if spec.sparkplug:
+            self._edges = edges_of(self.roster, mine, None if spec.own_connections else count, part=part)
+            places = {device: place for place, edge in enumerate(self._edges) for device in edge.devices}
+        elif spec.own_connections:
+            places = {device: place for place, device in enumerate(mine)}
+        else:
+            places = {device: device % count for device in mine}
+        # Devices of other shares are never asked for.
+        routes = array("L", (places.get(device, 0) for device in range(len(self.roster))))
+        self.live_load = LiveLoad() if spec.control and spec.load is None else None
+        self.stream = stream_of(
+            spec,
+            self.roster,
+            spec.timeline(0),
+            lanes=self._lanes,
+            topic=(lambda device: self._edges[routes[device]].data_topic(device)) if self._edges else None,
+            live=self.live_load,
+        )
+        wills: list[Will | None] = [None] * count
+        if spec.own_connections or spec.sparkplug:
+            # The counters' last will needs a connection of its own, too.
+            wills = [self._last_will(device) if spec.lives else None for device in mine]
+            (self._speaker,) = uplinks(target, spec, wills=[last_will(self._instance)])
+        else:
+            wills[0] = last_will(self._instance)
+        self.uplinks = uplinks(target, spec, wills=wills, dialects=self._edges, on_connected=self._connected)
+        if not (spec.own_connections or spec.sparkplug):
+            self._speaker = self.uplinks[0]
+        self._lives: DeviceLifecycles | None = None
+        if spec.lives:
+            members: dict[int, list[int]] = {}
+            for device, place in places.items():
+                members.setdefault(place, []).append(device)
+            self._lives = DeviceLifecycles(self.roster, self.uplinks, members, self.stream.scale)
+        self.publisher = Publisher(
+            self.stream,
+            self.uplinks,
+            devices=len(self.roster),
+            routes=routes,
+            speed=spec.speed,
+            digest=self._digest,
+            patience_s=spec.patience_s,
+        )
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> FleetPartition:
+        for uplink in self._all_uplinks():
+            await self._stack.enter_async_context(uplink)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # All at once: thousands of connections one after the other would take their time.
+        await asyncio.gather(*(uplink.close() for uplink in self._all_uplinks()))
+        await self._stack.aclose()
+
+    def _all_uplinks(self) -> tuple[Uplink, ...]:
+        return self.uplinks if self._speaker in self.uplinks else (*self.uplinks, self._speaker)
+
+    def announce(self, topic: str, payload: bytes) -> None:
+        """Tell something beside the readings."""
+        self._speaker.announce(topic, payload)
+
+    def _last_will(self, device: int) -> Will:
+        return Will(life_topic(self.roster, device, "death"), death(self.roster, device, LOST), 1)
+
+    def _connected(self) -> None:
+        if self._lives is not None:
+            self._lives.connected()
+
+    async def connected(self) -> bool:
+        """Wait for the connections; ``False`` when they did not come in time or a stop came first."""
+        return await connected(self._all_uplinks(), self.spec.connect_timeout_s, self.stopped)
+
+    @property
+    def reason(self) -> str:
+        """Why there is no connection; empty when there are all."""
+        return next((uplink.reason for uplink in self.uplinks if not uplink.connected), "")
+
+    async def run(self, timeline: Timeline, began: float) -> None:
+        """Publish from the moment ``began`` (`time.monotonic`) to the end, and await the confirmations."""
+        self.stream.timeline = timeline
+        speed = self.spec.speed
+        async with AsyncExitStack() as stack:
+            telling = announced(
+                self.publisher,
+                self._speaker,
+                self._instance,
+                devices=len(self.roster),
+                series=self.roster.series,
+                target_rate=None if speed == math.inf else round(self.stream.rate * speed, 3),
+            )
+            await stack.enter_async_context(telling)
+            if self._lives is not None:
+                await stack.enter_async_context(self._lives.told(timeline))
+            if self.spec.storms_s:
+                storm = storms(self.uplinks, began, self.spec.storms_s, self.spec.storm_within_s)
+                await stack.enter_async_context(storm)
+            await self.publisher.run(began)
+        for edge, uplink in zip(self._edges, self.uplinks, strict=False):
+            uplink.announce(edge.death_topic, edge.death(), retain=False)
+
+    def stop(self) -> None:
+        """End the run early and cleanly."""
+        self.stopped.set()
+        self.publisher.stop()
+
+    def tally(self) -> PublishTotals:
+        """What came of it so far."""
+        publisher = self.publisher
+        lanes = self._digest.lanes()
+        return PublishTotals(
+            planned=publisher.counters.planned,
+            published=publisher.published,
+            confirmed=publisher.confirmed,
+            refused=publisher.refused,
+            resent=publisher.resent,
+            late=publisher.counters.late,
+            skipped=publisher.counters.skipped,
+            reconnects=publisher.reconnects,
+            elapsed_s=publisher.elapsed_s,
+            lag=_durations([publisher.lag_ms]),
+            ack=_durations(uplink.ack_ms for uplink in self.uplinks),
+            lanes={lane: lanes[lane] for lane in self._lanes},
+            horizons=dict.fromkeys(self._lanes, publisher.horizon_us),
+        )
+
+
+def uplinks(
+    target: BrokerTarget, spec: FleetSpec, *,
+    wills: Sequence[Will | None] = (), dialects: Sequence[Dialect] = (),
+    on_connected: Callable[[], None] | None = None,
+) -> tuple[Uplink, ...]:  # fmt: skip
+    """Connections for a fleet, one for each of ``dialects``, or of ``wills`` when there are none."""
+    tag = secrets.token_hex(4)
+    return tuple(
+        Uplink(
+            target,
+            f"iotcache-sim-{tag}-{n}",
+            qos=spec.qos,
+            retain=spec.retain,
+            will=will,
+            on_connected=on_connected,
+            persistent=spec.persistent,
+            user_properties=spec.user_properties,
+            topic_aliases=spec.topic_aliases,
+            dialect=dialect,
+        )
+        for n, (will, dialect) in enumerate(
+            [(None, dialect) for dialect in dialects] or [(will, None) for will in wills]
+        )
+    )
+
+
+async def connected(uplinks: Sequence[Uplink], timeout_s: float | None, stopped: asyncio.Event) -> bool:
+    """Wait until every uplink has its connection; ``False`` on time-out or stop."""
+
+    async def all_connected() -> None:
+        for uplink in uplinks:
+            while not uplink.connected:
+                await uplink.until_room()
+
+    waits = [asyncio.ensure_future(all_connected()), asyncio.ensure_future(stopped.wait())]
+    try:
+        done, _ = await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return waits[0] in done and not stopped.is_set()

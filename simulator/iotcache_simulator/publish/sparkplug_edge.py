@@ -1,0 +1,97 @@
+"""Edge nodes of Sparkplug B: which devices each speaks for, and the births, deaths and numbers it owes.
+
+One edge node is one connection. Its group is the site, and all its devices stand there. Eclipse Sparkplug
+3.0.0, 6.4: each CONNECT has an NDEATH with a new bdSeq as last will; NBIRTH repeats that bdSeq and has seq 0,
+DBIRTH of every device and all data follow, counting to 255 and on from 0.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from iotcache_simulator.fleet.formats.sparkplug import (
+    BD_SEQ,
+    BOOLEAN,
+    REBIRTH,
+    UINT64,
+    datatype_of,
+    metric,
+    payload,
+    stamped,
+)
+from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.wire.packets import Will
+
+NAMESPACE = "spBv1.0"
+
+
+class SparkplugEdge:
+    """One edge node, as its connection asks it."""
+
+    def __init__(self, roster: Roster, group: str, node: str, devices: Sequence[int]) -> None:
+        self.devices = tuple(devices)
+        self._roster = roster
+        self._group = group
+        self._node = node
+        self._bd_seq = -1
+        self._seq = 0
+
+    def data_topic(self, device: int) -> str:
+        """Where the readings of one of its devices go."""
+        return self._topic("DDATA", device)
+
+    def will(self) -> Will:
+        """The last will of the next connection."""
+        self._bd_seq = (self._bd_seq + 1) % 256
+        return Will(self._topic("NDEATH"), self.death(), 1)
+
+    def death(self) -> bytes:
+        """NDEATH of this connection; it has no sequence number."""
+        now_ms = time.time_ns() // 1_000_000
+        return payload(now_ms, [metric(BD_SEQ, UINT64, self._bd_seq, now_ms)])
+
+    @property
+    def death_topic(self) -> str:
+        return self._topic("NDEATH")
+
+    def births(self) -> Iterator[tuple[str, bytes]]:
+        """NBIRTH, then each DBIRTH: what comes first on a new connection."""
+        now_ms = time.time_ns() // 1_000_000
+        self._seq = 0
+        node = [metric(BD_SEQ, UINT64, self._bd_seq, now_ms), metric(REBIRTH, BOOLEAN, False, now_ms)]
+        yield self._topic("NBIRTH"), self.stamp(payload(now_ms, node))
+        for device in self.devices:
+            yield self._topic("DBIRTH", device), self.stamp(payload(now_ms, self._metrics(device, now_ms)))
+
+    def stamp(self, body: bytes) -> bytes:
+        """A payload with the next sequence number."""
+        seq, self._seq = self._seq, (self._seq + 1) % 256
+        return stamped(body, seq)
+
+    def _metrics(self, device: int, now_ms: int) -> Iterable[bytes]:
+        roster = self._roster
+        for function in roster.functions[roster.kinds[device]]:
+            value = function.measure(roster.keys[device], now_ms * 1_000)
+            yield metric(function.sensor.name, datatype_of(function.sensor), value, now_ms)
+
+    def _topic(self, kind: str, device: int | None = None) -> str:
+        below = "" if device is None else f"/{self._roster.names[device]}"
+        return f"{NAMESPACE}/{self._group}/{kind}/{self._node}{below}"
+
+
+def edges_of(
+    roster: Roster, devices: Iterable[int], wanted: int | None, *, part: int = 0
+) -> tuple[SparkplugEdge, ...]:
+    """Edge nodes for ``devices``: about ``wanted``, but one a site at least; ``None``: one a device."""
+    sites: dict[str, list[int]] = {}
+    for device in devices:
+        sites.setdefault(roster.site(device), []).append(device)
+    total = sum(map(len, sites.values()))
+    edges: list[SparkplugEdge] = []
+    for site, members in sites.items():
+        count = len(members) if wanted is None else min(max(1, wanted * len(members) // total), len(members))
+        for n in range(count):
+            node = f"edge-{part + 1}-{len(edges) + 1:04d}"
+            edges.append(SparkplugEdge(roster, site, node, members[n::count]))
+    return tuple(edges)

@@ -1,0 +1,1 @@
+"""One module a command; each gives ``add_arguments`` and ``run``."""

@@ -1,0 +1,133 @@
+"""``iotcache-tui``: the live dashboard, over embedded servers or those that the settings name."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iotcache.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from iotcache.config import LoadedSettings
+
+HEADLESS = "'iotcache-tui --plain', 'snapshot', 'stack', 'simulate' and 'ingest' run without one"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    switch = argparse.BooleanOptionalAction
+    parser.add_argument(
+        "--no-simulate", action="store_true", help="embedded servers without a synthetic fleet"
+    )
+    parser.add_argument("--read-only", action=switch, default=None, help="keep acts that change things away")
+    parser.add_argument(
+        "--serve", metavar="HOST:PORT", nargs="?", const="127.0.0.1:8000",
+        help="in a browser; 127.0.0.1:8000 and read-only",
+    )  # fmt: skip
+    parser.add_argument("--plain", action="store_true", help="a line an event instead of a screen")
+    parser.add_argument("--record", metavar="FILE", help="record it for 'iotcache-tui replay FILE'")
+    parser.add_argument(
+        "--record-values", action=switch, default=True, help="with what devices measured (yes)"
+    )
+    parser.add_argument(
+        "--record-payloads", action="store_true", help="with raw payloads that were looked at"
+    )
+
+
+def require_terminal() -> None:
+    """Raise `UsageError` where no dashboard can be drawn."""
+    if "web_driver" in os.environ.get("TEXTUAL_DRIVER", ""):
+        return  # a browser is at the other end
+    for stream, name in ((sys.stdin, "input"), (sys.stdout, "output")):
+        if not stream.isatty():
+            raise UsageError(f"the dashboard needs a terminal, and standard {name} is not one; {HEADLESS}")
+    if os.name == "posix" and os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""):
+        kind = os.environ.get("TERM") or "not set"
+        raise UsageError(f"the dashboard cannot draw on this terminal (TERM is {kind}); {HEADLESS}")
+
+
+def require_keys(loaded: LoadedSettings) -> None:
+    """Raise `ConfigError` for keys that the dashboard cannot be given."""
+    if loaded.settings.dashboard.keys:
+        from iotcache_tui.keymap import check_keys
+
+        check_keys(loaded.settings.dashboard.keys, loaded.origins["dashboard.keys"])
+
+
+def _require_theme(name: str, known: Iterable[str]) -> None:
+    """Raise `ConfigError` for a theme that Textual and we do not have."""
+    if name not in known:
+        from iotcache.config.fields import nearest
+        from iotcache.text import printable
+
+        ours = ", ".join(theme for theme in known if theme.startswith("iotcache-"))
+        raise ConfigError(
+            f'dashboard.theme is "{printable(name)}", which is no theme: there are {ours} and '
+            f"Textual's own{nearest(name, known)}"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    from iotcache_tui.cli.options import load_settings
+
+    loaded = load_settings(args)
+    settings = loaded.settings
+    if not args.plain:
+        require_keys(loaded)
+    if not args.plain and args.serve is None:
+        require_terminal()
+
+    import platformdirs
+    from msgspec.structs import replace
+
+    from iotcache.logs import set_up
+
+    set_up(settings.log, default_file=platformdirs.user_log_path("iotcache") / "dashboard.log")
+    if args.no_simulate:
+        settings = replace(settings, simulator=replace(settings.simulator, enabled=False))
+    if args.read_only is not None:
+        settings = replace(settings, dashboard=replace(settings.dashboard, read_only=args.read_only))
+
+    if args.plain:
+        from iotcache_tui.cli.commands.plain import run_plain
+
+        return run_plain(settings)
+    if args.serve is not None:
+        from iotcache_tui.cli.serving import serve
+
+        return serve(settings, args.serve, read_only=args.read_only is not False)
+
+    from iotcache_tui.app import IotCacheApp
+    from iotcache_tui.feed.dispatcher import is_read_only
+    from iotcache_tui.feed.live import LiveFeed
+    from iotcache_tui.preferences import PreferencesFile
+
+    recorder = None
+    if args.record:
+        from iotcache_tui.record.recorder import Recorder
+
+        recorder = Recorder(Path(args.record), values=args.record_values, payloads=args.record_payloads)
+    feed = LiveFeed(settings)
+    app = IotCacheApp(
+        feed,
+        settings.dashboard,
+        read_only=is_read_only(settings),
+        kept_file=PreferencesFile.of_user(),
+        recorder=recorder,
+        theme_named=loaded.commanded("dashboard.theme"),
+    )
+    _require_theme(settings.dashboard.theme, app.available_themes)
+    try:
+        app.run()
+    finally:
+        feed.stop()
+        if recorder is not None:
+            recorder.close()
+    if recorder is not None and recorder.problem:
+        print(f"iotcache-tui: {recorder.problem}", file=sys.stderr)
+    if app.state.failure:
+        print(f"iotcache-tui: {app.state.failure}", file=sys.stderr)
+    return app.return_code or 0

@@ -1,0 +1,66 @@
+"""The dashboard as lines: one for every event, and one with the figures now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from iotcache.errors import IotCacheError
+
+if TYPE_CHECKING:
+    from iotcache.config.schema import Settings
+
+POLL_S = 0.25
+FIGURES_EVERY_S = 10.0
+
+
+def run_plain(settings: Settings) -> int:
+    """Print until the pipe closes, Ctrl-C or a SIGTERM. Raises `IotCacheError` when the feed fails."""
+    from iotcache_tui.cli.commands.snapshot import attached
+    from iotcache_tui.feed.live import LiveFeed
+    from iotcache_tui.format import clock_text, milliseconds, percent, rate
+    from iotcache_tui.shutdown import leave_on_signals
+    from iotcache_tui.state.dashboard import DashboardState
+    from iotcache_tui.state.snapshot import figures
+
+    feed, state = LiveFeed(attached(settings)), DashboardState()
+    stopping = leave_on_signals()
+    feed.start()
+    told = 0
+    next_figures_s = time.monotonic() + 1.0
+    parts: dict[str, str] = {}
+    try:
+        while not stopping.is_set():
+            for drained in feed.mailbox.drain_all():
+                state.apply(drained)
+            if state.failure:
+                raise IotCacheError(state.failure)
+            for part in state.parts:
+                if parts.get(part.name) != part.state:
+                    parts[part.name] = part.state
+                    # While it starts, the text says so itself: "starting broker".
+                    words = part.text if part.text.startswith(part.state) else f"{part.state} {part.text}"
+                    print(f"{clock_text(time.time())} info    part        {part.name} {words}".rstrip())
+            fresh = state.log.since(told)
+            for entry in state.log.everything() if fresh is None else fresh:
+                if entry.number > told:
+                    print(
+                        f"{clock_text(entry.wall_s)} {entry.severity.value:7} {entry.kind:11} "
+                        f"{entry.subject}: {entry.text}"
+                    )
+            told = state.log.total
+            if state.ready and time.monotonic() >= next_figures_s:
+                next_figures_s = time.monotonic() + FIGURES_EVERY_S
+                now = figures(state)
+                print(
+                    f"{clock_text(time.time())} info    figures     hit ratio {percent(now['hit_percent'])}, "
+                    f"reads {rate(now['reads_per_s'])}/s, fallbacks {rate(now['fallbacks_per_s'])}/s, "
+                    f"p99 {milliseconds(now['read_p99_ms'])} ms, ingest {rate(now['ingest_per_s'])}/s, "
+                    f"nodes {state.nodes_up()}/{len(state.nodes)} up"
+                )
+            sys.stdout.flush()
+            stopping.wait(POLL_S)
+        return 0
+    finally:
+        feed.stop()

@@ -1,0 +1,174 @@
+"""Runs scenarios for the Lab screen, each on servers of its own, in the feed's loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from iotcache.errors import IotCacheError, UsageError
+from iotcache.text import printable
+from iotcache_simulator.lab.metrics import unit_of
+from iotcache_simulator.lab.pace import reading_s
+from iotcache_simulator.lab.run import ScenarioRun
+from iotcache_simulator.lab.scenario import Scenario, catalogue, find
+from iotcache_simulator.lab.state import LabState
+from iotcache_tui.feed.dispatcher import RequestContext
+from iotcache_tui.state.lab import (
+    NO_LAB,
+    LabCatalogue,
+    LabCurve,
+    LabDo,
+    LabEntry,
+    LabExport,
+    LabExported,
+    LabQuestion,
+    LabRun,
+    LabStep,
+    LabView,
+    LoadLabCatalogue,
+)
+
+TELL_S = 0.2
+"""The screen is told of changes at most so often."""
+PLOTTED_S = 240
+
+
+def _safe(text: str, limit: int = 4_000) -> str:
+    return "\n".join(printable(line, limit) for line in text.strip().splitlines())
+
+
+async def catalogue_of(request: LoadLabCatalogue, reach: RequestContext) -> AsyncIterator[LabCatalogue]:
+    """Files are read in a thread."""
+    found, wrong = await asyncio.to_thread(catalogue)
+    yield LabCatalogue(
+        tuple(
+            LabEntry(
+                one.name, _safe(one.title), one.level, one.minutes, _safe(one.summary),
+                tuple(map(_safe, one.teaches)), tuple(map(_safe, one.needs)), len(one.step),
+            )
+            for one in found
+        ),
+        tuple(printable(str(error), 400) for error in wrong),
+    )  # fmt: skip
+
+
+async def run(request: LabRun, reach: RequestContext) -> AsyncIterator[None]:
+    """One scenario; in an unattended show all of them in turn, for ever."""
+    if reach.lab is not None:
+        raise UsageError("a scenario is being run already: leave it first")
+    name = request.name
+    while True:
+        scenario = await asyncio.to_thread(find, name)
+        await _through(scenario, request.auto, reach)
+        if not request.auto:
+            return
+        found, _ = await asyncio.to_thread(catalogue)
+        names = [one.name for one in found]
+        at = names.index(scenario.name) if scenario.name in names else -1
+        name = names[(at + 1) % len(names)]
+    yield
+
+
+async def _through(scenario: Scenario, auto: bool, reach: RequestContext) -> None:
+    changed = asyncio.Event()
+    made = ScenarioRun(
+        scenario, reach.settings, auto=auto, at_reading_pace=auto, on_change=lambda state: changed.set()
+    )
+    reach.lab = made
+    telling = asyncio.create_task(_tell(made, changed, reach))
+    try:
+        _put(made, reach)
+        async with made:
+            await made.play()
+            _put(made, reach)
+            # The end stays on show until it is left; an unattended show goes on when it has been read.
+            await asyncio.sleep(10 + reading_s(scenario.explanation) if auto else 86_400)
+    except IotCacheError as error:
+        failed = LabState("failed", said=printable(str(error), 400))
+        reach.mailbox.put_latest(lab=_view(made, failed))
+        await asyncio.sleep(20 if auto else 86_400)
+    finally:
+        telling.cancel()
+        reach.lab = None
+        reach.mailbox.put_latest(lab=NO_LAB)
+
+
+async def _tell(made: ScenarioRun, changed: asyncio.Event, reach: RequestContext) -> None:
+    while True:
+        await changed.wait()
+        changed.clear()
+        _put(made, reach)
+        await asyncio.sleep(TELL_S)
+
+
+def _put(made: ScenarioRun, reach: RequestContext) -> None:
+    reach.mailbox.put_latest(lab=_view(made, made.state))
+
+
+def _view(made: ScenarioRun, state: LabState) -> LabView:
+    scenario = made.scenario
+    history = list(made.history)[-PLOTTED_S:]
+    return LabView(
+        scenario.name,
+        _safe(scenario.title),
+        scenario.level,
+        tuple(
+            LabStep(
+                _safe(step.title),
+                _safe(step.say),
+                step.point,
+                None
+                if step.question is None
+                else LabQuestion(
+                    _safe(step.question.ask),
+                    tuple(map(_safe, step.question.answers)),
+                    step.question.right,
+                    _safe(step.question.why),
+                ),
+            )
+            for step in scenario.step
+        ),
+        _safe(scenario.explanation),
+        scenario.sides,
+        state,
+        tuple(
+            LabCurve(metric, unit_of(metric), tuple((at, figures.get(metric)) for at, figures in history))
+            for metric in scenario.plot
+        ),
+        made.auto,
+    )
+
+
+def _current(reach: RequestContext) -> ScenarioRun:
+    if not isinstance(reach.lab, ScenarioRun):
+        raise UsageError("no scenario is being run")
+    return reach.lab
+
+
+async def do(request: LabDo, reach: RequestContext) -> AsyncIterator[None]:
+    """Drive the run."""
+    made = _current(reach)
+    if request.what in ("next", "skip"):
+        made.next(skip=request.what == "skip")
+    elif request.what == "back":
+        made.back()
+    elif request.what == "answer":
+        made.answer(request.number)
+    elif request.what == "note":
+        made.note(printable(request.text, 200))
+    return
+    yield
+
+
+async def export(request: LabExport, reach: RequestContext) -> AsyncIterator[LabExported]:
+    """Markdown and SVG, written in a thread."""
+    from iotcache_simulator.lab.report import write_summary
+
+    made = _current(reach)
+    path = Path(request.folder) / f"{made.scenario.name}-summary.md"
+    try:
+        files = await asyncio.to_thread(write_summary, made, path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    yield LabExported(tuple(printable(str(file), 300) for file in files))

@@ -1,0 +1,83 @@
+"""The readers' own account: reads folded into rows, fallbacks and one `Second` after another."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+
+from iotcache.histogram import DurationHistogram
+from iotcache.keys import Keys
+from iotcache.model import MissReason, Read
+from iotcache.text import printable
+from iotcache_tui.feed.answers.nodes import NodeReadTotals
+from iotcache_tui.state.updates import FallbackRead, RowUpdate, Second
+
+_UNREACHED = frozenset({MissReason.NODE_DOWN, MissReason.TIMEOUT})
+
+
+class ReadStats:
+    """Totals a row, and the second that is under way."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._reads = array("Q")
+        self._hits = array("Q")
+        self._latency = DurationHistogram()
+        self._misses: Counter[str] = Counter()
+        self._second_reads = self._second_hits = 0
+        self.by_node: dict[str, NodeReadTotals] = {}
+        """All reads since the start, by the node that was asked."""
+
+    def grow(self, rows: int) -> None:
+        """The fleet has ``rows`` rows now."""
+        more = rows - len(self._reads)
+        self._reads.extend([0] * more)
+        self._hits.extend([0] * more)
+
+    def add(
+        self, rows: Sequence[int], reads: Sequence[Read], now_s: float, wall_s: float
+    ) -> tuple[list[RowUpdate], list[FallbackRead]]:
+        """Count the answers of one batch; what the mailbox should be told of them."""
+        updates: list[RowUpdate] = []
+        fallbacks: list[FallbackRead] = []
+        for row, read in zip(rows, reads, strict=True):
+            self._reads[row] += 1
+            self._second_reads += 1
+            self._latency.add(read.latency_ms)
+            tally = self.by_node.get(read.node)
+            if tally is None:
+                tally = self.by_node[read.node] = NodeReadTotals()
+            tally.reads += 1
+            reason = read.miss_reason
+            if reason is None:
+                tally.hits += 1
+                self._hits[row] += 1
+                self._second_hits += 1
+            else:
+                tally.unreached += reason in _UNREACHED
+                self._misses[reason.value] += 1
+                key = self._keys.latest(read.device, read.sensor)
+                error = printable(read.error, 160)
+                fallbacks.append(
+                    FallbackRead(wall_s, row, key, reason, read.node, read.store_ms, read.ttl_s, error)
+                )
+            updates.append(RowUpdate(row, read, now_s, self._reads[row], self._hits[row]))
+        return updates, fallbacks
+
+    def close_second(self, now_s: float, ingest_per_s: float | None, published_per_s: float | None) -> Second:
+        """What the second that ends now held."""
+        second = Second(
+            now_s,
+            self._second_reads,
+            self._second_hits,
+            dict(self._misses),
+            self._latency.percentile(50),
+            self._latency.percentile(99),
+            ingest_per_s,
+            published_per_s,
+        )
+        self._second_reads = self._second_hits = 0
+        self._misses.clear()
+        self._latency.clear()
+        return second

@@ -1,0 +1,87 @@
+"""Fault switches for a presenter: kill, pause and restart parts, turn the load, slow the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from iotcache.text import printable
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.state.switch_requests import SlowStore, SwitchPart, TurnLoad
+
+if TYPE_CHECKING:
+    from iotcache_tui.app import IotCacheApp
+
+_LOADS = (0.1, 0.5, 1.0, 2.0, 5.0)
+_DELAYS_MS = (0, 50, 250, 1_000)
+_WHAT = {
+    "kill": "ends it as a crash would; it stays down until it is restarted",
+    "pause": "it hangs: keeps its connections and answers nothing",
+    "resume": "lets it go on",
+    "restart": "ends it if it runs, and starts it on its old address",
+}
+
+
+class SwitchesScreen(ModalScreen[None]):
+    """A list to choose from; it stays open, for faults come in turns."""
+
+    app: IotCacheApp
+    DEFAULT_CSS = """
+    SwitchesScreen { align: center middle; background: $background 60%; }
+    SwitchesScreen > Vertical {
+        width: 58; max-width: 96%; height: auto; max-height: 92%; background: $surface; padding: 0 1;
+        border: round $warning; border-title-color: $warning;
+    }
+    SwitchesScreen OptionList { height: auto; max-height: 50vh; border: none; background: $surface; }
+    SwitchesScreen OptionList:focus { border: none; }
+    SwitchesScreen Static { height: auto; color: $foreground 70%; margin: 1 0 0 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,f,q", "dismiss(None)", "Done", key_display="Esc")
+    ]
+
+    def __init__(self, state: DashboardState) -> None:
+        super().__init__()
+        self.effect = Static("", markup=False)
+        self._acts: list[tuple[str, str, Request]] = []
+        nodes = [f"node {node.name}" for node in state.nodes]
+        for part in (*nodes, "broker", "ingest", "simulator"):
+            for what, effect in _WHAT.items():
+                self._acts.append((f"{what} {part}", effect, SwitchPart(part, what)))
+        for factor in _LOADS:
+            self._acts.append((f"fleet at {factor:g} times its rate", "", TurnLoad(factor)))
+        for delay in _DELAYS_MS:
+            name = f"store {delay} ms slower" if delay else "store as quick as it is"
+            self._acts.append((name, "for the reads of this dashboard", SlowStore(float(delay))))
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as box:
+            box.border_title = "Faults, in the servers that this dashboard started"
+            yield OptionList(*(Option(Text(printable(name, 60))) for name, _, _ in self._acts))
+            yield self.effect
+
+    @on(OptionList.OptionHighlighted)
+    def _explain(self, event: OptionList.OptionHighlighted) -> None:
+        effect = self._acts[event.option_index][1]
+        self.effect.update(f"{effect or 'at once'}\nEnter does it · Esc closes")
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        name, _, request = self._acts[event.option_index]
+
+        def heard(answer: Answer) -> None:
+            if answer.error:
+                self.app.tell(answer.error, "error")
+            elif answer.done:
+                self.app.tell(f"done: {name}")
+
+        self.app.ask(request, heard)

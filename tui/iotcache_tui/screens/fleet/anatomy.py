@@ -1,0 +1,150 @@
+"""Miss anatomy and the TTL lens: why reads fell through, what it cost, and how old what is served is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from iotcache_tui.format import bar, duration, fit, milliseconds, rate
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.fleet.anatomy import LETTERS, Lens, Miss, lenses, misses, stacked
+from iotcache_tui.widgets.common.panel import Line, Panel
+from iotcache_tui.widgets.fleet.fallback_log import REASON_WORDS
+
+if TYPE_CHECKING:
+    from iotcache_tui.app import IotCacheApp
+
+ROOMY = 70
+"""Cells from which on the lens has room for its bar, for intervals and numbers of series."""
+_GRAVE = {"node_down", "timeout", "corrupt", "restarted"}
+
+
+class AnatomyScreen(ModalScreen[None]):
+    """Two panels over the screen below, brought up to date once a second."""
+
+    app: IotCacheApp
+    DEFAULT_CSS = """
+    AnatomyScreen { align: center middle; background: $background 60%; }
+    AnatomyScreen > Vertical {
+        width: 96%; height: 92%; background: $surface; border: round $primary; border-title-color: $primary;
+        padding: 0 1;
+    }
+    AnatomyScreen #anatomy-misses { height: 3fr; }
+    AnatomyScreen #anatomy-lens { height: 2fr; margin: 1 0 0 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,a,q", "dismiss(None)", "Close", key_display="Esc")
+    ]
+
+    def __init__(self, state: DashboardState, *, span_s: int, ascii_only: bool) -> None:
+        super().__init__()
+        self._state = state
+        self._span_s = span_s
+        self._ascii = ascii_only
+        self.why = Panel("Misses by reason", ascii_only=ascii_only, id="anatomy-misses")
+        self.lens = Panel(
+            "TTL lens: what is served, against how long it may live", ascii_only=ascii_only, id="anatomy-lens"
+        )
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as box:
+            box.border_title = "Miss anatomy"
+            box.border_subtitle = "Esc closes"
+            yield self.why
+            yield self.lens
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self.beat)
+        self.set_interval(1.0, self.beat)
+
+    def beat(self) -> None:
+        """Show the state as it stands."""
+        state, span_s = self._state, self._span_s
+        key = len(state.seconds), state.fallbacks_total, state.seconds[-1].at_s if state.seconds else 0.0
+        self.why.show(
+            key, lambda width, height: self._misses(width - 2, height), note=f"last {duration(span_s)}"
+        )
+        self.lens.show(key, lambda width, height: self._lenses(width - 2, height), note="by class")
+
+    def _misses(self, width: int, height: int) -> list[Line]:
+        found = misses(self._state, self._span_s)
+        if not found:
+            return [[(f"no read missed the cache in the last {duration(self._span_s)}", "dim")]]
+        table = _table(found, width, self._ascii)[: max(height - 4, 2)]
+        plot_high = max(height - len(table) - 2, 0)
+        lines, top = stacked(self._state.recent(self._span_s), width, plot_high)
+        made: list[Line] = [[(f"misses/s, up to {rate(top)}", "dim")]] if lines else []
+        made += [_coloured(line) for line in lines]
+        return [*made, *table]
+
+    def _lenses(self, width: int, height: int) -> list[Line]:
+        found = lenses(self._state)
+        if not found:
+            return [[("nothing has been read yet", "dim")]]
+        head = f"{'Class':12} "
+        head += "" if width < ROOMY else f"{'Series':>6} {'Every':>5} "
+        head += f"{'TTL':>5} {'Age':>4} {'p95':>4}  "
+        head += f"{'of TTL':>6}" if width < ROOMY else f"{'p95 of TTL':{_bar_cells(width) + 5}}"
+        head += f" {'Hit':>6} {'Missed':>7}"
+        return [
+            [(fit(head, width), "dim")],
+            *(_lens_line(one, width, self._ascii) for one in found[: height - 1]),
+        ]
+
+
+def _tone(reason: str) -> str:
+    return "bad" if reason in _GRAVE else "warn" if reason in ("evicted", "invalidated") else "curve"
+
+
+def _coloured(line: str) -> Line:
+    words = {letter: reason for reason, letter in LETTERS.items()}
+    pieces: list[tuple[str, str]] = []
+    for letter in line:
+        tone = _tone(words[letter]) if letter in words else "row"
+        if pieces and pieces[-1][1] == tone:
+            pieces[-1] = (pieces[-1][0] + letter, tone)
+        else:
+            pieces.append((letter, tone))
+    return pieces
+
+
+def _table(found: list[Miss], width: int, ascii_only: bool) -> list[Line]:
+    head = f"  {'Reason':12} {'Misses':>9} {'Share':>6}  {'':12} {'Store each':>10} {'Store in all':>13}"
+    lines: list[Line] = [[(fit(head, width), "dim")]]
+    for miss in found:
+        each = f"{milliseconds(miss.store_ms)} ms" if miss.store_ms is not None else "–"
+        cost = f"{miss.cost_s:.1f} s" if miss.cost_s is not None else "–"
+        lines.append(
+            [
+                (f"{LETTERS[miss.reason]} ", _tone(miss.reason)),
+                (f"{REASON_WORDS[miss.reason]:12} ", "strong"),
+                (f"{miss.count:>9,} {100 * miss.share:>5.1f}%  ", "row"),
+                (bar(miss.share, 12, ascii_only), "bar"),
+                (f" {each:>10} {cost:>13}", "row"),
+            ]
+        )
+    return lines
+
+
+def _bar_cells(width: int) -> int:
+    return min(max(width - 65, 5), 24)
+
+
+def _lens_line(lens: Lens, width: int, ascii_only: bool) -> Line:
+    hit = "–" if lens.hit_percent is None else f"{lens.hit_percent:.1f}%"
+    every = duration(lens.interval_s) if lens.interval_s else "–"
+    ttl = duration(lens.ttl_s) if lens.ttl_s else "–"
+    spent = "–" if lens.spent_p95 is None else f"{100 * lens.spent_p95:.0f}%"
+    roomy = width >= ROOMY
+    return [
+        (f"{fit(lens.kind, 12)} ", "strong"),
+        (f"{lens.series:>6,} {every:>5} " if roomy else "", "row"),
+        (f"{ttl:>5} {duration(lens.age_p50_s):>4} {duration(lens.age_p95_s):>4}  ", "row"),
+        (bar(lens.spent_p95 or 0.0, _bar_cells(width), ascii_only) if roomy else "", "bar"),
+        (f" {spent:>4}" if roomy else f"{spent:>6}", "row" if (lens.spent_p95 or 0.0) < 1 else "warn"),
+        (f" {hit:>6} {lens.misses:>7,}", "warn" if (lens.hit_percent or 100.0) < 90 else "row"),
+    ]

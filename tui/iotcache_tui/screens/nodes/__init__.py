@@ -1,0 +1,1 @@
+"""The Nodes screen and what it can do to a node."""

@@ -1,0 +1,296 @@
+"""Screen 3, Nodes: every cache node, and the chosen one in depth; acts on it behind confirmations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Grid
+
+from iotcache.config.schema import DashboardSettings
+from iotcache.model import NodeState
+from iotcache.text import printable
+from iotcache_tui.export import Rows
+from iotcache_tui.feed.dispatcher import READ_ONLY
+from iotcache_tui.format import duration
+from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
+from iotcache_tui.screens.nodes.commands import ACTS, BY_ACT, ActMenu, Values, ValueScreen
+from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
+from iotcache_tui.screens.view import ViewScreen
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.nodes.model import ActOnNode, NodeAct, NodeFigures
+from iotcache_tui.state.nodes.whatif import Weights
+from iotcache_tui.state.request import Answer
+from iotcache_tui.widgets.common.panel import Panel
+from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.nodes import node_detail as detail
+from iotcache_tui.widgets.nodes.node_columns import NodeRow
+from iotcache_tui.widgets.nodes.node_table import NodeTable
+
+TABLE_LINES_MOST = 12
+_PANELS = (
+    ("memory", "Memory by slab class", "Memory"),
+    ("load", "Load", "Load"),
+    ("story", "State and its changes", "State"),
+    ("lru", "LRU segments", "LRU"),
+    ("ratios", "Two hit ratios", "Ratios"),
+    ("ring", "Ring", "Ring"),
+)
+_NODE_CHANGES = frozenset({"node"})
+
+
+class NodesScreen(ViewScreen):
+    """The table above, six panels about the chosen node below; on a small screen one of them at a time."""
+
+    NAME = "nodes"
+    PANELS = (NodeTable,)
+    LEGEND = (
+        ("Ring", "the share of all keys that the placement gives the node, by its weight"),
+        ("Hit", "as the node itself counts: of the gets of all its clients, over the last ten seconds"),
+        ("p50, p99", "of the batches that this program sent it, over the last ten seconds"),
+        ("Evict/s", "items that had to go for lack of memory, though their time was not up"),
+        ("Oldest", "how long ago the item that is next to go was last used"),
+        (
+            "hot, warm, cold",
+            "new items; those read again; those that are evicted first. temp: too short-lived",
+        ),
+        ("Drained", "this program was told not to use the node; it runs on"),
+        ("Weight", "+ and - only try what another weight would move; the configuration sets it"),
+    )
+    DEFAULT_CSS = """
+    NodesScreen NodeTable { height: 4; }
+    NodesScreen #node-detail { height: 1fr; margin: 1 0 0 0; grid-gutter: 1; }
+    NodesScreen #node-detail { grid-size: 1 1; }
+    NodesScreen.-short #node-detail, NodesScreen.-tiny #node-detail { margin: 0; }
+    NodesScreen.-normal.-tall #node-detail { grid-size: 2 3; grid-rows: 1fr 8 8; }
+    NodesScreen.-wide #node-detail { grid-size: 3 2; grid-rows: 1fr 9; }
+    NodesScreen.-wide.-short #node-detail { grid-gutter: 0 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "acts", "Acts", id="nodes.acts"),
+        Binding("d", "drain", "Drain or rejoin", show=False, id="nodes.drain"),
+        Binding("plus,equals_sign", "weight(1)", "Try weight", key_display="+ -", id="nodes.weight_up"),
+        Binding("minus,underscore", "weight(-1)", "Try less weight", show=False, id="nodes.weight_down"),
+        Binding("0", "reset_weights", "Forget the tried weights", show=False, id="nodes.weights_reset"),
+        Binding("right,l", "panel(1)", "Panel", key_display="←→", id="nodes.panel_next"),
+        Binding("left,h", "panel(-1)", "Previous panel", show=False, id="nodes.panel_before"),
+    ]
+    AUTO_FOCUS = "NodeTable"
+
+    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
+        super().__init__(state, settings)
+        self._ascii = settings.ascii
+        self.table = NodeTable(ascii_only=settings.ascii, id="nodes")
+        self.panels = {
+            name: Panel(title, ascii_only=settings.ascii, id=f"node-{name}") for name, title, _ in _PANELS
+        }
+        self.weights = Weights()
+        self._panel = 0
+        self._wish = NodeStatsSubscription()
+        self._moment = RenderContext(0.0, 0.0, {})
+
+    def body(self) -> ComposeResult:
+        yield self.table
+        with Grid(id="node-detail"):
+            yield from self.panels.values()
+
+    def on_screen_suspend(self) -> None:
+        self._wish.drop(self.app)
+
+    # One frame
+
+    def draw(self, moment: RenderContext) -> None:
+        self._moment = moment
+        self._wish.keep(self.app, moment.now_s)
+        rows = self._rows(moment)
+        height = min(max(len(rows), 1), TABLE_LINES_MOST, max(self.size.height // 3, 3)) + 1
+        if self.table.styles.height is None or self.table.styles.height.value != height:
+            self.table.styles.height = height
+        self.table.frame(rows)
+        self._show_panels(rows, moment)
+
+    def _rows(self, moment: RenderContext) -> tuple[NodeRow, ...]:
+        figures = self.state.node_figures
+        known = {node.name: node for node in figures.nodes} if figures is not None else {}
+        return tuple(
+            NodeRow(health, known.get(health.name), moment.nodes.get(health.name) or printable(health.name))
+            for health in self.state.nodes
+        )
+
+    def _all_panels(self) -> bool:
+        return self.has_class("-wide") or (self.has_class("-normal") and self.has_class("-tall"))
+
+    def _show_panels(self, rows: tuple[NodeRow, ...], moment: RenderContext) -> None:
+        together, row = self._all_panels(), self.table.chosen_row
+        for place, (name, _, _) in enumerate(_PANELS):
+            self.panels[name].display = together or place == self._panel
+        if row is None:
+            for name, title, _ in _PANELS:
+                self.panels[name].show(None, lambda width, height: (), title=title)
+            return
+        for place, (name, title, _) in enumerate(_PANELS):
+            if together or place == self._panel:
+                self._show(name, row, moment, title if together else self._tabs())
+
+    def _tabs(self) -> str:
+        return " ".join(
+            f"[{short}]" if place == self._panel else f" {short} "
+            for place, (_, _, short) in enumerate(_PANELS)
+        )
+
+    def _show(self, name: str, row: NodeRow, moment: RenderContext, title: str) -> None:
+        panel, node, now_s, plain = self.panels[name], row.figures, moment.now_s, self._ascii
+        look = (row.name, row.health.state, node.at_s if node is not None else None)
+        match name:
+            case "memory":
+                panel.show(look, lambda w, h: detail.memory(row, w, h, ascii_only=plain),
+                           title=title, note=row.short)  # fmt: skip
+            case "lru":
+                panel.show(look, lambda w, h: detail.segments(row, w, h, ascii_only=plain),
+                           title=title, note=detail.segments_note(row))  # fmt: skip
+            case "load":
+                at_s = node.at_s if node is not None else now_s
+                panel.show(
+                    look, lambda w, h: detail.load(row, self.state.node_history, at_s, w, h, plain),
+                    title=title, note="5 minutes",
+                )  # fmt: skip
+            case "ratios":
+                panel.show(look, lambda w, h: detail.ratios(row, w, h), title=title, note="10 s")
+            case "story":
+                log, since = self.state.log, duration(now_s - row.health.since_s)
+                panel.show(
+                    (*look, row.health.reason, since, log.total),
+                    lambda w, h: detail.story(row, log.entries(_NODE_CHANGES), now_s, w, h, plain),
+                    title=title,
+                )
+            case "ring":
+                figures = self.state.node_figures
+                what = self.weights.look(figures) if figures is not None else None
+                note = what.placement if what is not None else ""
+                panel.show(
+                    (what, row.name, tuple(moment.nodes)),
+                    lambda w, h: detail.ring(what, row.name, moment.nodes, w, h, plain),
+                    title=title, note=f"{note}, what if" if what is not None and what.changed else note,
+                )  # fmt: skip
+
+    # Keys
+
+    @on(NodeTable.Selected)
+    def _node_chosen(self) -> None:
+        self._show_panels(self.table.rows, self._moment)
+
+    def action_panel(self, step: int) -> None:
+        self._panel = (self._panel + step) % len(_PANELS)
+        self._show_panels(self.table.rows, self._moment)
+
+    def action_weight(self, step: int) -> None:
+        if self.state.node_figures is None:
+            return
+        if not self._all_panels():
+            self._panel = [name for name, _, _ in _PANELS].index("ring")
+        self.weights.turn(self.state.node_figures, self.table.chosen, step)
+        self._show_panels(self.table.rows, self._moment)
+
+    def action_reset_weights(self) -> None:
+        self.weights.reset()
+        self._show_panels(self.table.rows, self._moment)
+
+    # Acts
+
+    def _target(self) -> NodeRow | None:
+        """The node to act on; ``None``, and why, when there is none or acts are out of reach."""
+        if self.app.read_only:
+            self.app.tell(READ_ONLY, "warning")
+            return None
+        row = self.table.chosen_row
+        if row is None:
+            self.app.tell("no node is known yet", "warning")
+        return row
+
+    def action_acts(self) -> None:
+        row = self._target()
+        if row is None:
+            return
+
+        def chosen(act: NodeAct | None) -> None:
+            if act is not None:
+                self._begin(act, row)
+
+        self.app.push_screen(ActMenu(row.name, drained=row.health.drained), chosen)
+
+    def action_drain(self) -> None:
+        row = self._target()
+        if row is not None:
+            self._begin(NodeAct.REJOIN if row.health.drained else NodeAct.DRAIN, row)
+
+    def act_on_chosen(self, act: NodeAct) -> None:
+        """Begin an act on the chosen node, from the palette."""
+        row = self._target()
+        if row is not None:
+            self._begin(act, row)
+
+    def _begin(self, what: NodeAct, row: NodeRow) -> None:
+        act = BY_ACT[what]
+        if not act.ask:
+            self._confirm(what, row, ())
+            return
+        if row.health.state is not NodeState.UP:
+            self.app.tell(f"{row.name} is {row.health.state}: it cannot be told anything now", "warning")
+            return
+
+        def typed(values: Values | None) -> None:
+            if values is not None:
+                self._confirm(what, row, values)
+
+        now = act.now(row.figures or NodeFigures(name=row.name, at_s=0.0))
+        self.app.push_screen(ValueScreen(act, row.name, now), typed)
+
+    def _confirm(self, what: NodeAct, row: NodeRow, values: Values) -> None:
+        effect = BY_ACT[what].effect(row.name, values)
+        up = [node for node in self.state.nodes if node.state is NodeState.UP]
+        if what is NodeAct.DRAIN and [node.name for node in up] == [row.name]:
+            effect += " It is the last node in use: every read will go to the store."
+        said = " ".join((what.value, *map(str, values)))
+
+        def decided(yes: bool | None) -> None:
+            if yes:
+                self.app.ask(ActOnNode(row.name, what, values), self._told(row.name, said))
+
+        self.app.push_screen(ConfirmScreen(f"{said} on {row.name}?", effect, yes=what.value), decided)
+
+    def _told(self, name: str, said: str) -> Callable[[Answer], None]:
+        def heard(answer: Answer) -> None:
+            if answer.error:
+                self.app.tell(f"{name}: {said}: {answer.error}", "error")
+            elif answer.value is not None:
+                self.app.tell(f"{name}: {said}: {answer.value}")
+
+        return heard
+
+    def export_rows(self) -> Rows | None:
+        known = {one.name: one for one in self.state.node_figures.nodes} if self.state.node_figures else {}
+        fields = (
+            "share", "ops_per_s", "hit_percent", "used_bytes", "limit_bytes", "items", "evictions",
+            "evictions_per_s", "connections", "uptime_s",
+        )  # fmt: skip
+        return ("name", "state", "reason", "version", *fields), [
+            (
+                node.name, node.state.value, node.reason, node.version,
+                *(getattr(known.get(node.name), field, None) for field in fields),
+            )
+            for node in self.state.nodes
+        ]  # fmt: skip
+
+    def commands(self) -> Iterable[SystemCommand]:
+        for act in ACTS:
+            yield SystemCommand(
+                f"Node: {act.title}",
+                f"{act.act.value} on the chosen node, after a confirmation",
+                lambda what=act.act: self.act_on_chosen(what),
+            )
+        yield SystemCommand(
+            "Node: weights as they are", "Forget the tried weights", self.action_reset_weights
+        )

@@ -1,0 +1,1 @@
+"""What the Device screen shows."""

@@ -1,0 +1,1 @@
+"""What the Fleet screen shows: one column-wise entry a series."""

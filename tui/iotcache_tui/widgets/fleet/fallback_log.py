@@ -1,0 +1,114 @@
+"""The live log of fallbacks: every read that had to go to the store, newest last."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import ClassVar
+
+from rich.segment import Segment
+
+from iotcache.text import printable
+from iotcache_tui.format import clock_text, duration, fit, milliseconds
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.widgets.common.lines import LineView
+
+REASON_WORDS = {
+    "never_set": "never set",
+    "expired": "expired",
+    "evicted": "evicted",
+    "invalidated": "invalidated",
+    "node_down": "node down",
+    "timeout": "timeout",
+    "restarted": "restarted",
+    "corrupt": "corrupt",
+}
+_ALARMING = {"node_down", "timeout", "restarted", "corrupt", "evicted"}
+_KEY_MOST = 64
+
+
+class FallbackLog(LineView):
+    """Time, key, reason, node, store latency and the new entry's TTL of each fallback."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"log--{name}" for name in ["header", "row", "dim", "reason", "alarm", "store"]
+    }
+    DEFAULT_CSS = """
+    FallbackLog {
+        background: $surface; color: $foreground;
+        & > .log--header { color: $foreground 60%; background: $panel; text-style: bold; }
+        & > .log--row { color: $foreground; background: $surface; }
+        & > .log--dim { color: $foreground 60%; background: $surface; }
+        & > .log--reason { color: $warning; background: $surface; }
+        & > .log--alarm { color: $error; background: $surface; text-style: bold; }
+        & > .log--store { color: $secondary; background: $surface; }
+    }
+    """
+
+    def __init__(self, state: DashboardState, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.state = state
+        self.nodes: dict[str, str] = {}
+        self.following = True
+        """Whether the newest line is kept on screen; scrolling up stops it, scrolling to the end resumes."""
+        self._own_top = 0
+
+    def frame(self, nodes: dict[str, str]) -> None:
+        """Show what came in; keep at the end when the end was on screen."""
+        if nodes != self.nodes:
+            self.nodes = nodes
+            self.redraw()
+        self.sync_size()
+        top = round(self.scroll_y)
+        if top != self._own_top:
+            # Somebody scrolled: follow on only when that led back to the end.
+            self.following = top >= self.max_scroll_y
+        if self.following and top < self.max_scroll_y:
+            self.scroll_to(y=self.max_scroll_y, animate=False)
+        self._own_top = round(self.scroll_y)
+        self.sync_lines()
+
+    def line_count(self) -> int:
+        return len(self.state.fallbacks)
+
+    def line_key(self, line: int) -> Hashable:
+        # Lines shift when the log is full: a line is told by the running number of its fallback.
+        return self.state.fallbacks_total - len(self.state.fallbacks) + line
+
+    def _widths(self, width: int) -> tuple[int, int]:
+        node = max((len(name) for name in self.nodes.values()), default=6)
+        fixed = 8 + 11 + node + 9 + 7 + 5
+        return min(max(width - fixed, 12), _KEY_MOST), node
+
+    def draw_header(self, width: int) -> list[Segment]:
+        key, node = self._widths(width)
+        style = self.style_of("log--header")
+        cells = (
+            f"{'Fallback':8} {fit('Key', key)} {'Reason':11} {fit('Node', node)} {'Store':>9} {'New TTL':>7}"
+        )
+        return [Segment(fit(cells, width), style)]
+
+    def draw_line(self, line: int, width: int) -> list[Segment]:
+        item = self.state.fallbacks[line]
+        key, node = self._widths(width)
+        row, dim = self.style_of("log--row"), self.style_of("log--dim")
+        reason = self.style_of("log--alarm" if item.reason.value in _ALARMING else "log--reason")
+        new = duration(item.ttl_s) if item.ttl_s is not None else "–"
+        segments = [
+            Segment(clock_text(item.wall_s) + " ", dim),
+            Segment(fit(item.key, key) + " ", row),
+            Segment(fit(REASON_WORDS[item.reason.value], 11) + " ", reason),
+            Segment(fit(self.nodes.get(item.node) or printable(item.node) or "–", node) + " ", dim),
+        ]
+        if item.error:
+            rest = max(width - 8 - key - 11 - node - 4, 0)
+            return [*segments, Segment(fit(item.error, rest), self.style_of("log--alarm"))]
+        return [
+            *segments,
+            Segment(
+                fit(f"{milliseconds(item.store_ms)} ms", 9, right=True) + " ", self.style_of("log--store")
+            ),
+            Segment(fit(new, 7, right=True), dim),
+        ]
+
+    def empty_text(self) -> str:
+        return "no read has fallen back to the store yet"

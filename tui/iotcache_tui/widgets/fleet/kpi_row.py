@@ -1,0 +1,81 @@
+"""The row of figures at the top of the fleet screen."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from iotcache.model import NodeState
+from iotcache_tui.format import milliseconds, percent, rate
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.widgets.fleet.kpi import Kpi
+
+KPIS = {
+    "hit": "Hit ratio",
+    "fallbacks": "Fallbacks",
+    "ingest": "Ingest",
+    "p99": "Read p99",
+    "devices": "Devices",
+    "nodes": "Nodes",
+}
+"""The tiles, by name, from the one that matters most to the one that a narrow screen does without."""
+
+
+class KpiRow(Horizontal):
+    """Hit ratio, fallbacks, ingest, latency, devices, nodes."""
+
+    def __init__(self, *, ascii_only: bool = False, id: str) -> None:
+        super().__init__(id=id)
+        self._more, self._less = "^v" if ascii_only else "▲▼"
+        self._kpis = {name: Kpi(title, id=f"kpi-{name}") for name, title in KPIS.items()}
+
+    def compose(self) -> ComposeResult:
+        yield from self._kpis.values()
+
+    def show(self, state: DashboardState, nodes: dict[str, str]) -> None:
+        """The last ten seconds of ``state``; ``nodes`` are the nodes' short names."""
+        window = state.recent()
+        reads = sum(second.reads for second in window)
+        hit, before = state.hit_percent(), state.hit_percent(60, before=10)
+        level = "quiet" if hit is None else "ok" if hit >= 90 else "warn" if hit >= 70 else "bad"
+        reads_per_s = rate(reads / max(len(window), 1))
+        note, brief = (
+            ("no reads yet", "no reads") if hit is None else (f"{reads_per_s} reads/s", f"{reads_per_s}/s")
+        )
+        more = ""
+        if hit is not None and before is not None and abs(hit - before) >= 0.1:
+            more = f"{self._more if hit > before else self._less}{abs(hit - before):.1f}"
+        self._kpis["hit"].show(percent(hit), "", note, level, more=more, brief=brief)
+        per_s = sum(second.fallbacks for second in window) / len(window) if window else None
+        in_all = f"{state.fallbacks_total:,}"
+        self._kpis["fallbacks"].show(
+            rate(per_s), "/s", f"{in_all} in all", "warn" if per_s else "quiet", brief=in_all
+        )
+        last = window[-1] if window else None
+        heard = last.ingest_per_s if last else None
+        workers = sum(worker.role == "ingest" for worker in state.workers.values())
+        self._kpis["ingest"].show(
+            rate(heard), "msg/s" if heard is not None else "",
+            f"{workers} worker{'s' if workers != 1 else ''}" if workers else "no worker",
+            "ok" if heard else "quiet" if heard is None else "warn",
+        )  # fmt: skip
+        p99 = max((second.p99_ms for second in window if second.reads), default=None)
+        p50 = [second.p50_ms for second in window if second.reads]
+        middle = f"p50 {milliseconds(sorted(p50)[len(p50) // 2])}" if p50 else ""
+        self._kpis["p99"].show(
+            milliseconds(p99), "ms" if p99 is not None else "",
+            f"{middle} ms" if p50 else "",
+            "quiet" if p99 is None else "warn" if p99 > 100 else "ok", brief=middle,
+        )  # fmt: skip
+        live, stale = state.fleet.devices.live, state.fleet.devices.stale
+        self._kpis["devices"].show(
+            f"{live:,}", "live", f"{stale:,} stale", "warn" if stale else "ok" if live else "quiet"
+        )
+        up, total = state.nodes_up(), len(state.nodes)
+        out = [node for node in state.nodes if node.state is not NodeState.UP]
+        bundled = any(node.bundled for node in state.nodes)
+        note = f"{nodes.get(out[0].name, '')} {out[0].state}" if out else ("bundled" if bundled else "all up")
+        self._kpis["nodes"].show(
+            f"{up}/{total}" if total else "–", "up" if total else "", note if total else "",
+            "quiet" if not total else "ok" if up == total else "bad",
+        )  # fmt: skip

@@ -1,0 +1,254 @@
+"""The pipeline drawn live: boxes with state and figures, arrows with their rates and a little motion."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from math import log10
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from iotcache_tui.format import fit, rate
+from iotcache_tui.state.flow import ARROWS, BOXES, Flow
+from iotcache_tui.widgets.common.area import area, round_top
+from iotcache_tui.widgets.common.canvas import Canvas, Point
+from iotcache_tui.widgets.flow.flow_layout import Layout, lay_out, towards
+
+TITLES = {
+    "simulator": "simulator",
+    "broker": "broker",
+    "workers": "workers",
+    "nodes": "cache nodes",
+    "store": "store",
+    "readers": "readers",
+}
+_GLYPHS = {"up": ("●", "*"), "starting": ("◌", "?"), "down": ("✗", "x"), "off": ("○", "o")}
+_TONES = {"up": "good", "starting": "warn", "down": "bad", "off": "dim"}
+MARK_SPACING = 9
+SPEED_MOST = 6.0
+
+
+def speed(per_s: float | None) -> float:
+    """Cells a second that the marks on an arrow move: calm, and more for more; 0 when nothing runs."""
+    return 0.0 if not per_s or per_s < 0.05 else min(1.0 + 1.2 * log10(1.0 + per_s), SPEED_MOST)
+
+
+class FlowPicture(Widget, can_focus=True):
+    """Arrow keys move among the boxes; Enter or a click opens what a box stands for."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"flow--{tone}"
+        for tone in ("row", "dim", "strong", "good", "warn", "bad", "line", "dot", "curve", "mark")
+    }
+    DEFAULT_CSS = """
+    FlowPicture {
+        background: $background; color: $foreground; height: auto;
+        & > .flow--row { color: $foreground; background: $background; }
+        & > .flow--dim { color: $foreground 60%; background: $background; }
+        & > .flow--strong { color: $foreground; background: $background; text-style: bold; }
+        & > .flow--good { color: $success; background: $background; }
+        & > .flow--warn { color: $warning; background: $background; text-style: bold; }
+        & > .flow--bad { color: $error; background: $background; text-style: bold; }
+        & > .flow--line { color: $foreground 45%; background: $background; }
+        & > .flow--dot { color: $accent; background: $background; text-style: bold; }
+        & > .flow--curve { color: $secondary 70%; background: $background; }
+        & > .flow--mark { color: $primary; background: $background; text-style: bold; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "towards(-1, 0)", "Box to the left", show=False, id="flow.left"),
+        Binding("right,l", "towards(1, 0)", "Box to the right", show=False, id="flow.right"),
+        Binding("up,k", "towards(0, -1)", "Box above", show=False, id="flow.up"),
+        Binding("down,j", "towards(0, 1)", "Box below", show=False, id="flow.down"),
+        Binding("tab", "step(1)", "Next box", show=False, id="flow.next"),
+        Binding("shift+tab", "step(-1)", "Previous box", show=False, id="flow.before"),
+        Binding("enter", "open", "Open", key_display="↵", id="flow.open"),
+    ]
+
+    class Chosen(Message):
+        """Another box stands out now."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    class Opened(Message):
+        """Enter or a click on a box."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.chosen = "workers"
+        self._ascii = ascii_only
+        self._flow: Flow | None = None
+        self._rates: Sequence[tuple[float | None, ...]] = ()
+        self._key: Hashable = None
+        self._still: Canvas | None = None
+        self._still_lines: list[list[tuple[str, str]]] = []
+        self._ways: list[list[Point]] = []
+        self._layout: Layout | None = None
+        self._shown: list[list[tuple[str, str]]] = []
+
+    def show(
+        self, flow: Flow, rates: Sequence[tuple[float | None, ...]], now_s: float, *, motion: bool
+    ) -> None:
+        """Draw what changed; with ``motion`` marks wander along the arrows."""
+        self._flow, self._rates = flow, rates
+        key = (flow, self.size, self.chosen, self.has_focus, self._history(12))
+        if key != self._key or self._still is None:
+            self._key = key
+            self._draw_still()
+        self._draw(now_s if motion else None)
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        layout = lay_out(width, 1_000)
+        return layout.height if layout is not None else len(BOXES)
+
+    # What is drawn
+
+    def _history(self, room: int) -> tuple[tuple[float | None, ...], ...]:
+        return tuple(self._rates[-room:])
+
+    def _draw_still(self) -> None:
+        flow, (width, height) = self._flow, self.size
+        assert flow is not None
+        canvas = Canvas(width, height, ascii_only=self._ascii)
+        self._layout = lay_out(width, height)
+        self._ways = []
+        if self._layout is None:
+            self._draw_list(canvas, flow)
+        else:
+            for place, path in enumerate(self._layout.paths):
+                self._ways.append(canvas.line(path.points, "line"))
+                self._draw_figures(canvas, flow, place)
+            for name in BOXES:
+                self._draw_box(canvas, flow, name)
+        self._still = canvas
+        self._still_lines = [canvas.pieces(y) for y in range(canvas.height)]
+
+    def _draw_figures(self, canvas: Canvas, flow: Flow, place: int) -> None:
+        """The arrow's rate, and how it was in the last seconds."""
+        assert self._layout is not None
+        path = self._layout.paths[place]
+        per_s = flow.rates[place]
+        canvas.text(*path.label, fit(f"{rate(per_s)}/s", min(path.room, 9)), "strong" if per_s else "dim")
+        values = [rates[place] for rates in self._rates[-min(path.room, 12) :]]
+        most = max((value for value in values if value is not None), default=0.0)
+        (curve,) = area(values, 1, 0.0, round_top(most), self._ascii) if values else ("",)
+        canvas.text(*path.curve, curve, "curve")
+
+    def _tone(self, flow: Flow, name: str) -> str:
+        held = flow.bottleneck is not None and flow.bottleneck.box == name
+        return "warn" if held else "mark" if name == self.chosen and self.has_focus else "line"
+
+    def _draw_box(self, canvas: Canvas, flow: Flow, name: str) -> None:
+        assert self._layout is not None
+        box, rect = flow.boxes[name], self._layout.rects[name]
+        tone, heavy = self._tone(flow, name), name == self.chosen
+        canvas.box(rect, TITLES[name], tone, heavy=heavy)
+        room = rect.width - 4
+        glyph = _GLYPHS[box.state][self._ascii]
+        canvas.text(rect.x + 2, rect.y + 1, fit(f"{glyph} {box.word}", room), _TONES[box.state])
+        for line, fact in enumerate(box.facts[: rect.height - 3]):
+            canvas.text(rect.x + 2, rect.y + 2 + line, fit(fact, room), "row")
+        if flow.bottleneck is not None and flow.bottleneck.box == name:
+            sign = "!" if self._ascii else "▲"
+            word = fit(f" {sign} {flow.bottleneck.word} ", min(rect.width - 2, len(flow.bottleneck.word) + 4))
+            canvas.text(rect.x + 1, rect.y + rect.height - 1, word, "warn")
+
+    def _draw_list(self, canvas: Canvas, flow: Flow) -> None:
+        """A line a box, where there is no room for a picture."""
+        for y, name in enumerate(BOXES):
+            box = flow.boxes[name]
+            out = [
+                f"{rate(flow.rates[at])}/s {target}"
+                for at, (source, target) in enumerate(ARROWS)
+                if source == name
+            ]
+            here = name == self.chosen
+            held = flow.bottleneck is not None and flow.bottleneck.box == name
+            canvas.text(0, y, f"{'>' if here else ' '} {TITLES[name]:<12}", "mark" if here else "row")
+            canvas.text(15, y, f"{_GLYPHS[box.state][self._ascii]} {box.word}", _TONES[box.state])
+            said = f"! {flow.bottleneck.word}" if held and flow.bottleneck else ", ".join(out)
+            canvas.text(30, y, said, "warn" if held else "dim")
+
+    def _draw(self, now_s: float | None) -> None:
+        """The still picture with the marks where they are now; lines that differ are refreshed."""
+        assert self._still is not None and self._flow is not None
+        canvas = self._still
+        lines = self._still_lines
+        if now_s is not None:
+            lines = self._with_marks(canvas, list(lines), now_s)
+        before, self._shown = self._shown, lines
+        for y, line in enumerate(lines):
+            if y >= len(before) or before[y] != line:
+                self.refresh(Region(0, y, self.size.width, 1))
+
+    def _with_marks(
+        self, canvas: Canvas, lines: list[list[tuple[str, str]]], now_s: float
+    ) -> list[list[tuple[str, str]]]:
+        assert self._flow is not None
+        changed: dict[int, list[tuple[str, str]]] = {}
+        for place, way in enumerate(self._ways):
+            pace = speed(self._flow.rates[place])
+            if not pace:
+                continue
+            for at in range(int(now_s * pace) % MARK_SPACING, len(way) - 1, MARK_SPACING):
+                x, y = way[at]
+                if 0 <= y < canvas.height and 0 <= x < canvas.width:
+                    changed.setdefault(y, list(canvas.rows[y]))[x] = ("o" if self._ascii else "•", "dot")
+        for y, row in changed.items():
+            kept, canvas.rows[y] = canvas.rows[y], row
+            lines[y] = canvas.pieces(y)
+            canvas.rows[y] = kept
+        return lines
+
+    def _style(self, tone: str) -> Style:
+        return self.get_component_rich_style(f"flow--{tone}")
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        if y >= len(self._shown):
+            return Strip.blank(width, self._style("row"))
+        segments = [Segment(text, self._style(tone)) for text, tone in self._shown[y]]
+        return Strip(segments).adjust_cell_length(width, self._style("row"))
+
+    # Moving about
+
+    def choose(self, name: str) -> None:
+        """Make a box stand out."""
+        self.chosen = name
+        self.post_message(self.Chosen(name))
+
+    def action_towards(self, dx: int, dy: int) -> None:
+        if self._layout is None:
+            self.action_step(dx + dy)
+        else:
+            self.choose(towards(self._layout, self.chosen, dx, dy))
+
+    def action_step(self, step: int) -> None:
+        self.choose(BOXES[(BOXES.index(self.chosen) + step) % len(BOXES)])
+
+    def action_open(self) -> None:
+        self.post_message(self.Opened(self.chosen))
+
+    def on_click(self, event: events.Click) -> None:
+        name = self._box_at(event.x, event.y)
+        if name is not None:
+            self.choose(name)
+            self.action_open()
+
+    def _box_at(self, x: int, y: int) -> str | None:
+        if self._layout is None:
+            return BOXES[y] if 0 <= y < len(BOXES) else None
+        return next((name for name, rect in self._layout.rects.items() if rect.holds(x, y)), None)
