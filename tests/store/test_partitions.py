@@ -14,6 +14,7 @@ from iotcache.config.schema import StoreSettings
 from iotcache.errors import StoreError
 from iotcache.model import Reading, Series, StoredReading
 from iotcache.store import open_store, retention
+from iotcache.store.postgres import partitions as postgres_partitions
 from iotcache.store.postgres.partitions import (
     DAY_US,
     FIRST,
@@ -25,7 +26,6 @@ from iotcache.store.postgres.partitions import (
     step_statements,
 )
 from iotcache.store.postgres.store import PostgresStore
-from iotcache.store.postgres.store import partitions as postgres_partitions
 from iotcache.store.postgres.store import schema as postgres_schema
 from iotcache.store.postgres.store import store as postgres_store
 from iotcache.store.retention import prune_old

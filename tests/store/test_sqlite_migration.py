@@ -9,8 +9,8 @@ import pytest
 
 from iotcache.errors import StoreError
 from iotcache.model import DeadLetter, Reading, Series, StoredReading
+from iotcache.store.sqlite import schema as sqlite_schema
 from iotcache.store.sqlite.store import SqliteStore
-from iotcache.store.sqlite.store import schema as sqlite_schema
 
 T0 = 1_780_000_000_000_000
 FORMATS = len(sqlite_schema._STEPS)

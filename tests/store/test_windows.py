@@ -28,7 +28,7 @@ async def figures(
 async def test_figures_of_one_sensor_of_all_devices_of_a_site(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("sqlite_file", "postgres"):
+    for module in ("sqlite.file", "postgres.store"):
         monkeypatch.setattr(f"iotcache.store.{module}.SERIES_PAGE", 2)
     assert windows.SERIES_PAGE > 2
     await store.commit(
