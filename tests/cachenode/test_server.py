@@ -24,7 +24,7 @@ def no_collector() -> Iterator[None]:
 
 
 def _alive() -> int:
-    return sum(isinstance(found, server.Connection | Session) for found in gc.get_objects())
+    return sum(isinstance(found, server.ClientConnection | Session) for found in gc.get_objects())
 
 
 async def test_closed_connections_leave_nothing_behind(no_collector: None) -> None:

@@ -15,6 +15,8 @@ from iotcache.errors import StoreError
 from iotcache.model import Reading, Series, StoredReading
 from iotcache.store import open_store, retention
 from iotcache.store.postgres import partitions as postgres_partitions
+from iotcache.store.postgres import schema as postgres_schema
+from iotcache.store.postgres import store as postgres_store
 from iotcache.store.postgres.partitions import (
     DAY_US,
     FIRST,
@@ -26,8 +28,6 @@ from iotcache.store.postgres.partitions import (
     step_statements,
 )
 from iotcache.store.postgres.store import PostgresStore
-from iotcache.store.postgres.store import schema as postgres_schema
-from iotcache.store.postgres.store import store as postgres_store
 from iotcache.store.retention import prune_old
 from iotcache.store.rows import INT64_MIN
 from tests.store.conftest import PASSWORD, Postgres

@@ -173,12 +173,12 @@ async def test_an_empty_log_and_a_filter_that_nothing_passes_say_different_thing
 
 class _Letters:
     def __init__(self) -> None:
-        self.letters: list[DeadLetter] = []
+        self.dead_letters: list[DeadLetter] = []
         self.asked = 0
 
     async def recent_dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         self.asked += 1
-        return self.letters[:limit]
+        return self.dead_letters[:limit]
 
 
 async def test_dead_letters_are_told_of_once_and_looked_for_only_with_a_reason() -> None:
