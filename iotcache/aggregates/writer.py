@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
     from iotcache.cluster import GetResult, Mode, SetItem
     from iotcache.config.schema import Settings
-    from iotcache.ingest.followers import CommittedBatch
+    from iotcache.model.batches import CommittedBatch
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ GIVE_UP_US: Final = 3 * WINDOW_US
 
 
 class Aggregates:
-    """A follower of the committed batches (`iotcache.ingest.followers.Follower`)."""
+    """A follower of the committed batches (`iotcache.model.Follower`)."""
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ from iotcache.model.alerts import Alert, AlertState
 if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
     from iotcache.config.schema import Settings
-    from iotcache.ingest.followers import CommittedBatch
+    from iotcache.model.batches import CommittedBatch
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ _Key = tuple[str, str]
 
 
 class AlertWatch:
-    """A follower of the committed batches (`iotcache.ingest.followers.Follower`)."""
+    """A follower of the committed batches (`iotcache.model.Follower`)."""
 
     def __init__(
         self,

@@ -38,9 +38,9 @@ from iotcache.model import (
 from iotcache.ttl import TtlPolicy
 
 if TYPE_CHECKING:
-    from iotcache.aggregates import AggregateRead, BucketRead
     from iotcache.cluster import Cluster, ItemInfo, WriteResult
     from iotcache.config.schema import Settings
+    from iotcache.model import AggregateRead, BucketRead
     from iotcache.store.base import Store
 
 

@@ -31,7 +31,7 @@ from iotcache.decode.explain import explain
 from iotcache.decode.field_paths import FieldReader, NotThere
 from iotcache.decode.topics import NAME_LIMIT, TopicNames, Topics
 from iotcache.model import DeadLetter, Reading, Value
-from iotcache.mqtt.reader import KEPT_BYTES, PAYLOAD_LIMIT_BYTES
+from iotcache.model.messages import KEPT_BYTES, PAYLOAD_LIMIT_BYTES
 from iotcache.text import printable, printable_bytes
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from iotcache.decode.decoder import EARLIEST_US, Refused, dead_letter, epoch_us
 from iotcache.decode.explain import explain
 from iotcache.decode.topics import TopicNames
 from iotcache.model import DeadLetter, Document, DocumentKind
-from iotcache.mqtt.reader import Message
+from iotcache.model.messages import Message
 from iotcache.text import printable
 
 DOCUMENT_LIMIT_BYTES: Final = 256 * 1024

@@ -11,43 +11,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
-from msgspec import Struct
-
-from iotcache.model import Reading, StoredReading
+from iotcache.model import CommittedBatch, Follower
 
 log = logging.getLogger(__name__)
 
 WAITING_BATCHES: Final = 16
 """With the pipeline's batch limit this bounds the memory."""
-
-
-class CommittedBatch(Struct, frozen=True, gc=False):
-    """What one commit took in."""
-
-    readings: Sequence[Reading]
-    """All of them, duplicates included."""
-    newest: Sequence[StoredReading]
-    """The series that it moved on (`iotcache.store.base.Committed.newest`)."""
-    duplicates: int = 0
-    """How many of the readings the table had already."""
-
-
-class Follower(Protocol):
-    """One who hears of every committed batch."""
-
-    def follow(self, batch: CommittedBatch) -> None:
-        """Take note of a batch. Does no I/O: it runs on the event loop, batch after batch."""
-        ...
-
-    def missed(self, batches: int) -> None:
-        """So many batches passed by just now, before the one that is told next."""
-        ...
-
-    async def run(self) -> None:
-        """What there is to do in the background, until cancelled."""
-        ...
 
 
 class Followers:

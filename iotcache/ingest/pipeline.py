@@ -20,9 +20,9 @@ from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.decode.decoder import dead_letter
 from iotcache.errors import IotCacheError, StoreError
 from iotcache.ingest.counters import IngestCounters
-from iotcache.ingest.followers import CommittedBatch
 from iotcache.ingest.intervals import Intervals
 from iotcache.model import DeadLetter, Reading, StoredReading
+from iotcache.model.batches import CommittedBatch
 from iotcache.store.base import Committed
 from iotcache.text import printable
 

@@ -1,217 +1,51 @@
-"""The values that travel between the rooms of the house, each defined once.
+"""The values that travel between the parts of iotcache, each defined once.
 
 All are small frozen structs. Times are integers in microseconds since the Unix epoch (``_us``) where
 they identify something, floats in seconds (``_s``) or milliseconds (``_ms``) where they measure.
 """
 
-from __future__ import annotations
+from iotcache.model.aggregates import AggregateRead, BucketRead, Figures
+from iotcache.model.alerts import Alert, AlertState
+from iotcache.model.batches import CommittedBatch, Follower
+from iotcache.model.dead_letters import DeadLetter
+from iotcache.model.documents import Document, DocumentKind, DocumentName, DocumentRead
+from iotcache.model.messages import Message
+from iotcache.model.nodes import Event, NodeHealth, NodeState, Severity
+from iotcache.model.readings import (
+    MissReason,
+    Read,
+    Reading,
+    Series,
+    Source,
+    StoredReading,
+    Value,
+    figure_of,
+)
 
-from enum import StrEnum
-from typing import Any, NamedTuple
-
-from msgspec import Struct
-
-Value = float | int | bool | str
-"""What a sensor may report: a finite number, a truth value, or a short text such as an enum state."""
-
-
-def figure_of(value: Value) -> float | None:
-    """A value to reckon with: truth values are 0 or 1, texts and what no float holds are ``None``."""
-    if isinstance(value, str):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
-
-
-class Series(NamedTuple):
-    """One sensor of one device: what a row of the fleet table and a ``latest`` key stand for."""
-
-    device: str
-    sensor: str
-
-
-class Reading(Struct, frozen=True, gc=False):
-    """One measurement as a device reported it.
-
-    Its identity is ``(device, boot, sensor, seq)`` when ``seq`` is given, else ``(device, sensor, ts_us)``.
-    """
-
-    device: str
-    sensor: str
-    value: Value
-    ts_us: int
-    unit: str = ""
-    site: str = ""
-    seq: int | None = None
-    boot: str = ""
-    received_us: int = 0
-    """When the ingest worker took it in; 0 for not yet."""
-    interval_s: float = 0.0
-    """The time between two readings of this series as far as known; 0 for unknown."""
-
-    @property
-    def series(self) -> Series:
-        return Series(self.device, self.sensor)
-
-
-class StoredReading(Struct, frozen=True, gc=False):
-    """The newest reading of a series as the durable store has it."""
-
-    reading: Reading
-    cached_until_us: int = 0
-    """Until when the writer's own cache entry was to live; 0 when it was never cached."""
-
-
-class DeadLetter(Struct, frozen=True, gc=False):
-    """A message that could not be decoded, kept whole with a reason that a person can act on."""
-
-    topic: str
-    payload: bytes
-    reason: str
-    received_us: int
-
-
-class Source(StrEnum):
-    """Where a read found its value."""
-
-    CACHE = "cache"
-    STORE = "store"
-    NONE = "none"
-    """Neither the cache nor the store knows the series, or the store could not be asked."""
-
-
-class MissReason(StrEnum):
-    """Why a read did not come from the cache."""
-
-    NEVER_SET = "never_set"
-    EXPIRED = "expired"
-    EVICTED = "evicted"
-    INVALIDATED = "invalidated"
-    NODE_DOWN = "node_down"
-    TIMEOUT = "timeout"
-    RESTARTED = "restarted"
-    CORRUPT = "corrupt"
-
-
-class Read(Struct, frozen=True, gc=False):
-    """One answered read: the value, and everything the dashboard wants to say about its way."""
-
-    device: str
-    sensor: str
-    value: Value | None
-    source: Source
-    unit: str = ""
-    ts_us: int = 0
-    node: str = ""
-    """``host:port`` (or socket path) of the node that was asked; empty when none could be."""
-    ttl_s: float | None = None
-    """Remaining life of the cache entry as the server says; after a fallback that of the new entry;
-    ``None`` when the value is not in the cache, ``inf`` when it never expires."""
-    miss_reason: MissReason | None = None
-    latency_ms: float = 0.0
-    """From the call to the answer, store included."""
-    store_ms: float = 0.0
-    """The part of it spent in the store; 0 for a hit."""
-    site: str = ""
-    interval_s: float = 0.0
-    """The time between two readings of this series as far as known; 0 for unknown."""
-    error: str = ""
-    """Why even the store gave nothing, when it failed; safe to show."""
-
-
-class DocumentKind(StrEnum):
-    """What a document tells of a device; the value is the last part of its cache key and topic."""
-
-    META = "meta"
-    CONFIG = "cfg"
-
-
-class DocumentName(NamedTuple):
-    """Which document of which device."""
-
-    device: str
-    kind: DocumentKind
-
-
-class Document(Struct, frozen=True, gc=False):
-    """A device's metadata or configuration, as it was said."""
-
-    device: str
-    kind: DocumentKind
-    version: int
-    """Grows with each new one; an older one never replaces a newer one."""
-    content: str
-    """JSON text."""
-    site: str = ""
-    at_us: int = 0
-    """When it was said."""
-
-    @property
-    def name(self) -> DocumentName:
-        return DocumentName(self.device, self.kind)
-
-
-class DocumentRead(Struct, frozen=True):
-    """One answered read of a document, and its way."""
-
-    device: str
-    kind: DocumentKind
-    version: int | None
-    """``None`` when there is no such document."""
-    content: Any
-    """The decoded JSON; ``None`` when there is no such document."""
-    source: Source
-    site: str = ""
-    at_us: int = 0
-    node: str = ""
-    """The node that was asked; empty when none could be."""
-    ttl_s: float | None = None
-    """Remaining life of the cache entry; ``None`` when the document is not in the cache."""
-    miss_reason: MissReason | None = None
-    latency_ms: float = 0.0
-    store_ms: float = 0.0
-    error: str = ""
-    """Why even the store gave nothing, when it failed; safe to show."""
-
-
-class NodeState(StrEnum):
-    """What the cluster client thinks of a node (circuit breaker states, seen by a person)."""
-
-    UP = "up"
-    DOWN = "down"
-    PROBING = "probing"
-    """The breaker is half-open: one probe is under way, no reads yet."""
-    STARTING = "starting"
-
-
-class NodeHealth(Struct, frozen=True):
-    """A cache node as it stands."""
-
-    name: str
-    state: NodeState
-    reason: str = ""
-    since_s: float = 0.0
-    """Monotonic time of the last change of state."""
-    version: str = ""
-    bundled: bool = False
-    """True for the Python node that comes with this program."""
-    drained: bool = False
-    """True when this program was told to stop using it; it stays out until it is taken back."""
-
-
-class Severity(StrEnum):
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class Event(Struct, frozen=True):
-    """Something worth telling a person: a node went down, a breaker closed, the store came back."""
-
-    ts_s: float
-    kind: str
-    severity: Severity
-    subject: str
-    text: str
+__all__ = [
+    "AggregateRead",
+    "Alert",
+    "AlertState",
+    "BucketRead",
+    "CommittedBatch",
+    "DeadLetter",
+    "Document",
+    "DocumentKind",
+    "DocumentName",
+    "DocumentRead",
+    "Event",
+    "Figures",
+    "Follower",
+    "Message",
+    "MissReason",
+    "NodeHealth",
+    "NodeState",
+    "Read",
+    "Reading",
+    "Series",
+    "Severity",
+    "Source",
+    "StoredReading",
+    "Value",
+    "figure_of",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from iotcache.model import MissReason, Source, Value
+from iotcache.model.readings import MissReason, Source, Value
 
 
 class Figures(Struct, frozen=True):

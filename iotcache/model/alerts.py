@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from iotcache.model import Severity
+from iotcache.model.nodes import Severity
 
 ALERTS_FILTER: Final = "iotcache/alerts/+/+"
 """Subscribes to all alerts; see `iotcache.alerts.topics`."""

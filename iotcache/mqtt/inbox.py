@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from iotcache.mqtt.reader import Message
+from iotcache.model.messages import Message
 
 QUEUED_MESSAGES: Final = 20_000
 QUEUED_BYTES: Final = 32 * 1024 * 1024

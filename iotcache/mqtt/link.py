@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from iotcache.config.urls import BrokerAddress, parse_broker
 from iotcache.errors import BrokerError
+from iotcache.model.messages import Message
 from iotcache.mqtt.connection import CLOSE_S, Endpoint, MqttConnection, Will
 from iotcache.mqtt.inbox import Inbox
-from iotcache.mqtt.reader import Message
 from iotcache.tasks import end
 from iotcache.text import printable
 

@@ -10,11 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct
+from iotcache.model.messages import KEPT_BYTES, PAYLOAD_LIMIT_BYTES, Message
 
-PAYLOAD_LIMIT_BYTES: Final = 1024 * 1024
-"""Larger payloads are taken off the wire, so that they can be acknowledged, but only their head is kept."""
-KEPT_BYTES: Final = 64 * 1024
 _HEAD_ROOM_BYTES: Final = 2 * 65_536
 """Room for a topic, a packet identifier and properties before the payload."""
 _PUBLISH: Final = 0x30
@@ -23,22 +20,6 @@ _TOPICS_KEPT: Final = 200_000
 
 class MalformedPacket(Exception):
     """What came is no MQTT: the connection has to end (section 4.8 and 4.13 of the standards)."""
-
-
-class Message(Struct, frozen=True, gc=False):
-    """One PUBLISH as it came in."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    mid: int
-    """Packet identifier, 0 for QoS 0. It means something on the connection ``epoch`` only."""
-    epoch: int
-    received_us: int
-    """Different for every message of a connection: a reading without a time of its own is known by it."""
-    size: int
-    """Bytes of the whole payload: more than ``len(payload)`` when only its head was kept."""
 
 
 class PacketReader:

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from iotcache.config.schema import OnboardingSettings
 from iotcache.decode.device_messages import DeviceMessage, DeviceRetired
-from iotcache.ingest.followers import CommittedBatch
 from iotcache.model import Document, DocumentKind
+from iotcache.model.batches import CommittedBatch
 from iotcache.onboarding.retire import forget, keep_forgetting
 from iotcache.onboarding.warm_queue import WarmQueue
 

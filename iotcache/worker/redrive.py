@@ -12,7 +12,7 @@ from iotcache.decode.decoder import Decoder
 from iotcache.decode.device_messages import DeviceMessage, read_device_message
 from iotcache.decode.topics import Topics
 from iotcache.model import DeadLetter, Reading, StoredReading
-from iotcache.mqtt.reader import KEPT_BYTES, Message
+from iotcache.model.messages import KEPT_BYTES, Message
 from iotcache.onboarding.lifecycle import DeviceLifecycle
 from iotcache.store.base import StoredDeadLetter
 

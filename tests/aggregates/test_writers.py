@@ -15,8 +15,8 @@ from iotcache.aggregates.writer import Aggregates
 from iotcache.cache import DeviceCache
 from iotcache.clock import ManualClock
 from iotcache.config.schema import IngestSettings, Settings
-from iotcache.ingest.followers import CommittedBatch
 from iotcache.model import Reading, Series, Source, StoredReading
+from iotcache.model.batches import CommittedBatch
 from tests.cache.conftest import open_cache
 from tests.conftest import Server
 from tests.ingest.conftest import link, settings_for, until, worker

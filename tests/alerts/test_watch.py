@@ -13,9 +13,9 @@ from iotcache.cache import DeviceCache
 from iotcache.clock import ManualClock
 from iotcache.config.schema import AlertingSettings, AlertRule, IngestSettings, Settings
 from iotcache.errors import StoreError
-from iotcache.ingest.followers import CommittedBatch
 from iotcache.model import Reading, StoredReading
 from iotcache.model.alerts import Alert, AlertState, decode_alert
+from iotcache.model.batches import CommittedBatch
 from iotcache.tasks import end
 from tests.alerts.test_webhook import Site
 from tests.cache.conftest import open_cache

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from iotcache.ingest import followers
-from iotcache.ingest.followers import CommittedBatch, Followers
+from iotcache.ingest.followers import Followers
 from iotcache.model import Reading
+from iotcache.model.batches import CommittedBatch
 from iotcache.tasks import end
 from tests.ingest.conftest import until
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iotcache.mqtt.reader import KEPT_BYTES, MalformedPacket, Message, PacketReader
+from iotcache.model.messages import KEPT_BYTES, Message
+from iotcache.mqtt.reader import MalformedPacket, PacketReader
 
 PINGRESP = b"\xd0\x00"
 CONNACK = b"\x20\x02\x00\x00"

@@ -16,7 +16,7 @@ from iotcache.decode.device_messages import (
 )
 from iotcache.decode.topics import Topics
 from iotcache.model import DeadLetter, Document, DocumentKind
-from iotcache.mqtt.reader import Message
+from iotcache.model.messages import Message
 
 NOW_US = 1_795_348_800_000_000
 TOPICS = Topics(["iot/{site}/{device}/{sensor}"])

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from iotcache.cache import DeviceCache
 from iotcache.config.schema import OnboardingSettings
 from iotcache.errors import StoreError
-from iotcache.ingest.followers import CommittedBatch
 from iotcache.model import DocumentKind, DocumentName, Reading, Series, Source, StoredReading
+from iotcache.model.batches import CommittedBatch
 from iotcache.onboarding import push_config
 from iotcache.worker.worker import Ingest
 from tests.conftest import Server

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from iotcache.capacity import Fleet, plan
     from iotcache.decode.decoder import READINGS_LIMIT
-    from iotcache.mqtt.reader import PAYLOAD_LIMIT_BYTES
+    from iotcache.model.messages import PAYLOAD_LIMIT_BYTES
 
     limits = (
         ("--devices", args.devices, 1, 1e10), ("--interval", args.interval, 1e-3, 1e9),

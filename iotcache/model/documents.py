@@ -1,0 +1,65 @@
+"""Metadata and configuration of devices, as stored and as read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from iotcache.model.readings import MissReason, Source
+
+
+class DocumentKind(StrEnum):
+    """What a document tells of a device; the value is the last part of its cache key and topic."""
+
+    META = "meta"
+    CONFIG = "cfg"
+
+
+class DocumentName(NamedTuple):
+    """Which document of which device."""
+
+    device: str
+    kind: DocumentKind
+
+
+class Document(Struct, frozen=True, gc=False):
+    """A device's metadata or configuration, as it was said."""
+
+    device: str
+    kind: DocumentKind
+    version: int
+    """Grows with each new one; an older one never replaces a newer one."""
+    content: str
+    """JSON text."""
+    site: str = ""
+    at_us: int = 0
+    """When it was said."""
+
+    @property
+    def name(self) -> DocumentName:
+        return DocumentName(self.device, self.kind)
+
+
+class DocumentRead(Struct, frozen=True):
+    """One answered read of a document, and its way."""
+
+    device: str
+    kind: DocumentKind
+    version: int | None
+    """``None`` when there is no such document."""
+    content: Any
+    """The decoded JSON; ``None`` when there is no such document."""
+    source: Source
+    site: str = ""
+    at_us: int = 0
+    node: str = ""
+    """The node that was asked; empty when none could be."""
+    ttl_s: float | None = None
+    """Remaining life of the cache entry; ``None`` when the document is not in the cache."""
+    miss_reason: MissReason | None = None
+    latency_ms: float = 0.0
+    store_ms: float = 0.0
+    error: str = ""
+    """Why even the store gave nothing, when it failed; safe to show."""
