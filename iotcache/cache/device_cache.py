@@ -64,7 +64,6 @@ class DeviceCache:
         compress_min_bytes: int = COMPRESS_MIN_BYTES,
         max_value_bytes: int = 1_000_000,
         store_reads_per_s: float = 2_000,
-        failover_ttl_s: float = 10.0,
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         repopulate: bool = True,
@@ -106,7 +105,6 @@ class DeviceCache:
             rng=self._rng,
             compress_min_bytes=compress_min_bytes,
             max_value_bytes=max_value_bytes,
-            failover_ttl_s=failover_ttl_s,
         )
         self._latest = LatestCache(
             cluster,
@@ -203,22 +201,17 @@ class DeviceCache:
             )
         cluster = Cluster.from_settings([parse_node(node) for node in cache.nodes], cache, on_event=on_event)
         store = open_store(settings.store, read_only=read_only)
-        t = cache.ttl
         made = cls(
             cluster,
             store,
             keys=Keys(cache.prefix, cache.bucket_s),
-            ttl=TtlPolicy(
-                t.volatile_intervals, t.volatile_min_s, t.volatile_max_s, t.default_interval_s,
-                t.history_s, t.meta_s, t.config_s, t.aggregate_s, t.jitter,
-            ),
+            ttl=cache.ttl,
             compress_min_bytes=cache.compress_min_bytes,
             max_value_bytes=cache.max_value_bytes,
             store_reads_per_s=cache.store_reads_per_s,
-            failover_ttl_s=t.failover_s,
             shared_writers=bool(settings.ingest.group),
             stampede_lease=cache.stampede_lease,
-        )  # fmt: skip
+        )
         made._owned = cluster, store
         return made
 

@@ -100,7 +100,6 @@ class Fallback:
         rng: Random,
         compress_min_bytes: int,
         max_value_bytes: int,
-        failover_ttl_s: float,
     ) -> None:
         self._cluster = cluster
         self._store = store
@@ -111,7 +110,6 @@ class Fallback:
         self._rng = rng
         self._compress_min_bytes = compress_min_bytes
         self._max_value_bytes = max_value_bytes
-        self._failover_ttl_s = failover_ttl_s
         self._flights: dict[Series, _Flight] = {}
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -326,7 +324,7 @@ class Fallback:
             if outcome.ok:
                 taken_s = float(item.ttl_s)
                 if outcome.node != self._cluster.node_of(missed.key):
-                    taken_s = min(taken_s, self._failover_ttl_s)
+                    taken_s = min(taken_s, self.ttl.failover_s)
                 lives[missed.series] = taken_s
                 self._records.note(missed.key, Record(now_s, now_s + taken_s, outcome.node))
         self._tally.repopulated += len(lives)

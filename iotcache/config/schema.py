@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from iotcache.config.urls import mask
+from iotcache.ttl import TtlPolicy
 
 Switch = bool | Literal["auto"]
 """On, off, or whatever fits: "auto" is on when the service it belongs to is embedded."""
@@ -36,20 +37,6 @@ class BrokerSettings(Section, frozen=True):
     tls_ca_file: str = ""
     tls_cert_file: str = ""
     tls_key_file: str = ""
-
-
-class CacheTtlSettings(Section, frozen=True):
-    volatile_intervals: float = 3.0
-    volatile_min_s: float = 2.0
-    volatile_max_s: float = 86_400.0
-    default_interval_s: float = 60.0
-    history_s: float = 3_600.0
-    meta_s: float = 86_400.0
-    config_s: float = 604_800.0
-    aggregate_s: float = 90.0
-    jitter: float = 0.10
-    failover_s: float = 10.0
-    """Longest life of a key on a node that stands in for its owner."""
 
 
 class BreakerSettings(Section, frozen=True):
@@ -83,7 +70,7 @@ class CacheSettings(Section, frozen=True):
     password_file: str = ""
     tls: bool = False
     tls_ca_file: str = ""
-    ttl: CacheTtlSettings = field(default_factory=CacheTtlSettings)
+    ttl: TtlPolicy = field(default_factory=TtlPolicy)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
 
 

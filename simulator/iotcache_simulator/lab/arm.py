@@ -126,7 +126,6 @@ class Arm:
                     keys=self.keys,
                     ttl=self._lives(),
                     store_reads_per_s=cache.store_reads_per_s,
-                    failover_ttl_s=cache.ttl.failover_s,
                     stampede_lease=self.policy.lease,
                 )
                 await opening.enter_async_context(made)
@@ -153,11 +152,7 @@ class Arm:
 
     def _lives(self) -> TtlPolicy:
         """How long entries live under this side's policy."""
-        t = self._settings.cache.ttl
-        lives = TtlPolicy(
-            t.volatile_intervals, t.volatile_min_s, t.volatile_max_s, t.default_interval_s,
-            t.history_s, t.meta_s, t.config_s, t.aggregate_s, self.policy.jitter,
-        )  # fmt: skip
+        lives = structs.replace(self._settings.cache.ttl, jitter=self.policy.jitter)
         if self.policy.ttl_s is not None:
             lives = structs.replace(lives, volatile_min_s=self.policy.ttl_s, volatile_max_s=self.policy.ttl_s)
         if self.policy.config_ttl_s is not None:
