@@ -13,10 +13,8 @@ import socket
 import ssl
 from collections import deque
 from typing import Final
-from urllib.parse import urlsplit
 
-from msgspec import Struct
-
+from iotcache.config.urls import parse_hook
 from iotcache.model.alerts import Alert, encode_alert
 from iotcache.text import printable
 
@@ -29,34 +27,8 @@ _ANSWER_LIMIT: Final = 4_096
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 
-class Hook(Struct, frozen=True):
-    """Where to post."""
-
-    host: str
-    port: int
-    tls: bool
-    target: str
-    """Path and query."""
-
-
 class _Refused(Exception):
     """The other side does not want it: sent again it would not want it either."""
-
-
-def parse_hook(url: str) -> Hook:
-    """The parts of a webhook's URL. Raises `ValueError` with what is allowed."""
-    allowed = "an http:// or https:// URL of ASCII characters, without a user and a password"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ValueError(allowed) from None
-    plain = url.isascii() and url.isprintable() and " " not in url
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or not plain:
-        raise ValueError(allowed)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    tls = parts.scheme == "https"
-    return Hook(parts.hostname, port or (443 if tls else 80), tls, target)
 
 
 class Webhook:

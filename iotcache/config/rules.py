@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from iotcache.config.schema import BrokerSettings, CacheSettings, HttpSettings, Settings
-from iotcache.config.urls import mask, parse_broker, parse_embedded_nodes, parse_node, parse_store
+from iotcache.config.urls import mask, parse_broker, parse_embedded_nodes, parse_hook, parse_node, parse_store
 from iotcache.errors import ConfigError
 from iotcache.text import printable
 
@@ -138,8 +138,6 @@ def _client_id(text: str) -> None:
 
 
 def _webhook(text: str) -> None:
-    from iotcache.alerts.webhook import parse_hook
-
     if text:
         parse_hook(text)
 

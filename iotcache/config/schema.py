@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from iotcache.config.urls import mask
 from iotcache.ttl import TtlPolicy
+
+if TYPE_CHECKING:
+    from iotcache.decode.field_paths import FieldPaths
 
 Switch = bool | Literal["auto"]
 """On, off, or whatever fits: "auto" is on when the service it belongs to is embedded."""
@@ -97,6 +100,13 @@ class IngestFieldsSettings(Section, frozen=True):
     unit: str = "unit"
     seq: str = "seq"
     boot: str = "boot"
+
+    @property
+    def paths(self) -> FieldPaths:
+        """The same as the decoder takes it."""
+        from iotcache.decode.field_paths import FieldPaths
+
+        return FieldPaths(**structs.asdict(self))
 
 
 class IngestSettings(Section, frozen=True):

@@ -60,6 +60,16 @@ class StoreAddress(Struct, frozen=True):
         return f"StoreAddress({self.kind!r}, {mask(self.url)!r})"
 
 
+class HookAddress(Struct, frozen=True):
+    """Where a webhook is."""
+
+    host: str
+    port: int
+    tls: bool
+    target: str
+    """Path and query."""
+
+
 def mask(url: str) -> str:
     """``url`` with its password, if it holds one, shown as ``***``; for one value, not for running text."""
     return _PARAMETER.sub(r"\1***", _PASSWORD.sub(":***@", url))
@@ -136,6 +146,22 @@ def parse_store(url: str) -> StoreAddress:
             _port(parts, _shown(url), POSTGRES_PORT)
         return StoreAddress("postgresql", None, url)
     raise ConfigError(f"{_shown(url)} is no store: allowed is {form}")
+
+
+def parse_hook(url: str) -> HookAddress:
+    """The parts of a webhook's URL. Raises `ValueError` with what is allowed."""
+    allowed = "an http:// or https:// URL of ASCII characters, without a user and a password"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(allowed) from None
+    plain = url.isascii() and url.isprintable() and " " not in url
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or not plain:
+        raise ValueError(allowed)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    tls = parts.scheme == "https"
+    return HookAddress(parts.hostname, port or (443 if tls else 80), tls, target)
 
 
 def _sqlite_path(url: str) -> Path:

@@ -19,29 +19,17 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from iotcache.decode.decoder import EARLIEST_US, Refused, dead_letter, epoch_us
 from iotcache.decode.explain import explain
 from iotcache.decode.topics import TopicNames
-from iotcache.model import DeadLetter, Document, DocumentKind
-from iotcache.model.messages import Message
+from iotcache.model import DeadLetter, DeviceMessage, DeviceRetired, Document, DocumentKind, Message
 from iotcache.text import printable
 
 DOCUMENT_LIMIT_BYTES: Final = 256 * 1024
 """A cache entry is 1 MiB at most on a node with memcached's own limits."""
 VERSION_LIMIT: Final = 2**63 - 1
 _FORMS: Final = {"birth": "a birth", "meta": "metadata", "cfg": "a configuration"}
-
-
-class DeviceRetired(Struct, frozen=True):
-    """A device was put out of service."""
-
-    device: str
-    at_us: int
-
-
-DeviceMessage = Document | DeviceRetired
 
 
 class _Refused(Exception):

@@ -9,12 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from iotcache.text import printable
 
-if TYPE_CHECKING:
-    from iotcache.config.schema import IngestFieldsSettings
+TimeUnit = Literal["auto", "s", "ms", "us", "ns", "rfc3339", "utc"]
+
+
+class FieldPaths(Struct, frozen=True, kw_only=True):
+    """Where a payload keeps what a reading needs; the defaults are those of the default payload."""
+
+    readings: str = ""
+    """Path of the array of readings; empty: the payload is one reading, or an array of them."""
+    value: str = "value"
+    ts: str = "ts"
+    ts_unit: TimeUnit = "auto"
+    device: str = "device"
+    sensor: str = "sensor"
+    site: str = "site"
+    unit: str = "unit"
+    seq: str = "seq"
+    boot: str = "boot"
+
 
 NAMES: Final = ("value", "ts", "device", "sensor", "site", "unit", "seq", "boot")
 """The fields of a reading, as the default payload calls them."""
@@ -75,7 +93,7 @@ class FieldReader:
     Raises `ValueError` for paths that cannot be used; settings are checked before they come here.
     """
 
-    def __init__(self, fields: IngestFieldsSettings) -> None:
+    def __init__(self, fields: FieldPaths) -> None:
         value = fields.value
         self._each = value == "*" or value.endswith(".*")
         """Whether the value's path names an object of which every member is a reading."""
@@ -178,9 +196,9 @@ class FieldReader:
             raise NotThere("its time is past anything a clock shows") from None
 
 
-def reader_for(fields: IngestFieldsSettings) -> FieldReader | None:
+def reader_for(fields: FieldPaths) -> FieldReader | None:
     """A reader, or ``None`` where the default payload is meant, which is read a faster way."""
-    return None if fields == type(fields)() else FieldReader(fields)
+    return None if fields == FieldPaths() else FieldReader(fields)
 
 
 def _split(text: str) -> tuple[bool, tuple[Step, ...]]:

@@ -12,7 +12,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
@@ -21,15 +21,12 @@ from iotcache.decode.decoder import dead_letter
 from iotcache.errors import IotCacheError, StoreError
 from iotcache.ingest.counters import IngestCounters
 from iotcache.ingest.intervals import Intervals
-from iotcache.model import DeadLetter, Reading, StoredReading
-from iotcache.model.batches import CommittedBatch
+from iotcache.model import CommittedBatch, DeadLetter, DeviceMessage, LifecycleResult, Reading, StoredReading
 from iotcache.store.base import Committed
 from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
-    from iotcache.decode.device_messages import DeviceMessage
-    from iotcache.onboarding.lifecycle import DeviceLifecycle, LifecycleResult
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +63,18 @@ class _Done(Struct):
     heard: LifecycleResult | None = None
 
 
+class Lifecycle(Protocol):
+    """Keeps what devices say of themselves: `iotcache.onboarding.lifecycle.DeviceLifecycle`."""
+
+    async def store(self, said: Sequence[DeviceMessage]) -> LifecycleResult:
+        """Make messages durable, in their order. Raises `StoreError`."""
+        ...
+
+    async def tell_cache(self, heard: LifecycleResult) -> None:
+        """Bring the cache to what the store has. Raises `StoreError`."""
+        ...
+
+
 class Pipeline:
     """Commits parcels and writes them through. Run `run` beside whoever calls `put`."""
 
@@ -76,7 +85,7 @@ class Pipeline:
         *,
         clock: Clock = SYSTEM_CLOCK,
         on_waiting: Callable[[str], None] = lambda reason: None,
-        reception: DeviceLifecycle | None = None,
+        reception: Lifecycle | None = None,
         on_commit: Callable[[CommittedBatch], None] = lambda batch: None,
     ) -> None:
         """``on_waiting`` hears why the store cannot be written, and an empty text once it can again.
@@ -160,7 +169,7 @@ class Pipeline:
             log.warning("the cache could not be written: %s", error)
         self._tally.write_through_ms.add((self._clock.monotonic() - began_s) * 1e3)
 
-    async def _tell_cache(self, reception: DeviceLifecycle, heard: LifecycleResult) -> None:
+    async def _tell_cache(self, reception: Lifecycle, heard: LifecycleResult) -> None:
         try:
             await reception.tell_cache(heard)
         except (IotCacheError, OSError) as error:
@@ -170,7 +179,7 @@ class Pipeline:
 
     # The store
 
-    async def _hear(self, reception: DeviceLifecycle, said: Sequence[DeviceMessage]) -> LifecycleResult:
+    async def _hear(self, reception: Lifecycle, said: Sequence[DeviceMessage]) -> LifecycleResult:
         """Store what devices said, however long it takes."""
         wait_s = RETRY_MIN_S
         while True:

@@ -8,7 +8,15 @@ from iotcache.model.aggregates import AggregateRead, BucketRead, Figures
 from iotcache.model.alerts import Alert, AlertState
 from iotcache.model.batches import CommittedBatch, Follower
 from iotcache.model.dead_letters import DeadLetter
-from iotcache.model.documents import Document, DocumentKind, DocumentName, DocumentRead
+from iotcache.model.documents import (
+    DeviceMessage,
+    DeviceRetired,
+    Document,
+    DocumentKind,
+    DocumentName,
+    DocumentRead,
+    LifecycleResult,
+)
 from iotcache.model.messages import Message
 from iotcache.model.nodes import Event, NodeHealth, NodeState, Severity
 from iotcache.model.readings import (
@@ -29,6 +37,8 @@ __all__ = [
     "BucketRead",
     "CommittedBatch",
     "DeadLetter",
+    "DeviceMessage",
+    "DeviceRetired",
     "Document",
     "DocumentKind",
     "DocumentName",
@@ -36,6 +46,7 @@ __all__ = [
     "Event",
     "Figures",
     "Follower",
+    "LifecycleResult",
     "Message",
     "MissReason",
     "NodeHealth",

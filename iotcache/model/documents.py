@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -63,3 +64,23 @@ class DocumentRead(Struct, frozen=True):
     store_ms: float = 0.0
     error: str = ""
     """Why even the store gave nothing, when it failed; safe to show."""
+
+
+class DeviceRetired(Struct, frozen=True):
+    """A device was put out of service."""
+
+    device: str
+    at_us: int
+
+
+DeviceMessage = Document | DeviceRetired
+"""What a device says of itself."""
+
+
+class LifecycleResult(Struct, frozen=True):
+    """What the store made of a batch of device messages."""
+
+    standing: Sequence[Document]
+    """Documents that are the newest of their name now."""
+    ended: Sequence[str]
+    """Devices that were retired."""

@@ -7,12 +7,15 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from iotcache.config.schema import OnboardingSettings
-from iotcache.decode.device_messages import DeviceMessage, DeviceRetired
-from iotcache.model import Document, DocumentKind
-from iotcache.model.batches import CommittedBatch
+from iotcache.model import (
+    CommittedBatch,
+    DeviceMessage,
+    DeviceRetired,
+    Document,
+    DocumentKind,
+    LifecycleResult,
+)
 from iotcache.onboarding.retire import forget, keep_forgetting
 from iotcache.onboarding.warm_queue import WarmQueue
 
@@ -20,13 +23,6 @@ if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
 
 log = logging.getLogger(__name__)
-
-
-class LifecycleResult(Struct, frozen=True):
-    """What the store has of a batch of things said."""
-
-    standing: Sequence[Document]
-    ended: Sequence[str]
 
 
 class DeviceLifecycle:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from iotcache.config.schema import HttpSettings
-    from iotcache.worker.worker import Ingest
+    from iotcache.worker.view import WorkerView
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ _CLOSE_S: Final = 1
 class Gateway:
     """An async context manager: inside, :attr:`url` answers. Raises `ConfigError` or `StackError`."""
 
-    def __init__(self, worker: Ingest, settings: HttpSettings) -> None:
+    def __init__(self, worker: WorkerView, settings: HttpSettings) -> None:
         self.url = ""
         self._worker = worker
         self._token = settings.token

@@ -18,7 +18,7 @@ from iotcache.telemetry import IngestStats
 
 if TYPE_CHECKING:
     from iotcache.cache import CacheCounters
-    from iotcache.worker.worker import Ingest
+    from iotcache.worker.view import WorkerView
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -103,7 +103,7 @@ _COMMANDS: Final = (
 _SWAPS: Final = ("cas_hits", "cas_misses", "cas_badval")
 
 
-async def exposition(worker: Ingest) -> bytes:
+async def exposition(worker: WorkerView) -> bytes:
     """Everything the worker knows, as a Prometheus server scrapes it."""
     nodes: Mapping[str, Mapping[str, str]] = {}
     up: list[tuple[str, bool]] = []

@@ -9,10 +9,10 @@ from msgspec import Struct
 from iotcache.cache import DeviceCache
 from iotcache.config.schema import OnboardingSettings
 from iotcache.decode.decoder import Decoder
-from iotcache.decode.device_messages import DeviceMessage, read_device_message
+from iotcache.decode.device_messages import read_device_message
 from iotcache.decode.topics import Topics
-from iotcache.model import DeadLetter, Reading, StoredReading
-from iotcache.model.messages import KEPT_BYTES, Message
+from iotcache.model import DeadLetter, DeviceMessage, Message, Reading, StoredReading
+from iotcache.model.messages import KEPT_BYTES
 from iotcache.onboarding.lifecycle import DeviceLifecycle
 from iotcache.store.base import StoredDeadLetter
 

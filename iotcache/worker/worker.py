@@ -7,32 +7,30 @@ import contextlib
 import logging
 import platform
 import random
-import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from iotcache.aggregates.writer import Aggregates
 from iotcache.alerts.watch import AlertWatch
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.decode.decoder import Decoder
-from iotcache.decode.device_messages import DeviceMessage, read_device_message
+from iotcache.decode.device_messages import read_device_message
 from iotcache.decode.field_paths import reader_for
 from iotcache.decode.topics import Topics
-from iotcache.errors import ConfigError, StoreError
+from iotcache.errors import StoreError
 from iotcache.ingest.counters import IngestCounters
 from iotcache.ingest.followers import Followers
 from iotcache.ingest.pipeline import RETRY_MAX_S, RETRY_MIN_S, DecodedBatch, Pipeline
-from iotcache.model import DeadLetter, Event, Reading, Severity
-from iotcache.mqtt import LinkState, Message, MqttLink, Will
+from iotcache.model import DeadLetter, DeviceMessage, Event, Message, Reading, Severity
+from iotcache.mqtt import LinkState, MqttLink, Will
 from iotcache.onboarding.lifecycle import DeviceLifecycle
 from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end
 from iotcache.telemetry import IngestStats, encode, gone, stats_topic
 from iotcache.text import printable
-from iotcache.worker.instance import own_name
 from iotcache.worker.stats import IngestStatsBuilder
 
 if TYPE_CHECKING:
@@ -50,12 +48,6 @@ PARCEL_READINGS: Final = 500
 """A batch of packed messages is handed on in parcels of about this size; other work runs in between."""
 _DIRECTORY_PAGE: Final = 5_000
 _OPENING: Final = "opening it"
-
-
-class Ready(Protocol):
-    """Called once, when the worker is subscribed and its store is open."""
-
-    def __call__(self, http: str | None = None) -> None: ...
 
 
 class Ingest:
@@ -87,7 +79,7 @@ class Ingest:
         self._clock = clock
         self._on_state = on_state
         topics = self._topics = Topics(ingest.topics)
-        self._decoder = Decoder(topics, reader_for(ingest.fields))
+        self._decoder = Decoder(topics, reader_for(ingest.fields.paths))
         self._topic = stats_topic(ROLE, self.instance)
         self._account = IngestStatsBuilder(ROLE, self.instance, self.tally, clock)
         self._waiting_store = _OPENING
@@ -346,43 +338,3 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-async def run_ingest(
-    settings: Settings,
-    *,
-    ready: Ready = lambda http=None: None,
-    instance: str = "",
-    stop_after_idle_s: float = 0.0,
-) -> None:
-    """Work until cancelled (or idle for ``stop_after_idle_s`` when that is set), then leave in good order.
-
-    ``ready`` is called once, with the gateway's URL if there is one. Raises `ConfigError` for settings that
-    cannot be used, and `StoreError` for a store that never can be.
-    """
-    for key, value in (("broker.url", settings.broker.url), ("store.url", settings.store.url)):
-        if value == "embedded":
-            raise ConfigError(f'{key} is "embedded", which has an address only while a stack runs')
-    async with AsyncExitStack() as exits:
-        instance = instance or exits.enter_context(own_name(settings.ingest.group))
-        worker = await exits.enter_async_context(Ingest(settings, instance=instance))
-        http: str | None = None
-        if settings.http.enabled is True:
-            from iotcache.worker.gateway import Gateway
-
-            gateway = await exits.enter_async_context(Gateway(worker, settings.http))
-            http = gateway.url
-        await worker.ready()
-        ready(http=http)
-        if stop_after_idle_s > 0:
-            await _until_idle(worker, stop_after_idle_s)
-        else:
-            await worker.run()
-
-
-async def _until_idle(worker: Ingest, idle_s: float) -> None:
-    seen, since_s = -1, time.monotonic()
-    while time.monotonic() - since_s < idle_s:
-        if worker.tally.received != seen:
-            seen, since_s = worker.tally.received, time.monotonic()
-        await asyncio.sleep(min(0.05, idle_s / 4))

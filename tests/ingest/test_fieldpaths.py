@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotcache.config import load
-from iotcache.config.schema import IngestFieldsSettings
 from iotcache.decode.decoder import Decoder
-from iotcache.decode.field_paths import FieldReader, parse_path, reader_for
+from iotcache.decode.field_paths import FieldPaths, FieldReader, parse_path, reader_for
 from iotcache.decode.topics import Topics
 from iotcache.errors import ConfigError
 from iotcache.model import DeadLetter, Reading
@@ -21,30 +20,30 @@ NOW_US = 1_795_348_800_000_000
 TOPICS = Topics(["up/{device}"])
 
 
-def decode(fields: IngestFieldsSettings, content: Any, topic: str = "up/d") -> list[Reading] | DeadLetter:
+def decode(fields: FieldPaths, content: Any, topic: str = "up/d") -> list[Reading] | DeadLetter:
     raw = content if isinstance(content, bytes) else json.dumps(content).encode()
     return Decoder(TOPICS, reader_for(fields)).decode(topic, raw, NOW_US)
 
 
-def readings(fields: IngestFieldsSettings, content: Any, topic: str = "up/d") -> list[Reading]:
+def readings(fields: FieldPaths, content: Any, topic: str = "up/d") -> list[Reading]:
     found = decode(fields, content, topic)
     assert isinstance(found, list), found
     return found
 
 
-def reason(fields: IngestFieldsSettings, content: Any) -> str:
+def reason(fields: FieldPaths, content: Any) -> str:
     found = decode(fields, content)
     assert isinstance(found, DeadLetter), found
     assert found.reason.isprintable()
     return found.reason
 
 
-def paths(**given: Any) -> IngestFieldsSettings:
-    return IngestFieldsSettings(**given)
+def paths(**given: Any) -> FieldPaths:
+    return FieldPaths(**given)
 
 
 def test_the_default_needs_no_reader() -> None:
-    assert reader_for(IngestFieldsSettings()) is None
+    assert reader_for(FieldPaths()) is None
 
 
 def test_nested_fields_constants_and_places_in_arrays() -> None:
@@ -172,7 +171,7 @@ _CONTENT = st.recursive(
     unit=st.sampled_from(["auto", "s", "ms", "us", "ns", "rfc3339", "utc"]),
 )
 def test_never_an_exception(content: bytes, value: str, at: str, rest: dict[str, str], unit: Any) -> None:
-    reader = FieldReader(IngestFieldsSettings(value=value, readings=at, ts_unit=unit, **rest))
+    reader = FieldReader(FieldPaths(value=value, readings=at, ts_unit=unit, **rest))
     found = Decoder(TOPICS, reader).decode("up/d", content, NOW_US)
     if isinstance(found, DeadLetter):
         assert found.reason

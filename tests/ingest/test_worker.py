@@ -19,7 +19,8 @@ from iotcache.config.schema import Settings
 from iotcache.errors import ConfigError, StoreError
 from iotcache.model import Reading, Series
 from iotcache.telemetry import IngestStats, ProcessStats, decode
-from iotcache.worker.worker import Ingest, run_ingest
+from iotcache.worker.main import run_ingest
+from iotcache.worker.worker import Ingest
 from tests.conftest import Server, free_port, program
 from tests.ingest.conftest import cached, until
 
@@ -135,7 +136,7 @@ async def test_what_cannot_be_decoded_is_acked_and_kept(
 _DIES_BEFORE_THE_ACK = """
 import asyncio, os, signal, sys, msgspec
 from iotcache.config.schema import Settings
-from iotcache.worker.worker import run_ingest
+from iotcache.worker.main import run_ingest
 from iotcache.mqtt import MqttLink
 MqttLink.ack = lambda self, messages: os.kill(os.getpid(), signal.SIGKILL)
 settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)

@@ -227,7 +227,7 @@ async def test_two_workers_and_a_lost_node_leave_the_highest_version_everywhere(
 _DIES_BEFORE_THE_CACHE = """
 import asyncio, os, signal, sys, msgspec
 from iotcache.config.schema import Settings
-from iotcache.worker.worker import run_ingest
+from iotcache.worker.main import run_ingest
 from iotcache.cache import DeviceCache
 async def die(self, documents): os.kill(os.getpid(), signal.SIGKILL)
 DeviceCache.put_documents = die

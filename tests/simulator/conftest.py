@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
-from iotcache.worker.worker import run_ingest
+from iotcache.worker.main import run_ingest
 from tests.conftest import Server
 
 READY = "iot/marker/ready"

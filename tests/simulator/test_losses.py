@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from iotcache.config.schema import BrokerSettings, CacheSettings, IngestSettings, Settings, StoreSettings
-from iotcache.worker.worker import run_ingest
+from iotcache.worker.main import run_ingest
 from tests.conftest import Server
 from tests.simulator.conftest import Subscriber
 from tests.simulator.test_simulate_command import COMMAND, _environment, url

@@ -108,7 +108,7 @@ def run_broker(leash: ParentWatch) -> None:
 
 def run_ingest(leash: ParentWatch) -> None:
     """Run the ingest worker until it is told to stop."""
-    from iotcache.worker.worker import run_ingest as work
+    from iotcache.worker.main import run_ingest as work
 
     settings = _settings(leash)
 

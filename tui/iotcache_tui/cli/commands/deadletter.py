@@ -148,7 +148,7 @@ async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
     from iotcache.worker.redrive import redrive
 
     topics = Topics(settings.ingest.topics)
-    decoder = Decoder(topics, reader_for(settings.ingest.fields))
+    decoder = Decoder(topics, reader_for(settings.ingest.fields.paths))
     settled = readings = duplicates = documents = refused = 0
     missing: list[int] = []
     async with DeviceCache.from_settings(settings) as cache:

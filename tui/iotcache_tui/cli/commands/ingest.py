@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _until_told(settings: Settings, instance: str, stop_after_idle_s: float) -> None:
     from iotcache.config.urls import mask
-    from iotcache.worker.worker import run_ingest
+    from iotcache.worker.main import run_ingest
 
     def ready(http: str | None = None) -> None:
         log.info("ready: broker %s, store %s%s", mask(settings.broker.url), mask(settings.store.url),
