@@ -14,6 +14,8 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+INGEST_ROLE: Final = "ingest"
+SIMULATOR_ROLE: Final = "simulator"
 STATS_FILTER: Final = "iotcache/stats/#"
 _TOPIC: Final = re.compile(r"iotcache/stats/([^/]{1,128})/([^/]{1,128})")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._~@-]")
@@ -106,6 +108,26 @@ class IngestStats(ProcessStats, kw_only=True):
     """Readings too late for their window, or too far in the future."""
 
 
+class FleetStats(ProcessStats, kw_only=True):
+    """What a simulated fleet counts. Totals since its start; lags in milliseconds."""
+
+    devices: int = 0
+    series: int = 0
+    target_rate: float | None = None
+    """Messages a second; ``None`` for as fast as it goes."""
+    rate: float = 0.0
+    """Messages a second since the last announcement."""
+    planned: int = 0
+    published: int = 0
+    confirmed: int = 0
+    unconfirmed: int = 0
+    late: int = 0
+    skipped: int = 0
+    reconnects: int = 0
+    lag_p50_ms: float = 0.0
+    lag_p99_ms: float = 0.0
+
+
 def stats_topic(role: str, instance: str) -> str:
     """Where a process publishes its counters; characters with a meaning in topics become ``_``."""
     return f"iotcache/stats/{_UNSAFE.sub('_', role)}/{_UNSAFE.sub('_', instance) or '_'}"
@@ -131,6 +153,19 @@ def decode(payload: bytes, kind: type[S]) -> S | None:
         return msgspec.json.decode(payload, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+_KINDS: Final[dict[str, type[IngestStats] | type[FleetStats]]] = {
+    INGEST_ROLE: IngestStats,
+    SIMULATOR_ROLE: FleetStats,
+}
+
+
+def decode_role(role: str, payload: bytes) -> IngestStats | FleetStats | None:
+    """Counters of a process by the role that its topic names; ``None`` for other roles, and when the payload
+    is no counters."""
+    kind = _KINDS.get(role)
+    return None if kind is None else decode(payload, kind)
 
 
 def gone(role: str, instance: str) -> bytes:

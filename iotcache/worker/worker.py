@@ -29,7 +29,7 @@ from iotcache.mqtt import LinkState, MqttLink, Will
 from iotcache.onboarding.lifecycle import DeviceLifecycle
 from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end
-from iotcache.telemetry import IngestStats, encode, gone, stats_topic
+from iotcache.telemetry import INGEST_ROLE, IngestStats, encode, gone, stats_topic
 from iotcache.text import printable
 from iotcache.worker.stats import IngestStatsBuilder
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ROLE: Final = "ingest"
 STATS_EVERY_S: Final = 1.0
 LEAVE_S: Final = 0.7
 """How long a worker that is told to end may take for the batch in hand; the rest comes again."""
@@ -80,8 +79,8 @@ class Ingest:
         self._on_state = on_state
         topics = self._topics = Topics(ingest.topics)
         self._decoder = Decoder(topics, reader_for(ingest.fields.paths))
-        self._topic = stats_topic(ROLE, self.instance)
-        self._account = IngestStatsBuilder(ROLE, self.instance, self.tally, clock)
+        self._topic = stats_topic(INGEST_ROLE, self.instance)
+        self._account = IngestStatsBuilder(INGEST_ROLE, self.instance, self.tally, clock)
         self._waiting_store = _OPENING
         self._said = ""
         self._ready = asyncio.Event()
@@ -95,7 +94,7 @@ class Ingest:
             client_id,
             subscriptions=[(text, ingest.qos) for text in topics.filters(ingest.group)],
             persistent=True,
-            will=Will(self._topic, gone(ROLE, self.instance)),
+            will=Will(self._topic, gone(INGEST_ROLE, self.instance)),
             window=min(65_535, max(ingest.batch_max * 4, 100)),
             on_state=lambda state, reason: self._changed(),
         )

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import os
 
-from iotcache.telemetry import IngestStats, ProcessStats, decode, encode, gone, parse_topic, stats_topic
+from iotcache.telemetry import (
+    FleetStats,
+    IngestStats,
+    ProcessStats,
+    decode,
+    decode_role,
+    encode,
+    gone,
+    parse_topic,
+    stats_topic,
+)
 
 
 def test_counters_survive_the_way() -> None:
@@ -35,3 +45,10 @@ def test_the_last_will_says_gone() -> None:
     will = decode(gone("ingest", "a"), ProcessStats)
     assert will is not None
     assert (will.role, will.instance, will.state, will.pid) == ("ingest", "a", "gone", os.getpid())
+
+
+def test_the_role_in_the_topic_names_the_kind_of_counters() -> None:
+    assert decode_role("ingest", b'{"received":3}') == IngestStats(received=3)
+    assert decode_role("simulator", b'{"published":3}') == FleetStats(published=3)
+    assert decode_role("other", b"{}") is None
+    assert decode_role("ingest", b'{"received":"3"}') is None

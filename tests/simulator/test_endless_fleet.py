@@ -14,13 +14,12 @@ import pytest
 
 from iotcache.config.schema import BrokerSettings, Settings, SimulatorSettings
 from iotcache.mqtt import Message, MqttLink
-from iotcache.telemetry import decode
+from iotcache.telemetry import FleetStats, decode
 from iotcache_simulator.faults.kinds import Dropout
 from iotcache_simulator.faults.stream import FaultyStream
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Stream, Timeline
 from iotcache_simulator.publish import publisher as publishing
-from iotcache_simulator.publish.announce import FleetStats
 from iotcache_simulator.publish.dropouts import FOR_S, dropouts
 from iotcache_simulator.publish.publisher import Publisher
 from iotcache_simulator.publish.run import run_fleet

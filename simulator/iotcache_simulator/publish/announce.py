@@ -10,33 +10,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
-from iotcache.telemetry import ProcessStats, encode, gone, stats_topic
+from iotcache.telemetry import SIMULATOR_ROLE, FleetStats, encode, gone, stats_topic
 from iotcache_simulator.publish.publisher import Publisher
 from iotcache_simulator.wire.packets import Will
 from iotcache_simulator.wire.uplink import Uplink
 
 EVERY_S = 1.0
-ROLE = "simulator"
-
-
-class FleetStats(ProcessStats, kw_only=True):
-    """One announcement. Counts since the start; lags in milliseconds."""
-
-    devices: int = 0
-    series: int = 0
-    target_rate: float | None = None
-    """Messages a second; ``None`` for as fast as it goes."""
-    rate: float = 0.0
-    """Messages a second since the last announcement."""
-    planned: int = 0
-    published: int = 0
-    confirmed: int = 0
-    unconfirmed: int = 0
-    late: int = 0
-    skipped: int = 0
-    reconnects: int = 0
-    lag_p50_ms: float = 0.0
-    lag_p99_ms: float = 0.0
 
 
 def default_instance() -> str:
@@ -46,7 +25,7 @@ def default_instance() -> str:
 
 def last_will(instance: str) -> Will:
     """What the broker says for us when we vanish."""
-    return Will(stats_topic(ROLE, instance), gone(ROLE, instance), 1, retain=True)
+    return Will(stats_topic(SIMULATOR_ROLE, instance), gone(SIMULATOR_ROLE, instance), 1, retain=True)
 
 
 class Announcer:
@@ -68,13 +47,13 @@ class Announcer:
 
     async def run(self) -> None:
         """Announce until cancelled; then say that the fleet is gone, and leave no retained message."""
-        topic = stats_topic(ROLE, self._instance)
+        topic = stats_topic(SIMULATOR_ROLE, self._instance)
         try:
             while True:
                 self._uplink.announce(topic, encode(self._stats()))
                 await asyncio.sleep(EVERY_S)
         finally:
-            self._uplink.announce(topic, gone(ROLE, self._instance), retain=False)
+            self._uplink.announce(topic, gone(SIMULATOR_ROLE, self._instance), retain=False)
             self._uplink.announce(topic, b"")
 
     def _stats(self) -> FleetStats:
@@ -83,7 +62,7 @@ class Announcer:
         then_s, before = self._last
         self._last = (now_s, published)
         return FleetStats(
-            role=ROLE,
+            role=SIMULATOR_ROLE,
             instance=self._instance,
             pid=os.getpid(),
             version=self._version,
