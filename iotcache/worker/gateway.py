@@ -16,9 +16,8 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import unquote
 
 import msgspec
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from iotcache.config.schema import HttpSettings
+    from iotcache.worker.http_server import HttpServer
     from iotcache.worker.view import WorkerView
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,10 @@ COMMIT_WAIT_S: Final = 10.0
 BODY_WAIT_S: Final = 10.0
 REQUESTS: Final = 64
 """Most requests under way; with the body limit this bounds the memory that they take."""
-_CLOSE_S: Final = 1
+_LENGTH_DIGITS: Final = 20
+_CLOSE: Final = {"Connection": "close"}
+_CLOSE_S: Final = 2.0
+"""Longest wait for requests under way at the end; the server gives them one second itself."""
 
 
 class Gateway:
@@ -63,12 +66,12 @@ class Gateway:
                 "http.token_file, or listen on 127.0.0.1"
             )
         self._room = asyncio.Semaphore(REQUESTS)
-        self._server: Any = None
+        self._server: HttpServer | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         # Its libraries take a good part of a second to load; the worker goes on meanwhile.
-        make_server = await asyncio.to_thread(_load)
+        make_server = await asyncio.to_thread(_server_class)
         sock = _bind(self._host, self._port)
         started = asyncio.Event()
         self._server = make_server(_as_sent(self._app()), started.set)
@@ -86,7 +89,7 @@ class Gateway:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._task is not None:
+        if self._task is not None and self._server is not None:
             self._server.should_exit = True
             done, _ = await asyncio.wait({self._task}, timeout=_CLOSE_S)
             if not done:
@@ -108,7 +111,7 @@ class Gateway:
             log.error("a request failed: %s: %s", type(error).__name__, error)
             return _problem(500, "an error that was not foreseen; the worker's log says more")
 
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/v1/readings", self._guarded(self._post_readings), methods=["POST"]),
                 Route("/v1/devices/{device}/{sensor}", self._guarded(self._get_reading), methods=["GET"]),
@@ -118,6 +121,9 @@ class Gateway:
             ],
             exception_handlers={HTTPException: refused, Exception: broken},
         )
+        # A redirect of /metrics/ would name whatever host the request's header names.
+        app.router.redirect_slashes = False
+        return app
 
     def _guarded(
         self, answer: Callable[[Request], Awaitable[Response]]
@@ -137,9 +143,11 @@ class Gateway:
     def _refusal(self, request: Request) -> Response | None:
         """Why the sender may not ask, if so."""
         if self._token:
-            kind, _, given = request.headers.get("authorization", "").partition(" ")
-            sound = hmac.compare_digest(given.strip().encode(), self._token.encode())
-            if kind.lower() != "bearer" or not sound:
+            # As bytes: header values are decoded as Latin-1, and a token may be any UTF-8.
+            header = next((value for name, value in request.headers.raw if name == b"authorization"), b"")
+            kind, _, given = header.partition(b" ")
+            valid = hmac.compare_digest(given.strip(), self._token.encode())
+            if kind.lower() != b"bearer" or not valid:
                 return _problem(401, "a valid bearer token is needed", {"WWW-Authenticate": "Bearer"})
             return None
         # Without a token, a page in this machine's browser must not reach us: neither by a request of
@@ -149,13 +157,18 @@ class Gateway:
         return None
 
     async def _post_readings(self, request: Request) -> Response:
-        body = await _body(request)
-        if isinstance(body, str):
-            return _problem(413 if "larger" in body else 408, body)
+        try:
+            body = await _body(request)
+        except BodyError as error:
+            return _problem(error.status, str(error), _CLOSE)
         try:
             readings = decode_named(body, time.time_ns() // 1000)
         except Refused as refused:
             return _problem(400, str(refused))
+        except Exception as error:
+            # Whatever a payload can make the decoder do is the payload's fault to whoever sent it.
+            log.warning("a posted body could not be decoded: %s: %s", type(error).__name__, error)
+            return _problem(400, f"the body cannot be decoded ({type(error).__name__})")
         self._worker.tally.received += 1
         try:
             async with asyncio.timeout(COMMIT_WAIT_S):
@@ -222,66 +235,63 @@ def _as_sent(app: ASGIApp) -> ASGIApp:
 
     async def asked(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            names = [name for name, _ in scope["headers"]]
+            if b"content-length" in names and b"transfer-encoding" in names:
+                # Two ways to tell a body's end: a proxy before us may follow the other one (RFC 9112, 6.1).
+                refusal = _problem(400, "a request has either Content-Length or Transfer-Encoding", _CLOSE)
+                await refusal(scope, receive, send)
+                return
             scope = {**scope, "path": scope["raw_path"].decode("latin-1")}
         await app(scope, receive, send)
 
     return asked
 
 
-async def _body(request: Request) -> bytes | str:
-    """The request's body, or why it is not taken: it is never read past the limit, nor waited for long."""
-    too_large = f"the body is larger than {BODY_LIMIT_BYTES:,} bytes"
-    said = request.headers.get("content-length", "0")
-    if not said.isdecimal() or int(said) > BODY_LIMIT_BYTES:
-        return too_large
+class BodyError(IotCacheError):
+    """A request's body that is not taken."""
+
+    status = 400
+
+
+class BodyTooLarge(BodyError):
+    status = 413
+
+    def __init__(self) -> None:
+        super().__init__(f"the body is larger than {BODY_LIMIT_BYTES:,} bytes")
+
+
+class BodyTooSlow(BodyError):
+    status = 408
+
+    def __init__(self) -> None:
+        super().__init__(f"the body did not arrive within {BODY_WAIT_S:g} s")
+
+
+async def _body(request: Request) -> bytes:
+    """The request's body, never read past the limit nor waited for long. Raises `BodyError`."""
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or len(declared) > _LENGTH_DIGITS or int(declared) > BODY_LIMIT_BYTES:
+        raise BodyTooLarge
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_WAIT_S):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > BODY_LIMIT_BYTES:
-                    return too_large
+                    raise BodyTooLarge
     except TimeoutError:
-        return f"the body did not arrive within {BODY_WAIT_S:g} s"
+        raise BodyTooSlow from None
     return bytes(body)
 
 
-def _load() -> Callable[[ASGIApp, Callable[[], None]], Any]:
-    """Import the server's libraries; returns a maker of servers that leave signals alone."""
-    import uvicorn
+def _server_class() -> type[HttpServer]:
+    """Import the server and its libraries."""
     from starlette import applications, responses, routing
 
+    from iotcache.worker.http_server import HttpServer
+
     assert applications and responses and routing
-
-    class Server(uvicorn.Server):
-        def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
-            super().__init__(config)
-            self._on_started = on_started
-
-        def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
-            return nullcontext()
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                self._on_started()
-
-    def make(app: ASGIApp, on_started: Callable[[], None]) -> Server:
-        return Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                limit_concurrency=REQUESTS * 4,
-                timeout_keep_alive=5,
-                timeout_graceful_shutdown=_CLOSE_S,
-            ),
-            on_started,
-        )
-
-    return make
+    return HttpServer
 
 
 def _listen(text: str) -> tuple[str, int]:

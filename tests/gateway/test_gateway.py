@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
@@ -17,90 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from pymemcache import Client
 
 from iotcache.config.schema import (
-    BrokerSettings,
-    CacheSettings,
     HttpSettings,
-    IngestSettings,
-    Settings,
-    StoreSettings,
 )
 from iotcache.errors import ConfigError, StackError
 from iotcache.worker.gateway import Gateway
-from iotcache.worker.worker import Ingest
-from tests.conftest import Server, free_port
+from tests.conftest import Server
+from tests.gateway.door import READING, Open
 
 pytestmark = pytest.mark.real("memcached")
 TOKEN = "s3cret-token"
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Door:
-    """A worker with its gateway, asked over plain HTTP."""
-
-    def __init__(self, worker: Ingest, gateway: Gateway) -> None:
-        self.worker = worker
-        self.url = gateway.url
-        host, _, port = gateway.url.removeprefix("http://").rpartition(":")
-        self.host, self.port = host, int(port)
-
-    async def ask(
-        self, method: str, path: str, body: bytes = b"", raw: bytes = b"", /, **headers: str
-    ) -> Answer:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        lines = {"Host": f"{self.host}:{self.port}", "Connection": "close"}
-        if body:
-            lines["Content-Length"] = str(len(body))
-        head = "".join(f"{name}: {value}\r\n" for name, value in (lines | named).items())
-        request = raw or f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
-        reader, writer = await asyncio.open_connection(self.host, self.port)
-        writer.write(request)
-        async with asyncio.timeout(15):
-            answer = await reader.read()
-        writer.close()
-        top, _, content = answer.partition(b"\r\n\r\n")
-        status, *fields = top.decode().split("\r\n")
-        pairs = (field.split(": ", 1) for field in fields)
-        return Answer(int(status.split()[1]), {name.lower(): value for name, value in pairs}, content)
-
-    async def post(self, content: object, **headers: str) -> Answer:
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        return await self.ask("POST", "/v1/readings", body, **headers)
-
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture
-async def door(memcached: Server, tmp_path: Path) -> AsyncIterator[Open]:
-    """``await door(**http)``: a worker without a broker, and its gateway."""
-    async with AsyncExitStack() as exits:
-
-        async def opened(**http: Any) -> Door:
-            settings = Settings(
-                broker=BrokerSettings(url=f"mqtt://127.0.0.1:{free_port()}"),
-                cache=CacheSettings(nodes=(memcached.address,)),
-                store=StoreSettings(url=f"sqlite:///{tmp_path}/readings.db", busy_timeout_s=0.1),
-                ingest=IngestSettings(),
-            )
-            worker = await exits.enter_async_context(Ingest(settings))
-            async with asyncio.timeout(10):
-                await worker._ready.wait()
-            gateway = await exits.enter_async_context(Gateway(worker, HttpSettings(**http)))
-            return Door(worker, gateway)
-
-        yield opened
-
-
-READING = {"device": "dev-1", "sensor": "temp", "value": 21.5, "unit": "C", "ts": "2026-11-22T12:00:00Z"}
 
 
 async def test_what_was_posted_is_committed_and_read_back_from_the_cache(door: Open) -> None:
@@ -321,3 +242,55 @@ async def test_slow_senders_do_not_hold_the_end_up(door: Open) -> None:
     await asyncio.sleep(0.05)
     # The fixture's end must not wait for this body.
     assert not reader.at_eof()
+
+
+async def test_a_path_with_a_slash_too_many_redirects_nowhere(door: Open) -> None:
+    http = await door()
+    for path in ("/metrics/", "/v1/readings/", "/healthz/"):
+        answer = await http.ask("GET", path, Host=f"localhost:{http.port}")
+        assert (answer.status, answer.headers.get("location")) == (404, None)
+
+
+async def test_a_token_of_any_alphabet_is_compared_byte_by_byte(door: Open) -> None:
+    http = await door(token="schlüssel-鍵")
+    ours = "Bearer schlüssel-鍵"
+    assert (await http.post(READING, Authorization=ours)).status == 200
+    assert (await http.post(READING, Authorization="Bearer schlussel-鍵")).status == 401
+
+
+async def test_nothing_that_a_body_makes_the_decoder_do_is_our_failure(
+    door: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http = await door()
+    pack = b'[{"n":"d:a","bv":' + b"9" * 400 + b',"v":0.5}]'
+    answer = await http.post(pack)
+    assert answer.status == 400
+    assert answer.json["error"]
+
+    def broken(body: bytes, received_us: int) -> list[object]:
+        raise ZeroDivisionError("at the worst place")
+
+    monkeypatch.setattr("iotcache.worker.gateway.decode_named", broken)
+    answer = await http.post(READING)
+    assert (answer.status, answer.json) == (400, {"error": "the body cannot be decoded (ZeroDivisionError)"})
+
+
+async def test_a_body_with_two_lengths_is_refused(door: Open) -> None:
+    http = await door()
+    answer = await http.ask(
+        "POST", "/v1/readings", b"", b"POST /v1/readings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    )  # fmt: skip
+    assert answer.status == 400
+    assert answer.headers["connection"] == "close"
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    door: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iotcache.worker.gateway.BODY_WAIT_S", 0.2)
+    http = await door()
+    answer = await http.ask("POST", "/v1/readings", b"", b"POST /v1/readings HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Content-Length: 100\r\n\r\n{")  # fmt: skip
+    assert answer.status == 408
+    assert "0.2 s" in answer.json["error"]
