@@ -8,19 +8,16 @@ pytest finds them where the package is installed::
         ...  # iotcache_stack.broker, .nodes, .store, .http
 
 Everything runs in processes of its own, bound to loopback, and is gone when the session ends. Every run of
-pytest imports this module, also those that use none of it: it loads nothing but the standard library.
+pytest in an environment with this package imports this module, also the runs that use none of it: it
+imports nothing that pytest has not imported itself. What a fixture needs is imported when it is requested.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
-import select
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,7 +30,7 @@ _PROGRAM = [sys.executable, "-P", "-m", "iotcache_tui"]
 
 @dataclasses.dataclass(frozen=True)
 class RunningStack:
-    """Where the parts of the stack are."""
+    """The addresses of the stack's parts."""
 
     broker: str
     """``mqtt://127.0.0.1:PORT``."""
@@ -48,17 +45,22 @@ class RunningStack:
 
 
 Fleet = Callable[..., dict[str, Any]]
-"""``device_fleet(devices=…, rate=…, duration=…, seed=…, …)``: runs a fleet to its end; gives its report."""
+"""``device_fleet(devices=…, rate=…, duration=…, seed=…, …)``: runs a fleet to its end; returns its report."""
 
 
 def _environment(runtime: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
-    return kept | {"IOTCACHE_RUNTIME_DIR": runtime}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
+    return inherited | {"IOTCACHE_RUNTIME_DIR": runtime}
 
 
 @pytest.fixture(scope="session")
 def iotcache_stack() -> Iterator[RunningStack]:
     """A broker, Memcached nodes, a store and an ingest worker, for all tests of the session."""
+    import json
+    import select
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="iotcache-test-") as folder, contextlib.ExitStack() as exits:
         errors = exits.enter_context(tempfile.TemporaryFile())
         process = subprocess.Popen(
@@ -72,9 +74,11 @@ def iotcache_stack() -> Iterator[RunningStack]:
             if not line:
                 errors.seek(0)
                 reason = errors.read().decode(errors="replace").strip()
-                pytest.fail(f"the iotcache stack did not start: {reason or 'it said nothing'}")
-            told = json.loads(line)
-            yield RunningStack(told["broker"], tuple(told["nodes"]), told["store"], told.get("http"), folder)
+                pytest.fail(f"the iotcache stack did not start: {reason or 'it printed nothing'}")
+            parts = json.loads(line)
+            yield RunningStack(
+                parts["broker"], tuple(parts["nodes"]), parts["store"], parts.get("http"), folder
+            )
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -90,29 +94,35 @@ def device_fleet(iotcache_stack: RunningStack) -> Fleet:
     """Runs a seeded fleet against the stack: keyword arguments are the flags of ``iotcache-tui simulate``.
 
     ``duration`` must be among them. A list repeats its flag, ``True`` gives it alone, ``class_`` is
-    ``--class``; ``verify="mqtt,store,cache"`` means the stack's own. Gives the report; its ``ok`` is the
-    verdict.
+    ``--class``; ``verify="mqtt,store,cache"`` means the stack's own. Returns the report; its ``ok`` is the
+    verdict. Raises `ValueError` with the reason when there is no report.
     """
+    import json
+    import subprocess
 
     def run(**flags: object) -> dict[str, Any]:
         if "duration" not in flags:
             raise TypeError("device_fleet needs a duration, in seconds")
+        if "report" in flags:
+            raise TypeError("device_fleet returns the report itself: leave out report=")
         command = [
             *_PROGRAM, "simulate", "--report", "-", "--broker", iotcache_stack.broker,
             "--nodes", ",".join(iotcache_stack.nodes), "--store", iotcache_stack.store,
         ]  # fmt: skip
-        for name, value in flags.items():
+        for name, argument in flags.items():
             flag = f"--{name.rstrip('_').replace('_', '-')}"
-            for one in value if isinstance(value, list | tuple) else (value,):
-                if one is not None and one is not False:
-                    command += [flag] if one is True else [flag, str(one)]
-        done = subprocess.run(
+            for value in argument if isinstance(argument, list | tuple) else (argument,):
+                if value is not None and value is not False:
+                    command += [flag] if value is True else [flag, str(value)]
+        finished = subprocess.run(
             command, capture_output=True, check=False, cwd=iotcache_stack.runtime,
             env=_environment(iotcache_stack.runtime),
         )  # fmt: skip
-        if not done.stdout:
-            raise ValueError(done.stderr.decode(errors="replace").strip())
-        report: dict[str, Any] = json.loads(done.stdout)
+        try:
+            report: dict[str, Any] = json.loads(finished.stdout)
+        except ValueError:
+            reason = (finished.stderr or finished.stdout).decode(errors="replace").strip()
+            raise ValueError(reason or f"simulate printed no report (exit {finished.returncode})") from None
         return report
 
     return run
