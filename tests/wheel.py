@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def unpacked_wheel(folder: Path) -> Path:
-    """Build the wheel in ``folder``; returns the folder that goes on ``PYTHONPATH``, entry points included."""
+    """Build the wheel in ``folder``; returns what goes on ``PYTHONPATH``, entry points included."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         cwd=ROOT, check=True, capture_output=True, timeout=60,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from iotcache.clock import ManualClock
-from iotcache_simulator.cachenode.engine import Session
 from iotcache_simulator.cachenode.node import MIB, BundledNode
+from iotcache_simulator.cachenode.protocol.engine import Session
 
 COMMAND = [sys.executable, "-P", "-m", "iotcache_simulator.cachenode"]
 BARRIER = b"mn\r\n"

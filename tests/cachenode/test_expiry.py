@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from iotcache_simulator.cachenode.counters import NodeCounters
-from iotcache_simulator.cachenode.items import Items
+from iotcache_simulator.cachenode.memory.counters import NodeCounters
+from iotcache_simulator.cachenode.memory.items import Items
 from tests.cachenode.conftest import Bench
 
 THIRTY_DAYS_S = 2_592_000

@@ -10,8 +10,8 @@ import pytest
 
 from iotcache.clock import ManualClock
 from iotcache_simulator.cachenode import server
-from iotcache_simulator.cachenode.engine import Session
 from iotcache_simulator.cachenode.node import BundledNode
+from iotcache_simulator.cachenode.protocol.engine import Session
 
 
 @pytest.fixture

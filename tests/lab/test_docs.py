@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from iotcache_simulator.lab.acts import ACT_NAMES
-from iotcache_simulator.lab.metrics import METRICS
+from iotcache_simulator.lab.definition.actions import ACTION_NAMES
+from iotcache_simulator.lab.definition.metrics import METRICS
+from iotcache_simulator.lab.definition.scenario import SPANS, Scenario, Step, Wanted, catalogue
 from iotcache_simulator.lab.report import LabReport
-from iotcache_simulator.lab.scenario import SPANS, Scenario, Step, Wanted, catalogue
 
 TEXT = (Path(__file__).parents[2] / "docs" / "lab.md").read_text("utf-8")
 
@@ -21,7 +21,7 @@ def named(heading: str) -> set[str]:
 
 
 def test_the_document_names_what_there_is() -> None:
-    assert named("### Acts") == set(ACT_NAMES)
+    assert named("### Acts") == set(ACTION_NAMES)
     assert named("### Expectations") == {*METRICS, "misses.REASON"}
     assert named("### `[stack]`") == set(Wanted.__struct_fields__)
     assert named("### `[[step]]`") == set(Step.__struct_fields__)

@@ -12,9 +12,9 @@ from iotcache.config.schema import Settings, StoreSettings
 from iotcache.errors import StoreError
 from iotcache.store import open_store
 from iotcache_simulator.lab.arm import Arm, ArmPolicy
+from iotcache_simulator.lab.definition.scenario import parse
 from iotcache_simulator.lab.probe import PROBE, Probe
 from iotcache_simulator.lab.run import ScenarioRun
-from iotcache_simulator.lab.scenario import parse
 from iotcache_simulator.readers.workload import ReadSpec
 from tests.conftest import Server
 

@@ -14,11 +14,11 @@ from msgspec import structs
 
 from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError
-from iotcache_simulator.lab.acts import AnyAct, BrokerAct, Policy, ReadersAct, Warm
+from iotcache_simulator.lab.definition.actions import AnyAction, BrokerAction, Policy, ReadersAction, Warm
+from iotcache_simulator.lab.definition.scenario import Scenario, catalogue, find, parse
 from iotcache_simulator.lab.pace import Pace
 from iotcache_simulator.lab.report import markdown
 from iotcache_simulator.lab.run import ScenarioRun
-from iotcache_simulator.lab.scenario import Scenario, catalogue, find, parse
 from iotcache_simulator.lab.state import LabState
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_tui.cli.main import main
@@ -70,7 +70,7 @@ def hurried(scenario: Scenario, seconds: int) -> Scenario:
     return structs.replace(scenario, step=steps)
 
 
-def without(scenario: Scenario, unwanted: Callable[[AnyAct], bool]) -> Scenario:
+def without(scenario: Scenario, unwanted: Callable[[AnyAction], bool]) -> Scenario:
     steps = tuple(
         structs.replace(step, do=tuple(act for act in step.do if not unwanted(act))) for step in scenario.step
     )
@@ -100,7 +100,9 @@ BROKEN: dict[str, tuple[Callable[[Scenario], Scenario], Policy | None, str]] = {
     "node-crash-and-remap": (lambda one: one, Policy(placement="modulo"), "ketama.hit_percent > 75"),
     "slow-node": (lambda one: one, Policy(failover=False), "hit_percent > 85"),
     "hot-key": (
-        lambda one: without(one, lambda act: isinstance(act, ReadersAct)), None, "busiest_node_percent > 85",
+        lambda one: without(one, lambda act: isinstance(act, ReadersAction)),
+        None,
+        "busiest_node_percent > 85",
     ),
     "ttl-too-short": (lambda one: one, Policy(ttl_s=2), "hit_percent > 95"),
     "ttl-too-long": (lambda one: one, Policy(ttl_s=2), "probe_stale_s > 8"),
@@ -109,7 +111,7 @@ BROKEN: dict[str, tuple[Callable[[Scenario], Scenario], Policy | None, str]] = {
         lambda one: without(one, lambda act: isinstance(act, Warm)), None, "hit_percent > 92",
     ),
     "broker-outage": (
-        lambda one: without(one, lambda act: isinstance(act, BrokerAct) and act.to == "resume"), None,
+        lambda one: without(one, lambda act: isinstance(act, BrokerAction) and act.to == "resume"), None,
         "stored_per_s > 250",
     ),
     "slow-database": (lambda one: one, Policy(ttl_s=3), "hit_percent > 97"),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from iotcache.errors import ConfigError, UsageError
-from iotcache_simulator.lab.expectations import Judge, Light, parse_expectation
-from iotcache_simulator.lab.scenario import catalogue, find, load, parse
+from iotcache_simulator.lab.definition.expectations import Judge, Light, parse_expectation
+from iotcache_simulator.lab.definition.scenario import catalogue, find, load, parse
 from iotcache_tui.cli.main import main
 
 SHIPPED = {

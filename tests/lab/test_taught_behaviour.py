@@ -9,14 +9,14 @@ from msgspec import structs
 
 from iotcache.onboarding.push import Pushed, push_config
 from iotcache_simulator.lab import probe
-from iotcache_simulator.lab.acts import AnyAct, BrokerAct, IngestAct, Wait
-from iotcache_simulator.lab.scenario import Scenario, find
+from iotcache_simulator.lab.definition.actions import AnyAction, BrokerAction, IngestAction, Wait
+from iotcache_simulator.lab.definition.scenario import Scenario, find
 from tests.lab.test_run import hurried, through
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(200), pytest.mark.real("memcached")]
 
 
-def acting(scenario: Scenario, step: int, *acts: AnyAct) -> Scenario:
+def acting(scenario: Scenario, step: int, *acts: AnyAction) -> Scenario:
     steps = list(scenario.step)
     steps[step] = structs.replace(steps[step], do=acts)
     return structs.replace(scenario, step=tuple(steps))
@@ -38,10 +38,10 @@ async def test_a_broker_that_forgets_loses_what_it_had_confirmed() -> None:
     """The worker is away, so the broker alone has what it confirmed; then its memory is gone."""
     outage = hurried(find("broker-outage"), 12)
     forgetful = acting(
-        acting(outage, 1, IngestAct(to="stop"), Wait(seconds=2), BrokerAct(to="stop")),
+        acting(outage, 1, IngestAction(to="stop"), Wait(seconds=2), BrokerAction(to="stop")),
         2,
-        BrokerAct(to="start"),
-        IngestAct(to="start"),
+        BrokerAction(to="start"),
+        IngestAction(to="start"),
     )
     made = await through(forgetful)
     assert any("missing == 0" in sentence for sentence in made.told()), made.told()

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotcache_simulator.fleet.classes import load_classes, parse_class
+from iotcache_simulator.fleet.rendering.arrays import array_functions, compiled
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Stream, Timeline
-from iotcache_simulator.fleet.waves.arrays import array_functions, compiled
 from iotcache_simulator.fleet.waves.noise import stream_key
 from iotcache_simulator.fleet.waves.waves import WAVE_KINDS, Wave
 

@@ -14,8 +14,8 @@ from iotcache.config.schema import BrokerSettings
 from iotcache.errors import ConfigError
 from iotcache.mqtt.link import MqttLink
 from iotcache.mqtt.tls import broker_tls
+from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
-from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.wire.target import target_of
 from tests.conftest import Server, program
 

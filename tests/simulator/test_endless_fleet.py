@@ -15,12 +15,12 @@ import pytest
 from iotcache.config.schema import BrokerSettings, Settings, SimulatorSettings
 from iotcache.mqtt import Message, MqttLink
 from iotcache.telemetry import FleetStats, decode
+from iotcache_simulator.faults.demo_dropouts import FOR_S, dropouts
 from iotcache_simulator.faults.kinds import Dropout
 from iotcache_simulator.faults.stream import FaultyStream
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Stream, Timeline
 from iotcache_simulator.publish import publisher as publishing
-from iotcache_simulator.publish.dropouts import FOR_S, dropouts
 from iotcache_simulator.publish.publisher import Publisher
 from iotcache_simulator.publish.run import run_fleet
 from iotcache_simulator.wire.connection import BrokerTarget
@@ -106,7 +106,7 @@ async def test_it_announces_itself_and_leaves_no_retained_message(mosquitto: Ser
 async def test_a_fleet_that_vanishes_is_said_to_be_gone(mosquitto: Server) -> None:
     from iotcache_simulator.publish.announce import last_will
     from iotcache_simulator.publish.partition import uplinks
-    from iotcache_simulator.publish.spec import FleetSpec
+    from iotcache_simulator.publish.plan.spec import FleetSpec
 
     target = BrokerTarget("127.0.0.1", mosquitto.port)
     async with listening(mosquitto, "iotcache/stats/simulator/x") as link, asyncio.timeout(10):

@@ -21,10 +21,10 @@ from iotcache_simulator.fleet.classes import load_classes
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Stream, Timeline
 from iotcache_simulator.ledger.labels import label_lines
-from iotcache_simulator.publish.digest import StreamDigest
+from iotcache_simulator.publish.plan.digest import StreamDigest
+from iotcache_simulator.publish.plan.spec import FleetSpec
+from iotcache_simulator.publish.plan.streams import stream_of
 from iotcache_simulator.publish.run import FleetRun
-from iotcache_simulator.publish.spec import FleetSpec
-from iotcache_simulator.publish.streams import stream_of
 from iotcache_simulator.wire.connection import BrokerTarget
 from tests.conftest import Server
 from tests.simulator.conftest import Subscriber

@@ -15,7 +15,7 @@ from iotcache.errors import ConfigError, UsageError
 from iotcache_simulator.fleet.formats.encoders import Format, parse_format
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Message, Stream, Timeline
-from iotcache_simulator.publish.digest import StreamDigest
+from iotcache_simulator.publish.plan.digest import StreamDigest
 
 TIMELINE = Timeline(end_us=60_000_000, boot="abc")
 

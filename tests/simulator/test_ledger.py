@@ -16,16 +16,16 @@ from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.errors import UsageError
 from iotcache_simulator.faults.kinds import Fault
 from iotcache_simulator.fleet.formats.encoders import Format
-from iotcache_simulator.ledger.conditions import parse_condition
 from iotcache_simulator.ledger.expected import expected
-from iotcache_simulator.ledger.junit import junit
 from iotcache_simulator.ledger.reconcile import reconcile
 from iotcache_simulator.ledger.seen import HIGHEST_SEQ, Seen, Track
-from iotcache_simulator.ledger.verdict import FIGURES, Case, cases, figures, judged
 from iotcache_simulator.ledger.verify import Places, Verification, parse_places
-from iotcache_simulator.publish.report import Report
+from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
-from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.report.conditions import parse_condition
+from iotcache_simulator.report.junit import Case, junit
+from iotcache_simulator.report.simulate import Report
+from iotcache_simulator.report.verdict import FIGURES, cases, figures, judged
 from iotcache_simulator.wire.target import target_of
 from tests.conftest import Server
 

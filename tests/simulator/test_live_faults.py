@@ -20,8 +20,8 @@ from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.ledger.labels import label_lines
 from iotcache_simulator.ledger.verify import Places, Verification
 from iotcache_simulator.publish.control import control_topic
+from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
-from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.wire.target import target_of
 from tests.conftest import Server
 

@@ -12,12 +12,12 @@ import pytest
 
 from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.mqtt import MqttLink
-from iotcache_simulator.ledger.verdict import cases, judged
 from iotcache_simulator.ledger.verify import Places, Verification
 from iotcache_simulator.publish.multi_process import MultiProcessRun
-from iotcache_simulator.publish.report import Report
+from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
-from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.report.simulate import Report
+from iotcache_simulator.report.verdict import cases, judged
 from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.target import target_of
 from tests.conftest import Server

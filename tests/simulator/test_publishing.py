@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from iotcache.config.schema import BrokerSettings
-from iotcache_simulator.ledger.verdict import cases, judged
 from iotcache_simulator.publish.multi_process import MultiProcessRun
-from iotcache_simulator.publish.report import Report
+from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun, RunOutcome
-from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.report.simulate import Report
+from iotcache_simulator.report.verdict import cases, judged
 from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.target import target_of
 from iotcache_simulator.wire.uplink import Uplink

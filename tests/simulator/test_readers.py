@@ -16,8 +16,8 @@ import pytest
 from iotcache.cache import DeviceCache
 from iotcache.config.schema import Settings
 from iotcache.errors import UsageError
+from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
-from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.readers.popularity import popularity
 from iotcache_simulator.readers.report import FIGURES, report_of
 from iotcache_simulator.readers.workload import Readers, ReadSpec

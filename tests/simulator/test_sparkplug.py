@@ -19,9 +19,9 @@ from iotcache.config.schema import BrokerSettings
 from iotcache.decode.sparkplug import Sparkplug, parse_topic
 from iotcache.mqtt import Message, MqttLink
 from iotcache_simulator.fleet.formats.encoders import Format
-from iotcache_simulator.publish.report import Report
+from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
-from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.report.simulate import Report
 from iotcache_simulator.wire.target import target_of
 from tests.conftest import Server
 

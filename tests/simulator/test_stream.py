@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from iotcache_simulator.fleet.classes import load_classes
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import LANES, VIRTUAL_EPOCH_US, Message, Stream, Timeline
-from iotcache_simulator.publish.digest import StreamDigest, combined
+from iotcache_simulator.publish.plan.digest import StreamDigest, combined
 
 SECOND = 1_000_000
 TEN_SECONDS = Timeline(end_us=10 * SECOND)

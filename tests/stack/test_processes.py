@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from iotcache.errors import StackError
-from iotcache_simulator.stack.processes import Exit, NoSign, Process, child_environment
+from iotcache_simulator.processes.process import Exit, NoSign, Process, child_environment
 
 from .living import alive, all_gone, children, kill_quietly, stopped, until
 
@@ -22,7 +22,7 @@ SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 PARENT = """
 import asyncio, sys
-from iotcache_simulator.stack.processes import Process, own_child
+from iotcache_simulator.processes.process import Process, own_child
 
 async def main():
     guarded = Process("a program", [sys.executable, "-c", "import time; time.sleep(60)"], guarded=True)

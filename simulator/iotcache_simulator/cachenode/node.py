@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from iotcache_simulator.cachenode.counters import NodeCounters
-from iotcache_simulator.cachenode.items import Items
+from iotcache_simulator.cachenode.memory.counters import NodeCounters
+from iotcache_simulator.cachenode.memory.items import Items
 
 MIB = 1 << 20
 

@@ -12,8 +12,8 @@ import gc
 import time
 from collections.abc import Callable
 
-from iotcache_simulator.cachenode.engine import Session
 from iotcache_simulator.cachenode.node import BundledNode
+from iotcache_simulator.cachenode.protocol.engine import Session
 
 _SLICE_BYTES = 1 << 16
 _SLICE_COMMANDS = 1000  # some 10 ms of work

@@ -12,9 +12,9 @@ from iotcache_simulator.faults.kinds import Draft, Fault, Place, spoil
 from iotcache_simulator.faults.schedule import Scheduled, schedule
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.fleet.load import LiveLoad, Load
+from iotcache_simulator.fleet.rendering.group import FOREVER_US, SensorGroup, TopicOf
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import LANES, Message, Stream, Timeline
-from iotcache_simulator.fleet.waves.group import FOREVER_US, SensorGroup, TopicOf
 
 
 class Label(Struct, frozen=True, omit_defaults=True):

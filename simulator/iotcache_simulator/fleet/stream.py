@@ -17,11 +17,11 @@ from msgspec import Struct
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.fleet.formats.payload import Stamps, Wholes
 from iotcache_simulator.fleet.load import LiveLoad, Load
+from iotcache_simulator.fleet.rendering.arrays import array_functions
+from iotcache_simulator.fleet.rendering.group import FOREVER_US, SensorGroup, TopicOf
+from iotcache_simulator.fleet.rendering.value_blocks import Epoch, Moment
 from iotcache_simulator.fleet.roster import Roster, interval_us
-from iotcache_simulator.fleet.waves.arrays import array_functions
-from iotcache_simulator.fleet.waves.group import FOREVER_US, SensorGroup, TopicOf
 from iotcache_simulator.fleet.waves.noise import unit
-from iotcache_simulator.fleet.waves.value_blocks import Epoch, Moment
 
 Message = tuple[int, int, bytes, bytes, bytes]
 """When it is sent (µs since the start), the number of its series, topic, payload, digest line."""

@@ -14,11 +14,11 @@ from iotcache.errors import IotCacheError
 from iotcache.model import Series
 from iotcache.onboarding.warm import warm
 from iotcache.tasks import end
-from iotcache_simulator.lab import acts
 from iotcache_simulator.lab.arm import Arm, ArmPolicy
-from iotcache_simulator.lab.nodewatch import say
+from iotcache_simulator.lab.definition import actions
+from iotcache_simulator.lab.definition.scenario import Wanted
+from iotcache_simulator.lab.node_stats import say
 from iotcache_simulator.lab.probe import Probe
-from iotcache_simulator.lab.scenario import Wanted
 from iotcache_simulator.lab.stats_listener import FleetStatsListener
 from iotcache_simulator.readers.workload import ReadSpec
 from iotcache_simulator.stack.service import Service
@@ -27,7 +27,7 @@ from iotcache_simulator.stack.stack import Stack
 
 class PolicyOf(Protocol):
     def __call__(
-        self, name: str, before: ArmPolicy | None = None, change: acts.Policy | None = None
+        self, name: str, before: ArmPolicy | None = None, change: actions.Policy | None = None
     ) -> ArmPolicy: ...
 
 
@@ -80,51 +80,51 @@ class Effects:
         if self._warming is not None:
             await end(self._warming)
 
-    async def do(self, act: acts.AnyAct) -> None:
+    async def do(self, act: actions.AnyAction) -> None:
         """Raises `IotCacheError` when it cannot be done."""
         match act:
-            case acts.Kill(node=node):
+            case actions.Kill(node=node):
                 await self._node(node).kill()
-            case acts.Pause(node=node):
+            case actions.Pause(node=node):
                 self._node(node).pause()
-            case acts.Resume(node=node):
+            case actions.Resume(node=node):
                 self._node(node).resume()
-            case acts.Restart(node=node):
+            case actions.Restart(node=node):
                 await self._node(node).restart()
-            case acts.Remove(node=node):
+            case actions.Remove(node=node):
                 await self._remove(node)
-            case acts.Add():
+            case actions.Add():
                 spare = next(n for n in range(len(self._all)) if n not in self._on_list)
                 await self._relist([*self._on_list, spare])
-            case acts.Memory(mb=mb):
+            case actions.Memory(mb=mb):
                 await self._order(f"cache_memlimit {mb}")
-            case acts.Flush():
+            case actions.Flush():
                 await self._order("flush_all")
-            case acts.BrokerAct(to=to):
+            case actions.BrokerAction(to=to):
                 await self._broker(to)
-            case acts.StoreAct(delay_ms=delay_ms, stopped=stopped):
+            case actions.StoreAction(delay_ms=delay_ms, stopped=stopped):
                 for side in self._sides:
                     side.store.delay_s, side.store.stopped = delay_ms / 1e3, stopped
-            case acts.IngestAct(to=to):
+            case actions.IngestAction(to=to):
                 await self._ingest(to)
-            case acts.FleetAct(load=load):
+            case actions.FleetAction(load=load):
                 if not self._ear.tell_load(load):
                     raise IotCacheError("the fleet could not be told its load: the broker is away")
-            case acts.ReadersAct(per_s=per_s, popularity=popularity):
+            case actions.ReadersAction(per_s=per_s, popularity=popularity):
                 await self._readers(per_s, popularity)
-            case acts.Policy():
+            case actions.Policy():
                 await self._policy(act)
-            case acts.Write(value=value, behind=behind):
+            case actions.Write(value=value, behind=behind):
                 await self._probe.write(value, behind=behind)
                 self._ear.not_from_the_fleet(1)
-            case acts.PushConfig(version=version, behind=behind):
+            case actions.PushConfig(version=version, behind=behind):
                 await self._probe.configure(version, behind=behind)
-            case acts.Invalidate():
+            case actions.Invalidate():
                 await self._probe.invalidate()
-            case acts.Warm():
+            case actions.Warm():
                 await self.close()
                 self._warming = asyncio.create_task(self._warm())
-            case acts.Wait(seconds=seconds):
+            case actions.Wait(seconds=seconds):
                 await asyncio.sleep(seconds)
 
     def _node(self, number: int) -> Service:
@@ -189,7 +189,7 @@ class Effects:
         for side in self._sides:
             await side.read(self._series, self._reads, self._popularity)
 
-    async def _policy(self, act: acts.Policy) -> None:
+    async def _policy(self, act: actions.Policy) -> None:
         for side in self._sides:
             if act.side in ("", side.name):
                 await side.set_policy(self._policy_of(side.name, side.policy, act))

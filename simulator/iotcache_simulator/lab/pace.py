@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from iotcache_simulator.lab.scenario import Step
+from iotcache_simulator.lab.definition.scenario import Step
 
 S_PER_WORD: Final = 0.3
 """Some 200 words a minute: reading from a screen, with an eye on the figures."""

@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from iotcache_simulator.lab.expectations import Light
-from iotcache_simulator.lab.metrics import unit_of
+from iotcache_simulator.lab.definition.expectations import Light
+from iotcache_simulator.lab.definition.metrics import unit_of
 from iotcache_simulator.lab.run import ScenarioRun
 from iotcache_simulator.lab.state import Mark, StepResult
 from iotcache_simulator.lab.svg import plot
-from iotcache_simulator.ledger.verdict import Case
+from iotcache_simulator.report.junit import Case
 
 SCHEMA = "iotcache.lab/1"
 

@@ -23,15 +23,15 @@ from iotcache.model import Series
 from iotcache.store import open_store
 from iotcache.store.base import Store
 from iotcache.tasks import end
-from iotcache_simulator.lab.acts import Policy
 from iotcache_simulator.lab.arm import Arm, ArmPolicy
+from iotcache_simulator.lab.definition.actions import Policy
+from iotcache_simulator.lab.definition.expectations import Judge, Light
+from iotcache_simulator.lab.definition.metrics import unit_of
+from iotcache_simulator.lab.definition.scenario import Scenario
 from iotcache_simulator.lab.effects import Effects
-from iotcache_simulator.lab.expectations import Judge, Light
-from iotcache_simulator.lab.metrics import unit_of
-from iotcache_simulator.lab.nodewatch import NodeCounts
+from iotcache_simulator.lab.node_stats import NodeCounts
 from iotcache_simulator.lab.pace import Pace
 from iotcache_simulator.lab.probe import Probe
-from iotcache_simulator.lab.scenario import Scenario
 from iotcache_simulator.lab.state import LabState, LightState, Mark, StepResult
 from iotcache_simulator.lab.stats_listener import FleetStatsListener
 from iotcache_simulator.readers.workload import ReadSpec

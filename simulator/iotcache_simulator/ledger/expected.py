@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from iotcache_simulator.fleet.stream import LANES, Timeline
 from iotcache_simulator.ledger.seen import Track
-from iotcache_simulator.publish.spec import FleetSpec
-from iotcache_simulator.publish.streams import roster_of, stream_of
+from iotcache_simulator.publish.plan.spec import FleetSpec
+from iotcache_simulator.publish.plan.streams import roster_of, stream_of
 
 _WINDOW_US = 500_000
 

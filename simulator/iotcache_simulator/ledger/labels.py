@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from iotcache_simulator.fleet.stream import Timeline
-from iotcache_simulator.publish.spec import FleetSpec
-from iotcache_simulator.publish.streams import labels_of, roster_of
+from iotcache_simulator.publish.plan.spec import FleetSpec
+from iotcache_simulator.publish.plan.streams import labels_of, roster_of
 
 _WINDOW_US = 500_000
 

@@ -10,7 +10,7 @@ from iotcache.histogram import DurationHistogram
 from iotcache.model import Series
 from iotcache_simulator.ledger.expected import Expected
 from iotcache_simulator.ledger.seen import Seen
-from iotcache_simulator.publish.report import Missing
+from iotcache_simulator.report.simulate import Missing
 
 NAMED_MAX = 1_000
 """So many missing readings are named one by one; all are counted."""

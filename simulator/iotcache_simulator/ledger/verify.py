@@ -23,16 +23,16 @@ from iotcache_simulator.ledger.expected import expected
 from iotcache_simulator.ledger.listener import READS, Listener
 from iotcache_simulator.ledger.reconcile import reconcile
 from iotcache_simulator.ledger.seen import Seen
-from iotcache_simulator.publish.report import (
+from iotcache_simulator.publish.plan.spec import FleetSpec
+from iotcache_simulator.publish.plan.streams import roster_of
+from iotcache_simulator.report.figures import Percentiles
+from iotcache_simulator.report.simulate import (
     CacheBalance,
     Ledger,
     MqttBalance,
-    Percentiles,
     Report,
     StoreBalance,
 )
-from iotcache_simulator.publish.spec import FleetSpec
-from iotcache_simulator.publish.streams import roster_of
 
 _MARGIN_US = 1_000_000
 _CACHE_POLL_S = 0.2

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from iotcache_simulator.fleet.life import ENDED, birth, configuration, death, life_topic
+from iotcache_simulator.fleet.lifecycle_payloads import ENDED, birth, configuration, death, life_topic
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Timeline
 from iotcache_simulator.wire.uplink import Uplink

@@ -24,12 +24,12 @@ from msgspec import Struct
 from iotcache.config.schema import BrokerSettings
 from iotcache.errors import StackError
 from iotcache_simulator.fleet.stream import Timeline
+from iotcache_simulator.processes.guard import die_with_parent
+from iotcache_simulator.processes.parent import say
+from iotcache_simulator.processes.process import Process
 from iotcache_simulator.publish.partition import FleetPartition, PublishTotals, added
+from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import OnBegin, RunOutcome, RunProgress, report_of
-from iotcache_simulator.publish.spec import FleetSpec
-from iotcache_simulator.stack.child import say
-from iotcache_simulator.stack.guard import die_with_parent
-from iotcache_simulator.stack.processes import Process
 from iotcache_simulator.wire.target import target_of
 
 _LEAD_S = 0.05

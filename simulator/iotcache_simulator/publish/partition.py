@@ -12,17 +12,17 @@ from contextlib import AsyncExitStack
 from msgspec import Struct
 
 from iotcache.histogram import DurationHistogram
-from iotcache_simulator.fleet.life import LOST, death, life_topic
+from iotcache_simulator.fleet.lifecycle_payloads import LOST, death, life_topic
 from iotcache_simulator.fleet.load import LiveLoad
 from iotcache_simulator.fleet.stream import LANES, Timeline
 from iotcache_simulator.publish.announce import announced, default_instance, last_will
-from iotcache_simulator.publish.digest import StreamDigest
 from iotcache_simulator.publish.lifecycle import DeviceLifecycles
+from iotcache_simulator.publish.plan.digest import StreamDigest
+from iotcache_simulator.publish.plan.spec import FleetSpec
+from iotcache_simulator.publish.plan.streams import roster_of, stream_of
 from iotcache_simulator.publish.publisher import Publisher
 from iotcache_simulator.publish.sparkplug_edge import SparkplugEdge, edges_of
-from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.publish.storm import storms
-from iotcache_simulator.publish.streams import roster_of, stream_of
 from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.packets import Will
 from iotcache_simulator.wire.uplink import Dialect, Uplink

@@ -16,7 +16,7 @@ import msgspec
 
 from iotcache.histogram import DurationHistogram
 from iotcache_simulator.fleet.stream import Message, Stream
-from iotcache_simulator.publish.digest import StreamDigest
+from iotcache_simulator.publish.plan.digest import StreamDigest
 from iotcache_simulator.wire.uplink import Uplink
 
 LATE_MS = 50.0

@@ -15,6 +15,7 @@ import msgspec
 
 from iotcache.clock import utc_text
 from iotcache.config.schema import BrokerSettings, Settings
+from iotcache_simulator.faults.demo_dropouts import dropouts
 from iotcache_simulator.faults.live import Journal
 from iotcache_simulator.faults.stream import FaultyStream
 from iotcache_simulator.fleet.load import LiveLoad
@@ -22,14 +23,14 @@ from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Timeline
 from iotcache_simulator.publish.announce import announced, default_instance, last_will
 from iotcache_simulator.publish.control import controlled
-from iotcache_simulator.publish.digest import combined
-from iotcache_simulator.publish.dropouts import dropouts
 from iotcache_simulator.publish.lifecycle import DeviceLifecycles
 from iotcache_simulator.publish.partition import FleetPartition, PublishTotals, connected, uplinks
+from iotcache_simulator.publish.plan.digest import combined
+from iotcache_simulator.publish.plan.spec import FleetSpec
+from iotcache_simulator.publish.plan.streams import roster_of
 from iotcache_simulator.publish.publisher import Publisher
-from iotcache_simulator.publish.report import Duration, Percentiles, Rate, Report
-from iotcache_simulator.publish.spec import FleetSpec
-from iotcache_simulator.publish.streams import roster_of
+from iotcache_simulator.report.figures import Duration, Percentiles, Rate
+from iotcache_simulator.report.simulate import Report
 from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.target import target_of
 

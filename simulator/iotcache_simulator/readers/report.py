@@ -7,8 +7,8 @@ from importlib.metadata import version
 import msgspec
 from msgspec import Struct
 
-from iotcache_simulator.publish.report import Duration, Percentiles, Rate
 from iotcache_simulator.readers.workload import Readers, ReadSpec
+from iotcache_simulator.report.figures import Duration, Percentiles, Rate
 
 SCHEMA = "iotcache.readers/1"
 RATE_TOLERANCE = 0.9

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from iotcache.errors import StackError
+from iotcache_simulator.processes.process import Exit, Process, own_child
 from iotcache_simulator.stack.ports import LOOPBACK, Port
 from iotcache_simulator.stack.probe import mqtt_answers, until_answering
-from iotcache_simulator.stack.processes import Exit, Process, own_child
 
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 MAX_CONNECTIONS = 10_000

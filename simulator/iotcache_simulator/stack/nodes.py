@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from iotcache.config.schema import CacheSettings
 from iotcache.errors import StackError
+from iotcache_simulator.processes.process import Exit, Process
 from iotcache_simulator.stack.ports import LOOPBACK, Port
 from iotcache_simulator.stack.probe import memcached_answers, until_answering
-from iotcache_simulator.stack.processes import Exit, Process
 
 _START_ATTEMPTS = 5
 _MEMCACHED_DEFAULT_ITEM_BYTES = 1_000_000  # -I 1m holds values up to 1,048,513 bytes less the key

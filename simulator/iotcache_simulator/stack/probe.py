@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from iotcache.errors import StackError
-from iotcache_simulator.stack.processes import Process
+from iotcache_simulator.processes.process import Process
 
 _STEP_S = 0.005
 _ATTEMPT_S = 1.0

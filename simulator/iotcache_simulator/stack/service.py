@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from iotcache.errors import StackError
 from iotcache.model import Event, Severity
-from iotcache_simulator.stack.processes import Exit, Process
+from iotcache_simulator.processes.process import Exit, Process
 
 BACKOFF_MIN_S = 0.2
 BACKOFF_MAX_S = 10.0

@@ -19,10 +19,10 @@ from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_embedded_nodes
 from iotcache.errors import StackError
 from iotcache.model import Event, Severity
+from iotcache_simulator.processes.process import Exit, NoSign, Process, own_child
 from iotcache_simulator.stack.broker import EmbeddedBroker
 from iotcache_simulator.stack.nodes import EmbeddedNode, NodeProgram, choose_program
 from iotcache_simulator.stack.ports import LOOPBACK, Port, check_free
-from iotcache_simulator.stack.processes import Exit, NoSign, Process, own_child
 from iotcache_simulator.stack.rundir import Announcement, entry_of_this_process, make_stack_folder, running
 from iotcache_simulator.stack.service import Launch, Service, StartProgress
 

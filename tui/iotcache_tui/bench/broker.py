@@ -10,8 +10,8 @@ from pathlib import Path
 from shutil import which
 
 from iotcache.errors import UsageError
+from iotcache_simulator.processes.process import Process
 from iotcache_simulator.stack.ports import Port
-from iotcache_simulator.stack.processes import Process
 
 _START_S = 10.0
 

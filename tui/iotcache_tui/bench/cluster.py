@@ -14,8 +14,8 @@ from iotcache.config.schema import BreakerSettings, CacheSettings
 from iotcache.config.urls import parse_node
 from iotcache.errors import UsageError
 from iotcache.model import NodeState
+from iotcache_simulator.processes.process import Process
 from iotcache_simulator.stack.nodes import EmbeddedNode, choose_program
-from iotcache_simulator.stack.processes import Process
 from iotcache_tui.bench.peers import PEERS, Peer, peers
 from iotcache_tui.bench.report import OURS, BenchReport, BenchRow, BenchTarget, missing_peers
 

@@ -14,8 +14,8 @@ from typing import Any, Final, Self
 
 from iotcache.config.schema import StoreSettings
 from iotcache.errors import StackError
+from iotcache_simulator.processes.process import Process
 from iotcache_simulator.stack.ports import Port
-from iotcache_simulator.stack.processes import Process
 
 _START_S: Final = 30.0
 

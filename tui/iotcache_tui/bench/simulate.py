@@ -11,8 +11,8 @@ from typing import Final
 
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Stream, Timeline
+from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
-from iotcache_simulator.publish.spec import FleetSpec
 from iotcache_simulator.wire.connection import BrokerTarget as Broker
 from iotcache_tui.bench.broker import mosquitto
 from iotcache_tui.bench.report import OURS, BenchReport, BenchRow, BenchTarget

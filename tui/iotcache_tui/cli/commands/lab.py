@@ -14,8 +14,8 @@ from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
+    from iotcache_simulator.lab.definition.scenario import Scenario
     from iotcache_simulator.lab.run import ScenarioRun
-    from iotcache_simulator.lab.scenario import Scenario
     from iotcache_simulator.lab.state import LabState
 
 EXIT_FAILED, EXIT_COULD_NOT_RUN = 1, 3
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from iotcache_simulator.lab.scenario import catalogue
+    from iotcache_simulator.lab.definition.scenario import catalogue
 
     found, wrong = catalogue(args.folder)
     if args.json:
@@ -89,7 +89,7 @@ def _list(args: argparse.Namespace) -> int:
 def _new(name: str) -> int:
     from importlib.resources import files
 
-    from iotcache_simulator.lab.scenario import check_name
+    from iotcache_simulator.lab.definition.scenario import check_name
 
     path = Path(name if name.endswith(".toml") else f"{name}.toml")
     check_name(path.name, printable(name))
@@ -106,7 +106,7 @@ def _new(name: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from iotcache_simulator.lab.scenario import find
+    from iotcache_simulator.lab.definition.scenario import find
     from iotcache_tui.cli.options import load_settings
     from iotcache_tui.cli.simulating.output import check_writable
 
@@ -130,7 +130,7 @@ async def _headless(scenario: Scenario, settings: Settings, args: argparse.Names
     from iotcache.clock import utc_text
     from iotcache_simulator.lab.report import cases, report_of, write_summary
     from iotcache_simulator.lab.run import ScenarioRun
-    from iotcache_simulator.ledger.junit import junit
+    from iotcache_simulator.report.junit import junit
     from iotcache_tui.cli.simulating.output import told_to_end, write
 
     started = utc_text(time.time_ns() // 1_000_000 * 1_000)

@@ -10,7 +10,7 @@ from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.config.load import LoadedSettings
-    from iotcache_simulator.lab.scenario import Scenario
+    from iotcache_simulator.lab.definition.scenario import Scenario
 
 
 def show(scenario: Scenario, loaded: LoadedSettings, *, auto: bool, record: str | None = None) -> int:

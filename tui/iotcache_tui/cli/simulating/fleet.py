@@ -17,11 +17,12 @@ from iotcache_simulator.fleet.classes import load_classes
 from iotcache_simulator.fleet.formats.encoders import parse_format
 from iotcache_simulator.fleet.load import parse_load
 from iotcache_simulator.fleet.toml_file import read_file
-from iotcache_simulator.ledger.conditions import parse_condition
-from iotcache_simulator.ledger.verdict import FIGURES, Case, cases, judged
 from iotcache_simulator.ledger.verify import Places, Verification, check_named, check_payload, parse_places
-from iotcache_simulator.publish.spec import FleetSpec
-from iotcache_simulator.publish.streams import roster_of
+from iotcache_simulator.publish.plan.spec import FleetSpec
+from iotcache_simulator.publish.plan.streams import roster_of
+from iotcache_simulator.report.conditions import parse_condition
+from iotcache_simulator.report.junit import Case
+from iotcache_simulator.report.verdict import FIGURES, cases, judged
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_simulator.wire.target import target_of
 from iotcache_tui.cli.options import load_settings
@@ -117,7 +118,7 @@ def run_fleet(args: argparse.Namespace) -> int:
         print(summary(report), file=sys.stderr)
     write("--report", args.report, report.json())
     if args.junit:
-        from iotcache_simulator.ledger.junit import junit
+        from iotcache_simulator.report.junit import junit
 
         text = junit(
             found, suite="iotcache.simulate", seconds=report.duration_s.actual, started=report.started

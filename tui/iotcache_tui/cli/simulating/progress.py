@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from iotcache_simulator.publish.report import Report
     from iotcache_simulator.publish.run import Run
+    from iotcache_simulator.report.simulate import Report
 
 
 async def show_progress(fleet: Run) -> None:

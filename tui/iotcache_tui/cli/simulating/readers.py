@@ -14,11 +14,11 @@ from iotcache.clock import utc_text
 from iotcache.config.schema import Settings
 from iotcache.errors import StoreError
 from iotcache.model import Series
-from iotcache_simulator.ledger.conditions import parse_condition
-from iotcache_simulator.ledger.verdict import Case
 from iotcache_simulator.readers.popularity import popularity
 from iotcache_simulator.readers.report import FIGURES, ReadReport, report_of
 from iotcache_simulator.readers.workload import Readers, ReadSpec
+from iotcache_simulator.report.conditions import parse_condition
+from iotcache_simulator.report.junit import Case
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_tui.cli.options import load_settings
 from iotcache_tui.cli.simulating.output import check_writable, told_to_end, write
@@ -59,7 +59,7 @@ def run_readers(args: argparse.Namespace) -> int:
         print(_summary(report), file=sys.stderr)
     write("--report", args.report, report.json())
     if args.junit:
-        from iotcache_simulator.ledger.junit import junit
+        from iotcache_simulator.report.junit import junit
 
         text = junit(
             found, suite="iotcache.readers", seconds=report.duration_s.actual, started=report.started

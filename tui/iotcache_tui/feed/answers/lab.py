@@ -8,10 +8,10 @@ from pathlib import Path
 
 from iotcache.errors import IotCacheError, UsageError
 from iotcache.text import printable
-from iotcache_simulator.lab.metrics import unit_of
+from iotcache_simulator.lab.definition.metrics import unit_of
+from iotcache_simulator.lab.definition.scenario import Scenario, catalogue, find
 from iotcache_simulator.lab.pace import reading_s
 from iotcache_simulator.lab.run import ScenarioRun
-from iotcache_simulator.lab.scenario import Scenario, catalogue, find
 from iotcache_simulator.lab.state import LabState
 from iotcache_tui.feed.dispatcher import RequestContext
 from iotcache_tui.state.lab import (

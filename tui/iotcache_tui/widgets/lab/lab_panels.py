@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
-from iotcache_simulator.lab.metrics import metric_name, unit_of
+from iotcache_simulator.lab.definition.metrics import metric_name, unit_of
 from iotcache_tui.format import fit, milliseconds, rate
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.widgets.common.panel import Line

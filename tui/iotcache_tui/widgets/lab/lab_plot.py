@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from iotcache_simulator.lab.metrics import metric_name
+from iotcache_simulator.lab.definition.metrics import metric_name
 from iotcache_simulator.lab.state import Mark
 from iotcache_tui.format import fit
 from iotcache_tui.state.lab import LabCurve, LabView

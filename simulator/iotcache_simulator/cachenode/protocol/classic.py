@@ -11,9 +11,10 @@ from functools import partial
 from urllib.parse import quote_from_bytes
 
 from iotcache_simulator.cachenode import VERSION
-from iotcache_simulator.cachenode.items import FETCHED, KEY_MAX_BYTES, Item, Items
+from iotcache_simulator.cachenode.memory.items import FETCHED, KEY_MAX_BYTES, Item, Items
+from iotcache_simulator.cachenode.memory.storage import Counted, Stored, Verb, count, note_uncounted, store
 from iotcache_simulator.cachenode.node import MIB, BundledNode
-from iotcache_simulator.cachenode.replies import (
+from iotcache_simulator.cachenode.protocol.replies import (
     BAD_CHUNK,
     BAD_DELTA,
     BAD_EXPTIME,
@@ -25,7 +26,6 @@ from iotcache_simulator.cachenode.replies import (
     Reply,
     Upload,
 )
-from iotcache_simulator.cachenode.storage import Counted, Stored, Verb, count, note_uncounted, store
 from iotcache_simulator.cachenode.tokens import int32, uint32, uint64
 
 _MEMLIMIT_MIN_MB = 8

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from iotcache_simulator.ledger.verdict import Case
+from msgspec import Struct
+
+
+class Case(Struct, frozen=True):
+    """One thing that was promised or required; ``failure`` is empty when it held."""
+
+    name: str
+    failure: str = ""
 
 
 def junit(cases: Sequence[Case], *, suite: str, seconds: float, started: str) -> bytes:

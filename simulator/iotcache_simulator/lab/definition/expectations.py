@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from iotcache.errors import ConfigError
-from iotcache_simulator.lab.metrics import METRICS, metric_name
+from iotcache_simulator.lab.definition.metrics import METRICS, metric_name
 
 WITHIN_S: Final = 15.0
 WITHIN_MOST_S: Final = 120.0

@@ -15,9 +15,9 @@ from typing import Final, cast
 from numpy.typing import NDArray
 
 from iotcache_simulator.fleet.classes import DeviceClass
+from iotcache_simulator.fleet.rendering.numeric import np
 from iotcache_simulator.fleet.waves import waves
 from iotcache_simulator.fleet.waves.noise import GOLDEN, NORMAL, SINE, SINE_STEPS, TO_UNIT, TO_UNIT_53
-from iotcache_simulator.fleet.waves.numeric import np
 from iotcache_simulator.fleet.waves.waves import DAY_S, YEAR_S, wave_salt
 
 Keys = NDArray[np.uint64]

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from iotcache_simulator.cachenode.flags import FlagError, MetaLine, check_line, check_opaque, key_word, parse
-from iotcache_simulator.cachenode.items import BINARY_KEY, FETCHED, KEY_MAX_BYTES, STALE, WON, Item
+from iotcache_simulator.cachenode.memory.items import BINARY_KEY, FETCHED, KEY_MAX_BYTES, STALE, WON, Item
+from iotcache_simulator.cachenode.memory.storage import Counted, Stored, Verb, count, note_uncounted, store
 from iotcache_simulator.cachenode.node import BundledNode
-from iotcache_simulator.cachenode.replies import (
+from iotcache_simulator.cachenode.protocol.flags import (
+    FlagError,
+    MetaLine,
+    check_line,
+    check_opaque,
+    key_word,
+    parse,
+)
+from iotcache_simulator.cachenode.protocol.replies import (
     BAD_CHUNK,
     BAD_FORMAT,
     ERROR,
@@ -21,7 +29,6 @@ from iotcache_simulator.cachenode.replies import (
     Reply,
     Upload,
 )
-from iotcache_simulator.cachenode.storage import Counted, Stored, Verb, count, note_uncounted, store
 from iotcache_simulator.cachenode.tokens import int32
 
 _BAD_FLAG = b"CLIENT_ERROR invalid or duplicate flag\r\n"

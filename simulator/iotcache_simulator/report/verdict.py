@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Struct
 
-from iotcache_simulator.ledger.conditions import Condition
-from iotcache_simulator.publish.report import Report
+from iotcache_simulator.report.conditions import Condition
+from iotcache_simulator.report.junit import Case
+from iotcache_simulator.report.simulate import Report
 
 RATE_TOLERANCE = 0.9
 """A run that achieves less than this part of the rate of its own deadlines has failed."""
@@ -17,13 +17,6 @@ _NAMED = 3
 _COUNTS = (
     "planned", "published", "confirmed", "unconfirmed", "unsent", "refused", "resent", "late", "reconnects",
 )  # fmt: skip
-
-
-class Case(Struct, frozen=True):
-    """One thing that was promised or required; ``failure`` is empty when it held."""
-
-    name: str
-    failure: str = ""
 
 
 def cases(report: Report, conditions: Sequence[Condition] = (), unreachable: str = "") -> list[Case]:

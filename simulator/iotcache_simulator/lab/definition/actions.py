@@ -10,7 +10,7 @@ NodeNumber = Annotated[int, Meta(ge=1, le=16)]
 """Nodes are counted from 1."""
 
 
-class Act(Struct, frozen=True, forbid_unknown_fields=True, tag_field="act", kw_only=True):
+class Action(Struct, frozen=True, forbid_unknown_fields=True, tag_field="act", kw_only=True):
     """Base: everything that can be done."""
 
     def told(self) -> str:
@@ -18,7 +18,7 @@ class Act(Struct, frozen=True, forbid_unknown_fields=True, tag_field="act", kw_o
         raise NotImplementedError
 
 
-class Kill(Act, frozen=True, tag="kill"):
+class Kill(Action, frozen=True, tag="kill"):
     """A node is gone as in a crash; its memory with it."""
 
     node: NodeNumber
@@ -27,7 +27,7 @@ class Kill(Act, frozen=True, tag="kill"):
         return f"node {self.node} killed"
 
 
-class Pause(Act, frozen=True, tag="pause"):
+class Pause(Action, frozen=True, tag="pause"):
     """A node hangs: it holds its connections and answers nothing."""
 
     node: NodeNumber
@@ -36,14 +36,14 @@ class Pause(Act, frozen=True, tag="pause"):
         return f"node {self.node} paused"
 
 
-class Resume(Act, frozen=True, tag="resume"):
+class Resume(Action, frozen=True, tag="resume"):
     node: NodeNumber
 
     def told(self) -> str:
         return f"node {self.node} resumed"
 
 
-class Restart(Act, frozen=True, tag="restart"):
+class Restart(Action, frozen=True, tag="restart"):
     """A node comes back on its old address, empty."""
 
     node: NodeNumber
@@ -52,7 +52,7 @@ class Restart(Act, frozen=True, tag="restart"):
         return f"node {self.node} restarted"
 
 
-class Remove(Act, frozen=True, tag="remove"):
+class Remove(Action, frozen=True, tag="remove"):
     """A node is taken off everybody's list of nodes, and ended."""
 
     node: NodeNumber
@@ -61,14 +61,14 @@ class Remove(Act, frozen=True, tag="remove"):
         return f"node {self.node} taken off the list"
 
 
-class Add(Act, frozen=True, tag="add"):
+class Add(Action, frozen=True, tag="add"):
     """A spare node is put on everybody's list (``stack.spares``)."""
 
     def told(self) -> str:
         return "a node added to the list"
 
 
-class Memory(Act, frozen=True, tag="memory"):
+class Memory(Action, frozen=True, tag="memory"):
     """``cache_memlimit`` on every node."""
 
     mb: Annotated[int, Meta(ge=1, le=1024)]
@@ -77,14 +77,14 @@ class Memory(Act, frozen=True, tag="memory"):
         return f"memory of each node: {self.mb} MB"
 
 
-class Flush(Act, frozen=True, tag="flush"):
+class Flush(Action, frozen=True, tag="flush"):
     """``flush_all`` on every node of the scenario's own."""
 
     def told(self) -> str:
         return "every node flushed"
 
 
-class BrokerAct(Act, frozen=True, tag="broker"):
+class BrokerAction(Action, frozen=True, tag="broker"):
     """The broker is cut off (paused) or killed, and comes back."""
 
     to: Literal["pause", "resume", "stop", "start"]
@@ -98,7 +98,7 @@ class BrokerAct(Act, frozen=True, tag="broker"):
         }[self.to]
 
 
-class StoreAct(Act, frozen=True, tag="store"):
+class StoreAction(Action, frozen=True, tag="store"):
     """The readers' way to the store becomes slow, or is cut."""
 
     delay_ms: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
@@ -108,14 +108,14 @@ class StoreAct(Act, frozen=True, tag="store"):
         return "store cut off" if self.stopped else f"store takes {self.delay_ms:g} ms more"
 
 
-class IngestAct(Act, frozen=True, tag="ingest"):
+class IngestAction(Action, frozen=True, tag="ingest"):
     to: Literal["stop", "start"]
 
     def told(self) -> str:
         return "ingest stopped" if self.to == "stop" else "ingest started"
 
 
-class FleetAct(Act, frozen=True, tag="fleet"):
+class FleetAction(Action, frozen=True, tag="fleet"):
     """The fleet's rate, as a factor of the scenario's own."""
 
     load: Annotated[float, Meta(ge=0.01, le=100)]
@@ -124,7 +124,7 @@ class FleetAct(Act, frozen=True, tag="fleet"):
         return f"fleet at {self.load:g} times its rate"
 
 
-class ReadersAct(Act, frozen=True, tag="readers"):
+class ReadersAction(Action, frozen=True, tag="readers"):
     """How much is read, and what."""
 
     per_s: Annotated[float, Meta(gt=0, le=20_000)] | None = None
@@ -135,7 +135,7 @@ class ReadersAct(Act, frozen=True, tag="readers"):
         return ", ".join([*words, *([self.popularity] if self.popularity else [])]) or "readers unchanged"
 
 
-class Policy(Act, frozen=True, tag="policy"):
+class Policy(Action, frozen=True, tag="policy"):
     """How readers and writers use the cache from now on; what is not named stays as it is."""
 
     side: str = ""
@@ -161,7 +161,7 @@ class Policy(Act, frozen=True, tag="policy"):
         return (f"{self.side}: " if self.side else "") + ", ".join(words)
 
 
-class Write(Act, frozen=True, tag="write"):
+class Write(Action, frozen=True, tag="write"):
     """The probe's value is changed: through the cache, or in the database behind its back."""
 
     value: float
@@ -171,7 +171,7 @@ class Write(Act, frozen=True, tag="write"):
         return f"probe set to {self.value:g}" + (" behind the cache's back" if self.behind else "")
 
 
-class PushConfig(Act, frozen=True, tag="config"):
+class PushConfig(Action, frozen=True, tag="config"):
     """The probe device's configuration: pushed, or changed in the database behind the cache's back."""
 
     version: Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -182,21 +182,21 @@ class PushConfig(Act, frozen=True, tag="config"):
         return f"configuration version {self.version}{way}"
 
 
-class Invalidate(Act, frozen=True, tag="invalidate"):
+class Invalidate(Action, frozen=True, tag="invalidate"):
     """The probe's entries are deleted from the cache."""
 
     def told(self) -> str:
         return "probe invalidated"
 
 
-class Warm(Act, frozen=True, tag="warm"):
+class Warm(Action, frozen=True, tag="warm"):
     """The cache is filled from the store, in the background."""
 
     def told(self) -> str:
         return "warming begun"
 
 
-class Wait(Act, frozen=True, tag="wait"):
+class Wait(Action, frozen=True, tag="wait"):
     """Nothing, for a while."""
 
     seconds: Annotated[float, Meta(gt=0, le=60)]
@@ -205,8 +205,8 @@ class Wait(Act, frozen=True, tag="wait"):
         return f"{self.seconds:g} s waited"
 
 
-AnyAct = (
-    Kill | Pause | Resume | Restart | Remove | Add | Memory | Flush | BrokerAct | StoreAct | IngestAct
-    | FleetAct | ReadersAct | Policy | Write | PushConfig | Invalidate | Warm | Wait
+AnyAction = (
+    Kill | Pause | Resume | Restart | Remove | Add | Memory | Flush | BrokerAction | StoreAction
+    | IngestAction | FleetAction | ReadersAction | Policy | Write | PushConfig | Invalidate | Warm | Wait
 )  # fmt: skip
-ACT_NAMES = tuple(str(act.__struct_config__.tag) for act in AnyAct.__args__)
+ACTION_NAMES = tuple(str(act.__struct_config__.tag) for act in AnyAction.__args__)

@@ -2,7 +2,7 @@
 
 A child never outlives its parent. Our own Python children (:mod:`iotcache_simulator.stack.child`) watch
 their stdin
-and leave at end of file; a foreign program runs under :mod:`iotcache_simulator.stack.guard`, which does
+and leave at end of file; a foreign program runs under :mod:`iotcache_simulator.processes.guard`, which does
 that for it.
 Both ask Linux for a death signal besides, so that even a stopped child goes. Every child leads a session of
 its own, so that Ctrl-C in the terminal reaches the parent only, which then ends its children in order.
@@ -29,7 +29,7 @@ import msgspec
 
 from iotcache.errors import StackError
 from iotcache.text import printable, printable_bytes
-from iotcache_simulator.stack.guard import RECORD_SEPARATOR
+from iotcache_simulator.processes.guard import RECORD_SEPARATOR
 
 LOG_LINES = 100
 LOG_LINE_BYTES = 2_000

@@ -8,10 +8,10 @@ from typing import TypedDict
 from iotcache_simulator.faults.stream import FaultyStream
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.fleet.load import LiveLoad, Load
+from iotcache_simulator.fleet.rendering.group import TopicOf
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import LANES, Stream, Timeline
-from iotcache_simulator.fleet.waves.group import TopicOf
-from iotcache_simulator.publish.spec import FleetSpec
+from iotcache_simulator.publish.plan.spec import FleetSpec
 
 
 def roster_of(spec: FleetSpec) -> Roster:

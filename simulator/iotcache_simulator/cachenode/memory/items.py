@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from iotcache_simulator.cachenode.counters import NodeCounters, Slab, Slabs
+from iotcache_simulator.cachenode.memory.counters import NodeCounters, Slab, Slabs
 from iotcache_simulator.cachenode.tokens import expiry
 
 KEY_MAX_BYTES = 250  # protocol.txt, "Keys"

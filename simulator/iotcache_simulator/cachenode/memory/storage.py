@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from iotcache_simulator.cachenode.items import STALE, WON, Item, Items
+from iotcache_simulator.cachenode.memory.items import STALE, WON, Item, Items
 from iotcache_simulator.cachenode.tokens import UINT64_END, uint64
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from iotcache_simulator.cachenode import classic, meta
 from iotcache_simulator.cachenode.node import BundledNode
-from iotcache_simulator.cachenode.replies import ERROR, Refusal, Reply, Upload
-from iotcache_simulator.cachenode.stats import stats
+from iotcache_simulator.cachenode.protocol import classic, meta
+from iotcache_simulator.cachenode.protocol.replies import ERROR, Refusal, Reply, Upload
+from iotcache_simulator.cachenode.protocol.stats import stats
 from iotcache_simulator.cachenode.tokens import words
 
 LINE_MAX_BYTES = 2048  # memcached's bound; it closes the connection, as a line that long is not its protocol

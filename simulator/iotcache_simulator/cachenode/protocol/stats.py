@@ -10,10 +10,10 @@ import struct
 from collections.abc import Iterator
 
 from iotcache_simulator.cachenode import VERSION
-from iotcache_simulator.cachenode.counters import Slab
-from iotcache_simulator.cachenode.items import Item
+from iotcache_simulator.cachenode.memory.counters import Slab
+from iotcache_simulator.cachenode.memory.items import Item
 from iotcache_simulator.cachenode.node import BundledNode
-from iotcache_simulator.cachenode.replies import ERROR
+from iotcache_simulator.cachenode.protocol.replies import ERROR
 
 _AGE_SEARCH = 2000
 """Items looked at for the oldest of each class; a class older than none of them has no ``age`` line."""

@@ -13,9 +13,16 @@ from msgspec import Meta, Struct, structs
 from iotcache.errors import ConfigError, UsageError
 from iotcache.model import MissReason
 from iotcache_simulator.fleet.toml_file import complaint, read, read_file
-from iotcache_simulator.lab.acts import ACT_NAMES, Add, AnyAct, Policy, ReadersAct, Remove
-from iotcache_simulator.lab.expectations import Expectation, parse_expectation
-from iotcache_simulator.lab.metrics import METRICS, metric_name
+from iotcache_simulator.lab.definition.actions import (
+    ACTION_NAMES,
+    Add,
+    AnyAction,
+    Policy,
+    ReadersAction,
+    Remove,
+)
+from iotcache_simulator.lab.definition.expectations import Expectation, parse_expectation
+from iotcache_simulator.lab.definition.metrics import METRICS, metric_name
 from iotcache_simulator.readers.popularity import popularity
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -78,7 +85,7 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     say: str
     """Markdown."""
-    do: tuple[AnyAct, ...] = ()
+    do: tuple[AnyAction, ...] = ()
     expect: tuple[str, ...] = ()
     point: tuple[str, ...] = ()
     question: Question | None = None
@@ -131,7 +138,7 @@ def check_name(file_name: str, shown: str) -> None:
 def parse(text: str, file: str) -> Scenario:
     """As `load`, of a text."""
     scenario = structs.replace(
-        read(text, file, Scenario, ACT_NAMES), name=Path(file).name.removesuffix(".toml"), file=file
+        read(text, file, Scenario, ACTION_NAMES), name=Path(file).name.removesuffix(".toml"), file=file
     )
     check_name(Path(file).name, file)
     for reason, path in _faults(scenario):
@@ -185,7 +192,7 @@ def _faults(scenario: Scenario) -> Iterable[tuple[str, tuple[str | int, ...]]]:
                 yield f"the scenario has {nodes} nodes", (*here, "node")
             if isinstance(act, Policy) and act.side and act.side not in sides:
                 yield f"the scenario has no side {act.side!r}", (*here, "side")
-            chosen = act.popularity if isinstance(act, ReadersAct) else None
+            chosen = act.popularity if isinstance(act, ReadersAction) else None
             if chosen and (wrong := _unknown_popularity(chosen)) is not None:
                 yield wrong, (*here, "popularity")
             adds += isinstance(act, Add)

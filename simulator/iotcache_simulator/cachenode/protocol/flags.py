@@ -5,8 +5,8 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode, b64encode
 
-from iotcache_simulator.cachenode.items import KEY_MAX_BYTES
-from iotcache_simulator.cachenode.replies import BAD_FORMAT
+from iotcache_simulator.cachenode.memory.items import KEY_MAX_BYTES
+from iotcache_simulator.cachenode.protocol.replies import BAD_FORMAT
 from iotcache_simulator.cachenode.tokens import int32, uint32, uint64
 
 _WORDS_MAX = 19  # memcached: 20 tokens, its end marker counted

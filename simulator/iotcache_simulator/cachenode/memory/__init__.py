@@ -1,0 +1,1 @@
+"""What the bundled node holds: items, their slabs, storing and counting."""

@@ -1,0 +1,1 @@
+"""The bundled node's commands: bytes in, bytes out, without a socket."""

@@ -1,0 +1,1 @@
+"""Blocks of readings, computed as arrays and rendered into payloads."""

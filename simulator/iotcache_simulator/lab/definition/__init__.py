@@ -1,0 +1,1 @@
+"""What a scenario file may say: steps, actions, expectations, metrics; read and checked."""

@@ -1,0 +1,1 @@
+"""What a run is to send, as pure functions of its specification."""

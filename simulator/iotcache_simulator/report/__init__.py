@@ -1,0 +1,1 @@
+"""What a run came to: figures, conditions on them, the verdict, JSON and JUnit."""
