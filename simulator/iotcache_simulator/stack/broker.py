@@ -7,11 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from iotcache.errors import StackError
 from iotcache_simulator.processes.process import Exit, Process, own_child
+from iotcache_simulator.stack.embedded import EmbeddedServer
 from iotcache_simulator.stack.ports import LOOPBACK, Port
 from iotcache_simulator.stack.probe import mqtt_answers, until_answering
 
+VERSIONS = ("3.1.1", "5")
+"""Of MQTT; each has a port of its own."""
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 MAX_CONNECTIONS = 10_000
 MAX_INFLIGHT = 100  # rumqttd 0.20 sends no more than this unacknowledged, whatever it is told
@@ -20,7 +22,6 @@ MAX_INFLIGHT = 100  # rumqttd 0.20 sends no more than this unacknowledged, whate
 _SEGMENT_BYTES = 8 * 1024 * 1024
 _SEGMENTS = 8
 _MAX_OUTGOING_PACKETS = 1_000
-_START_ATTEMPTS = 5
 
 _LISTENER = """
 [v{version}.1]
@@ -35,32 +36,19 @@ dynamic_filters = true
 """
 
 
-class EmbeddedBroker:
+class EmbeddedBroker(EmbeddedServer):
     """rumqttd on two loopback ports, as it speaks one version of MQTT a port: 3.1.1 on one, 5 on another."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__(len(VERSIONS))
         self._config = folder / "rumqttd.toml"
-        self._ports = {"3.1.1": Port(), "5": Port()}
-        self._answered = False
 
     def url(self, protocol: str = "3.1.1") -> str:
         """``mqtt://127.0.0.1:PORT`` of the listener for that protocol version, ``3.1.1`` or ``5``."""
-        return f"mqtt://{self._ports[protocol].address}"
+        return f"mqtt://{self._port(protocol).address}"
 
-    async def launch(self, on_exit: Callable[[Exit], None]) -> Process:
-        """Start the broker; returns once both ports acknowledge a CONNECT. Raises :class:`StackError`."""
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            try:
-                process = await self._launch_once(on_exit)
-            except StackError as error:
-                if self._answered or "in use" not in str(error) or attempt == _START_ATTEMPTS:
-                    raise
-                self.release()
-                self._ports = {"3.1.1": Port(), "5": Port()}
-            else:
-                self._answered = True
-                return process
-        raise AssertionError("unreachable")
+    def _port(self, protocol: str) -> Port:
+        return self._ports[VERSIONS.index(protocol)]
 
     async def _launch_once(self, on_exit: Callable[[Exit], None]) -> Process:
         self._config.write_text(self._toml(), encoding="utf-8")
@@ -69,17 +57,13 @@ class EmbeddedBroker:
             await process.start()
             await process.say(json.dumps({"config_path": str(self._config)}).encode())
             await process.heard("ready", 10.0)
-            for version, port in self._ports.items():
-                await until_answering(process, partial(mqtt_answers, LOOPBACK, port.number, version))
+            for version in VERSIONS:
+                port = self._port(version).number
+                await until_answering(process, partial(mqtt_answers, LOOPBACK, port, version))
         except BaseException:
             await process.stop(0.0)
             raise
         return process
-
-    def release(self) -> None:
-        """Give the ports back; call it when the broker has ended."""
-        for port in self._ports.values():
-            port.release()
 
     def _toml(self) -> str:
         router = (
@@ -91,6 +75,6 @@ class EmbeddedBroker:
             _LISTENER.format(
                 version=version, address=address.address, payload=MAX_PAYLOAD_BYTES, inflight=MAX_INFLIGHT
             )
-            for version, address in ((4, self._ports["3.1.1"]), (5, self._ports["5"]))
+            for version, address in ((4, self._port("3.1.1")), (5, self._port("5")))
         )
         return router + "".join(listeners)

@@ -12,10 +12,10 @@ from msgspec import Struct
 from iotcache.config.schema import CacheSettings
 from iotcache.errors import StackError
 from iotcache_simulator.processes.process import Exit, Process
+from iotcache_simulator.stack.embedded import EmbeddedServer
 from iotcache_simulator.stack.ports import LOOPBACK, Port
 from iotcache_simulator.stack.probe import memcached_answers, until_answering
 
-_START_ATTEMPTS = 5
 _MEMCACHED_DEFAULT_ITEM_BYTES = 1_000_000  # -I 1m holds values up to 1,048,513 bytes less the key
 _ITEM_OVERHEAD_BYTES = 512
 
@@ -50,35 +50,23 @@ def choose_program(wanted: str, path: str | None = None) -> NodeProgram:
     return NodeProgram("", "memcached is not on PATH")
 
 
-class EmbeddedNode:
+class EmbeddedNode(EmbeddedServer):
     """One cache node on a loopback port that stays its own while the node is restarted."""
 
     def __init__(self, program: NodeProgram, settings: CacheSettings) -> None:
+        super().__init__()
         self.program = program
         self.memory_mb = settings.embedded_memory_mb
         self._max_item_bytes = settings.max_value_bytes + _ITEM_OVERHEAD_BYTES
-        self._port = Port()
-        self._answered = False
 
     @property
     def name(self) -> str:
         """``127.0.0.1:PORT``."""
         return self._port.address
 
-    async def launch(self, on_exit: Callable[[Exit], None]) -> Process:
-        """Start the node; returns once it answers ``version``. Raises :class:`StackError`."""
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            try:
-                process = await self._launch_once(on_exit)
-            except StackError as error:
-                if self._answered or "in use" not in str(error) or attempt == _START_ATTEMPTS:
-                    raise
-                self.release()
-                self._port = Port()
-            else:
-                self._answered = True
-                return process
-        raise AssertionError("unreachable")
+    @property
+    def _port(self) -> Port:
+        return self._ports[0]
 
     async def _launch_once(self, on_exit: Callable[[Exit], None]) -> Process:
         # Killed without a grace: nothing in a cache is worth it, and memcached takes a second to leave
@@ -98,10 +86,6 @@ class EmbeddedNode:
             await process.stop()
             raise
         return process
-
-    def release(self) -> None:
-        """Give the port back; call it when the node has ended."""
-        self._port.release()
 
     def _command(self) -> list[str]:
         port, memory = str(self._port.number), str(self.memory_mb)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import sys
@@ -38,6 +39,18 @@ class Port:
     @property
     def address(self) -> str:
         return f"{LOOPBACK}:{self.number}"
+
+    def taken(self) -> bool:
+        """Whether another program listens on it just now."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as attempt:
+            if sys.platform != "win32":  # as servers do, so that a port just closed counts as free
+                attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                attempt.bind((LOOPBACK, self.number))
+                attempt.listen()
+            except OSError as error:
+                return error.errno == errno.EADDRINUSE
+        return False
 
     def release(self) -> None:
         """Give the port back; safe to call twice."""
