@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from iotcache.model import MissReason, StoredReading
+from iotcache.model import MissReason
 
 EARLY_S: Final = 1.5
 """An entry may be gone this long before its end by our reckoning.
@@ -40,6 +40,15 @@ class Record(Struct, frozen=True, gc=False):
     node: str
     deleted: bool = False
     """We removed it ourselves."""
+
+
+class Expected(Struct, frozen=True, gc=False):
+    """What a writer has said of the entry it set. Times are wall seconds."""
+
+    written_s: float
+    """When it was set."""
+    until_s: float
+    """Until when it was to live."""
 
 
 class NodeFacts(Struct, frozen=True, gc=False):
@@ -131,7 +140,7 @@ class Records:
 
 def miss_reason(
     record: Record | None,
-    stored: StoredReading | None,
+    expected: Expected | None,
     *,
     node: str,
     owner: str,
@@ -143,13 +152,12 @@ def miss_reason(
     The node answered: one that could not has its reason from the cluster client.
     """
     if record is not None and record.deleted:
-        written_later = stored is not None and stored.cached_until_us > 0 and _written_s(stored) > record.at_s
-        if not written_later:
+        if expected is None or expected.written_s <= record.at_s:
             return MissReason.INVALIDATED
         record = None
     if node != owner and (record is None or record.node != node):
         return MissReason.NODE_DOWN
-    at_s, until_s = _entry(record, stored)
+    at_s, until_s = _entry(record, expected)
     if until_s == 0.0:
         return MissReason.NEVER_SET
     if now_s >= until_s - EARLY_S:
@@ -163,16 +171,10 @@ def miss_reason(
     return MissReason.INVALIDATED
 
 
-def _entry(record: Record | None, stored: StoredReading | None) -> tuple[float, float]:
+def _entry(record: Record | None, expected: Expected | None) -> tuple[float, float]:
     """When the newest entry known was last there, and its end; ``(0, 0)`` when there never was one."""
     at_s, until_s = (record.at_s, record.until_s) if record is not None else (0.0, 0.0)
-    if stored is not None and stored.cached_until_us > 0:
-        written_s = _written_s(stored)
-        # What was seen just after the receipt may still have been the entry before: the writer sets last.
-        if written_s > at_s - WRITING_S:
-            return written_s, stored.cached_until_us / 1e6
+    # What was seen just after the receipt may still have been the entry before: the writer sets last.
+    if expected is not None and expected.written_s > at_s - WRITING_S:
+        return expected.written_s, expected.until_s
     return at_s, until_s
-
-
-def _written_s(stored: StoredReading) -> float:
-    return (stored.reading.received_us or stored.reading.ts_us) / 1e6

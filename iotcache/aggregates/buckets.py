@@ -16,7 +16,7 @@ from iotcache.model import Reading, Series
 
 BUCKETS_LIMIT: Final = 20_000
 AGAIN_S: Final = 6.0
-"""Longer than a reader waits for the store (`iotcache.cache.fallback.STORE_PATIENCE_S`)."""
+"""Longer than a reader waits for the store (`iotcache.cache.loading.STORE_TIMEOUT_S`)."""
 
 Bucket = tuple[Series, int]
 """A series and the start of the bucket."""

@@ -145,7 +145,7 @@ class Aggregates:
                 content = self._with_ours(pair, _content(got))
                 if content is None:
                     continue
-                if got.hit:
+                if got.hit or got.cas:  # an entry, or the lease of a reader that is loading one
                     swaps.append((pair, self._item(pair, content), got))
                 else:
                     adds.append((pair, self._item(pair, content, Mode.ADD)))

@@ -2,6 +2,6 @@
 
 from iotcache.cache.counters import CacheCounters
 from iotcache.cache.device_cache import DeviceCache
-from iotcache.cache.filled import Filled
+from iotcache.cache.fill_result import FillResult
 
-__all__ = ["CacheCounters", "DeviceCache", "Filled"]
+__all__ = ["CacheCounters", "DeviceCache", "FillResult"]

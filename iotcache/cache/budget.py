@@ -1,4 +1,4 @@
-"""A token bucket: so many acts a second, with bursts of up to a second's worth."""
+"""A token bucket: so many permits a second, with bursts of up to a second's worth."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ class Budget:
     """Grants at most ``per_s`` units a second."""
 
     def __init__(self, per_s: float, clock: Clock) -> None:
-        self._per_s = per_s
+        self.per_s = per_s
         self._clock = clock
-        self._left = per_s
+        self._tokens = per_s
         self._filled_s = clock.monotonic()
 
     def take(self, wanted: int) -> int:
         """How many of ``wanted`` are granted now; never waits."""
         now_s = self._clock.monotonic()
-        self._left = min(self._per_s, self._left + (now_s - self._filled_s) * self._per_s)
+        self._tokens = min(self.per_s, self._tokens + (now_s - self._filled_s) * self.per_s)
         self._filled_s = now_s
-        granted = min(wanted, int(self._left))
-        self._left -= granted
+        granted = min(wanted, int(self._tokens))
+        self._tokens -= granted
         return granted

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
-from iotcache.cache.aggregates.reader import DerivedCache
+from iotcache.cache.aggregates.reader import AggregateCache
 from iotcache.cache.budget import Budget
+from iotcache.cache.context import CacheContext
 from iotcache.cache.counters import CacheCounters, CacheCountersBuilder
-from iotcache.cache.documents import DocumentCache
-from iotcache.cache.fallback import Fallback
-from iotcache.cache.filled import Filled
+from iotcache.cache.document_writes import DocumentWrites
+from iotcache.cache.documents import DocumentCache, DocumentEntries
+from iotcache.cache.fill_result import FillResult
 from iotcache.cache.latest import LatestCache
 from iotcache.cache.node_facts import NodeFactsCache
 from iotcache.cache.write_through import WriteThrough
@@ -50,7 +51,7 @@ class DeviceCache:
     An async context manager. ``cluster`` and ``store`` belong to the caller, who opens and closes them;
     `from_settings` makes a cache that owns both. ``shared_writers`` is for several ingest workers that may
     write the same series: none then puts an older reading over a newer one (see `iotcache.cache.ordered`).
-    ``stampede_lease`` lets one reader among all processes load what is missing (`iotcache.cache.fallback`).
+    ``stampede_lease`` lets one reader among all processes load what is missing (`iotcache.cache.loading`).
     `stampede_lease`, `ttl` and `ttl_jitter` may be set at any time; what is under way is not affected.
     """
 
@@ -73,104 +74,54 @@ class DeviceCache:
         self.cluster = cluster
         self.store = store
         self.keys = keys or Keys()
-        ttl = ttl or TtlPolicy()
-        self._clock = clock
-        self._rng = rng or Random()
+        self.clock = clock
         self._owned: tuple[Cluster, Store] | None = None
         self._exits = AsyncExitStack()
-        self._tally = CacheCountersBuilder()
-        self._records = Records()
-        self._budget = Budget(store_reads_per_s, clock)
-        self._watch = NodeFactsCache(cluster, clock)
-        self._writes = WriteThrough(
-            cluster,
-            store,
+        self._context = context = CacheContext(
+            cluster=cluster,
+            store=store,
             keys=self.keys,
-            records=self._records,
-            tally=self._tally,
-            ttl=ttl,
+            ttl=ttl or TtlPolicy(),
             clock=clock,
-            rng=self._rng,
+            rng=rng or Random(),
+            budget=Budget(store_reads_per_s, clock),
+            node_facts=NodeFactsCache(cluster, clock),
+            records=Records(),
+            counters=CacheCountersBuilder(),
             compress_min_bytes=compress_min_bytes,
             max_value_bytes=max_value_bytes,
-            shared_writers=shared_writers,
-        )
-        self._fallback = Fallback(
-            cluster,
-            store,
-            records=self._records,
-            tally=self._tally,
-            ttl=ttl,
-            clock=clock,
-            rng=self._rng,
-            compress_min_bytes=compress_min_bytes,
-            max_value_bytes=max_value_bytes,
-        )
-        self._latest = LatestCache(
-            cluster,
-            self._fallback,
-            keys=self.keys,
-            records=self._records,
-            tally=self._tally,
-            clock=clock,
-            budget=self._budget,
-            watch=self._watch,
-            store_reads_per_s=store_reads_per_s,
             repopulate=repopulate,
             leases=stampede_lease,
+            shared_writers=shared_writers,
         )
-        self._documents = DocumentCache(
-            cluster,
-            store,
-            self._writes,
-            keys=self.keys,
-            records=self._records,
-            ttl=ttl,
-            clock=clock,
-            rng=self._rng,
-            budget=self._budget,
-            watch=self._watch,
-            compress_min_bytes=compress_min_bytes,
-            max_value_bytes=max_value_bytes,
-            repopulate=repopulate,
-        )
-        self._derived = DerivedCache(
-            cluster,
-            store,
-            keys=self.keys,
-            records=self._records,
-            ttl=ttl,
-            clock=clock,
-            rng=self._rng,
-            budget=self._budget,
-            watch=self._watch,
-            compress_min_bytes=compress_min_bytes,
-            max_value_bytes=max_value_bytes,
-            repopulate=repopulate,
-        )
-        self.stampede_lease = stampede_lease
+        documents = DocumentEntries(context)
+        self._writes = WriteThrough(context)
+        self._latest = LatestCache(context)
+        self._documents = DocumentCache(context, documents)
+        self._document_writes = DocumentWrites(context, documents, self._writes)
+        self._aggregates = AggregateCache(context)
 
     @property
     def stampede_lease(self) -> bool:
         """Whether one reader among all processes loads what is missing, and the others wait for it."""
-        return self._latest.leases
+        return self._context.leases
 
     @stampede_lease.setter
     def stampede_lease(self, leases: bool) -> None:
-        self._latest.leases = self._writes.ordered.hold_places = leases
+        self._context.leases = leases
 
     @property
     def ttl(self) -> TtlPolicy:
-        """How long entries live that are set from now on."""
-        return self._writes.ttl
+        """The TTLs of entries that are set from now on."""
+        return self._context.ttl
 
     @ttl.setter
     def ttl(self, policy: TtlPolicy) -> None:
-        self._writes.ttl = self._fallback.ttl = self._documents.ttl = self._derived.ttl = policy
+        self._context.ttl = policy
 
     @property
     def ttl_jitter(self) -> float:
-        """By what share lives are stretched or cut, so that keys set together do not expire together."""
+        """By what share TTLs are stretched or cut, so that keys set together do not expire together."""
         return self.ttl.jitter
 
     @ttl_jitter.setter
@@ -221,16 +172,16 @@ class DeviceCache:
                 for part in self._owned:
                     await opening.enter_async_context(part)
                 self._exits = opening.pop_all()
-        self._watch.nudge()  # so that what happens from now on can be told from what was before
+        self._context.node_facts.nudge()  # so that what happens from now on can be told from what was before
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._fallback.close()
+        await self._latest.close()
         await self._documents.close()
-        await self._derived.close()
-        await self._watch.close()
+        await self._aggregates.close()
+        await self._context.node_facts.close()
         await self._writes.close()
         await self._exits.aclose()
 
@@ -262,20 +213,20 @@ class DeviceCache:
     async def aggregate(self, site: str, sensor: str) -> AggregateRead:
         """Count, min, max, mean and p95 of a sensor of a site in the newest minute with readings, and in the
         one before; as `meta`."""
-        return await self._derived.aggregate(site, sensor)
+        return await self._aggregates.aggregate(site, sensor)
 
     async def bucket(self, series: Series, ts_us: int) -> BucketRead:
         """The readings of a series in the bucket of time (`cache.bucket_s`) around ``ts_us``; as `meta`."""
-        return await self._derived.bucket(series, ts_us)
+        return await self._aggregates.bucket(series, ts_us)
 
-    async def fill(self, series: Sequence[Series]) -> Filled:
+    async def fill(self, series: Sequence[Series]) -> FillResult:
         """Add to the cache those entries that are not there, from the store.
 
         Counts as no read and leaves what is there as it is. Raises `StoreError`.
         """
         return await self._latest.fill(series)
 
-    async def fill_documents(self, names: Sequence[DocumentName]) -> Filled:
+    async def fill_documents(self, names: Sequence[DocumentName]) -> FillResult:
         """As `fill`, for documents."""
         return await self._documents.fill(names)
 
@@ -293,7 +244,7 @@ class DeviceCache:
 
         The writer asks before its commit, so that the store has it (`StoredReading.cached_until_us`).
         """
-        return self._writes.plan_ttl(reading)
+        return self._writes.plan_ttls((reading,))[0]
 
     def plan_ttls(self, readings: Sequence[Reading]) -> list[int]:
         """`plan_ttl` of each."""
@@ -312,11 +263,11 @@ class DeviceCache:
 
         How many of them are as given, or newer, afterwards; the others have no entry, or a dirty one.
         """
-        return await self._documents.put(documents)
+        return await self._document_writes.put(documents)
 
     async def invalidate_documents(self, names: Sequence[DocumentName]) -> None:
         """Delete the entries of documents; what could not be deleted is dirty and tried again."""
-        await self._documents.delete(names)
+        await self._document_writes.delete(names)
 
     async def invalidate_buckets(self, buckets: Sequence[tuple[Series, int]]) -> None:
         """Delete the buckets around these times; what could not be deleted is dirty and tried again."""
@@ -336,4 +287,4 @@ class DeviceCache:
 
     def counters(self) -> CacheCounters:
         """What was counted since the cache was made."""
-        return self._tally.snapshot(len(self._writes.dirty), self._writes.dirty.dropped)
+        return self._context.counters.snapshot(len(self._writes.dirty), self._writes.dirty.dropped)

@@ -1,232 +1,147 @@
-"""The newest reading of many series: from the cache in one go, and what it does not give from the store.
+"""The newest reading of many series: from the cache in one batch, and what it does not have from the store.
 
-Why no reader puts an old value over a new one: a miss is seen first, the store is asked after it, and what
-the store said is stored only where the node still has what it had before (a lease, see `fallback.py`). A
-writer sets after its commit, so whatever was committed before the store was asked is in the answer, and
-whatever came later has taken the lease's place, also when it was removed again since.
+Why no reader puts an old value over a new one: a miss is seen first, the store is read after it, and what
+the store returned is stored only where the node still has what it had before (a lease, see
+`iotcache.cache.loading`). A writer sets after its commit, so whatever was committed before the store was read
+is in the answer, and whatever came later has replaced the lease, also when it was deleted again since.
 
-Without leases (``stampede_lease=False``), and while a key's node is out, what the store said is only *added*:
-it loses against anything that is there by then. There an entry set *and* removed again (deleted, evicted)
-within the milliseconds between a reader's store read and its add leaves room for that reader's older value.
+Without leases (``stampede_lease=False``), and while a key's node is out, what the store returned is only
+*added*: it loses against anything that is there by then. There an entry set *and* deleted again (by hand, or
+evicted) within the milliseconds between a reader's store read and its add leaves room for that reader's older
+value.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from iotcache.cache.budget import Budget
-from iotcache.cache.counters import CacheCountersBuilder
-from iotcache.cache.fallback import Fallback, Loaded, Missed
-from iotcache.cache.filled import Filled
-from iotcache.cache.node_facts import NodeFactsCache
-from iotcache.clock import Clock
-from iotcache.codec import decode_cached
+from iotcache.cache.context import CacheContext
+from iotcache.cache.entry_kind import EntryKind
+from iotcache.cache.fill_result import FillResult
+from iotcache.cache.read_through import Answer, Miss, ReadThrough
+from iotcache.cluster.types import ItemInfo
+from iotcache.codec import decode_cached, decode_reading, encode_reading
 from iotcache.errors import CorruptValue
-from iotcache.keys import Keys
-from iotcache.misses import Record, Records, miss_reason
-from iotcache.model import MissReason, Read, Series, Source
+from iotcache.misses import Expected, Record
+from iotcache.model import MissReason, Read, Series, Source, StoredReading
 
 if TYPE_CHECKING:
-    from iotcache.cluster import Cluster, GetResult, ItemInfo
+    pass
 
-_STUB_MOST_BYTES: Final = 63
+_LEASE_MAX_BYTES: Final = 63
 """An item with no value is its key and this much at the most (59 in memcached 1.6). A reading, with its flags
 and at least ``{"value":0,"ts":0}``, is well above it."""
-_NODE_OUT: Final = (MissReason.NODE_DOWN, MissReason.TIMEOUT)
 _PENDING: Final = Read("", "", None, Source.NONE)
 
 
-class _Miss:
-    """A series that the cache did not give, on its way to an answer."""
+class LatestEntries(EntryKind[Series, StoredReading]):
+    """``{device}:{sensor}:latest``: the newest reading of a series."""
 
-    __slots__ = ("failure", "got", "key", "place", "series")
+    def __init__(self, context: CacheContext) -> None:
+        self._context = context
 
-    def __init__(
-        self, place: int, series: Series, key: str, got: GetResult, failure: MissReason | None
-    ) -> None:
-        self.place = place
-        self.series = series
-        self.key = key
-        self.got = got
-        self.failure = failure
+    def keys(self, names: Sequence[Series]) -> list[str]:
+        return self._context.keys.latest_many(names)
+
+    def decode(self, name: Series, value: bytes, flags: int) -> StoredReading:
+        return StoredReading(decode_reading(*name, value, flags))
+
+    def encode(self, value: StoredReading) -> tuple[bytes, int]:
+        return encode_reading(value.reading, self._context.compress_min_bytes)
+
+    async def load(self, names: Sequence[Series]) -> Mapping[Series, StoredReading]:
+        return await self._context.store.latest_many(names)
+
+    def ttl_s(self, value: StoredReading) -> int:
+        ttl = self._context.ttl
+        return ttl.jittered(ttl.volatile_s(value.reading.interval_s), self._context.rng)
+
+    def expected(self, value: StoredReading, record: Record | None) -> Expected | None:
+        """The writer has noted in the store until when its entry lives."""
+        if value.cached_until_us <= 0:
+            return None
+        written_us = value.reading.received_us or value.reading.ts_us
+        return Expected(written_us / 1e6, value.cached_until_us / 1e6)
 
 
 class LatestCache:
-    """The ``latest`` entries as `DeviceCache` reads, fills and probes them; each miss has a reason."""
+    """The ``latest`` entries as `DeviceCache` reads, fills and inspects them."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        fallback: Fallback,
-        *,
-        keys: Keys,
-        records: Records,
-        tally: CacheCountersBuilder,
-        clock: Clock,
-        budget: Budget,
-        watch: NodeFactsCache,
-        store_reads_per_s: float,
-        repopulate: bool,
-        leases: bool,
-    ) -> None:
-        self._cluster = cluster
-        self._fallback = fallback
-        self._keys = keys
-        self._records = records
-        self._tally = tally
-        self._clock = clock
-        self._budget = budget
-        self._watch = watch
-        self._store_reads_per_s = store_reads_per_s
-        self._repopulate = repopulate
-        self.leases = leases
-        """Whether one reader among all processes loads what is missing; may be set at any time."""
+    def __init__(self, context: CacheContext) -> None:
+        self._context = context
+        self._read_through = ReadThrough(context, LatestEntries(context), context.counters)
+
+    async def close(self) -> None:
+        """Wait for pending loads."""
+        await self._read_through.close()
 
     async def read_many(self, series: Sequence[Series]) -> list[Read]:
         """The newest reading of each series, in order; see `DeviceCache.read_many`."""
-        began_s = self._clock.monotonic()
-        keys = self._keys.latest_many(series)
-        gots = await self._cluster.get_many(keys)
-        self._watch.nudge()
+        context = self._context
+        began_s = context.clock.monotonic()
+        keys = context.keys.latest_many(series)
+        results = await context.cluster.get_many(keys)
+        context.node_facts.nudge()
         answers: list[Read] = []
-        misses: list[_Miss] = []
-        now_s = self._clock.now()
-        records = self._records.by_key
-        for one, key, got in zip(series, keys, gots, strict=True):
-            failure = got.failure
-            if got.hit:
+        misses: list[Miss[Series]] = []
+        now_s = context.clock.now()
+        records = context.records.by_key
+        for name, key, result in zip(series, keys, results, strict=True):
+            failure = result.failure
+            if result.hit:
                 try:
-                    kept = decode_cached(got.value, got.flags)
+                    cached = decode_cached(result.value, result.flags)
                 except CorruptValue:
                     failure = MissReason.CORRUPT
                 else:
-                    ttl_s = got.ttl_s
-                    records[key] = Record(now_s, now_s + ttl_s, got.node)
+                    ttl_s = result.ttl_s
+                    records[key] = Record(now_s, now_s + ttl_s, result.node)
                     answers.append(
                         Read(
-                            one[0], one[1], kept.value, Source.CACHE, kept.unit, kept.ts, got.node, ttl_s,
-                            latency_ms=got.latency_ms, site=kept.site, interval_s=kept.interval_s,
+                            name[0], name[1], cached.value, Source.CACHE, cached.unit, cached.ts, result.node,
+                            ttl_s, latency_ms=result.latency_ms, site=cached.site,
+                            interval_s=cached.interval_s,
                         )
                     )  # fmt: skip
                     continue
-            misses.append(_Miss(len(answers), Series(one[0], one[1]), key, got, failure))
+            misses.append(Miss(len(answers), Series(name[0], name[1]), key, result, failure))
             answers.append(_PENDING)
-        self._records.trim()
-        self._tally.reads += len(answers)
-        self._tally.hits += len(answers) - len(misses)
+        context.records.trim()
+        context.counters.reads += len(answers)
+        context.counters.hits += len(answers) - len(misses)
         if misses:
-            await self._fall_back(misses, answers, began_s)
+            for miss, answer in await self._read_through.resolve(misses, began_s):
+                answers[miss.position] = _read(miss.name, answer)
         return answers
 
-    async def fill(self, series: Sequence[Series]) -> Filled:
+    async def fill(self, series: Sequence[Series]) -> FillResult:
         """Add to the cache those entries that are not there, from the store. Raises `StoreError`."""
-        return await self._fallback.fill(series, self._keys.latest_many(series), lease=self.leases)
+        return await self._read_through.fill(series)
 
     async def probe_many(self, series: Sequence[Series]) -> list[ItemInfo]:
         """What the nodes hold of each series, without a trace; see `DeviceCache.ttl_many`."""
-        from iotcache.cluster import ItemInfo
-
-        keys = self._keys.latest_many(series)
+        keys = self._context.keys.latest_many(series)
         return [
-            ItemInfo(False, probe.node)
-            if probe.present and probe.size <= len(key) + _STUB_MOST_BYTES
-            else probe
-            for key, probe in zip(keys, await self._cluster.probe_many(keys), strict=True)
+            ItemInfo(False, item.node) if item.present and item.size <= len(key) + _LEASE_MAX_BYTES else item
+            for key, item in zip(keys, await self._context.cluster.probe_many(keys), strict=True)
         ]
 
-    async def _fall_back(self, misses: Sequence[_Miss], answers: list[Read], began_s: float) -> None:
-        now_s = self._clock.now()
-        granted, refused = self._within_budget(misses)
-        wanted = [
-            Missed(
-                miss.series,
-                miss.key,
-                # A node that hangs would hold up this answer once more; the next read asks its stand-in.
-                repopulate=self._repopulate and miss.failure is not MissReason.TIMEOUT,
-                lease=self.leases and self._repopulate and miss.failure in (None, MissReason.CORRUPT),
-                corrupt=miss.failure is MissReason.CORRUPT,
-            )
-            for miss in granted
-        ]
-        records = {miss.key: self._records.get(miss.key) for miss in granted}  # before they are repopulated
-        # The statistics first: a lease is an item as well, and they tell whether the node had any.
-        _, loaded = await asyncio.gather(self._watch.refresh(), self._fallback.load(wanted, began_s))
-        latency_ms = (self._clock.monotonic() - began_s) * 1e3
-        for miss, one in zip(granted, loaded, strict=True):
-            if one.late is not None:
-                kept, got = one.late
-                answers[miss.place] = Read(
-                    *miss.series, kept.value, Source.CACHE, kept.unit, kept.ts, got.node, got.ttl_s,
-                    latency_ms=latency_ms, site=kept.site, interval_s=kept.interval_s,
-                )  # fmt: skip
-                self._tally.hits += 1
-                continue
-            reason = self._reason(miss, records[miss.key], one, now_s)
-            answers[miss.place] = _answer(miss, one, reason, latency_ms)
-            self._tally.misses[reason] += 1
-        for miss in refused:
-            reason = miss.failure or MissReason.NODE_DOWN
-            text = (
-                f"the cache node {self._cluster.node_of(miss.key)} is out, and store reads on its behalf "
-                f"are limited to {self._store_reads_per_s:g} a second"
-            )
-            answers[miss.place] = _answer(miss, Loaded(None, error=text), reason, latency_ms)
-            self._tally.misses[reason] += 1
 
-    def _within_budget(self, misses: Sequence[_Miss]) -> tuple[Sequence[_Miss], Sequence[_Miss]]:
-        """The misses that may go to the store, and those that must not: a dead node's load would drown it."""
-        out = [miss for miss in misses if miss.failure in _NODE_OUT]
-        granted = self._budget.take(len(out))
-        if granted == len(out):
-            return misses, ()
-        refused = out[granted:]
-        self._tally.refused += len(refused)
-        places = {miss.place for miss in refused}
-        return [miss for miss in misses if miss.place not in places], refused
-
-    def _reason(self, miss: _Miss, record: Record | None, loaded: Loaded, now_s: float) -> MissReason:
-        if loaded.stored is None and not loaded.error:
-            return MissReason.NEVER_SET
-        if miss.failure is not None:
-            return miss.failure
-        node = miss.got.node
-        return miss_reason(
-            record,
-            loaded.stored,
-            node=node,
-            owner=self._cluster.node_of(miss.key),
-            history=self._watch.history(node),
-            now_s=now_s,
-        )
-
-
-def _answer(miss: _Miss, loaded: Loaded, reason: MissReason, latency_ms: float) -> Read:
-    stored = loaded.stored
-    if stored is None:
-        return Read(
-            *miss.series,
-            None,
-            Source.NONE,
-            node=miss.got.node,
-            miss_reason=reason,
-            latency_ms=latency_ms,
-            store_ms=loaded.store_ms,
-            error=loaded.error,
-        )
-    reading = stored.reading
+def _read(series: Series, answer: Answer[StoredReading]) -> Read:
+    reading = answer.value.reading if answer.value is not None else None
     return Read(
-        *miss.series,
-        reading.value,
-        Source.STORE,
-        unit=reading.unit,
-        ts_us=reading.ts_us,
-        node=miss.got.node,
-        ttl_s=loaded.ttl_s,
-        miss_reason=reason,
-        latency_ms=latency_ms,
-        store_ms=loaded.store_ms,
-        site=reading.site,
-        interval_s=reading.interval_s,
+        *series,
+        reading.value if reading else None,
+        answer.source,
+        reading.unit if reading else "",
+        reading.ts_us if reading else 0,
+        answer.node,
+        answer.ttl_s,
+        answer.miss_reason,
+        answer.latency_ms,
+        answer.store_ms,
+        reading.site if reading else "",
+        reading.interval_s if reading else 0.0,
+        answer.error,
     )

@@ -1,179 +1,161 @@
-"""Several writers of one series: an older reading never lies where a newer one was written.
+"""Several writers of one series: an older reading is never seen where a newer one was written.
 
-Two workers commit one after the other, but their sets may reach the node the other way round, and until the
-older one were mended every reader would see it. So a set is a compare-and-set:
+Two workers commit one after the other, but their sets may reach the node in the other order, and until the
+older one were corrected every reader would see it. So a set is a compare-and-set:
 
-1. Look at the entry, with its CAS unique. Where there is none, a lease's empty item holds the place.
-2. A newer entry stays. Over an older one goes our reading. Where nothing readable is, goes what the store has
-   *after* the look: a newer reading may have been written and removed again since our commit.
+1. Look at the entry, with its CAS unique. Where there is none, a lease's empty item takes its place.
+2. A newer entry stays. An older one is replaced by our reading. Where there is no readable entry, the store
+   is read *after* the look: a newer reading may have been written and deleted again since our commit.
 3. Set, where the entry still is the one looked at. Where it is not, look again.
 
-So whatever a write puts there is at least as new as all that was written when it looked; and what was written
+So whatever a write stores is at least as new as all that was written when it looked; and what was written
 after the look has changed the CAS unique, so that the set is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from iotcache.cache.context import CacheContext
+from iotcache.cache.entry_kind import LOAD_LEASE_S
+from iotcache.cluster import CONFLICTS
+from iotcache.cluster.types import GetResult, Mode, SetItem, WriteResult
 from iotcache.codec import CachedReading, decode_cached
 from iotcache.errors import CorruptValue, StoreError
-from iotcache.keys import Keys
 from iotcache.model import NodeState, Series, StoredReading
 from iotcache.store.rows import NO_SEQ, age_key
 
-if TYPE_CHECKING:
-    from iotcache.cluster import Cluster, GetResult, SetItem, WriteResult
-    from iotcache.store.base import Store
-
-ROUNDS: Final = 4
-"""More rounds than this means a series that others write faster than we can follow."""
-_PLACE_S: Final = 2
-"""Life of the empty item that holds a place; see `iotcache.cache.fallback.LEASE_S`."""
+MAX_ROUNDS: Final = 4
+"""More rounds than this mean a series that others write faster than we can follow."""
 _NEWER: Final = "a newer reading is there already"
 
 
-class Settled(Struct):
+class OrderedResult(Struct):
     """What became of the readings, by their positions."""
 
-    outcomes: dict[int, WriteResult] = field(default_factory=dict)
+    results: dict[int, WriteResult] = field(default_factory=dict)
     """Of those that are in the cache now, or for which a newer one is; of refused ones why."""
-    set_to: dict[int, SetItem] = field(default_factory=dict)
+    items: dict[int, SetItem] = field(default_factory=dict)
     """What was set for them."""
     contested: dict[int, StoredReading] = field(default_factory=dict)
-    """Others were faster, time and again, or it could not be found out what is newest: to be deleted."""
-    away: dict[int, StoredReading] = field(default_factory=dict)
+    """Others were faster, time and again, or it is not known what is newest: to be deleted."""
+    unreachable: dict[int, StoredReading] = field(default_factory=dict)
     """Their node does not answer: there is nothing to compare with."""
     same_as: dict[int, int] = field(default_factory=dict)
-    """Where one series came more than once: the position of its newest reading, whose outcome serves all."""
+    """Where one series came more than once: the position of its newest reading, whose result serves all."""
 
 
 class OrderedSets:
     """Compare-and-sets of ``latest`` entries by the age of their readings."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        store: Store,
-        keys: Keys,
-        item: Callable[[StoredReading], SetItem],
-        max_value_bytes: int,
-    ) -> None:
-        self._cluster = cluster
-        self._store = store
-        self._keys = keys
+    def __init__(self, context: CacheContext, item: Callable[[StoredReading], SetItem]) -> None:
+        self._context = context
         self._item = item
-        self._max_value_bytes = max_value_bytes
-        self.hold_places = True
-        """Whether a place may be held by an empty item. If not, an entry set *and* removed between our look
-        and our set goes unnoticed."""
 
-    async def set_many(self, newest: Sequence[StoredReading]) -> Settled:
+    async def set_many(self, newest: Sequence[StoredReading]) -> OrderedResult:
         """Set each reading where nothing newer is. Never raises for a node's or the store's sake."""
-        settled = Settled()
+        ordered = OrderedResult()
         by_series: dict[Series, int] = {}
         for at, stored in enumerate(newest):
             before = by_series.setdefault(stored.reading.series, at)
             if age_key(newest[before].reading) <= age_key(stored.reading):
                 by_series[stored.reading.series] = at
-        left = {at: newest[at] for at in by_series.values()}
-        for _ in range(ROUNDS):
-            if not left:
+        remaining = {at: newest[at] for at in by_series.values()}
+        for _ in range(MAX_ROUNDS):
+            if not remaining:
                 break
-            left = await self._round(left, settled)
-        settled.contested.update(left)
+            remaining = await self._round(remaining, ordered)
+        ordered.contested.update(remaining)
         if len(by_series) < len(newest):
-            settled.same_as = {at: by_series[stored.reading.series] for at, stored in enumerate(newest)}
-        return settled
+            ordered.same_as = {at: by_series[stored.reading.series] for at, stored in enumerate(newest)}
+        return ordered
 
-    async def _round(self, left: Mapping[int, StoredReading], settled: Settled) -> dict[int, StoredReading]:
+    async def _round(
+        self, remaining: Mapping[int, StoredReading], ordered: OrderedResult
+    ) -> dict[int, StoredReading]:
         """One look and one set; those whose entry has changed in between."""
-        from iotcache.cluster import WriteResult
-
-        keys = self._keys.latest_many([stored.reading.series for stored in left.values()])
-        if self.hold_places:
-            gots = await self._cluster.lease_many(keys, stub_s=_PLACE_S)
-        else:
-            gots = await self._cluster.get_many(keys, cas=True)
+        context = self._context
+        keys = context.keys.latest_many([stored.reading.series for stored in remaining.values()])
+        if context.leases:
+            looks = await context.cluster.lease_many(keys, stub_s=LOAD_LEASE_S)
+        else:  # an entry set *and* deleted between our look and our set goes unnoticed
+            looks = await context.cluster.get_many(keys, cas=True)
         seen: dict[int, GetResult] = {}
-        to_ask: list[int] = []
-        for (at, stored), key, got in zip(left.items(), keys, gots, strict=True):
-            if got.failure is not None or got.node != self._cluster.node_of(key):
-                settled.away[at] = stored
+        unknown: list[int] = []
+        for (at, stored), key, look in zip(remaining.items(), keys, looks, strict=True):
+            if look.failure is not None or look.node != context.cluster.node_of(key):
+                ordered.unreachable[at] = stored
                 continue
-            kept = _reading_of(got)
-            if kept is None:
-                to_ask.append(at)
-            elif _age(kept) >= age_key(stored.reading):
-                newer = _age(kept) > age_key(stored.reading)
-                settled.outcomes[at] = WriteResult(True, got.node, _NEWER if newer else "")
+            cached = _reading_of(look)
+            if cached is None:
+                unknown.append(at)
+            elif _age(cached) >= age_key(stored.reading):
+                newer = _age(cached) > age_key(stored.reading)
+                ordered.results[at] = WriteResult(True, look.node, _NEWER if newer else "")
                 continue
-            seen[at] = got
-        wanted = {at: left[at] for at in seen}
-        if to_ask:
+            seen[at] = look
+        wanted = {at: remaining[at] for at in seen}
+        if unknown:
             try:
-                latest = await self._store.latest_many([left[at].reading.series for at in to_ask])
+                latest = await context.store.latest_many([remaining[at].reading.series for at in unknown])
             except StoreError:
-                for at in to_ask:
-                    settled.contested[at] = wanted.pop(at)
+                for at in unknown:
+                    ordered.contested[at] = wanted.pop(at)
             else:
-                wanted.update((at, _newer(left[at], latest)) for at in to_ask)
-        return await self._set(wanted, seen, settled)
+                wanted.update((at, _newer(remaining[at], latest)) for at in unknown)
+        return await self._set(wanted, seen, ordered)
 
     async def _set(
-        self, wanted: Mapping[int, StoredReading], seen: Mapping[int, GetResult], settled: Settled
+        self, wanted: Mapping[int, StoredReading], seen: Mapping[int, GetResult], ordered: OrderedResult
     ) -> dict[int, StoredReading]:
-        from iotcache.cluster import CONFLICTS, Mode
-
+        cluster = self._context.cluster
         items: dict[int, SetItem] = {}
         for at, stored in wanted.items():
             item = self._item(stored)
-            if len(item.value) <= self._max_value_bytes:
+            if len(item.value) <= self._context.max_value_bytes:
                 items[at] = item
             else:
-                settled.contested[at] = stored
+                ordered.contested[at] = stored
         swapped = [at for at in items if seen[at].cas]
         added = [at for at in items if not seen[at].cas]
-        outcomes = list(
-            await self._cluster.cas_many([items[at] for at in swapped], [seen[at] for at in swapped])
-        )
+        results = list(await cluster.cas_many([items[at] for at in swapped], [seen[at] for at in swapped]))
         if added:
-            outcomes += await self._cluster.set_many([replace(items[at], mode=Mode.ADD) for at in added])
+            results += await cluster.set_many([replace(items[at], mode=Mode.ADD) for at in added])
         again: dict[int, StoredReading] = {}
-        out = {node.name for node in self._cluster.health() if node.state is not NodeState.UP}
-        for at, outcome in zip([*swapped, *added], outcomes, strict=True):
-            if outcome.ok:
-                settled.outcomes[at] = outcome
-                settled.set_to[at] = items[at]
-            elif outcome.node in out:
-                settled.away[at] = wanted[at]
-            elif outcome.reason in CONFLICTS:
+        out = {node.name for node in cluster.health() if node.state is not NodeState.UP}
+        for at, result in zip([*swapped, *added], results, strict=True):
+            if result.ok:
+                ordered.results[at] = result
+                ordered.items[at] = items[at]
+            elif result.node in out:
+                ordered.unreachable[at] = wanted[at]
+            elif result.reason in CONFLICTS:
                 again[at] = wanted[at]
             else:
-                settled.outcomes[at] = outcome
-                settled.set_to[at] = items[at]
+                ordered.results[at] = result
+                ordered.items[at] = items[at]
         return again
 
 
-def _reading_of(got: GetResult) -> CachedReading | None:
+def _reading_of(look: GetResult) -> CachedReading | None:
     """What an entry holds; ``None`` for none, and for one that cannot be read."""
-    if not got.hit:
+    if not look.hit:
         return None
     try:
-        return decode_cached(got.value, got.flags)
+        return decode_cached(look.value, look.flags)
     except CorruptValue:
         return None
 
 
-def _age(kept: CachedReading) -> tuple[int, int, str]:
+def _age(cached: CachedReading) -> tuple[int, int, str]:
     """As `age_key`."""
-    return kept.ts, NO_SEQ if kept.seq is None else kept.seq, kept.boot
+    return cached.ts, NO_SEQ if cached.seq is None else cached.seq, cached.boot
 
 
 def _newer(stored: StoredReading, latest: Mapping[Series, StoredReading]) -> StoredReading:
-    found = latest.get(stored.reading.series, stored)
-    return found if age_key(found.reading) > age_key(stored.reading) else stored
+    in_store = latest.get(stored.reading.series, stored)
+    return in_store if age_key(in_store.reading) > age_key(stored.reading) else stored

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from iotcache.cache.filled import Filled
+from iotcache.cache.fill_result import FillResult
 from iotcache.model import DocumentName, Series
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Warmed(Struct, frozen=True):
     """How far it is."""
 
     done: int
-    filled: Filled
+    filled: FillResult
 
 
 async def warm(
@@ -42,7 +42,7 @@ async def warm(
     in a second. Raises `StoreError`, after which what was filled stays filled.
     """
     loop = asyncio.get_running_loop()
-    began_s, done, total = loop.time(), 0, Filled()
+    began_s, done, total = loop.time(), 0, FillResult()
     async for some in _batches(entries, max(1, batch)):
         total += await fill(cache, some)
         done += len(some)
@@ -51,7 +51,7 @@ async def warm(
             await asyncio.sleep(max(0.0, began_s + done / per_s - loop.time()))
 
 
-async def fill(cache: DeviceCache, entries: Iterable[Entry]) -> Filled:
+async def fill(cache: DeviceCache, entries: Iterable[Entry]) -> FillResult:
     """One batch of `warm`. Raises `StoreError`."""
     series: list[Series] = []
     documents: list[DocumentName] = []
@@ -60,7 +60,7 @@ async def fill(cache: DeviceCache, entries: Iterable[Entry]) -> Filled:
             series.append(entry)
         else:
             documents.append(entry)
-    total = Filled()
+    total = FillResult()
     if series:
         total += await cache.fill(series)
     if documents:

@@ -13,7 +13,6 @@ import pytest
 from iotcache.cache import DeviceCache
 from iotcache.clock import ManualClock
 from iotcache.errors import KeyFormatError
-from iotcache.misses import Record
 from iotcache.model import MissReason, Reading, Series, Source, StoredReading
 from tests.cache.conftest import open_cache, talk
 from tests.conftest import Server
@@ -96,10 +95,12 @@ async def test_a_missing_aggregate_has_its_reason(memcached: Server, open_cache:
     cache = await at(open_cache, memcached, 70)
     await commit(cache, (20, 61))
     await cache.aggregate("north", "temp")
-    cache._records.note(AGG, Record(T0 / S + 60, T0 / S + 62, memcached.address))
+    clock: Any = cache.clock
+    clock.advance(5)  # the reader's entry was to live for 2 s
     talk(memcached, f"delete {AGG}".encode())
     assert (await cache.aggregate("north", "temp")).miss_reason is MissReason.EXPIRED
     talk(memcached, f"set {AGG} 16 0 9\r\nnot-json!".encode())
+    clock.advance(0.1)  # a read at the very moment of the last one would share its answer
     read = await cache.aggregate("north", "temp")
     assert (read.miss_reason, read.last and read.last.count) == (MissReason.CORRUPT, 1)
     assert (await cache.aggregate("north", "temp")).source is Source.CACHE, "the corrupt entry is gone"

@@ -131,6 +131,35 @@ async def test_two_of_a_group_put_their_parts_together(memcached: Server, open_c
     assert (read.last.count, read.last.exact) == (2_130, True)
 
 
+async def test_a_worker_writes_its_part_while_a_reader_counts(
+    memcached: Server, open_cache: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock(T0 / S - 100)
+    reader, cache = [await open_cache([memcached], clock=clock) for _ in range(2)]
+    writer = Aggregates(cache, GROUP, instance="a", clock=clock)
+    clock.advance(110)
+    window = reader.store.window
+    has_read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(*arguments: Any) -> Any:
+        answer = await window(*arguments)
+        has_read.set()
+        await go_on.wait()
+        return answer
+
+    monkeypatch.setattr(reader.store, "window", held)
+    await cache.store.commit([StoredReading(one) for one in readings(5, 4, seed=9)])
+    reading = asyncio.create_task(reader.aggregate("north", "temp"))
+    await has_read.wait()  # it has its lease
+    await fed(writer, cache, readings(10, 5))
+    await writer._turn()
+    assert writer.written == 1
+    go_on.set()
+    answer = await reading
+    assert answer.last is not None and answer.last.count == 5
+    assert await seen(cache) == expected(readings(10, 5)), "the reader's count does not replace the worker's"
+
+
 async def test_an_entry_that_was_lost_is_in_doubt_until_its_end(memcached: Server, open_cache: Make) -> None:
     clock = ManualClock(T0 / S - 100)
     cache = await open_cache([memcached], clock=clock)
@@ -162,6 +191,7 @@ async def test_a_late_reading_removes_its_bucket_from_the_cache(memcached: Serve
     assert len((await cache.bucket(series, T0)).readings) == 1
     await fed(writer, cache, readings(8, 20, seed=2))
     await writer._turn()
+    clock.advance(1)
     read = await cache.bucket(series, T0)
     assert (read.source, len(read.readings)) == (Source.STORE, 3)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -14,11 +15,41 @@ import pytest
 from iotcache.cache import DeviceCache
 from iotcache.cluster import Cluster
 from iotcache.config.urls import parse_node
-from iotcache.model import Reading, StoredReading
+from iotcache.errors import StoreError
+from iotcache.model import Reading, Series, StoredReading
 from iotcache.store.sqlite.store import SqliteStore
 from tests.conftest import Server
 
 Open = Callable[..., Any]
+
+
+class ObservedStore(SqliteStore):
+    """A store file that counts the reads of readings, and can be held up or made to fail."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked = 0
+        """Calls of `latest_many`."""
+        self.away = False
+        """Whether it fails."""
+        self.has_read = asyncio.Event()
+        """An answer is ready, and held up or handed out."""
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    def hold(self) -> None:
+        """Keep answers back until `go_on` is set."""
+        self.has_read.clear()
+        self.go_on.clear()
+
+    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
+        self.asked += 1
+        if self.away:
+            raise StoreError("the store is away")
+        answer = await super().latest_many(series)
+        self.has_read.set()
+        await self.go_on.wait()
+        return answer
 
 
 @pytest.fixture
@@ -30,7 +61,7 @@ async def open_cache(tmp_path: Path) -> AsyncIterator[Open]:
             cluster = await exits.enter_async_context(
                 Cluster([parse_node(node.address) for node in nodes], operation_timeout_s=0.25)
             )
-            store = await exits.enter_async_context(SqliteStore(tmp_path / "readings.db"))
+            store = await exits.enter_async_context(ObservedStore(tmp_path / "readings.db"))
             return await exits.enter_async_context(DeviceCache(cluster, store, rng=Random(1), **options))
 
         yield opener
@@ -38,7 +69,7 @@ async def open_cache(tmp_path: Path) -> AsyncIterator[Open]:
 
 def stored(cache: DeviceCache, value: Any = 21.5, *, ts_us: int | None = None, **more: Any) -> StoredReading:
     """A reading taken now, as an ingest worker makes it."""
-    now_us = round(cache._clock.now() * 1e6)
+    now_us = round(cache.clock.now() * 1e6)
     fields = {"device": "dev-1", "sensor": "temperature", "unit": "°C", "interval_s": 20.0, **more}
     reading = Reading(value=value, ts_us=now_us if ts_us is None else ts_us, received_us=now_us, **fields)
     return StoredReading(reading, cache.plan_ttl(reading))

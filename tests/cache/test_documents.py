@@ -91,6 +91,41 @@ async def test_many_readers_of_a_missing_document_ask_the_store_once(
     assert asked == 1
 
 
+async def test_a_document_pushed_while_a_reader_loads_the_older_one_stays(
+    memcached: Server, open_cache: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = await open_cache([memcached]), await open_cache([memcached])
+    await writer.store.documents.keep([cfg(1)])
+    find = reader.store.documents.find
+    has_read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(names: Sequence[DocumentName]) -> Any:
+        answer = await find(names)
+        has_read.set()
+        await go_on.wait()
+        return answer
+
+    monkeypatch.setattr(reader.store.documents, "find", held)
+    reading = asyncio.create_task(reader.config("dev-1"))
+    await has_read.wait()  # the reader has its lease, and version 1 in hand
+    await push(writer, cfg(2))
+    assert in_cache(memcached, "dev-1:cfg")["version"] == 2, "a lease is no reason not to put it"
+    go_on.set()
+    assert (await reading).version == 1
+    read = await reader.config("dev-1")
+    assert (read.version, read.source) == (2, Source.CACHE)
+
+
+async def test_a_document_that_the_store_has_and_nobody_can_read_is_an_error_text(
+    memcached: Server, open_cache: Open
+) -> None:
+    cache = await open_cache([memcached])
+    await cache.store.documents.keep([Document("dev-1", DocumentKind.CONFIG, 1, "[" * 3_000 + "]" * 3_000)])
+    read = await cache.config("dev-1")
+    assert (read.source, read.version, read.content) == (Source.NONE, None, None)
+    assert "not JSON" in read.error
+
+
 async def test_an_older_version_put_late_does_not_replace_a_newer_one(
     memcached: Server, open_cache: Open
 ) -> None:

@@ -6,14 +6,10 @@ import pytest
 
 from iotcache.cache.budget import Budget
 from iotcache.clock import ManualClock
-from iotcache.misses import NodeFacts, NodeHistory, Record, Records, miss_reason
-from iotcache.model import MissReason, Reading, StoredReading
+from iotcache.misses import Expected, NodeFacts, NodeHistory, Record, Records, miss_reason
+from iotcache.model import MissReason
 
 NOW = 1_000_000.0
-
-
-def entry(written_s: float, until_s: float) -> StoredReading:
-    return StoredReading(Reading("d", "s", 1.0, 1, received_us=round(written_s * 1e6)), round(until_s * 1e6))
 
 
 def history(*polls: NodeFacts) -> NodeHistory:
@@ -31,29 +27,28 @@ def facts(
 
 CALM = history(facts(NOW - 100), facts(NOW))
 SEEN = Record(NOW - 5, NOW + 9, "a")
-WRITTEN = entry(NOW - 5, NOW + 9)
+WRITTEN = Expected(NOW - 5, NOW + 9)
 
 
 def judge(
-    record: Record | None, stored: StoredReading | None, seen: NodeHistory | None = CALM, node: str = "a"
+    record: Record | None, expected: Expected | None, seen: NodeHistory | None = CALM, node: str = "a"
 ) -> MissReason:
-    return miss_reason(record, stored, node=node, owner="a", history=seen, now_s=NOW)
+    return miss_reason(record, expected, node=node, owner="a", history=seen, now_s=NOW)
 
 
 @pytest.mark.parametrize(
-    ("record", "stored", "seen", "reason"),
+    ("record", "expected", "seen", "reason"),
     [
         (None, None, CALM, "never_set"),
-        (None, entry(NOW - 5, 0), CALM, "never_set"),
-        (None, entry(NOW - 50, NOW - 10), CALM, "expired"),
+        (None, Expected(NOW - 50, NOW - 10), CALM, "expired"),
         (Record(NOW - 50, NOW - 10, "a"), None, CALM, "expired"),
         (Record(NOW - 5, NOW + 1.2, "a"), None, CALM, "expired"),  # whole seconds: it may go a little early
         (Record(NOW - 5, NOW + 10, "a"), None, CALM, "invalidated"),
         (Record(NOW - 5, float("inf"), "a"), None, CALM, "invalidated"),
         # A writer elsewhere set it anew after we last saw it:
-        (Record(NOW - 50, NOW - 40, "a"), entry(NOW - 5, NOW + 30), CALM, "invalidated"),
+        (Record(NOW - 50, NOW - 40, "a"), Expected(NOW - 5, NOW + 30), CALM, "invalidated"),
         # We put it back after the writer's entry had ended:
-        (Record(NOW - 5, NOW + 30, "a"), entry(NOW - 50, NOW - 20), CALM, "invalidated"),
+        (Record(NOW - 5, NOW + 30, "a"), Expected(NOW - 50, NOW - 20), CALM, "invalidated"),
         (Record(NOW - 5, NOW + 10, "a"), None, None, "invalidated"),
         # Another process id, or the same one begun anew (as in a container):
         (SEEN, None, history(facts(NOW - 9), facts(NOW, pid=2, began=NOW - 1)), "restarted"),
@@ -65,22 +60,22 @@ def judge(
         (None, WRITTEN, history(facts(NOW, began=NOW - 5.5)), "invalidated"),
         (None, WRITTEN, history(facts(NOW, began=NOW - 5.5, bare=True)), "restarted"),
         # Ended before the restart: that would have been its end anyway.
-        (None, entry(NOW - 50, NOW - 9), history(facts(NOW, began=NOW - 1)), "expired"),
+        (None, Expected(NOW - 50, NOW - 9), history(facts(NOW, began=NOW - 1)), "expired"),
         (SEEN, None, history(facts(NOW - 9, evictions=3), facts(NOW, evictions=4)), "evicted"),
         (SEEN, None, history(facts(NOW - 9, evictions=3), facts(NOW, evictions=3)), "invalidated"),
         (None, WRITTEN, history(facts(NOW, evictions=7)), "evicted"),
-        (Record(NOW - 5, NOW - 5, "", deleted=True), entry(NOW - 9, NOW + 9), CALM, "invalidated"),
-        (Record(NOW - 9, NOW - 9, "", deleted=True), entry(NOW - 5, NOW - 3), CALM, "expired"),
+        (Record(NOW - 5, NOW - 5, "", deleted=True), Expected(NOW - 9, NOW + 9), CALM, "invalidated"),
+        (Record(NOW - 9, NOW - 9, "", deleted=True), Expected(NOW - 5, NOW - 3), CALM, "expired"),
     ],
 )  # fmt: skip
 def test_reason(
-    record: Record | None, stored: StoredReading | None, seen: NodeHistory | None, reason: str
+    record: Record | None, expected: Expected | None, seen: NodeHistory | None, reason: str
 ) -> None:
-    assert judge(record, stored, seen) == reason
+    assert judge(record, expected, seen) == reason
 
 
 def test_a_stand_in_that_never_had_it_means_that_the_owner_is_out() -> None:
-    assert judge(None, entry(NOW - 5, NOW + 9), node="b") is MissReason.NODE_DOWN
+    assert judge(None, Expected(NOW - 5, NOW + 9), node="b") is MissReason.NODE_DOWN
     assert judge(Record(NOW - 5, NOW + 9, "a"), None, node="b") is MissReason.NODE_DOWN
     assert judge(Record(NOW - 50, NOW - 9, "b"), None, node="b") is MissReason.EXPIRED
 

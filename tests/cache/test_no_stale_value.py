@@ -37,7 +37,7 @@ async def test_a_read_never_returns_less_than_what_was_written_before_it_began(
     done = False
     sources: set[Source] = set()
     rng = Random(7)
-    base_us = round(writers[0]._clock.now() * 1e6)
+    base_us = round(writers[0].clock.now() * 1e6)
 
     async def write(start: int) -> None:
         nonlocal written

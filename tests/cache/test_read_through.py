@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from pymemcache.client.base import Client
 
-from iotcache.errors import StoreError
-from iotcache.model import MissReason, Series, Source, StoredReading
+from iotcache.model import MissReason, Series, Source
 from tests.cache.conftest import Open, ingest, stored, talk
 from tests.conftest import Server
 
@@ -30,7 +28,7 @@ async def test_a_value_written_through_is_read_from_the_cache(memcached: Server,
     assert 50 <= read.ttl_s <= 66
     assert 0 < read.latency_ms < 1000
     # The writer fixed the entry's end before its commit, so a fresh process can tell why it is gone.
-    assert abs(one.cached_until_us / 1e6 - (cache._clock.now() + read.ttl_s)) < 2.5
+    assert abs(one.cached_until_us / 1e6 - (cache.clock.now() + read.ttl_s)) < 2.5
 
 
 async def test_the_entry_is_json_that_any_client_reads(memcached: Server, open_cache: Open) -> None:
@@ -108,10 +106,10 @@ async def test_a_repopulation_never_overwrites_what_a_writer_set_meanwhile(
     cache = await open_cache([memcached])
     await ingest(cache, stored(cache, 1.0))
     await cache.invalidate([DEV])
-    slow = _Held(cache.store)
-    cache._fallback._store = slow
+    slow = cache.store
+    slow.hold()
     reading = asyncio.create_task(cache.read(*DEV))
-    await slow.read.wait()  # the reader has the old value in hand
+    await slow.has_read.wait()  # the reader has the old value in hand
     await ingest(cache, stored(cache, 2.0))
     slow.go_on.set()
     assert (await reading).value == 1.0
@@ -146,13 +144,13 @@ async def test_a_store_that_fails_is_an_error_text_not_an_exception(
     cache = await open_cache([memcached])
     await ingest(cache, stored(cache), stored(cache, device="dev-2"))
     await cache.invalidate([DEV])
-    cache._fallback._store = _Broken()
+    cache.store.away = True
     lost, kept = await cache.read_many([DEV, Series("dev-2", "temperature")])
     assert (lost.source, lost.value, lost.error) == (Source.NONE, None, "the store is away")
     assert lost.miss_reason is MissReason.INVALIDATED
     assert (kept.source, kept.error) == (Source.CACHE, "")
     assert cache.counters().store_failures == 1
-    cache._fallback._store = cache.store
+    cache.store.away = False
     assert (await cache.read(*DEV)).value == 21.5  # a failure is not remembered
 
 
@@ -202,22 +200,3 @@ async def test_a_value_too_large_is_not_cached_and_leaves_no_old_one(
 
 def _stat(stats: bytes, name: bytes) -> bytes:
     return next(line.split()[2] for line in stats.splitlines() if line.split()[1] == name)
-
-
-class _Held:
-    """A store that gives its answer only when told to."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.read, self.go_on = asyncio.Event(), asyncio.Event()
-
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
-        answer: Mapping[Series, StoredReading] = await self._store.latest_many(series)
-        self.read.set()
-        await self.go_on.wait()
-        return answer
-
-
-class _Broken:
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
-        raise StoreError("the store is away")

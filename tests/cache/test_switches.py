@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from iotcache.cache import DeviceCache
-from iotcache.model import MissReason, Series, Source, StoredReading
+from iotcache.model import MissReason, Series, Source
 from iotcache.ttl import TtlPolicy
 from tests.cache.conftest import Open, ingest, stored
 from tests.conftest import Server
@@ -18,37 +16,23 @@ pytestmark = pytest.mark.real("memcached")
 DEV = Series("dev-1", "temperature")
 
 
-class Slow:
-    """A store that lets everybody who is to miss do so before it answers, and counts."""
-
-    def __init__(self, *caches: DeviceCache) -> None:
-        self._store = caches[0].store
-        self.asked = 0
-        for cache in caches:
-            fallback: Any = cache._fallback
-            fallback._store = self
-
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
-        self.asked += 1
-        await asyncio.sleep(0.1)
-        return await self._store.latest_many(series)
-
-
 async def test_the_lease_is_switched_while_in_use(memcached: Server, open_cache: Open) -> None:
     caches = [await open_cache([memcached]) for _ in range(3)]
     await ingest(caches[0], stored(caches[0]))
-    asked = []
-    for leases in (True, False, True):
-        store = Slow(*caches)
+    for leases, asked in (True, 1), (False, 3), (True, 1):
+        before = sum(cache.store.asked for cache in caches)
         for cache in caches:
             cache.stampede_lease = leases
             assert cache.stampede_lease is leases
+            cache.store.hold()
         await caches[0].invalidate([DEV])
-        reads = await asyncio.gather(*(cache.read(*DEV) for cache in caches for _ in range(20)))
-        assert {read.value for read in reads} == {21.5}
-        asked.append(store.asked)
-        await asyncio.gather(*(cache._fallback.close() for cache in caches))
-    assert asked == [1, 3, 1]
+        reads = [asyncio.create_task(cache.read(*DEV)) for cache in caches for _ in range(20)]
+        while sum(cache.store.asked for cache in caches) - before < asked:
+            await asyncio.sleep(0.005)
+        for cache in caches:
+            cache.store.go_on.set()
+        assert {read.value for read in await asyncio.gather(*reads)} == {21.5}
+        assert sum(cache.store.asked for cache in caches) - before == asked
 
 
 async def test_lives_are_switched_while_in_use(memcached: Server, open_cache: Open) -> None:

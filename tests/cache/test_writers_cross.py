@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from iotcache.cache import DeviceCache
-from iotcache.errors import StoreError
-from iotcache.model import Series, Source, StoredReading
+from iotcache.model import Series, Source
 from tests.cache.conftest import Open, ingest, stored, talk
 from tests.conftest import Server
 
 pytestmark = pytest.mark.real("memcached")
 DEV = Series("dev-1", "temperature")
 KEY = b"dev-1:temperature:latest"
-
-
-class Gate:
-    """The store as a writer sees it: its answer is given only when told to."""
-
-    def __init__(self, writer: DeviceCache) -> None:
-        self._store = writer.store
-        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
-        writes: Any = writer._writes
-        writes._store = writes.ordered._store = self
-
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
-        answer = await self._store.latest_many(series)
-        self.asked.set()
-        await self.go_on.wait()
-        return answer
-
-
-class Broken:
-    """A store that is away."""
-
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
-        raise StoreError("the store is away")
 
 
 @pytest.fixture(params=[True, False], ids=["leases", "no leases"])
@@ -58,9 +33,10 @@ async def test_the_older_set_does_not_take_the_newer_ones_place_for_a_moment(
     slow, fast = pair
     first = await slow.store.commit([stored(slow, 1.0)])
     await ingest(fast, stored(fast, 2.0))
-    gate = Gate(slow)
+    gate: Any = slow.store
+    gate.hold()
     writing = asyncio.create_task(slow.write_through(first.newest))
-    asking = asyncio.create_task(gate.asked.wait())
+    asking = asyncio.create_task(gate.has_read.wait())
     await asyncio.wait([writing, asking], return_when=asyncio.FIRST_COMPLETED)
     assert (await fast.read(*DEV)).value == 2.0
     gate.go_on.set()
@@ -87,9 +63,10 @@ async def test_what_was_written_and_removed_meanwhile_is_not_undone(
 async def test_a_set_between_the_look_and_ours_is_seen(pair: tuple[DeviceCache, DeviceCache]) -> None:
     slow, fast = pair
     first = await slow.store.commit([stored(slow, 1.0)])
-    gate = Gate(slow)
+    gate: Any = slow.store
+    gate.hold()
     writing = asyncio.create_task(slow.write_through(first.newest))
-    await gate.asked.wait()  # it saw no entry, and has 1.0 in hand
+    await gate.has_read.wait()  # it saw no entry, and has 1.0 in hand
     await ingest(fast, stored(fast, 2.0))
     gate.go_on.set()
     assert (await writing)[0].ok
@@ -102,8 +79,8 @@ async def test_an_older_entry_gives_way_without_a_question_to_the_store(
 ) -> None:
     a, b = pair
     await ingest(a, stored(a, 1.0))
-    writes: Any = b._writes
-    writes._store = writes.ordered._store = Broken()
+    store: Any = b.store
+    store.away = True
     await ingest(b, stored(b, 2.0))
     read = await a.read(*DEV)
     assert (read.value, read.source) == (2.0, Source.CACHE)
@@ -145,8 +122,8 @@ async def test_where_nothing_is_known_nothing_is_left(
     memcached: Server, pair: tuple[DeviceCache, DeviceCache]
 ) -> None:
     a, b = pair
-    writes: Any = a._writes
-    writes._store = writes.ordered._store = Broken()
+    store: Any = a.store
+    store.away = True
     await ingest(a, stored(a, 1.0))  # no entry to compare with, and the store does not tell
     assert talk(memcached, b"get " + KEY, b"END\r\n") == b"END\r\n"
     assert (await b.read(*DEV)).value == 1.0
