@@ -80,6 +80,9 @@ class IngestStats(ProcessStats, kw_only=True):
     connects: int = 0
     sessions_lost: int = 0
     """How often the broker had forgotten our session, and with it what it had queued for us."""
+    faults: int = 0
+    """Exceptions that nobody foresaw, each contained in its stage: the message is a dead letter, the worker
+    goes on. The log tells each."""
     documents: int = 0
     """Births and configurations that stand in the store since they were said."""
     documents_outdated: int = 0

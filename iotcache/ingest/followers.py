@@ -8,14 +8,13 @@ by, and each is told how much that was.
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from iotcache.ingest.faults import Faults
 from iotcache.model import CommittedBatch, Follower
-
-log = logging.getLogger(__name__)
 
 WAITING_BATCHES: Final = 16
 """With the pipeline's batch limit this bounds the memory."""
@@ -24,8 +23,15 @@ WAITING_BATCHES: Final = 16
 class Followers:
     """Hands batches on to each follower. Run `run` beside whoever calls `tell`."""
 
-    def __init__(self, followers: Sequence[Follower] = (), bound: int = WAITING_BATCHES) -> None:
+    def __init__(
+        self,
+        followers: Sequence[Follower] = (),
+        bound: int = WAITING_BATCHES,
+        *,
+        faults: Faults | None = None,
+    ) -> None:
         self._followers = list(followers)
+        self._faults = faults or Faults()
         self._waiting: deque[CommittedBatch] = deque()
         self._bound = bound
         self._missed = 0
@@ -52,7 +58,9 @@ class Followers:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for follower in self._followers:
-                tasks.create_task(_kept_running(follower), name=f"follower {type(follower).__name__}")
+                name = type(follower).__name__
+                running = self._faults.keep_running(f"the background work of {name}", follower.run)
+                tasks.create_task(running, name=f"follower {name}")
             tasks.create_task(self._hand_on())
 
     async def _hand_on(self) -> None:
@@ -62,26 +70,28 @@ class Followers:
                 missed, self._missed = self._missed, 0
                 batch = self._waiting.popleft()
                 for follower in self._followers:
-                    try:
-                        if missed:
-                            follower.missed(missed)
-                        follower.follow(batch)
-                    except Exception:
-                        log.exception("%s cannot follow a batch", type(follower).__name__)
+                    self._hand_to(follower, batch, missed)
                 await asyncio.sleep(0)  # others have their turn between two batches
             self._some.clear()
 
-
-RESTART_S: Final = 5.0
-"""A follower whose background work failed begins anew after this long."""
-
-
-async def _kept_running(follower: Follower) -> None:
-    """A fault in what follows must not end the worker that takes the readings in."""
-    while True:
+    def _hand_to(self, follower: Follower, batch: CommittedBatch, missed: int) -> None:
+        """Hand one follower a batch; of one that it fails at, the readings one by one."""
+        stage = f"handing a batch to {type(follower).__name__}"
         try:
-            await follower.run()
-            return
-        except Exception:
-            log.exception("the background work of %s failed; it begins anew", type(follower).__name__)
-        await asyncio.sleep(RESTART_S)
+            if missed:
+                follower.missed(missed)
+        except Exception as error:
+            self._faults.note(stage, error)
+        try:
+            follower.follow(batch)
+        except Exception as error:
+            self._faults.note(stage, error)
+            self._hand_singly(follower, batch)
+
+    def _hand_singly(self, follower: Follower, batch: CommittedBatch) -> None:
+        """Each reading alone, as a duplicate: the follower may have counted it before it failed."""
+        newest = {stored.reading.series: stored for stored in batch.newest}
+        for reading in batch.readings:
+            stored = newest.pop(reading.series, None)
+            with contextlib.suppress(Exception):  # noted already, with the whole batch
+                follower.follow(CommittedBatch([reading], [stored] if stored else [], 1))

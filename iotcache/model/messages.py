@@ -25,4 +25,7 @@ class Message(Struct, frozen=True, gc=False):
     received_us: int
     """Different for every message of a connection: a reading without a time of its own is known by it."""
     size: int
-    """Bytes of the whole payload: more than ``len(payload)`` when only its head was kept."""
+    """Bytes of the whole payload: more than ``len(payload)`` when only its head was kept (properties that
+    leave it no room count as well), and -1 when it could not be read."""
+    fault: str = ""
+    """Why it could not be read; ``payload`` is what there is of the packet then."""

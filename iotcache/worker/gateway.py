@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from iotcache.decode.decoder import Refused, decode_named
+from iotcache.decode.decoder import Refused
 from iotcache.errors import ConfigError, IotCacheError, StackError, StoreError
 from iotcache.model import Source
 from iotcache.read_json import read_fields
@@ -132,7 +132,7 @@ class Gateway:
             refusal = self._refusal(request)
             if refusal is not None:
                 return refusal
-            self._worker.tally.http_requests += 1
+            self._worker.counters.http_requests += 1
             if self._room.locked():
                 return _problem(503, "too many requests at once: try again", {"Retry-After": "1"})
             async with self._room:
@@ -162,14 +162,10 @@ class Gateway:
         except BodyError as error:
             return _problem(error.status, str(error), _CLOSE)
         try:
-            readings = decode_named(body, time.time_ns() // 1000)
+            readings = self._worker.decode_body(body, time.time_ns() // 1000)
         except Refused as refused:
             return _problem(400, str(refused))
-        except Exception as error:
-            # Whatever a payload can make the decoder do is the payload's fault to whoever sent it.
-            log.warning("a posted body could not be decoded: %s: %s", type(error).__name__, error)
-            return _problem(400, f"the body cannot be decoded ({type(error).__name__})")
-        self._worker.tally.received += 1
+        self._worker.counters.received += 1
         try:
             async with asyncio.timeout(COMMIT_WAIT_S):
                 await self._worker.submit(readings, [])

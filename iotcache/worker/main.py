@@ -56,6 +56,6 @@ async def run_ingest(
 async def _until_idle(worker: Ingest, idle_s: float) -> None:
     seen, since_s = -1, time.monotonic()
     while time.monotonic() - since_s < idle_s:
-        if worker.tally.received != seen:
-            seen, since_s = worker.tally.received, time.monotonic()
+        if worker.counters.received != seen:
+            seen, since_s = worker.counters.received, time.monotonic()
         await asyncio.sleep(min(0.05, idle_s / 4))

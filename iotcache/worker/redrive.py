@@ -8,9 +8,7 @@ from msgspec import Struct
 
 from iotcache.cache import DeviceCache
 from iotcache.config.schema import OnboardingSettings
-from iotcache.decode.decoder import Decoder
-from iotcache.decode.device_messages import read_device_message
-from iotcache.decode.topics import Topics
+from iotcache.ingest.message_reader import MessageReader
 from iotcache.model import DeadLetter, DeviceMessage, Message, Reading, StoredReading
 from iotcache.model.messages import KEPT_BYTES
 from iotcache.onboarding.lifecycle import DeviceLifecycle
@@ -18,7 +16,7 @@ from iotcache.store.base import StoredDeadLetter
 
 
 class Redriven(Struct, frozen=True):
-    """What came of some letters."""
+    """What came of some dead letters."""
 
     letters: int
     """Of those tried, how many could be decoded and are gone."""
@@ -26,55 +24,49 @@ class Redriven(Struct, frozen=True):
     """New in the table."""
     duplicates: int
     """Readings that were there already."""
-    said: int
+    device_messages: int
     """Births, ends and configurations, which stand where nothing newer does."""
     refused: int
     """Still not decodable: kept, with their reason of now."""
 
 
 async def redrive(
-    cache: DeviceCache, topics: Topics, decoder: Decoder, letters: Sequence[StoredDeadLetter]
+    cache: DeviceCache, reader: MessageReader, dead_letters: Sequence[StoredDeadLetter]
 ) -> Redriven:
-    """One transaction takes the readings in and their letters away; the cache hears of it afterwards.
+    """One transaction takes the readings in and their dead letters away; the cache is updated afterwards.
 
-    What devices said of themselves is stored before that: it may be said twice.
-    A letter of which only the head was kept (over 1 MiB) stays. Raises `StoreError`.
+    What devices said of themselves is stored before that: it may be stored twice.
+    A dead letter of which only the head was kept (over 1 MiB) stays. Raises `StoreError`.
     """
     readings: list[StoredReading] = []
-    said: list[DeviceMessage] = []
+    messages: list[DeviceMessage] = []
     settled: list[int] = []
     refused: list[DeadLetter] = []
-    for kept in letters:
-        letter = kept.letter
-        found = _read(letter, topics, decoder)
-        if isinstance(found, DeadLetter):
-            refused.append(found)
+    for stored in dead_letters:
+        decoded = _read(stored.letter, reader)
+        if isinstance(decoded, DeadLetter):
+            refused.append(decoded)
             continue
-        settled.append(kept.number)
-        if isinstance(found, list):
-            readings += [StoredReading(reading, cache.plan_ttl(reading)) for reading in found]
-        else:
-            said.append(found)
-    reception = DeviceLifecycle(cache, OnboardingSettings())
-    heard = await reception.store(said) if said else None
-    # The same topic and payload is the same letter: writing it again gives it its reason of now, and counts
-    # it as come again, so that one whose reason is as it was is let be.
-    old = {kept.letter for kept in letters}
+        settled.append(stored.number)
+        if isinstance(decoded, list):
+            readings += [StoredReading(reading, cache.plan_ttl(reading)) for reading in decoded]
+        elif decoded is not None:
+            messages.append(decoded)
+    lifecycle = DeviceLifecycle(cache, OnboardingSettings())
+    result = await lifecycle.store(messages) if messages else None
+    # The same topic and payload is the same dead letter: writing it again gives it its reason of now, and
+    # counts it as received again, so one whose reason is as it was is left alone.
+    old = {stored.letter for stored in dead_letters}
     done = await cache.store.commit(readings, [one for one in refused if one not in old], settled)
     if done.newest:
         await cache.write_through(done.newest)
-    if heard is not None:
-        await reception.tell_cache(heard)
-    return Redriven(len(settled), done.stored, done.duplicates, len(said), len(refused))
+    if result is not None:
+        await lifecycle.tell_cache(result)
+    return Redriven(len(settled), done.stored, done.duplicates, len(messages), len(refused))
 
 
-def _read(letter: DeadLetter, topics: Topics, decoder: Decoder) -> list[Reading] | DeviceMessage | DeadLetter:
+def _read(letter: DeadLetter, reader: MessageReader) -> list[Reading] | DeviceMessage | DeadLetter | None:
     if len(letter.payload) == KEPT_BYTES and letter.reason.endswith("kept here)"):
         return letter
-    found = decoder.decode(letter.topic, letter.payload, letter.received_us)
-    if found:
-        return found
     size = len(letter.payload)
-    message = Message(letter.topic, letter.payload, 1, False, 0, 0, letter.received_us, size)
-    said = read_device_message(topics.names(letter.topic), message)
-    return [] if said is None else said
+    return reader.read(Message(letter.topic, letter.payload, 1, False, 0, 0, letter.received_us, size))

@@ -30,10 +30,10 @@ _RATE_OVER_S: Final = 0.5
 class IngestStatsBuilder:
     """Makes one worker's `IngestStats`."""
 
-    def __init__(self, role: str, instance: str, tally: IngestCounters, clock: Clock) -> None:
+    def __init__(self, role: str, instance: str, counters: IngestCounters, clock: Clock) -> None:
         self._role = role
         self._instance = instance
-        self._tally = tally
+        self._counters = counters
         self._clock = clock
         self._started_us = int(clock.now() * 1e6)
         self._last = (clock.monotonic(), 0, 0)
@@ -45,17 +45,18 @@ class IngestStatsBuilder:
         waiting_for: str,
         *,
         link: MqttLink,
-        counters: CacheCounters | None,
+        cache_counters: CacheCounters | None,
         nodes: Sequence[NodeHealth],
         series: int,
-        reception: DeviceLifecycle | None = None,
+        faults: int,
+        lifecycle: DeviceLifecycle | None = None,
         alerts: AlertWatch | None = None,
         aggregates: Aggregates | None = None,
     ) -> IngestStats:
         """The counters as they stand."""
-        tally = self._tally
+        counters = self._counters
         received_per_s, stored_per_s = self._rates()
-        commit, through = tally.commit_ms.percentiles(), tally.write_through_ms.percentiles()
+        commit, through = counters.commit_ms.percentiles(), counters.write_through_ms.percentiles()
         now_us, oldest_us = int(self._clock.now() * 1e6), link.oldest_unacked_us()
         return IngestStats(
             role=self._role,
@@ -67,13 +68,13 @@ class IngestStatsBuilder:
             host=platform.node(),
             started_us=self._started_us,
             at_us=now_us,
-            received=tally.received,
-            readings=tally.readings,
-            stored=tally.stored,
-            duplicates=tally.duplicates,
-            dead_letters=tally.dead_letters,
-            ignored=tally.ignored,
-            batches=tally.batches,
+            received=counters.received,
+            readings=counters.readings,
+            stored=counters.stored,
+            duplicates=counters.duplicates,
+            dead_letters=counters.dead_letters,
+            ignored=counters.ignored,
+            batches=counters.batches,
             received_per_s=received_per_s,
             stored_per_s=stored_per_s,
             commit_p50_ms=commit[0],
@@ -83,24 +84,25 @@ class IngestStatsBuilder:
             unacked=link.unacked,
             queued=link.queued,
             lag_s=round(max(0, now_us - oldest_us) / 1e6, 3) if oldest_us else 0.0,
-            commit_failures=tally.commit_failures,
-            cache_write_failures=counters.write_failures if counters else 0,
-            dirty_keys=counters.dirty if counters else 0,
+            commit_failures=counters.commit_failures,
+            cache_write_failures=cache_counters.write_failures if cache_counters else 0,
+            dirty_keys=cache_counters.dirty if cache_counters else 0,
             nodes_out=[
                 printable(f"{node.name}: {node.reason or 'being probed'}")
                 for node in nodes
                 if node.state in (NodeState.DOWN, NodeState.PROBING)
             ],
             series=series,
+            faults=faults,
             connects=link.connects,
             sessions_lost=link.sessions_lost,
-            http_requests=tally.http_requests,
+            http_requests=counters.http_requests,
             max_rss_bytes=_max_rss_bytes(),
-            documents=reception.documents if reception else 0,
-            documents_outdated=reception.outdated if reception else 0,
-            devices_warmed=reception.counts.warmed if reception else 0,
-            devices_waiting=reception.counts.waiting if reception else 0,
-            devices_skipped=reception.counts.skipped if reception else 0,
+            documents=lifecycle.documents if lifecycle else 0,
+            documents_outdated=lifecycle.outdated if lifecycle else 0,
+            devices_warmed=lifecycle.counts.warmed if lifecycle else 0,
+            devices_waiting=lifecycle.counts.waiting if lifecycle else 0,
+            devices_skipped=lifecycle.counts.skipped if lifecycle else 0,
             alerts_standing=alerts.standing if alerts else 0,
             alerts_raised=alerts.raised if alerts else 0,
             webhook_failures=alerts.webhook_failures if alerts else 0,
@@ -112,15 +114,15 @@ class IngestStatsBuilder:
 
     def _rates(self) -> tuple[float, float]:
         """Messages and readings a second since the last time, some good part of a second ago."""
-        now_s, tally = self._clock.monotonic(), self._tally
+        now_s, counters = self._clock.monotonic(), self._counters
         last_s, received, stored = self._last
         passed_s = now_s - last_s
         if passed_s >= _RATE_OVER_S:
             self._per_s = (
-                round((tally.received - received) / passed_s, 1),
-                round((tally.stored - stored) / passed_s, 1),
+                round((counters.received - received) / passed_s, 1),
+                round((counters.stored - stored) / passed_s, 1),
             )
-            self._last = (now_s, tally.received, tally.stored)
+            self._last = (now_s, counters.received, counters.stored)
         return self._per_s
 
 

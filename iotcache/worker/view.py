@@ -16,7 +16,7 @@ class WorkerView(Protocol):
     """A running ingest worker, as its HTTP side sees it."""
 
     @property
-    def tally(self) -> IngestCounters:
+    def counters(self) -> IngestCounters:
         """Running totals; the gateway counts its own requests and messages in them."""
         ...
 
@@ -28,6 +28,10 @@ class WorkerView(Protocol):
     @property
     def waiting_for(self) -> str:
         """What the worker waits for just now; empty while all is well. Safe to show."""
+        ...
+
+    def decode_body(self, body: bytes, received_us: int) -> list[Reading]:
+        """The readings of a payload that comes without a topic. Raises `iotcache.decode.decoder.Refused`."""
         ...
 
     async def submit(self, readings: list[Reading], dead: list[DeadLetter]) -> Committed | None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import platform
-import random
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -15,15 +14,19 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from iotcache.aggregates.writer import Aggregates
 from iotcache.alerts.watch import AlertWatch
+from iotcache.backoff import Backoff
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.decode.decoder import Decoder
-from iotcache.decode.device_messages import read_device_message
 from iotcache.decode.field_paths import reader_for
 from iotcache.decode.topics import Topics
 from iotcache.errors import StoreError
+from iotcache.ingest.batches import DecodedBatch
+from iotcache.ingest.commit import RETRY_MAX_S, RETRY_MIN_S
 from iotcache.ingest.counters import IngestCounters
+from iotcache.ingest.faults import Faults
 from iotcache.ingest.followers import Followers
-from iotcache.ingest.pipeline import RETRY_MAX_S, RETRY_MIN_S, DecodedBatch, Pipeline
+from iotcache.ingest.message_reader import MessageReader
+from iotcache.ingest.pipeline import Pipeline
 from iotcache.model import DeadLetter, DeviceMessage, Event, Message, Reading, Severity
 from iotcache.mqtt import LinkState, MqttLink, Will
 from iotcache.onboarding.lifecycle import DeviceLifecycle
@@ -43,8 +46,8 @@ log = logging.getLogger(__name__)
 STATS_EVERY_S: Final = 1.0
 LEAVE_S: Final = 0.7
 """How long a worker that is told to end may take for the batch in hand; the rest comes again."""
-PARCEL_READINGS: Final = 500
-"""A batch of packed messages is handed on in parcels of about this size; other work runs in between."""
+BATCH_READINGS: Final = 500
+"""Packed messages are handed on in batches of about this size; other work runs in between."""
 _DIRECTORY_PAGE: Final = 5_000
 _OPENING: Final = "opening it"
 
@@ -68,21 +71,22 @@ class Ingest:
         ingest = settings.ingest
         self.instance = instance or platform.node() or "worker"
         self.settings = settings
-        self.tally = IngestCounters(clock)
+        self.counters = IngestCounters(clock)
+        self.faults = Faults(clock)
         self.cache: DeviceCache | None = None
         self.pipeline: Pipeline | None = None
-        self.reception: DeviceLifecycle | None = None
+        self.lifecycle: DeviceLifecycle | None = None
         self.alerts: AlertWatch | None = None
         self.aggregates: Aggregates | None = None
-        self.followers = Followers()
+        self.followers = Followers(faults=self.faults)
         self._clock = clock
         self._on_state = on_state
-        topics = self._topics = Topics(ingest.topics)
-        self._decoder = Decoder(topics, reader_for(ingest.fields.paths))
+        topics = Topics(ingest.topics)
+        self._reader = MessageReader(topics, Decoder(topics, reader_for(ingest.fields.paths)), self.faults)
         self._topic = stats_topic(INGEST_ROLE, self.instance)
-        self._account = IngestStatsBuilder(INGEST_ROLE, self.instance, self.tally, clock)
+        self._stats = IngestStatsBuilder(INGEST_ROLE, self.instance, self.counters, clock)
         self._waiting_store = _OPENING
-        self._said = ""
+        self._reported = ""
         self._ready = asyncio.Event()
         self._exits = AsyncExitStack()
         self._work: asyncio.Task[None] | None = None
@@ -121,12 +125,12 @@ class Ingest:
 
     async def ready(self) -> None:
         """Return once the worker is subscribed and its store is open."""
-        await self._until_works(self._ready.wait())
-        await self._until_works(self.link.until_connected())
+        await self._while_working(self._ready.wait())
+        await self._while_working(self.link.until_connected())
 
     async def run(self) -> None:
         """Return never; raises what the worker could not go on after."""
-        await self._until_works(asyncio.Event().wait())
+        await self._while_working(asyncio.Event().wait())
 
     async def submit(self, readings: list[Reading], dead: list[DeadLetter]) -> Committed | None:
         """Take readings that came another way; returns after their commit, as one batch with others.
@@ -145,13 +149,13 @@ class Ingest:
         await pipeline.put(DecodedBatch(readings, dead, settled))
         return await done
 
-    def decode(self, topic: str, payload: bytes, received_us: int) -> list[Reading] | DeadLetter:
-        """Decode as a message on ``topic`` would be."""
-        return self._decoder.decode(topic, payload, received_us)
+    def decode_body(self, body: bytes, received_us: int) -> list[Reading]:
+        """The readings of a payload that comes without a topic. Raises `iotcache.decode.decoder.Refused`."""
+        return self._reader.read_body(body, received_us)
 
     # Working
 
-    async def _until_works(self, wanted: Coroutine[Any, Any, object]) -> None:
+    async def _while_working(self, wanted: Coroutine[Any, Any, object]) -> None:
         """Wait for ``wanted``, or raise what ended the work."""
         assert self._work is not None
         waiting = asyncio.ensure_future(wanted)
@@ -166,18 +170,19 @@ class Ingest:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._publish_stats())
+            tasks.create_task(self.faults.keep_running("publishing counters", self._publish_stats))
             cache = self.cache = await self._open_cache()
-            self.reception = DeviceLifecycle(cache, self.settings.onboarding)
+            self.lifecycle = DeviceLifecycle(cache, self.settings.onboarding)
             self.pipeline = Pipeline(
                 cache,
-                self.tally,
+                self.counters,
                 clock=self._clock,
+                faults=self.faults,
                 on_waiting=self._store_waits,
-                reception=self.reception,
+                devices=self.lifecycle,
                 on_commit=self.followers.tell,
             )
-            self.followers.add(self.reception)
+            self.followers.add(self.lifecycle)
             self.alerts = AlertWatch(
                 cache,
                 self.settings,
@@ -191,8 +196,11 @@ class Ingest:
             self.followers.add(self.aggregates)
             tasks.create_task(self.followers.run())
             tasks.create_task(self.pipeline.run())
-            tasks.create_task(self._recall(cache, self.pipeline))
-            tasks.create_task(keep_pruned(cache.store, self.settings.store.retention_days, self._clock))
+            recall = partial(self._recall, cache, self.pipeline)
+            tasks.create_task(self.faults.keep_running("reading the intervals", recall))
+            retention_days = self.settings.store.retention_days
+            prune = partial(keep_pruned, cache.store, retention_days, self._clock)
+            tasks.create_task(self.faults.keep_running("deleting old readings", prune))
             self._pump_task = tasks.create_task(self._pump(self.pipeline))
             self._ready.set()
 
@@ -200,7 +208,7 @@ class Ingest:
         from iotcache.cache import DeviceCache
 
         cache: DeviceCache | None = None
-        wait_s = RETRY_MIN_S
+        backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S)
         while True:
             try:
                 if cache is None:
@@ -216,8 +224,7 @@ class Ingest:
             else:
                 self._store_waits("")
                 return cache
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
-            wait_s = min(wait_s * 2.0, RETRY_MAX_S)
+            await backoff.wait()
 
     async def _recall(self, cache: DeviceCache, pipeline: Pipeline) -> None:
         """Take over what the store knows of the series' intervals, so that a restart forgets no TTL."""
@@ -234,34 +241,32 @@ class Ingest:
         linger_s = ingest.linger_ms / 1e3
         while True:
             messages = await self.link.batch(ingest.batch_max, linger_s)
-            self.tally.received += len(messages)
-            for parcel in self._parcels(messages):
-                await pipeline.put(parcel)
-                await asyncio.sleep(0)  # a batch may hold many parcels, and a commit wants to go on meanwhile
+            self.counters.received += len(messages)
+            for batch in self._decoded(messages):
+                await pipeline.put(batch)
+                await asyncio.sleep(0)  # there may be many batches, and a commit wants to go on meanwhile
 
-    def _parcels(self, messages: Sequence[Message]) -> Iterator[DecodedBatch]:
-        """The messages decoded, one after the other, cut into parcels of a bounded number of readings."""
+    def _decoded(self, messages: Sequence[Message]) -> Iterator[DecodedBatch]:
+        """The messages decoded, one after the other, cut into batches of a bounded number of readings."""
         readings: list[Reading] = []
         dead: list[DeadLetter] = []
-        said: list[DeviceMessage] = []
+        device_messages: list[DeviceMessage] = []
         first = 0
-        decode = self._decoder.decode
-        for place, message in enumerate(messages):
-            found = decode(message.topic, message.payload, message.received_us, message.size)
-            if isinstance(found, DeadLetter):
-                dead.append(found)
-            elif found:
-                readings += found
-            elif (one := read_device_message(self._topics.names(message.topic), message)) is None:
-                self.tally.ignored += 1
-            elif isinstance(one, DeadLetter):
-                dead.append(one)
+        read = self._reader.read
+        for index, message in enumerate(messages):
+            decoded = read(message)
+            if isinstance(decoded, list):
+                readings += decoded
+            elif decoded is None:
+                self.counters.ignored += 1
+            elif isinstance(decoded, DeadLetter):
+                dead.append(decoded)
             else:
-                said.append(one)
-            if len(readings) >= PARCEL_READINGS or place == len(messages) - 1:
-                acked = partial(self._acknowledge, messages[first : place + 1])
-                yield DecodedBatch(readings, dead, acked, said)
-                readings, dead, said, first = [], [], [], place + 1
+                device_messages.append(decoded)
+            if len(readings) >= BATCH_READINGS or index == len(messages) - 1:
+                acknowledge = partial(self._acknowledge, messages[first : index + 1])
+                yield DecodedBatch(readings, dead, acknowledge, device_messages)
+                readings, dead, device_messages, first = [], [], [], index + 1
 
     def _acknowledge(self, messages: Sequence[Message], committed: Committed | None) -> None:
         self.link.ack(messages)
@@ -293,9 +298,9 @@ class Ingest:
 
     def _changed(self) -> None:
         waiting = self.waiting_for
-        if waiting == self._said:
+        if waiting == self._reported:
             return
-        self._said = waiting
+        self._reported = waiting
         if not waiting:
             log.info("taking readings from the broker at %s", self.link.name)
         elif self.link.state is LinkState.AWAY or self._waiting_store not in ("", _OPENING):
@@ -315,14 +320,15 @@ class Ingest:
     def stats(self, state: str = "") -> IngestStats:
         """The counters as they stand."""
         waiting = self.waiting_for
-        return self._account.stats(
+        return self._stats.stats(
             state or ("waiting" if waiting else "running"),
             waiting,
             link=self.link,
-            counters=self.cache.counters() if self.cache is not None else None,
+            cache_counters=self.cache.counters() if self.cache is not None else None,
             nodes=self.cache.cluster.health() if self.cache is not None else (),
             series=len(self.pipeline.intervals) if self.pipeline is not None else 0,
-            reception=self.reception,
+            faults=self.faults.count,
+            lifecycle=self.lifecycle,
             alerts=self.alerts,
             aggregates=self.aggregates,
         )

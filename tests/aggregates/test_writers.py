@@ -212,8 +212,8 @@ async def test_real_workers_of_a_group_agree_on_all_that_was_published(
     now = time.time()
     body = [json.dumps({"value": n, "ts": now + n / 1e4, "seq": n, "boot": "b"}).encode() for n in range(300)]
     await asyncio.gather(*(sender.publish(f"iot/north/d{n % 9}/temp", one) for n, one in enumerate(body)))
-    await until(lambda: sum(made.tally.stored for made in both) == 300)
-    assert min(made.tally.stored for made in both) > 0
+    await until(lambda: sum(made.counters.stored for made in both) == 300)
+    assert min(made.counters.stored for made in both) > 0
 
     await until(lambda: min(made.stats().aggregates_written for made in both) > 0)
 

@@ -146,7 +146,7 @@ async def test_of_two_workers_one_tells_and_a_node_down_is_told_once(
     for n in range(1, 41):  # dealt out among the two
         await said(sender, "d1", 9.0, n)
     await until(lambda: seen.states("hot/d1:t") and seen.states(name))
-    assert min(made.tally.readings for made in both) > 0
+    assert min(made.counters.readings for made in both) > 0
     for n in range(41, 61):
         await said(sender, "d1", 1.0, n)
     nodes[1].start()

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from iotcache.ingest import followers
+from iotcache.ingest import faults
 from iotcache.ingest.followers import Followers
 from iotcache.model import Reading
 from iotcache.model.batches import CommittedBatch
@@ -46,7 +46,7 @@ class Listener:
 async def test_each_hears_all_in_order_and_one_that_fails_stops_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(followers, "RESTART_S", 0.01)
+    monkeypatch.setattr(faults, "RESTART_S", 0.01)
     bad, good = Listener(fails_at=1), Listener()
     told = Followers([bad])
     told.add(good)

@@ -59,7 +59,7 @@ async def test_a_disk_that_fills_up_holds_the_acks_until_there_is_room(  # noqa:
     await until(lambda: made.waiting_for.endswith("is full"))
     stored = len(await rows(made))
     assert stored < total
-    assert made.tally.stored == stored
+    assert made.counters.stored == stored
     assert made.link.unacked > 0
     async with asyncio.timeout(5):
         while True:
@@ -68,10 +68,10 @@ async def test_a_disk_that_fills_up_holds_the_acks_until_there_is_room(  # noqa:
                 assert said[-1].waiting_for.endswith("readings.db is full")
                 break
     ballast.unlink()
-    await until(lambda: made.tally.stored == total and made.link.unacked == 0, 20)
+    await until(lambda: made.counters.stored == total and made.link.unacked == 0, 20)
     assert made.waiting_for == ""
     assert [row.value for row in await rows(made)] == list(range(total))
-    assert made.tally.duplicates == 0
+    assert made.counters.duplicates == 0
 
 
 async def test_a_worker_that_starts_on_a_full_disk_waits_for_room(  # noqa: PLR0917
@@ -84,7 +84,7 @@ async def test_a_worker_that_starts_on_a_full_disk_waits_for_room(  # noqa: PLR0
     sender = await link(mosquitto.port, "sender")
     await sender.publish(TOPIC, payload(1, seq=1))
     ballast.unlink()
-    await until(lambda: made.tally.stored == 1 and made.link.unacked == 0)
+    await until(lambda: made.counters.stored == 1 and made.link.unacked == 0)
 
 
 class Wire:
@@ -131,14 +131,14 @@ async def test_a_broker_that_a_partition_cuts_off_is_noticed_and_found_again(
         made = await worker(replace(settings, broker=replace(settings.broker, keepalive_s=1)))
         sender = await link(mosquitto.port, "sender")
         await sender.publish(TOPIC, payload(0, seq=0))
-        await until(lambda: made.tally.stored == 1 and made.link.unacked == 0)
+        await until(lambda: made.counters.stored == 1 and made.link.unacked == 0)
         wire.cut = True
         for n in range(1, 100):
             await sender.publish(TOPIC, payload(n, seq=n))
         await until(lambda: made.waiting_for.startswith("broker: "))
         assert made.stats().state == "waiting"
         wire.cut = False
-        await until(lambda: made.tally.stored == 100 and made.link.unacked == 0)
+        await until(lambda: made.counters.stored == 100 and made.link.unacked == 0)
         assert made.waiting_for == ""
         assert made.link.sessions_lost == 0
     assert [row.value for row in await rows(made)] == list(range(100))
@@ -157,7 +157,7 @@ async def test_a_cache_node_that_is_away_is_told_and_nothing_waits_for_it(  # no
     nodes[0].kill()
     total = 40
     await asyncio.gather(*(sender.publish(f"iot/s/d{n}/t", payload(n, seq=n)) for n in range(total)))
-    await until(lambda: made.tally.stored == total and made.link.unacked == 0)
+    await until(lambda: made.counters.stored == total and made.link.unacked == 0)
     await until(lambda: made.stats().nodes_out)
     (told,) = made.stats().nodes_out
     assert told.startswith(f"{nodes[0].address}: ")

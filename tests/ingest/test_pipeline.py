@@ -11,9 +11,11 @@ import pytest
 
 from iotcache.clock import ManualClock
 from iotcache.errors import NodeError, StoreError
+from iotcache.ingest import commit as commit_module
 from iotcache.ingest import pipeline as pipeline_module
+from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.counters import IngestCounters
-from iotcache.ingest.pipeline import DecodedBatch, Pipeline
+from iotcache.ingest.pipeline import Pipeline
 from iotcache.model import DeadLetter, Reading, StoredReading
 from iotcache.store.base import Committed
 from tests.ingest.conftest import until
@@ -60,7 +62,7 @@ class Places:
         return [name for name, _ in self.events]
 
 
-def parcel(places: Places, *values: float, dead: Sequence[str] = ()) -> DecodedBatch:
+def batch(places: Places, *values: float, dead: Sequence[str] = ()) -> DecodedBatch:
     readings = [Reading("d", "s", value, NOW_US + int(value) * 1_000_000) for value in values]
     letters = [DeadLetter("t", b"", reason, NOW_US) for reason in dead]
     return DecodedBatch(readings, letters, lambda committed: places.events.append(("settled", values)))
@@ -80,14 +82,14 @@ async def running(places: Places, **options: Any) -> AsyncIterator[Pipeline]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline_module, "RETRY_MIN_S", 0.002)
-    monkeypatch.setattr(pipeline_module, "RETRY_MAX_S", 0.01)
+    monkeypatch.setattr(commit_module, "RETRY_MIN_S", 0.002)
+    monkeypatch.setattr(commit_module, "RETRY_MAX_S", 0.01)
 
 
 async def test_commit_then_cache_then_settled() -> None:
     places = Places()
     async with running(places) as made:
-        await made.put(parcel(places, 1, 2, dead=["bad"]))
+        await made.put(batch(places, 1, 2, dead=["bad"]))
         await made.drained()
     assert places.events == [("commit", ([1, 2], ["bad"])), ("cache", [1, 2]), ("settled", (1, 2))]
 
@@ -97,7 +99,7 @@ async def test_parcels_that_wait_are_joined_in_one_commit_and_settled_in_order()
     places.gate.clear()
     async with running(places) as made:
         for n in range(4):
-            await made.put(parcel(places, n))
+            await made.put(batch(places, n))
         places.gate.set()
         await made.drained()
     assert [what for name, what in places.events if name == "settled"] == [(0,), (1,), (2,), (3,)]
@@ -109,8 +111,8 @@ async def test_a_store_that_is_away_holds_everything_and_is_tried_until_it_answe
     places.failures = [StoreError("locked") for _ in range(3)]
     waits: list[str] = []
     async with running(places, on_waiting=waits.append) as made:
-        await made.put(parcel(places, 1))
-        await made.put(parcel(places, 2))
+        await made.put(batch(places, 1))
+        await made.put(batch(places, 2))
         await until(lambda: made.waiting_for == "locked")
         assert "settled" not in places.names()
         await made.drained()
@@ -128,12 +130,12 @@ async def test_back_pressure_while_the_store_is_away() -> None:
         async def offer() -> None:
             nonlocal taken
             while True:
-                await made.put(parcel(places, taken))
+                await made.put(batch(places, taken))
                 taken += 1
 
         offering = asyncio.create_task(offer())
         await asyncio.sleep(0.05)
-        assert taken <= 2 * pipeline_module.PARCELS
+        assert taken <= 2 * pipeline_module.WAITING_BATCHES
         offering.cancel()
 
 
@@ -141,7 +143,7 @@ async def test_a_cache_that_is_away_holds_nothing_up() -> None:
     places = Places()
     places.cache_fails = True
     async with running(places) as made:
-        await made.put(parcel(places, 1))
+        await made.put(batch(places, 1))
         async with asyncio.timeout(2):
             await made.drained()
     assert places.names() == ["commit", "settled"]
@@ -151,7 +153,7 @@ async def test_one_reading_that_the_store_cannot_hold_does_not_stop_the_others()
     places = Places()
     places.refuses = lambda reading: reading.value == 3
     async with running(places) as made:
-        await made.put(parcel(places, *range(8), dead=["bad"]))
+        await made.put(batch(places, *range(8), dead=["bad"]))
         await made.drained()
     commits = [what for name, what in places.events if name == "commit"]
     assert sorted(value for values, _ in commits for value in values) == [0, 1, 2, 4, 5, 6, 7]
@@ -165,7 +167,7 @@ async def test_a_store_that_takes_nothing_at_all_refuses_no_reading() -> None:
     places = Places()
     places.failures = [StoreError("read-only", retryable=False) for _ in range(6)]
     async with running(places) as made:
-        await made.put(parcel(places, 1, 2))
+        await made.put(batch(places, 1, 2))
         await until(lambda: made.waiting_for == "read-only")
         await made.drained()
     assert [what for name, what in places.events if name == "commit"][-1] == ([1, 2], [])
@@ -174,7 +176,7 @@ async def test_a_store_that_takes_nothing_at_all_refuses_no_reading() -> None:
 async def test_nothing_to_store_is_settled_without_a_commit() -> None:
     places = Places()
     async with running(places) as made:
-        await made.put(parcel(places))
+        await made.put(batch(places))
         await made.drained()
     assert places.events == [("settled", ())]
 
@@ -185,7 +187,7 @@ async def test_the_interval_travels_with_the_reading() -> None:
     places.commit = lambda readings, dead=(): _keep(kept, readings)  # type: ignore[method-assign]
     async with AsyncExitStack() as exits:
         made = await exits.enter_async_context(running(places))
-        await made.put(parcel(places, 0, 10, 20, 30))
+        await made.put(batch(places, 0, 10, 20, 30))
         await made.drained()
     assert [one.reading.interval_s for one in kept][-1] == 10.0
     assert all(one.cached_until_us == one.reading.ts_us + 60_000_000 for one in kept)

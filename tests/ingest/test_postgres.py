@@ -54,17 +54,17 @@ async def test_postgresql_stopped_and_started_half_way(  # noqa: PLR0917
             )
 
     await publish(0, 1_000)
-    await until(lambda: made.tally.stored > 100)
+    await until(lambda: made.counters.stored > 100)
     await asyncio.to_thread(server.stop)
     await publish(1_000, 2_000)
     await until(lambda: made.waiting_for.startswith("store: "))
     assert PASSWORD not in made.waiting_for
-    stored = made.tally.stored
+    stored = made.counters.stored
     await asyncio.to_thread(server.start)
     await publish(2_000, total)
-    await until(lambda: made.tally.stored + made.tally.duplicates >= total, 30)
+    await until(lambda: made.counters.stored + made.counters.duplicates >= total, 30)
     await until(lambda: made.link.unacked == 0 and made.waiting_for == "")
-    assert made.tally.stored > stored
+    assert made.counters.stored > stored
     with suppress(StoreError):
         await rows(
             made

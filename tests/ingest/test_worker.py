@@ -55,7 +55,7 @@ async def test_published_committed_cached_and_acked(
         program_path, "-p", str(mosquitto.port), "-q", "1", "-t", TOPIC, "-m", message
     )
     assert await publisher.wait() == 0
-    await until(lambda: made.tally.stored == 1 and made.link.unacked == 0)
+    await until(lambda: made.counters.stored == 1 and made.link.unacked == 0)
     (row,) = await rows(made)
     assert (row.value, row.unit, row.site, row.ts_us) == (21.5, "°C", "plant", TS_US)
     entry = cached(memcached, "dev-1:temperature:latest")
@@ -74,7 +74,7 @@ async def test_over_either_broker_nothing_is_left_unacked(
             for n in range(total)
         )
     )  # fmt: skip
-    await until(lambda: made.tally.stored == total and made.link.unacked == 0, 20)
+    await until(lambda: made.counters.stored == total and made.link.unacked == 0, 20)
     stats = made.stats()
     assert (stats.received, stats.duplicates, stats.dead_letters) == (total, 0, 0)
     assert 0 < stats.batches < total
@@ -89,7 +89,7 @@ async def test_a_late_reading_enters_history_and_never_replaces_the_newest(
     sender = await link(broker_port, "sender")
     for value, offset in ((2, 2_000_000), (1, 1_000_000), (3, 3_000_000), (0, 0)):
         await sender.publish(TOPIC, payload(value, ts_us=TS_US + offset))
-    await until(lambda: made.tally.stored == 4)
+    await until(lambda: made.counters.stored == 4)
     await until(lambda: made.link.unacked == 0)
     assert [row.value for row in await rows(made)] == [0, 1, 2, 3]
     assert cached(memcached, "dev-1:temperature:latest")["value"] == 3
@@ -102,8 +102,8 @@ async def test_sent_twice_is_stored_once(
     sender = await link(broker_port, "sender")
     for message in (payload(1, seq=5), payload(1, seq=5), payload(7), payload(7)):
         await sender.publish(TOPIC, message)
-    await until(lambda: made.tally.stored + made.tally.duplicates == 4)
-    assert made.tally.duplicates == 2
+    await until(lambda: made.counters.stored + made.counters.duplicates == 4)
+    assert made.counters.duplicates == 2
     assert len(await rows(made)) == 2
 
 
@@ -123,9 +123,9 @@ async def test_what_cannot_be_decoded_is_acked_and_kept(
         await sender.publish(TOPIC, message)
     await sender.publish("iot/plant/dev 1%[b]é/temp", b"7")
     await sender.publish("iot/plant/dev-1/death", b'{"reason": "lost"}')
-    await until(lambda: made.tally.dead_letters == len(hostile) and made.tally.stored == 1)
+    await until(lambda: made.counters.dead_letters == len(hostile) and made.counters.stored == 1)
     await until(lambda: made.link.unacked == 0)
-    assert made.tally.ignored == 1
+    assert made.counters.ignored == 1
     assert made.cache is not None
     letters = await made.cache.store.recent_dead_letters()
     assert {letter.payload for letter in letters} == set(hostile)
@@ -169,9 +169,9 @@ async def test_killed_between_commit_and_ack_the_row_is_there_once(
         ):
             pass
     made = await worker(settings)
-    await until(lambda: made.tally.received >= 1 and made.tally.stored + made.tally.duplicates >= 2)
+    await until(lambda: made.counters.received >= 1 and made.counters.stored + made.counters.duplicates >= 2)
     await until(lambda: made.link.unacked == 0)
-    assert made.tally.duplicates >= 1
+    assert made.counters.duplicates >= 1
     assert [row.value for row in await rows(made)] == [1, 2]
 
 
@@ -201,7 +201,7 @@ async def test_while_another_process_locks_the_store_nothing_is_acked_and_the_wo
         await sender.publish(TOPIC, payload(1, seq=1))
         await until(lambda: "locked" in made.waiting_for)
         assert made.link.unacked == 1
-        assert made.tally.stored == 0
+        assert made.counters.stored == 0
         async with asyncio.timeout(5):
             while True:
                 stats = [decode(one.payload, IngestStats) for one in await ear.batch(50)]
@@ -214,7 +214,7 @@ async def test_while_another_process_locks_the_store_nothing_is_acked_and_the_wo
     finally:
         other.kill()
         await other.wait()
-    await until(lambda: made.tally.stored == 1 and made.link.unacked == 0)
+    await until(lambda: made.counters.stored == 1 and made.link.unacked == 0)
     assert made.waiting_for == ""
 
 
@@ -229,7 +229,7 @@ async def test_a_store_that_is_away_at_the_start_is_waited_for(
     sender = await link(broker_port, "sender")
     await sender.publish(TOPIC, payload(1, seq=1))
     lock.close()
-    await until(lambda: made.tally.stored == 1 and made.link.unacked == 0)
+    await until(lambda: made.counters.stored == 1 and made.link.unacked == 0)
 
 
 async def test_a_store_that_never_can_be_ends_the_worker(
@@ -246,10 +246,10 @@ async def test_with_the_cache_away_readings_are_acked_and_their_keys_dirty(
     made = await worker(settings_for(broker_port, [memcached]))
     sender = await link(broker_port, "sender")
     await sender.publish(TOPIC, payload(1, seq=1))
-    await until(lambda: made.tally.stored == 1 and made.link.unacked == 0)
+    await until(lambda: made.counters.stored == 1 and made.link.unacked == 0)
     memcached.kill()
     await sender.publish(TOPIC, payload(2, seq=2))
-    await until(lambda: made.tally.stored == 2 and made.link.unacked == 0)
+    await until(lambda: made.counters.stored == 2 and made.link.unacked == 0)
     stats = made.stats()
     assert stats.cache_write_failures == 1
     assert stats.dirty_keys == 1
@@ -268,7 +268,7 @@ async def test_the_broker_away_is_waited_for_and_said(
     await until(lambda: made.waiting_for == "")
     sender = await link(mosquitto.port, "sender")
     await sender.publish(TOPIC, payload(1, seq=1))
-    await until(lambda: made.tally.stored == 1)
+    await until(lambda: made.counters.stored == 1)
 
 
 @pytest.mark.real("mosquitto")
@@ -282,7 +282,7 @@ async def test_messages_sent_while_no_worker_runs_are_kept_for_the_next_one(
     for n in range(50):
         await sender.publish(TOPIC, payload(n, seq=n))
     second = await worker(settings)
-    await until(lambda: second.tally.stored == 50)
+    await until(lambda: second.counters.stored == 50)
 
 
 async def test_two_workers_of_a_group_share_and_none_doubles(
@@ -293,9 +293,9 @@ async def test_two_workers_of_a_group_share_and_none_doubles(
     assert one.link.client_id != two.link.client_id
     sender = await link(broker_port, "sender")
     await asyncio.gather(*(sender.publish(TOPIC, payload(n, seq=n)) for n in range(300)))
-    await until(lambda: one.tally.stored + two.tally.stored == 300)
-    assert min(one.tally.stored, two.tally.stored) > 50
-    assert one.tally.duplicates + two.tally.duplicates == 0
+    await until(lambda: one.counters.stored + two.counters.stored == 300)
+    assert min(one.counters.stored, two.counters.stored) > 50
+    assert one.counters.duplicates + two.counters.duplicates == 0
     await until(lambda: one.link.unacked + two.link.unacked == 0)
     assert cached(memcached, "dev-1:temperature:latest")["value"] == 299
 
@@ -372,8 +372,8 @@ async def test_bare_numbers_in_a_burst_are_readings_of_their_own(
     made = await worker(settings_for(broker_port, [memcached]))
     sender = await link(broker_port, "sender")
     await asyncio.gather(*(sender.publish(TOPIC, b"%d" % n) for n in range(100)))
-    await until(lambda: made.link.unacked == 0 and made.tally.received == 100)
-    assert (made.tally.stored, made.tally.duplicates) == (100, 0)
+    await until(lambda: made.link.unacked == 0 and made.counters.received == 100)
+    assert (made.counters.stored, made.counters.duplicates) == (100, 0)
 
 
 @pytest.mark.real("mosquitto")
@@ -396,7 +396,7 @@ async def test_broker_store_and_cache_away_at_once_and_all_is_made_up_for(
     await asyncio.to_thread(mosquitto.process.wait, 10)
     mosquitto.start()
     memcached.start()
-    await until(lambda: made.tally.stored == 100 and made.waiting_for == "", 15)
+    await until(lambda: made.counters.stored == 100 and made.waiting_for == "", 15)
     await until(lambda: made.link.unacked == 0)
     assert [row.value for row in await rows(made)] == list(range(100))
     # The entry that could not be written is not an old one: it is missing, or the newest.

@@ -55,8 +55,8 @@ async def test_a_push_over_the_broker_is_retained_and_heard_by_the_worker(
     sender = await link(iotcore_port, "pusher")
     pushed = await push_config(made.cache, "dev-1", {"every_s": 5}, link=sender, topics=TOPICS)
     assert pushed.topic == "iot/north/dev-1/cfg"
-    await until(lambda: made.tally.received == 1 and made.link.unacked == 0)
-    assert made.tally.dead_letters == 0
+    await until(lambda: made.counters.received == 1 and made.link.unacked == 0)
+    assert made.counters.dead_letters == 0
     device = await link(iotcore_port, "device", subscriptions=[(pushed.topic, 1)])
     (message,) = await asyncio.wait_for(device.batch(1), 5)
     assert json.loads(message.payload) == {"every_s": 5, "version": 1}

@@ -35,7 +35,7 @@ def cfg(version: int, **more: Any) -> bytes:
 
 
 async def settled(worker: Ingest, messages: int) -> DeviceCache:
-    await until(lambda: worker.tally.received >= messages and worker.link.unacked == 0)
+    await until(lambda: worker.counters.received >= messages and worker.link.unacked == 0)
     await until(lambda: worker.link.queued == 0)
     assert worker.pipeline is not None and worker.cache is not None
     await worker.pipeline.drained()
@@ -53,11 +53,11 @@ async def test_a_push_is_stored_and_replaces_what_is_cached(
     read = await cache.config("dev-1")
     assert (read.source, read.version, read.content) == (Source.CACHE, 3, {"version": 3, "every_s": 30})
     assert cached(memcached, "dev-1:cfg")["version"] == 3
-    assert made.tally.dead_letters == made.tally.ignored == 0
+    assert made.counters.dead_letters == made.counters.ignored == 0
     stats = made.stats()
     assert (stats.documents + stats.documents_outdated) >= 1
     await sender.publish("iot/north/dev-1/cfg", b'{"every_s": 1}')
-    await until(lambda: made.tally.dead_letters == 1)
+    await until(lambda: made.counters.dead_letters == 1)
 
 
 async def test_a_push_waits_for_the_store_and_is_not_acknowledged_before(  # noqa: PLR0917
@@ -126,7 +126,7 @@ async def test_first_sight_warms_the_other_sensors_and_documents(
     assert cached(memcached, "dev-1:pressure:latest")["value"] == 7
     assert cached(memcached, "dev-1:cfg")["version"] == 4
     await sender.publish("iot/north/dev-1/temperature", b"22")
-    await until(lambda: made.tally.stored == 2)
+    await until(lambda: made.counters.stored == 2)
     assert made.stats().devices_waiting == 0, "seen before"
 
 
@@ -135,9 +135,9 @@ async def test_no_more_devices_wait_than_there_is_room_for(
 ) -> None:
     settings = replace(settings_for(iotcore_port, [memcached]), onboarding=OnboardingSettings(queue=3))
     made = await worker(settings)
-    assert made.reception is not None
+    assert made.lifecycle is not None
     newest = [StoredReading(Reading(f"d{n}", "t", 1, TS_US)) for n in range(10)]
-    made.reception.follow(CommittedBatch([one.reading for one in newest], newest))
+    made.lifecycle.follow(CommittedBatch([one.reading for one in newest], newest))
     stats = made.stats()
     assert (stats.devices_waiting, stats.devices_skipped) == (3, 7)
     await until(lambda: made.stats().devices_warmed == 3)
@@ -212,11 +212,11 @@ async def test_two_workers_and_a_lost_node_leave_the_highest_version_everywhere(
     await push(pushes[80:160])
     nodes[0].start()
     await push(pushes[160:])
-    await until(lambda: sum(one.tally.received for one in workers) >= len(pushes), 20)
+    await until(lambda: sum(one.counters.received for one in workers) >= len(pushes), 20)
     for one in workers:
         await until(lambda: one.link.unacked == 0 and one.link.queued == 0, 20)  # noqa: B023
         await one.pipeline.drained()
-    assert all(one.tally.received > 0 for one in workers)
+    assert all(one.counters.received > 0 for one in workers)
     names = [DocumentName(f"d{device}", DocumentKind.CONFIG) for device in range(6)]
     found = await reader.store.documents.find(names)
     assert {document.version for document in found.values()} == {40}

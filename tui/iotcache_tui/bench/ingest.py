@@ -238,7 +238,7 @@ async def _ours(servers: _Servers, readings: int, *, postgres: bool = False) -> 
             while not worker.link.received:  # noqa: ASYNC110
                 await asyncio.sleep(0.0005)
             began_s = time.perf_counter()
-            while worker.tally.stored < messages * readings or worker.link.unacked:  # noqa: ASYNC110
+            while worker.counters.stored < messages * readings or worker.link.unacked:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
             return time.perf_counter() - began_s
 

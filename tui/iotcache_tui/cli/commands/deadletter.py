@@ -145,10 +145,12 @@ async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
     from iotcache.decode.decoder import Decoder
     from iotcache.decode.field_paths import reader_for
     from iotcache.decode.topics import Topics
+    from iotcache.ingest.faults import Faults
+    from iotcache.ingest.message_reader import MessageReader
     from iotcache.worker.redrive import redrive
 
     topics = Topics(settings.ingest.topics)
-    decoder = Decoder(topics, reader_for(settings.ingest.fields.paths))
+    reader = MessageReader(topics, Decoder(topics, reader_for(settings.ingest.fields.paths)), Faults())
     settled = readings = duplicates = documents = refused = 0
     missing: list[int] = []
     async with DeviceCache.from_settings(settings) as cache:
@@ -161,10 +163,10 @@ async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
                 letters = await cache.store.dead_letters.page(below, BATCH, args.reason)
             if not letters:
                 break
-            done = await redrive(cache, topics, decoder, letters)
+            done = await redrive(cache, reader, letters)
             settled, refused = settled + done.letters, refused + done.refused
             readings, duplicates = readings + done.readings, duplicates + done.duplicates
-            documents += done.said
+            documents += done.device_messages
             if args.numbers:
                 break
             below = letters[-1].number

@@ -1,0 +1,283 @@
+"""Commits that do not give up: a store that is away is tried until it answers, and what it refuses for good
+becomes a dead letter, so that nothing stands in the way of the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from iotcache.backoff import Backoff
+from iotcache.clock import Clock
+from iotcache.decode.decoder import dead_letter
+from iotcache.errors import StoreError
+from iotcache.ingest.batches import DecodedBatch
+from iotcache.ingest.counters import IngestCounters
+from iotcache.ingest.faults import Faults, describe
+from iotcache.ingest.planning import Planner, refused_reading
+from iotcache.model import DeadLetter, DeviceMessage, Document, LifecycleResult, StoredReading
+from iotcache.store.base import Committed
+from iotcache.text import printable
+
+log = logging.getLogger(__name__)
+
+RETRY_MIN_S: Final = 0.1
+RETRY_MAX_S: Final = 5.0
+SLOW_COMMIT_S: Final = 3.0
+"""A commit that takes longer is something the worker says it waits for."""
+TRIES: Final = 3
+"""When a commit fails in a way that nobody foresaw, and so does each of its readings alone, it may be the
+store or the readings: after this many tries the readings are taken for the cause, as dead letters."""
+_FAILURES_LOOKED_AT: Final = 16
+"""Readings tried alone, all in vain, before the last try: the rest would hardly fare better."""
+
+
+class CommitStore(Protocol):
+    """The part of `iotcache.store.base.Store` that is needed here."""
+
+    async def commit(
+        self, readings: Sequence[StoredReading], dead_letters: Sequence[DeadLetter] = ()
+    ) -> Committed: ...
+
+
+class DeviceMessages(Protocol):
+    """Keeps what devices say of themselves: `iotcache.onboarding.lifecycle.DeviceLifecycle`."""
+
+    async def store(self, said: Sequence[DeviceMessage]) -> LifecycleResult:
+        """Make messages durable, in their order. Raises `StoreError`."""
+        ...
+
+    async def tell_cache(self, heard: LifecycleResult) -> None:
+        """Bring the cache to what the store has. Raises `StoreError`."""
+        ...
+
+
+class _Failure(Exception):
+    """Why a write failed, and whether the store may take it later."""
+
+    def __init__(self, text: str, *, retryable: bool, foreseen: bool) -> None:
+        super().__init__(text)
+        self.retryable = retryable
+        self.foreseen = foreseen
+
+    @property
+    def reason(self) -> str:
+        """As a dead letter's reason."""
+        return f"the store: {self}" if self.foreseen else f"the store failed on it: {self}"
+
+
+class Committer:
+    """Writes batches to the store, each however long it takes."""
+
+    def __init__(
+        self,
+        store: CommitStore,
+        planner: Planner,
+        counters: IngestCounters,
+        faults: Faults,
+        *,
+        clock: Clock,
+        on_waiting: Callable[[str], None],
+    ) -> None:
+        """``on_waiting`` is called with why the store cannot be written, and with "" once it can again."""
+        self.waiting_for = ""
+        self._store = store
+        self._planner = planner
+        self._counters = counters
+        self._faults = faults
+        self._clock = clock
+        self._on_waiting = on_waiting
+
+    async def commit(self, batches: Sequence[DecodedBatch]) -> Committed:
+        """Commit the readings and the dead letters of batches in one transaction."""
+        dead = [letter for batch in batches for letter in batch.dead_letters]
+        backoff, since_s = Backoff(RETRY_MIN_S, RETRY_MAX_S), self._clock.monotonic()
+        while True:
+            for batch in batches:
+                self._planner.refresh(batch)
+            planned = [stored for batch in batches for stored in batch.planned]
+            try:
+                committed = await self._write(planned, dead)
+                break
+            except _Failure as failure:
+                self._counters.commit_failures += 1
+                if not failure.retryable:
+                    last_try = backoff.attempts >= TRIES - 1
+                    piecewise = await self._commit_piecewise(planned, dead, last_try=last_try)
+                    if piecewise is not None:
+                        committed = piecewise
+                        break
+                self._wait_for(str(failure))
+            await backoff.wait()
+        if self.waiting_for:
+            log.info("the store answers again after %.1f s", self._clock.monotonic() - since_s)
+            self._wait_for("")
+        counters = self._counters
+        counters.batches += 1
+        counters.readings += len(planned)
+        counters.stored += committed.stored
+        counters.duplicates += committed.duplicates
+        counters.dead_letters += len(dead)
+        return committed
+
+    async def _write(self, planned: Sequence[StoredReading], dead: Sequence[DeadLetter]) -> Committed:
+        """One transaction. Raises `_Failure`."""
+        began_s = self._clock.monotonic()
+        slow = asyncio.get_running_loop().call_later(
+            SLOW_COMMIT_S, self._wait_for, f"a commit takes longer than {SLOW_COMMIT_S:g} s"
+        )
+        try:
+            committed = await self._store.commit(planned, dead)
+        except Exception as error:
+            raise self._failure("a commit", error) from error
+        finally:
+            slow.cancel()
+        self._counters.commit_ms.add((self._clock.monotonic() - began_s) * 1e3)
+        return committed
+
+    def _failure(self, stage: str, error: Exception) -> _Failure:
+        if isinstance(error, StoreError):
+            return _Failure(str(error), retryable=error.retryable, foreseen=True)
+        self._faults.note(stage, error)
+        return _Failure(describe(error), retryable=False, foreseen=False)
+
+    async def _commit_piecewise(
+        self, planned: Sequence[StoredReading], dead: Sequence[DeadLetter], *, last_try: bool
+    ) -> Committed | None:
+        """Commit what the store takes, and dead letters of those readings that it refuses for good.
+
+        One reading that a store cannot hold must not stop all others for ever. ``None`` when the store takes
+        nothing at all, or is away: then it is not the readings' fault, and what did get in is a duplicate the
+        next time.
+        """
+        done: list[Committed] = []
+        refused: list[DeadLetter] = []
+        unforeseen = 0
+        parts = [list(planned)]
+        try:
+            await self._write((), ())
+            await self._write_dead_letters(dead)
+            while parts:
+                part = parts.pop()
+                try:
+                    done.append(await self._write(part, ()))
+                except _Failure as failure:
+                    if failure.retryable:
+                        return None
+                    if len(part) > 1:
+                        # The earlier half is taken first: the newest of a series must come last.
+                        parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+                    elif part:
+                        refused.append(refused_reading(part[0].reading, failure.reason))
+                        unforeseen += not failure.foreseen
+                if not last_try and not done and unforeseen >= _FAILURES_LOOKED_AT:
+                    return None
+            if not last_try and not done and unforeseen:
+                return None
+            await self._write_dead_letters(refused)
+        except _Failure:
+            return None
+        self._counters.dead_letters += len(refused)
+        return Committed(
+            stored=sum(one.stored for one in done),
+            duplicates=sum(one.duplicates for one in done),
+            newest=tuple(newest for one in done for newest in one.newest),
+        )
+
+    async def _write_dead_letters(self, dead: Sequence[DeadLetter]) -> None:
+        """Write dead letters, those that the store refuses in a plainer form. Raises `_Failure` when it is
+        away."""
+        if not dead:
+            return
+        try:
+            await self._write((), dead)
+        except _Failure as failure:
+            if failure.retryable:
+                raise
+            if len(dead) > 1:
+                for letter in dead:
+                    await self._write_dead_letters([letter])
+                return
+            await self._write_plain(dead[0], failure)
+
+    async def _write_plain(self, letter: DeadLetter, failure: _Failure) -> None:
+        """Write a dead letter that the store refused without the texts that it may have refused it for."""
+        topic = letter.topic.encode("ascii", "backslashreplace").decode()
+        reason = printable(f"{letter.reason}; {failure.reason}", 300).encode("ascii", "backslashreplace")
+        try:
+            await self._write((), [DeadLetter(topic, letter.payload, reason.decode(), letter.received_us)])
+        except _Failure as again:
+            if again.retryable:
+                raise
+            log.error("a dead letter of the topic %s is lost: %s", printable(topic, 100), again)
+
+    async def store_messages(
+        self, devices: DeviceMessages, messages: Sequence[DeviceMessage]
+    ) -> LifecycleResult:
+        """Store what devices said of themselves, however long it takes."""
+        backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S)
+        while True:
+            try:
+                result = await self._store_once(devices, messages)
+                break
+            except _Failure as failure:
+                self._counters.commit_failures += 1
+                if not failure.retryable:
+                    last_try = backoff.attempts >= TRIES - 1
+                    singly = await self._store_singly(devices, messages, last_try=last_try)
+                    if singly is not None:
+                        result = singly
+                        break
+                self._wait_for(str(failure))
+            await backoff.wait()
+        if self.waiting_for:
+            self._wait_for("")
+        return result
+
+    async def _store_once(
+        self, devices: DeviceMessages, messages: Sequence[DeviceMessage]
+    ) -> LifecycleResult:
+        try:
+            return await devices.store(messages)
+        except Exception as error:
+            raise self._failure("storing what devices say of themselves", error) from error
+
+    async def _store_singly(
+        self, devices: DeviceMessages, messages: Sequence[DeviceMessage], *, last_try: bool
+    ) -> LifecycleResult | None:
+        """As `_commit_piecewise`, for messages of devices."""
+        standing: list[Document] = []
+        ended: list[str] = []
+        refused: list[DeadLetter] = []
+        try:
+            for message in messages:
+                try:
+                    result = await self._store_once(devices, [message])
+                except _Failure as failure:
+                    if failure.retryable:
+                        return None
+                    refused.append(_refused_message(message, failure.reason))
+                else:
+                    standing += result.standing
+                    ended += result.ended
+            if len(refused) == len(messages) and not last_try:
+                return None
+            await self._write_dead_letters(refused)
+        except _Failure:
+            return None
+        self._counters.dead_letters += len(refused)
+        return LifecycleResult(standing, ended)
+
+    def _wait_for(self, reason: str) -> None:
+        reason = printable(reason)
+        if reason != self.waiting_for:
+            self.waiting_for = reason
+            self._on_waiting(reason)
+
+
+def _refused_message(message: DeviceMessage, reason: str) -> DeadLetter:
+    if isinstance(message, Document):
+        payload = message.content.encode("utf-8", "replace")
+        return dead_letter(f"{message.device}/{message.kind}", payload, reason, message.at_us)
+    return dead_letter(f"{message.device}/birth", b"", reason, message.at_us)
