@@ -65,14 +65,14 @@ class DurationHistogram:
 
     def since(self, earlier: DurationHistogram) -> DurationHistogram:
         """What was counted after ``earlier``, a copy from before; its maximum is a bucket's end."""
-        made = DurationHistogram()
+        histogram = DurationHistogram()
         for bucket, (count, before) in enumerate(zip(self._counts, earlier._counts, strict=True)):
             if count > before:
-                made._counts[bucket] = count - before
-                made.count += count - before
-                made.max_ms = min((_upper_us(bucket) + 1) / 1000.0, self.max_ms)
-        made.total_ms = max(self.total_ms - earlier.total_ms, 0.0)
-        return made
+                histogram._counts[bucket] = count - before
+                histogram.count += count - before
+                histogram.max_ms = min((_upper_us(bucket) + 1) / 1000.0, self.max_ms)
+        histogram.total_ms = max(self.total_ms - earlier.total_ms, 0.0)
+        return histogram
 
     def sparse(self) -> list[tuple[int, int]]:
         """The filled buckets, to be sent to another process; see `of_sparse`."""
@@ -80,21 +80,21 @@ class DurationHistogram:
 
     @classmethod
     def of_sparse(
-        cls, filled: Iterable[tuple[int, int]], total_ms: float, max_ms: float
+        cls, buckets: Iterable[tuple[int, int]], total_ms: float, max_ms: float
     ) -> DurationHistogram:
         """A histogram of the buckets that `sparse` gave. Raises `IndexError` for one that does not exist."""
-        made = cls()
-        for bucket, count in filled:
-            made._counts[bucket] += count
-            made.count += count
-        made.total_ms, made.max_ms = total_ms, max_ms
-        return made
+        histogram = cls()
+        for bucket, count in buckets:
+            histogram._counts[bucket] += count
+            histogram.count += count
+        histogram.total_ms, histogram.max_ms = total_ms, max_ms
+        return histogram
 
     def copy(self) -> DurationHistogram:
-        twin = DurationHistogram()
-        twin._counts = array("Q", self._counts)
-        twin.count, twin.total_ms, twin.max_ms = self.count, self.total_ms, self.max_ms
-        return twin
+        duplicate = DurationHistogram()
+        duplicate._counts = array("Q", self._counts)
+        duplicate.count, duplicate.total_ms, duplicate.max_ms = self.count, self.total_ms, self.max_ms
+        return duplicate
 
     def clear(self) -> None:
         self._counts = array("Q", bytes(8 * _SIZE))

@@ -109,8 +109,8 @@ class NodeHistory:
 
     def _before(self, moment_s: float) -> NodeFacts | None:
         """The newest poll not after ``moment_s``."""
-        place = bisect_right(self._polls, moment_s, key=lambda poll: poll.at_s)
-        return self._polls[place - 1] if place else None
+        after = bisect_right(self._polls, moment_s, key=lambda poll: poll.at_s)
+        return self._polls[after - 1] if after else None
 
 
 class Records:

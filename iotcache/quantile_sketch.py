@@ -71,8 +71,8 @@ class QuantileSketch(Struct, gc=False, omit_defaults=True):
         self.high = max(self.high, other.high)
         self.zeros += other.zeros
         for mine, theirs in ((self.positive, other.positive), (self.negative, other.negative)):
-            for place, count in theirs.items():
-                mine[place] = mine.get(place, 0) + count
+            for bucket, count in theirs.items():
+                mine[bucket] = mine.get(bucket, 0) + count
             while len(mine) > BUCKETS_LIMIT:
                 _join_lowest(mine)
 
@@ -89,35 +89,35 @@ class QuantileSketch(Struct, gc=False, omit_defaults=True):
         if rank == self.n:
             return self.high
         seen = 0
-        for place in sorted(self.negative, reverse=True):
-            seen += self.negative[place]
+        for bucket in sorted(self.negative, reverse=True):
+            seen += self.negative[bucket]
             if seen >= rank:
-                return self._within(-_middle(place))
+                return self._within(-_middle(bucket))
         seen += self.zeros
         if seen >= rank:
             return self._within(0.0)
-        for place in sorted(self.positive):
-            seen += self.positive[place]
+        for bucket in sorted(self.positive):
+            seen += self.positive[bucket]
             if seen >= rank:
-                return self._within(_middle(place))
+                return self._within(_middle(bucket))
         return self.high
 
     def _within(self, value: float) -> float:
         return min(max(value, self.low), self.high)
 
 
-def _middle(place: int) -> float:
+def _middle(bucket: int) -> float:
     """The number that no other in the bucket is further from than the error, in proportion."""
     try:
-        return 2 * _GAMMA**place / (_GAMMA + 1)
+        return 2 * _GAMMA**bucket / (_GAMMA + 1)
     except OverflowError:
         return inf
 
 
 def _count(buckets: dict[int, int], magnitudes: Iterable[float]) -> None:
     """Count numbers above zero in their buckets."""
-    for place, count in Counter([ceil(log(value) * _PER_LOG) for value in magnitudes]).items():
-        buckets[place] = buckets.get(place, 0) + count
+    for bucket, count in Counter([ceil(log(value) * _PER_LOG) for value in magnitudes]).items():
+        buckets[bucket] = buckets.get(bucket, 0) + count
     while len(buckets) > BUCKETS_LIMIT:
         _join_lowest(buckets)
 

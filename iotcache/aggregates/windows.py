@@ -1,8 +1,8 @@
-"""The windows of all sites' sensors as readings fill them: pure, bounded, told the time.
+"""The windows of all sites' sensors as readings fill them: pure and bounded; the time is passed in.
 
 A window takes readings by their own time, from a little before its start by our clock until `late_s` after
-its end. What a worker cannot vouch for it calls doubtful: it began to follow within the window, or some
-readings came twice, or passed it by.
+its end. A window is doubtful when its count may be wrong: the worker started within it, some readings came
+twice, or some were missed.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class OpenWindow(Struct, gc=False):
     start: int
     sketch: QuantileSketch
     doubtful: bool = False
-    told: bool = False
-    """It was written to the cache, among the parts of others."""
+    written: bool = False
+    """It was written to the cache, beside the parts of other workers."""
 
 
-class WindowsTouched(Struct):
+class PairWindows(Struct):
     """The windows of one pair."""
 
     open: dict[int, OpenWindow]
@@ -49,7 +49,7 @@ class Windows:
     def __init__(self, late_s: float, now_us: int) -> None:
         self._late_us = round(late_s * 1e6)
         self._since_us = now_us
-        self._pairs: dict[Pair, WindowsTouched] = {}
+        self._pairs: dict[Pair, PairWindows] = {}
         self._changed: dict[Pair, None] = {}
         self.outside = 0
         """Readings too late, or too far in the future, for any window."""
@@ -73,90 +73,96 @@ class Windows:
             figure = value if type(value) is float else figure_of(value)
             if figure is None:
                 continue
-            place = (reading.site, reading.sensor, ts_us // WINDOW_US * WINDOW_US)
-            if place in figures:
-                figures[place].append(figure)
+            window_key = (reading.site, reading.sensor, ts_us // WINDOW_US * WINDOW_US)
+            if window_key in figures:
+                figures[window_key].append(figure)
             else:
-                figures[place] = [figure]
+                figures[window_key] = [figure]
         for (site, sensor, start), values in figures.items():
             pair = (site, sensor)
-            filled = self._pairs.get(pair) or self._meet(pair)
-            if filled is None:
+            pair_windows = self._pairs.get(pair) or self._add_pair(pair)
+            if pair_windows is None:
                 self.left_out += len(values)
                 continue
-            tally = filled.open.get(start)
-            if tally is None:
-                # Up to the clocks' difference we may have begun after readings of it came.
+            window = pair_windows.open.get(start)
+            if window is None:
+                # Within the clocks' difference, readings of it may have come before we started.
                 early = start < self._since_us + AHEAD_US
-                tally = filled.open[start] = OpenWindow(start, QuantileSketch(), early)
-            tally.sketch.add_all(values)
+                window = pair_windows.open[start] = OpenWindow(start, QuantileSketch(), early)
+            window.sketch.add_all(values)
             if doubtful:
-                tally.doubtful = True
+                window.doubtful = True
             self._changed[pair] = None
 
     def doubt(self, now_us: int) -> None:
-        """Readings passed us by: no window that was open until now is certain."""
+        """Readings were missed: no window that was open until now is certain."""
         self._since_us = max(self._since_us, now_us)
-        for filled in self._pairs.values():
-            for tally in filled.open.values():
-                tally.doubtful = True
+        for pair_windows in self._pairs.values():
+            for window in pair_windows.open.values():
+                window.doubtful = True
 
     def take_changed(self, limit: int) -> list[Pair]:
-        """Up to ``limit`` pairs that changed, those first that have waited longest."""
+        """Up to ``limit`` pairs that changed, the longest waiting first."""
         taken = list(self._changed)[:limit]
         for pair in taken:
             del self._changed[pair]
         return taken
 
     def changed_again(self, pair: Pair) -> None:
-        """What was taken could not be written."""
+        """A pair that was taken could not be written."""
         self._changed.setdefault(pair)
 
     def open_of(self, pair: Pair) -> list[OpenWindow]:
         """The windows of a pair that still take readings, oldest first."""
-        filled = self._pairs.get(pair)
-        return [filled.open[start] for start in sorted(filled.open)] if filled is not None else []
+        pair_windows = self._pairs.get(pair)
+        return (
+            [pair_windows.open[start] for start in sorted(pair_windows.open)]
+            if pair_windows is not None
+            else []
+        )
 
-    def shown(self, pair: Pair) -> tuple[Window, Window | None] | None:
+    def newest(self, pair: Pair) -> tuple[Window, Window | None] | None:
         """The newest window of a pair, and the one before it."""
-        filled = self._pairs.get(pair)
-        if filled is None:
+        pair_windows = self._pairs.get(pair)
+        if pair_windows is None:
             return None
         known = {
-            tally.start: window_of(tally.start, WINDOW_S, tally.sketch, exact=not tally.doubtful)
-            for tally in filled.open.values()
+            window.start: window_of(window.start, WINDOW_S, window.sketch, exact=not window.doubtful)
+            for window in pair_windows.open.values()
         }
-        if filled.closed is not None:
-            known.setdefault(filled.closed.start, filled.closed)
+        if pair_windows.closed is not None:
+            known.setdefault(pair_windows.closed.start, pair_windows.closed)
         if not known:
             return None
-        newest = max(known)
-        return known[newest], known.get(newest - WINDOW_US)
+        start = max(known)
+        return known[start], known.get(start - WINDOW_US)
 
-    def over(self, now_us: int) -> Iterator[tuple[Pair, OpenWindow]]:
+    def ended(self, now_us: int) -> Iterator[tuple[Pair, OpenWindow]]:
         """Windows that take no more readings."""
         first_us = window_start(now_us - self._late_us)
-        for pair, filled in list(self._pairs.items()):
-            for start in sorted(filled.open):
+        for pair, pair_windows in list(self._pairs.items()):
+            for start in sorted(pair_windows.open):
                 if start < first_us:
-                    yield pair, filled.open[start]
+                    yield pair, pair_windows.open[start]
 
     def close(self, pair: Pair, window: Window) -> None:
-        """A window is as ``window`` says, for good."""
-        filled = self._pairs[pair]
-        filled.open.pop(window.start, None)
-        if filled.closed is None or window.start >= filled.closed.start:
-            filled.closed = window
+        """``window`` is final."""
+        pair_windows = self._pairs[pair]
+        pair_windows.open.pop(window.start, None)
+        if pair_windows.closed is None or window.start >= pair_windows.closed.start:
+            pair_windows.closed = window
 
     def forget(self, now_us: int) -> None:
-        """Let pairs go that no reading came for in the last windows."""
+        """Drop pairs that had no reading in the last windows."""
         first_us = window_start(now_us - self._late_us) - 2 * WINDOW_US
-        for pair, filled in list(self._pairs.items()):
-            if not filled.open and (filled.closed is None or filled.closed.start < first_us):
+        for pair, pair_windows in list(self._pairs.items()):
+            if not pair_windows.open and (
+                pair_windows.closed is None or pair_windows.closed.start < first_us
+            ):
                 del self._pairs[pair]
 
-    def _meet(self, pair: Pair) -> WindowsTouched | None:
+    def _add_pair(self, pair: Pair) -> PairWindows | None:
         if not pair[0] or not pair[1] or len(self._pairs) >= PAIRS_LIMIT:
             return None
-        filled = self._pairs[pair] = WindowsTouched({})
-        return filled
+        pair_windows = self._pairs[pair] = PairWindows({})
+        return pair_windows

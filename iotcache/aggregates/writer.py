@@ -1,9 +1,9 @@
 """The ingest worker's aggregates: counted as batches are committed, written to the cache once a second.
 
-A worker that works alone sets the entries as it counts. Workers of a group each see a share of the readings:
-an entry then holds every worker's part, each puts its own by compare-and-swap, and the figures are of all
-parts together. At a window's end, whoever is in doubt counts the window anew from the store, and what it
-finds is final.
+A single worker sets the entries as it counts. Workers of a group each see a share of the readings: an entry
+then holds the part of every worker, each puts its own by compare-and-swap, and the figures are of all parts
+together. At the end of a window, a worker whose part is doubtful counts the window anew from the store, and
+that result is final.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from random import Random
 from typing import TYPE_CHECKING, Final
 
-from iotcache.aggregates.buckets import OldBuckets
+from iotcache.aggregates.buckets import OutdatedBuckets
 from iotcache.aggregates.windows import OpenWindow, Pair, Windows
 from iotcache.cache.aggregates.recount import WINDOW_S, WINDOW_US, count_windows
 from iotcache.cache.aggregates.values import (
@@ -24,27 +25,26 @@ from iotcache.cache.aggregates.values import (
     window_of,
 )
 from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.cluster import CONFLICTS
+from iotcache.cluster.types import GetResult, Mode, SetItem
 from iotcache.errors import CorruptValue, IotCacheError, StoreError
 from iotcache.quantile_sketch import QuantileSketch
 
 if TYPE_CHECKING:
-    from random import Random
-
     from iotcache.cache import DeviceCache
-    from iotcache.cluster import GetResult, Mode, SetItem
     from iotcache.config.schema import Settings
     from iotcache.model.batches import CommittedBatch
 
 log = logging.getLogger(__name__)
 
-EVERY_S: Final = 1.0
+WRITE_EVERY_S: Final = 1.0
 PAIRS_PER_TURN: Final = 200
 """So many entries are written in one turn; with more pairs, each is written less often than every second."""
 RECOUNTS_PER_TURN: Final = 20
 BUCKETS_PER_TURN: Final = 2_000
-CAS_ROUNDS: Final = 4
+MAX_CAS_ROUNDS: Final = 4
 GIVE_UP_US: Final = 3 * WINDOW_US
-"""A window in doubt that cannot be counted anew for so long, as the store is away, is left as it is."""
+"""A window in doubt that cannot be counted anew for so long, as the store is away, stays as it is."""
 
 
 class Aggregates:
@@ -58,21 +58,19 @@ class Aggregates:
         instance: str = "",
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
-        every_s: float = EVERY_S,
+        every_s: float = WRITE_EVERY_S,
     ) -> None:
-        from random import Random
-
         self._cache = cache
         self._clock = clock
         self._rng = rng or Random()
-        self._every_s = every_s
+        self.every_s = every_s
         self._enabled = settings.aggregates.enabled
         self._shared = bool(settings.ingest.group)
-        # A worker that starts anew has a part of its own: what its former self counted stays counted.
+        # A restarted worker has a new part: what it counted before stays counted.
         self._part = f"{instance}~{secrets.token_hex(4)}"
         self._compress_min_bytes = settings.cache.compress_min_bytes
         self._windows = Windows(settings.aggregates.late_s, self._now_us())
-        self._old = OldBuckets(cache.keys.bucket_s)
+        self._outdated = OutdatedBuckets(cache.keys.bucket_s)
         self.written = 0
         """Entries written."""
         self.recounted = 0
@@ -91,126 +89,124 @@ class Aggregates:
     def follow(self, batch: CommittedBatch) -> None:
         """Count a batch."""
         now_us = self._now_us()
-        self._old.follow(batch.readings, now_us)
+        self._outdated.follow(batch.readings, now_us)
         if self._enabled:
             self._windows.follow(batch.readings, now_us, doubtful=batch.duplicates > 0)
 
     def missed(self, batches: int) -> None:
-        """Batches passed by uncounted."""
+        """Batches were dropped, uncounted."""
         self._windows.doubt(self._now_us())
 
     async def run(self) -> None:
         """Write once a second until cancelled."""
         while True:
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(self.every_s)
             try:
                 await self._turn()
             except IotCacheError as error:
                 log.debug("aggregates wait: %s", error)
 
     async def _turn(self) -> None:
-        old = self._old.due(self._clock.monotonic(), BUCKETS_PER_TURN)
-        if old:
-            await self._cache.invalidate_buckets(old)
+        outdated = self._outdated.due(self._clock.monotonic(), BUCKETS_PER_TURN)
+        if outdated:
+            await self._cache.invalidate_buckets(outdated)
         await self._close()
         pairs = self._windows.take_changed(PAIRS_PER_TURN)
         if pairs:
             await (self._merge(pairs) if self._shared else self._set(pairs))
         self._windows.forget(self._now_us())
 
-    # Alone
+    # A single worker
 
     async def _set(self, pairs: list[Pair]) -> None:
         items = []
         for pair in pairs:
-            shown = self._windows.shown(pair)
-            if shown is not None:
-                items.append(self._item(pair, CachedAggregate(*shown)))
-        for outcome in await self._cache.cluster.set_many(items):
-            self.written += outcome.ok
+            newest = self._windows.newest(pair)
+            if newest is not None:
+                items.append(self._item(pair, CachedAggregate(*newest)))
+        for result in await self._cache.cluster.set_many(items):
+            self.written += result.ok
 
-    # With others
+    # Several workers
 
     async def _merge(self, pairs: list[Pair]) -> None:
-        """Put our parts to those of others; what changes under our hands is read and written again."""
-        from iotcache.cluster import Mode
-        from iotcache.cluster.writing import CONFLICTS
-
-        cluster, left = self._cache.cluster, pairs
-        for _ in range(CAS_ROUNDS):
-            gots = await cluster.get_many([self._key(pair) for pair in left], cas=True)
+        """Add our parts to those of others; an entry that changes meanwhile is read and written again."""
+        cluster, remaining = self._cache.cluster, pairs
+        for _ in range(MAX_CAS_ROUNDS):
+            results = await cluster.get_many([self._key(pair) for pair in remaining], cas=True)
             swaps: list[tuple[Pair, SetItem, GetResult]] = []
             adds: list[tuple[Pair, SetItem]] = []
-            for pair, got in zip(left, gots, strict=True):
-                content = self._with_ours(pair, _content(got))
+            for pair, result in zip(remaining, results, strict=True):
+                content = self._with_ours(pair, _content(result))
                 if content is None:
                     continue
-                if got.hit or got.cas:  # an entry, or the lease of a reader that is loading one
-                    swaps.append((pair, self._item(pair, content), got))
+                if result.hit or result.cas:  # an entry, or the lease of a reader that is loading one
+                    swaps.append((pair, self._item(pair, content), result))
                 else:
                     adds.append((pair, self._item(pair, content, Mode.ADD)))
-            swapped = await cluster.cas_many([item for _, item, _ in swaps], [got for _, _, got in swaps])
+            swapped = await cluster.cas_many(
+                [item for _, item, _ in swaps], [result for _, _, result in swaps]
+            )
             added = await cluster.set_many([item for _, item in adds])
-            written = [pair for pair, *_ in swaps] + [pair for pair, _ in adds]
-            outcomes = [*swapped, *added]
-            for pair, outcome in zip(written, outcomes, strict=True):
-                if outcome.ok:
+            tried = [pair for pair, *_ in swaps] + [pair for pair, _ in adds]
+            remaining = []
+            for pair, write in zip(tried, [*swapped, *added], strict=True):
+                if write.ok:
                     self.written += 1
-                    for tally in self._windows.open_of(pair):
-                        tally.told = True
-            left = [
-                pair
-                for pair, outcome in zip(written, outcomes, strict=True)
-                if not outcome.ok and outcome.reason in CONFLICTS
-            ]
-            if not left:
+                    for open_window in self._windows.open_of(pair):
+                        open_window.written = True
+                elif write.reason in CONFLICTS:
+                    remaining.append(pair)
+            if not remaining:
                 return
-        for pair in left:
+        for pair in remaining:
             self._windows.changed_again(pair)
 
     def _with_ours(self, pair: Pair, content: CachedAggregate | None) -> CachedAggregate | None:
         windows: dict[int, Window] = {}
         if content is not None:
             windows = {window.start: window for window in (content.last, content.before) if window}
-        for tally in self._windows.open_of(pair):
-            window = windows.get(tally.start)
+        for open_window in self._windows.open_of(pair):
+            window = windows.get(open_window.start)
             if window is None or not window.settled:
-                windows[tally.start] = self._joined(window, tally)
+                windows[open_window.start] = self._joined(window, open_window)
         return _newest(windows)
 
-    def _joined(self, window: Window | None, tally: OpenWindow) -> Window:
+    def _joined(self, window: Window | None, open_window: OpenWindow) -> Window:
         parts = dict(window.parts) if window is not None else {}
-        if tally.told and self._part not in parts:
-            tally.doubtful = True  # the entry was lost, and with it what others may not tell again
-        parts[self._part] = tally.sketch
+        if open_window.written and self._part not in parts:
+            open_window.doubtful = True  # the entry was lost, and with it parts of others
+        parts[self._part] = open_window.sketch
         doubts = {name for name in window.doubts if name in parts} if window is not None else set()
-        if tally.doubtful:
+        if open_window.doubtful:
             doubts.add(self._part)
         whole = QuantileSketch()
         for part in parts.values():
             whole.merge(part)
-        joined = window_of(tally.start, WINDOW_S, whole, exact=not doubts)
+        joined = window_of(open_window.start, WINDOW_S, whole, exact=not doubts)
         joined.parts, joined.doubts = parts, sorted(doubts)
         return joined
 
     # The end of a window
 
     async def _close(self) -> None:
-        """Let go of windows that are over; those in doubt are counted anew, a few in a turn."""
+        """Close windows that have ended; doubtful ones are counted anew, a few in a turn."""
         recounts = 0
         now_us = self._now_us()
-        for pair, tally in self._windows.over(now_us):
-            window = window_of(tally.start, WINDOW_S, tally.sketch, exact=not tally.doubtful)
-            if tally.doubtful and now_us - tally.start < GIVE_UP_US:
+        for pair, open_window in self._windows.ended(now_us):
+            window = window_of(
+                open_window.start, WINDOW_S, open_window.sketch, exact=not open_window.doubtful
+            )
+            if open_window.doubtful and now_us - open_window.start < GIVE_UP_US:
                 if recounts >= RECOUNTS_PER_TURN:
                     continue
                 recounts += 1
                 try:
-                    sketches = await count_windows(self._cache.store, *pair, (tally.start,))
+                    sketches = await count_windows(self._cache.store, *pair, (open_window.start,))
                 except StoreError as error:
                     log.debug("a window is not counted anew: %s", error)
                     continue
-                window = window_of(tally.start, WINDOW_S, sketches[tally.start], settled=True)
+                window = window_of(open_window.start, WINDOW_S, sketches[open_window.start], settled=True)
                 self.recounted += 1
                 await self._settle(pair, window)
                 if not self._shared:
@@ -218,32 +214,30 @@ class Aggregates:
             self._windows.close(pair, window)
 
     async def _settle(self, pair: Pair, window: Window) -> None:
-        """In a group: put what the store says in the place of all parts."""
+        """In a group: replace all parts by what the store has."""
         if not self._shared:
             return
         cluster, key = self._cache.cluster, self._key(pair)
-        for _ in range(CAS_ROUNDS):
-            (got,) = await cluster.get_many([key], cas=True)
-            content = _content(got)
+        for _ in range(MAX_CAS_ROUNDS):
+            (result,) = await cluster.get_many([key], cas=True)
+            content = _content(result)
             if content is None:
-                return  # it has expired; who asks for it counts from the store
-            windows = {one.start: one for one in (content.last, content.before) if one}
+                return  # it has expired; its next reader counts from the store
+            windows = {window.start: window for window in (content.last, content.before) if window}
             if window.start not in windows:
                 return
             windows[window.start] = window
             settled = _newest(windows)
             assert settled is not None
-            (outcome,) = await cluster.cas_many([self._item(pair, settled)], [got])
-            if outcome.ok:
+            (write,) = await cluster.cas_many([self._item(pair, settled)], [result])
+            if write.ok:
                 return
 
-    def _item(self, pair: Pair, content: CachedAggregate, mode: Mode | None = None) -> SetItem:
-        from iotcache.cluster import Mode, SetItem
-
+    def _item(self, pair: Pair, content: CachedAggregate, mode: Mode = Mode.SET) -> SetItem:
         value, flags = encode_value(content, self._compress_min_bytes)
         ttl = self._cache.ttl
-        life_s = ttl.jittered(ttl.aggregate_s, self._rng)
-        return SetItem(self._key(pair), value, flags, life_s, mode or Mode.SET)
+        ttl_s = ttl.jittered(ttl.aggregate_s, self._rng)
+        return SetItem(self._key(pair), value, flags, ttl_s, mode)
 
     def _key(self, pair: Pair) -> str:
         return self._cache.keys.aggregate(*pair)
@@ -252,11 +246,11 @@ class Aggregates:
         return round(self._clock.now() * 1e6)
 
 
-def _content(got: GetResult) -> CachedAggregate | None:
-    if not got.hit:
+def _content(result: GetResult) -> CachedAggregate | None:
+    if not result.hit:
         return None
     try:
-        return decode_aggregate(got.value, got.flags)
+        return decode_aggregate(result.value, result.flags)
     except CorruptValue:
         return None
 

@@ -12,13 +12,13 @@ class Budget:
         self.per_s = per_s
         self._clock = clock
         self._tokens = per_s
-        self._filled_s = clock.monotonic()
+        self._refilled_s = clock.monotonic()
 
     def take(self, wanted: int) -> int:
         """How many of ``wanted`` are granted now; never waits."""
         now_s = self._clock.monotonic()
-        self._tokens = min(self.per_s, self._tokens + (now_s - self._filled_s) * self.per_s)
-        self._filled_s = now_s
+        self._tokens = min(self.per_s, self._tokens + (now_s - self._refilled_s) * self.per_s)
+        self._refilled_s = now_s
         granted = min(wanted, int(self._tokens))
         self._tokens -= granted
         return granted

@@ -152,7 +152,7 @@ class DeviceCache:
             )
         cluster = Cluster.from_settings([parse_node(node) for node in cache.nodes], cache, on_event=on_event)
         store = open_store(settings.store, read_only=read_only)
-        made = cls(
+        device_cache = cls(
             cluster,
             store,
             keys=Keys(cache.prefix, cache.bucket_s),
@@ -163,8 +163,8 @@ class DeviceCache:
             shared_writers=bool(settings.ingest.group),
             stampede_lease=cache.stampede_lease,
         )
-        made._owned = cluster, store
-        return made
+        device_cache._owned = cluster, store
+        return device_cache
 
     async def __aenter__(self) -> Self:
         if self._owned is not None:

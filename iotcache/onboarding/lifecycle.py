@@ -1,4 +1,4 @@
-"""The ingest worker's side of it: what devices say is stored before it is acknowledged."""
+"""Device messages (births, configurations, retirements): stored before they are acknowledged, then cached."""
 
 from __future__ import annotations
 
@@ -26,53 +26,61 @@ log = logging.getLogger(__name__)
 
 
 class DeviceLifecycle:
-    """Keeps what devices say, and follows the committed batches to welcome those not seen before."""
+    """Stores device messages, and follows the committed batches to warm the cache for new devices."""
 
     def __init__(self, cache: DeviceCache, settings: OnboardingSettings) -> None:
         self._cache = cache
         self._settings = settings
-        self._newcomers = WarmQueue(cache, bound=settings.queue, per_s=settings.warm_per_s)
-        self.counts = self._newcomers.counts
+        self._warm_queue = WarmQueue(cache, bound=settings.queue, per_s=settings.warm_per_s)
+        self.counts = self._warm_queue.counts
         self.documents = 0
-        """Documents that stood in the store after they were said."""
+        """Documents that were the store's newest version after their message."""
         self.outdated = 0
-        """Documents of a version that was not above the standing one."""
+        """Documents of a version that was not above the stored one."""
 
     async def run(self) -> None:
         """Work in the background until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._newcomers.run())
+            tasks.create_task(self._warm_queue.run())
             tasks.create_task(keep_forgetting(self._cache, self._settings.forget_every_s))
 
-    async def store(self, said: Sequence[DeviceMessage]) -> LifecycleResult:
-        """Make what was said durable, in its order as far as it matters. Raises `StoreError`."""
+    async def store(self, messages: Sequence[DeviceMessage]) -> LifecycleResult:
+        """Make messages durable, in their order as far as it matters. Raises `StoreError`."""
         documents = self._cache.store.documents
-        given = [one for one in said if isinstance(one, Document)]
-        ends = {one.device: one.at_us for one in said if isinstance(one, DeviceRetired)}
-        standing = await documents.keep(given) if given else ()
-        if ends:
-            await documents.decommission(ends)
-        self.documents += len(standing)
-        self.outdated += len({one.name for one in given} - {one.name for one in standing})
-        return LifecycleResult([one for one in standing if one.device not in ends], list(ends))
+        received = [message for message in messages if isinstance(message, Document)]
+        retired = {
+            message.device: message.at_us for message in messages if isinstance(message, DeviceRetired)
+        }
+        newest = await documents.keep(received) if received else ()
+        if retired:
+            await documents.decommission(retired)
+        self.documents += len(newest)
+        self.outdated += len(
+            {document.name for document in received} - {document.name for document in newest}
+        )
+        return LifecycleResult(
+            [document for document in newest if document.device not in retired], list(retired)
+        )
 
-    async def tell_cache(self, heard: LifecycleResult) -> None:
-        """Bring the cache to what the store has; what a node does not take is dirty, and tried again.
+    async def tell_cache(self, result: LifecycleResult) -> None:
+        """Bring the cache to what the store has; what a node does not accept is dirty, and tried again.
 
-        Raises `StoreError` when the sensors of a device that ended cannot be looked up; those who keep
-        forgetting do that later.
+        Raises `StoreError` when the sensors of a retired device cannot be looked up; `keep_forgetting` does
+        that later.
         """
-        if heard.standing:
-            await self._cache.put_documents(heard.standing)
-            self._newcomers.add({one.device for one in heard.standing if one.kind is DocumentKind.META})
-        if heard.ended:
-            log.info("%d devices were put out of service", len(heard.ended))
-            await forget(self._cache, heard.ended)
+        if result.standing:
+            await self._cache.put_documents(result.standing)
+            self._warm_queue.add(
+                {document.device for document in result.standing if document.kind is DocumentKind.META}
+            )
+        if result.ended:
+            log.info("%d devices were put out of service", len(result.ended))
+            await forget(self._cache, result.ended)
 
     def follow(self, batch: CommittedBatch) -> None:
-        """Hear of a commit: devices not seen since the start get a warm cache."""
+        """Queue the devices of a commit that were not seen since the start."""
         if self._settings.warm:
-            self._newcomers.saw({stored.reading.device for stored in batch.newest})
+            self._warm_queue.add_new({stored.reading.device for stored in batch.newest})
 
     def missed(self, batches: int) -> None:
         """Nothing is lost by it: a device is seen in one of its next readings."""

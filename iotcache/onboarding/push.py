@@ -1,4 +1,4 @@
-"""A new configuration for a device: stored, put into the cache, and told to the device."""
+"""A new configuration for a device: stored, put into the cache, and published to the device."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 _TRIES: Final = 5
 
 
-class Pushed(Struct, frozen=True):
-    """What came of a push."""
+class PushResult(Struct, frozen=True):
+    """The outcome of a push."""
 
     device: str
     version: int
     stored: bool
-    """It is the device's configuration now. If not, `standing` is."""
-    standing: int
+    """It is the device's configuration now. If not, `stored_version` is."""
+    stored_version: int
     """The version that the store has now."""
     cached: bool = False
     topic: str = ""
@@ -44,12 +44,12 @@ async def push_config(
     link: MqttLink | None = None,
     topics: Sequence[str] = (),
     clock: Clock = SYSTEM_CLOCK,
-) -> Pushed:
+) -> PushResult:
     """Make ``content`` the configuration of ``device``; ``version`` is the next one if it is not given.
 
     With a ``link`` it is published as well, retained, on the device's ``cfg`` topic after the first of
     ``topics`` (`ingest.topics`) that has a sensor's place; the ingest worker who hears it finds it stored.
-    A version that is not above the standing one changes nothing anywhere, unless it is that very one.
+    A version that is not above the stored one changes nothing anywhere, unless it is that very one.
     ``site`` is looked up if it is not given.
 
     Raises `UsageError` for content that cannot be pushed, `StoreError`, and `BrokerError` when it is stored
@@ -61,21 +61,21 @@ async def push_config(
     site = site or await _site(cache, device)
     topic = _topic(topics, site, device) if link is not None else ""
     for _ in range(_TRIES):
-        found = (await documents.find([name])).get(name)
-        number = version if version is not None else (found.version if found else 0) + 1
+        before = (await documents.find([name])).get(name)
+        number = version if version is not None else (before.version if before else 0) + 1
         document = _document(device, content, number, site=site, at_us=round(clock.now() * 1e6))
         if await documents.keep([document]):
             break
         if version is not None:
             break
-    standing = (await documents.find([name])).get(name)
-    if standing is None or (standing.version, standing.content) != (number, document.content):
-        # Out of service, or somebody else was first; a newer one standing is no failure of theirs.
-        return Pushed(device, number, False, standing.version if standing else 0)
-    cached = await cache.put_documents([standing]) == 1
+    now_stored = (await documents.find([name])).get(name)
+    if now_stored is None or (now_stored.version, now_stored.content) != (number, document.content):
+        # Out of service, or somebody else was first.
+        return PushResult(device, number, False, now_stored.version if now_stored else 0)
+    cached = await cache.put_documents([now_stored]) == 1
     if link is not None:
         await link.publish(topic, document.content.encode(), retain=True)
-    return Pushed(device, number, True, number, cached, topic)
+    return PushResult(device, number, True, number, cached, topic)
 
 
 def _document(device: str, content: Mapping[str, Any], version: int, *, site: str, at_us: int) -> Document:

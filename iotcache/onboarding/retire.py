@@ -44,9 +44,9 @@ async def forget(cache: DeviceCache, devices: Sequence[str]) -> int:
     """
     entries = 0
     for first in range(0, len(devices), _PAGE):
-        some = devices[first : first + _PAGE]
-        series = [info.series for info in await cache.store.documents.sensors(some)]
-        names = [DocumentName(device, kind) for device in some for kind in DocumentKind]
+        page = devices[first : first + _PAGE]
+        series = [info.series for info in await cache.store.documents.sensors(page)]
+        names = [DocumentName(device, kind) for device in page for kind in DocumentKind]
         await cache.invalidate(series)
         await cache.invalidate_documents(names)
         entries += len(series) + len(names)

@@ -1,4 +1,4 @@
-"""Filling the cache from the store: in bounded batches, at a bounded pace, telling how far it is."""
+"""Filling the cache from the store: in bounded batches, at a bounded pace, with its progress."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Entry = Series | DocumentName
 """What an entry is made for: the newest reading of a series, or a document."""
 
 
-class Warmed(Struct, frozen=True):
-    """How far it is."""
+class WarmProgress(Struct, frozen=True):
+    """How far `warm` is."""
 
     done: int
     filled: FillResult
@@ -35,18 +35,18 @@ async def warm(
     *,
     batch: int = BATCH,
     per_s: float = 0.0,
-) -> AsyncIterator[Warmed]:
-    """Add to the cache whatever of ``entries`` is not there, and tell after each batch how far it is.
+) -> AsyncIterator[WarmProgress]:
+    """Add to the cache whatever of ``entries`` is not there, and say after each batch how far it is.
 
     What is there stays, so it may run beside writers at any time. ``per_s`` > 0 bounds the entries looked at
     in a second. Raises `StoreError`, after which what was filled stays filled.
     """
     loop = asyncio.get_running_loop()
     began_s, done, total = loop.time(), 0, FillResult()
-    async for some in _batches(entries, max(1, batch)):
-        total += await fill(cache, some)
-        done += len(some)
-        yield Warmed(done, total)
+    async for entries_of_batch in _batches(entries, max(1, batch)):
+        total += await fill(cache, entries_of_batch)
+        done += len(entries_of_batch)
+        yield WarmProgress(done, total)
         if per_s > 0:
             await asyncio.sleep(max(0.0, began_s + done / per_s - loop.time()))
 
@@ -90,18 +90,18 @@ async def fleet_entries(store: Store, site: str = "") -> AsyncIterator[Entry]:
 
 
 async def _batches(entries: Iterable[Entry] | AsyncIterable[Entry], size: int) -> AsyncIterator[list[Entry]]:
-    some: list[Entry] = []
+    batch: list[Entry] = []
     if isinstance(entries, AsyncIterable):
         async for entry in entries:
-            some.append(entry)
-            if len(some) == size:
-                yield some
-                some = []
+            batch.append(entry)
+            if len(batch) == size:
+                yield batch
+                batch = []
     else:
         for entry in entries:
-            some.append(entry)
-            if len(some) == size:
-                yield some
-                some = []
-    if some:
-        yield some
+            batch.append(entry)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    if batch:
+        yield batch

@@ -1,4 +1,4 @@
-"""Devices seen for the first time, or born, on their way to a warm cache: in the background, bounded."""
+"""Warming the cache for devices that are new or were just born: in the background, from a bounded queue."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 BATCH_DEVICES: Final = 100
 SETTLE_S: Final = 0.2
-"""A device that was just seen mostly says more in the same breath; its entries need no filling then."""
+"""A new device mostly sends more readings at once; their entries then need no filling."""
 RETRY_S: Final = 2.0
-_REMEMBERED: Final = 500_000
+_SEEN_LIMIT: Final = 500_000
 
 
 class OnboardingCounts(Struct):
-    """What became of devices, since the start."""
+    """Devices since the start."""
 
     warmed: int = 0
     waiting: int = 0
@@ -47,14 +47,14 @@ class WarmQueue:
         self._per_s = per_s
         self._seen: set[str] = set()
         self._waiting: dict[str, None] = {}
-        self._some = asyncio.Event()
+        self._not_empty = asyncio.Event()
         self.counts = OnboardingCounts()
 
-    def saw(self, devices: Iterable[str]) -> None:
-        """Readings of these came in; those not seen since the start are warmed."""
+    def add_new(self, devices: Iterable[str]) -> None:
+        """Warm the cache for those devices that were not seen since the start."""
         new = set(devices) - self._seen
         if new:
-            if len(self._seen) + len(new) > _REMEMBERED:
+            if len(self._seen) + len(new) > _SEEN_LIMIT:
                 self._seen.clear()
             self._seen |= new
             self.add(new)
@@ -70,17 +70,17 @@ class WarmQueue:
             self._waiting[device] = None
         self.counts.waiting = len(self._waiting)
         if self._waiting:
-            self._some.set()
+            self._not_empty.set()
 
     async def run(self) -> None:
         """Work until cancelled; a store that is away is tried again."""
         while True:
-            await self._some.wait()
+            await self._not_empty.wait()
             await asyncio.sleep(SETTLE_S)
             while self._waiting:
                 devices = list(islice(self._waiting, BATCH_DEVICES))
                 try:
-                    looked_at = await self._warm(devices)
+                    examined = await self._warm(devices)
                 except IotCacheError as error:
                     log.debug("%d devices wait for a warm cache: %s", len(self._waiting), error)
                     await asyncio.sleep(RETRY_S)
@@ -89,8 +89,8 @@ class WarmQueue:
                     self._waiting.pop(device, None)
                 self.counts.warmed += len(devices)
                 self.counts.waiting = len(self._waiting)
-                await asyncio.sleep(looked_at / self._per_s)
-            self._some.clear()
+                await asyncio.sleep(examined / self._per_s)
+            self._not_empty.clear()
 
     async def _warm(self, devices: list[str]) -> int:
         entries: list[Entry] = [info.series for info in await self._cache.store.documents.sensors(devices)]

@@ -205,7 +205,7 @@ async def test_real_workers_of_a_group_agree_on_all_that_was_published(
         for name in ("a", "b")
     ]
     for made in both:
-        made.aggregates._every_s = 0.1
+        made.aggregates.every_s = 0.1
     sender = await link(mosquitto.port, "sender")
     if time.time() % 60 > 50:  # not over the turn of a minute: all is to be in one window
         await asyncio.sleep(60 - time.time() % 60)

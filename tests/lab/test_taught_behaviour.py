@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from iotcache.onboarding.push import Pushed, push_config
+from iotcache.onboarding.push import PushResult, push_config
 from iotcache_simulator.lab import probe
 from iotcache_simulator.lab.definition.actions import AnyAction, BrokerAction, IngestAction, Wait
 from iotcache_simulator.lab.definition.scenario import Scenario, find
@@ -23,7 +23,7 @@ def acting(scenario: Scenario, step: int, *acts: AnyAction) -> Scenario:
 
 
 async def test_without_versions_the_late_push_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def last_wins(*args: Any, version: int, **named: Any) -> Pushed:
+    async def last_wins(*args: Any, version: int, **named: Any) -> PushResult:
         """What comes late is given a new number instead of being refused."""
         pushed = await push_config(*args, version=version, **named)
         return pushed if pushed.stored else await push_config(*args, **named)

@@ -29,7 +29,7 @@ async def test_a_push_takes_the_next_version_and_is_read_at_once(memcached: Serv
         pushed = await push_config(cache, "dev-1", {"every_s": expected})
         assert (pushed.version, pushed.stored, pushed.cached, pushed.topic) == (expected, True, True, "")
     old = await push_config(cache, "dev-1", {"every_s": 9}, version=1)
-    assert (old.stored, old.standing) == (False, 2)
+    assert (old.stored, old.stored_version) == (False, 2)
     again = await push_config(cache, "dev-1", {"every_s": 2}, version=2)
     assert again.stored, "the very same once more is no conflict"
     read = await cache.config("dev-1")
@@ -41,9 +41,9 @@ async def test_pushes_at_the_same_time_get_versions_of_their_own(memcached: Serv
     done = await asyncio.gather(*(push_config(one, "d", {"by": n}) for n, one in enumerate(caches)))
     versions = [one.version for one in done if one.stored]
     assert len(versions) == len(set(versions)) > 0
-    last = max(done, key=lambda one: one.standing)
+    last = max(done, key=lambda one: one.stored_version)
     for cache in caches:
-        assert (await cache.config("d")).version == last.standing
+        assert (await cache.config("d")).version == last.stored_version
 
 
 async def test_a_push_over_the_broker_is_retained_and_heard_by_the_worker(
@@ -147,7 +147,7 @@ async def test_devices_out_of_service_leave_the_cache_and_stay_out(
     assert cached(memcached, "d0:cfg") is None
     assert cached(memcached, "d2:t:latest")["value"] == 2
     refused = await push_config(cache, "d0", {"x": 2})
-    assert (refused.stored, refused.standing) == (False, 0)
+    assert (refused.stored, refused.stored_version) == (False, 0)
     await cache.read("d0", "t")
     assert cached(memcached, "d0:t:latest") is not None
     assert await forget_retired(cache) == 2

@@ -1,4 +1,4 @@
-"""Aggregates and buckets counted from the store: what a miss falls back to, and what settles a doubt."""
+"""Aggregates and buckets counted from the store: on a miss, and to settle doubtful windows."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FIGURES_READINGS: Final = 20_000
 BUCKET_SETTLE_S: Final = 30.0
 """A bucket takes late readings as a matter of course until this long after its end."""
 TEXT_LIMIT: Final = 200
-_AT_ONCE: Final = 4_000
-"""Readings counted before others have their turn."""
+_COUNTED_AT_ONCE: Final = 4_000
+"""Readings counted before other tasks run."""
 
 
 def window_start(ts_us: int) -> int:
@@ -38,15 +38,15 @@ async def count_windows(
     above = 0
     while True:
         page = await store.window(site, sensor, since, until, above)
-        for first in range(0, len(page.figures), _AT_ONCE):
+        for first in range(0, len(page.figures), _COUNTED_AT_ONCE):
             values: dict[int, list[float]] = {start: [] for start in starts}
-            for ts_us, value in page.figures[first : first + _AT_ONCE]:
+            for ts_us, value in page.figures[first : first + _COUNTED_AT_ONCE]:
                 start = ts_us // WINDOW_US * WINDOW_US
                 if start in values:
                     values[start].append(value)
             for start, of_window in values.items():
                 sketches[start].add_all(of_window)
-            await asyncio.sleep(0)  # others have their turn
+            await asyncio.sleep(0)  # other tasks run
         above = page.last
         if not above:
             return sketches
@@ -56,12 +56,12 @@ async def aggregate_from_store(store: Store, site: str, sensor: str, now_us: int
     """The aggregate as of ``now_us``; ``None`` when its windows are empty. Raises `StoreError`."""
     start = window_start(now_us)
     sketches = await count_windows(store, site, sensor, (start - 2 * WINDOW_US, start - WINDOW_US, start))
-    for place in (start, start - WINDOW_US):
-        if sketches[place].n:
-            before = sketches[place - WINDOW_US]
+    for newest in (start, start - WINDOW_US):
+        if sketches[newest].n:
+            before = sketches[newest - WINDOW_US]
             return CachedAggregate(
-                window_of(place, WINDOW_S, sketches[place]),
-                window_of(place - WINDOW_US, WINDOW_S, before) if before.n else None,
+                window_of(newest, WINDOW_S, sketches[newest]),
+                window_of(newest - WINDOW_US, WINDOW_S, before) if before.n else None,
             )
     return None
 
@@ -75,8 +75,8 @@ async def bucket_from_store(
     if not readings:
         return None
     sketch = QuantileSketch()
-    found = map(figure_of, (reading.value for reading in readings))
-    sketch.add_all([figure for figure in found if figure is not None])
+    numbers = map(figure_of, (reading.value for reading in readings))
+    sketch.add_all([number for number in numbers if number is not None])
     figures: Window | None = window_of(start_us, bucket_s, sketch) if sketch.n else None
     return CachedBucket(
         start_us,

@@ -65,7 +65,7 @@ class Probe:
             return
         for side in self._sides:
             pushed = await push_config(side.cache, PROBE.device, content, version=version, site="lab")
-            self._version = pushed.standing
+            self._version = pushed.stored_version
 
     async def invalidate(self) -> None:
         """Delete what the cache has of the probe."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
     from iotcache.model import DocumentRead
-    from iotcache.onboarding import Pushed
+    from iotcache.onboarding import PushResult
 
 UNKNOWN: Final = 3
 ACTIONS: Final = ("show", "push", "retire", "return", "retired")
@@ -150,7 +150,9 @@ def _object(file: str) -> dict[str, Any]:
     return content
 
 
-async def _push(settings: Settings, device: str, content: dict[str, Any], args: argparse.Namespace) -> Pushed:
+async def _push(
+    settings: Settings, device: str, content: dict[str, Any], args: argparse.Namespace
+) -> PushResult:
     from iotcache.cache import DeviceCache
     from iotcache.onboarding import push_config
 
@@ -179,7 +181,7 @@ async def _push(settings: Settings, device: str, content: dict[str, Any], args: 
             )
 
 
-def _told(pushed: Pushed, as_json: bool) -> int:
+def _told(pushed: PushResult, as_json: bool) -> int:
     from iotcache.text import printable
 
     if as_json:
@@ -189,7 +191,7 @@ def _told(pushed: Pushed, as_json: bool) -> int:
                     "device": pushed.device,
                     "version": pushed.version,
                     "stored": pushed.stored,
-                    "standing": pushed.standing,
+                    "standing": pushed.stored_version,
                     "cached": pushed.cached,
                     "topic": pushed.topic,
                 }
@@ -198,10 +200,11 @@ def _told(pushed: Pushed, as_json: bool) -> int:
     elif pushed.stored:
         told = f", published on {printable(pushed.topic, 200)}" if pushed.topic else ""
         print(f"{printable(pushed.device, 80)} has configuration {pushed.version} now{told}")
-    elif pushed.standing:
+    elif pushed.stored_version:
         name = printable(pushed.device, 80)
         print(
-            f"nothing changed: {name} has configuration {pushed.standing}, and this is {pushed.version}",
+            f"nothing changed: {name} has configuration {pushed.stored_version}, "
+            f"and this is {pushed.version}",
             file=sys.stderr,
         )
     else:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from iotcache.config.schema import Settings
-    from iotcache.onboarding import Warmed
+    from iotcache.onboarding import WarmProgress
 
 UNKNOWN: Final = 3
 
@@ -70,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
     return 1 if filled.failed else 0
 
 
-async def _warm(settings: Settings, site: str, per_s: float, *, quiet: bool) -> Warmed | None:
+async def _warm(settings: Settings, site: str, per_s: float, *, quiet: bool) -> WarmProgress | None:
     """The whole of it; ``None`` when there was nothing to do."""
     from iotcache.cache import DeviceCache
     from iotcache.onboarding import fleet_entries, warm
 
-    last: Warmed | None = None
+    last: WarmProgress | None = None
     async with DeviceCache.from_settings(settings, read_only=True) as cache:
         series = 0 if site else (await cache.store.counts()).series  # of one site, who knows
         with _shown(series, quiet) as show:
@@ -86,7 +86,7 @@ async def _warm(settings: Settings, site: str, per_s: float, *, quiet: bool) -> 
 
 
 @contextlib.contextmanager
-def _shown(series: int, quiet: bool) -> Iterator[Callable[[Warmed], None]]:
+def _shown(series: int, quiet: bool) -> Iterator[Callable[[WarmProgress], None]]:
     """A progress bar on standard error, where that is a terminal; documents are counted as they come."""
     if quiet or not sys.stderr.isatty():
         yield lambda told: None
@@ -98,7 +98,7 @@ def _shown(series: int, quiet: bool) -> Iterator[Callable[[Warmed], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=series or None)
 
-        def show(told: Warmed) -> None:
+        def show(told: WarmProgress) -> None:
             progress.update(task, completed=told.done, total=max(series, told.done) if series else None)
 
         yield show
