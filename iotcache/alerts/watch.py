@@ -243,7 +243,7 @@ class AlertWatch:
         """See what others raised, acknowledged and cleared."""
         now = {
             (alert.name, alert.subject): alert
-            for alert in await self._cache.store.alerts.standing(STANDING_LIMIT)
+            for alert in await self._cache.store.alerts.active(STANDING_LIMIT)
         }
         before, self._standing = self._standing, now
         if len(now) >= STANDING_LIMIT:  # not all of them: what is missing need not be gone
@@ -282,7 +282,7 @@ class AlertWatch:
                 del self._unsettled[key]
 
     async def _tell(self, alerts: Sequence[Alert]) -> None:
-        news = await self._cache.store.alerts.keep(alerts) if alerts else ()
+        news = await self._cache.store.alerts.record(alerts) if alerts else ()
         for alert in news[:_LOGGED]:
             level = _LEVELS[alert.severity] if alert.state is AlertState.RAISED else logging.INFO
             log.log(level, "alert %s %s: %s", alert.name, alert.state, alert.text)

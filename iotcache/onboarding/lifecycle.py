@@ -51,7 +51,7 @@ class DeviceLifecycle:
         retired = {
             message.device: message.at_us for message in messages if isinstance(message, DeviceRetired)
         }
-        newest = await documents.keep(received) if received else ()
+        newest = await documents.upsert(received) if received else ()
         if retired:
             await documents.decommission(retired)
         self.documents += len(newest)

@@ -64,7 +64,7 @@ async def push_config(
         before = (await documents.find([name])).get(name)
         number = version if version is not None else (before.version if before else 0) + 1
         document = _document(device, content, number, site=site, at_us=round(clock.now() * 1e6))
-        if await documents.keep([document]):
+        if await documents.upsert([document]):
             break
         if version is not None:
             break

@@ -1,16 +1,19 @@
-"""What the engine asks of a durable store. A new backend is one class that passes tests/store/conformance."""
+"""What the engine asks of a durable store. A new backend is one class that passes
+`tests/store/test_conformance.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from msgspec import Struct
 
 from iotcache.model import DeadLetter, Document, DocumentName, Reading, Series, StoredReading
 from iotcache.model.alerts import Alert
-from iotcache.store.windows import WindowPage
+
+SERIES_PAGE: Final = 200
+"""Series of one page of figures: this bounds the rows of an answer, as a series has its interval."""
 
 
 class Committed(Struct, frozen=True):
@@ -21,10 +24,18 @@ class Committed(Struct, frozen=True):
     duplicates: int
     """Readings whose identity was there already."""
     newest: tuple[StoredReading, ...]
-    """What the cache must be told: the series whose ``latest`` this commit moved on, as they now stand.
+    """What must be written to the cache: the series whose ``latest`` this commit replaced, as stored now.
 
-    Also those of which the very newest reading came once more: whoever committed it first may have died
-    between the commit and the cache."""
+    Includes series whose newest reading was delivered again: the worker that committed it first may have
+    died before it wrote to the cache."""
+
+
+class WindowPage(Struct, frozen=True, gc=False):
+    """One page of figures; ask for what is above ``last`` until that is 0."""
+
+    figures: list[tuple[int, float]]
+    """``ts_us`` and value, in no order; booleans are 0 or 1, texts are left out."""
+    last: int
 
 
 class SeriesInfo(Struct, frozen=True, gc=False):
@@ -35,7 +46,7 @@ class SeriesInfo(Struct, frozen=True, gc=False):
     unit: str
     interval_s: float
     order: int
-    """Grows with every series first seen: ask for what is above the largest one you know."""
+    """Grows with every new series: ask for those above the largest one you know."""
 
 
 class Documents(Protocol):
@@ -44,16 +55,16 @@ class Documents(Protocol):
     Methods raise `StoreError`.
     """
 
-    async def keep(self, documents: Sequence[Document]) -> Sequence[Document]:
-        """Store each whose version is above the one that is there; durable when it returns.
+    async def upsert(self, documents: Sequence[Document]) -> Sequence[Document]:
+        """Store each document whose version is above the stored one; durable when it returns.
 
-        Returns those that stand in the store as given now, also when they did before. Metadata said after a
-        device was put out of service puts it back.
+        Returns the documents that the store now holds exactly as given, including those it held before.
+        Metadata newer than a device's decommissioning puts the device back into service.
         """
         ...
 
     async def find(self, names: Sequence[DocumentName]) -> Mapping[DocumentName, Document]:
-        """Those that are there. A device out of service has none until it is back."""
+        """The stored documents of these names. A device out of service has none until it is back."""
         ...
 
     async def names(self, above: DocumentName | None = None, limit: int = 5_000) -> Sequence[DocumentName]:
@@ -67,8 +78,8 @@ class Documents(Protocol):
     async def decommission(self, ends: Mapping[str, int]) -> None:
         """Put devices out of service, each as of its time in microseconds.
 
-        Their readings stay, and so do their documents, unseen. Metadata that a device has said later than
-        that stands against it.
+        Their readings and documents stay in the store, but the documents are not returned. A device whose
+        metadata is newer than that time stays in service.
         """
         ...
 
@@ -85,61 +96,61 @@ class StoredDeadLetter(Struct, frozen=True):
     """A dead letter as the store keeps it."""
 
     number: int
-    letter: DeadLetter
+    dead_letter: DeadLetter
     times: int
-    """How often the very same one came."""
+    """How often the same payload came on the same topic."""
 
 
 class DeadLetters(Protocol):
-    """Dead letters one by one, for the person who looks after them. Methods raise `StoreError`."""
+    """Dead letters one by one, for an operator. Methods raise `StoreError`."""
 
     async def page(
         self, below: int | None = None, limit: int = 100, reason: str = ""
     ) -> Sequence[StoredDeadLetter]:
-        """Those with numbers under ``below``, the largest first, whose reason holds ``reason``."""
+        """Dead letters with numbers below ``below``, largest first, whose reason contains ``reason``."""
         ...
 
     async def find(self, numbers: Sequence[int]) -> Sequence[StoredDeadLetter]:
-        """Those of these numbers that are there."""
+        """The stored dead letters of these numbers."""
         ...
 
     async def remove(self, numbers: Sequence[int]) -> int:
-        """Delete them; how many were there."""
+        """Delete the dead letters of these numbers; returns how many were there."""
         ...
 
     async def remove_before(self, before_us: int, limit: int = 10_000) -> int:
-        """Delete up to ``limit`` last seen before a time; how many went."""
+        """Delete up to ``limit`` dead letters last seen before a time; returns how many were deleted."""
         ...
 
 
 class Alerts(Protocol):
-    """Alerts, those that stand and those of the past. Methods raise `StoreError`."""
+    """Alerts, active and cleared. Methods raise `StoreError`."""
 
-    async def keep(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
-        """Note that alerts were raised or cleared, in one transaction.
+    async def record(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        """Record that alerts were raised or cleared, in one transaction.
 
-        Returns, as they are in the store now, those for which that is news: one is raised only while none of
-        its name and subject stands, and cleared only while one does. Several workers may tell the same.
+        Returns the alerts that this changed, as stored now: an alert is raised only while none of its name
+        and subject is active, and cleared only while one is. Several workers may report the same alert.
         """
         ...
 
     async def acknowledge(self, name: str, subject: str, by: str, at_us: int) -> Alert | None:
-        """Note that somebody knows of a standing alert; it as it is now, and ``None`` when none stands.
+        """Acknowledge an active alert. Returns it as stored now, or ``None`` when none is active.
 
-        Who was first stays.
+        The first acknowledgement stays.
         """
         ...
 
-    async def standing(self, limit: int = 10_000) -> Sequence[Alert]:
+    async def active(self, limit: int = 10_000) -> Sequence[Alert]:
         """Alerts that are raised or acknowledged, oldest first."""
         ...
 
-    async def past(self, limit: int = 100) -> Sequence[Alert]:
+    async def cleared(self, limit: int = 100) -> Sequence[Alert]:
         """Alerts that were cleared, the latest first."""
         ...
 
     async def prune(self, before_us: int, limit: int = 10_000) -> int:
-        """Forget up to ``limit`` alerts cleared before ``before_us``; how many went."""
+        """Delete up to ``limit`` alerts cleared before ``before_us``; returns how many were deleted."""
         ...
 
 
@@ -149,23 +160,24 @@ class Store(Protocol):
     url: str
     """Where it is, without a password."""
     documents: Documents
-    """What it knows of devices besides their readings."""
+    """Metadata and configuration of devices."""
     alerts: Alerts
     dead_letters: DeadLetters
 
     grain_us: int
-    """Old readings go by whole steps of this length, counted from the epoch, at next to no cost; finer cuts
-    are made row by row. 0: every cut is."""
+    """Old readings are cheap to delete in whole steps of this length, counted from the epoch; anything finer
+    is deleted row by row. 0: the store has no such step."""
 
     async def commit(
         self,
         readings: Sequence[StoredReading],
         dead_letters: Sequence[DeadLetter] = (),
-        settled: Sequence[int] = (),
+        redriven: Sequence[int] = (),
     ) -> Committed:
-        """Write all in one transaction; durable when it returns. A late reading enters history and never
-        replaces a newer ``latest``. Two readings are the same one as `Reading` says. ``settled`` are the
-        numbers of dead letters that go with it."""
+        """Write all in one transaction; durable when it returns.
+
+        A late reading enters history and never replaces a newer ``latest``. `Reading` defines when two
+        readings are the same one. ``redriven`` are the numbers of dead letters to delete with it."""
         ...
 
     async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
@@ -183,24 +195,32 @@ class Store(Protocol):
         ...
 
     async def window(
-        self, site: str, sensor: str, since_us: int, until_us: int, above: int = 0
+        self,
+        site: str,
+        sensor: str,
+        since_us: int,
+        until_us: int,
+        above: int = 0,
+        *,
+        series_limit: int = SERIES_PAGE,
     ) -> WindowPage:
-        """Figures of one sensor of all devices of a site in ``[since_us, until_us)``, some series at a time.
+        """Figures of one sensor of all devices of a site in ``[since_us, until_us)``, a few series at a time.
 
-        A reading's own site counts. Of a device that was at more than two sites in its life, what it sent
-        from those in between is left out.
+        The site is that of the reading. Of a device that was at more than two sites, readings from those
+        between its first and its last site are left out.
         """
         ...
 
     async def recent_dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """The dead letters seen last, newest first.
 
-        The same payload on the same topic is one letter, of which the last time stands."""
+        The same payload on the same topic is one dead letter, with the time of its last receipt."""
         ...
 
     async def prune(self, before_us: int, limit: int = 10_000) -> int:
-        """Delete up to ``limit`` readings and dead letters older than ``before_us``; how many went, 0 when
-        none is left. One call is one short transaction. The newest reading of each series stays known."""
+        """Delete up to ``limit`` readings and dead letters older than ``before_us``, in a short transaction.
+
+        Returns how many were deleted, 0 when none is left. The newest reading of each series stays known."""
         ...
 
     async def counts(self) -> StoreCounts:
@@ -221,6 +241,8 @@ class Store(Protocol):
 
 
 class StoreCounts(Struct, frozen=True):
+    """Totals of a store, for a status line."""
+
     readings: int
     series: int
     dead_letters: int

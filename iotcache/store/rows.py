@@ -1,7 +1,7 @@
-"""What both stores agree on about their rows: how names are written, which reading is the newer one.
+"""What both stores share: how texts and rows are written, and which reading is the newer one.
 
-Names come from devices and may hold anything. Neither database keeps every Python text as it is
-(PostgreSQL knows no NUL, neither takes a lone surrogate), so a backslash escapes those, and itself.
+Names come from devices and may contain anything. Neither database stores every Python text unchanged
+(PostgreSQL accepts no NUL, neither accepts a lone surrogate), so a backslash escapes those, and itself.
 """
 
 from __future__ import annotations
@@ -10,46 +10,60 @@ import hashlib
 import re
 from collections.abc import Iterable
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from iotcache.errors import StoreError
-from iotcache.model import DeadLetter, Reading, Series, StoredReading, Value
+from iotcache.model import (
+    DeadLetter,
+    Document,
+    DocumentKind,
+    DocumentName,
+    Reading,
+    Series,
+    Severity,
+    StoredReading,
+    Value,
+)
+from iotcache.model.alerts import Alert, AlertState
+from iotcache.store.base import StoredDeadLetter
 from iotcache.text import printable
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 NO_SEQ: Final = INT64_MIN
 """Stands for "no sequence number" in a column that is part of a key."""
+MAX_NUMBER: Final = 1 << 62
+"""Above the number of every dead letter."""
 
-_ODD = re.compile("[\\\\\x00\ud800-\udfff]")
+_UNSTORABLE = re.compile("[\\\\\x00\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\(\\|0|u[0-9a-f]{4})")
 
 
 Names = tuple[str, str]
-"""Device and sensor: what a `Series` is, and made in a fifth of the time."""
+"""Device and sensor, as a `Series` holds them; a plain tuple is made in a fifth of the time."""
 
 
 class SeriesRow(Struct, gc=False):
-    """A series as its row says: readings that agree need not repeat it."""
+    """A series as stored: a reading that has the same site and unit does not repeat them."""
 
     id: int
     site: str
     unit: str
 
 
-def keep_text(text: str) -> str:
-    """``text`` as a database can keep it; `give_text` is the way back."""
-    if text.isalnum() or not _ODD.search(text):
+def escape_text(text: str) -> str:
+    """``text`` as a database can store it; `unescape_text` reverses it."""
+    if text.isalnum() or not _UNSTORABLE.search(text):
         return text
-    return _ODD.sub(_escape, text)
+    return _UNSTORABLE.sub(_escape, text)
 
 
-def give_text(kept: str) -> str:
-    """The text that `keep_text` was given."""
-    return _ESCAPED.sub(_unescape, kept) if "\\" in kept else kept
+def unescape_text(stored: str) -> str:
+    """The text that `escape_text` was given."""
+    return _ESCAPED.sub(_unescape, stored) if "\\" in stored else stored
 
 
 def _escape(hit: re.Match[str]) -> str:
@@ -108,60 +122,154 @@ def check_range(reading: Reading) -> None:
             )
 
 
-def odd_of(reading: Reading, known: SeriesRow) -> str | None:
-    """What of a reading differs from its series and its key, as JSON; mostly ``None``."""
+def encode_overrides(reading: Reading, known: SeriesRow) -> str | None:
+    """What of a reading differs from its series and its key, as JSON; ``None`` for most readings."""
     boot_lost = reading.seq is None and reading.boot != ""
     if reading.unit == known.unit and reading.site == known.site and not boot_lost:
         return None
-    differs = {}
+    overrides = {}
     if reading.unit != known.unit:
-        differs["unit"] = keep_text(reading.unit)
+        overrides["unit"] = escape_text(reading.unit)
     if reading.site != known.site:
-        differs["site"] = keep_text(reading.site)
+        overrides["site"] = escape_text(reading.site)
     if boot_lost:
-        differs["boot"] = keep_text(reading.boot)
-    return msgspec.json.encode(differs).decode()
+        overrides["boot"] = escape_text(reading.boot)
+    return msgspec.json.encode(overrides).decode()
 
 
-def keyed(reading: Reading, known: SeriesRow) -> tuple[int, int, int, str, str | None]:
-    """A reading's primary key, and its `odd_of`. Raises `StoreError` (not retryable) for one that has no row.
+def row_key(reading: Reading, known: SeriesRow) -> tuple[int, int, int, str, str | None]:
+    """A reading's primary key, and its `encode_overrides`.
 
-    Without a sequence number the boot is no part of the key.
+    Without a sequence number the boot is no part of the key. Raises `StoreError` (not retryable) for numbers
+    beyond 64 bits.
     """
-    # Asked for every reading, so what is next to always so is looked for here, and the rest left to others.
+    # Runs for every reading: the usual case is tested here, without a call.
     ts_us, seq, boot, received_us = reading.ts_us, reading.seq, reading.boot, reading.received_us
     if not (0 <= ts_us <= INT64_MAX and 0 <= received_us <= INT64_MAX and 0 <= (seq or 0) <= INT64_MAX):
         check_range(reading)
     if seq is None:
-        return known.id, ts_us, NO_SEQ, "", odd_of(reading, known)
+        return known.id, ts_us, NO_SEQ, "", encode_overrides(reading, known)
     same = reading.unit == known.unit and reading.site == known.site
-    odd = None if same else odd_of(reading, known)
-    return known.id, ts_us, seq, boot if boot.isalnum() else keep_text(boot), odd
+    overrides = None if same else encode_overrides(reading, known)
+    return known.id, ts_us, seq, boot if boot.isalnum() else escape_text(boot), overrides
 
 
-def letter_row(letter: DeadLetter) -> tuple[int, str, str, bytes, bytes]:
+def dead_letter_row(dead_letter: DeadLetter) -> tuple[int, str, str, bytes, bytes]:
     """A dead letter as ``received_us, topic, reason, payload`` and a digest of topic and payload."""
-    topic = keep_text(letter.topic)
-    digest = hashlib.blake2b(topic.encode() + b"\0" + letter.payload, digest_size=16).digest()
-    return letter.received_us, topic, keep_text(letter.reason), letter.payload, digest
+    topic = escape_text(dead_letter.topic)
+    digest = hashlib.blake2b(topic.encode() + b"\0" + dead_letter.payload, digest_size=16).digest()
+    return dead_letter.received_us, topic, escape_text(dead_letter.reason), dead_letter.payload, digest
 
 
 key_order: Final = itemgetter(0, 1)
-"""Orders rows that begin with a primary key: neighbours in the table are written one after the other, and
-two workers lock the same rows in the same order."""
+"""Orders rows that begin with a primary key: neighbours in the table are written one after the other, and two
+workers lock the same rows in the same order."""
 
 
 def history_reading(
     series: Series, value: Value, key: tuple[int, int, str], rest: tuple[int, str | None, str, str]
 ) -> Reading:
-    """A reading from its columns: ``key`` is ``ts_us, seq, boot``, ``rest`` ``received_us, odd`` and the
-    series' ``site, unit``."""
+    """A reading from its columns.
+
+    ``key`` is ``ts_us, seq, boot``; ``rest`` is ``received_us, overrides`` and the series' ``site, unit``.
+    """
     ts_us, seq, boot = key
-    received_us, odd, site, unit = rest
-    if odd:
-        differs: dict[str, str] = msgspec.json.decode(odd)
+    received_us, overrides, site, unit = rest
+    if overrides:
+        differs: dict[str, str] = msgspec.json.decode(overrides)
         site, unit, boot = differs.get("site", site), differs.get("unit", unit), differs.get("boot", boot)
     return Reading(
-        series.device, series.sensor, value, ts_us, give_text(unit), give_text(site),
-        None if seq == NO_SEQ else seq, give_text(boot), received_us,
+        series.device, series.sensor, value, ts_us, unescape_text(unit), unescape_text(site),
+        None if seq == NO_SEQ else seq, unescape_text(boot), received_us,
     )  # fmt: skip
+
+
+def of_site(rows: Iterable[tuple[Any, ...]], site: str) -> Iterable[tuple[Any, ...]]:
+    """Those of ``rows``, which end in ``overrides`` and the series' site, that were sent from ``site``."""
+    for row in rows:
+        overrides = row[-2]
+        own_site = msgspec.json.decode(overrides).get("site", row[-1]) if overrides else row[-1]
+        if unescape_text(own_site) == site:
+            yield row
+
+
+def row_dead_letter(row: tuple[Any, ...]) -> StoredDeadLetter:
+    """The dead letter of a row ``id, topic, payload, reason, received_us, times``."""
+    number, topic, payload, reason, received_us, times = row
+    return StoredDeadLetter(
+        number, DeadLetter(unescape_text(topic), bytes(payload), unescape_text(reason), received_us), times
+    )
+
+
+AlertRow = tuple[str, str, str, str, int, str, float | None, str, str, int, int, str]
+
+
+def alert_row(alert: Alert) -> AlertRow:
+    """An alert as its row."""
+    return (
+        escape_text(alert.name), escape_text(alert.subject), alert.severity.value, alert.state.value,
+        alert.since_us, escape_text(alert.text), alert.value, alert.kind, escape_text(alert.site),
+        alert.changed_us, alert.acknowledged_us, escape_text(alert.acknowledged_by),
+    )  # fmt: skip
+
+
+def row_alert(row: tuple[Any, ...]) -> Alert:
+    """The alert of a row of the table, whose first column is the row's own number."""
+    name, subject, severity, state, since_us, body, value, kind, site, changed_us, at_us, by = row[1:13]
+    return Alert(
+        name=unescape_text(name),
+        subject=unescape_text(subject),
+        severity=Severity(severity),
+        state=AlertState(state),
+        since_us=since_us,
+        text=unescape_text(body),
+        value=value,
+        kind=kind,
+        site=unescape_text(site),
+        changed_us=changed_us,
+        acknowledged_us=at_us,
+        acknowledged_by=unescape_text(by),
+    )
+
+
+DocumentRow = tuple[str, str, int, str, str, int]
+
+
+def document_row(document: Document) -> DocumentRow:
+    """A document as its row. Raises `StoreError` (not retryable) for numbers beyond 64 bits."""
+    for number in (document.version, document.at_us):
+        if not INT64_MIN <= number <= INT64_MAX:
+            raise StoreError(
+                f"the {document.kind} of {printable(document.device, 60)} has a number beyond 64 bits",
+                retryable=False,
+            )
+    return (
+        escape_text(document.device), document.kind.value, document.version, document.content,
+        escape_text(document.site), document.at_us,
+    )  # fmt: skip
+
+
+def row_document(row: tuple[Any, ...]) -> Document:
+    """The document that `document_row` made ``row`` of."""
+    device, kind, version, content, site, at_us = row
+    return Document(unescape_text(device), DocumentKind(kind), version, content, unescape_text(site), at_us)
+
+
+def highest_versions(documents: Iterable[Document]) -> list[Document]:
+    """The highest version of each document, in the order of their names; of equal versions the first."""
+    best: dict[DocumentName, Document] = {}
+    for document in documents:
+        other = best.get(document.name)
+        if other is None or document.version > other.version:
+            best[document.name] = document
+    return [best[name] for name in sorted(best)]
+
+
+def is_same_version(document: Document, stored: Document | None) -> bool:
+    """Whether ``stored`` has the version and content of ``document``."""
+    return stored is not None and (stored.version, stored.content) == (document.version, document.content)
+
+
+def names_after(above: DocumentName | None) -> tuple[str, str]:
+    """The row key after which a page of names begins."""
+    return ("", "") if above is None else (escape_text(above.device), above.kind.value)

@@ -43,7 +43,7 @@ async def redrive(
     settled: list[int] = []
     refused: list[DeadLetter] = []
     for stored in dead_letters:
-        decoded = _read(stored.letter, reader)
+        decoded = _read(stored.dead_letter, reader)
         if isinstance(decoded, DeadLetter):
             refused.append(decoded)
             continue
@@ -56,7 +56,7 @@ async def redrive(
     result = await lifecycle.store(messages) if messages else None
     # The same topic and payload is the same dead letter: writing it again gives it its reason of now, and
     # counts it as received again, so one whose reason is as it was is left alone.
-    old = {stored.letter for stored in dead_letters}
+    old = {stored.dead_letter for stored in dead_letters}
     done = await cache.store.commit(readings, [one for one in refused if one not in old], settled)
     if done.newest:
         await cache.write_through(done.newest)

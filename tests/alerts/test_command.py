@@ -32,7 +32,7 @@ def alert(name: str, subject: str, at_us: int, state: AlertState = AlertState.RA
 def keep(url: str, *alerts: Alert) -> None:
     async def work() -> None:
         async with open_store(StoreSettings(url=url)) as store:
-            await store.alerts.keep(alerts)
+            await store.alerts.record(alerts)
 
     asyncio.run(work())
 

@@ -63,7 +63,7 @@ class Worker:
     async def turn(self) -> list[Alert]:
         """What stands after one more turn."""
         await self.watch._turn()
-        return list(await self.cache.store.alerts.standing())
+        return list(await self.cache.store.alerts.active())
 
     def reading(self, value: float, device: str = "d1") -> Reading:
         now_us = round(self.clock.now() * S)
@@ -187,20 +187,20 @@ async def test_what_the_store_could_not_take_is_kept_and_told_later(
     team: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (one,) = await team(["one"], HOT)
-    keep = one.cache.store.alerts.keep
+    record = one.cache.store.alerts.record
 
     async def away(alerts: Sequence[Alert]) -> Sequence[Alert]:
         raise StoreError("away")
 
     await one.fed(one.reading(9))
-    monkeypatch.setattr(one.cache.store.alerts, "keep", away)
+    monkeypatch.setattr(one.cache.store.alerts, "record", away)
     with pytest.raises(StoreError):
         await one.turn()
     one.clock.advance(1)
     await one.fed(one.reading(1))
-    monkeypatch.setattr(one.cache.store.alerts, "keep", keep)
+    monkeypatch.setattr(one.cache.store.alerts, "record", record)
     assert await one.turn() == []
-    (past,) = await one.cache.store.alerts.past()
+    (past,) = await one.cache.store.alerts.cleared()
     assert (past.state, past.value) == (AlertState.CLEARED, 1.0)
 
 

@@ -88,7 +88,7 @@ async def test_raised_published_acknowledged_and_cleared(
     (topic, alert) = seen.said[-1]
     assert (alert.name, alert.subject, alert.value, alert.site) == ("hot", "dev%20b:t", 9.5, "north")
     assert alert.text == "dev%20b:t is at 9.5, above 8"
-    assert list(await store.alerts.standing()) == [alert]
+    assert list(await store.alerts.active()) == [alert]
 
     late = await board("late")
     await until(lambda: late.said == [(topic, alert)])  # retained
@@ -99,8 +99,8 @@ async def test_raised_published_acknowledged_and_cleared(
 
     await said(sender, "dev b", 3.0, 2)
     await until(lambda: seen.states(topic)[-2:] == [AlertState.CLEARED, None])
-    assert await store.alerts.standing() == []
-    (past,) = await store.alerts.past()
+    assert await store.alerts.active() == []
+    (past,) = await store.alerts.cleared()
     assert (past.since_us, past.acknowledged_by, past.value) == (alert.since_us, "eva\\x1b", 3.0)
     with pytest.raises(UsageError, match="stands"):
         await acknowledge(store, "hot", "dev%20b:t")
@@ -126,7 +126,7 @@ async def test_a_worker_that_starts_again_clears_what_stood_and_what_has_no_rule
     assert made.alerts.standing == 1
     await said(sender, "d1", 1.0, 2)
     await until(lambda: seen.states("hot/d1:t")[-1:] == [None])
-    assert sorted(one.text for one in await made.cache.store.alerts.past()) == [
+    assert sorted(one.text for one in await made.cache.store.alerts.cleared()) == [
         "d1:t is at 1, no longer above 8", "there is no such rule any more"
     ]  # fmt: skip
 
@@ -153,6 +153,6 @@ async def test_of_two_workers_one_tells_and_a_node_down_is_told_once(
     await until(lambda: seen.states("hot/d1:t")[-1:] == [None] and seen.states(name)[-1:] == [None], 15)
     raised = [alert for _, alert in seen.said if alert and alert.state is AlertState.RAISED]
     assert sorted({(one.name, one.subject, one.since_us) for one in raised}) == sorted(
-        {(one.name, one.subject, one.since_us) for one in await both[0].cache.store.alerts.past()}
+        {(one.name, one.subject, one.since_us) for one in await both[0].cache.store.alerts.cleared()}
     )
-    assert sum(made.alerts.raised for made in both) == len(await both[0].cache.store.alerts.past())
+    assert sum(made.alerts.raised for made in both) == len(await both[0].cache.store.alerts.cleared())

@@ -28,7 +28,7 @@ def cfg(version: int, device: str = "dev-1", **more: Any) -> Document:
 
 
 async def push(cache: DeviceCache, *documents: Document) -> None:
-    await cache.put_documents(await cache.store.documents.keep(documents))
+    await cache.put_documents(await cache.store.documents.upsert(documents))
 
 
 def in_cache(node: Server, key: str) -> Any:
@@ -146,7 +146,7 @@ async def test_of_writers_that_cross_the_highest_version_stays(memcached: Server
 
     async def write(cache: DeviceCache, version: int) -> None:
         await asyncio.sleep(rng.uniform(0, 0.05))
-        kept = await cache.store.documents.keep([cfg(version)])
+        kept = await cache.store.documents.upsert([cfg(version)])
         await asyncio.sleep(rng.uniform(0, 0.05))
         await cache.put_documents(kept)
 

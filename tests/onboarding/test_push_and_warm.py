@@ -102,7 +102,7 @@ async def test_warm_fills_what_is_missing_of_a_site_and_tells_how_far_it_is(
         for n in range(100)
     ]
     await cache.store.commit(readings)
-    await cache.store.documents.keep(
+    await cache.store.documents.upsert(
         [Document(f"d{n}", DocumentKind.CONFIG, 1, '{"version":1}') for n in range(100)]
     )
     told = [one async for one in warm(cache, fleet_entries(cache.store, "north"), batch=30)]

@@ -67,7 +67,7 @@ async def test_a_push_waits_for_the_store_and_is_not_acknowledged_before(  # noq
     made = await worker(settings_for(iotcore_port, [memcached]))
     assert made.cache is not None
     documents = made.cache.store.documents
-    keep, failures = documents.keep, 2
+    keep, failures = documents.upsert, 2
 
     async def fails(given: Any) -> Any:
         nonlocal failures
@@ -77,7 +77,7 @@ async def test_a_push_waits_for_the_store_and_is_not_acknowledged_before(  # noq
             raise StoreError("the store is away")
         return await keep(given)
 
-    monkeypatch.setattr(documents, "keep", fails)
+    monkeypatch.setattr(documents, "upsert", fails)
     sender = await link(iotcore_port, "sender")
     await sender.publish("iot/north/dev-1/cfg", cfg(1))
     await until(lambda: "the store is away" in made.waiting_for)
@@ -119,7 +119,7 @@ async def test_first_sight_warms_the_other_sensors_and_documents(
     await store.commit([StoredReading(Reading("dev-1", "pressure", 7, TS_US, interval_s=600))])
     from iotcache.model import Document
 
-    await store.documents.keep([Document("dev-1", DocumentKind.CONFIG, 4, '{"version":4}')])
+    await store.documents.upsert([Document("dev-1", DocumentKind.CONFIG, 4, '{"version":4}')])
     sender = await link(iotcore_port, "sender")
     await sender.publish("iot/north/dev-1/temperature", b"21")
     await until(lambda: made.stats().devices_warmed == 1)

@@ -210,11 +210,11 @@ async def test_dead_letters_one_by_one(store: Store) -> None:
     for n in range(5):
         await store.commit([], [DeadLetter("t", bytes([n]), f"Reason {n % 2} of \x00", T0 + n)])
     page = await store.dead_letters.page(limit=3)
-    assert [letter.letter.payload for letter in page] == [b"\x04", b"\x03", b"\x02"]
+    assert [letter.dead_letter.payload for letter in page] == [b"\x04", b"\x03", b"\x02"]
     rest = await store.dead_letters.page(page[-1].number)
-    assert [letter.letter.payload for letter in rest] == [b"\x01", b"\x00"]
+    assert [letter.dead_letter.payload for letter in rest] == [b"\x01", b"\x00"]
     ones = await store.dead_letters.page(reason="reason 1")
-    assert [letter.letter.payload for letter in ones] == [b"\x03", b"\x01"]
+    assert [letter.dead_letter.payload for letter in ones] == [b"\x03", b"\x01"]
     numbers = [letter.number for letter in page]
     assert {letter.number for letter in await store.dead_letters.find([*numbers, 10**9])} == set(numbers)
     # A reading comes in the place of its letter, in one transaction.

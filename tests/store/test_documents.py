@@ -25,22 +25,22 @@ def meta(version: int, device: str = "dev-1", at_us: int = 0) -> Document:
 
 async def test_a_document_comes_back_as_it_was(store: Store) -> None:
     given = [cfg(3, at_us=77), meta(1, at_us=78), cfg(1, device="dev \x00 \ud800 \\ %é")]
-    assert sorted(await store.documents.keep(given), key=lambda one: one.name) == sorted(
+    assert sorted(await store.documents.upsert(given), key=lambda one: one.name) == sorted(
         given, key=lambda one: one.name
     )
     assert await store.documents.find([one.name for one in given]) == {one.name: one for one in given}
     assert await store.documents.find([DocumentName("nobody", META)]) == {}
     assert await store.documents.find([]) == {}
-    assert await store.documents.keep([]) == []
+    assert await store.documents.upsert([]) == []
 
 
 async def test_an_older_version_never_wins_and_of_equal_ones_the_first_stands(store: Store) -> None:
-    await store.documents.keep([cfg(5)])
-    assert await store.documents.keep([cfg(4)]) == []
-    assert await store.documents.keep([cfg(5, '{"other":1}')]) == []
-    assert await store.documents.keep([cfg(5)]) == [cfg(5)], "said again, it stands"
+    await store.documents.upsert([cfg(5)])
+    assert await store.documents.upsert([cfg(4)]) == []
+    assert await store.documents.upsert([cfg(5, '{"other":1}')]) == []
+    assert await store.documents.upsert([cfg(5)]) == [cfg(5)], "said again, it stands"
     assert await store.documents.find([cfg(5).name]) == {cfg(5).name: cfg(5)}
-    assert await store.documents.keep([cfg(6), cfg(8), cfg(7), cfg(8, '{"late":1}')]) == [cfg(8)]
+    assert await store.documents.upsert([cfg(6), cfg(8), cfg(7), cfg(8, '{"late":1}')]) == [cfg(8)]
 
 
 async def test_many_writers_leave_the_highest_version(store_settings: StoreSettings) -> None:
@@ -49,7 +49,7 @@ async def test_many_writers_leave_the_highest_version(store_settings: StoreSetti
         names = [f"d{n}" for n in range(20)]
         await asyncio.gather(
             *(
-                (a, b)[version % 2].documents.keep([cfg(version, device=name) for name in names])
+                (a, b)[version % 2].documents.upsert([cfg(version, device=name) for name in names])
                 for version in (3, 9, 1, 8, 7, 2)
             )
         )
@@ -60,24 +60,24 @@ async def test_many_writers_leave_the_highest_version(store_settings: StoreSetti
 
 async def test_a_number_beyond_64_bits_is_refused_for_good(store: Store) -> None:
     with pytest.raises(StoreError) as caught:
-        await store.documents.keep([cfg(2**63)])
+        await store.documents.upsert([cfg(2**63)])
     assert not caught.value.retryable
     assert await store.documents.find([cfg(1).name]) == {}
 
 
 async def test_a_device_out_of_service_has_no_documents_until_it_says_a_later_birth(store: Store) -> None:
-    await store.documents.keep([meta(1, at_us=100), cfg(4, at_us=100)])
+    await store.documents.upsert([meta(1, at_us=100), cfg(4, at_us=100)])
     await store.documents.decommission({"dev-1": 200, "dev-2": 201})
     assert await store.documents.decommissioned() == ["dev-1", "dev-2"]
     assert await store.documents.decommissioned("dev-1") == ["dev-2"]
     assert await store.documents.find([meta(1).name, cfg(4).name]) == {}
     assert await store.documents.names() == []
-    assert await store.documents.keep([meta(1, at_us=100), cfg(5, at_us=300)]) == []
+    assert await store.documents.upsert([meta(1, at_us=100), cfg(5, at_us=300)]) == []
     assert await store.documents.decommissioned() == ["dev-1", "dev-2"], (
         "an old birth, or a push, is no return"
     )
     back = meta(2, at_us=300)
-    assert await store.documents.keep([back]) == [back]
+    assert await store.documents.upsert([back]) == [back]
     assert await store.documents.decommissioned() == ["dev-2"]
     assert set(await store.documents.find([meta(1).name, cfg(4).name])) == {meta(1).name, cfg(4).name}
     await store.documents.decommission({"dev-1": 250})
@@ -88,7 +88,7 @@ async def test_a_device_out_of_service_has_no_documents_until_it_says_a_later_bi
 
 async def test_names_come_in_pages(store: Store) -> None:
     every = [one for n in (2, 10, 1) for one in (meta(1, device=f"d{n}"), cfg(1, device=f"d{n}"))]
-    await store.documents.keep(every)
+    await store.documents.upsert(every)
     seen: list[DocumentName] = []
     while page := await store.documents.names(seen[-1] if seen else None, limit=4):
         assert len(page) <= 4
@@ -111,8 +111,8 @@ async def test_the_sensors_of_devices(store: Store) -> None:
 
 async def test_a_store_opened_for_reading_refuses_to_keep(store_settings: StoreSettings) -> None:
     async with open_store(store_settings) as store:
-        await store.documents.keep([cfg(1)])
+        await store.documents.upsert([cfg(1)])
     async with open_store(store_settings, read_only=True) as store:
         assert len(await store.documents.names()) == 1
         with pytest.raises(StoreError, match="reading only"):
-            await store.documents.keep([cfg(2)])
+            await store.documents.upsert([cfg(2)])

@@ -14,9 +14,7 @@ from iotcache.config.schema import StoreSettings
 from iotcache.errors import StoreError
 from iotcache.model import Reading, Series, StoredReading
 from iotcache.store import open_store, retention
-from iotcache.store.postgres import partitions as postgres_partitions
 from iotcache.store.postgres import schema as postgres_schema
-from iotcache.store.postgres import store as postgres_store
 from iotcache.store.postgres.partitions import (
     DAY_US,
     FIRST,
@@ -45,12 +43,6 @@ def stored(ts_us: int, seq: int | None = None, device: str = "dev-1", **more: An
     )
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_partitions, "LOCK_PATIENCE", "30ms")
-    monkeypatch.setattr(postgres_store, "_WARY_AT_FIRST", 0)
-
-
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(NOON_US / 1e6)
@@ -59,7 +51,13 @@ def clock() -> ManualClock:
 @pytest.fixture
 async def store(postgres: Postgres, clock: ManualClock) -> AsyncIterator[PostgresStore]:
     async with PostgresStore(
-        postgres.new_database(), password=PASSWORD, retention_days=30, clock=clock
+        postgres.new_database(),
+        password=PASSWORD,
+        retention_days=30,
+        clock=clock,
+        lock_timeout_s=0.03,
+        duplicates_expected_at_start=0,
+        duplicates_expected_after=2,
     ) as opened:
         yield opened
 
@@ -163,21 +161,20 @@ async def test_the_same_number_with_two_times_of_the_senders_making(store: Postg
 
 
 @real
-async def test_bold_inserts_turn_wary_where_readings_are_known(
-    store: PostgresStore, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+async def test_after_a_duplicate_the_next_commits_expect_more_of_them(
+    store: PostgresStore, postgres: Postgres
 ) -> None:
-    monkeypatch.setattr(postgres_store, "_WARY_COMMITS", 2)
     batch = [stored(NOON_US + n, n + 1) for n in range(20)]
     assert (await store.commit(batch[:10])).stored == 10
     mixed = await store.commit([batch[12], *batch[5:15], stored(NOON_US + 3)])
     assert (mixed.stored, mixed.duplicates) == (6, 6)
     assert mixed.newest == (batch[14],)
-    assert store._wary == 2
+    assert store.duplicates_expected == 2
     again = await store.commit(batch[:15])
     assert (again.stored, again.newest) == (0, (batch[14],))
     for n in range(15, 18):
         assert (await store.commit([batch[n]])).stored == 1
-    assert store._wary == 0
+    assert store.duplicates_expected == 0
     assert (await store.commit([stored(NOON_US + 3, received_us=1), batch[18]])).stored == 1
     assert (await store.counts()).readings == 20
     assert sum(layout(store, postgres).values()) == 20

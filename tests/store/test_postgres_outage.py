@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -93,6 +94,46 @@ async def test_reads_after_a_restart_do_not_fail_on_the_connections_from_before(
         for found in await asyncio.gather(*(store.latest_many([DEV]) for _ in range(8))):
             assert found[DEV] == stored(1)
         assert len(await store.history(DEV, T0, T0 + 10)) == 1
+
+
+async def test_all_reads_of_an_outage_are_told_its_reason(postgres: Postgres) -> None:
+    async with open_store(StoreSettings(url=postgres.new_database(), password=PASSWORD)) as store:
+        await store.commit([stored(1)])
+        await asyncio.gather(*(store.latest_many([DEV]) for _ in range(8)))
+        await asyncio.to_thread(postgres.stop)
+        try:
+            for _ in range(2):
+                reads = (store.latest_many([DEV]) for _ in range(8))
+                for error in await asyncio.gather(*reads, return_exceptions=True):
+                    assert isinstance(error, StoreError)
+                    assert error.retryable
+                    assert "connection refused" in str(error)
+        finally:
+            await asyncio.to_thread(postgres.start)
+        assert (await store.latest_many([DEV]))[DEV] == stored(1)
+
+
+async def test_a_read_that_is_cancelled_gives_its_connection_back(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    async with open_store(StoreSettings(url=url, password=PASSWORD)) as store:
+        await store.commit([stored(1)])
+        with postgres.connect(url.rpartition("/")[2]) as other, other.transaction():
+            other.execute(b"LOCK TABLE iotcache.latest IN ACCESS EXCLUSIVE MODE")
+            reads = [asyncio.create_task(store.latest_many([DEV])) for _ in range(6)]
+            await asyncio.to_thread(_await_locked, postgres, 3)
+            for read in reads:
+                read.cancel()
+            await asyncio.wait(reads)
+        for found in await asyncio.gather(*(store.latest_many([DEV]) for _ in range(6))):
+            assert found[DEV] == stored(1)
+
+
+def _await_locked(postgres: Postgres, count: int) -> None:
+    """Return once so many statements wait for a lock."""
+    waiting = b"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with postgres.connect() as admin:
+        while admin.execute(waiting).fetchone() != (count,):
+            time.sleep(0.01)
 
 
 async def test_a_cancelled_commit_leaves_the_connection_usable(postgres: Postgres) -> None:

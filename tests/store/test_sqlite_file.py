@@ -16,6 +16,7 @@ from iotcache.errors import ConfigError, StoreError
 from iotcache.model import Reading, Series, StoredReading
 from iotcache.store import open_store
 from iotcache.store.sqlite.store import SqliteStore
+from iotcache.store.sqlite.writer import SqliteWriter
 
 T0 = 1_780_000_000_000_000
 DEV = Series("dev-1", "t")
@@ -100,7 +101,7 @@ async def test_a_full_disk_is_an_outage_that_ends(tmp_path: Path) -> None:
 
 
 async def _on_writer(store: SqliteStore, pragma: str) -> int:
-    return await store._writing.run(lambda file: int(file._db.execute(pragma).fetchone()[0]))
+    return await store.writer.run(lambda file: int(file.query(pragma)[0][0]))
 
 
 async def test_a_reader_opened_before_the_file_exists_finds_it_later(tmp_path: Path) -> None:
@@ -117,10 +118,7 @@ async def test_a_reader_opened_before_the_file_exists_finds_it_later(tmp_path: P
 
 async def test_commits_are_synced_and_logged_ahead(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path / "x.db") as store:
-        assert (
-            await store._writing.run(lambda file: file._db.execute("PRAGMA journal_mode").fetchone()[0])
-            == "wal"
-        )
+        assert await store.writer.run(SqliteWriter.query, "PRAGMA journal_mode") == [("wal",)]
         assert await _on_writer(store, "PRAGMA synchronous") == 2  # FULL
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from iotcache.model import Reading, StoredReading
-from iotcache.store import windows
 from iotcache.store.base import Store
 
 
@@ -19,18 +16,13 @@ async def figures(
     found: list[tuple[int, float]] = []
     above, first = 0, True
     while first or above:
-        page = await store.window(site, sensor, since_us, until_us, above)
+        page = await store.window(site, sensor, since_us, until_us, above, series_limit=2)
         found += page.figures
         above, first = page.last, False
     return sorted(found)
 
 
-async def test_figures_of_one_sensor_of_all_devices_of_a_site(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in ("sqlite.file", "postgres.store"):
-        monkeypatch.setattr(f"iotcache.store.{module}.SERIES_PAGE", 2)
-    assert windows.SERIES_PAGE > 2
+async def test_figures_of_one_sensor_of_all_devices_of_a_site(store: Store) -> None:
     await store.commit(
         [
             *(reading(f"d{n}", n + 0.5, 100 + n) for n in range(7)),

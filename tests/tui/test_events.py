@@ -257,11 +257,11 @@ async def test_many_alerts_and_long_subjects_are_heard_and_acknowledged(tmp_path
                   since_us=10**15 + number)
             for number in range(SHOWN_MOST + 10)
         ]  # fmt: skip
-        await store.alerts.keep(old)
+        await store.alerts.record(old)
         await watch.look(store)
         mailbox.drain()
         subject = f"{'%20' * 256}:{'%20' * 256}"
-        await store.alerts.keep(
+        await store.alerts.record(
             [structs.replace(old[0], subject=subject, severity=Severity.ERROR, since_us=10**15 + 9_999)]
         )
         await watch.look(store)
@@ -315,7 +315,7 @@ async def test_alerts_come_from_the_store_and_each_change_is_told_once(tmp_path:
         )
         await watch.look(store)
         assert mailbox.drain().alerts is None
-        await store.alerts.keep([alert])
+        await store.alerts.record([alert])
         await watch.look(store)
         await watch.look(store)
         drained = mailbox.drain()
@@ -327,7 +327,7 @@ async def test_alerts_come_from_the_store_and_each_change_is_told_once(tmp_path:
         assert [done async for done in acknowledge_all(asked, reach)] == [1]  # type: ignore[arg-type]
         await watch.look(store)
         assert [event.kind for event in mailbox.drain().events] == ["alert.acknowledged"]
-        await store.alerts.keep([structs.replace(alert, state=AlertState.CLEARED, changed_us=10**15 + 1)])
+        await store.alerts.record([structs.replace(alert, state=AlertState.CLEARED, changed_us=10**15 + 1)])
         await watch.look(store)
         drained = mailbox.drain()
         assert [event.kind for event in drained.events] == ["alert.cleared"]

@@ -290,7 +290,7 @@ async def test_a_device_is_looked_at_without_a_trace_and_read_on_demand(
     async with reaching(tmp_path, memcached.address) as reach:
         await put(reach, reading(), reading(50, sensor="hum"))
         document = Document("dev 1", DocumentKind.META, 3, '{"model":"x"}', at_us=1_000_000)
-        await reach.cache.store.documents.keep([document])
+        await reach.cache.store.documents.upsert([document])
         before = by_hand(memcached, b"stats\r\n", b"END\r\n")
         (looked,) = await answered(device_feed.look(LookAtDevice("dev 1", ("temp", "hum", "gone")), reach))
         after = by_hand(memcached, b"stats\r\n", b"END\r\n")
@@ -306,7 +306,7 @@ async def test_a_device_is_looked_at_without_a_trace_and_read_on_demand(
         assert (documents.meta.version, documents.meta.source) == (3, "store")
         assert documents.meta.lines == ("{", '  "model": "x"', "}")
         assert documents.config.version is None
-        await reach.cache.store.alerts.keep(
+        await reach.cache.store.alerts.record(
             [
                 Alert(
                     name="hot", subject=subject, severity=Severity.ERROR, state=AlertState.RAISED, since_us=5

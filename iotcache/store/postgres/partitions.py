@@ -1,4 +1,4 @@
-"""Readings by day: partitions made ahead, one for the odd ones, whole days dropped when they are old.
+"""Readings by day: partitions made ahead, one for all other times, whole days dropped when they are old.
 
 A unique index of a partitioned table must hold the time, so the identity of a reading, which is (series,
 boot, seq) or, without a number, (series, time), is kept unique *within* a partition, by indexes of each
@@ -19,8 +19,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -29,10 +28,8 @@ from psycopg import sql
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.store.postgres.statements import LOCK, PRUNE_READINGS
+from iotcache.store.postgres.types import Begin, Connection
 from iotcache.store.rows import INT64_MAX, INT64_MIN
-
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
-Begin = Callable[[], AbstractAsyncContextManager[Connection]]
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +38,11 @@ AHEAD_DAYS: Final = 3
 BACK_DAYS_LIMIT: Final = 3_650
 LOOK_BACK_US: Final = 7 * DAY_US
 """How long after its first receipt a message may come again: what a broker keeps for a session."""
-LOCK_PATIENCE: Final = "1s"
-"""Making and dropping partitions locks out everybody for a moment; they wait no longer for theirs."""
+LOCK_TIMEOUT_S: Final = 1.0
+"""Making and dropping partitions locks out everybody for a moment; they wait no longer for their own lock."""
 RETRY_S: Final = 60.0
+SEARCH_PATH: Final = "SET LOCAL search_path TO iotcache, public"
+"""For a transaction of many table names; ``public`` is where TimescaleDB puts its functions."""
 TABLE: Final = "reading"
 OTHER: Final = "reading_other"
 """The partition of times that no day's partition is for."""
@@ -86,8 +85,11 @@ def day_name(day: int) -> str:
 class Partitions:
     """What this process knows of the partitions, and the making and dropping of them."""
 
-    def __init__(self, retention_days: float, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, retention_days: float, clock: Clock = SYSTEM_CLOCK, *, lock_timeout_s: float = LOCK_TIMEOUT_S
+    ) -> None:
         """Days further back than ``retention_days`` get no partition of their own."""
+        self._lock_timeout = f"SET LOCAL lock_timeout = {round(lock_timeout_s * 1000)}"
         self._back_days = min(int(retention_days) + 1, BACK_DAYS_LIMIT)
         self._clock = clock
         self._settled: dict[int, str] = {}
@@ -141,7 +143,8 @@ class Partitions:
     async def _make(self, connection: Connection, days: Iterable[int]) -> Mapping[int, str]:
         """The partition of each day, made where it was missing."""
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")
+        await connection.execute(SEARCH_PATH)
+        await connection.execute(self._lock_timeout.encode())
         if await is_hypertable(connection):
             self.hypertable = True
             return {}
@@ -164,9 +167,10 @@ class Partitions:
 
         How many readings went; 0 also while another worker is at it.
         """
-        (got,) = await _row(connection, "SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))
-        if not got:
+        (locked,) = await _row(connection, "SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))
+        if not locked:
             return 0
+        await connection.execute(SEARCH_PATH)
         return await self._drop_old(connection, before_us) or await _prune_rows(connection, before_us, limit)
 
     async def _drop_old(self, connection: Connection, before_us: int) -> int:
@@ -176,6 +180,7 @@ class Partitions:
         for one in old[:_DROPS_A_CALL]:
             try:
                 async with connection.transaction():
+                    await connection.execute(self._lock_timeout.encode())
                     gone = await _drop(connection, one.name)
             except psycopg.errors.LockNotAvailable:
                 log.warning("the partition %s stays for now: it is in use", one.name)
@@ -248,7 +253,6 @@ async def _make_day(connection: Connection, day: int) -> None:
 
 
 async def _drop(connection: Connection, name: str) -> int:
-    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")
     await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
     return await _forget_total(connection, name)
 

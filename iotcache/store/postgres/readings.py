@@ -1,4 +1,4 @@
-"""Readings on their way into PostgreSQL: all in one go, or those that are new; then the newest of each."""
+"""Writing readings into PostgreSQL: all by COPY or only the new ones, then the latest of each series."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from psycopg.sql import SQL, Identifier
 
 from iotcache.model import StoredReading
 from iotcache.store.postgres import statements as sql
-from iotcache.store.postgres.connection import Connection
 from iotcache.store.postgres.partitions import LOOK_BACK_US
 from iotcache.store.postgres.rows import ReadingRow, arrays, copy_rows
-from iotcache.store.rows import INT64_MIN, NO_SEQ, age_key, keep_text
+from iotcache.store.postgres.types import Connection
+from iotcache.store.rows import INT64_MIN, NO_SEQ, age_key, escape_text
 
 
 async def copy_all(
     connection: Connection, table: str, rows: Sequence[ReadingRow]
 ) -> tuple[StoredReading, ...]:
-    """Store readings of one partition that are all new; the series that they moved on.
+    """Store readings of one partition, all new; returns those that are the latest of their series now.
 
-    Raises `psycopg.errors.UniqueViolation`, and the transaction is lost, when one of them is there.
+    Raises `psycopg.errors.UniqueViolation`, and the transaction is lost, when one of them is stored already.
     """
-    copy = SQL(sql.COPY_READINGS).format(table=Identifier(table))
+    copy = SQL(sql.COPY_READINGS).format(table=Identifier("iotcache", table))
     async with connection.cursor().copy(copy) as stream:
         await stream.write(copy_rows(rows))
     return await move_latest(connection, rows, (table, len(rows)))
@@ -30,30 +30,30 @@ async def copy_all(
 async def insert_new(
     connection: Connection, table: str, rows: Sequence[ReadingRow]
 ) -> tuple[int, Sequence[ReadingRow]]:
-    """Store those readings that are new: how many were, and those that stand in the table as they are."""
-    statement = SQL(sql.INSERT_READINGS).format(table=Identifier(table))
+    """Store the new readings; returns how many were new, and those that the table now holds unchanged."""
+    statement = SQL(sql.INSERT_READINGS).format(table=Identifier("iotcache", table))
     done = await (await connection.execute(statement, arrays(rows, sql.READING_KINDS))).fetchone()
     count = int(done[0]) if done is not None else 0
-    return count, rows if count == len(rows) else await _standing(connection, rows)
+    return count, rows if count == len(rows) else await _in_history(connection, rows)
 
 
-async def _standing(connection: Connection, rows: Sequence[ReadingRow]) -> Sequence[ReadingRow]:
+async def _in_history(connection: Connection, rows: Sequence[ReadingRow]) -> Sequence[ReadingRow]:
     columns = arrays(rows, sql.READING_KINDS[:6])
-    there = await (await connection.execute(sql.IN_HISTORY, columns)).fetchall()
-    return [rows[n - 1] for (n,) in there]
+    found = await (await connection.execute(sql.IN_HISTORY, columns)).fetchall()
+    return [rows[n - 1] for (n,) in found]
 
 
 async def move_latest(
     connection: Connection, rows: Sequence[ReadingRow], copied: tuple[str, int] | None = None
 ) -> tuple[StoredReading, ...]:
-    """Let the newest of each series be its latest, unless a newer one is; those that are now.
+    """Replace the latest reading of each series by a newer one; returns those that are the latest now.
 
-    ``copied`` is a partition, and how many readings it got: to be counted as well.
+    ``copied`` is a partition and the number of readings copied into it, counted by the same statement.
     """
     by_id: dict[int, ReadingRow] = {}
     for row in rows:
         before = by_id.get(row[0])
-        # They come in the order of time, so only those of one instant need a closer look.
+        # Rows are in the order of time, so only those of one instant need a comparison.
         one_instant = before is not None and row[1] == before[1]
         if before is None or not one_instant or age_key(row[-1].reading) > age_key(before[-1].reading):
             by_id[row[0]] = row
@@ -71,8 +71,8 @@ async def move_latest(
 async def not_stamped_before(connection: Connection, rows: Sequence[ReadingRow]) -> Sequence[ReadingRow]:
     """``rows`` without the readings that were stored under the time of an earlier receipt.
 
-    A reading with a number and no time of its own is stamped at each receipt. Within a partition its number
-    gives it away; this is for the partitions before.
+    A reading with a sequence number and no time of its own is stamped at each receipt. Within a partition the
+    number identifies it; this looks into the partitions before.
     """
     stamped = [row for row in rows if row[1] == row[6] and row[2] != NO_SEQ]
     if not stamped:
@@ -89,8 +89,8 @@ async def not_stamped_before(connection: Connection, rows: Sequence[ReadingRow])
 def _latest_row(row: ReadingRow) -> tuple[object, ...]:
     stored = row[-1]
     reading = stored.reading
-    boot = keep_text(reading.boot) if row[2] == NO_SEQ else row[3]
+    boot = escape_text(reading.boot) if row[2] == NO_SEQ else row[3]
     return (
-        *row[:3], boot, *row[4:7], keep_text(reading.unit), keep_text(reading.site), reading.interval_s,
+        *row[:3], boot, *row[4:7], escape_text(reading.unit), escape_text(reading.site), reading.interval_s,
         stored.cached_until_us,
     )  # fmt: skip

@@ -8,8 +8,8 @@ from itertools import islice
 from struct import Struct
 from typing import Any, Final
 
-from iotcache.model import Reading, StoredReading, Value
-from iotcache.store.rows import SeriesRow, keyed
+from iotcache.model import Reading, Series, StoredReading, Value
+from iotcache.store.rows import SeriesRow, escape_text, row_key
 
 _COPY_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END: Final = b"\xff\xff"
@@ -21,7 +21,7 @@ _LONG: Final = Struct(">iq").pack
 _LENGTH: Final = Struct(">i").pack
 
 
-def keep_value(value: Value) -> tuple[float | None, str | None]:
+def encode_value(value: Value) -> tuple[float | None, str | None]:
     """A value as ``(number, exact)``."""
     if type(value) is float:
         return value, None
@@ -34,8 +34,8 @@ def keep_value(value: Value) -> tuple[float | None, str | None]:
         return None, exact
 
 
-def give_value(number: float | None, exact: str | None) -> Value:
-    """The value that `keep_value` was given."""
+def decode_value(number: float | None, exact: str | None) -> Value:
+    """The value that `encode_value` was given."""
     if exact is not None:
         value: Value = json.loads(exact)
         return value
@@ -50,11 +50,11 @@ ReadingRow = tuple[int, int, int, str, float | None, str | None, int, str | None
 def reading_row(
     reading: Reading, known: SeriesRow
 ) -> tuple[int, int, int, str, float | None, str | None, int, str | None]:
-    """A reading as its row in the history. Raises `StoreError` (not retryable) for one that has none."""
-    series_id, ts_us, seq, boot, odd = keyed(reading, known)
+    """A reading as its row in the history. Raises `StoreError` (not retryable) for numbers beyond 64 bits."""
+    series_id, ts_us, seq, boot, overrides = row_key(reading, known)
     value = reading.value
-    number, exact = (value, None) if type(value) is float else keep_value(value)
-    return series_id, ts_us, seq, boot, number, exact, reading.received_us, odd
+    number, exact = (value, None) if type(value) is float else encode_value(value)
+    return series_id, ts_us, seq, boot, number, exact, reading.received_us, overrides
 
 
 def copy_rows(rows: Iterable[ReadingRow]) -> bytes:
@@ -64,17 +64,17 @@ def copy_rows(rows: Iterable[ReadingRow]) -> bytes:
     bytes, all in network order.
     """
     parts = [_COPY_HEAD]
-    for series_id, ts_us, seq, boot_text, number, exact, received_us, odd, _ in rows:
+    for series_id, ts_us, seq, boot_text, number, exact, received_us, overrides, _ in rows:
         boot = boot_text.encode()
         parts.append(_KEY(8, 8, series_id, 8, ts_us, 8, seq, len(boot)))
         parts.append(boot)
-        if exact is None and odd is None:
+        if exact is None and overrides is None:
             parts.append(_PLAIN_REST(8, number, -1, 8, received_us, -1))
         else:
             parts.append(_NULL if number is None else _DOUBLE(8, number))
             parts.append(_text(exact))
             parts.append(_LONG(8, received_us))
-            parts.append(_text(odd))
+            parts.append(_text(overrides))
     parts.append(_COPY_END)
     return b"".join(parts)
 
@@ -119,3 +119,11 @@ def _quoted(text: str) -> str:
         return f'"{text}"'
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def series_arrays(series: Sequence[Series]) -> tuple[str, str]:
+    """Devices and sensors as two arrays."""
+    return (
+        texts_array(escape_text(device) for device, _ in series),
+        texts_array(escape_text(sensor) for _, sensor in series),
+    )

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, LiteralString
 
-from iotcache.store.postgres.partitions import Connection, partition_readings
+from iotcache.store.postgres.partitions import partition_readings
+from iotcache.store.postgres.types import Connection
 
 Step = LiteralString | Callable[[Connection], Awaitable[None]]
 """Statements, or what runs them where they depend on what is there."""
 
 # `number` is for people's SQL; `exact` is the JSON text of a value that a double does not hold with its
-# type (integers, truth values, texts). `odd` is what differs from the series, as in the SQLite store.
+# type (integers, truth values, texts). `odd` (overrides, in the code) is what differs from the
+# series, as in the SQLite store.
 # boot compares byte by byte (COLLATE "C"), as in Python, whatever the database's language.
 STEPS: Final[tuple[Step, ...]] = (
     """

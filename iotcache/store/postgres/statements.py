@@ -19,7 +19,7 @@ INSERT_READINGS: Final = """
     ), per_partition AS (
         SELECT relname, count(*) AS n FROM stored JOIN pg_class ON pg_class.oid = part GROUP BY relname
     ), counted AS (
-        INSERT INTO partition_total SELECT relname, pg_backend_pid() %% 64, n FROM per_partition
+        INSERT INTO iotcache.partition_total SELECT relname, pg_backend_pid() %% 64, n FROM per_partition
         ON CONFLICT (partition, shard) DO UPDATE SET readings = partition_total.readings + excluded.readings
     )
     SELECT coalesce(sum(n), 0)::bigint FROM per_partition
@@ -29,7 +29,7 @@ not wait for each other's commits to update one row."""
 COPY_READINGS: Final = "COPY {table} FROM STDIN (FORMAT binary)"
 COUNT_COPIED: Final = """
     WITH counted AS (
-        INSERT INTO partition_total VALUES (%s, pg_backend_pid() %% 64, %s)
+        INSERT INTO iotcache.partition_total VALUES (%s, pg_backend_pid() %% 64, %s)
         ON CONFLICT (partition, shard) DO UPDATE SET readings = partition_total.readings + excluded.readings
     )"""
 """The same for a batch that went into one partition, whole; goes before `UPSERT_LATEST`."""
@@ -39,7 +39,7 @@ STAMPED_BEFORE: Final = """
     SELECT n FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
         WITH ORDINALITY AS want (series_id, ts_us, seq, boot, n)
     CROSS JOIN LATERAL (
-        SELECT 1 FROM reading
+        SELECT 1 FROM iotcache.reading
         WHERE reading.series_id = want.series_id AND reading.boot = want.boot AND reading.seq = want.seq
             AND reading.seq > -9223372036854775808 AND reading.ts_us < want.ts_us
             AND reading.ts_us >= %s AND reading.ts_us < %s
@@ -48,7 +48,7 @@ STAMPED_BEFORE: Final = """
 """Readings that were stored under another time: that of an earlier receipt."""
 LATEST_KINDS: Final = "nnntntnttnn"
 UPSERT_LATEST: Final = """
-    INSERT INTO latest SELECT * FROM unnest(
+    INSERT INTO iotcache.latest SELECT * FROM unnest(
         %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[],
         %s::bigint[], %s::text[], %s::text[], %s::float8[], %s::bigint[])
     ON CONFLICT (series_id) DO UPDATE SET
@@ -62,7 +62,7 @@ IN_HISTORY: Final = """
     SELECT n FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[])
         WITH ORDINALITY AS want (series_id, ts_us, seq, boot, number, exact, n)
     CROSS JOIN LATERAL (
-        SELECT number, exact FROM reading
+        SELECT number, exact FROM iotcache.reading
         WHERE reading.series_id = want.series_id AND reading.ts_us = want.ts_us
             AND reading.seq = want.seq AND reading.boot = want.boot
         LIMIT 1) AS known
@@ -72,59 +72,63 @@ LATEST: Final = """
     SELECT n, ts_us, seq, boot, number, exact, received_us, latest.unit, latest.site, interval_s,
         cached_until_us
     FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS want (device, sensor, n)
-    JOIN series USING (device, sensor) JOIN latest ON series_id = id
+    JOIN iotcache.series USING (device, sensor) JOIN iotcache.latest ON series_id = id
 """
 ADD_SERIES: Final = """
-    INSERT INTO series (device, sensor, site, unit)
+    INSERT INTO iotcache.series (device, sensor, site, unit)
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING
 """
 FIND_SERIES: Final = """
     SELECT n, id, site, unit FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS want (device, sensor, n)
-    JOIN series USING (device, sensor)
+    JOIN iotcache.series USING (device, sensor)
 """
 DIRECTORY: Final = """
     SELECT id, device, sensor, latest.site, latest.unit, interval_s
-    FROM series JOIN latest ON series_id = id WHERE id > %s ORDER BY id LIMIT %s
+    FROM iotcache.series JOIN iotcache.latest ON series_id = id WHERE id > %s ORDER BY id LIMIT %s
 """
 HISTORY: Final = """
     SELECT ts_us, seq, boot, number, exact, received_us, odd, site, unit
-    FROM series JOIN reading ON series_id = id
+    FROM iotcache.series JOIN iotcache.reading ON series_id = id
     WHERE device = %s AND sensor = %s AND ts_us >= %s AND ts_us < %s
     ORDER BY ts_us DESC, seq DESC, boot DESC LIMIT %s
 """
-OF_SITE: Final = """
-    SELECT id FROM series JOIN latest ON series_id = id
+SERIES_OF_SITE: Final = """
+    SELECT id FROM iotcache.series JOIN iotcache.latest ON series_id = id
     WHERE sensor = %s AND id > %s AND (series.site = %s OR latest.site = %s) ORDER BY id LIMIT %s
 """
 WINDOW: Final = """
-    SELECT ts_us, number, odd, site FROM reading JOIN series ON series_id = id
+    SELECT ts_us, number, odd, site FROM iotcache.reading JOIN iotcache.series ON series_id = id
     WHERE series_id = ANY (%s::bigint[]) AND ts_us >= %s AND ts_us < %s AND number IS NOT NULL
 """
 PRUNE_READINGS: Final = """
     DELETE FROM {partition} kept USING (
-        SELECT old.* FROM series CROSS JOIN LATERAL (
+        SELECT old.* FROM iotcache.series CROSS JOIN LATERAL (
             SELECT series_id, ts_us, seq, boot FROM {partition} WHERE series_id = id AND ts_us < %s LIMIT %s
         ) old LIMIT %s
     ) gone
     WHERE (kept.series_id, kept.ts_us, kept.seq, kept.boot)
         = (gone.series_id, gone.ts_us, gone.seq, gone.boot)
 """
+REMOVE_DEAD_LETTERS: Final = "DELETE FROM iotcache.dead_letter WHERE id = ANY(%s)"
 PRUNE_DEAD_LETTERS: Final = """
-    DELETE FROM dead_letter
-    WHERE id IN (SELECT id FROM dead_letter WHERE received_us < %s ORDER BY received_us LIMIT %s)
+    DELETE FROM iotcache.dead_letter
+    WHERE id IN (SELECT id FROM iotcache.dead_letter WHERE received_us < %s ORDER BY received_us LIMIT %s)
 """
 ADD_DEAD_LETTER: Final = """
-    INSERT INTO dead_letter (received_us, topic, reason, payload, digest) VALUES (%s, %s, %s, %s, %s)
+    INSERT INTO iotcache.dead_letter (received_us, topic, reason, payload, digest)
+    VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT (digest) DO UPDATE SET
         received_us = excluded.received_us, reason = excluded.reason, times = dead_letter.times + 1
 """
-DEAD_LETTERS: Final = """
-    SELECT topic, payload, reason, received_us FROM dead_letter ORDER BY received_us DESC, id DESC LIMIT %s
+RECENT_DEAD_LETTERS: Final = """
+    SELECT topic, payload, reason, received_us FROM iotcache.dead_letter
+    ORDER BY received_us DESC, id DESC LIMIT %s
 """
 COUNTS: Final = """
-    SELECT (SELECT coalesce(sum(readings), 0) FROM total)::bigint
-            + (SELECT coalesce(sum(readings), 0) FROM partition_total)::bigint, (SELECT count(*) FROM series),
-        (SELECT count(*) FROM dead_letter),
+    SELECT (SELECT coalesce(sum(readings), 0) FROM iotcache.total)::bigint
+            + (SELECT coalesce(sum(readings), 0) FROM iotcache.partition_total)::bigint,
+        (SELECT count(*) FROM iotcache.series),
+        (SELECT count(*) FROM iotcache.dead_letter),
         (SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
             WHERE relnamespace = 'iotcache'::regnamespace AND relkind = 'r')
 """

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from iotcache.model.alerts import Alert, AlertState
-from iotcache.store.alert_rows import alert_row, row_alert
-from iotcache.store.rows import keep_text
-from iotcache.store.sqlite.file import SqliteFile
-
-Run = Callable[..., Awaitable[Any]]
-"""Runs ``work(file, *arguments)`` on a thread of the store."""
+from iotcache.store.rows import alert_row, escape_text, row_alert
+from iotcache.store.sqlite.reader import SqliteReader
+from iotcache.store.sqlite.thread import FileThread
+from iotcache.store.sqlite.writer import SqliteWriter
 
 _RAISE = """
     INSERT INTO alert VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -25,9 +22,9 @@ _ACKNOWLEDGE = """
     UPDATE alert SET state = 'acknowledged', changed_us = ?1, acknowledged_us = ?1, acknowledged_by = ?2
     WHERE name = ?3 AND subject = ?4 AND state = 'raised'
 """
-_ONE = "SELECT * FROM alert WHERE name = ? AND subject = ? AND state <> 'cleared'"
-_STANDING = "SELECT * FROM alert WHERE state <> 'cleared' ORDER BY since_us, id LIMIT ?"
-_PAST = "SELECT * FROM alert WHERE state = 'cleared' ORDER BY changed_us DESC, id DESC LIMIT ?"
+_FIND_ACTIVE = "SELECT * FROM alert WHERE name = ? AND subject = ? AND state <> 'cleared'"
+_ACTIVE = "SELECT * FROM alert WHERE state <> 'cleared' ORDER BY since_us, id LIMIT ?"
+_CLEARED = "SELECT * FROM alert WHERE state = 'cleared' ORDER BY changed_us DESC, id DESC LIMIT ?"
 _PRUNE = """
     DELETE FROM alert WHERE id IN (
         SELECT id FROM alert WHERE state = 'cleared' AND changed_us < ? ORDER BY changed_us LIMIT ?)
@@ -37,50 +34,47 @@ _PRUNE = """
 class SqliteAlerts:
     """`iotcache.store.base.Alerts` over SQLite."""
 
-    def __init__(self, write: Run, read: Run) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, writer: FileThread[SqliteWriter], reader: FileThread[SqliteReader]) -> None:
+        self._writer = writer
+        self._reader = reader
 
-    async def keep(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
-        news: Sequence[Alert] = await self._write(_keep, alerts) if alerts else ()
-        return news
+    async def record(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        return await self._writer.run(_record, alerts) if alerts else ()
 
     async def acknowledge(self, name: str, subject: str, by: str, at_us: int) -> Alert | None:
-        found: Alert | None = await self._write(_acknowledge, name, subject, by, at_us)
-        return found
+        return await self._writer.run(_acknowledge, name, subject, by, at_us)
 
-    async def standing(self, limit: int = 10_000) -> Sequence[Alert]:
-        return [row_alert(row) for row in await self._read(SqliteFile.query, _STANDING, (limit,))]
+    async def active(self, limit: int = 10_000) -> Sequence[Alert]:
+        return [row_alert(row) for row in await self._reader.run(SqliteReader.query, _ACTIVE, (limit,))]
 
-    async def past(self, limit: int = 100) -> Sequence[Alert]:
-        return [row_alert(row) for row in await self._read(SqliteFile.query, _PAST, (limit,))]
+    async def cleared(self, limit: int = 100) -> Sequence[Alert]:
+        return [row_alert(row) for row in await self._reader.run(SqliteReader.query, _CLEARED, (limit,))]
 
     async def prune(self, before_us: int, limit: int = 10_000) -> int:
-        gone: int = await self._write(_prune, before_us, limit)
-        return gone
+        return await self._writer.run(_prune, before_us, limit)
 
 
-def _keep(file: SqliteFile, alerts: Sequence[Alert]) -> list[Alert]:
-    news: list[Alert] = []
+def _record(file: SqliteWriter, alerts: Sequence[Alert]) -> list[Alert]:
+    changed: list[Alert] = []
     with file.transaction() as db:
         for alert in alerts:
             row = alert_row(alert)
             if alert.state is AlertState.CLEARED:
-                found = db.execute(_CLEAR, (row[9], row[5], row[6], row[0], row[1])).fetchall()
+                rows = db.execute(_CLEAR, (row[9], row[5], row[6], row[0], row[1])).fetchall()
             else:
-                found = db.execute(_RAISE, row).fetchall()
-            news += [row_alert(one) for one in found]
-    return news
+                rows = db.execute(_RAISE, row).fetchall()
+            changed += [row_alert(one) for one in rows]
+    return changed
 
 
-def _acknowledge(file: SqliteFile, name: str, subject: str, by: str, at_us: int) -> Alert | None:
-    key = (keep_text(name), keep_text(subject))
+def _acknowledge(file: SqliteWriter, name: str, subject: str, by: str, at_us: int) -> Alert | None:
+    key = (escape_text(name), escape_text(subject))
     with file.transaction() as db:
-        db.execute(_ACKNOWLEDGE, (at_us, keep_text(by), *key))
-        rows = db.execute(_ONE, key).fetchall()
+        db.execute(_ACKNOWLEDGE, (at_us, escape_text(by), *key))
+        rows = db.execute(_FIND_ACTIVE, key).fetchall()
     return row_alert(rows[0]) if rows else None
 
 
-def _prune(file: SqliteFile, before_us: int, limit: int) -> int:
+def _prune(file: SqliteWriter, before_us: int, limit: int) -> int:
     with file.transaction() as db:
         return db.execute(_PRUNE, (before_us, limit)).rowcount

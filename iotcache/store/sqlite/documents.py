@@ -1,20 +1,26 @@
-"""Documents in the SQLite store: blocking work on its file, and the face that runs it on its threads."""
+"""Documents in the SQLite store: blocking functions, and the class that runs them on the store's threads."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from iotcache.model import Document, DocumentKind, DocumentName, Series
 from iotcache.store.base import SeriesInfo
-from iotcache.store.documents import document_row, highest, place_after, row_document, stands
-from iotcache.store.rows import give_text, keep_text
+from iotcache.store.rows import (
+    document_row,
+    escape_text,
+    highest_versions,
+    is_same_version,
+    names_after,
+    row_document,
+    unescape_text,
+)
 from iotcache.store.sqlite.file import SqliteFile
+from iotcache.store.sqlite.reader import SqliteReader
+from iotcache.store.sqlite.thread import FileThread
+from iotcache.store.sqlite.writer import SqliteWriter
 
-Run = Callable[..., Awaitable[Any]]
-"""Runs ``work(file, *arguments)`` on a thread of the store."""
-
-_KEEP = """
+_UPSERT = """
     INSERT INTO document VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (device, kind) DO UPDATE SET
         version = excluded.version, content = excluded.content, site = excluded.site, at_us = excluded.at_us
@@ -44,73 +50,74 @@ _DECOMMISSION = """
 class SqliteDocuments:
     """`iotcache.store.base.Documents` over SQLite."""
 
-    def __init__(self, write: Run, read: Run) -> None:
-        self._write = write
-        self._read = read
+    def __init__(self, writer: FileThread[SqliteWriter], reader: FileThread[SqliteReader]) -> None:
+        self._writer = writer
+        self._reader = reader
 
-    async def keep(self, documents: Sequence[Document]) -> Sequence[Document]:
-        kept: Sequence[Document] = await self._write(_keep, documents)
-        return kept
+    async def upsert(self, documents: Sequence[Document]) -> Sequence[Document]:
+        return await self._writer.run(_upsert, documents)
 
     async def find(self, names: Sequence[DocumentName]) -> Mapping[DocumentName, Document]:
-        found: Mapping[DocumentName, Document] = await self._read(_find, names)
-        return found
+        return await self._reader.run(_find, names)
 
     async def names(self, above: DocumentName | None = None, limit: int = 5_000) -> Sequence[DocumentName]:
-        rows = await self._read(SqliteFile.query, _NAMES, (*place_after(above), limit))
-        return [DocumentName(give_text(device), DocumentKind(kind)) for device, kind in rows]
+        rows = await self._reader.run(SqliteReader.query, _NAMES, (*names_after(above), limit))
+        return [DocumentName(unescape_text(device), DocumentKind(kind)) for device, kind in rows]
 
     async def sensors(self, devices: Sequence[str]) -> Sequence[SeriesInfo]:
-        found: Sequence[SeriesInfo] = await self._read(_sensors, devices)
-        return found
+        return await self._reader.run(_sensors, devices)
 
     async def decommission(self, ends: Mapping[str, int]) -> None:
-        await self._write(_decommission, ends)
+        await self._writer.run(_decommission, ends)
 
     async def recommission(self, devices: Sequence[str]) -> None:
-        await self._write(_recommission, devices)
+        await self._writer.run(_recommission, devices)
 
     async def decommissioned(self, above: str = "", limit: int = 1_000) -> Sequence[str]:
         statement = "SELECT device FROM decommissioned WHERE device > ? ORDER BY device LIMIT ?"
-        rows = await self._read(SqliteFile.query, statement, (keep_text(above), limit))
-        return [give_text(device) for (device,) in rows]
+        rows = await self._reader.run(SqliteReader.query, statement, (escape_text(above), limit))
+        return [unescape_text(device) for (device,) in rows]
 
 
-def _keep(file: SqliteFile, documents: Sequence[Document]) -> list[Document]:
-    best = highest(documents)
+def _upsert(file: SqliteWriter, documents: Sequence[Document]) -> list[Document]:
+    best = highest_versions(documents)
     rows = [document_row(document) for document in best]
     with file.transaction() as db:
-        db.executemany(_KEEP, rows)
+        db.executemany(_UPSERT, rows)
         db.executemany(
             "DELETE FROM decommissioned WHERE device = ? AND at_us < ?",
             [(row[0], row[5]) for row in rows if row[1] == DocumentKind.META],
         )
     found = _find(file, [document.name for document in best])
-    return [document for document in best if stands(document, found.get(document.name))]
+    return [document for document in best if is_same_version(document, found.get(document.name))]
 
 
 def _find(file: SqliteFile, names: Sequence[DocumentName]) -> dict[DocumentName, Document]:
     found = {}
     for device, kind in names:
-        for row in file.query(_FIND, (keep_text(device), kind.value)):
+        for row in file.query(_FIND, (escape_text(device), kind.value)):
             document = row_document(row)
             found[document.name] = document
     return found
 
 
-def _sensors(file: SqliteFile, devices: Sequence[str]) -> list[SeriesInfo]:
+def _sensors(file: SqliteReader, devices: Sequence[str]) -> list[SeriesInfo]:
     return [
-        SeriesInfo(Series(device, give_text(sensor)), give_text(site), give_text(unit), interval_s, order)
+        SeriesInfo(
+            Series(device, unescape_text(sensor)), unescape_text(site), unescape_text(unit), interval_s, order
+        )
         for device in devices
-        for order, sensor, site, unit, interval_s in file.query(_SENSORS, (keep_text(device),))
+        for order, sensor, site, unit, interval_s in file.query(_SENSORS, (escape_text(device),))
     ]
 
 
-def _decommission(file: SqliteFile, ends: Mapping[str, int]) -> None:
+def _decommission(file: SqliteWriter, ends: Mapping[str, int]) -> None:
     with file.transaction() as db:
-        db.executemany(_DECOMMISSION, [(keep_text(device), at_us) for device, at_us in ends.items()])
+        db.executemany(_DECOMMISSION, [(escape_text(device), at_us) for device, at_us in ends.items()])
 
 
-def _recommission(file: SqliteFile, devices: Sequence[str]) -> None:
+def _recommission(file: SqliteWriter, devices: Sequence[str]) -> None:
     with file.transaction() as db:
-        db.executemany("DELETE FROM decommissioned WHERE device = ?", [(keep_text(one),) for one in devices])
+        db.executemany(
+            "DELETE FROM decommissioned WHERE device = ?", [(escape_text(one),) for one in devices]
+        )

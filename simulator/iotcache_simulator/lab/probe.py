@@ -61,7 +61,7 @@ class Probe:
                 "lab",
                 time.time_ns() // 1_000,
             )
-            await self._store.documents.keep([document])
+            await self._store.documents.upsert([document])
             return
         for side in self._sides:
             pushed = await push_config(side.cache, PROBE.device, content, version=version, site="lab")

@@ -73,7 +73,7 @@ async def _found(settings: Settings, name: str, past: bool, limit: int) -> Seque
     async with open_store(settings.store, read_only=True) as store:
         # Of one rule only: more are asked for, as others lie in between.
         wanted = limit if not name else 10_000
-        alerts = await (store.alerts.past(wanted) if past else store.alerts.standing(wanted))
+        alerts = await (store.alerts.cleared(wanted) if past else store.alerts.active(wanted))
     return [alert for alert in alerts if name in ("", alert.name)][:limit]
 
 
@@ -82,7 +82,7 @@ async def _acknowledged(settings: Settings, name: str, subjects: Sequence[str], 
     from iotcache.store import open_store
 
     async with open_store(settings.store) as store:
-        standing = {alert.subject for alert in await store.alerts.standing() if alert.name == name}
+        standing = {alert.subject for alert in await store.alerts.active() if alert.name == name}
         wanted = subjects or sorted(standing)
         return [await acknowledge(store, name, subject, by=by) for subject in wanted if subject in standing]
 

@@ -75,7 +75,7 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _row(letter: StoredDeadLetter) -> dict[str, object]:
-    kept = letter.letter
+    kept = letter.dead_letter
     return {
         "number": letter.number,
         "time": utc_text(kept.received_us),
@@ -114,7 +114,7 @@ def _show(args: argparse.Namespace, letters: object) -> int:
     assert isinstance(letters, list)
     missing = sorted(set(args.numbers) - {letter.number for letter in letters})
     for letter in letters:
-        row, payload = _row(letter), letter.letter.payload
+        row, payload = _row(letter), letter.dead_letter.payload
         if args.json:
             import msgspec
 

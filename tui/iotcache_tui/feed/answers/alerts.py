@@ -34,7 +34,7 @@ class AlertPoller:
     async def look(self, store: Store) -> None:
         """One look; every change since the last one is an event."""
         try:
-            found = await store.alerts.standing(HEARD_MOST)
+            found = await store.alerts.active(HEARD_MOST)
         except StoreError:
             return  # the parts' line says that the store is away
         now = {(alert.name, alert.subject): alert for alert in found}

@@ -89,7 +89,7 @@ def _document(read: DocumentRead) -> DocumentView:
 async def alerts(request: ReadAlerts, reach: RequestContext) -> AsyncIterator[DeviceAlerts]:
     """Out of all that stand: there are few, or nobody would look at them."""
     found: list[AlertView] = []
-    for alert in await reach.cache.store.alerts.standing():
+    for alert in await reach.cache.store.alerts.active():
         device, _, sensor = alert.subject.partition(":")
         if unescape(device) == request.device and len(found) < ALERTS_MOST:
             found.append(
