@@ -16,8 +16,8 @@ from iotcache.cache import DeviceCache
 from iotcache.cluster import Cluster
 from iotcache.config.urls import parse_node
 from iotcache.model import AggregateRead, Document, DocumentName, DocumentRead, Read, Series, StoredReading
+from iotcache.store.base import WindowPage
 from iotcache.store.sqlite.store import SqliteStore
-from iotcache.store.windows import WindowPage
 
 path, node, readers, delay_s, kind = sys.argv[1:]
 

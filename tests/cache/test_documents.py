@@ -95,7 +95,7 @@ async def test_a_document_pushed_while_a_reader_loads_the_older_one_stays(
     memcached: Server, open_cache: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = await open_cache([memcached]), await open_cache([memcached])
-    await writer.store.documents.keep([cfg(1)])
+    await writer.store.documents.upsert([cfg(1)])
     find = reader.store.documents.find
     has_read, go_on = asyncio.Event(), asyncio.Event()
 
@@ -120,7 +120,7 @@ async def test_a_document_that_the_store_has_and_nobody_can_read_is_an_error_tex
     memcached: Server, open_cache: Open
 ) -> None:
     cache = await open_cache([memcached])
-    await cache.store.documents.keep([Document("dev-1", DocumentKind.CONFIG, 1, "[" * 3_000 + "]" * 3_000)])
+    await cache.store.documents.upsert([Document("dev-1", DocumentKind.CONFIG, 1, "[" * 3_000 + "]" * 3_000)])
     read = await cache.config("dev-1")
     assert (read.source, read.version, read.content) == (Source.NONE, None, None)
     assert "not JSON" in read.error

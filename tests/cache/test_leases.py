@@ -55,7 +55,7 @@ async def test_two_hundred_readers_in_four_processes_cause_one_store_read(
 ) -> None:
     cache = await open_cache([memcached])
     await ingest(cache, stored(cache, site="north"))
-    await cache.store.documents.keep([Document("dev-1", DocumentKind.CONFIG, 3, "{}", "north", 1)])
+    await cache.store.documents.upsert([Document("dev-1", DocumentKind.CONFIG, 3, "{}", "north", 1)])
     processes = await asyncio.gather(*(reader(50, 0.3, kind) for _ in range(4)))
     talk(memcached, b"delete " + KEY.encode())
     outputs = [out for out, _ in await asyncio.gather(*(each.communicate(b"go\n") for each in processes))]
