@@ -1,4 +1,4 @@
-"""Bounds on the gateway's connections: how many there may be, and how long each may keep us waiting.
+"""Bounds on an HTTP server's connections: how many there may be, and how long each may keep us waiting.
 
 A connection is *waiting* until the header of a request has arrived whole, and again after each answer; it is
 *busy* in between. At the bound a newcomer takes the place of the one that has waited longest, so that idle
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 CONNECTIONS: Final = 256
 """Most connections at a time."""
 DESCRIPTOR_SHARE: Final = 4
-"""One in so many of the process's file descriptors may be a connection to the gateway."""
+"""One in so many of the process's file descriptors may be such a connection."""
 HEADER_WAIT_S = 10.0
 """Longest wait for a request's header: from the connection's beginning, or from the answer before."""
 ANSWER_WAIT_S = 30.0
@@ -38,7 +38,7 @@ ACCEPT_RETRY_S: Final = 1.0
 COMPLAIN_EVERY_S: Final = 60.0
 BACKLOG: Final = 512
 
-_current: ContextVar[Connection | None] = ContextVar("iotcache_gateway_connection", default=None)
+_current: ContextVar[Connection | None] = ContextVar("iotcache_http_connection", default=None)
 
 
 def connection_limit() -> int:
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._requests = 0
         self._header_bytes = 0
         self._ended = False
-        # Tasks that the inner protocol starts from received data inherit it: requests find their connection.
+        # Tasks that the inner protocol starts inherit it: a request finds the connection it came by.
         self._context = copy_context()
         self._context.run(_current.set, self)
         self._wait(HEADER_WAIT_S)
@@ -99,12 +99,12 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     @contextlib.contextmanager
-    def request(self) -> Iterator[None]:
-        """While inside, a request of this connection is being answered."""
+    def request(self, *, bounded: bool = True) -> Iterator[None]:
+        """While inside, a request of this connection is being answered; ``bounded``: and for so long only."""
         self._requests += 1
         self._header_bytes = 0
         self._pool.busy(self)
-        self._wait(ANSWER_WAIT_S)
+        self._wait(ANSWER_WAIT_S if bounded else None)
         try:
             yield
         finally:
@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._inner.connection_made(transport)
+        self._context.run(self._inner.connection_made, transport)
         if self._ended:
             transport.abort()
 
@@ -150,10 +150,10 @@ class Connection(asyncio.Protocol):
         self._pool.forget(self)
         self._inner.connection_lost(exc)
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self, seconds: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if not self._ended:
+        if seconds is not None and not self._ended:
             self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
 
 
@@ -195,7 +195,7 @@ class Connections:
                 continue
             except OSError as error:
                 # Out of descriptors, ours or the machine's: one who idles gives one back.
-                self._accept_errors.add(f"the HTTP gateway cannot take a connection: {error.strerror}")
+                self._accept_errors.add(f"the HTTP server cannot take a connection: {error.strerror}")
                 self._drop_longest_waiting()
                 await asyncio.sleep(ACCEPT_RETRY_S)
                 continue
@@ -211,12 +211,12 @@ class Connections:
 
     def _take(self, accepted: socket.socket) -> None:
         if len(self) >= self._limit and not self._drop_longest_waiting():
-            self._refusals.add(f"the HTTP gateway has {self._limit} requests under way and refuses more")
+            self._refusals.add(f"the HTTP server has {self._limit} requests under way and refuses more")
             accepted.close()
             return
         connection = Connection(self._make_protocol(), self)
         self._waiting[connection] = None
-        task = asyncio.create_task(self._start(accepted, connection), name="gateway connection")
+        task = asyncio.create_task(self._start(accepted, connection), name="http connection")
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
 
@@ -230,6 +230,6 @@ class Connections:
     def _drop_longest_waiting(self) -> bool:
         if not self._waiting:
             return False
-        self._refusals.add(f"the HTTP gateway has {len(self)} connections open and closes idle ones")
+        self._refusals.add(f"the HTTP server has {len(self)} connections open and closes idle ones")
         next(iter(self._waiting)).abort()
         return True

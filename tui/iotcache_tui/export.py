@@ -44,12 +44,16 @@ def _safe(value: object) -> object:
     return "" if value is None else value
 
 
+def file_name(name: str, ending: str, wall_s: float) -> str:
+    """Named after the screen and the moment."""
+    return f"iotcache-{name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(wall_s))}.{ending}"
+
+
 def write_new(folder: Path, name: str, ending: str, text: str, wall_s: float) -> Path:
     """Write a file that was not there before, named after the screen and the moment. Raises `UsageError`."""
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(wall_s))
+    first = folder / file_name(name, ending, wall_s)
     for number in range(TRIES):
-        again = f"-{number + 1}" if number else ""
-        path = folder / f"iotcache-{name}-{stamp}{again}.{ending}"
+        path = first.with_stem(f"{first.stem}-{number + 1}") if number else first
         try:
             with path.open("x", encoding="utf-8", newline="") as file:
                 file.write(text)

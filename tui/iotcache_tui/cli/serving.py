@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-import os
-import shlex
+import signal
+import socket
 import sys
 import threading
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from iotcache.errors import IotCacheError, UsageError
 from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
+    from iotcache_tui.web.server import DashboardServer
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ANY = ("0.0.0.0", "::")  # noqa: S104 (names of it, nothing listens here)
+SESSIONS_MAX = 100
 READY_S = 30.0
 
 
@@ -34,21 +39,18 @@ def address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def session_command(read_only: bool) -> str:
-    """What each visitor's session runs: this very command line, without ``--serve``."""
+def session_arguments(read_only: bool) -> list[str]:
+    """What each visitor's session is started with: this command line, without ``--serve`` and its like."""
     kept: list[str] = []
     skip = False
-    arguments = sys.argv[1:]
-    for place, argument in enumerate(arguments):
-        if skip:
+    for argument in sys.argv[1:]:
+        if skip and not argument.startswith("-"):
             skip = False
-        elif argument == "--serve":
-            following = arguments[place + 1] if place + 1 < len(arguments) else "-"
-            skip = not following.startswith("-")
-        elif not argument.startswith("--serve=") and argument not in ("--read-only", "--no-read-only"):
+            continue
+        skip = argument.startswith("--serv") and "=" not in argument
+        if not argument.startswith("--serv") and argument not in ("--read-only", "--no-read-only"):
             kept.append(argument)
-    kept.append("--read-only" if read_only else "--no-read-only")
-    return shlex.join([sys.executable, "-P", "-m", "iotcache_tui", *kept])
+    return [*kept, "--read-only" if read_only else "--no-read-only"]
 
 
 class _Servers:
@@ -107,32 +109,69 @@ def _environment(settings: Settings, real: Settings) -> dict[str, str]:
     return found
 
 
-def serve(settings: Settings, where: str, *, read_only: bool) -> int:
-    """Serve until Ctrl-C or SIGTERM. Raises `UsageError` for a bad address or without textual-serve."""
-    host, port = address(where)
+class ServeOptions(Struct, frozen=True):
+    """What the command line says of the server, as typed."""
+
+    where: str
+    url: str = ""
+    token: str | None = None
+    """``None``: no token; empty: one is made up."""
+    sessions: int = 8
+    read_only: bool = True
+
+
+def serve(settings: Settings, options: ServeOptions) -> int:
+    """Serve until Ctrl-C or SIGTERM. Raises `UsageError` for options that cannot be used, or without
+    textual-serve, whose scripts the page needs."""
+    host, port = address(options.where)
+    if not 1 <= options.sessions <= SESSIONS_MAX:
+        raise UsageError(f"--serve-sessions is {options.sessions}, allowed is 1 to {SESSIONS_MAX}")
     if importlib.util.find_spec("textual_serve") is None:
         raise UsageError(
             "--serve needs the package textual-serve: pip install 'iotcache-tui[web]', or "
             "in a clone: uv pip install -e '.[web]'"
         )
-    from textual_serve.server import Server
+    from iotcache_tui.web.access import Access, checked_token, checked_url
+    from iotcache_tui.web.server import DashboardServer, listening_socket
 
-    with _Servers(settings) as real:
-        os.environ.update(_environment(settings, real))
-        shown = f"[{host}]" if ":" in host else host
-        print(
-            f"http://{shown}:{port}  {'read-only' if read_only else 'with acts that change things'}",
-            flush=True,
+    machine = socket.gethostname()
+    access = Access(
+        names=frozenset({"localhost", host.lower(), machine.lower()}),
+        loopback=host in LOOPBACK,
+        url=checked_url(options.url) if options.url else "",
+        token="" if options.token is None else checked_token(options.token),
+    )
+    try:
+        listener = listening_socket(host, port)
+    except OSError as error:
+        raise IotCacheError(f"cannot listen on {_shown(host)}:{port}: {error.strerror}") from error
+    with listener, _Servers(settings) as real:
+        server = DashboardServer(
+            session_arguments(options.read_only),
+            _environment(settings, real),
+            access,
+            port=port,
+            sessions=options.sessions,
         )
-        if host not in LOOPBACK:
+        page = access.url or f"http://{_shown(machine if host in ANY else host)}:{port}"
+        shown = f"{page}/?token={access.token}" if access.token else page
+        print(f"{shown}  {'read-only' if options.read_only else 'with acts that change things'}", flush=True)
+        if host not in LOOPBACK and not access.token:
             print(
-                "iotcache-tui: whoever reaches this address sees the dashboard: there is no login",
+                "iotcache-tui: whoever reaches this address sees the dashboard: see --serve-token",
                 file=sys.stderr, flush=True,
             )  # fmt: skip
-        server = Server(session_command(read_only), host=host, port=port, title="iotcache")
-        server.console.quiet = True  # we have said it all
-        try:
-            server.serve()
-        except OSError as error:
-            raise IotCacheError(f"cannot listen on {shown}:{port}: {error.strerror}") from error
+        asyncio.run(_until_told(server, listener))
     return 0
+
+
+async def _until_told(server: DashboardServer, listener: socket.socket) -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        with contextlib.suppress(NotImplementedError, AttributeError):  # Windows
+            loop.add_signal_handler(getattr(signal, name), stop.set)
+    await server.run(listener, stop)
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

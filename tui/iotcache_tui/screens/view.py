@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,7 +16,7 @@ from textual.widget import Widget
 
 from iotcache.config.schema import DashboardSettings
 from iotcache.errors import UsageError
-from iotcache_tui.export import Rows, as_csv, as_json, write_new
+from iotcache_tui.export import Rows, as_csv, as_json, file_name, write_new
 from iotcache_tui.keyname import key_shown
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.dialogs.export import ExportScreen
@@ -163,6 +164,11 @@ class ViewScreen(Screen[None]):
             return
         else:
             text = as_csv(rows) if form == "csv" else as_json(rows)
+        if self.app.is_web:
+            # A visitor's file is the visitor's: nothing is written where the server runs.
+            name = file_name(self.NAME, form, self.app.clock.now())
+            self.app.deliver_text(io.StringIO(text), save_filename=name, open_method="download")
+            return
         self.run_worker(self._write(form, text), exit_on_error=False)
 
     async def _write(self, form: str, text: str) -> None:

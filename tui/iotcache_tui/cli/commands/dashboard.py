@@ -27,6 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--serve", metavar="HOST:PORT", nargs="?", const="127.0.0.1:8000",
         help="in a browser; 127.0.0.1:8000 and read-only",
     )  # fmt: skip
+    parser.add_argument(
+        "--serve-url", metavar="URL", default="", help="where visitors see it, behind a proxy"
+    )
+    parser.add_argument(
+        "--serve-token", metavar="TOKEN", nargs="?", const="",
+        help="only who has it; @FILE reads it, none makes one up",
+    )  # fmt: skip
+    parser.add_argument(
+        "--serve-sessions", metavar="N", type=int, default=8, help="most visitors at a time (8)"
+    )
     parser.add_argument("--plain", action="store_true", help="a line an event instead of a screen")
     parser.add_argument("--record", metavar="FILE", help="record it for 'iotcache-tui replay FILE'")
     parser.add_argument(
@@ -37,10 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def in_browser() -> bool:
+    """Whether this process is a visitor's session of ``--serve``."""
+    return "web_driver" in os.environ.get("TEXTUAL_DRIVER", "")
+
+
 def require_terminal() -> None:
     """Raise `UsageError` where no dashboard can be drawn."""
-    if "web_driver" in os.environ.get("TEXTUAL_DRIVER", ""):
-        return  # a browser is at the other end
+    if in_browser():
+        return
     for stream, name in ((sys.stdin, "input"), (sys.stdout, "output")):
         if not stream.isatty():
             raise UsageError(f"the dashboard needs a terminal, and standard {name} is not one; {HEADLESS}")
@@ -96,9 +111,20 @@ def run(args: argparse.Namespace) -> int:
 
         return run_plain(settings)
     if args.serve is not None:
-        from iotcache_tui.cli.serving import serve
+        from iotcache_tui.cli.serving import ServeOptions, serve
 
-        return serve(settings, args.serve, read_only=args.read_only is not False)
+        if args.record:
+            raise UsageError("--record does not go with --serve: every visitor would write the same file")
+        return serve(
+            settings,
+            ServeOptions(
+                args.serve,
+                url=args.serve_url,
+                token=args.serve_token,
+                sessions=args.serve_sessions,
+                read_only=args.read_only is not False,
+            ),
+        )
 
     from iotcache_tui.app import IotCacheApp
     from iotcache_tui.feed.dispatcher import is_read_only
@@ -115,7 +141,8 @@ def run(args: argparse.Namespace) -> int:
         feed,
         settings.dashboard,
         read_only=is_read_only(settings),
-        kept_file=PreferencesFile.of_user(),
+        # A visitor is not the user whose preferences these are.
+        kept_file=PreferencesFile() if in_browser() else PreferencesFile.of_user(),
         recorder=recorder,
         theme_named=loaded.commanded("dashboard.theme"),
     )

@@ -40,7 +40,7 @@ class ExportScreen(ModalScreen[str]):
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
-            box.border_title = "Write to this folder"
+            box.border_title = "Download" if self.app.is_web else "Write to this folder"
             yield OptionList(*(Option(_FORMS[form], id=form) for form in self._forms))
 
     @on(OptionList.OptionSelected)
