@@ -14,7 +14,7 @@ _LOOK_EVERY_S = 1.0
 
 def end_with(parent_pid: int) -> None:
     """Let the kernel end this process with its parent; where it cannot, look every second."""
-    from iotcache_simulator.stack.guard import die_with_parent
+    from iotcache_simulator.processes.guard import die_with_parent
 
     die_with_parent(parent_pid)
 
