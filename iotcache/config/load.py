@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from iotcache.config.fields import SECRETS, SettingField, fields, nearest, sections
+from iotcache.config.file_owner import SAFE_CONFIG, require_own
 from iotcache.config.rules import CHECKS, check_together, describe
 from iotcache.config.schema import Settings
 from iotcache.config.tables import given_tables, given_texts, is_texts, table_type
@@ -20,7 +21,7 @@ from iotcache.errors import ConfigError
 from iotcache.text import printable
 
 ENVIRONMENT_PREFIX = "IOTCACHE_"
-RESERVED_VARIABLES = frozenset({"IOTCACHE_CONFIG", "IOTCACHE_RUNTIME_DIR"})
+RESERVED_VARIABLES = frozenset({"IOTCACHE_CONFIG", "IOTCACHE_RUNTIME_DIR", SAFE_CONFIG})
 """Variables of ours that are no settings."""
 SECRET_FILES = {
     "broker.password_file": "broker.password",
@@ -94,7 +95,10 @@ def load(
 
 
 def find_file(config_file: str | None, environ: Mapping[str, str]) -> Path | None:
-    """The file that ``--config``, ``$IOTCACHE_CONFIG``, the working folder or the user's folder names."""
+    """The file that ``--config``, ``$IOTCACHE_CONFIG``, the working folder or the user's folder names.
+
+    Raises `ConfigError` for one in the working folder that belongs to somebody else: it was not asked for.
+    """
     for named, by in ((config_file, "--config"), (environ.get("IOTCACHE_CONFIG"), "IOTCACHE_CONFIG")):
         if named:
             path = os.path.expanduser(named)  # noqa: PTH111 (Path's raises for an unknown user)
@@ -104,6 +108,7 @@ def find_file(config_file: str | None, environ: Mapping[str, str]) -> Path | Non
             return Path(path)
     here = Path("config.toml")
     if here.is_file():
+        require_own(here, environ)
         return here
     import platformdirs
 

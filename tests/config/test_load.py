@@ -268,3 +268,56 @@ def test_what_a_flag_or_the_environment_names_is_for_this_run_alone(tmp_path: Pa
         load({name: "iotcache-dark"}, str(file), environ={}),
     ]
     assert [loaded.commanded(name) for loaded in said] == [False, True, True]
+
+
+def _give_away(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the file be another user's."""
+    if os.geteuid() == 0:
+        os.chown(file, 65_534, 65_534, follow_symlinks=False)
+    else:
+        real = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: real + 1)
+
+
+def test_a_file_found_by_chance_must_be_ones_own(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of root alone")
+    here = elsewhere / "config.toml"
+    here.write_text(f'[broker]\nurl = "mqtt://evil.example"\nusername = "u"\npassword_file = "{secret}"\n')
+    assert load(environ={}).settings.broker.password == "of root alone"
+    _give_away(here, monkeypatch)
+    text = mistake()
+    assert "belongs to" in text
+    assert "--config config.toml" in text
+    assert f"IOTCACHE_SAFE_CONFIG={elsewhere}" in text
+    # Asked for by name, or allowed.
+    assert load(environ={}, config_file="config.toml").settings.broker.url == "mqtt://evil.example"
+    assert load(environ={"IOTCACHE_CONFIG": "config.toml"}).settings.broker.url == "mqtt://evil.example"
+    for allowed in (str(elsewhere), f"/nowhere{os.pathsep}{elsewhere}/", "*"):
+        assert load(environ={"IOTCACHE_SAFE_CONFIG": allowed}).settings.broker.url == "mqtt://evil.example"
+    with pytest.raises(ConfigError, match="belongs to"):
+        load(environ={"IOTCACHE_SAFE_CONFIG": f"/nowhere{os.pathsep}{elsewhere}/x"})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_link_of_somebody_else_is_somebody_elses_file(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere / "config.toml").symlink_to(written(elsewhere, "[simulator]\ndevices = 10\n"))
+    assert load(environ={}).settings.simulator.devices == 10
+    _give_away(elsewhere / "config.toml", monkeypatch)
+    assert "belongs to nobody" in mistake()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_under_sudo_the_file_of_who_called_it_counts_as_ones_own(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = elsewhere / "config.toml"
+    here.write_text("[simulator]\ndevices = 10\n")
+    _give_away(here, monkeypatch)
+    assert load(environ={"SUDO_UID": "65534"}).settings.simulator.devices == 10
+    with pytest.raises(ConfigError, match="belongs to"):
+        load(environ={"SUDO_UID": "1000"})
