@@ -7,7 +7,7 @@ from pathlib import Path
 
 from iotcache_simulator.lab.definition.actions import ACTION_NAMES
 from iotcache_simulator.lab.definition.metrics import METRICS
-from iotcache_simulator.lab.definition.scenario import SPANS, Scenario, Step, Wanted, catalogue
+from iotcache_simulator.lab.definition.scenario import SPANS, Scenario, StackSpec, Step, catalogue
 from iotcache_simulator.lab.report import LabReport
 
 TEXT = (Path(__file__).parents[2] / "docs" / "lab.md").read_text("utf-8")
@@ -23,13 +23,13 @@ def named(heading: str) -> set[str]:
 def test_the_document_names_what_there_is() -> None:
     assert named("### Acts") == set(ACTION_NAMES)
     assert named("### Expectations") == {*METRICS, "misses.REASON"}
-    assert named("### `[stack]`") == set(Wanted.__struct_fields__)
-    assert named("### `[[step]]`") == set(Step.__struct_fields__)
+    assert named("### `[stack]`") == set(StackSpec.__struct_encode_fields__)
+    assert named("### `[[step]]`") == set(Step.__struct_encode_fields__)
     own = {name if name not in ("stack", "side", "step") else {"stack": "[stack]"}.get(name, f"[[{name}]]")
-           for name in Scenario.__struct_fields__ if name not in ("name", "file")}  # fmt: skip
+           for name in Scenario.__struct_encode_fields__ if name not in ("name", "file")}  # fmt: skip
     assert named("## The file") == own
     assert named("## The shipped scenarios") == {one.name for one in catalogue()[0]}
-    assert set(LabReport.__struct_fields__) <= {
+    assert set(LabReport.__struct_encode_fields__) <= {
         name.partition("[")[0] for name in named("## Report: schema `iotcache.lab/1`")
     }
     assert all(f"`{span}`" in TEXT for span in SPANS)

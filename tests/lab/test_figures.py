@@ -36,18 +36,18 @@ expect = ["hit_percent > 80"]
 @pytest.mark.real("memcached")
 async def test_a_policy_changes_under_the_eyes_of_the_watch(memcached: Server, tmp_path: Path) -> None:
     async with open_store(StoreSettings(url=f"sqlite:///{tmp_path}/s.db")) as store:
-        side = Arm("", Settings(), store, prefix="t:", policy=POLICY, clients=4, seed=1)
-        await side.use_nodes((memcached.address,))
-        probe = Probe(store, [side])
+        arm = Arm("", Settings(), store, prefix="t:", policy=POLICY, clients=4, seed=1)
+        await arm.use_nodes((memcached.address,))
+        probe = Probe(store, [arm])
         await probe.write(20, behind=False)
-        await side.read([PROBE], ReadSpec(rate=200, batch=1), "uniform")
+        await arm.read([PROBE], ReadSpec(rate=200, batch=1), "uniform")
         over = asyncio.Event()
         looks = 0
 
         async def watch() -> None:
             nonlocal looks
             while not over.is_set():
-                figures = await probe.figures() | side.figures()
+                figures = await probe.figures() | arm.figures()
                 assert (figures["probe_stale_s"], figures["nodes_up"]) == (0, 1)
                 assert figures["misses.node_down"] == 0  # nothing happened, which is a figure as well
                 looks += 1
@@ -56,12 +56,12 @@ async def test_a_policy_changes_under_the_eyes_of_the_watch(memcached: Server, t
         watching = asyncio.create_task(watch())
         try:
             for number in range(10):
-                await side.set_policy(structs.replace(POLICY, placement=("modulo", "ketama")[number % 2]))
+                await arm.set_policy(structs.replace(POLICY, placement=("modulo", "ketama")[number % 2]))
             over.set()
             await watching
         finally:
             watching.cancel()
-            await side.close()
+            await arm.close()
         assert looks > 10
 
 
@@ -70,16 +70,16 @@ async def test_a_policy_holds_for_every_client_and_outlives_a_new_list_of_nodes(
     memcached: Server, tmp_path: Path
 ) -> None:
     async with open_store(StoreSettings(url=f"sqlite:///{tmp_path}/s.db")) as store:
-        side = Arm("", Settings(), store, prefix="t:", policy=POLICY, clients=2, seed=1)
+        arm = Arm("", Settings(), store, prefix="t:", policy=POLICY, clients=2, seed=1)
         try:
-            await side.use_nodes((memcached.address,))
-            before = [client.cluster for client in side._clients]
-            await side.set_policy(
+            await arm.use_nodes((memcached.address,))
+            before = [client.cluster for client in arm._clients]
+            await arm.set_policy(
                 structs.replace(POLICY, ttl_s=5, config_ttl_s=9, jitter=0.2, lease=False, failover=False)
             )
-            assert [client.cluster for client in side._clients] == before, "no need of other connections"
+            assert [client.cluster for client in arm._clients] == before, "no need of other connections"
             for _ in range(2):
-                for client in side._clients:
+                for client in arm._clients:
                     ttl, cache = client.cache.ttl, client.cache
                     assert (ttl.volatile_min_s, ttl.volatile_max_s, ttl.config_s, ttl.jitter) == (
                         5,
@@ -88,9 +88,9 @@ async def test_a_policy_holds_for_every_client_and_outlives_a_new_list_of_nodes(
                         0.2,
                     )
                     assert (cache.stampede_lease, client.cluster.failover) == (False, False)
-                await side.use_nodes((memcached.address,))
+                await arm.use_nodes((memcached.address,))
         finally:
-            await side.close()
+            await arm.close()
 
 
 @pytest.mark.parametrize("auto", [True, False])
@@ -105,5 +105,5 @@ async def test_a_run_that_cannot_measure_fails_and_does_not_wait_for_ever(
     monkeypatch.setattr(made, "_measure", broken)
     async with asyncio.timeout(10):
         state = await made.play()
-    assert (state.status, made.told()) == ("failed", ["the store is gone"])
-    assert not state.held
+    assert (state.status, made.describe_failures()) == ("failed", ["the store is gone"])
+    assert not state.passed

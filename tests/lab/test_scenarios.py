@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from iotcache.errors import ConfigError, UsageError
-from iotcache_simulator.lab.definition.expectations import Judge, Light, parse_expectation
+from iotcache_simulator.lab.definition.expectations import Check, CheckState, parse_expectation
 from iotcache_simulator.lab.definition.scenario import catalogue, find, load, parse
 from iotcache_tui.cli.main import main
 
@@ -120,19 +120,19 @@ def test_lab_list_as_json_and_with_a_broken_file(
     assert main(["lab", "run", "nothing-like-it", "--headless"]) == 2
 
 
-def judged(text: str, *values: float | None) -> Judge:
-    judge = Judge(parse_expectation(text, ()))
+def judged(text: str, *values: float | None) -> Check:
+    check = Check(parse_expectation(text, ()))
     for second, value in enumerate(values, 1):
-        judge.look({"hit_percent": value}, float(second))
-    return judge
+        check.update({"hit_percent": value}, float(second))
+    return check
 
 
-def test_a_light_turns_green_once_it_held_long_enough_and_red_when_time_is_over() -> None:
-    assert judged("hit_percent > 80 within 5", 10, 20).light is Light.PENDING
-    assert judged("hit_percent > 80 within 5", 10, 90).light is Light.GREEN
-    assert judged("hit_percent > 80 for 3 within 9", 90, 90, 10, 90, 90).light is Light.PENDING
-    assert judged("hit_percent > 80 for 3 within 9", 90, 10, 90, 90, 90).light is Light.GREEN
+def test_a_check_turns_green_once_it_held_long_enough_and_red_when_time_is_over() -> None:
+    assert judged("hit_percent > 80 within 5", 10, 20).state is CheckState.PENDING
+    assert judged("hit_percent > 80 within 5", 10, 90).state is CheckState.GREEN
+    assert judged("hit_percent > 80 for 3 within 9", 90, 90, 10, 90, 90).state is CheckState.PENDING
+    assert judged("hit_percent > 80 for 3 within 9", 90, 10, 90, 90, 90).state is CheckState.GREEN
     late = judged("hit_percent > 80 within 3", None, None, None, 99)
-    assert late.light is Light.RED
-    assert "nothing was measured" in late.told()
-    assert judged("hit_percent == 0 within 3", 0.0).light is Light.GREEN
+    assert late.state is CheckState.RED
+    assert "nothing was measured" in late.describe()
+    assert judged("hit_percent == 0 within 3", 0.0).state is CheckState.GREEN

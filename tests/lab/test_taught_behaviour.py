@@ -1,4 +1,4 @@
-"""What a scenario teaches is broken at its root, in the real parts: its last lights must say so."""
+"""What a scenario teaches is broken at its root, in the real parts: its last checks must say so."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ async def test_without_versions_the_late_push_wins(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(probe, "push_config", last_wins)
     push = hurried(find("config-push"), 6)
     made = await through(structs.replace(push, step=(push.step[0], *push.step[2:])))
-    assert any("config_version == 3 for 4" in sentence for sentence in made.told()), made.told()
+    assert any("config_version == 3 for 4" in sentence for sentence in made.describe_failures()), (
+        made.describe_failures()
+    )
 
 
 async def test_a_broker_that_forgets_loses_what_it_had_confirmed() -> None:
@@ -44,4 +46,4 @@ async def test_a_broker_that_forgets_loses_what_it_had_confirmed() -> None:
         IngestAction(to="start"),
     )
     made = await through(forgetful)
-    assert any("missing == 0" in sentence for sentence in made.told()), made.told()
+    assert any("missing == 0" in sentence for sentence in made.describe_failures()), made.describe_failures()

@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 from rich.cells import cell_len
 
-from iotcache_simulator.lab.state import LabState, LightState, Mark, StepResult
+from iotcache_simulator.lab.state import CheckResult, LabState, Mark, StepResult
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.lab import LabScreen
@@ -45,7 +45,7 @@ STEPS = (
 def view(
     step: int = 0, *, settled: bool = True, status: str = "running", shown: int | None = None
 ) -> LabView:
-    lights = (LightState("hit_percent > 60 within 15", "green" if settled else "pending", 91.0, "%", 2.0),)
+    lights = (CheckResult("hit_percent > 60 within 15", "green" if settled else "pending", 91.0, "%", 2.0),)
     results = tuple(StepResult(one.title, lights, (), 0.0) for one in STEPS[: step + 1])
     state = LabState(
         status, step, step if shown is None else shown, settled, 42.0,
@@ -207,7 +207,7 @@ async def test_a_long_condition_is_read_to_its_end(run_app: RunApp) -> None:
         await pilot.press("6")
         text = "modulo.misses.never_set > 1000 for 5 within 120"
         shown = view()
-        lights = (LightState(text, "green", 1234.0, "reads/s", 6.0),)
+        lights = (CheckResult(text, "green", 1234.0, "reads/s", 6.0),)
         results = (StepResult("Many readers", lights, (), 0.0),)
         show(app, structs.replace(shown, state=structs.replace(shown.state, steps=results)))
         while "reads/s after 6 s" not in screen_text(app):  # the screen may still be coming up
@@ -237,7 +237,7 @@ async def test_two_sides_are_plotted_beside_each_other(run_app: RunApp) -> None:
 async def test_what_cannot_go_on_says_why(run_app: RunApp) -> None:
     async with run_app() as (app, pilot):
         await pilot.press("6")
-        show(app, LabView("x", "X", "basic", STEPS, state=LabState("failed", said="no free port")))
+        show(app, LabView("x", "X", "basic", STEPS, state=LabState("failed", message="no free port")))
         await pilot.pause()
         assert "It could not go on" in screen_text(app)
         assert "no free port" in screen_text(app)
@@ -279,7 +279,7 @@ async def test_a_narrow_screen_shows_all_lights_and_first_the_figures_that_are_p
     async with run_app((80, 24)) as (app, pilot):
         await pilot.press("6")
         shown = view(1)
-        lights = tuple(LightState(f"hit_percent > {n}0", "green", 91.0, "%", 1.0) for n in range(5))
+        lights = tuple(CheckResult(f"hit_percent > {n}0", "green", 91.0, "%", 1.0) for n in range(5))
         results = (*shown.state.steps[:1], StepResult("The database", lights, (), 0.0))
         state = structs.replace(
             shown.state,

@@ -1,4 +1,4 @@
-"""One side of a scenario: applications that read through the cache under one policy, and their account."""
+"""One arm of a scenario: applications that read through the cache under one policy, and their figures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SMOOTH_S: Final = 3
 
 
 class ArmPolicy(Struct, frozen=True):
-    """How a side uses the cache."""
+    """How an arm uses the cache."""
 
     ttl_s: float | None
     config_ttl_s: float | None
@@ -39,8 +39,8 @@ class ArmPolicy(Struct, frozen=True):
     placement: str
 
 
-class FarStore:
-    """The store as the readers reach it: with a delay in front, or cut off; and a count of what it was asked.
+class DelayedStore:
+    """The store as the readers reach it: delayed or cut off, with a count of requests.
 
     Only the way to it is changed: what it answers is the real store's answer.
     """
@@ -49,13 +49,13 @@ class FarStore:
         self._store = store
         self.delay_s = 0.0
         self.stopped = False
-        self.asked: Counter[Series] = Counter()
+        self.requested: Counter[Series] = Counter()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
-        self.asked.update(series)
+        self.requested.update(series)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         if self.stopped:
@@ -75,7 +75,7 @@ class _Client:
 
 
 class Arm:
-    """The applications of one side; open while it is entered."""
+    """The applications of one arm; open while it is entered."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Arm:
     ) -> None:
         self.name = name
         self.policy = policy
-        self.store = FarStore(store)
+        self.store = DelayedStore(store)
         self.keys = Keys(prefix, settings.cache.bucket_s)
         self.nodes: tuple[str, ...] = ()
         self._settings = settings
@@ -98,17 +98,17 @@ class Arm:
         self._seed = seed
         self._series: Sequence[Series] = ()
         self._reads = ReadSpec()
-        self._chosen = "uniform"
+        self._popularity = "uniform"
         self._clients: list[_Client] = []
         self._open = AsyncExitStack()
-        self._shares: deque[tuple[int, int]] = deque(maxlen=SMOOTH_S)
+        self._recent: deque[tuple[int, int]] = deque(maxlen=SMOOTH_S)
 
     @property
     def cache(self) -> DeviceCache:
         """The first application's."""
         return self._clients[0].cache
 
-    # Its life
+    # Opening, policy, reading
 
     async def use_nodes(self, nodes: tuple[str, ...]) -> None:
         """Everybody reads from these nodes now; the new connections take the old ones' place at once."""
@@ -120,23 +120,23 @@ class Arm:
             for _ in range(self._count):
                 cluster = Cluster.from_settings([parse_node(node) for node in nodes], cache)
                 await opening.enter_async_context(cluster)
-                made = DeviceCache(
+                device_cache = DeviceCache(
                     cluster,
                     cast(Store, self.store),
                     keys=self.keys,
-                    ttl=self._lives(),
+                    ttl=self._ttl_policy(),
                     store_reads_per_s=cache.store_reads_per_s,
                     stampede_lease=self.policy.lease,
                 )
-                await opening.enter_async_context(made)
-                clients.append(_Client(made, cluster))
+                await opening.enter_async_context(device_cache)
+                clients.append(_Client(device_cache, cluster))
             await self._stop_reading()
             before, self._open = self._open, opening.pop_all()
         # Never a moment without any: the figures are taken while a step is still being carried out.
         self.nodes, self._clients = nodes, clients
         await before.aclose()
         if self._series:
-            await self.read(self._series, self._reads, self._chosen)
+            await self.read(self._series, self._reads, self._popularity)
 
     async def set_policy(self, policy: ArmPolicy) -> None:
         """Use the cache in another way from now on. Only another placement takes other connections."""
@@ -146,27 +146,29 @@ class Arm:
         if policy.placement != before.placement:
             await self.use_nodes(self.nodes)
         for client in self._clients:
-            client.cache.ttl = self._lives()
+            client.cache.ttl = self._ttl_policy()
             client.cache.stampede_lease = policy.lease
             client.cluster.failover = policy.failover
 
-    def _lives(self) -> TtlPolicy:
-        """How long entries live under this side's policy."""
-        lives = structs.replace(self._settings.cache.ttl, jitter=self.policy.jitter)
+    def _ttl_policy(self) -> TtlPolicy:
+        """The TTLs under this arm's policy."""
+        policy = structs.replace(self._settings.cache.ttl, jitter=self.policy.jitter)
         if self.policy.ttl_s is not None:
-            lives = structs.replace(lives, volatile_min_s=self.policy.ttl_s, volatile_max_s=self.policy.ttl_s)
+            policy = structs.replace(
+                policy, volatile_min_s=self.policy.ttl_s, volatile_max_s=self.policy.ttl_s
+            )
         if self.policy.config_ttl_s is not None:
-            lives = structs.replace(lives, config_s=self.policy.config_ttl_s)
-        return lives
+            policy = structs.replace(policy, config_s=self.policy.config_ttl_s)
+        return policy
 
-    async def read(self, series: Sequence[Series], spec: ReadSpec, chosen: str) -> None:
-        """Begin to read, or read otherwise; ``chosen`` is a popularity, or ``one`` series only."""
+    async def read(self, series: Sequence[Series], spec: ReadSpec, name: str) -> None:
+        """Begin to read, or read otherwise; ``name`` is a popularity, or ``one`` series only."""
         await self._stop_reading()
-        self._series, self._reads, self._chosen = series, spec, chosen
+        self._series, self._reads, self._popularity = series, spec, name
         each = structs.replace(spec, rate=spec.rate / len(self._clients))
         for number, client in enumerate(self._clients):
             choice: Choice = (
-                (lambda n: 0) if chosen == "one" else popularity(chosen, len(series), self._seed + number)
+                (lambda n: 0) if name == "one" else popularity(name, len(series), self._seed + number)
             )
             client.readers = Readers(client.cache, series, choice, each)
             client.task = asyncio.create_task(client.readers.run())
@@ -185,13 +187,13 @@ class Arm:
         await self._open.aclose()
         self._open = AsyncExitStack()
 
-    # Its account
+    # Figures
 
     def figures(self) -> dict[str, float | None]:
         """What happened since the last call, which should be a second ago."""
         reads = hits = store_series = 0
         misses: Counter[str] = Counter()
-        unknown = 0
+        errors = 0
         latency = DurationHistogram()
         for client in self._clients:
             now, then = client.cache.counters(), client.before
@@ -205,24 +207,24 @@ class Arm:
             if client.readers is not None:
                 latency.merge([client.readers.service_ms])
                 client.readers.service_ms.clear()
-                unknown += client.readers.tally.errors
+                errors += client.readers.tally.errors
                 client.readers.tally.errors = 0
-        self._shares.append((reads, hits))
-        read_lately = sum(share[0] for share in self._shares)
-        asked, self.store.asked = self.store.asked, Counter()
+        self._recent.append((reads, hits))
+        recent_reads = sum(second[0] for second in self._recent)
+        requested, self.store.requested = self.store.requested, Counter()
         health = self._clients[0].cluster.health() if self._clients else ()
         up = sum(node.state is NodeState.UP for node in health)
         return {
             "reads_per_s": float(reads),
-            "hit_percent": 100.0 * sum(share[1] for share in self._shares) / read_lately
-            if read_lately
+            "hit_percent": 100.0 * sum(second[1] for second in self._recent) / recent_reads
+            if recent_reads
             else None,
             "fallbacks_per_s": float(reads - hits),
             "store_reads_per_s": float(store_series),
-            "errors_per_s": float(unknown),
+            "errors_per_s": float(errors),
             "p50_ms": latency.percentile(50) if reads else None,
             "p99_ms": latency.percentile(99) if reads else None,
-            "store_reads_of_one_key": float(max(asked.values(), default=0)),
+            "store_reads_of_one_key": float(max(requested.values(), default=0)),
             "nodes_up": float(up),
             "nodes_down": float(len(health) - up),
             **{f"misses.{reason.value}": float(misses[reason.value]) for reason in MissReason},

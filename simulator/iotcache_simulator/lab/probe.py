@@ -18,9 +18,9 @@ PROBE: Final = Series("lab-probe", "setpoint")
 class Probe:
     """Writes as the scenario says, and tells how long the readers have been given something else."""
 
-    def __init__(self, store: Store, sides: Sequence[Arm]) -> None:
+    def __init__(self, store: Store, arms: Sequence[Arm]) -> None:
         self._store = store
-        self._sides = sides
+        self._arms = arms
         self._value: float | None = None
         self._version: int | None = None
         self._stale_since: dict[str, float] = {}
@@ -40,13 +40,13 @@ class Probe:
             seq=self._seq,
             received_us=now_us,
         )
-        cache = self._sides[0].cache
+        cache = self._arms[0].cache
         until_us = 0 if behind else cache.plan_ttl(reading)
         committed = await self._store.commit([StoredReading(reading, until_us)])
         self._value = value
         if not behind:
-            for side in self._sides:
-                await side.cache.write_through(committed.newest)
+            for arm in self._arms:
+                await arm.cache.write_through(committed.newest)
 
     async def configure(self, version: int, *, behind: bool) -> None:
         """A new configuration: pushed through the cache, or put into the database alone."""
@@ -63,35 +63,37 @@ class Probe:
             )
             await self._store.documents.upsert([document])
             return
-        for side in self._sides:
-            pushed = await push_config(side.cache, PROBE.device, content, version=version, site="lab")
+        for arm in self._arms:
+            pushed = await push_config(arm.cache, PROBE.device, content, version=version, site="lab")
             self._version = pushed.stored_version
 
     async def invalidate(self) -> None:
         """Delete what the cache has of the probe."""
-        for side in self._sides:
-            await side.cache.invalidate([PROBE])
-            key = side.keys.config(PROBE.device)
-            await side.cache.cluster.delete_many([key])
+        for arm in self._arms:
+            await arm.cache.invalidate([PROBE])
+            key = arm.keys.config(PROBE.device)
+            await arm.cache.cluster.delete_many([key])
 
     async def figures(self) -> dict[str, float | None]:
         """Read as an application does, and compare with what was written."""
-        found: dict[str, float | None] = {}
-        for side in self._sides:
-            mark = f"{side.name}." if side.name else ""
+        figures: dict[str, float | None] = {}
+        for arm in self._arms:
+            prefix = f"{arm.name}." if arm.name else ""
             if self._value is not None:
-                read = await side.cache.read(*PROBE)
-                found[f"{mark}probe_stale_s"] = self._stale(f"v{mark}", read.value == self._value)
+                read = await arm.cache.read(*PROBE)
+                figures[f"{prefix}probe_stale_s"] = self._stale(f"v{prefix}", read.value == self._value)
             if self._version is not None:
-                config = await side.cache.config(PROBE.device)
-                found[f"{mark}config_version"] = None if config.version is None else float(config.version)
-                found[f"{mark}config_stale_s"] = self._stale(f"c{mark}", config.version == self._version)
-        return found
+                config = await arm.cache.config(PROBE.device)
+                figures[f"{prefix}config_version"] = None if config.version is None else float(config.version)
+                figures[f"{prefix}config_stale_s"] = self._stale(
+                    f"c{prefix}", config.version == self._version
+                )
+        return figures
 
-    def _stale(self, which: str, fresh: bool) -> float:
+    def _stale(self, metric: str, fresh: bool) -> float:
         if fresh:
-            self._stale_since.pop(which, None)
+            self._stale_since.pop(metric, None)
             return 0.0
         now_s = time.monotonic()
         # Seen for the first time now: it has been so for some part of the second since the last look.
-        return round(now_s - self._stale_since.setdefault(which, now_s - 0.5), 1)
+        return round(now_s - self._stale_since.setdefault(metric, now_s - 0.5), 1)

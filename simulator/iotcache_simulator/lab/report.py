@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from iotcache_simulator.lab.definition.expectations import Light
+from iotcache_simulator.lab.definition.expectations import CheckState
 from iotcache_simulator.lab.definition.metrics import unit_of
 from iotcache_simulator.lab.run import ScenarioRun
 from iotcache_simulator.lab.state import Mark, StepResult
@@ -50,9 +50,9 @@ def report_of(run: ScenarioRun, *, started: str) -> LabReport:
         program=f"iotcache-tui {version('iotcache-tui')}",
         scenario=scenario.name,
         title=scenario.title,
-        ok=state.held,
+        ok=state.passed,
         status=state.status,
-        failures=tuple(run.told()),
+        failures=tuple(run.describe_failures()),
         started=started,
         elapsed_s=state.elapsed_s,
         steps=state.steps,
@@ -64,19 +64,19 @@ def report_of(run: ScenarioRun, *, started: str) -> LabReport:
 def cases(run: ScenarioRun) -> list[Case]:
     """One for each expectation; a run that could not be finished is one more."""
     state = run.state
-    found = [
+    results = [
         Case(
-            f"{number + 1} {step.title}: {light.text}",
+            f"{number + 1} {step.title}: {check.text}",
             ""
-            if light.light == Light.GREEN
-            else ("nothing was measured" if light.value is None else f"it was {light.value:.4g}"),
+            if check.state == CheckState.GREEN
+            else ("nothing was measured" if check.value is None else f"it was {check.value:.4g}"),
         )
         for number, step in enumerate(state.steps)
-        for light in step.lights
+        for check in step.checks
     ]
     if state.status != "done":
-        found.append(Case("the scenario was finished", state.said or "it was ended early"))
-    return found
+        results.append(Case("the scenario was finished", state.message or "it was ended early"))
+    return results
 
 
 def write_summary(run: ScenarioRun, path: Path) -> list[Path]:
@@ -104,23 +104,23 @@ def markdown(run: ScenarioRun, plots: Sequence[str] = ()) -> str:
     ]
     for number, step in enumerate(state.steps):
         lines += [f"## {number + 1}. {step.title}", "", scenario.step[number].say.strip(), ""]
-        lines += [f"- done: {did}" for did in step.did]
+        lines += [f"- done: {action}" for action in step.did]
         lines += [
-            f"- {'✓' if light.light == Light.GREEN else '✗'} `{light.text}`"
-            + ("" if light.value is None else f" — {light.value:.4g} {light.unit}".rstrip())
-            + ("" if light.after_s is None else f", after {light.after_s:.0f} s")
-            for light in step.lights
+            f"- {'✓' if check.state == CheckState.GREEN else '✗'} `{check.text}`"
+            + ("" if check.value is None else f" — {check.value:.4g} {check.unit}".rstrip())
+            + ("" if check.after_s is None else f", after {check.after_s:.0f} s")
+            for check in step.checks
         ]
         question = scenario.step[number].question
         if question is not None:
             right = question.answers[question.right - 1]
             if step.answered == question.right:
-                said = f"Answered rightly: {right}."
+                verdict = f"Answered rightly: {right}."
             elif step.answered:
-                said = f"Answered: {question.answers[step.answered - 1]}. Right is: {right}."
+                verdict = f"Answered: {question.answers[step.answered - 1]}. Right is: {right}."
             else:
-                said = f"Right is: {right}."
-            lines += ["", f"**{question.ask}** {said} {question.why}"]
+                verdict = f"Right is: {right}."
+            lines += ["", f"**{question.ask}** {verdict} {question.why}"]
         lines.append("")
     if plots:
         lines += ["## The figures over time", ""]
@@ -138,10 +138,10 @@ def markdown(run: ScenarioRun, plots: Sequence[str] = ()) -> str:
 
 def _verdict(run: ScenarioRun) -> str:
     state = run.state
-    if state.held:
+    if state.passed:
         return "every expectation held"
     if state.status == "failed":
-        return f"it could not go on: {state.said}"
-    lights = [light.light for step in state.steps for light in step.lights]
-    held = f"{lights.count(Light.GREEN.value)} of {len(lights)} expectations held"
+        return f"it could not go on: {state.message}"
+    states = [check.state for step in state.steps for check in step.checks]
+    held = f"{states.count(CheckState.GREEN.value)} of {len(states)} expectations held"
     return held if state.status == "done" else f"ended in step {state.step + 1}: {held}"

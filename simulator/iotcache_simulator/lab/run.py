@@ -1,9 +1,8 @@
-"""One run of a scenario: its own stack, its readers, its steps and lights, and what became of them.
+"""One run of a scenario: its own stack, its readers, its steps and checks, and their outcome.
 
 Everything happens on servers that the run starts for itself; leaving it ends all of them. A person drives
 it with `ScenarioRun.next`, `ScenarioRun.back` and `ScenarioRun.answer`; by itself (``auto``) it goes on as
-soon as a step's lights
-are settled.
+soon as a step's checks are settled.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from iotcache.store.base import Store
 from iotcache.tasks import end
 from iotcache_simulator.lab.arm import Arm, ArmPolicy
 from iotcache_simulator.lab.definition.actions import Policy
-from iotcache_simulator.lab.definition.expectations import Judge, Light
+from iotcache_simulator.lab.definition.expectations import Check, CheckState
 from iotcache_simulator.lab.definition.metrics import unit_of
 from iotcache_simulator.lab.definition.scenario import Scenario
 from iotcache_simulator.lab.effects import Effects
 from iotcache_simulator.lab.node_stats import NodeCounts
 from iotcache_simulator.lab.pace import Pace
 from iotcache_simulator.lab.probe import Probe
-from iotcache_simulator.lab.state import LabState, LightState, Mark, StepResult
+from iotcache_simulator.lab.state import CheckResult, LabState, Mark, StepResult
 from iotcache_simulator.lab.stats_listener import FleetStatsListener
 from iotcache_simulator.readers.workload import ReadSpec
 from iotcache_simulator.stack.service import StartProgress
@@ -60,7 +59,7 @@ class ScenarioRun:
         """Of ``settings`` only which program embedded nodes are is used.
 
         With ``at_reading_pace`` a run by itself stays at each step until it can be read, and answers the
-        questions; without it goes on as soon as the lights are settled.
+        questions; without it goes on as soon as the checks are settled.
         ``forced`` overrules every policy of the scenario: for showing that it fails when what it teaches is
         broken.
         """
@@ -73,8 +72,8 @@ class ScenarioRun:
         self._settings = self._own_settings(settings or Settings())
         self._state = LabState("starting")
         self._open = AsyncExitStack()
-        self._judges: list[Judge] = []
-        self._asked: asyncio.Event = asyncio.Event()
+        self._checks: list[Check] = []
+        self._continue: asyncio.Event = asyncio.Event()
         self._skipping = False
         self._read = at_reading_pace
         self._began_s = 0.0
@@ -84,19 +83,19 @@ class ScenarioRun:
         return self._state
 
     def _own_settings(self, settings: Settings) -> Settings:
-        wanted = self.scenario.stack
+        spec = self.scenario.stack
         plain = Settings()
-        ttl = structs.replace(plain.cache.ttl, jitter=wanted.jitter)
-        if wanted.ttl_s is not None:
-            ttl = structs.replace(ttl, volatile_min_s=wanted.ttl_s, volatile_max_s=wanted.ttl_s)
+        ttl = structs.replace(plain.cache.ttl, jitter=spec.jitter)
+        if spec.ttl_s is not None:
+            ttl = structs.replace(ttl, volatile_min_s=spec.ttl_s, volatile_max_s=spec.ttl_s)
         cache = structs.replace(
             plain.cache,
-            nodes=f"embedded:{wanted.nodes + wanted.spares}",
+            nodes=f"embedded:{spec.nodes + spec.spares}",
             embedded_server=settings.cache.embedded_server,
-            embedded_memory_mb=wanted.memory_mb,
+            embedded_memory_mb=spec.memory_mb,
             ttl=ttl,
             # The writer's own entries are out of the readers' way where a scenario wants it so.
-            prefix="" if wanted.ingest_writes else "w:",
+            prefix="" if spec.ingest_writes else "w:",
         )
         return structs.replace(
             plain,
@@ -105,12 +104,12 @@ class ScenarioRun:
             http=structs.replace(plain.http, enabled=False),
             # A scenario's documents are its own: none but those it pushes.
             simulator=SimulatorSettings(
-                devices=wanted.devices, rate=wanted.messages_per_s, seed=SEED, lives=False, dropouts=False
+                devices=spec.devices, rate=spec.messages_per_s, seed=SEED, lives=False, dropouts=False
             ),
             log=settings.log,
         )
 
-    # Its life
+    # Start and end
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opening:
@@ -119,21 +118,21 @@ class ScenarioRun:
                 Stack(self._settings, told=False, on_progress=self._starting)
             )
             store = await opening.enter_async_context(open_store(stack.settings.store))
-            self._say("waiting for the fleet's first readings")
-            ear = await opening.enter_async_context(FleetStatsListener(stack.settings.broker, store))
+            self._report_start("waiting for the fleet's first readings")
+            stats = await opening.enter_async_context(FleetStatsListener(stack.settings.broker, store))
             nodes = stack.settings.cache.nodes
             assert not isinstance(nodes, str)
-            self._sides = self._make_sides(stack.settings, store)
-            self._nodes = NodeCounts()
-            self._probe = Probe(store, self._sides)
+            self._arms = self._make_arms(stack.settings, store)
+            self._nodes = NodeCounts(stack.settings.cache)
+            self._probe = Probe(store, self._arms)
             self._effects = Effects(
-                stack, self.scenario.stack, self._sides, self._probe, ear=ear, policy_of=self.policy_of
+                stack, self.scenario.stack, self._arms, self._probe, stats=stats, policy_of=self.policy_of
             )
-            for side in self._sides:
-                opening.push_async_callback(side.close)
+            for arm in self._arms:
+                opening.push_async_callback(arm.close)
             opening.push_async_callback(self._effects.close)
             series = await self._known_fleet(store)
-            self._ear = ear
+            self._stats = stats
             await self._effects.begin(series, self._read_spec())
             self._open = opening.pop_all()
         self._began_s = time.monotonic()
@@ -144,10 +143,10 @@ class ScenarioRun:
 
     def _starting(self, progress: StartProgress) -> None:
         if self._state.status == "starting":
-            self._say(progress.text)
+            self._report_start(progress.text)
 
-    def _say(self, text: str) -> None:
-        self._turn(said=text)
+    def _report_start(self, text: str) -> None:
+        self._turn(message=text)
 
     def _turn(self, **changes: object) -> None:
         self._state = structs.replace(self._state, **changes)
@@ -156,12 +155,12 @@ class ScenarioRun:
     def policy_of(
         self, name: str, before: ArmPolicy | None = None, change: Policy | None = None
     ) -> ArmPolicy:
-        """A side's policy: as the scenario begins, or ``before`` with a change; what is forced wins."""
-        wanted = self.scenario.stack
+        """An arm's policy: as the scenario begins, or ``before`` with a change; what is forced wins."""
+        spec = self.scenario.stack
         policy = before or ArmPolicy(
-            wanted.ttl_s, wanted.config_ttl_s, wanted.jitter, wanted.lease, wanted.failover, wanted.placement
+            spec.ttl_s, spec.config_ttl_s, spec.jitter, spec.lease, spec.failover, spec.placement
         )
-        own = [side for side in self.scenario.side if side.name == name] if before is None else []
+        own = [arm for arm in self.scenario.arms if arm.name == name] if before is None else []
         for layer in (*own, change, self._forced):
             if layer is None:
                 continue
@@ -173,25 +172,25 @@ class ScenarioRun:
             policy = structs.replace(policy, **known)
         return policy
 
-    def _make_sides(self, settings: Settings, store: Store) -> list[Arm]:
-        wanted = self.scenario.stack
-        names = self.scenario.sides or ("",)
+    def _make_arms(self, settings: Settings, store: Store) -> list[Arm]:
+        spec = self.scenario.stack
+        names = self.scenario.arm_names or ("",)
         return [
             Arm(
                 name,
                 settings,
                 store,
-                prefix="" if wanted.ingest_writes else f"{name or 'r'}:",
+                prefix="" if spec.ingest_writes else f"{name or 'r'}:",
                 policy=self.policy_of(name),
-                clients=wanted.clients,
+                clients=spec.clients,
                 seed=SEED,
             )
             for name in names
         ]
 
     def _read_spec(self) -> ReadSpec:
-        wanted = self.scenario.stack
-        return ReadSpec(rate=wanted.reads_per_s, batch=wanted.batch, in_flight=200)
+        spec = self.scenario.stack
+        return ReadSpec(rate=spec.reads_per_s, batch=spec.batch, in_flight=200)
 
     async def _known_fleet(self, store: Store) -> list[Series]:
         """Every series, once no new ones have come for a moment."""
@@ -203,11 +202,11 @@ class ScenarioRun:
                 return [info.series for info in found]
             known = len(found)
             if found:
-                self._say(f"waiting for the fleet's first readings: {known:,} series so far")
+                self._report_start(f"waiting for the fleet's first readings: {known:,} series so far")
             await asyncio.sleep(1.0)
         raise IotCacheError(f"the scenario's fleet did not report within {_FLEET_KNOWN_S:g} s")
 
-    # Its course
+    # Steps
 
     async def play(self) -> LabState:
         """Go through all steps; returns the last state. Cancel it to end early."""
@@ -217,7 +216,7 @@ class ScenarioRun:
                 await self._step(number, watching)
             self._turn(status="done", settled=True, shown=len(self.scenario.step))
         except IotCacheError as error:
-            self._turn(status="failed", said=str(error))
+            self._turn(status="failed", message=str(error))
         finally:
             await end(watching)
         return self._state
@@ -232,7 +231,7 @@ class ScenarioRun:
             self._turn(shown=self._state.shown + 1)
             return
         self._skipping = skip
-        self._asked.set()
+        self._continue.set()
 
     def back(self) -> None:
         """Look at the step before; what was done stays done."""
@@ -256,27 +255,27 @@ class ScenarioRun:
 
     async def _step(self, number: int, watching: asyncio.Task[None]) -> None:
         step = self.scenario.step[number]
-        self._judges = []
-        self._asked.clear()
+        self._checks = []
+        self._continue.clear()
         self._skipping = False
         began_s = self._elapsed()
         result = StepResult(step.title, (), (), began_s)
         self._turn(
-            status="running", step=number, shown=number, settled=False, said="",
+            status="running", step=number, shown=number, settled=False, message="",
             steps=(*self._state.steps, result),
         )  # fmt: skip
-        for act in step.do:
-            self._turn(marks=(*self._state.marks, Mark(self._elapsed(), act.told())))
-            self._result(did=(*self._state.steps[number].did, act.told()))
-            await self._effects.do(act)
+        for action in step.do:
+            self._turn(marks=(*self._state.marks, Mark(self._elapsed(), action.describe())))
+            self._result(did=(*self._state.steps[number].did, action.describe()))
+            await self._effects.do(action)
         self._step_began_s = self._elapsed()
-        self._judges = [Judge(expectation) for expectation in self.scenario.expectations(number)]
+        self._checks = [Check(expectation) for expectation in self.scenario.expectations(number)]
         pace = Pace.of(step) if self._read else Pace(0.0, 0.0, 0.0)
         ask_s: float | None = None
         while True:
             if watching.done():
-                watching.result()  # it ends with an error only, and without it no light ever settles
-            settled = all(judge.light is not Light.PENDING for judge in self._judges)
+                watching.result()  # it ends with an error only, and without it no check ever settles
+            settled = all(check.state is not CheckState.PENDING for check in self._checks)
             if settled != self._state.settled:
                 self._turn(settled=settled)
             since_s = self._elapsed() - self._step_began_s
@@ -287,48 +286,50 @@ class ScenarioRun:
                     self._result(answered=step.question.right)
                 if since_s >= reveal_s + pace.leave_after_s:
                     break
-            if self._asked.is_set() and (settled or self._skipping):
+            if self._continue.is_set() and (settled or self._skipping):
                 break
-            self._asked.clear()
+            self._continue.clear()
             try:
                 async with asyncio.timeout(0.1):
-                    await self._asked.wait()
+                    await self._continue.wait()
             except TimeoutError:
                 pass
-        pending = any(judge.light is Light.PENDING for judge in self._judges)
-        self._result(lights=self._lights(), lasted_s=round(self._elapsed() - began_s, 2), skipped=pending)
+        pending = any(check.state is CheckState.PENDING for check in self._checks)
+        self._result(
+            checks=self._check_results(), lasted_s=round(self._elapsed() - began_s, 2), skipped=pending
+        )
 
     def _result(self, **changes: object) -> None:
         steps = list(self._state.steps)
         steps[-1] = structs.replace(steps[-1], **changes)
         self._turn(steps=tuple(steps))
 
-    def _lights(self) -> tuple[LightState, ...]:
+    def _check_results(self) -> tuple[CheckResult, ...]:
         return tuple(
-            LightState(
-                judge.expectation.text,
-                judge.light.value,
-                judge.value,
-                unit_of(judge.expectation.metric),
-                None if judge.settled_s is None else round(judge.settled_s, 1),
+            CheckResult(
+                check.expectation.text,
+                check.state.value,
+                check.value,
+                unit_of(check.expectation.metric),
+                None if check.settled_s is None else round(check.settled_s, 1),
             )
-            for judge in self._judges
+            for check in self._checks
         )
 
-    def told(self) -> list[str]:
-        """Why it did not hold: one sentence for each light that is not green."""
+    def describe_failures(self) -> list[str]:
+        """Why it did not hold: one sentence for each check that is not green."""
         if self._state.status == "failed":
-            return [self._state.said]
+            return [self._state.message]
         return [
-            f"step {number + 1}, {step.title}: {light.text}: "
-            + ("nothing was measured" if light.value is None else f"it was {light.value:.4g}")
+            f"step {number + 1}, {step.title}: {check.text}: "
+            + ("nothing was measured" if check.value is None else f"it was {check.value:.4g}")
             for number, step in enumerate(self._state.steps)
-            for light in step.lights
-            if light.light != Light.GREEN
+            for check in step.checks
+            if check.state != CheckState.GREEN
         ]
 
     async def _watch(self) -> None:
-        """Measure and judge, once a second."""
+        """Measure and check, once a second."""
         due_s = time.monotonic()
         while True:
             due_s = max(due_s + 1.0, time.monotonic())
@@ -337,21 +338,21 @@ class ScenarioRun:
             at_s = self._elapsed()
             self.history.append((round(at_s, 2), figures))
             if self._state.status == "running":
-                for judge in self._judges:
-                    judge.look(figures, at_s - self._step_began_s)
-                if self._judges:
-                    self._result(lights=self._lights())
+                for check in self._checks:
+                    check.update(figures, at_s - self._step_began_s)
+                if self._checks:
+                    self._result(checks=self._check_results())
             self._turn(figures=figures, elapsed_s=round(at_s, 1))
 
     async def _measure(self) -> dict[str, float | None]:
         figures: dict[str, float | None] = {}
-        for side in self._sides:
-            own = side.figures()
-            moved = self._effects.moved_percent.get(side.name)
+        for arm in self._arms:
+            own = arm.figures()
+            moved = self._effects.moved_percent.get(arm.name)
             own["keys_moved_percent"] = moved
             for name, value in own.items():
-                figures[f"{side.name}.{name}" if side.name else name] = value
+                figures[f"{arm.name}.{name}" if arm.name else name] = value
         figures |= await self._nodes.figures(self._effects.listed)
-        figures |= await self._ear.figures()
+        figures |= await self._stats.figures()
         figures |= await self._probe.figures()
         return figures

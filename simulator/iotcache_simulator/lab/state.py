@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 
-class LightState(Struct, frozen=True):
+class CheckResult(Struct, frozen=True, rename={"state": "light"}):
     """One expectation as a screen shows it."""
 
     text: str
-    light: str
+    state: str
+    """``pending``, ``green`` or ``red``."""
     value: float | None
     unit: str
     after_s: float | None = None
@@ -28,11 +29,11 @@ class Mark(Struct, frozen=True):
     """Whether it is a presenter's remark."""
 
 
-class StepResult(Struct, frozen=True):
+class StepResult(Struct, frozen=True, rename={"checks": "lights"}):
     """What became of one step."""
 
     title: str
-    lights: tuple[LightState, ...]
+    checks: tuple[CheckResult, ...]
     did: tuple[str, ...]
     began_s: float
     lasted_s: float = 0.0
@@ -51,18 +52,18 @@ class LabState(Struct, frozen=True):
     shown: int = 0
     """The step looked at: an earlier one after `Run.back`."""
     settled: bool = False
-    """Whether every light of the step is green or red."""
+    """Whether every check of the step is green or red."""
     elapsed_s: float = 0.0
     figures: Mapping[str, float | None] = {}
     marks: tuple[Mark, ...] = ()
     steps: tuple[StepResult, ...] = ()
     """One for each step begun."""
-    said: str = ""
+    message: str = ""
     """While starting: what is being done; when failed: why."""
 
     @property
-    def held(self) -> bool:
+    def passed(self) -> bool:
         """Whether the scenario is through and every expectation held."""
         return self.status == "done" and all(
-            light.light == "green" for step in self.steps for light in step.lights
+            check.state == "green" for step in self.steps for check in step.checks
         )

@@ -1,4 +1,4 @@
-"""What the fleet's and the worker's own counters say: heard on the broker, compared with the store."""
+"""The fleet's and the worker's own counters, received from the broker and compared with the store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Counts(ProcessStats, kw_only=True):
 
 
 class FleetStatsListener:
-    """Listens while it is entered, and tells the fleet its load."""
+    """Listens while it is entered; sets the load of the fleet."""
 
     def __init__(self, broker: BrokerSettings, store: Store) -> None:
         self._link = MqttLink.from_settings(
@@ -50,11 +50,11 @@ class FleetStatsListener:
     async def _listen(self) -> None:
         while True:
             for message in await self._link.batch(100):
-                named = parse_topic(message.topic)
+                origin = parse_topic(message.topic)
                 counts = decode(message.payload, _Counts)
-                if named is None or counts is None or counts.state == "gone":
+                if origin is None or counts is None or counts.state == "gone":
                     continue
-                role, instance = named
+                role, instance = origin
                 if role == "simulator":
                     self._confirmed[instance] = counts.confirmed
                     await self._compare()
@@ -67,14 +67,14 @@ class FleetStatsListener:
             stored = (await self._store.counts()).readings - self._extra
             self._missing = max(0, sum(self._confirmed.values()) - stored)
 
-    def tell_load(self, factor: float) -> bool:
-        """Whether the fleet could be told."""
+    def set_load(self, factor: float) -> bool:
+        """Whether the fleet could be reached."""
         payload = json.dumps({"load": factor}).encode()
         fleets = list(self._confirmed)
         return bool(fleets) and all(self._link.post(control_topic(name), payload) for name in fleets)
 
-    def not_from_the_fleet(self, readings: int) -> None:
-        """So many readings were put into the store by somebody else."""
+    def exclude(self, readings: int) -> None:
+        """Leave so many readings, which somebody else put into the store, out of the count."""
         self._extra += readings
 
     async def figures(self) -> dict[str, float | None]:
@@ -84,11 +84,11 @@ class FleetStatsListener:
         except StoreError:
             return {"stored": None, "stored_per_s": None, "missing": None, "dead_letters": None}
         stored = counts.readings - self._extra
-        grown = 0 if self._stored is None else stored - self._stored
+        growth = 0 if self._stored is None else stored - self._stored
         self._stored = stored
         return {
             "stored": float(stored),
-            "stored_per_s": float(grown),
+            "stored_per_s": float(growth),
             "missing": None if self._missing is None else float(self._missing),
             "dead_letters": float(sum(self._dead.values())),
         }

@@ -195,7 +195,7 @@ class LabScreen(ViewScreen):
         self._draw_head(view)
         lights = state.steps[state.shown] if state.shown < len(state.steps) else None
         said = _QuestionShown(
-            state.status, state.said, state.shown, lights.answered if lights else 0, state.settled
+            state.status, state.message, state.shown, lights.answered if lights else 0, state.settled
         )
         if said != self._told:
             before, self._told = self._told, said
@@ -209,8 +209,8 @@ class LabScreen(ViewScreen):
                 self.call_after_refresh(self.tell.scroll_end, animate=False)
         self._share_out(view)
         ascii_only = self.settings.ascii
-        held = sum(light.light == "green" for step in state.steps for light in step.lights)
-        total = sum(len(step.lights) for step in state.steps)
+        held = sum(check.state == "green" for step in state.steps for check in step.checks)
+        total = sum(len(step.checks) for step in state.steps)
         self.lights.show(
             (state.shown, lights), lambda width, height: light_lines(view, width - 2, ascii_only),
             note=f"{held} of {total} held",

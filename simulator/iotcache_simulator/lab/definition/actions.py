@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
+
+from iotcache.cluster.admin import MEMORY_LEAST_MB
 
 NodeNumber = Annotated[int, Meta(ge=1, le=16)]
 """Nodes are counted from 1."""
@@ -13,7 +15,7 @@ NodeNumber = Annotated[int, Meta(ge=1, le=16)]
 class Action(Struct, frozen=True, forbid_unknown_fields=True, tag_field="act", kw_only=True):
     """Base: everything that can be done."""
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """What it does, in a few words, for the plot's marks and the report."""
         raise NotImplementedError
 
@@ -23,7 +25,7 @@ class Kill(Action, frozen=True, tag="kill"):
 
     node: NodeNumber
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return f"node {self.node} killed"
 
 
@@ -32,14 +34,14 @@ class Pause(Action, frozen=True, tag="pause"):
 
     node: NodeNumber
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return f"node {self.node} paused"
 
 
 class Resume(Action, frozen=True, tag="resume"):
     node: NodeNumber
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return f"node {self.node} resumed"
 
 
@@ -48,7 +50,7 @@ class Restart(Action, frozen=True, tag="restart"):
 
     node: NodeNumber
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return f"node {self.node} restarted"
 
 
@@ -57,30 +59,30 @@ class Remove(Action, frozen=True, tag="remove"):
 
     node: NodeNumber
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return f"node {self.node} taken off the list"
 
 
 class Add(Action, frozen=True, tag="add"):
     """A spare node is put on everybody's list (``stack.spares``)."""
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return "a node added to the list"
 
 
 class Memory(Action, frozen=True, tag="memory"):
     """``cache_memlimit`` on every node."""
 
-    mb: Annotated[int, Meta(ge=1, le=1024)]
+    mb: Annotated[int, Meta(ge=MEMORY_LEAST_MB, le=1024)]
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return f"memory of each node: {self.mb} MB"
 
 
 class Flush(Action, frozen=True, tag="flush"):
     """``flush_all`` on every node of the scenario's own."""
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return "every node flushed"
 
 
@@ -89,7 +91,7 @@ class BrokerAction(Action, frozen=True, tag="broker"):
 
     to: Literal["pause", "resume", "stop", "start"]
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return {
             "pause": "broker cut off",
             "resume": "broker back",
@@ -104,14 +106,14 @@ class StoreAction(Action, frozen=True, tag="store"):
     delay_ms: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
     stopped: bool = False
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return "store cut off" if self.stopped else f"store takes {self.delay_ms:g} ms more"
 
 
 class IngestAction(Action, frozen=True, tag="ingest"):
     to: Literal["stop", "start"]
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return "ingest stopped" if self.to == "stop" else "ingest started"
 
 
@@ -120,7 +122,7 @@ class FleetAction(Action, frozen=True, tag="fleet"):
 
     load: Annotated[float, Meta(ge=0.01, le=100)]
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return f"fleet at {self.load:g} times its rate"
 
 
@@ -130,16 +132,16 @@ class ReadersAction(Action, frozen=True, tag="readers"):
     per_s: Annotated[float, Meta(gt=0, le=20_000)] | None = None
     popularity: str | None = None
 
-    def told(self) -> str:
-        words = [f"{self.per_s:g} reads/s"] if self.per_s is not None else []
-        return ", ".join([*words, *([self.popularity] if self.popularity else [])]) or "readers unchanged"
+    def describe(self) -> str:
+        parts = [f"{self.per_s:g} reads/s"] if self.per_s is not None else []
+        return ", ".join([*parts, *([self.popularity] if self.popularity else [])]) or "readers unchanged"
 
 
 class Policy(Action, frozen=True, tag="policy"):
     """How readers and writers use the cache from now on; what is not named stays as it is."""
 
-    side: str = ""
-    """Only this side; empty: all."""
+    arm: str = field(default="", name="side")
+    """Only this arm; empty: all."""
     ttl_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
     config_ttl_s: Annotated[float, Meta(ge=1, le=2_592_000)] | None = None
     jitter: Annotated[float, Meta(ge=0, le=0.5)] | None = None
@@ -147,18 +149,18 @@ class Policy(Action, frozen=True, tag="policy"):
     failover: bool | None = None
     placement: Literal["ketama", "rendezvous", "modulo"] | None = None
 
-    def told(self) -> str:
+    def describe(self) -> str:
         names = {
             "ttl_s": "TTL {:g} s", "config_ttl_s": "configuration's TTL {:g} s", "jitter": "jitter {:g}",
             "lease": "lease {}", "failover": "failover {}", "placement": "{}",
         }  # fmt: skip
-        words = []
+        parts = []
         for name, form in names.items():
             value = getattr(self, name)
             if value is not None:
                 shown = ("on" if value else "off") if isinstance(value, bool) else value
-                words.append(form.format(shown))
-        return (f"{self.side}: " if self.side else "") + ", ".join(words)
+                parts.append(form.format(shown))
+        return (f"{self.arm}: " if self.arm else "") + ", ".join(parts)
 
 
 class Write(Action, frozen=True, tag="write"):
@@ -167,7 +169,7 @@ class Write(Action, frozen=True, tag="write"):
     value: float
     behind: bool = False
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return f"probe set to {self.value:g}" + (" behind the cache's back" if self.behind else "")
 
 
@@ -177,22 +179,22 @@ class PushConfig(Action, frozen=True, tag="config"):
     version: Annotated[int, Meta(ge=1, le=1_000_000)]
     behind: bool = False
 
-    def told(self) -> str:
-        way = " behind the cache's back" if self.behind else " pushed"
-        return f"configuration version {self.version}{way}"
+    def describe(self) -> str:
+        how = " behind the cache's back" if self.behind else " pushed"
+        return f"configuration version {self.version}{how}"
 
 
 class Invalidate(Action, frozen=True, tag="invalidate"):
     """The probe's entries are deleted from the cache."""
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return "probe invalidated"
 
 
 class Warm(Action, frozen=True, tag="warm"):
     """The cache is filled from the store, in the background."""
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return "warming begun"
 
 
@@ -201,7 +203,7 @@ class Wait(Action, frozen=True, tag="wait"):
 
     seconds: Annotated[float, Meta(gt=0, le=60)]
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return f"{self.seconds:g} s waited"
 
 

@@ -28,7 +28,7 @@ _OPS: Final[dict[str, Callable[[float, float], bool]]] = {
 }  # fmt: skip
 
 
-class Light(StrEnum):
+class CheckState(StrEnum):
     PENDING = "pending"
     GREEN = "green"
     RED = "red"
@@ -45,7 +45,7 @@ class Expectation(Struct, frozen=True):
     within_s: float
 
 
-def parse_expectation(text: str, sides: tuple[str, ...]) -> Expectation:
+def parse_expectation(text: str, arms: tuple[str, ...]) -> Expectation:
     """Raises `ConfigError` with one sentence (without file and line)."""
     match = _FORM.fullmatch(text.strip())
     if match is None:
@@ -54,11 +54,11 @@ def parse_expectation(text: str, sides: tuple[str, ...]) -> Expectation:
             "if need be, for instance 'hit_percent > 90 within 10'"
         )
     metric, op, value, rest = match.groups()
-    name, side = metric_name(metric)
+    name, arm = metric_name(metric)
     if name not in METRICS and not name.startswith("misses."):
         raise ConfigError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}, misses.REASON")
-    if side not in ("", *sides):
-        raise ConfigError(f"{metric!r}: the scenario has no side {side!r}")
+    if arm not in ("", *arms):
+        raise ConfigError(f"{metric!r}: the scenario has no side {arm!r}")
     times = dict(re.findall(r"(for|within)\s+(\d+(?:\.\d+)?)", rest))
     within_s = float(times.get("within", WITHIN_S))
     for_s = float(times.get("for", 1))
@@ -67,36 +67,36 @@ def parse_expectation(text: str, sides: tuple[str, ...]) -> Expectation:
     return Expectation(text.strip(), metric, op, float(value), for_s, within_s)
 
 
-class Judge:
+class Check:
     """One expectation under way."""
 
     def __init__(self, expectation: Expectation) -> None:
         self.expectation = expectation
-        self.light = Light.PENDING
+        self.state = CheckState.PENDING
         self.value: float | None = None
-        """What the metric was at the last look."""
+        """What the metric was at the last update."""
         self.settled_s: float | None = None
         """Seconds after the step's beginning at which it turned green or red."""
         self._held_since_s: float | None = None
 
-    def look(self, figures: Mapping[str, float | None], since_s: float) -> None:
+    def update(self, figures: Mapping[str, float | None], since_s: float) -> None:
         """One second's figures, ``since_s`` after the step's beginning."""
-        if self.light is not Light.PENDING:
+        if self.state is not CheckState.PENDING:
             return
-        wanted = self.expectation
-        self.value = figures.get(wanted.metric)
-        if self.value is not None and _OPS[wanted.op](self.value, wanted.value):
+        expectation = self.expectation
+        self.value = figures.get(expectation.metric)
+        if self.value is not None and _OPS[expectation.op](self.value, expectation.value):
             if self._held_since_s is None:
                 self._held_since_s = since_s
-            if since_s - self._held_since_s >= wanted.for_s - 1.0:
-                self.light, self.settled_s = Light.GREEN, since_s
+            if since_s - self._held_since_s >= expectation.for_s - 1.0:
+                self.state, self.settled_s = CheckState.GREEN, since_s
                 return
         else:
             self._held_since_s = None
-        if since_s >= wanted.within_s:
-            self.light, self.settled_s = Light.RED, since_s
+        if since_s >= expectation.within_s:
+            self.state, self.settled_s = CheckState.RED, since_s
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Why it is red."""
-        seen = "nothing was measured" if self.value is None else f"it was {self.value:.4g}"
-        return f"{self.expectation.text}: {seen} after {self.settled_s or 0:.0f} s"
+        measured = "nothing was measured" if self.value is None else f"it was {self.value:.4g}"
+        return f"{self.expectation.text}: {measured} after {self.settled_s or 0:.0f} s"

@@ -33,14 +33,14 @@ METRICS: Final[dict[str, tuple[str, str]]] = {
     "config_version": ("", "version of the probe's configuration that the readers are given"),
     "config_stale_s": ("s", "how long that version has been other than the store's"),
 }
-"""Name, unit and meaning. One side's metric is ``SIDE.NAME``; ``misses.REASON`` counts misses a second."""
+"""Name, unit and meaning. One arm's metric is ``SIDE.NAME``; ``misses.REASON`` counts misses a second."""
 
 
 def metric_name(text: str) -> tuple[str, str]:
-    """Name and side of a metric as written: ``modulo.hit_percent`` is of side ``modulo``."""
-    side, dot, name = text.partition(".")
-    if dot and side != "misses":
-        return name, side
+    """Name and arm of a metric as written: ``modulo.hit_percent`` is of arm ``modulo``."""
+    arm, dot, name = text.partition(".")
+    if dot and arm != "misses":
+        return name, arm
     return text, ""
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct, field, structs
 
 from iotcache.errors import ConfigError, UsageError
 from iotcache.model import MissReason
@@ -30,7 +30,7 @@ SPANS: Final = ("hit", "fallbacks", "ingest", "latency", "devices", "nodes", "pl
 """What a step may point at on the screen."""
 
 
-class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
+class StackSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """The stack that a scenario starts for itself."""
 
     nodes: Annotated[int, Meta(ge=1, le=8)] = 3
@@ -59,7 +59,8 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ArmSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """One side of a comparison: the same readers over the same nodes, under another policy."""
+    """One arm of a comparison (``[[side]]`` in the file):
+    the same readers over the same nodes, under another policy."""
 
     name: str
     ttl_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
@@ -108,8 +109,8 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     """Markdown, shown at the end: what happened and what to do about it elsewhere."""
     needs: tuple[str, ...] = ()
     """What a learner should know before."""
-    stack: Wanted = Wanted()
-    side: Annotated[tuple[ArmSpec, ...], Meta(max_length=2)] = ()
+    stack: StackSpec = StackSpec()
+    arms: Annotated[tuple[ArmSpec, ...], Meta(max_length=2)] = field(default=(), name="side")
     plot: Annotated[tuple[str, ...], Meta(max_length=4)] = ("hit_percent", "store_reads_per_s")
     """The metrics worth watching."""
     name: str = ""
@@ -117,11 +118,11 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     file: str = ""
 
     @property
-    def sides(self) -> tuple[str, ...]:
-        return tuple(side.name for side in self.side)
+    def arm_names(self) -> tuple[str, ...]:
+        return tuple(arm.name for arm in self.arms)
 
     def expectations(self, step: int) -> tuple[Expectation, ...]:
-        return tuple(parse_expectation(text, self.sides) for text in self.step[step].expect)
+        return tuple(parse_expectation(text, self.arm_names) for text in self.step[step].expect)
 
 
 def load(file: str) -> Scenario:
@@ -147,18 +148,18 @@ def parse(text: str, file: str) -> Scenario:
 
 
 def _faults(scenario: Scenario) -> Iterable[tuple[str, tuple[str | int, ...]]]:
-    sides = scenario.sides
-    if len(sides) == 1:
+    arms = scenario.arm_names
+    if len(arms) == 1:
         yield "a comparison has two sides", ("side",)
-    if len(set(sides)) != len(sides) or any(_NAME.fullmatch(side) is None for side in sides):
+    if len(set(arms)) != len(arms) or any(_NAME.fullmatch(arm) is None for arm in arms):
         yield "sides have different names of small letters, digits and -", ("side",)
-    if "misses" in sides:
+    if "misses" in arms:
         yield "no side can be called misses", ("side",)
-    if scenario.stack.ingest_writes and sides:
+    if scenario.stack.ingest_writes and arms:
         yield "with sides, ingest_writes must be false: each side fills its own part of the cache", ("stack",)
     for at, metric in enumerate(scenario.plot):
-        name, side = metric_name(metric)
-        if (name not in METRICS and not _is_reason(name)) or side not in ("", *sides):
+        name, arm = metric_name(metric)
+        if (name not in METRICS and not _is_reason(name)) or arm not in ("", *arms):
             yield f"there is no metric {metric!r}", ("plot", at)
     if (wrong := _unknown_popularity(scenario.stack.popularity)) is not None:
         yield wrong, ("stack", "popularity")
@@ -167,7 +168,7 @@ def _faults(scenario: Scenario) -> Iterable[tuple[str, tuple[str | int, ...]]]:
     for number, step in enumerate(scenario.step):
         for at, text in enumerate(step.expect):
             try:
-                expectation = parse_expectation(text, sides)
+                expectation = parse_expectation(text, arms)
             except ConfigError as error:
                 yield str(error), ("step", number, "expect", at)
                 continue
@@ -185,18 +186,18 @@ def _faults(scenario: Scenario) -> Iterable[tuple[str, tuple[str | int, ...]]]:
                 )  # fmt: skip
         if step.question is not None and step.question.right > len(step.question.answers):
             yield f"there are {len(step.question.answers)} answers", ("step", number, "question", "right")
-        for at, act in enumerate(step.do):
+        for at, action in enumerate(step.do):
             here = ("step", number, "do", at)
-            node = getattr(act, "node", 1)
+            node = getattr(action, "node", 1)
             if node > nodes:
                 yield f"the scenario has {nodes} nodes", (*here, "node")
-            if isinstance(act, Policy) and act.side and act.side not in sides:
-                yield f"the scenario has no side {act.side!r}", (*here, "side")
-            chosen = act.popularity if isinstance(act, ReadersAction) else None
-            if chosen and (wrong := _unknown_popularity(chosen)) is not None:
+            if isinstance(action, Policy) and action.arm and action.arm not in arms:
+                yield f"the scenario has no side {action.arm!r}", (*here, "side")
+            reading = action.popularity if isinstance(action, ReadersAction) else None
+            if reading and (wrong := _unknown_popularity(reading)) is not None:
                 yield wrong, (*here, "popularity")
-            adds += isinstance(act, Add)
-            removes += isinstance(act, Remove)
+            adds += isinstance(action, Add)
+            removes += isinstance(action, Remove)
             if adds > scenario.stack.spares:
                 yield f"there are {scenario.stack.spares} spare nodes to add", here
             if removes >= scenario.stack.nodes:

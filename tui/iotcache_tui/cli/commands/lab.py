@@ -186,17 +186,17 @@ class _Teller:
         print(printable(text, 200), file=sys.stderr, flush=True)
 
     def heard(self, state: LabState) -> None:
-        if state.said and state.said != self._said:
-            self._said = state.said
+        if state.message and state.message != self._said:
+            self._said = state.message
             if state.status != "starting":
-                self.line(state.said)
+                self.line(state.message)
         if state.status == "running" and state.step != self._step:
             self._step = state.step
             self.line(f"{state.elapsed_s:5.0f} s  step {state.step + 1}: {state.steps[-1].title}")
         for number, step in enumerate(state.steps):
-            for light in step.lights:
-                if light.light != "pending" and (number, light.text) not in self._told:
-                    self._told.add((number, light.text))
-                    seen = "" if light.value is None else f" ({light.value:.4g})"
-                    mark = "ok  " if light.light == "green" else "FAIL"
-                    self.line(f"{state.elapsed_s:5.0f} s    {mark} {light.text}{seen}")
+            for check in step.checks:
+                if check.state != "pending" and (number, check.text) not in self._told:
+                    self._told.add((number, check.text))
+                    seen = "" if check.value is None else f" ({check.value:.4g})"
+                    mark = "ok  " if check.state == "green" else "FAIL"
+                    self.line(f"{state.elapsed_s:5.0f} s    {mark} {check.text}{seen}")

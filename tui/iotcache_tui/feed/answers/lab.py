@@ -85,7 +85,7 @@ async def _through(scenario: Scenario, auto: bool, reach: RequestContext) -> Non
             # The end stays on show until it is left; an unattended show goes on when it has been read.
             await asyncio.sleep(10 + reading_s(scenario.explanation) if auto else 86_400)
     except IotCacheError as error:
-        failed = LabState("failed", said=printable(str(error), 400))
+        failed = LabState("failed", message=printable(str(error), 400))
         reach.mailbox.put_latest(lab=_view(made, failed))
         await asyncio.sleep(20 if auto else 86_400)
     finally:
@@ -130,7 +130,7 @@ def _view(made: ScenarioRun, state: LabState) -> LabView:
             for step in scenario.step
         ),
         _safe(scenario.explanation),
-        scenario.sides,
+        scenario.arm_names,
         state,
         tuple(
             LabCurve(metric, unit_of(metric), tuple((at, figures.get(metric)) for at, figures in history))

@@ -55,20 +55,20 @@ def light_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
         steps = _step_lines(view, width, ascii_only) if state.status == "done" else []
         return steps or [[("nothing is expected yet", "dim")]]
     lines: list[Line] = []
-    for light in state.steps[state.shown].lights:
-        glyph, tone = LIGHTS[light.light]
-        glyph = LIGHTS_ASCII[light.light] if ascii_only else glyph
-        value = f" {figure(light.value, light.unit)} {light.unit}".rstrip()
-        after = f" after {light.after_s:.0f} s" if light.after_s is not None else ""
+    for check in state.steps[state.shown].checks:
+        glyph, tone = LIGHTS[check.state]
+        glyph = LIGHTS_ASCII[check.state] if ascii_only else glyph
+        value = f" {figure(check.value, check.unit)} {check.unit}".rstrip()
+        after = f" after {check.after_s:.0f} s" if check.after_s is not None else ""
         tail = f"{value}{after}"
-        name_tone = "row" if light.light == "pending" else tone
+        name_tone = "row" if check.state == "pending" else tone
         room = width - 2
-        if len(light.text) + len(tail) <= room:
-            name = fit(light.text, room - len(tail))
+        if len(check.text) + len(tail) <= room:
+            name = fit(check.text, room - len(tail))
             lines.append([(f"{glyph} ", tone), (name, name_tone), (tail, "strong")])
         else:
             # A condition is read to its end: its value goes below it rather than over it.
-            for number, part in enumerate(wrap(light.text, max(room, 10))):
+            for number, part in enumerate(wrap(check.text, max(room, 10))):
                 lines.append([("  " if number else f"{glyph} ", tone), (fit(part, room), name_tone)])
             lines.append([("  ", tone), (fit(tail, room, right=True), "strong")])
     return lines or [[("nothing is expected of this step", "dim")]]
@@ -79,10 +79,10 @@ def _step_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
     glyphs = {name: glyph for name, (glyph, _) in LIGHTS.items()}
     lines: list[Line] = []
     for number, step in enumerate(view.state.steps, 1):
-        held = sum(light.light == "green" for light in step.lights)
-        name = "green" if held == len(step.lights) else "red"
+        held = sum(check.state == "green" for check in step.checks)
+        name = "green" if held == len(step.checks) else "red"
         tone = LIGHTS[name][1]
-        tail = f" {held} of {len(step.lights)}"
+        tail = f" {held} of {len(step.checks)}"
         room = max(width - len(tail) - 2, 10)
         glyph = (LIGHTS_ASCII if ascii_only else glyphs)[name]
         lines.append([(f"{glyph} ", tone), (fit(f"{number}. {step.title}", room), "row"), (tail, "strong")])
@@ -157,7 +157,7 @@ def big_figures(view: LabView) -> tuple[str, str]:
     It is what the step's first light is about; where there is none, what the plot begins with.
     """
     state = view.state
-    lights = state.steps[state.shown].lights if state.shown < len(state.steps) else ()
+    lights = state.steps[state.shown].checks if state.shown < len(state.steps) else ()
     metric = lights[0].text.split()[0] if lights else view.curves[0].metric if view.curves else ""
     if not metric:
         return "", ""

@@ -75,9 +75,9 @@ def narration(view: LabView, keys: Mapping[str, str]) -> str:
     leave = key_shown(keys, "lab.leave", "Esc")
     state = view.state
     if state.status == "starting":
-        return f"# {view.title}\n\n*{state.said or 'starting the servers of this scenario'} …*"
+        return f"# {view.title}\n\n*{state.message or 'starting the servers of this scenario'} …*"
     if state.status == "failed":
-        return f"# It could not go on\n\n{state.said}\n\n{leave} leaves."
+        return f"# It could not go on\n\n{state.message}\n\n{leave} leaves."
     if state.shown >= len(view.steps):
         return _summary(
             view, f"{export} writes this down with its plots, {restart} begins anew, {leave} leaves."
@@ -102,8 +102,8 @@ def _summary(view: LabView, keys: str) -> str:
     """What was expected and what happened, and what it means."""
     state = view.state
     lines = ["## What it means", "", view.explanation, "", "## What happened", ""]
-    red = [light.text for one in state.steps for light in one.lights if light.light != "green"]
-    if state.held:
+    red = [check.text for one in state.steps for check in one.checks if check.state != "green"]
+    if state.passed:
         lines.append("**Every expectation held.**")
     else:
         lines.append(f"**Did not hold:** {'; '.join(f'`{text}`' for text in red)}")
@@ -111,9 +111,9 @@ def _summary(view: LabView, keys: str) -> str:
         lines += ["", f"**{number}. {step.title}**"]
         lines += ["", *(f"- {did}" for did in step.did)] if step.did else []
         lines += [""] + [
-            f"- {'✓' if light.light == 'green' else '✗'} `{light.text}`: "
-            + ("nothing was measured" if light.value is None else f"{light.value:.4g} {light.unit}".rstrip())
-            for light in step.lights
+            f"- {'✓' if check.state == 'green' else '✗'} `{check.text}`: "
+            + ("nothing was measured" if check.value is None else f"{check.value:.4g} {check.unit}".rstrip())
+            for check in step.checks
         ]
         if told.question is not None and step.answered:
             right = step.answered == told.question.right
