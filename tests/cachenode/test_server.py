@@ -50,7 +50,7 @@ async def test_closed_connections_leave_nothing_behind(no_collector: None) -> No
             await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert _alive() <= before + 1  # the last one may still be in the loop's hands
-    assert node.tallies.total_connections == 25
+    assert node.counters.total_connections == 25
     listening.close()
 
 

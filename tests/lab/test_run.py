@@ -266,3 +266,28 @@ async def test_one_reading_missing_among_thousands_is_seen(lost: int, held: bool
         await made.play()
     assert made.state.passed == held, made.describe_failures()
     assert lost == 0 or any(sentence.endswith("it was 1") for sentence in made.describe_failures())
+
+
+async def test_commands_reach_the_nodes_and_fail_the_run_when_no_node_follows() -> None:
+    text = (
+        SHORT.split("[[step]]", 1)[0]
+        + """
+[[step]]
+title = "More memory, and none of the entries"
+say = "Look."
+do = [{ act = "memory", mb = 96 }, { act = "flush" }]
+[[step]]
+title = "Nobody is left"
+say = "Look again."
+do = [{ act = "kill", node = 1 }, { act = "kill", node = 2 }, { act = "flush" }]
+"""
+    )
+    run = ScenarioRun(parse(text, "short.toml"), auto=True)
+    async with asyncio.timeout(80), run:
+        await run.play()
+        assert run.state.status == "failed"
+        assert run.state.message.startswith("no node followed 'flush_all'")
+        assert [mark.text for mark in run.state.marks[:2]] == [
+            "memory of each node: 96 MB",
+            "every node flushed",
+        ]

@@ -123,11 +123,11 @@ def test_the_commands(mosquitto: Server, tmp_path: Path) -> None:
         subprocess.run(publish, check=True)
         asyncio.run(asyncio.sleep(0.5))
         capturing.send_signal(signal.SIGINT)
-        _, told = capturing.communicate(timeout=5)
+        _, stderr = capturing.communicate(timeout=5)
     finally:
         capturing.kill()
-    assert capturing.returncode == 0, told
-    assert b"1 message in" in told
+    assert capturing.returncode == 0, stderr
+    assert b"1 message in" in stderr
     assert json.loads(file.read_bytes().splitlines()[1])["payload"] == "21.5"
     played = subprocess.run(
         [*command, "play", *broker, "--speed", "max", str(file)],

@@ -56,8 +56,8 @@ async def test_a_group_gets_every_reading_once_and_takes_none_from_the_ledger(
     alone = await asyncio.to_thread(subscribe, mosquitto)
     verify = ("--verify", "mqtt", "--require", "lost==0", "--require", "duplicates==0", "--speed", "max")
     async with simulated(tmp_path, url(mosquitto), *verify) as process:
-        code, report, told = await verdict(process)
-    assert (code, told) == (0, "")
+        code, report, stderr = await verdict(process)
+    assert (code, stderr) == (0, "")
     parts = [await asyncio.to_thread(one.received) for one in group]
     taken = [topic for part in parts for topic, _ in part if not topic.startswith(b"iot/marker/")]
     first, second = (readings(part) for part in parts)
@@ -80,6 +80,6 @@ async def test_workers_that_share_are_held_to_the_store_as_one(
         worker(mosquitto, memcached, stored, group),
         simulated(tmp_path, url(mosquitto), *verify) as process,
     ):
-        code, report, told = await verdict(process)
-    assert (code, told) == (0, "")
+        code, report, stderr = await verdict(process)
+    assert (code, stderr) == (0, "")
     assert report["ledger"]["store"]["stored"] == len(stored.readings()) == report["planned"]

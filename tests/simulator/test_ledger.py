@@ -71,7 +71,7 @@ def test_repetitions_disorder_and_strangers_are_told_apart() -> None:
 def test_conditions_hold_or_not(text: str, value: float | None, held: bool) -> None:
     condition = parse_condition(text, FIGURES)
     assert condition.holds({condition.name: value}) is held
-    assert condition.told({condition.name: value}).startswith(text)
+    assert condition.describe({condition.name: value}).startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_failed_is_told_whole_and_with_its_unit() -> None:
     ):  # fmt: skip
         condition = parse_condition(text, names)
         assert not condition.holds(measured)
-        assert condition.told(measured) == f"{text}: {told}"
+        assert condition.describe(measured) == f"{text}: {told}"
     assert parse_condition("hit_ratio>=93%", names).holds(measured)
 
 
@@ -194,7 +194,7 @@ async def test_what_disappears_from_the_store_or_grows_stale_in_the_cache_is_fou
         host, port = pipeline.cache.nodes[0].split(":")
         node = Client((host, int(port)))
         changes: list[dict[str, object]] = [{"boot": "another"}, {"seq": 0}]
-        for device in fleet.share.roster.names:
+        for device in fleet.partition.roster.names:
             key = f"{device}:temperature:latest"
             if (value := node.get(key)) is not None:
                 content = json.loads(value) | changes.pop()

@@ -14,7 +14,7 @@ from iotcache.config.schema import BrokerSettings
 from iotcache.errors import ConfigError
 from iotcache.mqtt import MqttLink
 from iotcache_simulator.faults.kinds import Dropout, Reboot, Stuck
-from iotcache_simulator.faults.live import FAULTS_MAX, Journal, parse_wish
+from iotcache_simulator.faults.live import FAULTS_MAX, Journal, parse_request
 from iotcache_simulator.fleet.load import LiveLoad
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.ledger.labels import label_lines
@@ -31,11 +31,11 @@ ROSTER = Roster(1, 20)
 def test_a_wish_names_the_whole_set_and_the_journal_keeps_its_times() -> None:
     journal = Journal((Stuck(at_s=1.0),))
     drop, stuck = Dropout(classes=("pump",)), Stuck(share=0.5)
-    assert journal.wish((drop,), 2_000_000)
-    assert not journal.wish((drop,), 3_000_000)
-    assert journal.wish((drop, stuck), 4_000_000)
-    assert journal.wish((stuck,), 5_500_000)
-    assert journal.wish((), 6_000_000)
+    assert journal.apply((drop,), 2_000_000)
+    assert not journal.apply((drop,), 3_000_000)
+    assert journal.apply((drop, stuck), 4_000_000)
+    assert journal.apply((stuck,), 5_500_000)
+    assert journal.apply((), 6_000_000)
     assert [(type(fault), fault.at_s, fault.for_s) for fault in journal.faults] == [
         (Stuck, 1.0, None),
         (Dropout, 2.0, 3.5),
@@ -45,8 +45,8 @@ def test_a_wish_names_the_whole_set_and_the_journal_keeps_its_times() -> None:
 
 def test_a_fault_that_ended_by_itself_keeps_its_end() -> None:
     journal = Journal(())
-    journal.wish((Reboot(for_s=1.0),), 1_000_000)
-    journal.wish((), 9_000_000)
+    journal.apply((Reboot(for_s=1.0),), 1_000_000)
+    journal.apply((), 9_000_000)
     assert journal.faults == (Reboot(at_s=1.0, for_s=1.0),)
 
 
@@ -65,7 +65,7 @@ def test_a_fault_that_ended_by_itself_keeps_its_end() -> None:
 )  # fmt: skip
 def test_a_wrong_message_gets_one_sentence(payload: bytes, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        parse_wish(payload, ROSTER)
+        parse_request(payload, ROSTER)
 
 
 @pytest.mark.real("mosquitto")
@@ -87,10 +87,10 @@ async def test_the_running_fleet_follows_and_the_ledger_stays_exact(mosquitto: S
     ):
         await link.until_connected()
         running = asyncio.create_task(fleet.run(verification.begin))
-        for wish in wishes:
+        for request in wishes:
             while fleet.publisher.published < 300 * (len(states) + 1):
                 await asyncio.sleep(0.005)
-            link.post(topic, json.dumps(wish).encode(), retain=True)
+            link.post(topic, json.dumps(request).encode(), retain=True)
             (message,) = await link.batch(1)
             link.ack([message])
             states.append(json.loads(message.payload))
@@ -163,10 +163,11 @@ def test_a_live_load_bends_there_and_back_as_the_profile_made_of_it(
     for after_us, factor in turns:
         now_us += after_us
         load.turn(now_us, factor)
-    bend = load.bend()
-    work = bend.work(at_us)
-    assert bend.time(work) >= at_us
-    assert work == 0 or bend.time(work - 1) < at_us
+    work_clock = load.work_clock()
+    work = work_clock.work(at_us)
+    assert work_clock.time(work) >= at_us
+    assert work == 0 or work_clock.time(work - 1) < at_us
     profile = load.as_it_was()
     if profile is not None:
-        assert (profile.bend().work(at_us), profile.bend().time(work)) == (work, bend.time(work))
+        profiled = profile.work_clock()
+        assert (profiled.work(at_us), profiled.time(work)) == (work, work_clock.time(work))

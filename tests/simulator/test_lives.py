@@ -55,7 +55,9 @@ async def test_each_device_is_born_is_configured_and_dies(
     mosquitto: Server, subscribe: Subscribe, own: bool
 ) -> None:
     listener = subscribe(mosquitto)
-    spec = FleetSpec(devices=12, rate=120, duration_s=0.5, lives=True, own_connections=own, connections=12)
+    spec = FleetSpec(
+        devices=12, rate=120, duration_s=0.5, lifecycle=True, own_connections=own, connections=12
+    )
     report = await verified(mosquitto, spec)
     assert report.ok, report.failures
     assert report.ledger is not None
@@ -79,7 +81,7 @@ async def test_each_device_is_born_is_configured_and_dies(
 
 async def test_the_last_will_of_a_device_on_its_own_connection_is_its_death(mosquitto: Server) -> None:
     settings = settings_of(mosquitto)
-    spec = FleetSpec(devices=5, rate=50, lives=True, own_connections=True, connections=5, duration_s=30)
+    spec = FleetSpec(devices=5, rate=50, lifecycle=True, own_connections=True, connections=5, duration_s=30)
     fleet = FleetRun(spec, target_of(settings.broker))
     async with (
         MqttLink.from_settings(settings.broker, "witness", subscriptions=(("iot/+/+/death", 1),)) as link,
@@ -89,9 +91,9 @@ async def test_the_last_will_of_a_device_on_its_own_connection_is_its_death(mosq
         running = asyncio.create_task(fleet.run())
         while fleet.publisher.published < 10:
             await asyncio.sleep(0.01)
-        fleet.share.uplinks[2].drop(30)
+        fleet.partition.uplinks[2].drop(30)
         (message,) = await link.batch(1)
-        assert message.topic.split("/")[2] == fleet.share.roster.names[2]
+        assert message.topic.split("/")[2] == fleet.partition.roster.names[2]
         assert json.loads(message.payload)["reason"] == "connection lost"
         fleet.stop()
         await running
@@ -105,7 +107,7 @@ async def test_a_reconnect_storm_loses_nothing(
 ) -> None:
     spec = FleetSpec(
         devices=20, rate=2_000, duration_s=0.9, qos=qos, own_connections=True, connections=20,
-        persistent=persistent, storms_s=(0.2, 0.5), storm_within_s=0.1, lives=True,
+        persistent=persistent, storms_s=(0.2, 0.5), storm_within_s=0.1, lifecycle=True,
     )  # fmt: skip
     settings = Settings(broker=BrokerSettings(url=f"mqtt://{mosquitto.address}", protocol=version))
     fleet = FleetRun(spec, target_of(settings.broker))
@@ -125,8 +127,8 @@ async def test_a_reconnect_storm_loses_nothing(
 async def test_births_come_again_after_a_storm(mosquitto: Server, subscribe: Subscribe) -> None:
     listener = subscribe(mosquitto)
     spec = FleetSpec(
-        devices=6, rate=60, duration_s=0.8, lives=True, own_connections=True, connections=6, storms_s=(0.2,),
-        storm_within_s=0.1,
+        devices=6, rate=60, duration_s=0.8, lifecycle=True, own_connections=True, connections=6,
+        storms_s=(0.2,), storm_within_s=0.1,
     )  # fmt: skip
     await verified(mosquitto, spec)
     found = by_kind(await asyncio.to_thread(listener.received))
@@ -137,7 +139,7 @@ async def test_births_come_again_after_a_storm(mosquitto: Server, subscribe: Sub
 
 async def test_own_connections_are_shared_out_over_processes(mosquitto: Server, subscribe: Subscribe) -> None:
     listener = subscribe(mosquitto)
-    spec = FleetSpec(devices=9, rate=90, duration_s=0.5, lives=True, own_connections=True, connections=9)
+    spec = FleetSpec(devices=9, rate=90, duration_s=0.5, lifecycle=True, own_connections=True, connections=9)
     settings = settings_of(mosquitto)
     alone = await FleetRun(spec, target_of(settings.broker)).run()
     await asyncio.to_thread(listener.received)

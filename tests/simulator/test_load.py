@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iotcache.errors import UsageError
-from iotcache_simulator.fleet.load import Bend, Load, parse_load
+from iotcache_simulator.fleet.load import Load, WorkClock, parse_load
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Message, Stream, Timeline
 
@@ -21,12 +21,12 @@ PIECES = st.lists(
 
 @given(PIECES, st.integers(0, 10**9), st.integers(0, 10**9))
 def test_bending_there_and_back_is_exact(pieces: list[tuple[int, int]], time_us: int, work_us: int) -> None:
-    bend = Bend(tuple(pieces))
-    work = bend.work(time_us)
+    work_clock = WorkClock(tuple(pieces))
+    work = work_clock.work(time_us)
     # What is due before `work` happens before `time_us`, and nothing else does.
-    assert bend.time(work) >= time_us
-    assert work == 0 or bend.time(work - 1) < time_us
-    assert bend.time(work_us) <= bend.time(work_us + 1)
+    assert work_clock.time(work) >= time_us
+    assert work == 0 or work_clock.time(work - 1) < time_us
+    assert work_clock.time(work_us) <= work_clock.time(work_us + 1)
 
 
 def per_second(load: Load | None, seconds: int = 40, **options: bool) -> tuple[list[int], list[Message]]:

@@ -55,9 +55,9 @@ async def simulated(folder: Path, broker: str, *flags: str) -> AsyncIterator[Pro
 async def verdict(process: Process) -> tuple[int, dict[str, Any], str]:
     """Exit code, report and what was told on stderr."""
     async with asyncio.timeout(30):
-        out, told = await process.communicate()
+        out, stderr = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, json.loads(out), told.decode()
+    return process.returncode, json.loads(out), stderr.decode()
 
 
 def named(report: dict[str, Any], place: str) -> set[Reading]:
@@ -72,8 +72,8 @@ async def due(broker: Server, subscribe: Subscribe, folder: Path) -> set[Reading
     """What this seed's fleet publishes when nothing happens."""
     listener = await asyncio.to_thread(subscribe, broker)
     async with simulated(folder, url(broker), "--speed", "max") as process:
-        code, report, told = await verdict(process)
-    assert (code, told) == (0, "")
+        code, report, stderr = await verdict(process)
+    assert (code, stderr) == (0, "")
     found = readings(await asyncio.to_thread(listener.received))
     assert len(found) == report["planned"] > 500
     return found
@@ -139,10 +139,10 @@ async def test_a_broker_killed_in_the_middle_loses_exactly_what_the_ledger_names
         await asyncio.sleep(0.3)  # the fleet goes on publishing: 300 readings a second
         mosquitto.kill()
         await asyncio.to_thread(mosquitto.start)
-        code, report, told = await verdict(process)
+        code, report, stderr = await verdict(process)
     owed = await due(mosquitto, subscribe, tmp_path)
     assert code == 1
-    assert "lost==0: it was " in told
+    assert "lost==0: it was " in stderr
     assert report["reconnects"] >= 1
     assert report["ledger"]["expected"] == len(owed)
     gone = owed - stored.readings()
@@ -169,10 +169,10 @@ async def test_a_broker_that_forgets_its_sessions_while_the_worker_is_away(
             while len(missed) < 50:
                 missed |= readings(await asyncio.to_thread(stranger.received))
         async with worker(mosquitto, memcached, stored):
-            code, report, told = await verdict(process)
+            code, report, stderr = await verdict(process)
     owed = await due(mosquitto, subscribe, tmp_path)
     assert code == 1
-    assert "lost==0: it was " in told
+    assert "lost==0: it was " in stderr
     assert (report["unsent"], report["unconfirmed"]) == (0, 0)
     gone = owed - stored.readings()
     assert len(gone & missed) > 25  # all but what was stored and confirmed no more before the kill
@@ -197,11 +197,11 @@ async def test_messages_swallowed_on_the_way_are_named(
         Wiretap(mosquitto.port, every_fortieth) as tap,
         simulated(tmp_path, tap.url, *verify) as process,
     ):
-        code, report, told = await verdict(process)
+        code, report, stderr = await verdict(process)
     heard = readings(await asyncio.to_thread(listener.received))
     swallowed = readings(tap.swallowed)
     assert code == 1
-    assert f"lost==0: it was {len(swallowed)}" in told
+    assert f"lost==0: it was {len(swallowed)}" in stderr
     assert report["confirmed"] == report["planned"]
     assert len(swallowed) == report["planned"] // 40
     assert named(report, "mqtt") == swallowed
@@ -222,11 +222,11 @@ async def test_rows_that_vanish_from_the_store_are_named(
                 "DELETE FROM reading WHERE series_id = new.series_id AND seq = new.seq; END"
             )
         async with simulated(tmp_path, url(mosquitto), *verify, "--speed", "max") as process:
-            code, report, told = await verdict(process)
+            code, report, stderr = await verdict(process)
     owed = await due(mosquitto, subscribe, tmp_path)
     gone = owed - stored.readings()
     assert code == 1
-    assert f"lost==0: it was {len(gone)}" in told
+    assert f"lost==0: it was {len(gone)}" in stderr
     assert gone == {one for one in owed if one[2] == 3} != set()
     assert named(report, "store") == gone
     assert report["ledger"]["lost_in"]["mqtt"] == 0

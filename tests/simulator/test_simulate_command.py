@@ -110,13 +110,13 @@ def test_a_broker_killed_in_the_middle_is_exit_code_1(mosquitto: Server, tmp_pat
     try:
         assert counted.wait(20) == 0
         mosquitto.kill()
-        _, told = running.communicate(timeout=10)
+        _, stderr = running.communicate(timeout=10)
     finally:
         running.kill()
         counted.kill()
     report = json.loads(file.read_bytes())
     assert running.returncode == 1
-    assert "were not sent" in told
+    assert "were not sent" in stderr
     assert report["ok"] is False
     assert report["unsent"] > 0
     assert report["planned"] == pytest.approx(400, abs=40)
@@ -244,10 +244,10 @@ def test_a_usage_mistake_is_one_sentence_and_exit_code_2(
         code = main(["simulate", "--broker", "mqtt://127.0.0.1:1", *flags])
     except SystemExit as leaving:
         code = int(leaving.code or 0)
-    told = capsys.readouterr().err
+    stderr = capsys.readouterr().err
     assert code == 2
-    assert named in told
-    assert told.count("\n") == 1
+    assert named in stderr
+    assert stderr.count("\n") == 1
 
 
 def test_without_a_broker_and_without_a_stack_it_says_what_to_do(tmp_path: Path) -> None:

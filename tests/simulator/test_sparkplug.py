@@ -58,7 +58,7 @@ async def heard(
         if during is not None:
             await during(fleet)
         outcome = await running
-        ends = len(fleet.share.uplinks)
+        ends = len(fleet.partition.uplinks)
         while sum("/NDEATH/" in one.topic for one in messages) < ends + outcome.report.reconnects:
             found = await link.batch(500)
             link.ack(found)

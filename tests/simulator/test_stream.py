@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from iotcache_simulator.fleet.classes import load_classes
 from iotcache_simulator.fleet.roster import Roster
-from iotcache_simulator.fleet.stream import LANES, VIRTUAL_EPOCH_US, Message, Stream, Timeline
+from iotcache_simulator.fleet.stream import SHARDS, VIRTUAL_EPOCH_US, Message, Stream, Timeline
 from iotcache_simulator.publish.plan.digest import StreamDigest, combined
 
 SECOND = 1_000_000
@@ -64,17 +64,17 @@ def test_parts_of_a_fleet_add_up_to_the_whole_and_to_its_digest() -> None:
     digest = StreamDigest(200)
     digest.add(whole)
     parts: list[Message] = []
-    lanes = [b""] * LANES
+    shards = [b""] * SHARDS
     for part in range(3):
-        mine = range(part, LANES, 3)
-        share = messages(Stream(roster, TEN_SECONDS, rate=900.0, lanes=mine), 10 * SECOND)
+        mine = range(part, SHARDS, 3)
+        partition = messages(Stream(roster, TEN_SECONDS, rate=900.0, shards=mine), 10 * SECOND)
         part_digest = StreamDigest(200)
-        part_digest.add(share)
-        for lane in mine:
-            lanes[lane] = part_digest.lanes()[lane]
-        parts += share
+        part_digest.add(partition)
+        for shard in mine:
+            shards[shard] = part_digest.shards()[shard]
+        parts += partition
     assert sorted(parts) == whole
-    assert combined(lanes) == digest.hexdigest()
+    assert combined(shards) == digest.hexdigest()
 
 
 def test_a_device_is_the_same_in_a_larger_fleet() -> None:

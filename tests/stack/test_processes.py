@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from iotcache.errors import StackError
-from iotcache_simulator.processes.process import Exit, NoSign, Process, child_environment
+from iotcache_simulator.processes.process import ChildTimeout, Exit, Process, child_environment
 
 from .living import alive, all_gone, children, kill_quietly, stopped, until
 
@@ -164,12 +164,12 @@ async def test_a_program_that_cannot_be_run_is_one_sentence() -> None:
 
 async def test_silence_and_a_reported_error_are_told_apart() -> None:
     async with Process("p", SLEEPER, grace_s=0) as process:
-        with pytest.raises(NoSign, match="no sign of life"):
-            await process.heard("ready", 0.05)
+        with pytest.raises(ChildTimeout, match="no sign of life"):
+            await process.receive("ready", 0.05)
     code = r"""import os; os.write(1, b'\x1e{"error": "the disk is full"}\n')"""
     async with Process("p", [sys.executable, "-c", code]) as process:
         with pytest.raises(StackError, match="p: the disk is full"):
-            await process.heard("ready", 5)
+            await process.receive("ready", 5)
         assert (await process.wait()).reason == "the disk is full"
         with pytest.raises(StackError, match="p is gone: the disk is full"):
             await process.say(b"{}")

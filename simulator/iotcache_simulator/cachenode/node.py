@@ -23,8 +23,8 @@ class BundledNode:
         max_connections: int = 1024,
     ) -> None:
         self._clock = clock
-        self.tallies = NodeCounters()
-        self.items = Items(self.tallies, limit_bytes=limit_bytes, max_item_bytes=max_item_bytes, now=clock())
+        self.counters = NodeCounters()
+        self.items = Items(self.counters, limit_bytes=limit_bytes, max_item_bytes=max_item_bytes, now=clock())
         self.started_at = self.items.now
         self.max_connections = max_connections
         self.connections = 0
@@ -40,5 +40,5 @@ class BundledNode:
 
     def reset_counters(self) -> None:
         """What ``stats reset`` does: counters go, what is held stays."""
-        self.items.tallies = self.tallies = NodeCounters()
+        self.items.counters = self.counters = NodeCounters()
         self.items.slabs.reset()

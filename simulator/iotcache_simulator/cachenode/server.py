@@ -48,9 +48,9 @@ class ClientConnection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(_WRITE_BUFFER_BYTES)
         self._node.connections += 1
-        self._node.tallies.total_connections += 1
+        self._node.counters.total_connections += 1
         if self._node.connections > self._node.max_connections:
-            self._node.tallies.rejected_connections += 1
+            self._node.counters.rejected_connections += 1
             self._session.closed = True
             transport.write(b"ERROR Too many open connections\r\n")
             transport.close()
@@ -63,7 +63,7 @@ class ClientConnection(asyncio.Protocol):
             self._resumption.cancel()
 
     def data_received(self, data: bytes) -> None:
-        self._node.tallies.bytes_read += len(data)
+        self._node.counters.bytes_read += len(data)
         self._session.receive(data)
         if self._resumption is None:
             self._answer()
@@ -85,12 +85,12 @@ class ClientConnection(asyncio.Protocol):
             return
         answer = self._session.answer(_SLICE_BYTES, _SLICE_COMMANDS)
         if answer:
-            self._node.tallies.bytes_written += len(answer)
+            self._node.counters.bytes_written += len(answer)
             transport.write(answer)
         more = self._session.ready
         self._read(self._writable and not more)
         if more and self._writable:
-            self._node.tallies.conn_yields += 1
+            self._node.counters.conn_yields += 1
             self._resumption = asyncio.get_running_loop().call_soon(self._answer)
         elif self._session.closed and not more:
             transport.close()

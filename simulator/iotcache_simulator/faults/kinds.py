@@ -37,7 +37,7 @@ class Draft(Struct):
     faults: list[str] = []
 
 
-class Place(Struct, frozen=True):
+class FaultContext(Struct, frozen=True):
     """Where a fault strikes: one measurement of one sensor of one device."""
 
     function: SensorFunction
@@ -80,14 +80,14 @@ class _Fault(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", 
     lasting = False
     """Whether it still matters after its end."""
 
-    def apply(self, draft: Draft, place: Place) -> None:
+    def apply(self, draft: Draft, context: FaultContext) -> None:
         raise NotImplementedError
 
 
-def _shifted(draft: Draft, place: Place, by: float) -> bool:
+def _shifted(draft: Draft, context: FaultContext, by: float) -> bool:
     if isinstance(draft.value, bool) or not isinstance(draft.value, int | float):
         return False
-    precision = place.function.sensor.precision
+    precision = context.function.sensor.precision
     value = round(draft.value + by, precision) + 0.0
     draft.value = value if precision else int(value)
     return True
@@ -98,8 +98,8 @@ class Dropout(_Fault, frozen=True, tag="dropout"):
 
     chance: Chance = 1.0
 
-    def apply(self, draft: Draft, place: Place) -> None:
-        if place.chance(self.chance):
+    def apply(self, draft: Draft, context: FaultContext) -> None:
+        if context.chance(self.chance):
             draft.sent_us.clear()
             draft.faults.append("dropout")
 
@@ -107,8 +107,8 @@ class Dropout(_Fault, frozen=True, tag="dropout"):
 class Stuck(_Fault, frozen=True, tag="stuck"):
     """The sensor repeats the value that it had when the fault began."""
 
-    def apply(self, draft: Draft, place: Place) -> None:
-        draft.value = place.function.measure(place.device_key, place.begin_us)
+    def apply(self, draft: Draft, context: FaultContext) -> None:
+        draft.value = context.function.measure(context.device_key, context.begin_us)
         draft.faults.append("stuck")
 
 
@@ -118,10 +118,10 @@ class Spike(_Fault, frozen=True, tag="spike"):
     chance: Chance = 0.05
     size: Part = 0.5
 
-    def apply(self, draft: Draft, place: Place) -> None:
-        if place.chance(self.chance):
-            up = 1.0 if unit(~place.key, place.t_us) < 0.5 else -1.0
-            if _shifted(draft, place, up * self.size * place.width):
+    def apply(self, draft: Draft, context: FaultContext) -> None:
+        if context.chance(self.chance):
+            up = 1.0 if unit(~context.key, context.t_us) < 0.5 else -1.0
+            if _shifted(draft, context, up * self.size * context.width):
                 draft.faults.append("spike")
 
 
@@ -130,9 +130,9 @@ class Drift(_Fault, frozen=True, tag="drift"):
 
     per_minute: Part = 0.02
 
-    def apply(self, draft: Draft, place: Place) -> None:
-        minutes = (place.t_us - place.begin_us) / (60 * _MICRO)
-        if _shifted(draft, place, self.per_minute * minutes * place.width):
+    def apply(self, draft: Draft, context: FaultContext) -> None:
+        minutes = (context.t_us - context.begin_us) / (60 * _MICRO)
+        if _shifted(draft, context, self.per_minute * minutes * context.width):
             draft.faults.append("drift")
 
 
@@ -141,9 +141,9 @@ class Noise(_Fault, frozen=True, tag="noise"):
 
     size: Annotated[float, Meta(gt=0, le=100)] = 0.05
 
-    def apply(self, draft: Draft, place: Place) -> None:
-        at = int(unit(place.key, place.t_us) * len(NORMAL))
-        if _shifted(draft, place, self.size * place.width * NORMAL[at]):
+    def apply(self, draft: Draft, context: FaultContext) -> None:
+        at = int(unit(context.key, context.t_us) * len(NORMAL))
+        if _shifted(draft, context, self.size * context.width * NORMAL[at]):
             draft.faults.append("noise")
 
 
@@ -152,7 +152,7 @@ class Skew(_Fault, frozen=True, tag="skew"):
 
     by_s: Annotated[float, Meta(ge=-1e8, le=1e8)]
 
-    def apply(self, draft: Draft, place: Place) -> None:
+    def apply(self, draft: Draft, context: FaultContext) -> None:
         draft.shown_us += round(self.by_s * 1_000) * 1_000
         draft.faults.append("skew")
 
@@ -163,9 +163,9 @@ class Late(_Fault, frozen=True, tag="late"):
     by_s: Seconds = 5.0
     chance: Chance = 1.0
 
-    def apply(self, draft: Draft, place: Place) -> None:
-        if place.chance(self.chance):
-            delay_us = int(self.by_s * _MICRO * (0.5 + 0.5 * unit(~place.key, place.t_us)))
+    def apply(self, draft: Draft, context: FaultContext) -> None:
+        if context.chance(self.chance):
+            delay_us = int(self.by_s * _MICRO * (0.5 + 0.5 * unit(~context.key, context.t_us)))
             draft.sent_us = [at + delay_us for at in draft.sent_us]
             draft.faults.append("late")
 
@@ -176,9 +176,9 @@ class OutOfOrder(_Fault, frozen=True, tag="out-of-order"):
     chance: Chance = 0.1
     places: Annotated[int, Meta(ge=1, le=100)] = 1
 
-    def apply(self, draft: Draft, place: Place) -> None:
-        if place.chance(self.chance):
-            delay_us = place.interval_us * self.places + place.interval_us // 2
+    def apply(self, draft: Draft, context: FaultContext) -> None:
+        if context.chance(self.chance):
+            delay_us = context.interval_us * self.places + context.interval_us // 2
             draft.sent_us = [at + delay_us for at in draft.sent_us]
             draft.faults.append("out-of-order")
 
@@ -189,8 +189,8 @@ class Duplicate(_Fault, frozen=True, tag="duplicate"):
     chance: Chance = 0.1
     after_s: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
 
-    def apply(self, draft: Draft, place: Place) -> None:
-        if draft.sent_us and place.chance(self.chance):
+    def apply(self, draft: Draft, context: FaultContext) -> None:
+        if draft.sent_us and context.chance(self.chance):
             draft.sent_us.append(draft.sent_us[0] + round(self.after_s * _MICRO))
             draft.faults.append("duplicate")
 
@@ -201,12 +201,12 @@ class Reboot(_Fault, frozen=True, tag="reboot"):
     for_s: Seconds = 5.0
     lasting = True
 
-    def apply(self, draft: Draft, place: Place) -> None:
+    def apply(self, draft: Draft, context: FaultContext) -> None:
         draft.faults.append("reboot")
-        if place.t_us < place.end_us:
+        if context.t_us < context.end_us:
             draft.sent_us.clear()
             return
-        draft.seq = place.since_end + 1
+        draft.seq = context.since_end + 1
         draft.reboots += 1
 
 
@@ -216,10 +216,10 @@ class Malformed(_Fault, frozen=True, tag="malformed"):
     chance: Chance = 0.1
     how: Literal["truncated", "garbage", "type", "any"] = "any"
 
-    def apply(self, draft: Draft, place: Place) -> None:
-        if place.chance(self.chance):
+    def apply(self, draft: Draft, context: FaultContext) -> None:
+        if context.chance(self.chance):
             ways = ("truncated", "garbage", "type")
-            draft.spoil = self.how if self.how != "any" else ways[int(unit(~place.key, place.t_us) * 3)]
+            draft.spoil = self.how if self.how != "any" else ways[int(unit(~context.key, context.t_us) * 3)]
             draft.faults.append("malformed")
 
 

@@ -15,7 +15,7 @@ from iotcache.errors import ConfigError
 from iotcache_simulator.faults.kinds import FAULT_KINDS, Fault
 from iotcache_simulator.faults.schedule import unusable
 from iotcache_simulator.fleet.roster import Roster
-from iotcache_simulator.fleet.toml_file import said
+from iotcache_simulator.fleet.toml_file import describe_error
 
 LOAD_MIN, LOAD_MAX = 0.01, 100.0
 FAULTS_MAX = 100
@@ -32,25 +32,25 @@ class FaultRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The rate, as a factor of that asked for."""
 
 
-def parse_wish(payload: bytes, roster: Roster) -> FaultRequest:
+def parse_request(payload: bytes, roster: Roster) -> FaultRequest:
     """A control message. Raises `ConfigError` with one sentence."""
     try:
         content = msgspec.json.decode(payload or b"{}")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"the control message cannot be used: {error}") from None
     try:
-        wish = msgspec.convert(content, FaultRequest)
+        request = msgspec.convert(content, FaultRequest)
     except msgspec.ValidationError as error:
-        told = said(error, content, FaultRequest, FAULT_KINDS)
-        raise ConfigError(f"the control message cannot be used: {told}") from None
-    if len(wish.faults) > FAULTS_MAX:
-        raise ConfigError(f"the control message holds {len(wish.faults)} faults; {FAULTS_MAX} are allowed")
-    for fault in wish.faults:
+        reason = describe_error(error, content, FaultRequest, FAULT_KINDS)
+        raise ConfigError(f"the control message cannot be used: {reason}") from None
+    if len(request.faults) > FAULTS_MAX:
+        raise ConfigError(f"the control message holds {len(request.faults)} faults; {FAULTS_MAX} are allowed")
+    for fault in request.faults:
         if fault.at_s:
             raise ConfigError("the control message cannot be used: a fault begins at once, without at_s")
         if wrong := unusable(fault, roster):
             raise ConfigError(f"the control message cannot be used: {wrong[1]}")
-    return wish
+    return request
 
 
 class Journal:
@@ -69,31 +69,31 @@ class Journal:
     @property
     def active(self) -> tuple[Fault, ...]:
         """The wish that holds."""
-        return tuple(wished for wished, _ in self._active)
+        return tuple(fault for fault, _ in self._active)
 
-    def wish(self, wanted: tuple[Fault, ...], at_us: int) -> bool:
-        """Let ``wanted`` hold from ``at_us`` (µs since the start) on; whether that changed anything.
+    def apply(self, faults: tuple[Fault, ...], at_us: int) -> bool:
+        """Let ``faults`` hold from ``at_us`` (µs since the start) on; whether that changed anything.
 
         Raises `ConfigError` when the journal is full.
         """
-        left = list(wanted)
-        kept: list[tuple[Fault, int]] = []
+        left = list(faults)
+        still_active: list[tuple[Fault, int]] = []
         ended: list[int] = []
-        for wished, place in self._active:
-            if wished in left:
-                left.remove(wished)
-                kept.append((wished, place))
+        for fault, index in self._active:
+            if fault in left:
+                left.remove(fault)
+                still_active.append((fault, index))
             else:
-                ended.append(place)
+                ended.append(index)
         if len(self.live) + len(left) > JOURNAL_MAX:
             raise ConfigError(f"this run has seen {JOURNAL_MAX:,} live faults; no more are possible")
         at_s = at_us / _MICRO
-        for place in ended:
-            self.live[place] = _ended(self.live[place], at_s)
+        for index in ended:
+            self.live[index] = _ended(self.live[index], at_s)
         for fault in left:
-            kept.append((fault, len(self.live)))
+            still_active.append((fault, len(self.live)))
             self.live.append(msgspec.structs.replace(fault, at_s=at_s))
-        self._active = kept
+        self._active = still_active
         return bool(ended or left)
 
 

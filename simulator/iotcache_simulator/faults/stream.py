@@ -8,13 +8,13 @@ from msgspec import Struct
 
 from iotcache.clock import utc_text
 from iotcache.model import Value
-from iotcache_simulator.faults.kinds import Draft, Fault, Place, spoil
+from iotcache_simulator.faults.kinds import Draft, Fault, FaultContext, spoil
 from iotcache_simulator.faults.schedule import Scheduled, schedule
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.fleet.load import LiveLoad, Load
 from iotcache_simulator.fleet.rendering.group import FOREVER_US, SensorGroup, TopicOf
 from iotcache_simulator.fleet.roster import Roster
-from iotcache_simulator.fleet.stream import LANES, Message, Stream, Timeline
+from iotcache_simulator.fleet.stream import SHARDS, Message, Stream, Timeline
 
 
 class Label(Struct, frozen=True, omit_defaults=True):
@@ -45,7 +45,7 @@ class FaultyStream(Stream):
         faults: Sequence[Fault],
         *,
         rate: float = 0.0,
-        lanes: Collection[int] = range(LANES),
+        shards: Collection[int] = range(SHARDS),
         digest: bool = True,
         greet: bool = False,
         load: Load | LiveLoad | None = None,
@@ -58,7 +58,7 @@ class FaultyStream(Stream):
             roster,
             timeline,
             rate=rate,
-            lanes=lanes,
+            shards=shards,
             digest=digest,
             greet=greet,
             load=load,
@@ -108,7 +108,7 @@ class FaultyStream(Stream):
 
     def _cycle_at(self, group: SensorGroup, device: int, phase: int, at_us: int) -> int:
         """The first cycle in which a device's reading is not measured before ``at_us``."""
-        work_us = at_us if self._bend is None or at_us == FOREVER_US else self._bend.work(at_us)
+        work_us = at_us if self._work_clock is None or at_us == FOREVER_US else self._work_clock.work(at_us)
         cycle = max(0, -((phase - work_us) // group.interval))
         if self._scattered:
             # Scattering moves a reading on by less than one interval: perhaps past the moment asked for.
@@ -131,7 +131,7 @@ class FaultyStream(Stream):
         for fault in faults:
             fault.fault.apply(
                 draft,
-                Place(
+                FaultContext(
                     function,
                     key,
                     key ^ fault.salt,

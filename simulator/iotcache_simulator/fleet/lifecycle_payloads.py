@@ -56,7 +56,7 @@ class Death(Struct, frozen=True):
     reason: str
 
 
-def life_topic(roster: Roster, index: int, what: str) -> str:
+def lifecycle_topic(roster: Roster, index: int, what: str) -> str:
     """``iot/{site}/{device}/{what}``."""
     return f"iot/{roster.site(index)}/{roster.names[index]}/{what}"
 

@@ -34,18 +34,18 @@ class Load(Struct, frozen=True):
     run_us: int | None = None
     """How long the run lasts, when it has an end: it may stop in the middle of the pieces."""
 
-    def bend(self) -> Bend:
-        return Bend(self.pieces)
+    def work_clock(self) -> WorkClock:
+        return WorkClock(self.pieces)
 
     @property
     def mean(self) -> float:
         """The mean rate over the run, or over all pieces when it has no end, as a factor."""
         if self.run_us:
-            return self.bend().work(self.run_us) / self.run_us
+            return self.work_clock().work(self.run_us) / self.run_us
         return sum(us * rate for us, rate in self.pieces) / sum(us for us, _ in self.pieces) / _ONE
 
 
-class Bend:
+class WorkClock:
     """From virtual time to work time and back, both in whole microseconds from the start."""
 
     even = False
@@ -82,30 +82,30 @@ class LiveLoad:
     mean = 1.0
 
     def __init__(self) -> None:
-        self._bend = LiveBend()
+        self._work_clock = LiveWorkClock()
 
-    def bend(self) -> Bend:
-        return self._bend
+    def work_clock(self) -> WorkClock:
+        return self._work_clock
 
     @property
     def factor(self) -> float:
         """The rate that holds, as a factor."""
-        return self._bend.rate / _ONE
+        return self._work_clock.rate / _ONE
 
     def turn(self, at_us: int, factor: float) -> bool:
         """From virtual time ``at_us`` on the rate is ``factor`` times that asked for; whether that is new.
 
         Nothing before the last turn, and nothing that has been sent, may lie behind ``at_us``.
         """
-        return self._bend.turn(at_us, max(round(factor * _ONE), 1))
+        return self._work_clock.turn(at_us, max(round(factor * _ONE), 1))
 
     def as_it_was(self) -> Load | None:
         """The same as a profile, for who goes over the run once more; ``None`` when it never turned."""
-        pieces = self._bend.pieces()
+        pieces = self._work_clock.pieces()
         return Load("live", pieces) if len(pieces) > 1 else None
 
 
-class LiveBend(Bend):
+class LiveWorkClock(WorkClock):
     """A bend whose last piece has no end."""
 
     def __init__(self) -> None:

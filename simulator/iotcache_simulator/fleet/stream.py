@@ -26,7 +26,7 @@ from iotcache_simulator.fleet.waves.noise import unit
 Message = tuple[int, int, bytes, bytes, bytes]
 """When it is sent (µs since the start), the number of its series, topic, payload, digest line."""
 
-LANES = 64
+SHARDS = 64
 """Devices are dealt to this many lanes; a lane is never split between processes."""
 VIRTUAL_EPOCH_US = 1_718_722_800_000_000
 """2024-06-18T15:00:00Z: when virtual time begins unless a start is given."""
@@ -58,7 +58,7 @@ class Stream:
         timeline: Timeline,
         *,
         rate: float = 0.0,
-        lanes: Collection[int] = range(LANES),
+        shards: Collection[int] = range(SHARDS),
         digest: bool = True,
         greet: bool = False,
         load: Load | LiveLoad | None = None,
@@ -67,7 +67,7 @@ class Stream:
         topic: TopicOf | None = None,
     ) -> None:
         """``rate`` is messages a second of the whole fleet (0: each class's own intervals); only devices
-        of the given ``lanes`` are in this stream. ``greet``: every sensor is heard of within seconds,
+        of the given ``shards`` are in this stream. ``greet``: every sensor is heard of within seconds,
         however long its interval. ``load``: how the rate changes in time. ``scattered``: each reading
         at a random moment of its interval, which for many devices comes close to a Poisson process.
         ``topic``: where a device's readings go; ``iot/{site}/{device}/{sensor}`` when not given."""
@@ -75,7 +75,7 @@ class Stream:
         self.digest = digest
         self.scale = rate / roster.natural_rate if rate else 1.0
         self.mean_load = load.mean if load is not None else 1.0
-        self._bend = load.bend() if load is not None else None
+        self._work_clock = load.work_clock() if load is not None else None
         self._scattered = scattered
         self._roster = roster
         self._stamps, self._wholes = Stamps(), Wholes()
@@ -87,7 +87,7 @@ class Stream:
         self._late: list[Message] = []
         members: list[list[int]] = [[] for _ in roster.classes]
         for index, kind in enumerate(roster.kinds):
-            if index % LANES in lanes:
+            if index % SHARDS in shards:
                 members[kind].append(index)
         number = 0
         for kind, functions in enumerate(roster.functions):
@@ -136,7 +136,7 @@ class Stream:
         if self.timeline.end_us is not None:
             until_us = min(until_us, self.timeline.end_us)
         self._settle()
-        until_work = until_us if self._bend is None else self._bend.work(until_us)
+        until_work = until_us if self._work_clock is None else self._work_clock.work(until_us)
         messages: list[Message] = []
         if self._greetings:
             for group in self._greetings:
@@ -163,7 +163,7 @@ class Stream:
             work_us += int(unit(key, cycle) * group.interval)
             if work_us < 0:
                 return FOREVER_US
-        return work_us if self._bend is None else self._bend.time(work_us)
+        return work_us if self._work_clock is None else self._work_clock.time(work_us)
 
     def _moments(self, group: SensorGroup, slot: int, count: int) -> Sequence[int]:
         """When ``count`` readings from ``slot`` on are measured, µs of virtual time since the start."""
@@ -180,10 +180,10 @@ class Stream:
 
     def _settle(self) -> None:
         """Take note of a new start and of a load that was turned: both move what is not sent yet."""
-        start_us, turn = self.timeline.start_us, self._bend.turns if self._bend is not None else 0
+        start_us, turn = self.timeline.start_us, self._work_clock.turns if self._work_clock is not None else 0
         if (start_us, turn) != (self._epoch.start_us, self._epoch.turn):
             self._epoch = Epoch(start_us, turn)
-        self._even = not self._scattered and (self._bend is None or self._bend.even)
+        self._even = not self._scattered and (self._work_clock is None or self._work_clock.even)
 
     def _render(self, group: SensorGroup, cycle: int, first: int, last: int, out: list[Message]) -> None:
         """Append the messages of one stretch, made column by column."""

@@ -55,7 +55,7 @@ def complaint(file: str, text: str, reason: str, path: tuple[str | int, ...]) ->
     return ConfigError(f"{file}, line {line_of(text, path)}: {_with_key(reason, path)}")
 
 
-def said(error: msgspec.ValidationError, content: Any, into: Any, kinds: Iterable[str]) -> str:
+def describe_error(error: msgspec.ValidationError, content: Any, into: Any, kinds: Iterable[str]) -> str:
     """What is wrong with ``content``, which is no ``into``: the key and the reason."""
     return _with_key(*_reason_and_path(error, content, kinds, into))
 

@@ -207,8 +207,8 @@ class Arm:
             if client.readers is not None:
                 latency.merge([client.readers.service_ms])
                 client.readers.service_ms.clear()
-                errors += client.readers.tally.errors
-                client.readers.tally.errors = 0
+                errors += client.readers.totals.errors
+                client.readers.totals.errors = 0
         self._recent.append((reads, hits))
         recent_reads = sum(second[0] for second in self._recent)
         requested, self.store.requested = self.store.requested, Counter()

@@ -113,9 +113,9 @@ class ScenarioRun:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opening:
-            # Not told: no `get` or `simulate` of somebody's is to end up among a lesson's servers.
+            # Not announced: no `get` or `simulate` of somebody's is to end up among a lesson's servers.
             stack = await opening.enter_async_context(
-                Stack(self._settings, told=False, on_progress=self._starting)
+                Stack(self._settings, announced=False, on_progress=self._starting)
             )
             store = await opening.enter_async_context(open_store(stack.settings.store))
             self._report_start("waiting for the fleet's first readings")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from msgspec import Struct
 
-from iotcache_simulator.fleet.stream import LANES, Timeline
+from iotcache_simulator.fleet.stream import SHARDS, Timeline
 from iotcache_simulator.ledger.seen import Track
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.plan.streams import roster_of, stream_of
@@ -40,7 +40,7 @@ async def expected(
         at_us = min(at_us + _WINDOW_US, until_us)
         window = []
         for due_us, number, topic, _, line in stream.window(at_us):
-            if due_us >= horizons[number % size % LANES]:
+            if due_us >= horizons[number % size % SHARDS]:
                 continue
             counted = line.split(b" ", 4)[3]
             if counted.endswith(b"!"):

@@ -57,20 +57,20 @@ def _launch(user: str, command: list[str]) -> tuple[int, int, str]:
     Returns once the program is loaded, death signal and all: from then on it may be stopped or signalled.
     """
     guard_pid = os.getpid()
-    leash_read, leash_write = os.pipe()
+    parent_read, parent_write = os.pipe()
     failed_read, failed_write = os.pipe()  # closed by a successful exec
     if sys.platform == "linux":
         import ctypes  # noqa: F401  # loaded before the fork: the child has less to do
     pid = os.fork()
     if pid:
-        os.close(leash_read)
+        os.close(parent_read)
         os.close(failed_write)
-        return pid, leash_write, os.read(failed_read, 1_000).decode("utf-8", "replace")
+        return pid, parent_write, os.read(failed_read, 1_000).decode("utf-8", "replace")
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
-        os.dup2(leash_read, 0)
+        os.dup2(parent_read, 0)
         os.dup2(1, 2)
         if user != "-":
             _become(user)
@@ -102,14 +102,14 @@ def _watch(pid: int, wake: int, grace_s: float) -> int:
     while True:
         timeout_ms = None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
         ready = [fd for fd, _ in poll.poll(timeout_ms)]
-        told = wake in ready and _told_to_stop(os.read(wake, 64))
+        stop = wake in ready and _stop_signalled(os.read(wake, 64))
         if 0 in ready:
             line = os.read(0, 4096)
-            told = told or b"stop" in line
+            stop = stop or b"stop" in line
             if not line:
                 poll.unregister(0)
                 _kill(pid, signal.SIGKILL)
-        if told and not stopping:
+        if stop and not stopping:
             stopping = True
             deadline = time.monotonic() + grace_s
             if grace_s > 0:
@@ -122,7 +122,7 @@ def _watch(pid: int, wake: int, grace_s: float) -> int:
             return status
 
 
-def _told_to_stop(numbers: bytes) -> bool:
+def _stop_signalled(numbers: bytes) -> bool:
     return any(number in numbers for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
 
@@ -132,7 +132,7 @@ def _guard_posix(grace_s: float, user: str, command: list[str]) -> int:
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wake_write)
-    pid, _leash, failure = _launch(user, command)
+    pid, _parent_pipe, failure = _launch(user, command)
     if failure:
         import json
 

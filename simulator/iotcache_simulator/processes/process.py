@@ -40,7 +40,7 @@ _GUARD = str(Path(__file__).with_name("guard.py"))
 _DETACHED = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
-class NoSign(StackError):
+class ChildTimeout(StackError):
     """A child runs, but has not said what was waited for."""
 
 
@@ -105,8 +105,8 @@ class Process:
         """Start the program. Raises :class:`StackError` when it cannot be run at all."""
         command = self._command
         if self._guarded:
-            leash = [str(os.getpid()), f"{self._grace_s:g}", self._user or "-"]
-            command = [sys.executable, "-I", "-S", "-E", _GUARD, *leash, *command]
+            parent = [str(os.getpid()), f"{self._grace_s:g}", self._user or "-"]
+            command = [sys.executable, "-I", "-S", "-E", _GUARD, *parent, *command]
         self._loop = asyncio.get_running_loop()
         # From this very thread: Linux's death signal is sent when the thread that started a child ends.
         try:
@@ -127,7 +127,7 @@ class Process:
         ).start()
         try:
             if self._guarded:
-                self._program_pid = int((await self.heard("pid", 10.0))["pid"])
+                self._program_pid = int((await self.receive("pid", 10.0))["pid"])
             else:
                 self._program_pid = self._popen.pid
         except BaseException:
@@ -166,10 +166,10 @@ class Process:
             await self._until_ended(_KILL_WAIT_S)  # for its reason
             raise StackError(f"{self.name} is gone: {self._why()}") from error
 
-    async def heard(self, key: str, timeout_s: float) -> dict[str, Any]:
+    async def receive(self, key: str, timeout_s: float) -> dict[str, Any]:
         """The next control record that has ``key``.
 
-        Raises :class:`StackError` when the child reports an error, ends, or says nothing for ``timeout_s``.
+        Raises :class:`StackError` when the child reports an error, ends, or sends nothing for ``timeout_s``.
         """
         ended = asyncio.ensure_future(self._ended.wait())
         try:
@@ -183,13 +183,13 @@ class Process:
                             record.cancel()
                     if not record.done() or record.cancelled():
                         raise StackError(f"{self.name} ended at start ({self._why()})")
-                    said = record.result()
-                    if "error" in said:
+                    message = record.result()
+                    if "error" in message:
                         raise StackError(f"{self.name}: {self._error}")
-                    if key in said:
-                        return said
+                    if key in message:
+                        return message
         except TimeoutError:
-            raise NoSign(f"{self.name} gave no sign of life for {timeout_s:g} s") from None
+            raise ChildTimeout(f"{self.name} gave no sign of life for {timeout_s:g} s") from None
         finally:
             ended.cancel()
 
@@ -290,14 +290,14 @@ class Process:
             self._log.append(before[:LOG_LINE_BYTES])
         if mark:
             with contextlib.suppress(msgspec.DecodeError):
-                self._post(self._told, msgspec.json.decode(record, type=dict[str, Any]))
+                self._post(self._take_record, msgspec.json.decode(record, type=dict[str, Any]))
 
     def _post(self, call: Callable[[Any], None], value: object) -> None:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
             self._loop.call_soon_threadsafe(call, value)
 
-    def _told(self, record: dict[str, Any]) -> None:
+    def _take_record(self, record: dict[str, Any]) -> None:
         if "exit" in record:
             self._program_code = int(record["exit"])
             return

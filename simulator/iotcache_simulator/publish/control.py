@@ -15,7 +15,7 @@ from iotcache.errors import ConfigError
 from iotcache.mqtt import MqttLink
 from iotcache.text import printable
 from iotcache_simulator.faults.kinds import Fault
-from iotcache_simulator.faults.live import Journal, parse_wish
+from iotcache_simulator.faults.live import Journal, parse_request
 from iotcache_simulator.faults.stream import FaultyStream
 from iotcache_simulator.fleet.load import LiveLoad
 from iotcache_simulator.fleet.roster import Roster
@@ -62,13 +62,13 @@ async def controlled(
     def follow(payload: bytes) -> State:
         at_us = publisher.horizon_us
         try:
-            wish = parse_wish(payload, roster)
-            if load is None and wish.load != 1.0:
+            request = parse_request(payload, roster)
+            if load is None and request.load != 1.0:
                 raise ConfigError("this fleet follows a load profile: its rate cannot be turned as well")
-            if journal.wish(wish.faults, at_us):
+            if journal.apply(request.faults, at_us):
                 stream.reschedule(journal.faults)
             if load is not None:
-                load.turn(at_us, wish.load)
+                load.turn(at_us, request.load)
         except ConfigError as error:
             log.warning("%s", printable(str(error)))
             return state(at_us, printable(str(error)))

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from iotcache_simulator.fleet.lifecycle_payloads import ENDED, birth, configuration, death, life_topic
+from iotcache_simulator.fleet.lifecycle_payloads import ENDED, birth, configuration, death, lifecycle_topic
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Timeline
 from iotcache_simulator.wire.uplink import Uplink
@@ -27,7 +27,7 @@ class DeviceLifecycles:
         self._uplinks = uplinks
         self._devices = devices
         self._scale = scale
-        self._told = [0] * len(uplinks)
+        self._announced = [0] * len(uplinks)
         """The connection (counted) on which an uplink's births were told last."""
         self._turn = asyncio.Event()
 
@@ -36,7 +36,7 @@ class DeviceLifecycles:
         self._turn.set()
 
     @asynccontextmanager
-    async def told(self, timeline: Timeline) -> AsyncIterator[None]:
+    async def announced(self, timeline: Timeline) -> AsyncIterator[None]:
         """Tell births now and at each new connection, and deaths at the end."""
         task = asyncio.create_task(self._follow(timeline))
         try:
@@ -50,28 +50,28 @@ class DeviceLifecycles:
     async def _follow(self, timeline: Timeline) -> None:
         while True:
             self._turn.clear()
-            for place, uplink in enumerate(self._uplinks):
-                if uplink.connected and self._told[place] != uplink.connects:
-                    self._told[place] = uplink.connects
-                    await self._births(place, timeline)
+            for number, uplink in enumerate(self._uplinks):
+                if uplink.connected and self._announced[number] != uplink.connects:
+                    self._announced[number] = uplink.connects
+                    await self._births(number, timeline)
             await self._turn.wait()
 
-    async def _births(self, place: int, timeline: Timeline) -> None:
-        roster, uplink = self._roster, self._uplinks[place]
+    async def _births(self, number: int, timeline: Timeline) -> None:
+        roster, uplink = self._roster, self._uplinks[number]
         shown_us = time.time_ns() // 1_000 if timeline.shift_us else timeline.start_us
-        for at, device in enumerate(self._devices.get(place, ())):
-            said = birth(roster, device, shown_us=shown_us, boot=timeline.boot, scale=self._scale)
-            uplink.announce(life_topic(roster, device, "birth"), said)
+        for at, device in enumerate(self._devices.get(number, ())):
+            payload = birth(roster, device, shown_us=shown_us, boot=timeline.boot, scale=self._scale)
+            uplink.announce(lifecycle_topic(roster, device, "birth"), payload)
             uplink.announce(
-                life_topic(roster, device, "cfg"), configuration(roster, device, scale=self._scale)
+                lifecycle_topic(roster, device, "cfg"), configuration(roster, device, scale=self._scale)
             )
             await _breathe(uplink, at)
 
     async def _end(self) -> None:
-        for place, uplink in enumerate(self._uplinks):
-            for at, device in enumerate(self._devices.get(place, ())):
-                said = death(self._roster, device, ENDED)
-                uplink.announce(life_topic(self._roster, device, "death"), said, retain=False)
+        for number, uplink in enumerate(self._uplinks):
+            for at, device in enumerate(self._devices.get(number, ())):
+                payload = death(self._roster, device, ENDED)
+                uplink.announce(lifecycle_topic(self._roster, device, "death"), payload, retain=False)
                 await _breathe(uplink, at)
 
 

@@ -34,7 +34,7 @@ from iotcache_simulator.wire.target import target_of
 
 _LEAD_S = 0.05
 """From naming the moment of the start to that moment: every child has heard of it by then."""
-_TELL_S = 0.25
+_PROGRESS_EVERY_S = 0.25
 _PIECE_BYTES = 1_000
 """A control record stays well below the length at which a child's line is taken for log output."""
 _START_S = 15.0
@@ -110,7 +110,7 @@ class MultiProcessRun:
             reasons = await asyncio.gather(*(self._connected(child, wait_s) for child in self._children))
             unreachable = next((reason for reason in reasons if reason), "")
             if unreachable or self._stopped.is_set():
-                ended_by, tally = ("signal" if self._stopped.is_set() else "unreachable"), PublishTotals()
+                ended_by, totals = ("signal" if self._stopped.is_set() else "unreachable"), PublishTotals()
             else:
                 started_s = time()
                 timeline = self.spec.timeline(int((started_s + _LEAD_S) * 1e6))
@@ -119,10 +119,10 @@ class MultiProcessRun:
                 begin = _packed(Begin(timeline, began)).encode()
                 for child in self._children:
                     await child.say(begin)
-                tally = added(await asyncio.gather(*map(self._tally, parts)))
+                totals = added(await asyncio.gather(*map(self._totals, parts)))
                 ended_by = "signal" if self._stopped.is_set() else "duration"
-        report = report_of(self.spec, self._target, timeline, tally, ended_by, started_s=started_s)
-        return RunOutcome(report, tally.horizons, timeline, unreachable)
+        report = report_of(self.spec, self._target, timeline, totals, ended_by, started_s=started_s)
+        return RunOutcome(report, totals.horizons, timeline, unreachable)
 
     async def _pass_on_stop(self) -> None:
         await self._stopped.wait()
@@ -132,13 +132,13 @@ class MultiProcessRun:
 
     async def _connected(self, child: Process, wait_s: float) -> str:
         """Why a child has no connection; empty when it has."""
-        return str((await child.heard("connected", wait_s))["connected"])
+        return str((await child.receive("connected", wait_s))["connected"])
 
-    async def _tally(self, part: int) -> PublishTotals:
+    async def _totals(self, part: int) -> PublishTotals:
         child = self._children[part]
         pieces: list[str] = []
         while True:
-            record = await child.heard("part", _SILENT_S)
+            record = await child.receive("part", _SILENT_S)
             if "progress" in record:
                 self._progress[part] = msgspec.convert(record["progress"], RunProgress)
             else:
@@ -147,18 +147,18 @@ class MultiProcessRun:
                     return msgspec.msgpack.decode(base64.b64decode("".join(pieces)), type=PublishTotals)
 
 
-async def _work(share: FleetPartition, orders: _Orders) -> None:
+async def _work(partition: FleetPartition, orders: _Orders) -> None:
     """A child's run, from the connection to the tally."""
-    async with share:
-        if not await share.connected():
-            say(connected=share.reason or "stopped")
+    async with partition:
+        if not await partition.connected():
+            say(connected=partition.reason or "stopped")
             return
         say(connected="")
         begin = msgspec.msgpack.decode(await orders.next(), type=Begin)
-        telling = asyncio.create_task(_tell(share))
-        await share.run(begin.timeline, begin.at)
+        telling = asyncio.create_task(_send_progress(partition))
+        await partition.run(begin.timeline, begin.at)
         telling.cancel()
-    for last, piece in _pieces(_packed(share.tally())):
+    for last, piece in _pieces(_packed(partition.totals())):
         say(part="last" if last else "more", piece=piece)
 
 
@@ -167,15 +167,15 @@ def _pieces(text: str) -> Iterable[tuple[bool, str]]:
         yield at + _PIECE_BYTES >= len(text), text[at : at + _PIECE_BYTES]
 
 
-async def _tell(share: FleetPartition) -> None:
+async def _send_progress(partition: FleetPartition) -> None:
     while True:
-        publisher = share.publisher
+        publisher = partition.publisher
         rate = publisher.published / publisher.elapsed_s if publisher.elapsed_s else 0.0
-        told = RunProgress(
-            publisher.progress_s(), publisher.published, publisher.confirmed, rate, share.reason
+        progress = RunProgress(
+            publisher.progress_s(), publisher.published, publisher.confirmed, rate, partition.reason
         )
-        say(part="progress", progress=msgspec.to_builtins(told))
-        await asyncio.sleep(_TELL_S)
+        say(part="progress", progress=msgspec.to_builtins(progress))
+        await asyncio.sleep(_PROGRESS_EVERY_S)
 
 
 class _Orders:
@@ -206,9 +206,9 @@ class _Orders:
 async def _child() -> None:
     orders = _Orders()
     order = msgspec.msgpack.decode(await orders.next(), type=WorkerOrder)
-    share = FleetPartition(order.spec, target_of(order.broker), order.part)
-    orders.on_stop = share.stop
-    await _work(share, orders)
+    partition = FleetPartition(order.spec, target_of(order.broker), order.part)
+    orders.on_stop = partition.stop
+    await _work(partition, orders)
 
 
 def main(arguments: list[str]) -> int:

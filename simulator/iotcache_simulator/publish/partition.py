@@ -12,9 +12,9 @@ from contextlib import AsyncExitStack
 from msgspec import Struct
 
 from iotcache.histogram import DurationHistogram
-from iotcache_simulator.fleet.lifecycle_payloads import LOST, death, life_topic
+from iotcache_simulator.fleet.lifecycle_payloads import LOST, death, lifecycle_topic
 from iotcache_simulator.fleet.load import LiveLoad
-from iotcache_simulator.fleet.stream import LANES, Timeline
+from iotcache_simulator.fleet.stream import SHARDS, Timeline
 from iotcache_simulator.publish.announce import announced, default_instance, last_will
 from iotcache_simulator.publish.lifecycle import DeviceLifecycles
 from iotcache_simulator.publish.plan.digest import StreamDigest
@@ -45,7 +45,7 @@ class PublishTotals(Struct, frozen=True, kw_only=True):
     elapsed_s: float = 0.0
     lag: Durations = ([], 0.0, 0.0)
     ack: Durations = ([], 0.0, 0.0)
-    lanes: dict[int, bytes] = {}
+    shards: dict[int, bytes] = {}
     """The digest of each lane of the share."""
     horizons: dict[int, int] = {}
     """For each lane, the virtual time (µs) before which everything was planned."""
@@ -59,22 +59,22 @@ class PublishTotals(Struct, frozen=True, kw_only=True):
         return DurationHistogram.of_sparse(*self.ack)
 
 
-def added(tallies: Iterable[PublishTotals]) -> PublishTotals:
+def added(parts: Iterable[PublishTotals]) -> PublishTotals:
     """The tallies of all shares as one."""
-    parts = list(tallies)
+    parts = list(parts)
     if len(parts) == 1:
         return parts[0]
-    lanes: dict[int, bytes] = {}
+    shards: dict[int, bytes] = {}
     horizons: dict[int, int] = {}
     for part in parts:
-        lanes |= part.lanes
+        shards |= part.shards
         horizons |= part.horizons
     counts = ("planned", "published", "confirmed", "refused", "resent", "late", "skipped", "reconnects")
     return PublishTotals(
         elapsed_s=max((part.elapsed_s for part in parts), default=0.0),
         lag=_durations(part.lag_ms for part in parts),
         ack=_durations(part.ack_ms for part in parts),
-        lanes=lanes,
+        shards=shards,
         horizons=horizons,
         **{name: sum(getattr(part, name) for part in parts) for name in counts},
     )
@@ -92,46 +92,48 @@ class FleetPartition:
         self.spec = spec
         self.roster = roster_of(spec)
         self.stopped = asyncio.Event()
-        self._lanes = range(part, LANES, spec.processes)
+        self._shards = range(part, SHARDS, spec.processes)
         self._digest = StreamDigest(len(self.roster))
         self._instance = default_instance()
         self._edges: tuple[SparkplugEdge, ...] = ()
-        mine = [device for device in range(len(self.roster)) if device % LANES in self._lanes]
+        own_devices = [device for device in range(len(self.roster)) if device % SHARDS in self._shards]
         count = max(1, -(-spec.connections // spec.processes))
         if spec.sparkplug:
-            self._edges = edges_of(self.roster, mine, None if spec.own_connections else count, part=part)
-            places = {device: place for place, edge in enumerate(self._edges) for device in edge.devices}
+            self._edges = edges_of(
+                self.roster, own_devices, None if spec.own_connections else count, part=part
+            )
+            uplink_of = {device: number for number, edge in enumerate(self._edges) for device in edge.devices}
         elif spec.own_connections:
-            places = {device: place for place, device in enumerate(mine)}
+            uplink_of = {device: number for number, device in enumerate(own_devices)}
         else:
-            places = {device: device % count for device in mine}
+            uplink_of = {device: device % count for device in own_devices}
         # Devices of other shares are never asked for.
-        routes = array("L", (places.get(device, 0) for device in range(len(self.roster))))
+        routes = array("L", (uplink_of.get(device, 0) for device in range(len(self.roster))))
         self.live_load = LiveLoad() if spec.control and spec.load is None else None
         self.stream = stream_of(
             spec,
             self.roster,
             spec.timeline(0),
-            lanes=self._lanes,
+            shards=self._shards,
             topic=(lambda device: self._edges[routes[device]].data_topic(device)) if self._edges else None,
             live=self.live_load,
         )
         wills: list[Will | None] = [None] * count
         if spec.own_connections or spec.sparkplug:
             # The counters' last will needs a connection of its own, too.
-            wills = [self._last_will(device) if spec.lives else None for device in mine]
+            wills = [self._last_will(device) if spec.lifecycle else None for device in own_devices]
             (self._speaker,) = uplinks(target, spec, wills=[last_will(self._instance)])
         else:
             wills[0] = last_will(self._instance)
         self.uplinks = uplinks(target, spec, wills=wills, dialects=self._edges, on_connected=self._connected)
         if not (spec.own_connections or spec.sparkplug):
             self._speaker = self.uplinks[0]
-        self._lives: DeviceLifecycles | None = None
-        if spec.lives:
+        self._lifecycles: DeviceLifecycles | None = None
+        if spec.lifecycle:
             members: dict[int, list[int]] = {}
-            for device, place in places.items():
-                members.setdefault(place, []).append(device)
-            self._lives = DeviceLifecycles(self.roster, self.uplinks, members, self.stream.scale)
+            for device, number in uplink_of.items():
+                members.setdefault(number, []).append(device)
+            self._lifecycles = DeviceLifecycles(self.roster, self.uplinks, members, self.stream.scale)
         self.publisher = Publisher(
             self.stream,
             self.uplinks,
@@ -161,11 +163,11 @@ class FleetPartition:
         self._speaker.announce(topic, payload)
 
     def _last_will(self, device: int) -> Will:
-        return Will(life_topic(self.roster, device, "death"), death(self.roster, device, LOST), 1)
+        return Will(lifecycle_topic(self.roster, device, "death"), death(self.roster, device, LOST), 1)
 
     def _connected(self) -> None:
-        if self._lives is not None:
-            self._lives.connected()
+        if self._lifecycles is not None:
+            self._lifecycles.connected()
 
     async def connected(self) -> bool:
         """Wait for the connections; ``False`` when they did not come in time or a stop came first."""
@@ -190,8 +192,8 @@ class FleetPartition:
                 target_rate=None if speed == math.inf else round(self.stream.rate * speed, 3),
             )
             await stack.enter_async_context(telling)
-            if self._lives is not None:
-                await stack.enter_async_context(self._lives.told(timeline))
+            if self._lifecycles is not None:
+                await stack.enter_async_context(self._lifecycles.announced(timeline))
             if self.spec.storms_s:
                 storm = storms(self.uplinks, began, self.spec.storms_s, self.spec.storm_within_s)
                 await stack.enter_async_context(storm)
@@ -204,10 +206,10 @@ class FleetPartition:
         self.stopped.set()
         self.publisher.stop()
 
-    def tally(self) -> PublishTotals:
+    def totals(self) -> PublishTotals:
         """What came of it so far."""
         publisher = self.publisher
-        lanes = self._digest.lanes()
+        shards = self._digest.shards()
         return PublishTotals(
             planned=publisher.counters.planned,
             published=publisher.published,
@@ -220,8 +222,8 @@ class FleetPartition:
             elapsed_s=publisher.elapsed_s,
             lag=_durations([publisher.lag_ms]),
             ack=_durations(uplink.ack_ms for uplink in self.uplinks),
-            lanes={lane: lanes[lane] for lane in self._lanes},
-            horizons=dict.fromkeys(self._lanes, publisher.horizon_us),
+            shards={shard: shards[shard] for shard in self._shards},
+            horizons=dict.fromkeys(self._shards, publisher.horizon_us),
         )
 
 

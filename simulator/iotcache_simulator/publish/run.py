@@ -92,49 +92,49 @@ class FleetRun:
         """``broker`` is where a run with ``spec.control`` listens."""
         self.spec = spec
         self._broker = broker
-        self.share = FleetPartition(spec, target)
+        self.partition = FleetPartition(spec, target)
         self._target = target
 
     @property
     def publisher(self) -> Publisher:
-        return self.share.publisher
+        return self.partition.publisher
 
     def stop(self) -> None:
         """End the run early and cleanly."""
-        self.share.stop()
+        self.partition.stop()
 
     def progress(self) -> RunProgress:
         publisher = self.publisher
         rate = publisher.published / publisher.elapsed_s if publisher.elapsed_s else 0.0
         return RunProgress(
-            publisher.progress_s(), publisher.published, publisher.confirmed, rate, self.share.reason
+            publisher.progress_s(), publisher.published, publisher.confirmed, rate, self.partition.reason
         )
 
     async def run(self, on_begin: OnBegin = lambda timeline, began: None) -> RunOutcome:
         """Connect, publish, await the confirmations, disconnect. A broker that fails raises nothing."""
-        share, ended_by, started_s = self.share, "unreachable", time()
+        partition, ended_by, started_s = self.partition, "unreachable", time()
         timeline = self.spec.timeline(int(started_s * 1e6))
         journal: Journal | None = None
-        async with share:
-            if await share.connected():
+        async with partition:
+            if await partition.connected():
                 started_s = time()
                 timeline = self.spec.timeline(int(started_s * 1e6))
                 began = monotonic()
                 on_begin(timeline, began)
                 async with AsyncExitStack() as stack:
                     journal = await self._control(stack)
-                    await share.run(timeline, began)
+                    await partition.run(timeline, began)
                 ended_by = "duration"
-            if share.stopped.is_set():
+            if partition.stopped.is_set():
                 ended_by = "signal"
-            tally, reason = share.tally(), share.reason
+            totals, reason = partition.totals(), partition.reason
         spec = self.spec if journal is None else self._as_it_was(journal)
-        report = report_of(spec, self._target, timeline, tally, ended_by, started_s=started_s)
-        return RunOutcome(report, tally.horizons, timeline, reason, spec)
+        report = report_of(spec, self._target, timeline, totals, ended_by, started_s=started_s)
+        return RunOutcome(report, totals.horizons, timeline, reason, spec)
 
     async def _control(self, stack: AsyncExitStack) -> Journal | None:
         """Listen for faults and load, when that was asked for."""
-        stream = self.share.stream
+        stream = self.partition.stream
         if not self.spec.control or self._broker is None or not isinstance(stream, FaultyStream):
             return None
         journal = Journal(self.spec.faults)
@@ -143,30 +143,30 @@ class FleetRun:
                 self.spec.control,
                 self._broker,
                 stream=stream,
-                roster=self.share.roster,
+                roster=self.partition.roster,
                 publisher=self.publisher,
                 journal=journal,
-                load=self.share.live_load,
-                answer=self.share.announce,
+                load=self.partition.live_load,
+                answer=self.partition.announce,
             )
         )
         return journal
 
     def _as_it_was(self, journal: Journal) -> FleetSpec:
-        live = self.share.live_load
+        live = self.partition.live_load
         load = live.as_it_was() if live is not None else self.spec.load
         return msgspec.structs.replace(self.spec, faults=journal.faults, load=load)
 
 
 def report_of(
-    spec: FleetSpec, target: BrokerTarget, timeline: Timeline, tally: PublishTotals, ended_by: str, *,
+    spec: FleetSpec, target: BrokerTarget, timeline: Timeline, totals: PublishTotals, ended_by: str, *,
     started_s: float,
     unreachable: str = "",
 ) -> Report:  # fmt: skip
-    """The report of a run that came to ``tally``."""
+    """The report of a run that came to ``totals``."""
     roster = roster_of(spec)
     unpaced = spec.speed == math.inf
-    elapsed_s = tally.elapsed_s
+    elapsed_s = totals.elapsed_s
     if ended_by == "duration" and spec.duration_s is not None and not unpaced:
         elapsed_s = max(elapsed_s, spec.duration_s / spec.speed)
     load = spec.load.mean if spec.load is not None else 1.0
@@ -195,20 +195,22 @@ def report_of(
         duration_s=Duration(spec.duration_s, round(elapsed_s, 3)),
         rate=Rate(
             None if unpaced else round((spec.rate or roster.natural_rate) * load * spec.speed, 3),
-            round(tally.published / elapsed_s, 3) if elapsed_s else 0.0,
+            round(totals.published / elapsed_s, 3) if elapsed_s else 0.0,
         ),
-        planned=tally.planned,
-        published=tally.published,
-        confirmed=tally.confirmed,
-        unconfirmed=tally.published - tally.confirmed,
-        unsent=tally.planned - tally.published,
-        refused=tally.refused,
-        resent=tally.resent,
-        late=tally.late,
-        reconnects=tally.reconnects,
-        lag_ms=None if unpaced else Percentiles.of(tally.lag_ms),
-        ack_ms=Percentiles.of(tally.ack_ms) if spec.qos else None,
-        digest=combined(lane for _, lane in sorted(tally.lanes.items())) if ended_by == "duration" else None,
+        planned=totals.planned,
+        published=totals.published,
+        confirmed=totals.confirmed,
+        unconfirmed=totals.published - totals.confirmed,
+        unsent=totals.planned - totals.published,
+        refused=totals.refused,
+        resent=totals.resent,
+        late=totals.late,
+        reconnects=totals.reconnects,
+        lag_ms=None if unpaced else Percentiles.of(totals.lag_ms),
+        ack_ms=Percentiles.of(totals.ack_ms) if spec.qos else None,
+        digest=combined(digest for _, digest in sorted(totals.shards.items()))
+        if ended_by == "duration"
+        else None,
     )
 
 
@@ -220,16 +222,16 @@ async def run_fleet(
     ``ready`` is called once the broker has accepted the connection. A broker that goes away is waited
     for; memory stays bounded however long this runs.
     """
-    wanted = settings.simulator
-    spec = FleetSpec(devices=wanted.devices, rate=wanted.rate, seed=wanted.seed, qos=wanted.qos)
+    fleet = settings.simulator
+    spec = FleetSpec(devices=fleet.devices, rate=fleet.rate, seed=fleet.seed, qos=fleet.qos)
     roster = Roster(spec.seed, spec.devices)
     stop = stop or asyncio.Event()
     instance = default_instance()
-    told: list[DeviceLifecycles] = []
+    lifecycles: list[DeviceLifecycles] = []
 
     def on_connected() -> None:
-        for lives in told:
-            lives.connected()
+        for lifecycle in lifecycles:
+            lifecycle.connected()
 
     (uplink,) = uplinks(
         target_of(settings.broker),
@@ -242,27 +244,27 @@ async def run_fleet(
             return
         load = LiveLoad()
         timeline = spec.timeline(int(time() * 1e6))
-        scheduled = dropouts(roster) if wanted.dropouts is True else ()
+        scheduled = dropouts(roster) if fleet.dropouts is True else ()
         stream = FaultyStream(
             roster, timeline, scheduled, rate=spec.rate, digest=False, greet=True, load=load
         )
         publisher = Publisher(stream, (uplink,), devices=len(roster))
-        control = nullcontext() if wanted.control is not True else controlled(
+        control = nullcontext() if fleet.control is not True else controlled(
             instance, settings.broker, stream=stream, roster=roster, publisher=publisher,
             journal=Journal(scheduled), load=load, answer=uplink.announce,
         )  # fmt: skip
-        if wanted.lives is True:
-            told.append(DeviceLifecycles(roster, (uplink,), {0: range(len(roster))}, stream.scale))
+        if fleet.lives is True:
+            lifecycles.append(DeviceLifecycles(roster, (uplink,), {0: range(len(roster))}, stream.scale))
         ready()
         async with announced(
             publisher, uplink, instance, devices=len(roster), series=roster.series,
             target_rate=round(stream.rate, 3),
-        ), control, told[0].told(timeline) if told else nullcontext():  # fmt: skip
+        ), control, lifecycles[0].announced(timeline) if lifecycles else nullcontext():  # fmt: skip
             work = asyncio.create_task(publisher.run())
-            asking = asyncio.create_task(stop.wait())
+            stopping = asyncio.create_task(stop.wait())
             try:
-                await asyncio.wait((work, asking), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
             finally:
-                asking.cancel()
+                stopping.cancel()
                 publisher.stop()
                 await work

@@ -83,7 +83,7 @@ class ReadReport(Struct, frozen=True, kw_only=True):
 
 def report_of(readers: Readers, spec: ReadSpec, series: int, *, started: str, ended_by: str) -> ReadReport:
     """The report, without a verdict as yet."""
-    tally = readers.tally
+    totals = readers.totals
     elapsed_s = (
         max(readers.elapsed_s, spec.duration_s or 0.0) if ended_by == "duration" else readers.elapsed_s
     )
@@ -98,16 +98,16 @@ def report_of(readers: Readers, spec: ReadSpec, series: int, *, started: str, en
         seed=spec.seed,
         batch=spec.batch,
         duration_s=Duration(spec.duration_s, round(elapsed_s, 3)),
-        rate=Rate(spec.rate, round(tally.reads / elapsed_s, 3) if elapsed_s else 0.0),
-        planned=tally.planned,
-        reads=tally.reads,
-        hits=tally.hits,
-        fallbacks=tally.fallbacks,
-        unknown=tally.unknown,
-        errors=tally.errors,
-        late=tally.late,
-        hit_ratio=round(tally.hits / tally.reads, 6) if tally.reads else None,
-        miss_reasons=dict(sorted(tally.reasons.items())),
+        rate=Rate(spec.rate, round(totals.reads / elapsed_s, 3) if elapsed_s else 0.0),
+        planned=totals.planned,
+        reads=totals.reads,
+        hits=totals.hits,
+        fallbacks=totals.fallbacks,
+        unknown=totals.unknown,
+        errors=totals.errors,
+        late=totals.late,
+        hit_ratio=round(totals.hits / totals.reads, 6) if totals.reads else None,
+        miss_reasons=dict(sorted(totals.reasons.items())),
         latency_ms=Percentiles.of(readers.latency_ms),
         service_ms=Percentiles.of(readers.service_ms),
     )

@@ -69,7 +69,7 @@ class Readers:
     """Reads series through one cache until the end or `stop`."""
 
     def __init__(self, cache: DeviceCache, series: Sequence[Series], choice: Choice, spec: ReadSpec) -> None:
-        self.tally = ReaderTotals(reasons=Counter())
+        self.totals = ReaderTotals(reasons=Counter())
         self.latency_ms = DurationHistogram()
         self.service_ms = DurationHistogram()
         self.elapsed_s = 0.0
@@ -97,7 +97,7 @@ class Readers:
                     await self._pause(max(wait_s, _TICK_S))
                     continue
                 await self._slots.acquire()
-                self.tally.planned += spec.batch
+                self.totals.planned += spec.batch
                 requests.create_task(self._request(number, due_s))
                 number += 1
         self.elapsed_s = monotonic() - began
@@ -121,6 +121,6 @@ class Readers:
         self.latency_ms.add((now_s - due_s) * 1e3, size)
         self.service_ms.add((now_s - asked_s) * 1e3, size)
         if (asked_s - due_s) * 1e3 > 50.0:
-            self.tally.late += size
+            self.totals.late += size
         for answer in answers:
-            self.tally.note(answer)
+            self.totals.note(answer)

@@ -38,7 +38,7 @@ class Condition(Struct, frozen=True):
         value = figures.get(self.name)
         return value is not None and _OPERATORS[self.sign](value, self.limit)
 
-    def told(self, figures: Mapping[str, float | None]) -> str:
+    def describe(self, figures: Mapping[str, float | None]) -> str:
         """``e2e_p99<250ms: it was 312.5 ms``."""
         value = figures.get(self.name)
         if value is None:
@@ -51,10 +51,10 @@ def parse_condition(text: str, names: Mapping[str, str]) -> Condition:
 
     Raises `UsageError`.
     """
-    found = _FORM.fullmatch(text)
-    if found is None:
+    match = _FORM.fullmatch(text)
+    if match is None:
         raise UsageError(f"--require {text!r}: it must read like 'lost==0' or 'e2e_p99<250ms'")
-    name, sign, number, unit = found[1], found[2], float(found[3]), found[4] or ""
+    name, sign, number, unit = match[1], match[2], float(match[3]), match[4] or ""
     if name not in names:
         raise UsageError(
             f"--require {text!r}: there is no figure {name!r}; there are {', '.join(sorted(names))}"

@@ -24,15 +24,15 @@ def cases(report: Report, conditions: Sequence[Condition] = (), unreachable: str
     if conditions and report.ended_by != "unreachable":
         measured = figures(report)
         return [
-            Case(condition.text, "" if condition.holds(measured) else condition.told(measured))
+            Case(condition.text, "" if condition.holds(measured) else condition.describe(measured))
             for condition in conditions
         ]
     return [Case(name, failure) for name, failure in promises(report, unreachable).items()]
 
 
-def judged(report: Report, found: Sequence[Case]) -> Report:
+def judged(report: Report, results: Sequence[Case]) -> Report:
     """The report with its verdict."""
-    failures = tuple(case.failure for case in found if case.failure)
+    failures = tuple(case.failure for case in results if case.failure)
     return msgspec.structs.replace(report, ok=not failures, failures=failures)
 
 
@@ -42,27 +42,27 @@ def promises(report: Report, unreachable: str = "") -> dict[str, str]:
     ``unreachable``: why there was no connection.
     """
     reached = report.ended_by != "unreachable"
-    kept = {
+    broken = {
         "the broker was reached": ""
         if reached
         else unreachable or f"the broker at {report.broker} was never reached"
     }
     if not reached:
-        return kept
+        return broken
     undecided = report.unconfirmed - report.refused
-    kept["every message was sent"] = (
+    broken["every message was sent"] = (
         f"{report.unsent} of {report.planned} planned messages were not sent" if report.unsent else ""
     )
-    kept["every message was confirmed"] = (
+    broken["every message was confirmed"] = (
         f"{_were(undecided, 'message')} not confirmed by the broker" if undecided else ""
     )
-    kept["no message was refused"] = (
+    broken["no message was refused"] = (
         f"{_were(report.refused, 'message')} refused by the broker" if report.refused else ""
     )
     length = report.duration_s
     if report.ended_by == "duration" and length.planned and report.speed and length.actual >= 1.0:
         due = report.planned / length.planned * report.speed
-        kept["the rate was kept"] = (
+        broken["the rate was kept"] = (
             f"the rate was {report.rate.achieved:.1f} messages/s instead of {due:.1f}"
             if report.rate.achieved < RATE_TOLERANCE * due
             else ""
@@ -71,18 +71,18 @@ def promises(report: Report, unreachable: str = "") -> dict[str, str]:
         where = ", ".join(f"{count} in {place}" for place, count in ledger.lost_in.items() if count)
         first = ", ".join(f"{one.device} {one.sensor} {one.seq}" for one in ledger.missing[:_NAMED])
         missing = f"{_are(ledger.lost, 'reading')} missing ({where}); the first: {first}"
-        kept["no reading was lost"] = missing if ledger.lost else ""
+        broken["no reading was lost"] = missing if ledger.lost else ""
         if ledger.cache is not None:
             stale = ledger.cache.stale
-            kept["no cached value is stale"] = f"{_are(stale, 'cached value')} stale" if stale else ""
+            broken["no cached value is stale"] = f"{_are(stale, 'cached value')} stale" if stale else ""
             others = ledger.cache.others
-            kept["no other fleet wrote the cached values"] = (
+            broken["no other fleet wrote the cached values"] = (
                 f"{_are(others, 'cached value')} of another fleet whose devices have the same names "
                 "(a stack's own fleet? --no-simulate leaves it out)"
                 if others
                 else ""
             )
-    return kept
+    return broken
 
 
 def _are(count: int, noun: str) -> str:
@@ -106,18 +106,20 @@ FIGURES = {
 
 def figures(report: Report) -> dict[str, float | None]:
     """The value of every one of `FIGURES`; ``None`` for what this run did not measure."""
-    found: dict[str, float | None] = dict.fromkeys(FIGURES)
+    results: dict[str, float | None] = dict.fromkeys(FIGURES)
     for name in _COUNTS:
-        found[name] = getattr(report, name)
-    found["rate"] = report.rate.achieved
+        results[name] = getattr(report, name)
+    results["rate"] = report.rate.achieved
     ledger = report.ledger
     groups = {"lag": report.lag_ms, "ack": report.ack_ms, "e2e": ledger and ledger.end_to_end_ms}
     for group, percentiles in groups.items():
         if percentiles is not None:
-            found |= {f"{group}_{name}": getattr(percentiles, name) for name in ("p50", "p95", "p99", "max")}
+            results |= {
+                f"{group}_{name}": getattr(percentiles, name) for name in ("p50", "p95", "p99", "max")
+            }
     if ledger is not None:
-        found |= {"expected": ledger.expected, "lost": ledger.lost}
+        results |= {"expected": ledger.expected, "lost": ledger.lost}
         for balance in (ledger.mqtt, ledger.store, ledger.cache):
             if balance is not None:
-                found |= msgspec.structs.asdict(balance)
-    return found
+                results |= msgspec.structs.asdict(balance)
+    return results

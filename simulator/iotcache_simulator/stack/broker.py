@@ -56,7 +56,7 @@ class EmbeddedBroker(EmbeddedServer):
         try:
             await process.start()
             await process.say(json.dumps({"config_path": str(self._config)}).encode())
-            await process.heard("ready", 10.0)
+            await process.receive("ready", 10.0)
             for version in VERSIONS:
                 port = self._port(version).number
                 await until_answering(process, partial(mqtt_answers, LOOPBACK, port, version))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _EX_SOFTWARE = 1
 
 
-def run_broker(leash: ParentWatch) -> None:
+def run_broker(parent: ParentWatch) -> None:
     """Run rumqttd on the configuration file named by the settings line; returns only by an exception."""
     import logging
 
@@ -37,32 +37,32 @@ def run_broker(leash: ParentWatch) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     # rumqttd wraps its work in spans of level error: one "error" for every packet.
     logging.getLogger("rumqttd").setLevel(logging.CRITICAL)
-    config = json.loads(leash.settings())["config_path"]
-    leash.when_stopped(lambda: os._exit(0))
+    config = json.loads(parent.settings())["config_path"]
+    parent.when_stopped(lambda: os._exit(0))
     broker = IotCoreBroker(config_path=config)
     broker.check_ports()
     say(ready={})
     broker.run_forever()
 
 
-def run_ingest(leash: ParentWatch) -> None:
+def run_ingest(parent: ParentWatch) -> None:
     """Run the ingest worker until it is told to stop."""
     from iotcache.worker.main import run_ingest as work
 
-    settings = _settings(leash)
+    settings = _settings(parent)
 
     def ready(http: str | None = None) -> None:
         say(ready={"http": http})
 
-    _run(leash, work(settings, ready=ready))
+    _run(parent, work(settings, ready=ready))
 
 
-def run_simulator(leash: ParentWatch) -> None:
+def run_simulator(parent: ParentWatch) -> None:
     """Run the fleet until it is told to stop."""
     from iotcache_simulator.publish.run import run_fleet
 
-    settings = _settings(leash)
-    _run(leash, run_fleet(settings, ready=lambda: say(ready={})))
+    settings = _settings(parent)
+    _run(parent, run_fleet(settings, ready=lambda: say(ready={})))
 
 
 ROLES: dict[str, Callable[[ParentWatch], None]] = {
@@ -72,18 +72,18 @@ ROLES: dict[str, Callable[[ParentWatch], None]] = {
 }
 
 
-def _settings(leash: ParentWatch) -> Settings:
+def _settings(parent: ParentWatch) -> Settings:
     import msgspec
 
     from iotcache.config.schema import Settings
     from iotcache.logs import set_up
 
-    settings = msgspec.json.decode(leash.settings(), type=Settings)
+    settings = msgspec.json.decode(parent.settings(), type=Settings)
     set_up(settings.log)
     return settings
 
 
-def _run(leash: ParentWatch, work: Coroutine[Any, Any, object]) -> None:
+def _run(parent: ParentWatch, work: Coroutine[Any, Any, object]) -> None:
     """Run ``work`` in an event loop of its own, and cancel it when the parent says ``stop``.
 
     A cancelled worker leaves in good order: it finishes what it holds as far as that is quick.
@@ -93,7 +93,7 @@ def _run(leash: ParentWatch, work: Coroutine[Any, Any, object]) -> None:
     async def until_stopped() -> None:
         loop = asyncio.get_running_loop()
         task = loop.create_task(work)
-        leash.when_stopped(partial(loop.call_soon_threadsafe, task.cancel))
+        parent.when_stopped(partial(loop.call_soon_threadsafe, task.cancel))
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
@@ -105,9 +105,9 @@ def _run(leash: ParentWatch, work: Coroutine[Any, Any, object]) -> None:
 def main(arguments: list[str]) -> int:
     parent_pid, role = int(arguments[0]), arguments[1]
     die_with_parent(parent_pid)
-    leash = ParentWatch()
+    parent = ParentWatch()
     try:
-        ROLES[role](leash)
+        ROLES[role](parent)
     except KeyboardInterrupt:
         return 130
     except Exception as error:

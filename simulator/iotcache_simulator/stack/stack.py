@@ -19,7 +19,7 @@ from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_embedded_nodes
 from iotcache.errors import StackError
 from iotcache.model import Event, Severity
-from iotcache_simulator.processes.process import Exit, NoSign, Process, own_child
+from iotcache_simulator.processes.process import ChildTimeout, Exit, Process, own_child
 from iotcache_simulator.stack.broker import EmbeddedBroker
 from iotcache_simulator.stack.nodes import EmbeddedNode, NodeProgram, choose_program
 from iotcache_simulator.stack.ports import LOOPBACK, Port, check_free
@@ -31,7 +31,7 @@ _FOREIGN_SERVERS_WAIT_S = 1.5
 """How long the start waits for a worker whose servers are not ours; later it goes on connecting by itself."""
 _INGEST_GRACE_S = 1.0
 _FLEET_GRACE_S = 0.5
-LIVES_MOST = 1_000
+LIFECYCLE_DEVICES_MAX = 1_000
 """Devices up to which a fleet tells births when nobody says whether it should."""
 _STORE_FILE = "readings.sqlite3"
 
@@ -60,7 +60,7 @@ class Stack:
         *,
         simulate: bool = True,
         http: bool = False,
-        told: bool = True,
+        announced: bool = True,
         on_event: Callable[[Event], None] = lambda event: None,
         on_progress: Callable[[StartProgress], None] = lambda progress: None,
     ) -> None:
@@ -73,10 +73,10 @@ class Stack:
         self.simulator: Service | None = None
         self.nodes: tuple[Service, ...] = ()
         self.node_program: NodeProgram | None = None
-        self._wanted = settings
+        self._requested = settings
         self._embedded_broker = settings.broker.url == "embedded"
         self._simulate = simulate and _switch(settings.simulator.enabled, self._embedded_broker)
-        self._told = told
+        self._announced = announced
         """Whether this user's other commands find it."""
         self._with_ingest = _switch(settings.ingest.enabled, self._embedded_broker)
         self._with_http = self._with_ingest and _switch(settings.http.enabled, http)
@@ -141,33 +141,33 @@ class Stack:
         """End every part and remove what the stack wrote. Safe to call twice, and amid the start."""
         await _stop_all((self.simulator, self.ingest))
         await _stop_all((self.broker, *self.nodes))
-        for held in (self._broker_server, self._http_port, *self._node_servers):
-            if held is not None:
-                held.release()
+        for owner in (self._broker_server, self._http_port, *self._node_servers):
+            if owner is not None:
+                owner.release()
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         if self._announcement is not None:
             self._announcement.remove()
 
     def _prepare(self) -> None:
-        settings = self._wanted
+        settings = self._requested
         nodes = settings.cache.nodes
-        wanted_nodes = parse_embedded_nodes(nodes) if isinstance(nodes, str) else None
+        node_count = parse_embedded_nodes(nodes) if isinstance(nodes, str) else None
         if self._with_http:
             check_free(settings.http.listen)
-        if wanted_nodes:
+        if node_count:
             self.node_program = choose_program(settings.cache.embedded_server)
         if self._embedded_broker or settings.store.url == "embedded":
             self._folder = make_stack_folder()
-        if self._embedded_broker or wanted_nodes or settings.store.url == "embedded":
+        if self._embedded_broker or node_count or settings.store.url == "embedded":
             self._announce_early()
         try:
             if self._embedded_broker and self._folder is not None:
                 self._broker_server = EmbeddedBroker(self._folder)
                 self.broker = self._service("broker", self._broker_server.launch)
-            if wanted_nodes and self.node_program is not None:
+            if node_count and self.node_program is not None:
                 program = self.node_program
-                self._node_servers = tuple(EmbeddedNode(program, settings.cache) for _ in range(wanted_nodes))
+                self._node_servers = tuple(EmbeddedNode(program, settings.cache) for _ in range(node_count))
                 self.nodes = tuple(
                     self._service(f"node {server.name}", server.launch) for server in self._node_servers
                 )
@@ -188,7 +188,7 @@ class Stack:
 
     def _resolve(self) -> None:
         """Put the real addresses into the settings."""
-        settings = self._wanted
+        settings = self._requested
         broker, cache, store, http = settings.broker, settings.cache, settings.store, settings.http
         if self._broker_server is not None:
             broker = replace(broker, url=self._broker_server.url(broker.protocol))
@@ -210,7 +210,7 @@ class Stack:
                 control=_switch(settings.simulator.control, self._embedded_broker),
                 lives=_switch(
                     settings.simulator.lives,
-                    self._embedded_broker and settings.simulator.devices <= LIVES_MOST,
+                    self._embedded_broker and settings.simulator.devices <= LIFECYCLE_DEVICES_MAX,
                 ),
                 # On anybody else's servers a device that falls silent would be a false alarm.
                 dropouts=self._everything_embedded() and _switch(settings.simulator.dropouts, True),
@@ -228,8 +228,8 @@ class Stack:
             await self._servers_up.wait()
             await process.say(msgspec.json.encode(self.settings))
             with contextlib.suppress(*self._patience()):
-                said = await process.heard("ready", self._wait_s())
-                self.http = said["ready"].get("http") or None
+                record = await process.receive("ready", self._wait_s())
+                self.http = record["ready"].get("http") or None
         self._ingest_up.set()
         return process
 
@@ -241,7 +241,7 @@ class Stack:
             await (self._ingest_up if self._with_ingest else self._servers_up).wait()
             await process.say(msgspec.json.encode(self.settings))
             with contextlib.suppress(*self._patience()):
-                await process.heard("ready", self._wait_s())
+                await process.receive("ready", self._wait_s())
         return process
 
     def _everything_embedded(self) -> bool:
@@ -249,14 +249,14 @@ class Stack:
         return self._all_embedded() and bool(self._node_servers)
 
     def _all_embedded(self) -> bool:
-        return self._embedded_broker and self._wanted.store.url == "embedded"
+        return self._embedded_broker and self._requested.store.url == "embedded"
 
     def _wait_s(self) -> float:
         return _OWN_SERVERS_WAIT_S if self._all_embedded() else _FOREIGN_SERVERS_WAIT_S
 
     def _patience(self) -> tuple[type[Exception], ...]:
         """Foreign servers may be away just now: the dashboard shows that, rather than not starting."""
-        return () if self._all_embedded() else (NoSign,)
+        return () if self._all_embedded() else (ChildTimeout,)
 
     def _service(self, name: str, launch: Launch) -> Service:
         return Service(name, launch, on_event=self._on_event, on_progress=self._on_progress)
@@ -273,9 +273,9 @@ class Stack:
 
     def _announce(self) -> None:
         """Let this user's other commands find the stack; without a runtime folder they need flags."""
-        if self._announcement is None or not self._told:
+        if self._announcement is None or not self._announced:
             return
-        server, wanted = self._broker_server, self._wanted
+        server, requested = self._broker_server, self._requested
         with contextlib.suppress(StackError):
             self._announcement.write(
                 replace(
@@ -284,7 +284,7 @@ class Stack:
                     broker_v5=server.url("5") if server else "",
                     nodes=tuple(node.name for node in self._node_servers),
                     bundled=self.bundled,
-                    store=self.settings.store.url if wanted.store.url == "embedded" else "",
+                    store=self.settings.store.url if requested.store.url == "embedded" else "",
                     http=self.http or "",
                 )
             )

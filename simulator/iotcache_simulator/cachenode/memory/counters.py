@@ -65,7 +65,7 @@ class Slab:
     """The greatest item of the class."""
     items: int = 0
     item_bytes: int = 0
-    tallies: SlabCounters = field(default_factory=SlabCounters)
+    counters: SlabCounters = field(default_factory=SlabCounters)
 
 
 class Slabs:
@@ -101,8 +101,8 @@ class Slabs:
     def reset(self) -> None:
         """Clear every counter; what is held stays held."""
         for slab in self._slabs:
-            slab.tallies = SlabCounters()
+            slab.counters = SlabCounters()
 
     def total(self, name: str) -> int:
         """The sum of one counter over all classes."""
-        return sum(getattr(slab.tallies, name) for slab in self._slabs)
+        return sum(getattr(slab.counters, name) for slab in self._slabs)

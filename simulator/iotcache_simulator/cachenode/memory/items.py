@@ -60,8 +60,8 @@ class Items:
     asks for it, when it is next to be evicted, or when :meth:`crawl` comes by.
     """
 
-    def __init__(self, tallies: NodeCounters, *, limit_bytes: int, max_item_bytes: int, now: float) -> None:
-        self.tallies = tallies
+    def __init__(self, counters: NodeCounters, *, limit_bytes: int, max_item_bytes: int, now: float) -> None:
+        self.counters = counters
         self.slabs = Slabs()
         self.limit_bytes = limit_bytes
         self.max_item_bytes = max_item_bytes
@@ -93,11 +93,11 @@ class Items:
         if item is None:
             return None
         if item.used_at <= self._flushed_until <= self.now:
-            self.tallies.get_flushed += 1
+            self.counters.get_flushed += 1
             self.drop(item)
             return None
         if item.expires_at and item.expires_at <= self.now:
-            self.tallies.get_expired += 1
+            self.counters.get_expired += 1
             self.drop(item)
             return None
         return item
@@ -131,7 +131,7 @@ class Items:
         slab.items += 1
         slab.item_bytes += size
         self.bytes += size
-        self.tallies.total_items += 1
+        self.counters.total_items += 1
         self._by_use[item.key] = item
         self._by_use.move_to_end(item.key)
         if self.bytes > self.limit_bytes:
@@ -176,12 +176,12 @@ class Items:
             item = self._by_use.get(key)
             if item is None:
                 continue
-            tallies = item.slab.tallies
-            tallies.crawler_items_checked += 1
+            counters = item.slab.counters
+            counters.crawler_items_checked += 1
             if self._dead(item):
-                tallies.crawler_reclaimed += 1
+                counters.crawler_reclaimed += 1
                 if not item.state & FETCHED:
-                    tallies.expired_unfetched += 1
+                    counters.expired_unfetched += 1
                 self.drop(item)
 
     def _dead(self, item: Item) -> bool:
@@ -198,15 +198,15 @@ class Items:
     def _evict(self) -> None:
         while self.bytes > self.limit_bytes and self._by_use:
             _, item = self._by_use.popitem(last=False)
-            tallies = item.slab.tallies
+            counters = item.slab.counters
             fetched = item.state & FETCHED
             if self._dead(item):
-                tallies.reclaimed += 1
-                tallies.expired_unfetched += not fetched
+                counters.reclaimed += 1
+                counters.expired_unfetched += not fetched
             else:
-                tallies.evicted += 1
-                tallies.evicted_nonzero += bool(item.expires_at)
-                tallies.evicted_time = self.now - item.used_at
-                tallies.evicted_unfetched += not fetched
-                tallies.evicted_active += bool(item.state & ACTIVE)
+                counters.evicted += 1
+                counters.evicted_nonzero += bool(item.expires_at)
+                counters.evicted_time = self.now - item.used_at
+                counters.evicted_unfetched += not fetched
+                counters.evicted_active += bool(item.state & ACTIVE)
             self._forget(item)

@@ -57,7 +57,7 @@ def store(
     ``may_be_stale`` accepts a ``cas`` older than the item's, and marks the result stale. ``vivify`` lets
     append and prepend begin an item.
     """
-    items.slabs.holding(item.size_bytes).tallies.cmd_set += 1
+    items.slabs.holding(item.size_bytes).counters.cmd_set += 1
     old = items.find(item.key)
     if old is None:
         return _store_first(items, verb, item, new_cas, vivify), item
@@ -66,13 +66,13 @@ def store(
         return Stored.NOT_STORED, item
     if verb is Verb.CAS:
         if cas == old.cas:
-            old.slab.tallies.cas_hits += 1
+            old.slab.counters.cas_hits += 1
         elif may_be_stale and 0 < cas < old.cas:
-            old.slab.tallies.cas_hits += 1
+            old.slab.counters.cas_hits += 1
             item.expires_at = old.expires_at
             item.state |= STALE | (old.state & WON)
         else:
-            old.slab.tallies.cas_badval += 1
+            old.slab.counters.cas_badval += 1
             return Stored.EXISTS, item
     elif verb in _EXTENDS:
         if cas not in (0, old.cas):
@@ -87,7 +87,7 @@ def store(
 
 def _store_first(items: Items, verb: Verb, item: Item, new_cas: int, vivify: bool) -> Stored:
     if verb is Verb.CAS:
-        items.tallies.cas_misses += 1
+        items.counters.cas_misses += 1
         return Stored.NOT_FOUND
     if verb in _CREATES or (vivify and verb in _EXTENDS):
         items.put(item, new_cas)
@@ -112,10 +112,10 @@ def count(
     if number is None:
         return Counted.NON_NUMERIC, None
     if up:
-        item.slab.tallies.incr_hits += 1
+        item.slab.counters.incr_hits += 1
         number = (number + delta) % UINT64_END
     else:
-        item.slab.tallies.decr_hits += 1
+        item.slab.counters.decr_hits += 1
         number = max(0, number - delta)
     digits = b"%d" % number
     if len(digits) <= len(item.value):
@@ -131,6 +131,6 @@ def count(
 def note_uncounted(items: Items, *, up: bool) -> None:
     """Count an increment or decrement that found nothing."""
     if up:
-        items.tallies.incr_misses += 1
+        items.counters.incr_misses += 1
     else:
-        items.tallies.decr_misses += 1
+        items.counters.decr_misses += 1

@@ -73,7 +73,7 @@ def _update(verb: Verb, node: BundledNode, tokens: list[bytes]) -> Reply:
 
 
 def _too_large(verb: Verb, node: BundledNode, tokens: list[bytes], value_bytes: int) -> Refusal:
-    node.tallies.store_too_large += 1
+    node.counters.store_too_large += 1
     if verb is Verb.SET:  # rather no value than the one that should have been replaced
         old = node.items.find(tokens[1])
         if old is not None:
@@ -111,19 +111,19 @@ def _value(node: BundledNode, key: bytes, with_cas: bool, exptime: int | None) -
 
 
 def _count_retrieval(node: BundledNode, item: Item | None, *, touching: bool) -> None:
-    tallies = node.tallies
+    counters = node.counters
     if touching:
-        tallies.cmd_touch += 1
+        counters.cmd_touch += 1
         if item is None:
-            tallies.touch_misses += 1
+            counters.touch_misses += 1
         else:
-            item.slab.tallies.touch_hits += 1
+            item.slab.counters.touch_hits += 1
     else:
-        tallies.cmd_get += 1
+        counters.cmd_get += 1
         if item is None:
-            tallies.get_misses += 1
+            counters.get_misses += 1
         else:
-            item.slab.tallies.get_hits += 1
+            item.slab.counters.get_hits += 1
 
 
 def _get(node: BundledNode, tokens: list[bytes]) -> Reply:
@@ -173,9 +173,9 @@ def _delete(node: BundledNode, tokens: list[bytes]) -> bytes:
         return _unless_silenced(tokens, BAD_FORMAT)
     item = node.items.find(tokens[1])
     if item is None:
-        node.tallies.delete_misses += 1
+        node.counters.delete_misses += 1
         return _unless_silenced(tokens, b"NOT_FOUND\r\n")
-    item.slab.tallies.delete_hits += 1
+    item.slab.counters.delete_hits += 1
     node.items.drop(item)
     return _unless_silenced(tokens, b"DELETED\r\n")
 
@@ -202,7 +202,7 @@ def _flush_all(node: BundledNode, tokens: list[bytes]) -> bytes:
     """``flush_all [delay] [noreply]``"""
     if len(tokens) > 3:
         return ERROR
-    node.tallies.cmd_flush += 1
+    node.counters.cmd_flush += 1
     exptime: int | None = 0
     if len(tokens) == 3 or (len(tokens) == 2 and not _silenced(tokens)):
         exptime = int32(tokens[1])

@@ -82,19 +82,19 @@ def _mg(node: BundledNode, tokens: list[bytes]) -> bytes:
 
 def _count_get(node: BundledNode, item: Item | None, *, touching: bool) -> None:
     """``mg`` counts as ``get``, and with ``T`` as ``touch`` instead; an item created by ``N`` was a hit."""
-    tallies = node.tallies
+    counters = node.counters
     if touching:
-        tallies.cmd_touch += 1
+        counters.cmd_touch += 1
         if item is None:
-            tallies.touch_misses += 1
+            counters.touch_misses += 1
         else:
-            item.slab.tallies.touch_hits += 1
+            item.slab.counters.touch_hits += 1
     else:
-        tallies.cmd_get += 1
+        counters.cmd_get += 1
         if item is None:
-            tallies.get_misses += 1
+            counters.get_misses += 1
         else:
-            item.slab.tallies.get_hits += 1
+            item.slab.counters.get_hits += 1
 
 
 def _got(node: BundledNode, line: MetaLine, item: Item, created: bool) -> bytes:
@@ -163,7 +163,7 @@ def _ms(node: BundledNode, tokens: list[bytes]) -> Reply:
         return Refusal(error.answer, value_bytes)
     items = node.items
     if not items.fits(line.key, value_bytes, line.client_flags):
-        node.tallies.store_too_large += 1
+        node.counters.store_too_large += 1
         old = items.find(line.key)
         if old is not None:  # in any mode: rather no value than a wrong one
             items.drop(old)
@@ -232,10 +232,10 @@ def _delete(node: BundledNode, line: MetaLine) -> bytes:
     items = node.items
     item = items.find(line.key)
     if item is None:
-        node.tallies.delete_misses += 1
+        node.counters.delete_misses += 1
         return b"NF"
     if line.cas is not None and item.cas != line.cas:
-        node.tallies.delete_misses += 1
+        node.counters.delete_misses += 1
         return b"EX"
     expires_at = items.expiry(line.exptime or 0)
     emptied = b"x" in line.letters
@@ -250,7 +250,7 @@ def _delete(node: BundledNode, line: MetaLine) -> bytes:
         item.state = (item.state | STALE) & ~WON
         item.cas = line.new_cas or items.next_cas()
         return b"HD"
-    item.slab.tallies.delete_hits += 1
+    item.slab.counters.delete_hits += 1
     if not emptied:
         items.drop(item)
     return b"HD"
@@ -329,7 +329,7 @@ def _me(node: BundledNode, tokens: list[bytes]) -> bytes:
             key = parse(key, [b"b"]).key
         except FlagError:
             return BAD_FORMAT
-    node.tallies.cmd_meta += 1
+    node.counters.cmd_meta += 1
     item = node.items.find(key)
     if item is None:
         return b"EN\r\n"

@@ -48,7 +48,7 @@ def _lines(fields: _Fields) -> bytes:
 
 
 def _general(node: BundledNode) -> _Fields:
-    items, tallies, slabs = node.items, node.tallies, node.items.slabs
+    items, counters, slabs = node.items, node.counters, node.items.slabs
     times = os.times()
     yield "pid", node.pid
     yield "uptime", items.now - node.started_at
@@ -60,27 +60,27 @@ def _general(node: BundledNode) -> _Fields:
     yield "max_connections", node.max_connections
     yield "curr_connections", node.connections
     for name in ("total_connections", "rejected_connections"):
-        yield name, getattr(tallies, name)
-    yield "cmd_get", tallies.cmd_get
+        yield name, getattr(counters, name)
+    yield "cmd_get", counters.cmd_get
     yield "cmd_set", slabs.total("cmd_set")
     for name in ("cmd_flush", "cmd_touch", "cmd_meta"):
-        yield name, getattr(tallies, name)
+        yield name, getattr(counters, name)
     yield "get_hits", slabs.total("get_hits")
     for name in ("get_misses", "get_expired", "get_flushed"):
-        yield name, getattr(tallies, name)
+        yield name, getattr(counters, name)
     for verb in ("delete", "incr", "decr", "cas", "touch"):
-        yield f"{verb}_misses", getattr(tallies, f"{verb}_misses")
+        yield f"{verb}_misses", getattr(counters, f"{verb}_misses")
         yield f"{verb}_hits", slabs.total(f"{verb}_hits")
     yield "cas_badval", slabs.total("cas_badval")
     for name in ("store_too_large", "bytes_read", "bytes_written"):
-        yield name, getattr(tallies, name)
+        yield name, getattr(counters, name)
     yield "limit_maxbytes", items.limit_bytes
     yield "accepting_conns", 1
     yield "threads", 1
-    yield "conn_yields", tallies.conn_yields
+    yield "conn_yields", counters.conn_yields
     yield "bytes", items.bytes
     yield "curr_items", len(items)
-    yield "total_items", tallies.total_items
+    yield "total_items", counters.total_items
     for name in ("expired_unfetched", "evicted_unfetched", "evicted_active"):
         yield name, slabs.total(name)
     yield "evictions", slabs.total("evicted")
@@ -115,7 +115,7 @@ def _items(node: BundledNode) -> _Fields:
             "crawler_reclaimed",
             "crawler_items_checked",
         ):
-            yield prefix + name, getattr(slab.tallies, name)
+            yield prefix + name, getattr(slab.counters, name)
 
 
 def _slabs(node: BundledNode) -> _Fields:
@@ -133,7 +133,7 @@ def _slabs(node: BundledNode) -> _Fields:
             "cas_badval",
             "touch_hits",
         ):
-            yield f"{slab.number}:{name}", getattr(slab.tallies, name)
+            yield f"{slab.number}:{name}", getattr(slab.counters, name)
     yield "active_slabs", len(used)
     yield "total_malloced", node.items.bytes
 

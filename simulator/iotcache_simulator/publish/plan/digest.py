@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
-from iotcache_simulator.fleet.stream import LANES, Message
+from iotcache_simulator.fleet.stream import SHARDS, Message
 
 _FLUSH_LINES = 8_192
 
@@ -20,34 +20,34 @@ class StreamDigest:
 
     def __init__(self, devices: int) -> None:
         self._devices = devices
-        self._hashes = [sha256() for _ in range(LANES)]
-        self._lines: list[list[bytes]] = [[] for _ in range(LANES)]
+        self._hashes = [sha256() for _ in range(SHARDS)]
+        self._lines: list[list[bytes]] = [[] for _ in range(SHARDS)]
         self._held = 0
 
     def add(self, messages: Iterable[Message]) -> None:
         lines, devices = self._lines, self._devices
         for _, series, _, _, line in messages:
-            lines[series % devices % LANES].append(line)
+            lines[series % devices % SHARDS].append(line)
             self._held += 1
         if self._held >= _FLUSH_LINES:
             self._flush()
 
-    def lanes(self) -> list[bytes]:
+    def shards(self) -> list[bytes]:
         """The digest of every lane so far."""
         self._flush()
-        return [lane.digest() for lane in self._hashes]
+        return [shard.digest() for shard in self._hashes]
 
     def hexdigest(self) -> str:
-        return combined(self.lanes())
+        return combined(self.shards())
 
     def _flush(self) -> None:
-        for lane, lines in zip(self._hashes, self._lines, strict=True):
+        for shard, lines in zip(self._hashes, self._lines, strict=True):
             if lines:
-                lane.update(b"".join(lines))
+                shard.update(b"".join(lines))
                 lines.clear()
         self._held = 0
 
 
-def combined(lanes: Iterable[bytes]) -> str:
+def combined(shards: Iterable[bytes]) -> str:
     """The digest of a whole stream from those of its lanes."""
-    return sha256(b"".join(lanes)).hexdigest()
+    return sha256(b"".join(shards)).hexdigest()

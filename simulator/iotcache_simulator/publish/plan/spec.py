@@ -34,7 +34,7 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     connections: int = 1
     own_connections: bool = False
     """One for each device, with its death as last will; ``connections`` is then the number of devices."""
-    lives: bool = False
+    lifecycle: bool = False
     """Devices tell their birth, configuration and death."""
     persistent: bool = False
     """Sessions outlast their connections."""

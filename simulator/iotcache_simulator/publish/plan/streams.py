@@ -10,7 +10,7 @@ from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.fleet.load import LiveLoad, Load
 from iotcache_simulator.fleet.rendering.group import TopicOf
 from iotcache_simulator.fleet.roster import Roster
-from iotcache_simulator.fleet.stream import LANES, Stream, Timeline
+from iotcache_simulator.fleet.stream import SHARDS, Stream, Timeline
 from iotcache_simulator.publish.plan.spec import FleetSpec
 
 
@@ -24,7 +24,7 @@ def stream_of(
     roster: Roster,
     timeline: Timeline,
     *,
-    lanes: Collection[int] = range(LANES),
+    shards: Collection[int] = range(SHARDS),
     topic: TopicOf | None = None,
     live: LiveLoad | None = None,
 ) -> Stream:
@@ -33,8 +33,8 @@ def stream_of(
     if spec.faults or spec.control:
         if live is not None:
             options["load"] = live
-        return FaultyStream(roster, timeline, spec.faults, lanes=lanes, topic=topic, **options)
-    return Stream(roster, timeline, lanes=lanes, topic=topic, **options)
+        return FaultyStream(roster, timeline, spec.faults, shards=shards, topic=topic, **options)
+    return Stream(roster, timeline, shards=shards, topic=topic, **options)
 
 
 def labels_of(spec: FleetSpec, roster: Roster, timeline: Timeline) -> FaultyStream:

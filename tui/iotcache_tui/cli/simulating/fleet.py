@@ -53,7 +53,7 @@ def run_fleet(args: argparse.Namespace) -> int:
         retain=args.retain,
         speed=args.speed,
         start_us=args.start,
-        lives=args.lives,
+        lifecycle=args.lives,
         persistent=args.persistent,
         storms_s=args.reconnect_storm,
         storm_within_s=args.reconnect_within,
@@ -135,7 +135,7 @@ def _sparkplug(spec: FleetSpec, args: argparse.Namespace) -> FleetSpec:
     """What the standard decides. Raises `UsageError` for flags that contradict it."""
     for flag, given, why in (
         ("--retain", spec.retain, "its data are never retained"),
-        ("--lives", spec.lives, "it has births and deaths of its own"),
+        ("--lives", spec.lifecycle, "it has births and deaths of its own"),
         ("--persistent", spec.persistent, "its sessions begin anew with every connection"),
         ("--verify", bool(args.verify), "its payloads carry no number of the reading to look for"),
     ):

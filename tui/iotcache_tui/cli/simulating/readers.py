@@ -50,7 +50,7 @@ def run_readers(args: argparse.Namespace) -> int:
         return EXIT_COULD_NOT_RUN
     if conditions:
         measured = report.figures()
-        found = [Case(c.text, "" if c.holds(measured) else c.told(measured)) for c in conditions]
+        found = [Case(c.text, "" if c.holds(measured) else c.describe(measured)) for c in conditions]
     else:
         found = [Case(name, failure) for name, failure in report.promises().items()]
     failures = tuple(case.failure for case in found if case.failure)
