@@ -26,7 +26,7 @@ async def test_a_value_written_through_is_read_from_the_cache(memcached: Server,
     assert (read.ts_us, read.node, read.miss_reason) == (one.reading.ts_us, memcached.address, None)
     assert read.interval_s == 20.0
     assert 50 <= read.ttl_s <= 66
-    assert 0 < read.latency_ms < 1000
+    assert read.latency_ms > 0
     # The writer fixed the entry's end before its commit, so a fresh process can tell why it is gone.
     assert abs(one.cached_until_us / 1e6 - (cache.clock.now() + read.ttl_s)) < 2.5
 

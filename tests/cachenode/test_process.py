@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,20 +110,15 @@ def test_pymemcache_works_with_it(node_process: NodeProcess) -> None:
     client.close()
 
 
-def test_a_large_pipeline_is_answered_fast(node_process: NodeProcess) -> None:
+def test_a_large_pipeline_is_answered_whole(node_process: NodeProcess) -> None:
     keys = [b"dev:%04d:temp:latest" % number for number in range(2000)]
     with node_process.connect() as client:
         client.sendall(b"".join(b"ms %b 100 T60 q\r\n%b\r\n" % (key, b"x" * 100) for key in keys) + BARRIER)
         assert read_to(client, b"MN\r\n") == b"MN\r\n"
         request = b"".join(b"mg %b v t f q\r\n" % key for key in keys) + BARRIER
-        took = []
         for _ in range(5):
-            start = time.perf_counter()
             client.sendall(request)
-            answer = read_to(client, b"MN\r\n")
-            took.append(time.perf_counter() - start)
-        assert answer.count(b"VA 100 ") == 2000
-        assert min(took) < 0.1
+            assert read_to(client, b"MN\r\n").count(b"VA 100 ") == 2000
 
 
 def _resident_bytes(pid: int) -> int:
@@ -174,14 +169,13 @@ def test_commands_that_are_never_answered_to_do_not_pile_up(start_node: Callable
 def test_everyone_has_a_turn_beside_a_client_that_never_stops(start_node: Callable[..., NodeProcess]) -> None:
     node = start_node()
     with node.connect() as busy, node.connect() as other:
-        busy.sendall(b"mg k N0 q\r\n" + b"mg none q\r\n" * 50_000)
-        start = time.perf_counter()
+        # Not a byte of answer to the busy one before its barrier; the other one's question comes behind it.
+        busy.sendall(b"mg none q\r\n" * 200_000 + BARRIER)
         other.sendall(b"version\r\n")
+        answered, _, _ = select.select([busy, other], [], [])
+        assert other in answered, "it had to wait for all of the other client's commands"
         assert read_to(other, b"\r\n").startswith(b"VERSION ")
-        waited = time.perf_counter() - start
-        busy.sendall(BARRIER)
-        read_to(busy, b"MN\r\n")
-        assert waited < (time.perf_counter() - start) * 0.9 + 0.05
+        assert read_to(busy, b"MN\r\n") == b"MN\r\n"
 
 
 def test_connections_are_bounded_and_counted(start_node: Callable[..., NodeProcess]) -> None:

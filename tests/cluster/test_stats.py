@@ -50,7 +50,7 @@ async def test_telemetry_counts_what_this_client_saw(memcached: Any, over: Any) 
             await cluster.get_many(["k"])
         before = cluster.telemetry()[memcached.address]
         assert before.latency.count == 20 and before.in_flight == 0 and before.errors == {}
-        assert 0 < before.latency.percentile(50) <= before.latency.percentile(99) < 250
+        assert 0 < before.latency.percentile(50) <= before.latency.percentile(99)
         await pause(memcached)
         waiting = asyncio.ensure_future(cluster.get_many(["k"]))
         await asyncio.sleep(0)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -188,14 +187,12 @@ def test_a_place_that_cannot_be_asked_is_exit_code_3(mosquitto: Server, tmp_path
 
 
 def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:
-    began = time.monotonic()
     flags = ("--duration", "5", "--connect-timeout", "0.3", "--report", "-")
     done = simulate("--broker", f"mqtt://127.0.0.1:{free_port()}", *flags, folder=tmp_path)
     assert done.returncode == 3
     assert done.stderr.count(b"\n") == 1
     assert b"connection refused" in done.stderr
     assert json.loads(done.stdout)["ended_by"] == "unreachable"
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def take_stock() -> None:
     _before.update(children(os.getpid()))
 
 
-def until(true: Callable[[], bool], seconds: float = 5.0) -> bool:
+def until(true: Callable[[], bool], seconds: float = 30.0) -> bool:
     """Poll until it is true; whether it became so in time."""
     deadline = time.monotonic() + seconds
     while not true():

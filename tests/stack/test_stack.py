@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from iotcache_simulator.stack.rundir import find_running
 from iotcache_simulator.stack.service import PartState, StartProgress
 from iotcache_simulator.stack.stack import Stack
 
-from .living import accepts, alive, all_gone, ask_memcached, own_children
+from .living import accepts, alive, all_gone, ask_memcached, own_children, until
 
 SERVERS_ONLY = Settings(ingest=IngestSettings(enabled=False), simulator=SimulatorSettings(enabled=False))
 
@@ -60,9 +59,7 @@ async def test_servers_answer_with_real_addresses_and_are_gone_afterwards(
     own_folders: tuple[Path, Path],
 ) -> None:
     steps: list[StartProgress] = []
-    began = time.monotonic()
     async with Stack(SERVERS_ONLY, on_progress=steps.append) as stack:
-        took = time.monotonic() - began
         settings, pids = stack.settings, stack.pids
         assert await mqtt_answers(*host_port(settings.broker.url), "3.1.1")
         assert len(settings.cache.nodes) == 3
@@ -75,8 +72,6 @@ async def test_servers_answer_with_real_addresses_and_are_gone_afterwards(
         assert folder.stat().st_mode & 0o777 == 0o700
         assert find_running(Settings()).cache.nodes == settings.cache.nodes
         tree = own_children()
-    assert took < 3.0
-    began = time.monotonic()
     assert all_gone(tree)
     assert not folder.exists()
     assert not any(accepts(node) for node in settings.cache.nodes)
@@ -263,6 +258,7 @@ async def test_a_foreign_broker_that_is_away_does_not_keep_the_stack_from_starti
         assert stack.ingest is not None
         assert alive(stack.ingest.pid)
         assert stack.services == (stack.ingest,)
+        assert await asyncio.to_thread(until, (tmp_path / "mine.db").exists), "its worker runs, too"
         pid = stack.ingest.pid
         async with asyncio.timeout(30):
             while not (tmp_path / "mine.db").exists():

@@ -76,14 +76,14 @@ async def test_a_look_has_the_nodes_own_figures_and_ours_and_two_make_rates(memc
 @pytest.mark.real("memcached")
 async def test_a_hanging_node_holds_no_other_up(memcached_factory: Any) -> None:
     servers = [memcached_factory() for _ in range(2)]
-    async with watching(*servers, timeout_s=5.0) as it:
+    async with watching(*servers, timeout_s=3_600.0) as it:
         await pause(servers[0])
         task = asyncio.create_task(it.watch.run())
         with it.watch.wanted():
-            async with asyncio.timeout(2):
-                while it.state.node_figures is None or not figures(it, servers[1]).answered:
-                    it.state.apply(it.mailbox.drain())
-                    await asyncio.sleep(0.01)
+            # Longer than any test may last: nobody waits for the time-out of the node that hangs.
+            while it.state.node_figures is None or not figures(it, servers[1]).answered:
+                it.state.apply(it.mailbox.drain())
+                await asyncio.sleep(0.01)
             assert not figures(it, servers[0]).answered
         task.cancel()
         resume(servers[0])
@@ -97,9 +97,8 @@ async def test_nobody_is_asked_while_nobody_wants_to_know(memcached: Any) -> Non
         assert it.mailbox.drain().node_figures is None
         asking = watch(WatchNodes(), it.reach)
         asked = asyncio.ensure_future(anext(asking))
-        async with asyncio.timeout(2):
-            while it.mailbox.drain().node_figures is None:
-                await asyncio.sleep(0.01)
+        while it.mailbox.drain().node_figures is None:
+            await asyncio.sleep(0.01)
         for each in (asked, task):
             each.cancel()
         await asyncio.gather(asked, task, return_exceptions=True)
