@@ -121,6 +121,10 @@ class IngestSettings(Section, frozen=True):
     batch_max: int = 500
     linger_ms: int = 20
     """Longest wait for a batch to fill; the broker stops at its in-flight window, so it must be short."""
+    sparkplug_device: Literal["group/node/device", "node/device", "device"] = "group/node/device"
+    """Of which parts of its topic a Sparkplug device's name is made."""
+    sparkplug_rebirth: bool = True
+    """Whether edge nodes are asked for their births when data cannot be read without."""
     fields: IngestFieldsSettings = field(default_factory=IngestFieldsSettings)
 
 

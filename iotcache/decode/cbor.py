@@ -1,8 +1,8 @@
 """CBOR (RFC 8949) into plain Python values: what sensors send of it, within bounds.
 
 Simple and floating values, integers, texts, bytes, arrays and maps, definite and indefinite. Tags 2 and 3
-make large integers; others (0 and 1 for times, 55799 for self-described CBOR) are passed over for what they
-tag.
+make large integers, tag 4 decimal fractions; others (0 and 1 for times, 55799 for self-described CBOR) are
+passed over for what they tag.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import struct
 from typing import Any, Final
 
 from iotcache.decode.float32 import single
+from iotcache.decode.limits import DEPTH_LIMIT
 
-DEPTH_LIMIT: Final = 16
 ITEMS_LIMIT: Final = 200_000
+_EXPONENT_LIMIT: Final = 400
+"""Of a decimal fraction, either way: a float ends at 10^308."""
 _BREAK: Final = object()
 _SIMPLE: Final = {20: False, 21: True, 22: None, 23: None}
 _FLOATS: Final = {25: (">e", 2), 26: (">f", 4), 27: (">d", 8)}
@@ -146,4 +148,16 @@ class _Reader:
         if tag in (2, 3) and isinstance(content, bytes) and len(content) <= 64:
             number = int.from_bytes(content, "big")
             return number if tag == 2 else -1 - number
+        if tag == 4:
+            return _decimal(content)
         return content
+
+
+def _decimal(content: Any) -> int | float:
+    """A decimal fraction, an array of exponent and mantissa (RFC 8949, section 3.4.4)."""
+    if not (isinstance(content, list) and len(content) == 2 and all(type(one) is int for one in content)):
+        raise NotCbor("a decimal fraction (tag 4) is not an array of two integers")
+    exponent, mantissa = content
+    if abs(exponent) > _EXPONENT_LIMIT:
+        raise NotCbor(f"a decimal fraction (tag 4) has an exponent beyond {_EXPONENT_LIMIT}")
+    return mantissa if exponent == 0 else float(f"{mantissa}e{exponent}")

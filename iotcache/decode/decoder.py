@@ -18,27 +18,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from iotcache.clock import utc_text
 from iotcache.decode import senml
 from iotcache.decode.explain import explain
 from iotcache.decode.field_paths import FieldReader, NotThere
-from iotcache.decode.topics import NAME_LIMIT, TopicNames, Topics
+from iotcache.decode.limits import BOOT_LIMIT, NAME_LIMIT, READINGS_LIMIT, TEXT_LIMIT, UNIT_LIMIT
+from iotcache.decode.topics import TopicNames, Topics
 from iotcache.model import DeadLetter, Reading, Value
 from iotcache.model.messages import KEPT_BYTES, PAYLOAD_LIMIT_BYTES
 from iotcache.text import printable, printable_bytes
 
 if TYPE_CHECKING:
-    from iotcache.decode.sparkplug import Sparkplug
+    from iotcache.decode.sparkplug import DeviceNaming, Sparkplug
 
-READINGS_LIMIT: Final = 10_000
-"""Readings in one message."""
 EARLIEST_US: Final = 946_684_800_000_000
 """2000-01-01: devices that were never told the time begin in 1970 or 1980."""
 AHEAD_LIMIT_US: Final = 86_400_000_000
@@ -55,16 +54,24 @@ class Refused(Exception):
     """Why a payload is no reading; the text is the dead letter's reason."""
 
 
+class PartlyDecoded(Struct, frozen=True):
+    """A message of unrelated measurements, some of which cannot be kept."""
+
+    readings: list[Reading]
+    dead_letter: DeadLetter
+    """The whole message, with the reason for what was left out."""
+
+
 class Incoming(Struct, frozen=True, gc=False):
     """A reading as devices write it in JSON; what is left out, the topic or the receipt says."""
 
-    value: float | int | bool | Annotated[str, Meta(max_length=1024)]
+    value: float | int | bool | Annotated[str, Meta(max_length=TEXT_LIMIT)]
     ts: _Time | None = None
     device: _Name | None = None
     sensor: _Name | None = None
-    unit: Annotated[str, Meta(max_length=64)] | None = None
+    unit: Annotated[str, Meta(max_length=UNIT_LIMIT)] | None = None
     seq: _Seq | None = None
-    boot: Annotated[str, Meta(max_length=64)] | int | None = None
+    boot: Annotated[str, Meta(max_length=BOOT_LIMIT)] | int | None = None
     site: Annotated[str, Meta(max_length=NAME_LIMIT)] | None = None
 
 
@@ -81,15 +88,28 @@ _WORDS: Final = {b"true": True, b"false": False}
 class Decoder:
     """Decodes the messages of one deployment."""
 
-    def __init__(self, topics: Topics, fields: FieldReader | None = None) -> None:
-        """``fields`` reads the JSON and CBOR of a fleet that does not write the default payload."""
+    def __init__(
+        self,
+        topics: Topics,
+        fields: FieldReader | None = None,
+        *,
+        sparkplug_device: DeviceNaming = "group/node/device",
+        on_unknown_birth: Callable[[str, str], None] = lambda group, node: None,
+    ) -> None:
+        """``fields`` reads the JSON and CBOR of a fleet that does not write the default payload.
+
+        ``sparkplug_device`` says of what the names of Sparkplug devices are made. ``on_unknown_birth`` is
+        called with group and edge node when a Sparkplug message cannot be read without a birth.
+        """
         self._names = topics.names
         self._fields = fields
         self._sparkplug: Sparkplug | None = None
+        self._sparkplug_device: DeviceNaming = sparkplug_device
+        self._on_unknown_birth = on_unknown_birth
 
     def decode(
         self, topic: str, payload: bytes, received_us: int, size: int | None = None
-    ) -> list[Reading] | DeadLetter:
+    ) -> list[Reading] | DeadLetter | PartlyDecoded:
         """The readings of one message; an empty list for a message that is none and need not be one.
 
         ``size`` is that of the whole payload when only its head is there.
@@ -119,24 +139,40 @@ class Decoder:
             reason = explain(payload, error)
         return dead_letter(topic, payload, reason, received_us)
 
-    def _sparkplug_readings(self, topic: str, payload: bytes, received_us: int) -> list[Reading]:
-        from iotcache.decode.sparkplug import NotSparkplug, Sparkplug, parse_topic
+    def _sparkplug_readings(
+        self, topic: str, payload: bytes, received_us: int
+    ) -> list[Reading] | PartlyDecoded:
+        from iotcache.decode.sparkplug import NotSparkplug, Sparkplug, device_name, parse_topic
 
         if self._sparkplug is None:
             self._sparkplug = Sparkplug()
         try:
             origin = parse_topic(topic)
-            metrics = self._sparkplug.metrics(origin, payload)
+            message = self._sparkplug.read(origin, payload)
         except NotSparkplug as error:
             raise Refused(f"the payload is no Sparkplug B: {error}") from error
-        return [
-            checked(
-                origin.device or origin.node, metric.name, metric.value,
-                received_us if metric.ts_ms is None else metric.ts_ms * 1_000,
-                unit="", site=origin.group, seq=None, boot="", received_us=received_us,
-            )
-            for metric in metrics
-        ]  # fmt: skip
+        if message.rebirth:
+            self._on_unknown_birth(origin.group, origin.node)
+        device, problems = device_name(origin, self._sparkplug_device), message.problems
+        readings: list[Reading] = []
+        for metric in message.metrics:
+            ts_us = received_us if metric.ts_ms is None else metric.ts_ms * 1_000
+            try:
+                readings.append(
+                    checked(
+                        device, metric.name, metric.value, ts_us,
+                        unit="", site=origin.group, seq=None, boot="", received_us=received_us,
+                    )
+                )  # fmt: skip
+            except Refused as refused:
+                problems.append(f'the metric "{printable(metric.name, 60)}": {refused}')
+        if not problems:
+            return readings
+        more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
+        if not readings:
+            raise Refused(problems[0] + more)
+        reason = f"{len(readings):,} metrics are stored, {len(problems):,} cannot be: {problems[0]}{more}"
+        return PartlyDecoded(readings, dead_letter(topic, payload, reason, received_us))
 
 
 def decode_named(payload: bytes, received_us: int) -> list[Reading]:
@@ -168,6 +204,10 @@ def _too_large(size: int) -> str:
 def _readings(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]:
     """The readings of an array. Those without a time are a microsecond apart, lest they count as the same."""
     if senml.looks_like(payload):
+        try:
+            senml.check_json_labels(payload)
+        except senml.NotSenml as error:
+            raise Refused(f"the SenML pack cannot be read: {error}") from error
         return _pack(_decode_pack(payload), names, received_us)
     return _apart(_decode_many(payload), names, received_us)
 
@@ -179,9 +219,10 @@ def _apart(many: Sequence[Incoming], names: TopicNames, received_us: int) -> lis
 def _pack(records: Sequence[senml.SenmlRecord], names: TopicNames, received_us: int) -> list[Reading]:
     """The readings of a SenML pack."""
     try:
-        found = senml.resolve(records, names.device, received_us / 1e6)
+        found = senml.resolve(records, names.device, received_us / 1e6, names.sensor)
     except senml.NotSenml as error:
         raise Refused(f"the SenML pack cannot be read: {error}") from error
+    names = structs.replace(names, sensor="")  # what it says is in what was found
     return _apart(msgspec.convert(found, list[Incoming]), names, received_us)
 
 
@@ -274,8 +315,15 @@ def checked(
     elif type(value) is int:
         if not -_INT64 <= value < _INT64:
             value = _as_float(value)
-    elif type(value) is str and "\0" in value:
-        raise Refused("the value contains a NUL character")
+    elif type(value) is str:
+        if len(value) > TEXT_LIMIT:
+            raise Refused(f"the value has {len(value):,} characters; {TEXT_LIMIT:,} are allowed")
+        if "\0" in value:
+            raise Refused("the value contains a NUL character")
+    if len(device) > NAME_LIMIT or len(sensor) > NAME_LIMIT or len(site) > NAME_LIMIT:
+        raise Refused(
+            f"a name has {max(map(len, (device, sensor, site))):,} characters; {NAME_LIMIT} are allowed"
+        )
     if "\0" in device or "\0" in sensor or "\0" in unit or "\0" in site or "\0" in boot:
         raise Refused("a name, unit or boot identifier contains a NUL character")
     return Reading(device, sensor, value, ts_us, unit, site, seq, boot, received_us)

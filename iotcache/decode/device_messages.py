@@ -22,6 +22,7 @@ import msgspec
 
 from iotcache.decode.decoder import EARLIEST_US, Refused, dead_letter, epoch_us
 from iotcache.decode.explain import explain
+from iotcache.decode.limits import DEPTH_LIMIT, is_too_deep
 from iotcache.decode.topics import TopicNames
 from iotcache.model import DeadLetter, DeviceMessage, DeviceRetired, Document, DocumentKind, Message
 from iotcache.text import printable
@@ -63,6 +64,8 @@ def read_device_message(names: TopicNames, message: Message) -> DeviceMessage | 
 def _content(message: Message, form: str) -> dict[str, Any]:
     if message.size > DOCUMENT_LIMIT_BYTES:
         raise _Refused(f"{form} of {message.size} bytes; {DOCUMENT_LIMIT_BYTES} are allowed")
+    if is_too_deep(message.payload):
+        raise _Refused(f"{form} is nested deeper than {DEPTH_LIMIT} objects and arrays")
     try:
         content = msgspec.json.decode(message.payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

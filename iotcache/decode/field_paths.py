@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
+from iotcache.decode.limits import DEPTH_LIMIT
 from iotcache.text import printable
 
 TimeUnit = Literal["auto", "s", "ms", "us", "ns", "rfc3339", "utc"]
@@ -36,7 +37,6 @@ class FieldPaths(Struct, frozen=True, kw_only=True):
 
 NAMES: Final = ("value", "ts", "device", "sensor", "site", "unit", "seq", "boot")
 """The fields of a reading, as the default payload calls them."""
-DEPTH_LIMIT: Final = 32
 _TEXTS: Final = frozenset({"device", "sensor", "site", "unit", "boot"})
 _STEP: Final = re.compile(r"(?:^|\.)([^.\[\]'=$*\s][^.\[\]'*]*)|\[(-?[0-9]{1,6})\]|\['([^']+)'\]")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

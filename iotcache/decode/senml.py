@@ -1,7 +1,9 @@
 """SenML packs (RFC 8428), JSON and CBOR, into readings as the default payload has them.
 
-A record's name is its base name and its own. Of a device that the topic names, the part after the device is
-the sensor, or a name without a base; otherwise the last part is the sensor, what precedes it the device.
+A record's name is its base name and its own. Where the topic names the device, the sensor is what follows the
+device in that name, or all of it where the device is not in it. Otherwise a base name with a separator at its
+end is the device and the record's own name the sensor; of any other name the last part is the sensor. A name
+without a part for the sensor takes its unit for one, as does each of several units under one name.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+
+from iotcache.text import printable
 
 VERSION: Final = 10
 _RELATIVE_BELOW_S: Final = 1 << 28
@@ -23,6 +27,11 @@ _LABELS: Final = {
 _BOOT_LIMIT: Final = 64
 _VALUES: Final = ("v", "vs", "vb")
 _SEPARATOR: Final = re.compile(r"[:/.]")
+_DEVICE_URN: Final = re.compile(r"urn:dev:[a-z]+:[^:/]+")
+"""A device without a sensor (RFC 9039)."""
+_VALUE_KEY: Final = re.compile(rb'"value"\s*:')
+_NAMELESS: Final = "value"
+"""The sensor of a record that has neither a name for it nor a unit."""
 _UNITS: Final = {"Cel": "°C", "/": ""}
 """SenML's names of units (section 12.1) that people write otherwise."""
 
@@ -58,7 +67,23 @@ class SenmlRecord(msgspec.Struct, frozen=True, gc=False):
 
 def looks_like(payload: bytes) -> bool:
     """Whether a JSON array is a pack rather than an array of default payloads."""
-    return b'"value"' not in payload and (b'"n"' in payload or b'"bn"' in payload)
+    if b'"n"' not in payload and b'"bn"' not in payload:
+        return False
+    return b'"value"' not in payload or _VALUE_KEY.search(payload) is None
+
+
+def check_json_labels(payload: bytes) -> None:
+    """A label that ends in ``_`` must be understood, or the pack refused (section 4.4). Raises `NotSenml`."""
+    if b'_"' in payload:
+        for index, record in enumerate(msgspec.json.decode(payload, type=list[dict[str, Any]])):
+            _check_labels(index, record)
+
+
+def _check_labels(index: int, record: Mapping[str, Any]) -> None:
+    for label in record:
+        if label.endswith("_"):
+            shown = printable(label, 60)
+            raise NotSenml(f"record no. {index + 1} has {shown!r}, a label that must be known and is not")
 
 
 def from_cbor(items: Sequence[Any]) -> list[dict[str, Any]]:
@@ -67,53 +92,85 @@ def from_cbor(items: Sequence[Any]) -> list[dict[str, Any]]:
     for place, item in enumerate(items):
         if not isinstance(item, Mapping):
             raise NotSenml(f"record no. {place + 1} is no map")
-        records.append({_LABELS.get(label, str(label)): content for label, content in item.items()})
+        record = {_LABELS.get(label, str(label)): content for label, content in item.items()}
+        _check_labels(place, record)
+        records.append(record)
     return records
 
 
-def resolve(records: Sequence[SenmlRecord], device: str, now_s: float) -> list[dict[str, Any]]:
-    """The pack's readings as fields of the default payload. ``device`` is the topic's, or empty.
+def resolve(
+    records: Sequence[SenmlRecord], device: str, now_s: float, sensor: str = ""
+) -> list[dict[str, Any]]:
+    """The pack's readings as fields of the default payload; ``device`` and ``sensor`` as the topic has them.
 
+    Records without a value of one kind or another (only a sum, binary data, base fields) are no readings.
     Raises `NotSenml`.
     """
     found: list[dict[str, Any]] = []
+    units: dict[tuple[str, str], set[str]] = {}
     base_name, base_unit = "", None
     base_time: _Number = 0
     base_value: _Number = 0
-    for place, record in enumerate(records):
+    left_out = ""
+    for index, record in enumerate(records):
         if record.bver is not None and record.bver > VERSION:
-            raise NotSenml(f"record no. {place + 1} is of SenML version {record.bver}; {VERSION} is known")
+            raise NotSenml(f"record no. {index + 1} is of SenML version {record.bver}; {VERSION} is known")
         base_name = record.bn or base_name
         base_unit = record.bu if record.bu is not None else base_unit
         base_time = record.bt if record.bt is not None else base_time
         base_value = record.bv if record.bv is not None else base_value
-        value = _value(record, base_value, place)
+        value = _value(record, base_value, index)
         if value is None:
+            left_out = left_out or _why_left_out(record, index)
             continue
-        time_s = base_time + (record.t or 0)
+        time_s = _sum(base_time, record.t or 0, "time", index)
         if time_s < _RELATIVE_BELOW_S:
             time_s += now_s
-        unit = record.u if record.u is not None else base_unit
-        fields = {"value": value, "ts": time_s, "unit": _UNITS.get(unit, unit) if unit else None}
-        found.append(fields | _identity(record) | _names(base_name, record.n, device, place))
+        unit = (record.u if record.u is not None else base_unit) or ""
+        names = _names(base_name, record.n, device, index)
+        if sensor and names.get("sensor", sensor) != sensor:
+            shown, topics = printable(names["sensor"], 60), printable(sensor, 60)
+            raise NotSenml(f"record no. {index + 1} names sensor '{shown}', its topic '{topics}'")
+        named = (names.get("device", device), names.get("sensor", sensor))
+        units.setdefault(named, set()).add(unit)
+        fields = {"value": value, "ts": time_s, "unit": _UNITS.get(unit, unit) or None, "_unit": unit}
+        found.append(fields | _identity(record) | names)
+    if not found and left_out:
+        raise NotSenml(left_out)
+    for fields in found:
+        own_unit = fields.pop("_unit")
+        owner, own = str(fields.get("device", device)), str(fields.get("sensor", sensor))
+        if not own:
+            fields["sensor"] = own_unit or _NAMELESS
+        elif len(units[owner, own]) > 1 and own_unit:
+            # Several units under one name are several quantities, at one time too (section 5.1.3).
+            fields["sensor"] = f"{own}/{own_unit}"
+        else:
+            fields["sensor"] = own
     return found
 
 
-def _value(record: SenmlRecord, base_value: _Number, place: int) -> float | str | bool | None:
-    """The record's value; ``None`` for one that only sets base fields."""
+def _sum(base: _Number, own: _Number, what: str, index: int) -> _Number:
+    try:
+        return base + own
+    except OverflowError:
+        raise NotSenml(f"record no. {index + 1} has a {what} that no number holds") from None
+
+
+def _value(record: SenmlRecord, base_value: _Number, index: int) -> float | str | bool | None:
+    """The record's value; ``None`` for one that has none."""
     if record.v is not None:
-        return record.v + base_value
-    if record.vs is not None:
-        return record.vs
-    if record.vb is not None:
-        return record.vb
+        return _sum(base_value, record.v, "value", index)
+    return record.vs if record.vs is not None else record.vb
+
+
+def _why_left_out(record: SenmlRecord, index: int) -> str:
+    """Why a record is no reading, should no record be one; empty for one that only sets base fields."""
     if record.vd is not None:
-        raise NotSenml(f"record no. {place + 1} holds binary data (vd), which is no measurement")
+        return f"record no. {index + 1} holds binary data (vd), which is no measurement"
     if record.s is not None:
-        raise NotSenml(f"record no. {place + 1} holds only a sum (s), and no value")
-    if record.n:
-        raise NotSenml(f"record no. {place + 1} holds no value")
-    return None
+        return f"record no. {index + 1} holds only a sum (s), and no value"
+    return f"record no. {index + 1} holds no value" if record.n else ""
 
 
 def _identity(record: SenmlRecord) -> dict[str, Any]:
@@ -124,18 +181,17 @@ def _identity(record: SenmlRecord) -> dict[str, Any]:
     return {}
 
 
-def _names(base: str, own: str, device: str, place: int) -> dict[str, str]:
+def _names(base: str, own: str, device: str, index: int) -> dict[str, str]:
     name = base + own
-    if not device:
-        cut = max((hit.start() for hit in _SEPARATOR.finditer(name)), default=0)
-        if not 0 < cut < len(name) - 1:
-            raise NotSenml(f"record no. {place + 1} is named {name[:60]!r}, which holds no device and sensor")
-        return {"device": name[:cut], "sensor": name[cut + 1 :]}
-    found = re.search(rf"(?:^|[:/.]){re.escape(device)}(?=$|[:/.])", name)
-    if found is None and base:
-        raise NotSenml(
-            f"record no. {place + 1} is named {name[:60]!r}, its topic names device {device[:60]!r}"
-        )
-    rest = own if found is None else name[found.end() :]
-    sensor = rest.strip(":/.")
-    return {"sensor": sensor} if sensor else {}
+    if device:
+        found = re.search(rf"(?:^|[:/.]){re.escape(device)}(?=$|[:/.])", name)
+        sensor = (name if found is None else name[found.end() :]).strip(":/.")
+        return {"sensor": sensor} if sensor else {}
+    if base and own and base[-1] in ":/." and base.strip(":/."):
+        return {"device": base.rstrip(":/."), "sensor": own.strip(":/.")}
+    if _DEVICE_URN.fullmatch(name):
+        return {"device": name}
+    cut = max((hit.start() for hit in _SEPARATOR.finditer(name)), default=0)
+    if not 0 < cut < len(name) - 1:
+        raise NotSenml(f"record no. {index + 1} is named {name[:60]!r}, which holds no device and sensor")
+    return {"device": name[:cut], "sensor": name[cut + 1 :]}

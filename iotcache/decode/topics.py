@@ -9,23 +9,26 @@ sections 4.7 and 4.8.2.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
+from iotcache.decode.limits import NAME_LIMIT
 from iotcache.errors import ConfigError
 
 FIELDS: Final = ("device", "sensor", "site", "unit")
-NAME_LIMIT: Final = 256
-"""Longest name of a device, sensor or site, in characters. Keys hash what is past 250 bytes."""
 RESERVED_SENSORS: Final = frozenset({"cfg", "meta", "birth", "death"})
 """Levels in the sensor's place that carry no reading: configuration, metadata, birth and death messages."""
 PACK_SENSORS: Final = frozenset({"pack", "senml"})
 """Levels in the sensor's place of messages whose payload names its sensors itself."""
 SPARKPLUG: Final = "spBv1.0/"
 """What topics of Sparkplug B begin with (3.0, section 4.1)."""
-_REMEMBERED: Final = 200_000
+_REMEMBERED_BYTES: Final = 64 * 1024 * 1024
+"""Of topics read before: anyone who may publish chooses topics, of up to 65,535 bytes each."""
+_ENTRY_BYTES: Final = 600
+"""Of one topic, without its text: the dictionary's entry and the `TopicNames`, rounded up."""
 _LEVEL: Final = re.compile(r"\{([A-Za-z_]*)\}")
 
 
@@ -99,6 +102,7 @@ class Topics:
     def __init__(self, templates: Sequence[str]) -> None:
         self.templates = tuple(TopicTemplate(text) for text in templates)
         self._known: dict[str, TopicNames] = {}
+        self._known_bytes = 0
 
     def filters(self, group: str = "") -> list[str]:
         """What to subscribe to; under ``$share/{group}/`` workers of that group share the messages."""
@@ -109,8 +113,10 @@ class Topics:
         """What ``topic`` names; remembered, as a fleet has few topics and many messages."""
         names = self._known.get(topic)
         if names is None:
-            if len(self._known) >= _REMEMBERED:
+            self._known_bytes += _ENTRY_BYTES + 2 * sys.getsizeof(topic)
+            if self._known_bytes > _REMEMBERED_BYTES:
                 self._known.clear()
+                self._known_bytes = 0
             names = self._known[topic] = self._read(topic)
         return names
 

@@ -6,7 +6,7 @@ name.
 
 from __future__ import annotations
 
-from iotcache.decode.decoder import Decoder, Refused, dead_letter, decode_named
+from iotcache.decode.decoder import Decoder, PartlyDecoded, Refused, dead_letter, decode_named
 from iotcache.decode.device_messages import read_device_message
 from iotcache.decode.topics import Topics
 from iotcache.ingest.faults import Faults, describe
@@ -23,7 +23,7 @@ class MessageReader:
         self._decoder = decoder
         self._faults = faults
 
-    def read(self, message: Message) -> list[Reading] | DeviceMessage | DeadLetter | None:
+    def read(self, message: Message) -> list[Reading] | DeviceMessage | DeadLetter | PartlyDecoded | None:
         """What a message holds; ``None`` for one that is neither a reading nor a mistake."""
         topic, payload, received_us = message.topic, message.payload, message.received_us
         try:

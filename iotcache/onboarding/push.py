@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.decode.device_messages import DOCUMENT_LIMIT_BYTES, VERSION_LIMIT
+from iotcache.decode.limits import DEPTH_LIMIT, is_too_deep
 from iotcache.errors import UsageError
 from iotcache.model import Document, DocumentKind, DocumentName
 
@@ -85,6 +86,8 @@ def _document(device: str, content: Mapping[str, Any], version: int, *, site: st
         text = msgspec.json.encode({**content, "version": version}).decode()
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise UsageError(f"the configuration cannot be written as JSON: {error}") from error
+    if is_too_deep(text.encode()):
+        raise UsageError(f"the configuration is nested deeper than {DEPTH_LIMIT} objects and arrays")
     if len(text.encode()) > DOCUMENT_LIMIT_BYTES:
         raise UsageError(f"the configuration is longer than {DOCUMENT_LIMIT_BYTES} bytes as JSON")
     return Document(device, DocumentKind.CONFIG, version, text, site, at_us)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from iotcache.cache import DeviceCache
 from iotcache.config.schema import OnboardingSettings
+from iotcache.decode.decoder import PartlyDecoded
 from iotcache.ingest.message_reader import MessageReader
 from iotcache.model import DeadLetter, DeviceMessage, Message, Reading, StoredReading
 from iotcache.model.messages import KEPT_BYTES
@@ -44,6 +45,9 @@ async def redrive(
     refused: list[DeadLetter] = []
     for stored in dead_letters:
         decoded = _read(stored.dead_letter, reader)
+        if isinstance(decoded, PartlyDecoded):  # its readings are kept, and so is what could not be
+            readings += [StoredReading(reading, cache.plan_ttl(reading)) for reading in decoded.readings]
+            decoded = decoded.dead_letter
         if isinstance(decoded, DeadLetter):
             refused.append(decoded)
             continue
@@ -65,7 +69,9 @@ async def redrive(
     return Redriven(len(settled), done.stored, done.duplicates, len(messages), len(refused))
 
 
-def _read(letter: DeadLetter, reader: MessageReader) -> list[Reading] | DeviceMessage | DeadLetter | None:
+def _read(
+    letter: DeadLetter, reader: MessageReader
+) -> list[Reading] | DeviceMessage | DeadLetter | PartlyDecoded | None:
     if len(letter.payload) == KEPT_BYTES and letter.reason.endswith("kept here)"):
         return letter
     size = len(letter.payload)

@@ -16,8 +16,7 @@ from iotcache.aggregates.writer import Aggregates
 from iotcache.alerts.watch import AlertWatch
 from iotcache.backoff import Backoff
 from iotcache.clock import SYSTEM_CLOCK, Clock
-from iotcache.decode.decoder import Decoder
-from iotcache.decode.field_paths import reader_for
+from iotcache.decode.decoder import PartlyDecoded
 from iotcache.decode.topics import Topics
 from iotcache.errors import StoreError
 from iotcache.ingest.batches import DecodedBatch
@@ -25,8 +24,8 @@ from iotcache.ingest.commit import RETRY_MAX_S, RETRY_MIN_S
 from iotcache.ingest.counters import IngestCounters
 from iotcache.ingest.faults import Faults
 from iotcache.ingest.followers import Followers
-from iotcache.ingest.message_reader import MessageReader
 from iotcache.ingest.pipeline import Pipeline
+from iotcache.ingest.rebirth import RebirthRequests
 from iotcache.model import DeadLetter, DeviceMessage, Event, Message, Reading, Severity
 from iotcache.mqtt import LinkState, MqttLink, Will
 from iotcache.onboarding.lifecycle import DeviceLifecycle
@@ -34,6 +33,7 @@ from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end
 from iotcache.telemetry import INGEST_ROLE, IngestStats, encode, gone, stats_topic
 from iotcache.text import printable
+from iotcache.worker.reader import message_reader
 from iotcache.worker.stats import IngestStatsBuilder
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ class Ingest:
         self._clock = clock
         self._on_state = on_state
         topics = Topics(ingest.topics)
-        self._reader = MessageReader(topics, Decoder(topics, reader_for(ingest.fields.paths)), self.faults)
+        self._rebirths = RebirthRequests(clock) if ingest.sparkplug_rebirth else None
+        want = self._rebirths.want if self._rebirths is not None else lambda group, node: None
+        self._reader = message_reader(ingest, topics, self.faults, want)
         self._topic = stats_topic(INGEST_ROLE, self.instance)
         self._stats = IngestStatsBuilder(INGEST_ROLE, self.instance, self.counters, clock)
         self._waiting_store = _OPENING
@@ -244,6 +246,7 @@ class Ingest:
             self.counters.received += len(messages)
             for batch in self._decoded(messages):
                 await pipeline.put(batch)
+                self._ask_for_births()
                 await asyncio.sleep(0)  # there may be many batches, and a commit wants to go on meanwhile
 
     def _decoded(self, messages: Sequence[Message]) -> Iterator[DecodedBatch]:
@@ -261,12 +264,20 @@ class Ingest:
                 self.counters.ignored += 1
             elif isinstance(decoded, DeadLetter):
                 dead.append(decoded)
+            elif isinstance(decoded, PartlyDecoded):
+                readings += decoded.readings
+                dead.append(decoded.dead_letter)
             else:
                 device_messages.append(decoded)
             if len(readings) >= BATCH_READINGS or index == len(messages) - 1:
                 acknowledge = partial(self._acknowledge, messages[first : index + 1])
                 yield DecodedBatch(readings, dead, acknowledge, device_messages)
                 readings, dead, device_messages, first = [], [], [], index + 1
+
+    def _ask_for_births(self) -> None:
+        """Ask Sparkplug edge nodes whose data could not be read for what came before it."""
+        for topic, payload in self._rebirths.take() if self._rebirths is not None else ():
+            self.link.post(topic, payload)
 
     def _acknowledge(self, messages: Sequence[Message], committed: Committed | None) -> None:
         self.link.ack(messages)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotcache.decode import cbor
-from iotcache.decode.decoder import Decoder
+from iotcache.decode.decoder import Decoder, decode_named
 from iotcache.decode.sparkplug import NotSparkplug, Origin, Sparkplug, parse_topic
 from iotcache.decode.topics import Topics
 from iotcache.model import DeadLetter, Reading
@@ -192,10 +192,77 @@ def test_a_pack_on_the_topic_of_its_one_sensor() -> None:
     ]
 
 
+def names_of(topic: str, *records: dict[str, Any], decoder: Decoder = DECODER) -> list[tuple[str, str]]:
+    return [(one.device, one.sensor) for one in readings(topic, senml(*records), decoder)]
+
+
+def test_a_name_without_the_device_is_the_sensor_whole() -> None:
+    # Paths of LwM2M resolve to one name, however base and own name share it; a gateway speaks for others.
+    for record in ({"bn": "/3303/0/", "n": "5700", "v": 22.9}, {"n": "/3303/0/5700", "v": 22.9}):
+        assert names_of("iot/s/dev1/senml", record) == [("dev1", "3303/0/5700")]
+    assert names_of("iot/s/gw/senml", {"bn": "urn:dev:ow:10:", "n": "t", "v": 1}) == [
+        ("gw", "urn:dev:ow:10:t")
+    ]
+
+
 def test_without_a_device_in_the_topic_the_name_holds_both() -> None:
-    decoder = Decoder(Topics(["packs/{device}/{sensor}"]))
-    assert "names device" in reason("packs/d/senml", senml({"bn": "dev-10:", "n": "t", "v": 1}), decoder)
-    assert "dev-10" in reason("iot/s/dev-1/senml", senml({"bn": "dev-10:", "n": "t", "v": 1}))
+    for record, device in (
+        ({"bn": "2001:db8::1/", "n": "temp", "v": 1}, "2001:db8::1"),
+        ({"bn": "urn:dev:ow:10e2073a01080063:", "n": "temp", "v": 1}, "urn:dev:ow:10e2073a01080063"),
+        ({"n": "urn:dev:ow:10e2073a01080063:temp", "v": 1}, "urn:dev:ow:10e2073a01080063"),
+    ):
+        (found,) = decode_named(senml(record), NOW_US)
+        assert (found.device, found.sensor) == (device, "temp")
+
+
+def test_a_name_without_a_sensor_takes_its_unit_for_one() -> None:
+    # RFC 8428, section 5.1.1: a device of one sensor.
+    record = {"n": "urn:dev:ow:10e2073a01080063", "u": "Cel", "v": 23.1}
+    (found,) = decode_named(senml(record), NOW_US)
+    assert (found.device, found.sensor, found.unit) == ("urn:dev:ow:10e2073a01080063", "Cel", "°C")
+    assert names_of("iot/s/10e2073a01080063/senml", record) == [("10e2073a01080063", "Cel")]
+    assert names_of("iot/s/d/senml", {"bn": "d:", "v": 1}) == [("d", "value")]
+
+
+def test_several_units_under_one_name_are_several_sensors() -> None:
+    # RFC 8428, section 5.1.3, second example: position and humidity by one device, told apart by the unit.
+    pack = senml(
+        {"bn": "urn:dev:ow:10e2073a01080063", "bt": TS_S, "bu": "%RH", "v": 20},
+        {"u": "lon", "v": 24.30621}, {"u": "lat", "v": 60.07965}, {"t": 60, "v": 20.3},
+    )  # fmt: skip
+    found = readings("iot/s/10e2073a01080063/where", pack)
+    assert [(one.sensor, one.value) for one in found] == [
+        ("where/%RH", 20), ("where/lon", 24.30621), ("where/lat", 60.07965), ("where/%RH", 20.3)
+    ]  # fmt: skip
+
+
+def test_records_that_are_no_readings_do_not_take_the_others_with_them() -> None:
+    # RFC 8428, sections 5.1.5 and 4.2: binary data, and a sum without a value.
+    pack = senml(
+        {"bn": "d:", "n": "temp", "v": 23.1}, {"n": "nfc", "vd": "aGkgCg"}, {"n": "energy", "s": 1234.5},
+        {"n": "open", "vb": False},
+    )  # fmt: skip
+    assert [(one.sensor, one.value) for one in readings("iot/s/d/senml", pack)] == [
+        ("temp", 23.1), ("open", False)
+    ]  # fmt: skip
+
+
+def test_a_sensor_may_be_called_value() -> None:
+    assert names_of("iot/s/d/senml", {"bn": "d:", "n": "value", "v": 1}) == [("d", "value")]
+
+
+def test_decimal_fractions_in_cbor_are_numbers_and_bounded() -> None:
+    pack = bytes.fromhex("81a3006474656d70016343656c02c4822018eb")
+    (found,) = readings("iot/s/d/senml", pack)
+    assert (found.sensor, found.value, found.unit) == ("temp", 23.5, "°C")
+    huge = bytes.fromhex("81a200617402c4821a3b9aca0001")  # 1 x 10^1,000,000,000
+    assert "exponent" in reason("iot/s/d/senml", huge)
+    assert "array of two integers" in reason("iot/s/d/senml", bytes.fromhex("81a200617402c401"))
+
+
+def test_labels_that_must_be_known_are_so_in_cbor_too() -> None:
+    assert "'zone_'" in reason("iot/s/d/senml", dumps([{0: "t", 2: 1, "zone_": "x"}]))
+    assert readings("iot/s/d/senml", dumps([{0: "t", 2: 1, "zone": "x_"}]))[0].value == 1
 
 
 def test_senml_in_cbor_with_its_integer_labels() -> None:
@@ -214,11 +281,13 @@ def test_senml_in_cbor_with_its_integer_labels() -> None:
         (senml({"n": "a", "s": 5}), "only a sum"),
         (senml({"n": "a", "v": "5"}), '"v" of reading no. 1 is a text, and must be a number'),
         (senml({"n": "a", "v": 1, "bver": 11}), "version 11"),
-        (senml({"bn": "d:", "v": 1}), "names a sensor"),
+        (senml({"n": "a", "v": 1, "zone_": "x"}), "'zone_'"),
+        (senml({"bn": "d:", "n": "a", "bv": 10**400, "v": 0.5}), "a value that no number holds"),
+        (senml({"bn": "d:", "n": "a", "bt": 10**400, "t": 0.5, "v": 1}), "a time that no number holds"),
         (senml({"n": "a", "v": 1, "t": 1e20}), "past anything"),
         (b'[{"n":"a","v":NaN}]', "NaN"),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_packs_that_cannot_be_read(pack: bytes, says: str) -> None:
     assert says in reason("iot/s/d/senml", pack)
@@ -265,24 +334,24 @@ def test_a_birth_and_the_data_after_it() -> None:
     decoder = Decoder(Topics(["iot/{site}/{device}/{sensor}"]))
     born = readings("spBv1.0/plant/DBIRTH/edge/pump-1", BIRTH, decoder)
     assert brief(born) == [
-        ("pump-1", "temp", 21.3, "", TS_S * 10**6),
-        ("pump-1", "count", -5, "", TS_S * 10**6),
-        ("pump-1", "door", True, "", TS_S * 10**6),
-        ("pump-1", "mode", "auto", "", TS_S * 10**6),
+        ("plant/edge/pump-1", "temp", 21.3, "", TS_S * 10**6),
+        ("plant/edge/pump-1", "count", -5, "", TS_S * 10**6),
+        ("plant/edge/pump-1", "door", True, "", TS_S * 10**6),
+        ("plant/edge/pump-1", "mode", "auto", "", TS_S * 10**6),
     ]
     assert {one.site for one in born} == {"plant"}
     later = message(
         field(2, 8) + field(3, TS_S * 1_000 + 5) + field(10, 0xFFFFFFFF), field(2, 11) + field(13, 2.5)
     )
     assert brief(readings("spBv1.0/plant/DDATA/edge/pump-1", later, decoder)) == [
-        ("pump-1", "count", -1, "", TS_S * 10**6 + 5_000),
-        ("pump-1", "off", 2.5, "", TS_S * 10**6),
+        ("plant/edge/pump-1", "count", -1, "", TS_S * 10**6 + 5_000),
+        ("plant/edge/pump-1", "off", 2.5, "", TS_S * 10**6),
     ]
 
 
 def test_the_edge_node_itself_is_a_device() -> None:
     decoder = Decoder(Topics(["iot/{site}/{device}/{sensor}"]))
-    assert readings("spBv1.0/plant/NBIRTH/edge", BIRTH, decoder)[0].device == "edge"
+    assert readings("spBv1.0/plant/NBIRTH/edge", BIRTH, decoder)[0].device == "plant/edge"
 
 
 def test_a_new_birth_of_the_node_forgets_old_aliases() -> None:
@@ -319,7 +388,7 @@ def test_sparkplug_that_cannot_be_read(topic: str, payload: bytes, says: str) ->
 @given(st.binary(max_size=120), st.sampled_from(["NBIRTH", "DDATA"]))
 def test_any_bytes_are_sparkplug_or_refused(raw: bytes, kind: str) -> None:
     with suppress(NotSparkplug):
-        Sparkplug().metrics(Origin("g", kind, "e", "d"), raw)
+        Sparkplug().read(Origin("g", kind, "e", "d"), raw)
 
 
 def test_topics_of_sparkplug() -> None:

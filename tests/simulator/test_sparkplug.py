@@ -106,7 +106,7 @@ async def test_our_decoder_and_protobufs_agree(mosquitto: Server) -> None:
     ours, kinds = Sparkplug(), set()
     for message in (message for messages in nodes.values() for message in messages):
         content, found = read(message), {}
-        for metric in ours.metrics(parse_topic(message.topic), message.payload):
+        for metric in ours.read(parse_topic(message.topic), message.payload).metrics:
             found[metric.name] = metric.value
         for metric in content.metrics:
             if metric.name == "bdSeq" or metric.name.startswith("Node Control/"):

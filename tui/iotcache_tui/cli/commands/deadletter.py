@@ -142,15 +142,10 @@ def _missing(numbers: Sequence[int]) -> int:
 
 async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
     from iotcache.cache import DeviceCache
-    from iotcache.decode.decoder import Decoder
-    from iotcache.decode.field_paths import reader_for
-    from iotcache.decode.topics import Topics
-    from iotcache.ingest.faults import Faults
-    from iotcache.ingest.message_reader import MessageReader
+    from iotcache.worker.reader import message_reader
     from iotcache.worker.redrive import redrive
 
-    topics = Topics(settings.ingest.topics)
-    reader = MessageReader(topics, Decoder(topics, reader_for(settings.ingest.fields.paths)), Faults())
+    reader = message_reader(settings.ingest)
     settled = readings = duplicates = documents = refused = 0
     missing: list[int] = []
     async with DeviceCache.from_settings(settings) as cache:

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from iotcache.capacity import Fleet, plan
-    from iotcache.decode.decoder import READINGS_LIMIT
+    from iotcache.decode.limits import READINGS_LIMIT
     from iotcache.model.messages import PAYLOAD_LIMIT_BYTES
 
     limits = (

@@ -1,0 +1,109 @@
+"""What births teach of an edge node's metrics: which alias stands for which name, and the type of each.
+
+Data messages may leave out a metric's name (for its alias) and its type (3.0, section 6.4.16). What is
+remembered is bounded in bytes, as anyone who may publish can send births: the edge node that was silent
+longest is forgotten first, and a rebirth is asked for when it is heard again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from typing import Final
+
+MEMORY_LIMIT_BYTES: Final = 64 * 1024 * 1024
+"""For all edge nodes together: some 150,000 metrics with names of usual length."""
+METRICS_REMEMBERED: Final = 10_000
+"""Of one edge node."""
+_NODE_BYTES: Final = 1_500
+_METRIC_BYTES: Final = 150
+"""Of the containers, measured in CPython 3.11 and rounded up; texts come on top."""
+
+
+class NodeBirths:
+    """What the births of one edge node taught."""
+
+    __slots__ = ("aliases", "bytes", "types")
+
+    def __init__(self, key_bytes: int = 0) -> None:
+        self.aliases: dict[int, tuple[str, int]] = {}
+        """The name and type behind an alias; aliases are unique under an edge node."""
+        self.types: dict[str, dict[str, int]] = {}
+        """The type of each metric by device ("" for the edge node itself) and name."""
+        self.bytes = _NODE_BYTES + key_bytes
+
+    def begin(self, device: str) -> int:
+        """Forget the types of a device, whose birth follows; how many bytes more that takes (none: fewer)."""
+        types = self.types.pop(device, None)
+        if types is None:
+            return 0
+        freed = sum(_METRIC_BYTES + sys.getsizeof(name) for name in types)
+        freed += _METRIC_BYTES + sys.getsizeof(device)
+        self.bytes -= freed
+        return -freed
+
+    def learn(self, device: str, name: str, alias: int | None, kind: int) -> int:
+        """Remember a metric of a birth; how many bytes that takes more."""
+        before = self.bytes
+        types = self.types.get(device)
+        if types is None:
+            types = self.types[device] = {}
+            self.bytes += _METRIC_BYTES + sys.getsizeof(device)
+        if name in types or len(types) < METRICS_REMEMBERED:
+            if name not in types:
+                self.bytes += _METRIC_BYTES + sys.getsizeof(name)
+            types[name] = kind
+        if alias is not None and (alias in self.aliases or len(self.aliases) < METRICS_REMEMBERED):
+            if alias not in self.aliases:
+                self.bytes += _METRIC_BYTES
+            self.aliases[alias] = (name, kind)
+        return self.bytes - before
+
+
+class Births:
+    """What is remembered of all edge nodes."""
+
+    def __init__(self, limit_bytes: int = MEMORY_LIMIT_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._nodes: OrderedDict[tuple[str, str], NodeBirths] = OrderedDict()
+        self.bytes = 0
+        """An estimate of the memory in use, from above."""
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def of(self, group: str, node: str) -> NodeBirths | None:
+        """What is remembered of an edge node, if anything."""
+        births = self._nodes.get((group, node))
+        if births is not None:
+            self._nodes.move_to_end((group, node))
+        return births
+
+    def put(self, group: str, node: str, births: NodeBirths) -> None:
+        """Remember what a new birth of the edge node itself taught, in place of all before."""
+        self.forget(group, node)
+        self._nodes[group, node] = births
+        self.bytes += births.bytes
+        self.shrink()
+
+    def grown(self, by_bytes: int) -> None:
+        """Births that are remembered learnt more."""
+        self.bytes += by_bytes
+        self.shrink()
+
+    def forget(self, group: str, node: str) -> None:
+        """Forget an edge node."""
+        births = self._nodes.pop((group, node), None)
+        if births is not None:
+            self.bytes -= births.bytes
+
+    def shrink(self) -> None:
+        """Forget those that were silent longest until the rest is within the limit."""
+        while self.bytes > self._limit_bytes and self._nodes:
+            _, births = self._nodes.popitem(last=False)
+            self.bytes -= births.bytes
+
+
+def new_node(group: str, node: str) -> NodeBirths:
+    """For an edge node of which nothing is remembered."""
+    return NodeBirths(sys.getsizeof(group) + sys.getsizeof(node))

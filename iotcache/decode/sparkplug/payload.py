@@ -1,0 +1,245 @@
+"""Payloads of Sparkplug B (Eclipse Sparkplug 3.0.0, section 6.4) into metrics with names and values."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from typing import Final
+
+from msgspec import Struct
+
+from iotcache.decode.float32 import single
+from iotcache.decode.limits import DEPTH_LIMIT
+from iotcache.decode.sparkplug.births import Births, NodeBirths, new_node
+from iotcache.decode.sparkplug.protobuf import NotSparkplug, fields, text
+from iotcache.decode.sparkplug.topics import OTHER_KINDS, Origin
+from iotcache.model import Value
+from iotcache.model.messages import PAYLOAD_LIMIT_BYTES
+
+METRICS_LIMIT: Final = 10_000
+"""Of one message, members of templates included."""
+_COMPRESSED: Final = "SPBV1.0_COMPRESSED"
+"""The ``uuid`` of a payload whose body is another payload, compressed (Eclipse Tahu's clients)."""
+_CONTROL: Final = ("Node Control/", "Device Control/")
+_SIGNED_BITS: Final = {1: 8, 2: 16, 3: 32, 4: 64}
+"""Datatypes Int8 to Int64: on the wire they are unsigned fields with two's complement."""
+_ANY_WIDTH: Final = zlib.MAX_WBITS | 32
+"""zlib's or gzip's header, told by itself."""
+_NO_MEASUREMENT: Final = {16: "binary data", 17: "a DataSet", 19: "an extension"}
+
+
+class Metric(Struct, frozen=True, gc=False):
+    """One metric with a value."""
+
+    name: str
+    value: Value
+    ts_ms: int | None
+
+
+class SparkplugMessage(Struct):
+    """What one message holds."""
+
+    metrics: list[Metric]
+    problems: list[str]
+    """Why metrics were left out that should have been readings; each safe to show."""
+    rebirth: bool = False
+    """The births of the edge node are not known here: it should be asked to send them again."""
+
+
+class _Fields(Struct):
+    """A metric as it is on the wire."""
+
+    name: str = ""
+    alias: int | None = None
+    ts_ms: int | None = None
+    kind: int = 0
+    is_null: bool = False
+    value: Value | None = None
+    bits: int = 0
+    """The width of the field that an integer came in; 0 for other values."""
+    template: bytes | None = None
+    unfit: str = ""
+
+
+class Sparkplug:
+    """Reads messages of one namespace; remembers what births taught."""
+
+    def __init__(self, births: Births | None = None) -> None:
+        self._births = Births() if births is None else births
+
+    def read(self, origin: Origin, payload: bytes) -> SparkplugMessage:
+        """What a message holds; nothing for deaths and commands. Raises `NotSparkplug`."""
+        if origin.kind in OTHER_KINDS:
+            return SparkplugMessage([], [])
+        ts_ms, raws = _metrics_of(payload)
+        known = self._births.of(origin.group, origin.node)
+        is_birth = origin.kind.endswith("BIRTH")
+        began = origin.kind == "NBIRTH" or (is_birth and known is None)
+        births = new_node(origin.group, origin.node) if known is None or began else known
+        reading = _Reading(births, origin.device, is_birth=is_birth)
+        try:
+            for raw in raws:
+                reading.add(raw, ts_ms)
+        finally:
+            if began:
+                self._births.put(origin.group, origin.node, births)
+            elif is_birth:
+                self._births.grown(reading.grown_bytes)
+        return reading.message
+
+
+class _Reading:
+    """One message while it is read."""
+
+    def __init__(self, births: NodeBirths, device: str, *, is_birth: bool) -> None:
+        self.message = SparkplugMessage([], [])
+        self.grown_bytes = births.begin(device) if is_birth else 0
+        self._births = births
+        self._device = device
+        self._is_birth = is_birth
+        self._count = 0
+
+    def add(self, raw: bytes, ts_ms: int | None, prefix: str = "", depth: int = 0) -> None:
+        """Take a metric in. Raises `NotSparkplug`."""
+        self._count += 1
+        if self._count > METRICS_LIMIT:
+            raise NotSparkplug(f"it holds more than {METRICS_LIMIT:,} metrics")
+        metric = _metric(raw)
+        name = self._named(metric, prefix)
+        if name is None:
+            return
+        when_ms = ts_ms if metric.ts_ms is None else metric.ts_ms
+        if metric.template is not None:
+            if depth >= DEPTH_LIMIT:
+                raise NotSparkplug("its templates are nested too deeply")
+            if not metric.is_null:
+                for member in _members(metric.template):
+                    self.add(member, when_ms, f"{name}/", depth + 1)
+            return
+        if metric.unfit and self._is_birth:  # said once, not with each message of the same kind
+            self.message.problems.append(f'the metric "{name}" is {metric.unfit}, which is no measurement')
+        if metric.is_null or metric.value is None or name == "bdSeq" or name.startswith(_CONTROL):
+            return
+        value = metric.value
+        if not metric.kind and metric.bits and isinstance(value, int) and value >> (metric.bits - 1):
+            self._ask(f'the type of the metric "{name}" is not known, and with it whether it is negative')
+            return
+        if metric.kind in _SIGNED_BITS and type(value) is int:
+            value = _signed(value, _SIGNED_BITS[metric.kind])
+        if isinstance(value, float) and not math.isfinite(value):
+            self.message.problems.append(f'the metric "{name}" is {value}, which is no measurement')
+            return
+        self.message.metrics.append(Metric(name, value, when_ms))
+
+    def _named(self, metric: _Fields, prefix: str) -> str | None:
+        """The metric's whole name; with its type filled in, or learnt, by what births say."""
+        births, alias = self._births, metric.alias
+        name = prefix + metric.name if metric.name else ""
+        if self._is_birth:
+            if name:
+                self.grown_bytes += births.learn(self._device, name, alias, metric.kind)
+            return name or None
+        if alias is not None and alias in births.aliases:
+            known_name, kind = births.aliases[alias]
+            name = name or known_name
+            metric.kind = metric.kind or kind
+        elif alias is not None and not name:
+            self._ask(f"the metric with alias {alias} has no name")
+        if name and not metric.kind:
+            metric.kind = births.types.get(self._device, {}).get(name, 0)
+        return name or None
+
+    def _ask(self, problem: str) -> None:
+        """Only a birth can tell: it is to be asked for."""
+        self.message.rebirth = True
+        self.message.problems.append(
+            f"{problem}: its birth message was not seen here; let the edge node send it again "
+            "(Node Control/Rebirth)"
+        )
+
+
+def _metrics_of(payload: bytes, *, inner: bool = False) -> tuple[int | None, list[bytes]]:
+    """The time of a payload and its metrics, decompressed where it is compressed. Raises `NotSparkplug`."""
+    ts_ms: int | None = None
+    raws: list[bytes] = []
+    uuid, body = "", b""
+    for number, content in fields(payload):
+        if number == 1 and isinstance(content, int):
+            ts_ms = content
+        elif not isinstance(content, bytes):
+            continue
+        elif number == 2:
+            raws.append(content)
+        elif number == 4:
+            uuid = text(content)
+        elif number == 5:
+            body = content
+    if len(raws) > METRICS_LIMIT:
+        raise NotSparkplug(f"it holds {len(raws):,} metrics; {METRICS_LIMIT:,} are allowed")
+    if uuid == _COMPRESSED:
+        if inner:
+            raise NotSparkplug("it is compressed twice")
+        return _metrics_of(_decompressed(body), inner=True)
+    return ts_ms, raws
+
+
+def _decompressed(body: bytes) -> bytes:
+    inflater = zlib.decompressobj(_ANY_WIDTH)
+    try:
+        raw = inflater.decompress(body, PAYLOAD_LIMIT_BYTES)
+    except zlib.error as error:
+        raise NotSparkplug(f"its compressed body cannot be read: {error}") from None
+    if inflater.unconsumed_tail:
+        raise NotSparkplug(f"its compressed body holds more than {PAYLOAD_LIMIT_BYTES:,} bytes")
+    if not inflater.eof:
+        raise NotSparkplug("its compressed body ends too early")
+    return raw
+
+
+def _metric(raw: bytes) -> _Fields:
+    metric = _Fields()
+    for number, content in fields(raw):
+        if isinstance(content, bytes):
+            if number == 1:
+                metric.name = text(content)
+            elif number == 12 and len(content) == 4:
+                metric.value = single(content, "<")
+            elif number == 13 and len(content) == 8:
+                metric.value = float(struct.unpack("<d", content)[0])
+            elif number == 15:
+                metric.value = text(content)
+            elif number == 18:
+                metric.template = content
+            elif number in _NO_MEASUREMENT:
+                metric.unfit = _NO_MEASUREMENT[number]
+        elif number == 2:
+            metric.alias = content
+        elif number == 3:
+            metric.ts_ms = content
+        elif number == 4:
+            metric.kind = content
+        elif number == 7:
+            metric.is_null = bool(content)
+        elif number in (10, 11):
+            metric.value = content
+            metric.bits = 32 if number == 10 else 64
+        elif number == 14:
+            metric.value = bool(content)
+    return metric
+
+
+def _members(template: bytes) -> list[bytes]:
+    """The metrics of a template's instance; a definition has no values of its own."""
+    members: list[bytes] = []
+    for number, content in fields(template):
+        if number == 5 and content:
+            return []
+        if number == 2 and isinstance(content, bytes):
+            members.append(content)
+    return members
+
+
+def _signed(value: int, bits: int) -> int:
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
