@@ -44,11 +44,11 @@ class CommitStore(Protocol):
 class DeviceMessages(Protocol):
     """Keeps what devices say of themselves: `iotcache.onboarding.lifecycle.DeviceLifecycle`."""
 
-    async def store(self, said: Sequence[DeviceMessage]) -> LifecycleResult:
+    async def store(self, messages: Sequence[DeviceMessage]) -> LifecycleResult:
         """Make messages durable, in their order. Raises `StoreError`."""
         ...
 
-    async def tell_cache(self, heard: LifecycleResult) -> None:
+    async def tell_cache(self, result: LifecycleResult) -> None:
         """Bring the cache to what the store has. Raises `StoreError`."""
         ...
 
