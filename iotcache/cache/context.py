@@ -10,6 +10,7 @@ from msgspec import Struct
 from iotcache.cache.budget import Budget
 from iotcache.cache.counters import CacheCountersBuilder
 from iotcache.cache.node_facts import NodeFactsCache
+from iotcache.cache.promise import Promises
 from iotcache.clock import Clock
 from iotcache.keys import Keys
 from iotcache.misses import Records
@@ -33,6 +34,7 @@ class CacheContext(Struct, kw_only=True):
     """Of store reads on behalf of nodes that are out."""
     node_facts: NodeFactsCache
     records: Records
+    promises: Promises
     counters: CacheCountersBuilder
     """Of readings; what is counted of documents and aggregates is their own."""
     compress_min_bytes: int

@@ -19,6 +19,7 @@ from iotcache.cache.documents import DocumentCache, DocumentEntries
 from iotcache.cache.fill_result import FillResult
 from iotcache.cache.latest import LatestCache
 from iotcache.cache.node_facts import NodeFactsCache
+from iotcache.cache.promise import Promises
 from iotcache.cache.write_through import WriteThrough
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.codec import COMPRESS_MIN_BYTES
@@ -87,6 +88,7 @@ class DeviceCache:
             budget=Budget(store_reads_per_s, clock),
             node_facts=NodeFactsCache(cluster, clock),
             records=Records(),
+            promises=Promises(self.keys.prefix),
             counters=CacheCountersBuilder(),
             compress_min_bytes=compress_min_bytes,
             max_value_bytes=max_value_bytes,
@@ -240,9 +242,10 @@ class DeviceCache:
     # Writing
 
     def plan_ttl(self, reading: Reading) -> int:
-        """Until when this reading's entry is to live, in µs since the epoch, jitter included.
+        """The promise of this reading's entry: until when it is to live, jitter included, and where.
 
-        The writer asks before its commit, so that the store has it (`StoredReading.cached_until_us`).
+        In µs since the epoch, the low bits naming the cache (`iotcache.cache.promise`). The writer asks
+        before its commit, so that the store has it (`StoredReading.cached_until_us`).
         """
         return self._writes.plan_ttls((reading,))[0]
 

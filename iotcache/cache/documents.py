@@ -11,7 +11,6 @@ from iotcache.cache.read_through import ReadThrough
 from iotcache.cluster.types import Mode, SetItem
 from iotcache.codec import decode_document, document_content, encode_document
 from iotcache.errors import CorruptValue
-from iotcache.misses import Expected, Record
 from iotcache.model import Document, DocumentKind, DocumentName, DocumentRead, Source
 
 
@@ -43,11 +42,6 @@ class DocumentEntries(EntryKind[DocumentName, Document]):
 
     def ttl_s(self, value: Document) -> int:
         return self._context.ttl.jittered(self._mean_ttl_s(value.kind), self._context.rng)
-
-    def expected(self, value: Document, record: Record | None) -> Expected | None:
-        """Its entry was set when the document was published, and was to live from then on."""
-        published_s = value.at_us / 1e6
-        return Expected(published_s, published_s + self._mean_ttl_s(value.kind))
 
     def item(self, key: str, document: Document, mode: Mode) -> SetItem:
         """The entry of a document, ready to be set."""

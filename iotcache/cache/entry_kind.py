@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, Final, Generic, TypeVar
 
-from iotcache.misses import Expected, Record
+from iotcache.misses import Expected
 
 K = TypeVar("K", bound=Hashable)
 """The name of an entry: a series, a document's name, …"""
@@ -24,6 +24,9 @@ class EntryKind(ABC, Generic[K, V]):
     lease_s: ClassVar[int] = LOAD_LEASE_S
     """TTL of a lease on such an entry. Above the time that a load usually takes: what is loaded after its
     lease has expired is not put into the cache."""
+
+    rewritten: ClassVar[bool] = False
+    """Whether writers set such an entry again and again without a promise in the store."""
 
     @abstractmethod
     def keys(self, names: Sequence[K]) -> list[str]:
@@ -45,9 +48,9 @@ class EntryKind(ABC, Generic[K, V]):
     def ttl_s(self, value: V) -> int:
         """The TTL of an entry that is put into the cache now, in whole seconds, jitter included."""
 
-    @abstractmethod
-    def expected(self, value: V, record: Record | None) -> Expected | None:
-        """Since when and until when a writer's entry should be in the cache; ``None`` when nothing tells.
+    def expected(self, value: V, owner: str) -> Expected | None:
+        """What the writer of the entry has promised; ``None`` when the store has no promise.
 
-        ``record`` is what this process last knew of the entry.
+        ``owner`` is the node that owns the key.
         """
+        return None

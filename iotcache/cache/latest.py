@@ -57,12 +57,8 @@ class LatestEntries(EntryKind[Series, StoredReading]):
         ttl = self._context.ttl
         return ttl.jittered(ttl.volatile_s(value.reading.interval_s), self._context.rng)
 
-    def expected(self, value: StoredReading, record: Record | None) -> Expected | None:
-        """The writer has noted in the store until when its entry lives."""
-        if value.cached_until_us <= 0:
-            return None
-        written_us = value.reading.received_us or value.reading.ts_us
-        return Expected(written_us / 1e6, value.cached_until_us / 1e6)
+    def expected(self, value: StoredReading, owner: str) -> Expected | None:
+        return self._context.promises.read(value, owner)
 
 
 class LatestCache:

@@ -7,18 +7,22 @@ import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from iotcache.cache.budget import Budget
 from iotcache.clock import Clock
 from iotcache.errors import IotCacheError
 from iotcache.misses import NodeFacts, NodeHistory
+from iotcache.model import NodeState
 
 if TYPE_CHECKING:
     from iotcache.cluster import Cluster
 
+MISS_POLLS_PER_S: Final = 10
+"""A miss is judged by statistics polled after its read began, but where more misses than this come: then by
+statistics no older than `FRESH_S`, unless the nodes are slow to give them."""
 FRESH_S: Final = 0.1
-"""A miss is judged by statistics no older than this, unless the nodes are slow to give them."""
-PATIENCE_S: Final = 0.3
-"""Longest that a miss waits for statistics; its store read runs meanwhile."""
-POLL_S: Final = 2.0
+REFRESH_TIMEOUT_S: Final = 0.3
+"""The longest that a miss waits for statistics; its store read runs meanwhile."""
+POLL_EVERY_S: Final = 2.0
 BUNDLED_SUFFIX: Final = "-iotcache"
 HEAD_START_S: Final = 2.0
 """memcached counts its uptime from two seconds before its start (``process_started`` in memcached.c); the
@@ -26,12 +30,13 @@ bundled node does not."""
 
 
 class NodeFactsCache:
-    """Polls ``stats`` of every node: every `POLL_S` while the cache is read, at once when a miss needs it."""
+    """Polls ``stats`` of every node: every `POLL_EVERY_S` while the cache is read, at once for a miss."""
 
     def __init__(self, cluster: Cluster, clock: Clock) -> None:
         self._cluster = cluster
         self._clock = clock
         self._histories: dict[str, NodeHistory] = {}
+        self._miss_polls = Budget(MISS_POLLS_PER_S, clock)
         self._polled_s = -1e9
         self._changes: tuple[float, ...] = ()
         self._poll: asyncio.Task[None] | None = None
@@ -41,16 +46,24 @@ class NodeFactsCache:
 
     def nudge(self) -> None:
         """Start a poll when the last one is some time ago; does not wait."""
-        if self._clock.monotonic() - self._polled_s > POLL_S:
+        if self._clock.monotonic() - self._polled_s > POLL_EVERY_S:
             self._start()
 
-    async def refresh(self) -> None:
-        """Return with fresh statistics, or without after `PATIENCE_S`."""
-        changes = tuple(node.since_s for node in self._cluster.health())
-        if self._clock.monotonic() - self._polled_s < FRESH_S and changes == self._changes:
-            return
+    async def refresh(self, began_s: float) -> None:
+        """Return with statistics for a read that began then, or without after `REFRESH_TIMEOUT_S`."""
+        health = self._cluster.health()
+        now_s = self._clock.now()
+        for node in health:
+            if node.state in (NodeState.DOWN, NodeState.PROBING):
+                self._histories.setdefault(node.name, NodeHistory()).note_out(now_s)
+        changes = tuple(node.since_s for node in health)
+        if changes == self._changes:
+            if self._polled_s >= began_s:
+                return
+            if self._clock.monotonic() - self._polled_s < FRESH_S and not self._miss_polls.take(1):
+                return
         self._changes = changes
-        await asyncio.wait({self._start()}, timeout=PATIENCE_S)
+        await asyncio.wait({self._start()}, timeout=REFRESH_TIMEOUT_S)
 
     async def close(self) -> None:
         if self._poll is not None:
@@ -79,9 +92,17 @@ class NodeFactsCache:
                     at_s=now_s,
                     started_s=int(stats["time"]) - int(stats["uptime"]) + head_s,
                     pid=int(stats["pid"]),
-                    evictions=int(stats["evictions"]),
+                    evictions=int(stats["evictions"]) + int(stats.get("slab_reassign_evictions_nomem", 0)),
                     untouched=stats.get("total_items") == "0",
+                    deletions=_deletions(stats),
                 )
             except (KeyError, ValueError):
                 continue  # a node that says less is judged with less
         return facts
+
+
+def _deletions(stats: Mapping[str, str]) -> int | None:
+    try:
+        return int(stats["delete_hits"]) + int(stats["cmd_flush"])
+    except (KeyError, ValueError):
+        return None

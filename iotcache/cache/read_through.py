@@ -106,7 +106,9 @@ class ReadThrough(Generic[K, V]):
         records = {miss.key: context.records.get(miss.key) for miss in granted}  # before they are repopulated
         requests = [self._request(miss) for miss in granted]
         # The statistics first: a lease is an item as well, and they tell whether the node had any.
-        _, loaded = await asyncio.gather(context.node_facts.refresh(), self._loads.load(requests, began_s))
+        _, loaded = await asyncio.gather(
+            context.node_facts.refresh(began_s), self._loads.load(requests, began_s)
+        )
         latency_ms = context.since_ms(began_s)
         answers: list[Answer[V]] = []
         for miss, load in zip(granted, loaded, strict=True):
@@ -174,11 +176,13 @@ class ReadThrough(Generic[K, V]):
         if miss.failure is not None:
             return miss.failure
         node = miss.result.node
+        owner = self._context.cluster.node_of(miss.key)
         return miss_reason(
             record,
-            None if load.value is None else self._kind.expected(load.value, record),
+            None if load.value is None else self._kind.expected(load.value, owner),
             node=node,
-            owner=self._context.cluster.node_of(miss.key),
+            owner=owner,
             history=self._context.node_facts.history(node),
             now_s=missed_s,
+            rewritten=self._kind.rewritten,
         )

@@ -57,7 +57,8 @@ class StoredReading(Struct, frozen=True, gc=False):
 
     reading: Reading
     cached_until_us: int = 0
-    """Until when the writer's own cache entry was to live; 0 when it was never cached."""
+    """Until when the writer's own cache entry was to live, its low bits naming the cache
+    (`iotcache.cache.promise`); 0 when it was never cached."""
 
 
 class Source(StrEnum):
@@ -80,6 +81,10 @@ class MissReason(StrEnum):
     TIMEOUT = "timeout"
     RESTARTED = "restarted"
     CORRUPT = "corrupt"
+    MOVED = "moved"
+    """Its writer, with another list of nodes, has set it on another node."""
+    UNKNOWN = "unknown"
+    """Nothing tells, or what is known leaves more than one cause."""
 
 
 class Read(Struct, frozen=True, gc=False):

@@ -97,7 +97,9 @@ async def test_a_missing_aggregate_has_its_reason(memcached: Server, open_cache:
     await cache.aggregate("north", "temp")
     clock: Any = cache.clock
     clock.advance(5)  # the reader's entry was to live for 2 s
-    talk(memcached, f"delete {AGG}".encode())
+    async with asyncio.timeout(5):
+        while held(memcached, AGG) is not None:
+            await asyncio.sleep(0.05)
     assert (await cache.aggregate("north", "temp")).miss_reason is MissReason.EXPIRED
     talk(memcached, f"set {AGG} 16 0 9\r\nnot-json!".encode())
     clock.advance(0.1)  # a read at the very moment of the last one would share its answer

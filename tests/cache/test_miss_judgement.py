@@ -20,12 +20,19 @@ def history(*polls: NodeFacts) -> NodeHistory:
 
 
 def facts(
-    at_s: float, *, began: float = 0.0, pid: int = 1, evictions: int = 0, bare: bool = False
+    at_s: float,
+    *,
+    began: float = 0.0,
+    pid: int = 1,
+    evictions: int = 0,
+    bare: bool = False,
+    deletions: int | None = 0,
 ) -> NodeFacts:
-    return NodeFacts(at_s, began, pid, evictions, untouched=bare)
+    return NodeFacts(at_s, began, pid, evictions, bare, deletions)
 
 
 CALM = history(facts(NOW - 100), facts(NOW))
+DELETED = history(facts(NOW - 100), facts(NOW, deletions=1))
 SEEN = Record(NOW - 5, NOW + 9, "a")
 WRITTEN = Expected(NOW - 5, NOW + 9)
 
@@ -39,31 +46,44 @@ def judge(
 @pytest.mark.parametrize(
     ("record", "expected", "seen", "reason"),
     [
-        (None, None, CALM, "never_set"),
+        (None, None, CALM, "unknown"),
+        (None, None, None, "unknown"),
+        (None, None, history(facts(NOW, bare=True)), "never_set"),
         (None, Expected(NOW - 50, NOW - 10), CALM, "expired"),
         (Record(NOW - 50, NOW - 10, "a"), None, CALM, "expired"),
         (Record(NOW - 5, NOW + 1.2, "a"), None, CALM, "expired"),  # whole seconds: it may go a little early
-        (Record(NOW - 5, NOW + 10, "a"), None, CALM, "invalidated"),
-        (Record(NOW - 5, float("inf"), "a"), None, CALM, "invalidated"),
+        # Deleted by someone, and nothing evicted since:
+        (SEEN, None, DELETED, "invalidated"),
+        (Record(NOW - 5, float("inf"), "a"), None, DELETED, "invalidated"),
+        (None, WRITTEN, DELETED, "invalidated"),
+        # Nothing happened that could explain it, or the node does not count what could:
+        (SEEN, None, CALM, "unknown"),
+        (SEEN, None, None, "unknown"),
+        (SEEN, None, history(facts(NOW - 9, deletions=None), facts(NOW, deletions=None)), "unknown"),
         # A writer elsewhere set it anew after we last saw it:
-        (Record(NOW - 50, NOW - 40, "a"), Expected(NOW - 5, NOW + 30), CALM, "invalidated"),
+        (Record(NOW - 50, NOW - 40, "a"), Expected(NOW - 5, NOW + 30), DELETED, "invalidated"),
         # We put it back after the writer's entry had ended:
-        (Record(NOW - 5, NOW + 30, "a"), Expected(NOW - 50, NOW - 20), CALM, "invalidated"),
-        (Record(NOW - 5, NOW + 10, "a"), None, None, "invalidated"),
+        (Record(NOW - 5, NOW + 30, "a"), Expected(NOW - 50, NOW - 20), DELETED, "invalidated"),
         # Another process id, or the same one begun anew (as in a container):
         (SEEN, None, history(facts(NOW - 9), facts(NOW, pid=2, began=NOW - 1)), "restarted"),
         (SEEN, None, history(facts(NOW - 9), facts(NOW, began=NOW - 1)), "restarted"),
-        # Seen on the new process already:
-        (SEEN, None, history(facts(NOW - 60), facts(NOW, pid=2, began=NOW - 9)), "invalidated"),
+        # Seen on the new process already, which has deleted something since:
+        (SEEN, None, history(facts(NOW - 60), facts(NOW, pid=2, began=NOW - 9, deletions=1)), "invalidated"),
         (None, WRITTEN, history(facts(NOW, began=NOW - 1)), "restarted"),
-        (None, WRITTEN, history(facts(NOW, began=NOW - 60)), "invalidated"),
-        (None, WRITTEN, history(facts(NOW, began=NOW - 5.5)), "invalidated"),
+        (None, WRITTEN, history(facts(NOW, began=NOW - 60, deletions=3)), "invalidated"),
+        (None, WRITTEN, history(facts(NOW, began=NOW - 60)), "unknown"),
+        (None, WRITTEN, history(facts(NOW, began=NOW - 5.5)), "unknown"),
         (None, WRITTEN, history(facts(NOW, began=NOW - 5.5, bare=True)), "restarted"),
         # Ended before the restart: that would have been its end anyway.
         (None, Expected(NOW - 50, NOW - 9), history(facts(NOW, began=NOW - 1)), "expired"),
         (SEEN, None, history(facts(NOW - 9, evictions=3), facts(NOW, evictions=4)), "evicted"),
-        (SEEN, None, history(facts(NOW - 9, evictions=3), facts(NOW, evictions=3)), "invalidated"),
+        (SEEN, None, history(facts(NOW - 9, evictions=3), facts(NOW, evictions=3)), "unknown"),
+        (SEEN, None, history(facts(NOW - 9), facts(NOW, evictions=9, deletions=1)), "unknown"),
         (None, WRITTEN, history(facts(NOW, evictions=7)), "evicted"),
+        # Set on another node, and still to be there, or not:
+        (None, Expected(NOW - 5, NOW + 9, elsewhere=True), DELETED, "moved"),
+        (None, Expected(NOW - 50, NOW - 9, elsewhere=True), DELETED, "unknown"),
+        (SEEN, Expected(NOW - 2, NOW + 9, elsewhere=True), DELETED, "invalidated"),
         (Record(NOW - 5, NOW - 5, "", deleted=True), Expected(NOW - 9, NOW + 9), CALM, "invalidated"),
         (Record(NOW - 9, NOW - 9, "", deleted=True), Expected(NOW - 5, NOW - 3), CALM, "expired"),
     ],
@@ -84,14 +104,49 @@ def test_an_owner_back_from_an_outage_misses_what_lived_on_the_stand_in() -> Non
     assert judge(Record(NOW - 5, NOW + 9, "b"), None) is MissReason.NODE_DOWN
 
 
+def out(seen: NodeHistory, *moments_s: float) -> NodeHistory:
+    for moment_s in moments_s:
+        seen.note_out(moment_s)
+    return seen
+
+
+def test_what_was_written_while_its_node_was_out_was_lost_to_the_outage() -> None:
+    seen = out(history(facts(NOW - 20)), NOW - 8, NOW - 3)
+    seen.add(facts(NOW))
+    assert judge(None, Expected(NOW - 5, NOW + 9), seen) is MissReason.NODE_DOWN
+    assert judge(Record(NOW - 15, NOW + 9, "a"), None, seen) is MissReason.NODE_DOWN
+    seen.add(facts(NOW + 2, deletions=1))
+    assert judge(Record(NOW - 15, NOW + 9, "a"), None, seen) is MissReason.UNKNOWN
+    assert judge(Record(NOW - 2, NOW + 9, "a"), None, seen) is MissReason.INVALIDATED, "seen since"
+
+
+def test_a_node_that_comes_back_from_an_outage_as_another_process_has_restarted() -> None:
+    seen = out(history(facts(NOW - 20)), NOW - 8, NOW - 3)
+    seen.add(facts(NOW, pid=2, began=NOW - 7))
+    assert judge(None, Expected(NOW - 5, NOW + 9), seen) is MissReason.RESTARTED
+    assert judge(Record(NOW - 5, NOW + 9, "b"), None, seen) is MissReason.RESTARTED
+    out(seen, NOW + 10)  # the next outage is another one
+    seen.add(facts(NOW + 20, pid=2, began=NOW - 7))
+    assert judge(Record(NOW + 9, NOW + 30, "b"), None, seen) is MissReason.NODE_DOWN
+
+
+def test_an_entry_that_is_set_again_and_again_has_not_surely_expired() -> None:
+    def judged(seen: NodeHistory) -> MissReason:
+        record = Record(NOW - 50, NOW - 10, "a")
+        return miss_reason(record, None, node="a", owner="a", history=seen, now_s=NOW, rewritten=True)
+
+    assert judged(CALM) is MissReason.EXPIRED
+    assert judged(DELETED) is MissReason.UNKNOWN
+
+
 def test_many_polls_in_a_second_do_not_push_out_the_older_ones() -> None:
     seen = NodeHistory(bound=4)
     seen.add(facts(NOW - 60, evictions=5))
     for n in range(1_000):
         seen.add(facts(NOW - 1 + n / 1_000, evictions=5))
-    assert not seen.evicted_since(NOW - 50)
+    assert not seen.removals_since(NOW - 50).evicted
     seen.add(facts(NOW, evictions=6))
-    assert seen.evicted_since(NOW - 50)
+    assert seen.removals_since(NOW - 50).evicted
 
 
 def test_records_are_bounded_and_the_oldest_go_first() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from iotcache.cache.aggregates.recount import WINDOW_US, aggregate_from_store, bucket_from_store
+from iotcache.cache.aggregates.recount import aggregate_from_store, bucket_from_store
 from iotcache.cache.aggregates.values import (
     CachedAggregate,
     CachedBucket,
@@ -16,7 +16,6 @@ from iotcache.cache.aggregates.values import (
 from iotcache.cache.context import CacheContext
 from iotcache.cache.entry_kind import EntryKind
 from iotcache.cache.read_through import ReadThrough
-from iotcache.misses import Expected, Record
 from iotcache.model import Series
 from iotcache.model.aggregates import AggregateRead, BucketRead
 
@@ -44,6 +43,7 @@ class AggregateEntries(EntryKind[AggregateName, CachedAggregate]):
     """``agg:{site}:{sensor}:1m``."""
 
     lease_s = COUNT_LEASE_S
+    rewritten = True
 
     def __init__(self, context: CacheContext) -> None:
         self._context = context
@@ -64,13 +64,6 @@ class AggregateEntries(EntryKind[AggregateName, CachedAggregate]):
 
     def ttl_s(self, value: CachedAggregate) -> int:
         return UNSETTLED_TTL_S
-
-    def expected(self, value: CachedAggregate, record: Record | None) -> Expected | None:
-        """Its writer sets it while readings come, and last about the end of its window."""
-        if record is not None and record.until_s - record.at_s <= UNSETTLED_TTL_S:
-            return None  # the last entry that we know of was a reader's
-        written_us = min(_now_us(self._context), value.last.start + WINDOW_US)
-        return Expected(written_us / 1e6, written_us / 1e6 + self._context.ttl.aggregate_s)
 
 
 class BucketEntries(EntryKind[BucketName, CachedBucket]):
@@ -98,9 +91,6 @@ class BucketEntries(EntryKind[BucketName, CachedBucket]):
     def ttl_s(self, value: CachedBucket) -> int:
         ttl = self._context.ttl
         return UNSETTLED_TTL_S if value.open else ttl.jittered(ttl.history_s, self._context.rng)
-
-    def expected(self, value: CachedBucket, record: Record | None) -> Expected | None:
-        return None
 
 
 class AggregateCache:

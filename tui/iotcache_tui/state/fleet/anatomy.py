@@ -14,7 +14,7 @@ from iotcache_tui.state.updates import Second
 
 LETTERS = {
     "expired": "x", "evicted": "v", "invalidated": "i", "never_set": "n", "node_down": "d", "timeout": "t",
-    "restarted": "r", "corrupt": "c",
+    "restarted": "r", "corrupt": "c", "moved": "m", "unknown": "?",
 }  # fmt: skip
 """What stands for a reason in the plot: it can be told without colour."""
 SAMPLE_MOST = 20_000

@@ -21,6 +21,8 @@ REASON_WORDS = {
     "timeout": "timeout",
     "restarted": "restarted",
     "corrupt": "corrupt",
+    "moved": "moved",
+    "unknown": "unknown",
 }
 _ALARMING = {"node_down", "timeout", "restarted", "corrupt", "evicted"}
 _KEY_MOST = 64
