@@ -7,10 +7,12 @@ import logging.handlers
 import os
 import re
 import time
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iotcache.errors import ConfigError
+from iotcache.private_files import make_private_folder, private_opener
 from iotcache.text import printable
 
 if TYPE_CHECKING:
@@ -53,10 +55,8 @@ def set_up(settings: LogSettings, *, default_file: Path | None = None) -> Path |
             raise ConfigError(f"log.file {printable(settings.file)} cannot be written: {why}") from error
     elif file is not None:
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            handler = logging.handlers.RotatingFileHandler(
-                file, maxBytes=_DEFAULT_FILE_BYTES, backupCount=1, encoding="utf-8"
-            )
+            make_private_folder(file.parent)
+            handler = _RotatingFile(file, maxBytes=_DEFAULT_FILE_BYTES, backupCount=1, encoding="utf-8")
         except OSError:
             handler, file = logging.NullHandler(), None
     _install(handler, settings.level.upper())
@@ -84,5 +84,21 @@ def _install(handler: logging.Handler, level: str) -> None:
 def _named_file(file: Path) -> logging.Handler:
     # A file that the user names is turned over by the user's own tools: notice when it was moved away.
     if os.name == "posix":
-        return logging.handlers.WatchedFileHandler(file, encoding="utf-8")
-    return logging.FileHandler(file, encoding="utf-8")
+        return _WatchedFile(file, encoding="utf-8")
+    return _Private(file, encoding="utf-8")
+
+
+class _Private(logging.FileHandler):
+    """Makes files that only their owner may read: a log has names of devices and of servers in it."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = private_opener(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        return TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding, errors=self.errors)
+
+
+class _WatchedFile(_Private, logging.handlers.WatchedFileHandler):
+    pass
+
+
+class _RotatingFile(_Private, logging.handlers.RotatingFileHandler):
+    pass

@@ -11,11 +11,25 @@ from pathlib import Path
 import msgspec
 
 from iotcache.errors import UsageError
+from iotcache.private_files import private_opener
 from iotcache.text import printable
 
 Rows = tuple[Sequence[str], Sequence[Sequence[object]]]
 """Titles, and a row of plain values each."""
 TRIES = 100
+
+
+_FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
+
+
+def spreadsheet_text(text: str, limit: int) -> str:
+    """A text for a cell: printable, and with a quote before it where a spreadsheet would see a formula.
+
+    What a device calls itself is a stranger's text: ``=HYPERLINK(…)`` must stay text. Source: OWASP, CSV
+    Injection.
+    """
+    shown = printable(text, limit)
+    return f"'{shown}" if shown.lstrip()[:1] in _FORMULA else shown
 
 
 def as_csv(rows: Rows) -> str:
@@ -37,8 +51,7 @@ def as_json(rows: Rows) -> str:
 
 def _safe(value: object) -> object:
     if isinstance(value, str):
-        text = printable(value, 2_000)
-        return f"'{text}" if text[:1] in "=+-@" else text
+        return spreadsheet_text(value, 2_000)
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else value
@@ -55,7 +68,7 @@ def write_new(folder: Path, name: str, ending: str, text: str, wall_s: float) ->
     for number in range(TRIES):
         path = first.with_stem(f"{first.stem}-{number + 1}") if number else first
         try:
-            with path.open("x", encoding="utf-8", newline="") as file:
+            with open(path, "x", encoding="utf-8", newline="", opener=private_opener) as file:
                 file.write(text)
         except FileExistsError:
             continue

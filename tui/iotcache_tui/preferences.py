@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from iotcache.private_files import make_private_folder
+
 log = logging.getLogger(__name__)
 
 
@@ -52,7 +54,7 @@ class PreferencesFile:
         if self._path is None:
             return
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._path.parent)
             handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".dashboard-")
             with os.fdopen(handle, "wb") as file:
                 file.write(msgspec.json.format(msgspec.json.encode(kept)))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from iotcache.errors import StoreError
+from iotcache.private_files import make_private_file
 from iotcache.store.sqlite.schema import check, migrate
 
 _CACHE_KIB: Final = 64 * 1024
@@ -29,6 +30,12 @@ class SqliteFile:
             raise StoreError(f"the folder of the store {path} does not exist: make it first", retryable=False)
         if read_only and not path.exists():
             raise StoreError(f"there is no store {path} yet: an ingest worker makes it")
+        if not read_only:
+            try:
+                # SQLite gives its log and index files the mode of the database.
+                make_private_file(path)
+            except OSError as error:
+                raise StoreError(f"the store {path} cannot be made: {error.strerror}") from error
         try:
             self._db = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",

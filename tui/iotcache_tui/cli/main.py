@@ -172,11 +172,13 @@ def _unexpected(error: BaseException) -> str:
 
     import platformdirs
 
+    from iotcache.private_files import make_private_folder
+
     what = f"an error that was not foreseen: {type(error).__name__}: {printable(str(error))}"
     lines = [line for part in traceback.format_exception(error) for line in part.splitlines()]
     for folder in (platformdirs.user_log_path("iotcache"), Path(tempfile.gettempdir())):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(folder)
             # Not a name that can be guessed: the temporary folder is everyone's.
             with tempfile.NamedTemporaryFile(
                 "w", encoding="utf-8", dir=folder, prefix="iotcache-crash-", suffix=".log", delete=False

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from iotcache.private_files import private_opener
 from iotcache.text import printable
 from iotcache_tui.record.chunks import FRAMES, KEYFRAME, RecordingError, write_chunk, write_start
 from iotcache_tui.record.frames import newest, snapshot
@@ -39,7 +40,7 @@ def export(source: Path, target: Path, from_s: float, to_s: float) -> float:
             latest = newest(latest, drained)
         latest = newest(latest, state_of(state))
         try:
-            with target.open("xb") as file:
+            with open(target, "xb", opener=private_opener) as file:
                 write_start(file)
                 body = msgspec.msgpack.encode(snapshot(first, player.wall(), state, latest))
                 write_chunk(file, KEYFRAME, 0, (first, player.wall()), body)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from iotcache.model import Event, Severity
+from iotcache.private_files import private_opener
 from iotcache.text import printable
 from iotcache_tui.record.answers import AnswerBook
 from iotcache_tui.record.chunks import FRAMES, KEYFRAME, RecordingError, write_chunk, write_start
@@ -46,7 +47,7 @@ class Recorder:
         self.bytes_written = 0
         shown = printable(str(path))
         try:
-            self._file = path.open("xb")
+            self._file = open(path, "xb", opener=private_opener)  # noqa: SIM115
             write_start(self._file)
         except FileExistsError as error:
             raise RecordingError(f"{shown} is there already: a recording never overwrites a file") from error

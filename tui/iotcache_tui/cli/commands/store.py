@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from iotcache.clock import utc_text
 from iotcache.errors import UsageError
+from iotcache.private_files import private_opener
 from iotcache.text import printable
+from iotcache_tui.export import spreadsheet_text
 
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
@@ -153,7 +155,7 @@ async def _export(args: argparse.Namespace, settings: Settings, since_us: int, u
             rows = await _write(sys.stdout, store, args, since_us, until_us)
         else:
             try:
-                with Path(args.out).open("x", encoding="utf-8", newline="") as file:  # noqa: ASYNC230 (a line at a time)
+                with open(args.out, "x", encoding="utf-8", newline="", opener=private_opener) as file:  # noqa: ASYNC230 (a line at a time)
                     rows = await _write(file, store, args, since_us, until_us)
             except FileExistsError:
                 raise UsageError(
@@ -187,9 +189,9 @@ async def _series(writer: object, store: Store, series: Series, since_us: int, u
             texts = (reading.device, reading.sensor, reading.site)
             writer.writerow(  # type: ignore[attr-defined]
                 (
-                    *(printable(text, 300) for text in texts), utc_text(reading.ts_us), _plain(reading.value),
-                    printable(reading.unit, 100), "" if reading.seq is None else reading.seq,
-                    printable(reading.boot, 100),
+                    *(spreadsheet_text(text, 300) for text in texts), utc_text(reading.ts_us),
+                    _plain(reading.value), spreadsheet_text(reading.unit, 100),
+                    "" if reading.seq is None else reading.seq, spreadsheet_text(reading.boot, 100),
                 )
             )  # fmt: skip
         rows += len(page)
@@ -200,10 +202,8 @@ async def _series(writer: object, store: Store, series: Series, since_us: int, u
 
 
 def _plain(value: object) -> object:
-    """Text that a spreadsheet would take for a formula gets a quote before it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        text = printable(value, 2_000)
-        return f"'{text}" if text[:1] in "=+-@" else text
+        return spreadsheet_text(value, 2_000)
     return value

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from iotcache.config.schema import BrokerSettings
 from iotcache.errors import BrokerError, UsageError
+from iotcache.private_files import private_opener
 from iotcache_simulator.capture.capture import Capture
 from iotcache_simulator.capture.play import CapturePlayer
 from iotcache_simulator.capture.recording import read
@@ -49,7 +50,7 @@ async def _capture(args: argparse.Namespace, broker: BrokerSettings) -> int:
         capture = Capture(
             broker,
             topics,
-            lambda: files.enter_context(Path(args.file).open("wb")),  # buffered, and nothing else to do
+            lambda: files.enter_context(open(args.file, "wb", opener=private_opener)),
             qos=qos,
             duration_s=args.duration,
             connect_timeout_s=args.connect_timeout,
