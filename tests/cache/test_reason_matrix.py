@@ -209,7 +209,7 @@ async def test_documents_and_aggregates_that_nobody_has_cached_are_not_called_in
 ) -> None:
     writer, reader = await open_cache([memcached]), await open_cache([memcached])
     await ingest(writer, stored(writer, site="north"))
-    await writer.store.documents.keep(
+    await writer.store.documents.upsert(
         [Document("dev-1", DocumentKind.CONFIG, 1, "{}", "north", round(writer.clock.now() * 1e6))]
     )
     talk(memcached, b"delete " + KEY)
