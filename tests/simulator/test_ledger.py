@@ -18,8 +18,9 @@ from iotcache_simulator.faults.kinds import Fault
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.ledger.expected import expected
 from iotcache_simulator.ledger.reconcile import reconcile
-from iotcache_simulator.ledger.seen import HIGHEST_SEQ, Seen, Track
-from iotcache_simulator.ledger.verify import Places, Verification, parse_places
+from iotcache_simulator.ledger.sightings import HIGHEST_SEQ, Sightings, Track
+from iotcache_simulator.ledger.targets import VerifyTargets, parse_targets
+from iotcache_simulator.ledger.verify import Verification
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.report.conditions import parse_condition
@@ -37,7 +38,7 @@ async def test_exactly_the_missing_readings_are_named() -> None:
     timeline = SPEC.timeline(0)
     due = [reading async for window in expected(SPEC, timeline, HORIZONS) for reading in window]
     gone = {(due[n].track, due[n].seq) for n in (0, 17, 100, len(due) - 1)}
-    mqtt, store = Seen(), Seen()
+    mqtt, store = Sightings(), Sightings()
     for reading in due:
         store.add(reading.track, reading.seq)
         if (reading.track, reading.seq) not in gone:
@@ -46,16 +47,22 @@ async def test_exactly_the_missing_readings_are_named() -> None:
     assert balance.expected == len(due)
     assert balance.lost == 4
     assert balance.lost_in == {"mqtt": 4, "store": 0}
-    assert {(Track(one.device, one.sensor), one.seq) for one in balance.named} == gone
-    assert all(one.missing_in == ("mqtt",) for one in balance.named)
+    assert {(Track(one.device, one.sensor), one.seq) for one in balance.missing} == gone
+    assert all(one.missing_in == ("mqtt",) for one in balance.missing)
 
 
 def test_repetitions_disorder_and_strangers_are_told_apart() -> None:
-    seen = Seen()
+    seen = Sightings()
     series = Track("a", "b")
     for seq in (1, 2, 4, 3, 3, 5, -1, HIGHEST_SEQ + 1):
         seen.add(series, seq, 10 + seq)
-    assert (seen.total, seen.distinct(), seen.duplicates, seen.out_of_order, seen.foreign) == (6, 5, 1, 1, 2)
+    assert (seen.total, seen.distinct(), seen.duplicates, seen.out_of_order, seen.impossible) == (
+        6,
+        5,
+        1,
+        1,
+        2,
+    )
     assert seen.when(series, 3) == 13
     assert seen.when(series, 6) == seen.when(series, 10_000) == seen.when(Track("x", "y"), 1) == 0
 
@@ -101,16 +108,16 @@ def test_what_failed_is_told_whole_and_with_its_unit() -> None:
 
 def test_places_to_verify() -> None:
     settings = Settings()
-    places = parse_places("store=sqlite:////tmp/x.db,cache=a:1,b:2,mqtt", settings)
+    places = parse_targets("store=sqlite:////tmp/x.db,cache=a:1,b:2,mqtt", settings)
     assert places.mqtt
     assert places.store is not None
     assert places.store.url == "sqlite:////tmp/x.db"
     assert places.cache is not None
     assert places.cache.nodes == ("a:1", "b:2")
-    assert parse_places("mqtt", settings) == Places(mqtt=True)
+    assert parse_targets("mqtt", settings) == VerifyTargets(mqtt=True)
     for wrong in ("mqtx", "mqtt=1", "", "a:1,mqtt"):
         with pytest.raises(UsageError, match="--verify"):
-            parse_places(wrong, settings)
+            parse_targets(wrong, settings)
 
 
 def test_junit_has_a_case_for_each_promise() -> None:
@@ -128,7 +135,7 @@ def test_junit_has_a_case_for_each_promise() -> None:
 async def verified(
     settings: Settings, spec: FleetSpec, meanwhile: Callable[[FleetRun], None] = lambda fleet: None
 ) -> Report:
-    places = parse_places("mqtt,store,cache", settings)
+    places = parse_targets("mqtt,store,cache", settings)
     fleet = FleetRun(spec, target_of(settings.broker))
     async with Verification(places, spec, settings.broker, settle_s=1.0) as verification:
         outcome = await fleet.run(verification.begin)
@@ -222,7 +229,7 @@ async def test_what_disappears_from_the_store_or_grows_stale_in_the_cache_is_fou
 async def test_a_run_that_was_stopped_expects_no_more_than_it_planned(mosquitto: Server) -> None:
     settings = Settings(broker=BrokerSettings(url=f"mqtt://{mosquitto.address}"))
     fleet = FleetRun(FleetSpec(devices=30, rate=500), target_of(settings.broker))
-    places = parse_places("mqtt", settings)
+    places = parse_targets("mqtt", settings)
     async with Verification(places, fleet.spec, settings.broker, settle_s=1.0) as verification:
         running = asyncio.create_task(fleet.run(verification.begin))
         while fleet.publisher.published < 200 and not running.done():
@@ -250,7 +257,7 @@ async def test_faults_of_devices_are_not_losses(mosquitto: Server) -> None:
     spec = FleetSpec(devices=40, rate=800, duration_s=1.2, faults=faults)
     fleet = FleetRun(spec, target_of(settings.broker))
     async with Verification(
-        parse_places("mqtt", settings), spec, settings.broker, settle_s=0.5
+        parse_targets("mqtt", settings), spec, settings.broker, settle_s=0.5
     ) as verification:
         outcome = await fleet.run(verification.begin)
         report = await verification.judged(outcome.report, outcome.horizons)

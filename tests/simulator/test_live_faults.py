@@ -18,7 +18,8 @@ from iotcache_simulator.faults.live import FAULTS_MAX, Journal, parse_request
 from iotcache_simulator.fleet.load import LiveLoad
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.ledger.labels import label_lines
-from iotcache_simulator.ledger.verify import Places, Verification
+from iotcache_simulator.ledger.targets import VerifyTargets
+from iotcache_simulator.ledger.verify import Verification
 from iotcache_simulator.publish.control import control_topic
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
@@ -82,7 +83,7 @@ async def test_the_running_fleet_follows_and_the_ledger_stays_exact(mosquitto: S
     states: list[dict[str, Any]] = []
     async with (
         asyncio.timeout(20),
-        Verification(Places(mqtt=True), spec, broker, settle_s=1.0) as verification,
+        Verification(VerifyTargets(mqtt=True), spec, broker, settle_s=1.0) as verification,
         MqttLink.from_settings(broker, "operator", subscriptions=((f"{topic}/state", 1),)) as link,
     ):
         await link.until_connected()
@@ -130,7 +131,7 @@ async def test_the_load_is_turned_while_it_runs_and_the_ledger_stays_exact(mosqu
     fleet = FleetRun(spec, target_of(broker), broker)
     async with (
         asyncio.timeout(20),
-        Verification(Places(mqtt=True), spec, broker, settle_s=1.0) as verification,
+        Verification(VerifyTargets(mqtt=True), spec, broker, settle_s=1.0) as verification,
         MqttLink.from_settings(broker, "operator", subscriptions=((f"{topic}/state", 1),)) as link,
     ):
         await link.until_connected()

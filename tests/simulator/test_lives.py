@@ -12,7 +12,8 @@ import pytest
 
 from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.mqtt import MqttLink
-from iotcache_simulator.ledger.verify import Places, Verification
+from iotcache_simulator.ledger.targets import VerifyTargets
+from iotcache_simulator.ledger.verify import Verification
 from iotcache_simulator.publish.multi_process import MultiProcessRun
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
@@ -34,7 +35,7 @@ def settings_of(broker: Server) -> Settings:
 async def verified(broker: Server, spec: FleetSpec) -> Report:
     settings = settings_of(broker)
     fleet = FleetRun(spec, target_of(settings.broker))
-    async with Verification(Places(mqtt=True), spec, settings.broker, settle_s=1.0) as verification:
+    async with Verification(VerifyTargets(mqtt=True), spec, settings.broker, settle_s=1.0) as verification:
         outcome = await fleet.run(verification.begin)
         report = await verification.judged(outcome.report, outcome.horizons)
     return judged(report, cases(report))
@@ -111,7 +112,7 @@ async def test_a_reconnect_storm_loses_nothing(
     )  # fmt: skip
     settings = Settings(broker=BrokerSettings(url=f"mqtt://{mosquitto.address}", protocol=version))
     fleet = FleetRun(spec, target_of(settings.broker))
-    async with Verification(Places(mqtt=True), spec, settings.broker, settle_s=1.0) as verification:
+    async with Verification(VerifyTargets(mqtt=True), spec, settings.broker, settle_s=1.0) as verification:
         outcome = await fleet.run(verification.begin)
         report = await verification.judged(outcome.report, outcome.horizons)
     assert report.ledger is not None

@@ -9,45 +9,19 @@ import time
 from typing import Self
 
 import msgspec
-from msgspec import Struct
 
 from iotcache.config.schema import BrokerSettings
-from iotcache.decode import cbor, senml
 from iotcache.decode.topics import RESERVED_SENSORS
 from iotcache.errors import BrokerError
 from iotcache.mqtt import MqttLink
-from iotcache_simulator.ledger.seen import Seen, Track, reboots
+from iotcache_simulator.ledger.payloads import read
+from iotcache_simulator.ledger.sightings import Sightings, Track, reboots
 
 TOPICS = "iot/+/+/+"
-READS = ("json", "cbor", "senml")
-"""The payloads that it understands."""
 _BACK_S = 0.1
 """Back before the fleet is: what a broker without a memory hands on meanwhile would be taken for lost."""
 _FORGET_S = 2.0
 """A broker that is away keeps the session; the verdict does not wait for it."""
-
-
-class _Sighting(Struct):
-    device: str
-    sensor: str
-    seq: int
-    boot: str
-    value: float | bool | str
-
-
-_decode_json = msgspec.json.Decoder(_Sighting).decode
-_decode_pack = msgspec.json.Decoder(list[senml.SenmlRecord]).decode
-
-
-def _sighting(topic: str, payload: bytes) -> _Sighting:
-    """The reading that a message holds. Raises `ValueError` or `msgspec.MsgspecError` for none of ours."""
-    if payload[:1] >= b"\x80":
-        return msgspec.convert(cbor.loads(payload), _Sighting)
-    if payload[:1] == b"[":
-        device = topic.rsplit("/", 2)[1]
-        (fields,) = senml.resolve(_decode_pack(payload), device, 0.0)
-        return msgspec.convert({"device": device, **fields}, _Sighting)
-    return _decode_json(payload)
 
 
 class Listener:
@@ -58,7 +32,9 @@ class Listener:
     """
 
     def __init__(self, broker: BrokerSettings, timeout_s: float = 10.0) -> None:
-        self.seen = Seen()
+        self.seen = Sightings()
+        self.foreign = 0
+        """Messages on the fleet's topics that are no readings of ours."""
         self.boot = ""
         self._timeout_s = timeout_s
         self._broker = broker
@@ -67,7 +43,7 @@ class Listener:
             broker, self._client_id, subscriptions=((TOPICS, 1),), persistent=True, backoff_max_s=_BACK_S
         )
         self._task: asyncio.Task[None] | None = None
-        self._heard = asyncio.Event()
+        self._arrived = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         """Raises `BrokerError` when the broker is not reached in time."""
@@ -99,29 +75,40 @@ class Listener:
     async def settled(self, expected: int, timeout_s: float) -> None:
         """Return once ``expected`` different readings were seen, or after ``timeout_s`` without another."""
         while self.seen.distinct() < expected:
-            self._heard.clear()
+            self._arrived.clear()
             try:
                 async with asyncio.timeout(timeout_s):
-                    await self._heard.wait()
+                    await self._arrived.wait()
             except TimeoutError:
                 return
 
+    @property
+    def undisturbed(self) -> bool:
+        """Whether its first connection lasted: only then must nothing come twice, or out of order."""
+        return self._link.connects <= 1
+
     async def _follow(self) -> None:
-        link, add = self._link, self.seen.add
+        link = self._link
         while True:
             messages = await link.batch(2_000)
             offset_us = time.monotonic_ns() // 1_000 - time.time_ns() // 1_000
             for message in messages:
-                if message.retain or message.topic.rpartition("/")[2] in RESERVED_SENSORS:
-                    continue  # of before this run; births and the like are no readings, and no strangers
-                try:
-                    found = _sighting(message.topic, message.payload)
-                except (ValueError, msgspec.MsgspecError, RecursionError):
-                    self.seen.foreign += 1
-                    continue
-                boots = reboots(found.boot, self.boot)
-                if boots is not None:
-                    add(Track(found.device, found.sensor, boots), found.seq, message.received_us + offset_us)
-            self._heard.set()
+                if not message.retain:  # what is retained was published before this run
+                    self.take(message.topic, message.payload, message.received_us + offset_us)
+            self._arrived.set()
             link.ack(messages)
             await asyncio.sleep(0)
+
+    def take(self, topic: str, payload: bytes, at_us: int) -> None:
+        """Note one message. Births and the like are no readings, and nothing foreign."""
+        if topic.rpartition("/")[2] in RESERVED_SENSORS:
+            return
+        try:
+            message = read(topic, payload)
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            self.foreign += 1
+            return
+        boots = reboots(message.boot, self.boot)
+        if boots is not None:
+            track = Track(message.device, message.sensor, boots)
+            self.seen.add(track, message.seq, at_us, message.content(topic))

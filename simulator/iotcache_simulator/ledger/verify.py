@@ -1,124 +1,80 @@
-"""Verification of a run: from ``--verify mqtt,store=…,cache=…`` to the ledger in the report."""
+"""Verification of a run: its readings held against broker, store and cache, into the report's ledger."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
-from msgspec import Struct
 
-from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
-from iotcache.config.urls import parse_node, parse_store
-from iotcache.errors import UsageError
+from iotcache.config.schema import BrokerSettings, CacheSettings
+from iotcache.config.urls import parse_node
+from iotcache.errors import NodeError, UsageError
 from iotcache.histogram import DurationHistogram
 from iotcache.model import Series
 from iotcache_simulator.faults.kinds import Skew
+from iotcache_simulator.fleet.roster import interval_us
 from iotcache_simulator.fleet.stream import Timeline
 from iotcache_simulator.ledger.expected import expected
-from iotcache_simulator.ledger.listener import READS, Listener
-from iotcache_simulator.ledger.reconcile import reconcile
-from iotcache_simulator.ledger.seen import Seen
+from iotcache_simulator.ledger.listener import Listener
+from iotcache_simulator.ledger.reconcile import Balance, Newest, reconcile
+from iotcache_simulator.ledger.sightings import Sightings
+from iotcache_simulator.ledger.store import stored
+from iotcache_simulator.ledger.targets import VerifyTargets
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.plan.streams import roster_of
 from iotcache_simulator.report.figures import Percentiles
-from iotcache_simulator.report.simulate import (
-    CacheBalance,
-    Ledger,
-    MqttBalance,
-    Report,
-    StoreBalance,
-)
+from iotcache_simulator.report.simulate import CacheBalance, Ledger, MqttBalance, Report, StoreBalance
+
+if TYPE_CHECKING:
+    from iotcache.cluster import Cluster
+    from iotcache.store.base import Store
+    from iotcache_simulator.ledger.cache import CacheWatch
 
 _MARGIN_US = 1_000_000
 _CACHE_POLL_S = 0.2
-
-
-class Places(Struct, frozen=True):
-    """Where to look for what was published."""
-
-    mqtt: bool = False
-    store: StoreSettings | None = None
-    cache: CacheSettings | None = None
-
-
-def parse_places(text: str, settings: Settings) -> Places:
-    """``mqtt``, ``store[=URL]`` and ``cache[=host:port,…]``, with commas between. Raises `UsageError`."""
-    found: dict[str, list[str]] = {}
-    last = ""
-    for token in (part.strip() for part in text.split(",")):
-        name, _, value = token.partition("=")
-        if name in {"mqtt", "store", "cache"}:
-            last = name
-            found.setdefault(name, [])
-            if value:
-                found[name].append(value)
-        elif last == "cache" and token:
-            found[last].append(token)
-        else:
-            raise UsageError(
-                f"--verify: {token!r} is no place: name mqtt, store[=URL] or cache[=host:port,…]"
-            )
-    if found.get("mqtt"):
-        raise UsageError(
-            "--verify: mqtt takes no value: it listens to the broker that the fleet publishes to"
-        )
-    store = cache = None
-    if "store" in found:
-        url = found["store"][0] if found["store"] else settings.store.url
-        store = msgspec.structs.replace(settings.store, url=url)
-        if url != "embedded":
-            parse_store(url)
-    if "cache" in found:
-        nodes = tuple(found["cache"]) or settings.cache.nodes
-        cache = msgspec.structs.replace(settings.cache, nodes=nodes)
-        if not isinstance(nodes, str):
-            for node in nodes:
-                parse_node(node)
-    return Places("mqtt" in found, store, cache)
-
-
-def check_payload(places: Places, payload: str) -> None:
-    """Raises `UsageError` for places that cannot be asked about payloads of that format."""
-    if places.mqtt and payload not in READS:
-        raise UsageError(
-            f"--verify mqtt reads payloads in JSON, CBOR and SenML, and --format is {payload}; "
-            "--verify store works where the worker can read them ([ingest.fields])"
-        )
-
-
-def check_named(places: Places) -> None:
-    """Raises `UsageError` for places without an address: those of a stack that is not there."""
-    if places.store is not None and places.store.url == "embedded":
-        raise UsageError("--verify store: the store is embedded in a stack; name it with --verify store=URL")
-    if places.cache is not None and isinstance(places.cache.nodes, str):
-        raise UsageError(
-            "--verify cache: the nodes are embedded in a stack; name them with --verify cache=host:port,…"
-        )
 
 
 class Verification:
     """Watches one run. An async context manager, entered before the run and left after `judged`."""
 
     def __init__(
-        self, places: Places, spec: FleetSpec, broker: BrokerSettings, *, settle_s: float = 10.0
+        self, targets: VerifyTargets, spec: FleetSpec, broker: BrokerSettings, *, settle_s: float = 10.0
     ) -> None:
         """``settle_s``: how long nothing new must have come before what is missing counts as lost."""
-        self._places = places
+        self._targets = targets
         self._spec = spec
         self._settle_s = settle_s
-        self._listener = Listener(broker, spec.connect_timeout_s) if places.mqtt else None
+        self.listener = Listener(broker, spec.connect_timeout_s) if targets.mqtt else None
+        self._store: Store | None = None
+        self._cluster: Cluster | None = None
         self._stack = AsyncExitStack()
         self._timeline = Timeline()
         self._began = 0.0
 
     async def __aenter__(self) -> Self:
-        if self._listener is not None:
-            await self._stack.enter_async_context(self._listener)
+        """Connect to every place, so that one which cannot be asked is found out before the run.
+
+        Raises `BrokerError`, `StoreError` or `NodeError`.
+        """
+        async with AsyncExitStack() as opening:
+            if self.listener is not None:
+                await opening.enter_async_context(self.listener)
+            if self._targets.store is not None:
+                from iotcache.store import open_store
+
+                store = open_store(self._targets.store, read_only=True)
+                self._store = await opening.enter_async_context(store)
+                await store.counts()
+            if self._targets.cache is not None:
+                self._cluster = await opening.enter_async_context(_cluster_of(self._targets.cache))
+                if not any((await self._cluster.node_stats()).values()):
+                    raise NodeError("none of the cache nodes answered")
+            self._stack = opening.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -127,8 +83,8 @@ class Verification:
     def begin(self, timeline: Timeline, began: float) -> None:
         """The run's virtual time begins at ``began`` (`time.monotonic`)."""
         self._timeline, self._began = timeline, began
-        if self._listener is not None:
-            self._listener.boot = timeline.boot
+        if self.listener is not None:
+            self.listener.boot = timeline.boot
 
     async def judged(
         self, report: Report, horizons: Mapping[int, int], as_it_was: FleetSpec | None = None
@@ -137,17 +93,30 @@ class Verification:
 
         Where nobody looked, there is no ledger: a loss was neither found nor ruled out. Raises `StoreError`
         when the store cannot be asked, `NodeError` when no cache node answers."""
-        if report.ended_by == "unreachable" or self._places == Places():
+        if report.ended_by == "unreachable" or self._targets == VerifyTargets():
             return report
         if as_it_was is not None:
             self._spec = as_it_was
+        async with AsyncExitStack() as stack:
+            watch: CacheWatch | None = None
+            if self._cluster is not None and self._targets.cache is not None:
+                from iotcache.keys import Keys
+                from iotcache_simulator.ledger.cache import CacheWatch
+
+                settings = self._targets.cache
+                keys = Keys(settings.prefix, settings.bucket_s)
+                watch = CacheWatch(self._cluster, keys, self._series(), self._timeline.boot)
+                await stack.enter_async_context(watch)
+            return await self._judged(report, horizons, watch)
+
+    async def _judged(self, report: Report, horizons: Mapping[int, int], watch: CacheWatch | None) -> Report:
         spec, timeline = self._spec, self._timeline
-        seen: dict[str, Seen] = {}
-        if self._listener is not None:
-            await self._listener.settled(report.planned, self._settle_s)
-            seen["mqtt"] = self._listener.seen
-        if self._places.store is not None:
-            seen["store"] = await self._stored(self._places.store, report, horizons)
+        seen: dict[str, Sightings] = {}
+        if self.listener is not None:
+            await self.listener.settled(report.planned, self._settle_s)
+            seen["mqtt"] = self.listener.seen
+        if self._store is not None:
+            seen["store"] = await self._stored(self._store, report, horizons)
         end_to_end = DurationHistogram()
         paced = spec.speed < math.inf
         balance = await reconcile(
@@ -158,72 +127,110 @@ class Verification:
             speed=spec.speed,
             end_to_end=end_to_end,
         )
-        cache = None
-        if self._places.cache is not None:
-            cache = await self._readable(self._places.cache, balance.newest)
-        mqtt, store = seen.get("mqtt"), seen.get("store")
+        cache = None if watch is None else await self._cached(watch, balance)
+        store = seen.get("store")
         ledger = Ledger(
             expected=balance.expected,
             lost=balance.lost,
             lost_in=balance.lost_in,
-            missing=tuple(balance.named),
-            mqtt=None
-            if mqtt is None
-            else MqttBalance(mqtt.distinct(), mqtt.duplicates, mqtt.out_of_order, mqtt.foreign),
-            store=None if store is None else StoreBalance(store.distinct()),
+            missing=tuple(balance.missing),
+            altered=balance.altered,
+            altered_in=balance.altered_in,
+            misplaced=balance.misplaced,
+            misplaced_in=balance.misplaced_in,
+            deviations=tuple(balance.deviations),
+            foreign=balance.foreign,
+            foreign_in=balance.foreign_in,
+            foreign_readings=tuple(balance.foreign_readings),
+            mqtt=self._mqtt(report, balance),
+            store=None if store is None else StoreBalance(store.distinct(), store.duplicates),
             cache=cache,
-            end_to_end_ms=Percentiles.of(end_to_end) if mqtt is not None and paced else None,
+            end_to_end_ms=Percentiles.of(end_to_end) if self.listener is not None and paced else None,
         )
         return msgspec.structs.replace(report, ledger=ledger)
+
+    def _mqtt(self, report: Report, balance: Balance) -> MqttBalance | None:
+        if self.listener is None:
+            return None
+        seen = self.listener.seen
+        unexplained = 0
+        if self.listener.undisturbed and not report.reconnects:
+            # On one connection a broker hands on each message once, in order (MQTT 3.1.1 and 5, 4.6).
+            unexplained = max(0, seen.duplicates - balance.repeated - report.resent)
+            unexplained += max(0, seen.out_of_order - balance.out_of_order)
+        return MqttBalance(
+            seen.distinct(), seen.duplicates, seen.out_of_order, self.listener.foreign, unexplained
+        )
 
     @property
     def _shown_us(self) -> int:
         """The time that payloads showed at the beginning."""
         return self._timeline.start_us + self._timeline.shift_us
 
-    async def _stored(self, settings: StoreSettings, report: Report, horizons: Mapping[int, int]) -> Seen:
-        from iotcache.store import open_store
-        from iotcache_simulator.ledger.places import stored
-
+    def _series(self) -> list[Series]:
         roster = roster_of(self._spec)
-        series = [
+        return [
             Series(device.name, sensor.name)
             for device in roster
             for sensor in roster.classes[device.kind].sensor
         ]
+
+    async def _stored(self, store: Store, report: Report, horizons: Mapping[int, int]) -> Sightings:
+        series = self._series()
         shown_us = self._shown_us
         margin_us = _MARGIN_US + max(
             (abs(round(fault.by_s * 1e6)) for fault in self._spec.faults if isinstance(fault, Skew)),
             default=0,
         )
         span_us = shown_us - margin_us, shown_us + max(horizons.values(), default=0) + margin_us
-        async with open_store(settings, read_only=True) as store:
-            moved_s, before = time.monotonic(), -1
-            while True:
-                seen = await stored(store, series, self._timeline.boot, span_us)
-                if seen.distinct() >= report.planned:
-                    return seen
-                if seen.distinct() != before:
-                    moved_s, before = time.monotonic(), seen.distinct()
-                elif time.monotonic() - moved_s >= self._settle_s:
-                    return seen
-                await asyncio.sleep(min(1.0, self._settle_s / 4))
+        moved_s, before = time.monotonic(), -1
+        while True:
+            seen = await stored(store, series, self._timeline.boot, span_us)
+            if seen.distinct() >= report.planned:
+                return seen
+            if seen.distinct() != before:
+                moved_s, before = time.monotonic(), seen.distinct()
+            elif time.monotonic() - moved_s >= self._settle_s:
+                return seen
+            await asyncio.sleep(min(1.0, self._settle_s / 4))
 
-    async def _readable(
-        self, settings: CacheSettings, newest: Mapping[Series, tuple[int, int]]
-    ) -> CacheBalance:
-        from iotcache.cluster import Cluster
-        from iotcache.keys import Keys
-        from iotcache_simulator.ledger.places import readable
+    async def _cached(self, watch: CacheWatch, balance: Balance) -> CacheBalance:
+        until_s = time.monotonic() + self._settle_s
+        await watch.look()
+        while not watch.settled(balance.newest) and time.monotonic() < until_s:  # noqa: ASYNC110
+            await asyncio.sleep(_CACHE_POLL_S)
+        await watch.look()
+        return watch.balance(
+            balance.newest, balance, since_us=self._shown_us, lives_until_s=self._lives_until_s()
+        )
 
-        nodes = settings.nodes
-        if isinstance(nodes, str):
-            raise UsageError("--verify cache: the nodes are embedded in a stack")  # see `check_places`
-        keys = Keys(settings.prefix, settings.bucket_s)
-        async with Cluster.from_settings([parse_node(node) for node in nodes], settings) as cluster:
-            until_s = time.monotonic() + self._settle_s
-            while True:
-                found = await readable(cluster, keys, newest, self._timeline.boot, self._shown_us)
-                if not found.stale or time.monotonic() > until_s:
-                    return CacheBalance(found.fresh, found.stale, found.absent, found.others)
-                await asyncio.sleep(_CACHE_POLL_S)
+    def _lives_until_s(self) -> Callable[[Series, Newest], float]:
+        """Until when (`time.monotonic`) the entry of a series' newest reading is there at the least."""
+        assert self._targets.cache is not None
+        from iotcache_simulator.ledger.cache import least_ttl_s
+
+        spec, policy = self._spec, self._targets.cache.ttl
+        roster = roster_of(spec)
+        scale = spec.rate / roster.natural_rate if spec.rate else 1.0
+        regular = spec.load is None and not spec.scattered and not spec.faults
+        ttl_s: dict[Series, float] = {}
+        for device in roster:
+            for sensor in roster.classes[device.kind].sensor:
+                # A worker that sees irregular intervals may take them for shorter ones.
+                interval_s = interval_us(sensor, scale) / 1e6 if regular else 1e-6
+                ttl_s[Series(device.name, sensor.name)] = least_ttl_s(policy, interval_s)
+
+        def lives_until_s(series: Series, newest: Newest) -> float:
+            written_s = self._began + (newest.due_us / 1e6 / spec.speed if spec.speed < math.inf else 0.0)
+            return written_s + ttl_s[series]
+
+        return lives_until_s
+
+
+def _cluster_of(settings: CacheSettings) -> Cluster:
+    from iotcache.cluster import Cluster
+
+    nodes = settings.nodes
+    if isinstance(nodes, str):
+        raise UsageError("--verify cache: the nodes are embedded in a stack")  # see `check_named`
+    return Cluster.from_settings([parse_node(node) for node in nodes], settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from iotcache.model import Value
 from iotcache_simulator.report.figures import Duration, Percentiles, Rate
 
 SCHEMA = "iotcache.simulate/1"
@@ -20,6 +21,29 @@ class Missing(Struct, frozen=True):
     """Places: ``mqtt``, ``store``."""
 
 
+class Deviation(Struct, frozen=True):
+    """A reading that says something else in one place than what was published."""
+
+    device: str
+    sensor: str
+    seq: int
+    place: str
+    """``mqtt``, ``store`` or ``cache``."""
+    field: str
+    """``value``, ``ts``, ``unit`` or ``topic``."""
+    expected: Value | None
+    found: Value | None
+
+
+class Foreign(Struct, frozen=True):
+    """A reading of this run's boot id that the run never sent."""
+
+    device: str
+    sensor: str
+    seq: int
+    place: str
+
+
 class MqttBalance(Struct, frozen=True):
     """What a subscriber received."""
 
@@ -30,10 +54,15 @@ class MqttBalance(Struct, frozen=True):
     """Readings received after a later one of their series."""
     foreign: int
     """Messages on the fleet's topics that are no readings of ours."""
+    unexplained: int = 0
+    """Of the duplicates and those out of order, those that no fault and no new connection explains."""
 
 
 class StoreBalance(Struct, frozen=True):
     stored: int
+    """Different readings."""
+    duplicates: int = 0
+    """Rows beyond the first of a reading."""
 
 
 class CacheBalance(Struct, frozen=True):
@@ -44,9 +73,14 @@ class CacheBalance(Struct, frozen=True):
     stale: int
     """An older one is: it would be shown as current."""
     absent: int
-    """None is, perhaps because it expired: a read would ask the store."""
+    """None is, although its TTL has not passed: it was never written, or was lost."""
     others: int = 0
     """One of another run that goes on, too: two fleets have devices of the same names."""
+    expired: int = 0
+    """None is, and its TTL may have passed: nothing can be said."""
+    stale_series: tuple[str, ...] = ()
+    """The first 1,000 of them, as ``device sensor``; likewise below."""
+    absent_series: tuple[str, ...] = ()
 
 
 class Ledger(Struct, frozen=True, kw_only=True):
@@ -54,10 +88,22 @@ class Ledger(Struct, frozen=True, kw_only=True):
 
     expected: int
     lost: int
-    """Readings missing in one place at least."""
+    """Readings missing in one place at least; likewise below."""
     lost_in: dict[str, int]
     missing: tuple[Missing, ...]
-    """The first 1,000 of them."""
+    """The first 1,000 of them; likewise below."""
+    altered: int = 0
+    """Readings whose value, time or unit is another one."""
+    altered_in: dict[str, int] = {}
+    misplaced: int = 0
+    """Readings on another topic, or of another site."""
+    misplaced_in: dict[str, int] = {}
+    deviations: tuple[Deviation, ...] = ()
+    """How they are altered or misplaced."""
+    foreign: int = 0
+    """Readings of this run's boot id that it never sent."""
+    foreign_in: dict[str, int] = {}
+    foreign_readings: tuple[Foreign, ...] = ()
     mqtt: MqttBalance | None
     store: StoreBalance | None
     cache: CacheBalance | None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from iotcache_simulator.report.conditions import Condition
 from iotcache_simulator.report.junit import Case
-from iotcache_simulator.report.simulate import Report
+from iotcache_simulator.report.simulate import CacheBalance, Ledger, Report
 
 RATE_TOLERANCE = 0.9
 """A run that achieves less than this part of the rate of its own deadlines has failed."""
@@ -20,20 +20,31 @@ _COUNTS = (
 
 
 def cases(report: Report, conditions: Sequence[Condition] = (), unreachable: str = "") -> list[Case]:
-    """What the verdict is made of: the conditions, when there are any, else what every run promises."""
+    """What the verdict is made of: the conditions, when there are any, else what every run promises.
+
+    Conditions do not make good for a run that was interrupted, or in which there was nothing to look at.
+    """
     if conditions and report.ended_by != "unreachable":
         measured = figures(report)
-        return [
+        required = [
             Case(condition.text, "" if condition.holds(measured) else condition.describe(measured))
             for condition in conditions
         ]
+        ended = [Case(name, failure) for name, failure in _substance(report).items() if failure]
+        return required + ended
     return [Case(name, failure) for name, failure in promises(report, unreachable).items()]
 
 
-def judged(report: Report, results: Sequence[Case]) -> Report:
+def judged(report: Report, found: Sequence[Case]) -> Report:
     """The report with its verdict."""
-    failures = tuple(case.failure for case in results if case.failure)
+    failures = tuple(case.failure for case in found if case.failure)
     return msgspec.structs.replace(report, ok=not failures, failures=failures)
+
+
+def is_vacuous(report: Report) -> bool:
+    """Whether there was nothing to judge: nothing was due, or no place had anything to look at."""
+    reached = report.ended_by != "unreachable"
+    return reached and any(bool(failure) for name, failure in _substance(report).items() if name in _VACUOUS)
 
 
 def promises(report: Report, unreachable: str = "") -> dict[str, str]:
@@ -49,6 +60,7 @@ def promises(report: Report, unreachable: str = "") -> dict[str, str]:
     }
     if not reached:
         return broken
+    broken |= _substance(report)
     undecided = report.unconfirmed - report.refused
     broken["every message was sent"] = (
         f"{report.unsent} of {report.planned} planned messages were not sent" if report.unsent else ""
@@ -67,22 +79,104 @@ def promises(report: Report, unreachable: str = "") -> dict[str, str]:
             if report.rate.achieved < RATE_TOLERANCE * due
             else ""
         )
+    return broken if report.ledger is None else broken | _kept_by(report.ledger)
+
+
+_PLANNED, _VERIFIED = "something was due", "there was something to verify"
+_VACUOUS = (_PLANNED, _VERIFIED)
+
+
+def _substance(report: Report) -> dict[str, str]:
+    """Without these no run says anything, whatever is required of it."""
+    length = report.duration_s
+    interrupted = report.ended_by == "signal" and length.planned is not None
+    broken = {
+        "the run was not interrupted": f"the run was interrupted after {length.actual:g} s of "
+        f"{(length.planned or 0.0) / (report.speed or 1.0):g} s"
+        if interrupted and report.speed
+        else "the run was interrupted before its end"
+        if interrupted
+        else "",
+        _PLANNED: "" if report.planned else "no reading was due in this run, so it proves nothing",
+    }
     if (ledger := report.ledger) is not None:
-        where = ", ".join(f"{count} in {place}" for place, count in ledger.lost_in.items() if count)
-        first = ", ".join(f"{one.device} {one.sensor} {one.seq}" for one in ledger.missing[:_NAMED])
-        missing = f"{_are(ledger.lost, 'reading')} missing ({where}); the first: {first}"
-        broken["no reading was lost"] = missing if ledger.lost else ""
-        if ledger.cache is not None:
-            stale = ledger.cache.stale
-            broken["no cached value is stale"] = f"{_are(stale, 'cached value')} stale" if stale else ""
-            others = ledger.cache.others
-            broken["no other fleet wrote the cached values"] = (
-                f"{_are(others, 'cached value')} of another fleet whose devices have the same names "
-                "(a stack's own fleet? --no-simulate leaves it out)"
-                if others
-                else ""
-            )
+        empty = []
+        if not ledger.expected:
+            empty.append("no reading was due that can be looked for")
+        elif (
+            (cache := ledger.cache) is not None
+            and cache.expired
+            and not (cache.fresh + cache.stale + cache.absent + cache.others)
+        ):
+            empty.append("every entry of the cache may have expired before it was looked at")
+        broken[_VERIFIED] = f"{empty[0]}, so nothing was verified" if empty and report.planned else ""
     return broken
+
+
+def _kept_by(ledger: Ledger) -> dict[str, str]:
+    """What the places that were verified promise."""
+    first = _first(ledger.missing, "{0.device} {0.sensor} {0.seq}")
+    broken = {
+        "no reading was lost": f"{_are(ledger.lost, 'reading')} missing ({_where(ledger.lost_in)}); {first}"
+        if ledger.lost
+        else ""
+    }
+    changes = [one for one in ledger.deviations if one.field != "topic"]
+    first = _first(changes, "{0.device} {0.sensor} {0.seq}: {0.field} {0.found} instead of {0.expected}")
+    broken["no reading was altered"] = (
+        f"{_are(ledger.altered, 'reading')} altered ({_where(ledger.altered_in)}); {first}"
+        if ledger.altered
+        else ""
+    )
+    moves = [one for one in ledger.deviations if one.field == "topic"]
+    first = _first(moves, "{0.device} {0.sensor} {0.seq}: {0.found} instead of {0.expected}")
+    broken["no reading was misplaced"] = (
+        f"{_are(ledger.misplaced, 'reading')} misplaced ({_where(ledger.misplaced_in)}); {first}"
+        if ledger.misplaced
+        else ""
+    )
+    first = _first(ledger.foreign_readings, "{0.device} {0.sensor} {0.seq}")
+    broken["no reading is foreign"] = (
+        f"{_were(ledger.foreign, 'reading')} never sent ({_where(ledger.foreign_in)}); {first}"
+        if ledger.foreign
+        else ""
+    )
+    if (mqtt := ledger.mqtt) is not None:
+        broken["the broker handed on each message once and in order"] = (
+            f"{_were(mqtt.unexplained, 'message')} handed on twice or out of order without a cause"
+            if mqtt.unexplained
+            else ""
+        )
+    if (store := ledger.store) is not None:
+        broken["the store has each reading once"] = (
+            f"{_are(store.duplicates, 'reading')} stored more than once" if store.duplicates else ""
+        )
+    return broken if ledger.cache is None else broken | _cached(ledger.cache)
+
+
+def _cached(cache: CacheBalance) -> dict[str, str]:
+    stale = f"{_are(cache.stale, 'cached value')} stale; {_first(cache.stale_series, '{0}')}"
+    absent = f"{_are(cache.absent, 'cached value')} absent before the TTL has passed; " + _first(
+        cache.absent_series, "{0}"
+    )
+    return {
+        "no cached value is stale": stale if cache.stale else "",
+        "no cached value is absent": absent if cache.absent else "",
+        "no other fleet wrote the cached values": (
+            f"{_are(cache.others, 'cached value')} of another fleet whose devices have the same names "
+            "(a stack's own fleet? --no-simulate leaves it out)"
+            if cache.others
+            else ""
+        ),
+    }
+
+
+def _first(named: Sequence[object], form: str) -> str:
+    return "the first: " + ", ".join(form.format(one) for one in named[:_NAMED])
+
+
+def _where(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} in {place}" for place, count in counts.items() if count)
 
 
 def _are(count: int, noun: str) -> str:
@@ -98,7 +192,7 @@ FIGURES = {
     "refused": "count", "resent": "count", "late": "count", "reconnects": "count", "rate": "rate",
     "expected": "count", "lost": "count", "received": "count", "duplicates": "count", "out_of_order": "count",
     "foreign": "count", "stored": "count", "fresh": "count", "stale": "count", "absent": "count",
-    "others": "count",
+    "others": "count", "expired": "count", "altered": "count", "misplaced": "count", "unexplained": "count",
     **{f"{group}_{name}": "ms" for group in ("lag", "ack", "e2e") for name in ("p50", "p95", "p99", "max")},
 }  # fmt: skip
 """The figures that ``--require`` may name, and what each is measured in."""
@@ -118,8 +212,12 @@ def figures(report: Report) -> dict[str, float | None]:
                 f"{group}_{name}": getattr(percentiles, name) for name in ("p50", "p95", "p99", "max")
             }
     if ledger is not None:
-        results |= {"expected": ledger.expected, "lost": ledger.lost}
-        for balance in (ledger.mqtt, ledger.store, ledger.cache):
+        for name in ("expected", "lost", "altered", "misplaced"):
+            results[name] = getattr(ledger, name)
+        for balance in (ledger.mqtt, ledger.cache):
             if balance is not None:
-                results |= msgspec.structs.asdict(balance)
+                results |= {name: n for name, n in msgspec.structs.asdict(balance).items() if name in FIGURES}
+        if ledger.store is not None:
+            results["stored"] = ledger.store.stored
+        results["foreign"] = ledger.foreign + (ledger.mqtt.foreign if ledger.mqtt is not None else 0)
     return results

@@ -17,7 +17,8 @@ from iotcache_simulator.fleet.classes import load_classes
 from iotcache_simulator.fleet.formats.encoders import parse_format
 from iotcache_simulator.fleet.load import parse_load
 from iotcache_simulator.fleet.toml_file import read_file
-from iotcache_simulator.ledger.verify import Places, Verification, check_named, check_payload, parse_places
+from iotcache_simulator.ledger.targets import VerifyTargets, check_named, check_payload, parse_targets
+from iotcache_simulator.ledger.verify import Verification
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.plan.streams import roster_of
 from iotcache_simulator.report.conditions import parse_condition
@@ -104,10 +105,10 @@ def run_fleet(args: argparse.Namespace) -> int:
     for flag, file in (("--report", args.report), ("--junit", args.junit), ("--labels", args.labels)):
         check_writable(flag, file)
     if args.verify is not None:
-        check_payload(parse_places(args.verify, settings), spec.payload.name)
+        check_payload(parse_targets(args.verify, settings), spec.payload.name)
     if settings.broker.url == "embedded":
         settings = find_running(settings)
-    places = Places() if args.verify is None else parse_places(args.verify, settings)
+    places = VerifyTargets() if args.verify is None else parse_targets(args.verify, settings)
     check_named(places)
     outcome = asyncio.run(_run(spec, settings.broker, places, args.settle, args.labels))
     found = cases(outcome.report, conditions, outcome.unreachable)
@@ -159,7 +160,7 @@ def allow_connections(count: int) -> None:
 
 
 async def _run(
-    spec: FleetSpec, broker: BrokerSettings, places: Places, settle_s: float, labels: str | None
+    spec: FleetSpec, broker: BrokerSettings, places: VerifyTargets, settle_s: float, labels: str | None
 ) -> RunOutcome:
     fleet: Run
     if spec.processes > 1:

@@ -1,0 +1,61 @@
+"""What a message of the fleet says, read by the ledger itself and not by the decoder under test.
+
+Only the formats that the fleet writes are understood; the codecs of CBOR and SenML are shared.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+
+from iotcache.decode import cbor, senml
+from iotcache_simulator.ledger.sightings import Content
+
+READS = ("json", "cbor", "senml")
+"""The payload formats that it understands."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Message(Struct):
+    """One reading as its payload names it."""
+
+    device: str
+    sensor: str
+    seq: int
+    boot: str
+    value: float | bool | str
+    ts: str | int | float | None = None
+    unit: str | None = ""
+
+    def content(self, topic: str) -> Content:
+        return Content(self.value, _ts_us(self.ts), self.unit or "", topic)
+
+
+_decode_json = msgspec.json.Decoder(Message).decode
+_decode_pack = msgspec.json.Decoder(list[senml.SenmlRecord]).decode
+
+
+def read(topic: str, payload: bytes) -> Message:
+    """The reading that a message holds. Raises `ValueError` or `msgspec.MsgspecError` for none of ours."""
+    if payload[:1] >= b"\x80":
+        return msgspec.convert(cbor.loads(payload), Message)
+    if payload[:1] == b"[":
+        device = topic.rsplit("/", 2)[1]
+        (fields,) = senml.resolve(_decode_pack(payload), device, 0.0)
+        return msgspec.convert({"device": device, **fields}, Message)
+    return _decode_json(payload)
+
+
+def _ts_us(ts: str | float | None) -> int:
+    """A payload's time: RFC 3339, milliseconds (CBOR), seconds (SenML) since the epoch; else 0."""
+    if isinstance(ts, str):
+        try:
+            moment = datetime.fromisoformat(ts)
+        except ValueError:
+            return 0
+        return 0 if moment.tzinfo is None else round((moment - _EPOCH).total_seconds() * 1e6)
+    if isinstance(ts, float):
+        return round(ts * 1e3) * 1_000
+    return (ts or 0) * 1_000

@@ -1,0 +1,74 @@
+"""Where to look for what was published: ``--verify mqtt,store=…,cache=…``."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from iotcache.config.schema import CacheSettings, Settings, StoreSettings
+from iotcache.config.urls import parse_node, parse_store
+from iotcache.errors import UsageError
+from iotcache_simulator.ledger.payloads import READS
+
+
+class VerifyTargets(Struct, frozen=True):
+    """Where to look for what was published."""
+
+    mqtt: bool = False
+    store: StoreSettings | None = None
+    cache: CacheSettings | None = None
+
+
+def parse_targets(text: str, settings: Settings) -> VerifyTargets:
+    """``mqtt``, ``store[=URL]`` and ``cache[=host:port,…]``, with commas between. Raises `UsageError`."""
+    given: dict[str, list[str]] = {}
+    last = ""
+    for token in (part.strip() for part in text.split(",")):
+        name, _, value = token.partition("=")
+        if name in {"mqtt", "store", "cache"}:
+            last = name
+            given.setdefault(name, [])
+            if value:
+                given[name].append(value)
+        elif last == "cache" and token:
+            given[last].append(token)
+        else:
+            raise UsageError(
+                f"--verify: {token!r} is no place: name mqtt, store[=URL] or cache[=host:port,…]"
+            )
+    if given.get("mqtt"):
+        raise UsageError(
+            "--verify: mqtt takes no value: it listens to the broker that the fleet publishes to"
+        )
+    store = cache = None
+    if "store" in given:
+        url = given["store"][0] if given["store"] else settings.store.url
+        store = msgspec.structs.replace(settings.store, url=url)
+        if url != "embedded":
+            parse_store(url)
+    if "cache" in given:
+        nodes = tuple(given["cache"]) or settings.cache.nodes
+        cache = msgspec.structs.replace(settings.cache, nodes=nodes)
+        if not isinstance(nodes, str):
+            for node in nodes:
+                parse_node(node)
+    return VerifyTargets("mqtt" in given, store, cache)
+
+
+def check_payload(targets: VerifyTargets, payload: str) -> None:
+    """Raises `UsageError` for places that cannot be asked about payloads of that format."""
+    if targets.mqtt and payload not in READS:
+        raise UsageError(
+            f"--verify mqtt reads payloads in JSON, CBOR and SenML, and --format is {payload}; "
+            "--verify store works where the worker can read them ([ingest.fields])"
+        )
+
+
+def check_named(targets: VerifyTargets) -> None:
+    """Raises `UsageError` for places without an address: those of a stack that is not there."""
+    if targets.store is not None and targets.store.url == "embedded":
+        raise UsageError("--verify store: the store is embedded in a stack; name it with --verify store=URL")
+    if targets.cache is not None and isinstance(targets.cache.nodes, str):
+        raise UsageError(
+            "--verify cache: the nodes are embedded in a stack; name them with --verify cache=host:port,…"
+        )
