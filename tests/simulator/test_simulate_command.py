@@ -129,10 +129,10 @@ def test_conditions_decide_the_exit_code_and_junit_tells_them(mosquitto: Server,
     assert (held.returncode, held.stderr) == (0, b"")
     assert json.loads(held.stdout)["ledger"]["mqtt"]["received"] > 80
     assert (tmp_path / "junit.xml").read_text().count("<testcase") == 2
-    failed = simulate(*fixed, *verify, "--require", "received<10", "--require", "stored>1", folder=tmp_path)
+    failed = simulate(*fixed, *verify, "--require", "received<10", "--require", "late<0", folder=tmp_path)
     assert failed.returncode == 1
     assert b"received<10: it was " in failed.stderr
-    assert b"stored>1: it was not measured" in failed.stderr
+    assert b"late<0: it was " in failed.stderr
     assert 'failures="2"' in (tmp_path / "junit.xml").read_text()
 
 
@@ -162,28 +162,6 @@ def test_a_fleet_that_loses_its_broker_complains_as_one(caplog: pytest.LogCaptur
     for name in ["a", *["b"] * 1_000, "a"]:
         uplink.log.warning("connection to %s lost", name)
     assert caplog.messages == ["connection to a lost", "connection to b lost"]
-
-
-@pytest.mark.real("mosquitto")
-def test_without_verify_nothing_is_said_of_losses(mosquitto: Server, tmp_path: Path) -> None:
-    fleet = ("--broker", url(mosquitto), "--devices", "20", "--rate", "200", "--duration", "0.3")
-    done = simulate(*fleet, "--report", "-", "--require", "lost==0", folder=tmp_path)
-    assert done.returncode == 1
-    assert b"lost==0: it was not measured" in done.stderr
-    assert json.loads(done.stdout)["ledger"] is None
-
-
-@pytest.mark.real("mosquitto")
-@pytest.mark.parametrize("place", ["store=sqlite:////no/such/folder/x.db", "cache=127.0.0.1:{port}"])
-def test_a_place_that_cannot_be_asked_is_exit_code_3(mosquitto: Server, tmp_path: Path, place: str) -> None:
-    fleet = ("--broker", url(mosquitto), "--devices", "20", "--rate", "200", "--duration", "0.3")
-    verify = ("--verify", place.format(port=free_port()), "--settle", "0.2", "--require", "rate>1")
-    done = simulate(*fleet, *verify, "--report", "-", folder=tmp_path)
-    assert done.returncode == 3
-    assert b"the run could not be verified: " in done.stderr
-    report = json.loads(done.stdout)
-    assert (report["ok"], report["ledger"]) == (False, None)
-    assert report["confirmed"] == report["planned"] > 30
 
 
 def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iotcache_simulator.faults.kinds import Spike
 from iotcache_simulator.fleet.classes import load_classes
+from iotcache_simulator.fleet.load import parse_load
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import SHARDS, VIRTUAL_EPOCH_US, Message, Stream, Timeline
 from iotcache_simulator.publish.plan.digest import StreamDigest, combined
+from iotcache_simulator.publish.plan.spec import FleetSpec
 
 SECOND = 1_000_000
 TEN_SECONDS = Timeline(end_us=10 * SECOND)
@@ -181,3 +184,19 @@ def held(devices: int) -> int:
 def test_a_simulated_device_takes_less_than_a_kibibyte() -> None:
     held(500)  # fills what all fleets of a process share
     assert held(500) / 500 < 1_024
+
+
+def test_a_fixed_start_gives_one_boot_id_to_one_run_and_others_to_others() -> None:
+    spec = FleetSpec(devices=9, rate=100.0, start_us=1_800_000_000_000_000, seed=77)
+    runs = [
+        msgspec.structs.replace(spec, **{name: value})
+        for name, value in {
+            "rate": 200.0, "devices": 10, "seed": 78, "start_us": 1_800_000_001_000_000, "scattered": True,
+            "classes": load_classes(["pump"]), "load": parse_load("ramp", None), "faults": (Spike(),),
+        }.items()
+    ]  # fmt: skip
+    boots = {run.timeline(0).boot for run in runs}
+    assert len(boots) == len(runs)
+    assert spec.timeline(0).boot not in boots
+    longer = msgspec.structs.replace(spec, duration_s=60.0, speed=4.0, processes=2, connections=2, qos=2)
+    assert longer.timeline(5).boot == spec.timeline(0).boot

@@ -18,6 +18,12 @@ class VerifyTargets(Struct, frozen=True):
     store: StoreSettings | None = None
     cache: CacheSettings | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """``mqtt``, ``store``, ``cache``: those that are asked."""
+        asked = {"mqtt": self.mqtt, "store": self.store is not None, "cache": self.cache is not None}
+        return tuple(name for name, wanted in asked.items() if wanted)
+
 
 def parse_targets(text: str, settings: Settings) -> VerifyTargets:
     """``mqtt``, ``store[=URL]`` and ``cache[=host:port,…]``, with commas between. Raises `UsageError`."""

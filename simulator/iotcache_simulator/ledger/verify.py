@@ -93,7 +93,7 @@ class Verification:
 
         Where nobody looked, there is no ledger: a loss was neither found nor ruled out. Raises `StoreError`
         when the store cannot be asked, `NodeError` when no cache node answers."""
-        if report.ended_by == "unreachable" or self._targets == VerifyTargets():
+        if report.ended_by in ("unreachable", "failed") or self._targets == VerifyTargets():
             return report
         if as_it_was is not None:
             self._spec = as_it_was

@@ -166,8 +166,8 @@ class Process:
             await self._until_ended(_KILL_WAIT_S)  # for its reason
             raise StackError(f"{self.name} is gone: {self._why()}") from error
 
-    async def receive(self, key: str, timeout_s: float) -> dict[str, Any]:
-        """The next control record that has ``key``.
+    async def receive(self, key: str, timeout_s: float, during: str = "start") -> dict[str, Any]:
+        """The next control record that has ``key``. ``during`` says in errors what it ended in.
 
         Raises :class:`StackError` when the child reports an error, ends, or sends nothing for ``timeout_s``.
         """
@@ -182,7 +182,7 @@ class Process:
                         if not record.done():
                             record.cancel()
                     if not record.done() or record.cancelled():
-                        raise StackError(f"{self.name} ended at start ({self._why()})")
+                        raise StackError(f"{self.name} ended at {during} ({self._why()})")
                     message = record.result()
                     if "error" in message:
                         raise StackError(f"{self.name}: {self._error}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -71,7 +72,8 @@ class MultiProcessRun:
         self._stopped = asyncio.Event()
         self._children: list[Process] = []
         self._progress: dict[int, RunProgress] = {}
-        self._begun = 0.0
+        self._failure = ""
+        """Which child ended before its time, and how."""
 
     def stop(self) -> None:
         """End the run early and cleanly."""
@@ -88,7 +90,7 @@ class MultiProcessRun:
         )
 
     async def run(self, on_begin: OnBegin = lambda timeline, began: None) -> RunOutcome:
-        """Start the children, publish, collect what they tell. Raises `StackError` when one dies."""
+        """Start the children, publish, collect what they tell. A child that dies is told in the report."""
         started_s = time()
         timeline = self.spec.timeline(int(started_s * 1e6))
         parts = range(self.spec.processes)
@@ -100,35 +102,63 @@ class MultiProcessRun:
             )
             for part in parts
         ]
+        unreachable, totals = "", PublishTotals()
         async with contextlib.AsyncExitStack() as stack:
-            for part, child in enumerate(self._children):
-                await stack.enter_async_context(child)
-                await child.say(_packed(WorkerOrder(self.spec, self._broker, part)).encode())
-            stopping = asyncio.create_task(self._pass_on_stop())
-            stack.callback(stopping.cancel)
-            wait_s = _START_S + self.spec.connect_timeout_s
-            reasons = await asyncio.gather(*(self._connected(child, wait_s) for child in self._children))
-            unreachable = next((reason for reason in reasons if reason), "")
-            if unreachable or self._stopped.is_set():
-                ended_by, totals = ("signal" if self._stopped.is_set() else "unreachable"), PublishTotals()
-            else:
+            try:
+                unreachable = await self._start(stack)
+            except StackError as error:
+                self._failure = str(error)
+            if not (unreachable or self._failure or self._stopped.is_set()):
                 started_s = time()
                 timeline = self.spec.timeline(int((started_s + _LEAD_S) * 1e6))
                 began = monotonic() + _LEAD_S
                 on_begin(timeline, began)
                 begin = _packed(Begin(timeline, began)).encode()
-                for child in self._children:
-                    await child.say(begin)
-                totals = added(await asyncio.gather(*map(self._totals, parts)))
-                ended_by = "signal" if self._stopped.is_set() else "duration"
+                totals = added(await asyncio.gather(*(self._part(part, begin) for part in parts)))
+        ended_by = "duration"
+        if self._failure:
+            ended_by = "failed"
+        elif self._stopped.is_set():
+            ended_by = "signal"
+        elif unreachable:
+            ended_by = "unreachable"
         report = report_of(self.spec, self._target, timeline, totals, ended_by, started_s=started_s)
-        return RunOutcome(report, totals.horizons, timeline, unreachable)
+        return RunOutcome(report, totals.horizons, timeline, unreachable, failure=self._failure)
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> str:
+        """Start the children and have them connect; why one has no connection, or empty when all have."""
+        for part, child in enumerate(self._children):
+            await stack.enter_async_context(child)
+            await child.say(_packed(WorkerOrder(self.spec, self._broker, part)).encode())
+        stopping = asyncio.create_task(self._pass_on_stop())
+        stack.callback(stopping.cancel)
+        wait_s = _START_S + self.spec.connect_timeout_s
+        reasons = await asyncio.gather(*(self._connected(child, wait_s) for child in self._children))
+        return next((reason for reason in reasons if reason), "")
 
     async def _pass_on_stop(self) -> None:
         await self._stopped.wait()
+        await self._stop_children()
+
+    async def _stop_children(self) -> None:
         for child in self._children:
             with contextlib.suppress(StackError):
                 await child.say(b"stop")
+
+    async def _part(self, part: int, begin: bytes) -> PublishTotals:
+        """What a child came to; of one that died, what it told last, and the others are stopped."""
+        try:
+            await self._children[part].say(begin)
+            return await self._totals(part)
+        except StackError as error:
+            if not self._failure:
+                self._failure = str(error)
+                await self._stop_children()
+            last = self._progress.get(part, RunProgress())
+            return PublishTotals(
+                planned=last.published, published=last.published, confirmed=last.confirmed,
+                elapsed_s=last.at_s / self.spec.speed if self.spec.speed < math.inf else 0.0,
+            )  # fmt: skip
 
     async def _connected(self, child: Process, wait_s: float) -> str:
         """Why a child has no connection; empty when it has."""
@@ -138,7 +168,7 @@ class MultiProcessRun:
         child = self._children[part]
         pieces: list[str] = []
         while True:
-            record = await child.receive("part", _SILENT_S)
+            record = await child.receive("part", _SILENT_S, "work")
             if "progress" in record:
                 self._progress[part] = msgspec.convert(record["progress"], RunProgress)
             else:

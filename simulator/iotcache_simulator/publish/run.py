@@ -63,6 +63,8 @@ class RunOutcome(msgspec.Struct, frozen=True):
     """Why the broker was not reached."""
     spec: FleetSpec | None = None
     """The run as it was in the end, with what it was told meanwhile; ``None``: as it was asked for."""
+    failure: str = ""
+    """Why the run broke off: a process of it died."""
     unverified: str = ""
     """Why the places to verify could not be asked."""
 

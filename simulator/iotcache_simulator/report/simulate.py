@@ -118,7 +118,7 @@ class Report(Struct, frozen=True, kw_only=True):
     failures: tuple[str, ...]
     """Each broken promise in a sentence; empty when ``ok``."""
     ended_by: str
-    """``duration``, ``signal`` or ``unreachable``."""
+    """``duration``, ``signal``, ``failed`` (a process of the fleet died) or ``unreachable``."""
     broker: str
     started: str
     """RFC 3339."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from iotcache.errors import UsageError
 from iotcache_simulator.report.conditions import Condition
 from iotcache_simulator.report.junit import Case
 from iotcache_simulator.report.simulate import CacheBalance, Ledger, Report
@@ -19,7 +20,9 @@ _COUNTS = (
 )  # fmt: skip
 
 
-def cases(report: Report, conditions: Sequence[Condition] = (), unreachable: str = "") -> list[Case]:
+def cases(
+    report: Report, conditions: Sequence[Condition] = (), unreachable: str = "", failure: str = ""
+) -> list[Case]:
     """What the verdict is made of: the conditions, when there are any, else what every run promises.
 
     Conditions do not make good for a run that was interrupted, or in which there was nothing to look at.
@@ -30,9 +33,9 @@ def cases(report: Report, conditions: Sequence[Condition] = (), unreachable: str
             Case(condition.text, "" if condition.holds(measured) else condition.describe(measured))
             for condition in conditions
         ]
-        ended = [Case(name, failure) for name, failure in _substance(report).items() if failure]
-        return required + ended
-    return [Case(name, failure) for name, failure in promises(report, unreachable).items()]
+        broken = _substance(report, failure)
+        return required + [Case(name, reason) for name, reason in broken.items() if reason]
+    return [Case(name, reason) for name, reason in promises(report, unreachable, failure).items()]
 
 
 def judged(report: Report, found: Sequence[Case]) -> Report:
@@ -47,10 +50,10 @@ def is_vacuous(report: Report) -> bool:
     return reached and any(bool(failure) for name, failure in _substance(report).items() if name in _VACUOUS)
 
 
-def promises(report: Report, unreachable: str = "") -> dict[str, str]:
+def promises(report: Report, unreachable: str = "", failure: str = "") -> dict[str, str]:
     """What every run promises: its name, and in a sentence how it was broken (empty: it was kept).
 
-    ``unreachable``: why there was no connection.
+    ``unreachable``: why there was no connection; ``failure``: why the run broke off.
     """
     reached = report.ended_by != "unreachable"
     broken = {
@@ -60,7 +63,7 @@ def promises(report: Report, unreachable: str = "") -> dict[str, str]:
     }
     if not reached:
         return broken
-    broken |= _substance(report)
+    broken |= _substance(report, failure)
     undecided = report.unconfirmed - report.refused
     broken["every message was sent"] = (
         f"{report.unsent} of {report.planned} planned messages were not sent" if report.unsent else ""
@@ -86,11 +89,13 @@ _PLANNED, _VERIFIED = "something was due", "there was something to verify"
 _VACUOUS = (_PLANNED, _VERIFIED)
 
 
-def _substance(report: Report) -> dict[str, str]:
+def _substance(report: Report, failure: str = "") -> dict[str, str]:
     """Without these no run says anything, whatever is required of it."""
     length = report.duration_s
     interrupted = report.ended_by == "signal" and length.planned is not None
     broken = {
+        "the run did not break off": failure
+        or ("a process of the fleet died" if report.ended_by == "failed" else ""),
         "the run was not interrupted": f"the run was interrupted after {length.actual:g} s of "
         f"{(length.planned or 0.0) / (report.speed or 1.0):g} s"
         if interrupted and report.speed
@@ -185,6 +190,25 @@ def _are(count: int, noun: str) -> str:
 
 def _were(count: int, noun: str) -> str:
     return f"1 {noun} was" if count == 1 else f"{count} {noun}s were"
+
+
+_MEASURED_BY = {
+    **dict.fromkeys(("received", "duplicates", "out_of_order", "unexplained"), ("mqtt",)),
+    **{f"e2e_{name}": ("mqtt",) for name in ("p50", "p95", "p99", "max")},
+    "stored": ("store",),
+    **dict.fromkeys(("fresh", "stale", "absent", "others", "expired"), ("cache",)),
+    **dict.fromkeys(("expected", "lost", "altered", "misplaced", "foreign"), ("mqtt", "store", "cache")),
+}
+"""Figures that only a verified place gives, and which."""
+
+
+def check_measured(conditions: Sequence[Condition], places: Collection[str]) -> None:
+    """Raises `UsageError` for a condition on a figure that these places of ``--verify`` do not measure."""
+    for condition in conditions:
+        needed = _MEASURED_BY.get(condition.name)
+        if needed is not None and not set(needed) & set(places):
+            where = " or ".join(needed)
+            raise UsageError(f"--require {condition.text!r}: {condition.name} needs --verify {where}")
 
 
 FIGURES = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from hashlib import blake2b
 
+import msgspec
 from msgspec import Struct
 
 from iotcache_simulator.faults.kinds import Fault
-from iotcache_simulator.fleet.classes import DeviceClass
+from iotcache_simulator.fleet.classes import DeviceClass, shipped_classes
 from iotcache_simulator.fleet.formats.encoders import SPARKPLUG, Format
 from iotcache_simulator.fleet.load import Load
 from iotcache_simulator.fleet.stream import VIRTUAL_EPOCH_US, Timeline
@@ -68,10 +69,19 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
         end_us = None if self.duration_s is None else round(self.duration_s * 1e6)
         if self.start_us is not None:
             start = self.start_us // 1_000 * 1_000
-            return Timeline(start, 0, end_us, _boot(f"{self.seed} {start}"))
+            return Timeline(start, 0, end_us, _boot(self._identity(start)))
         shift = now_us // 1_000 * 1_000 - VIRTUAL_EPOCH_US
-        return Timeline(VIRTUAL_EPOCH_US, shift, end_us, _boot(secrets.token_hex(8)))
+        return Timeline(VIRTUAL_EPOCH_US, shift, end_us, _boot(secrets.token_bytes(8)))
+
+    def _identity(self, start_us: int) -> bytes:
+        """All that decides which readings a run from ``start_us`` on sends, but not for how long."""
+        return msgspec.json.encode(
+            (
+                self.seed, start_us, self.devices, self.rate, self.classes or shipped_classes(),
+                self.load and self.load.pieces, self.scattered, self.faults,
+            )
+        )  # fmt: skip
 
 
-def _boot(text: str) -> str:
-    return blake2b(text.encode(), digest_size=4).hexdigest()
+def _boot(identity: bytes) -> str:
+    return blake2b(identity, digest_size=4).hexdigest()

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import math
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,18 +24,22 @@ from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.plan.streams import roster_of
 from iotcache_simulator.report.conditions import parse_condition
 from iotcache_simulator.report.junit import Case
-from iotcache_simulator.report.verdict import FIGURES, cases, judged
+from iotcache_simulator.report.verdict import FIGURES, cases, check_measured, is_vacuous, judged
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_simulator.wire.target import target_of
 from iotcache_tui.cli.options import load_settings
-from iotcache_tui.cli.simulating.output import check_writable, told_to_end, write
+from iotcache_tui.cli.simulating.output import check_writable, complain, told_to_end, write
 from iotcache_tui.cli.simulating.progress import show_progress, summary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iotcache.config.schema import BrokerSettings
     from iotcache_simulator.publish.run import Run, RunOutcome
+    from iotcache_simulator.report.conditions import Condition
 
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_COULD_NOT_RUN = 3
 OWN_CONNECTIONS_MAX = 10_000
 _OTHER_FILES = 64
@@ -102,6 +107,7 @@ def run_fleet(args: argparse.Namespace) -> int:
     if spec.duration_s is None and spec.speed == math.inf:
         raise UsageError("--speed max needs a --duration: without one it would never end")
     conditions = [parse_condition(text, FIGURES) for text in args.require]
+    check_measured(conditions, () if args.verify is None else parse_targets(args.verify, settings).names)
     for flag, file in (("--report", args.report), ("--junit", args.junit), ("--labels", args.labels)):
         check_writable(flag, file)
     if args.verify is not None:
@@ -110,24 +116,42 @@ def run_fleet(args: argparse.Namespace) -> int:
         settings = find_running(settings)
     places = VerifyTargets() if args.verify is None else parse_targets(args.verify, settings)
     check_named(places)
-    outcome = asyncio.run(_run(spec, settings.broker, places, args.settle, args.labels))
-    found = cases(outcome.report, conditions, outcome.unreachable)
+    outcome = asyncio.run(_run(spec, settings.broker, places, args.settle))
+    return _conclude(args, outcome, conditions)
+
+
+def _conclude(args: argparse.Namespace, outcome: RunOutcome, conditions: Sequence[Condition]) -> int:
+    """Write the reports and say what failed; the exit code. A file that fails keeps nothing else from it."""
+    found = cases(outcome.report, conditions, outcome.unreachable, outcome.failure)
     if outcome.unverified:
         found.append(Case("the places to verify were asked", outcome.unverified))
+    problems: list[str] = []
+    if args.labels is not None and outcome.horizons:
+        try:
+            asyncio.run(write_labels(args.labels, outcome))
+        except UsageError as error:
+            problems.append(str(error))
     report = judged(outcome.report, found)
     if sys.stderr.isatty():
-        print(summary(report), file=sys.stderr)
-    write("--report", args.report, report.json())
+        with contextlib.suppress(OSError):
+            print(summary(report), file=sys.stderr)
+    texts = {("--report", args.report): report.json()}
     if args.junit:
         from iotcache_simulator.report.junit import junit
 
-        text = junit(
+        texts["--junit", args.junit] = junit(
             found, suite="iotcache.simulate", seconds=report.duration_s.actual, started=report.started
         )
-        write("--junit", args.junit, text)
-    for failure in report.failures:
-        print(f"iotcache-tui simulate: {failure}", file=sys.stderr)
-    if report.ended_by == "unreachable" or outcome.unverified:
+    for (flag, file), text in texts.items():
+        try:
+            write(flag, file, text)
+        except UsageError as error:
+            problems.append(str(error))
+    for failure in (*report.failures, *problems):
+        complain("simulate", failure)
+    if problems:
+        return EXIT_USAGE
+    if report.ended_by in ("unreachable", "failed") or outcome.unverified or is_vacuous(report):
         return EXIT_COULD_NOT_RUN
     return 0 if report.ok else EXIT_FAILED
 
@@ -159,9 +183,7 @@ def allow_connections(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-async def _run(
-    spec: FleetSpec, broker: BrokerSettings, places: VerifyTargets, settle_s: float, labels: str | None
-) -> RunOutcome:
+async def _run(spec: FleetSpec, broker: BrokerSettings, places: VerifyTargets, settle_s: float) -> RunOutcome:
     fleet: Run
     if spec.processes > 1:
         from iotcache_simulator.publish.multi_process import MultiProcessRun
@@ -179,6 +201,8 @@ async def _run(
                 await stack.enter_async_context(verification)
             except BrokerError as error:
                 unheard = error  # the fleet will find that out, too, and say so in its report
+            except (NodeError, StoreError) as error:
+                return _not_run(spec, broker, f"a place to verify cannot be asked: {error}")
             if sys.stderr.isatty():
                 showing = asyncio.create_task(show_progress(fleet))
                 stack.callback(showing.cancel)
@@ -188,16 +212,30 @@ async def _run(
                 if unheard is not None and report.ended_by != "unreachable":
                     raise unheard
                 report = await verification.judged(report, outcome.horizons, outcome.spec)
-            except (BrokerError, NodeError, StoreError) as error:
-                unverified = f"the run could not be verified: {error}"
-            if labels is not None:
-                await write_labels(labels, outcome.spec or spec, outcome)
-            return msgspec.structs.replace(outcome, report=report, unverified=unverified)
+            except Exception as error:  # whatever a place answers, there is a report
+                unverified = f"the run could not be verified: {str(error) or type(error).__name__}"
+            return msgspec.structs.replace(
+                outcome, report=report, unverified=unverified, spec=outcome.spec or spec
+            )
 
 
-async def write_labels(file: str, spec: FleetSpec, outcome: RunOutcome) -> None:
+def _not_run(spec: FleetSpec, broker: BrokerSettings, reason: str) -> RunOutcome:
+    """A run that was refused before it began."""
+    from iotcache_simulator.publish.partition import PublishTotals
+    from iotcache_simulator.publish.run import RunOutcome, report_of
+
+    now_s = time.time()
+    timeline = spec.timeline(int(now_s * 1e6))
+    report = report_of(spec, target_of(broker), timeline, PublishTotals(), "unreachable", started_s=now_s)
+    return RunOutcome(report, {}, timeline, reason, spec)
+
+
+async def write_labels(file: str, outcome: RunOutcome) -> None:
+    """The ground truth of the run's faults. Raises `UsageError` when the file cannot be written."""
     from iotcache_simulator.ledger.labels import label_lines
 
+    spec = outcome.spec
+    assert spec is not None
     until_us = max(outcome.horizons.values(), default=0)
     try:
         with Path(file).open("wb") as out:  # noqa: ASYNC230  # after the run; a line at a time

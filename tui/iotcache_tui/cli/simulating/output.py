@@ -15,7 +15,7 @@ from iotcache.errors import UsageError
 
 @contextlib.contextmanager
 def told_to_end(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call ``stop``; a second SIGINT is what it always was."""
+    """SIGINT, SIGTERM and SIGHUP call ``stop``; a second SIGINT is what it always was."""
     loop = asyncio.get_running_loop()
 
     def first() -> None:
@@ -23,9 +23,10 @@ def told_to_end(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, first)
-    except NotImplementedError:  # Windows
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                loop.add_signal_handler(number, first)
+    except (NotImplementedError, AttributeError):  # Windows
         signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(first))
     yield
 
@@ -44,11 +45,21 @@ def check_writable(flag: str, file: str | None) -> None:
 
 
 def write(flag: str, file: str | None, text: bytes) -> None:
-    if file == "-":
-        sys.stdout.write(text.decode())
-        sys.stdout.flush()
-    elif file is not None:
-        try:
+    if file is None:
+        return
+    try:
+        if file == "-":
+            sys.stdout.write(text.decode())
+            sys.stdout.flush()
+        else:
             Path(file).write_bytes(text)
-        except OSError as error:
-            raise UsageError(f"{flag} {file}: {error.strerror}") from error
+    except OSError as error:
+        if file == "-":  # what is left in the buffer would fail once more when the program ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise UsageError(f"{flag} {file}: {error.strerror}") from error
+
+
+def complain(command: str, text: str) -> None:
+    """One line on standard error; a terminal that is gone keeps nothing else from being done."""
+    with contextlib.suppress(OSError):
+        print(f"iotcache-tui {command}: {text}", file=sys.stderr, flush=True)
