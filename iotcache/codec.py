@@ -97,7 +97,7 @@ def decode_reading(device: str, sensor: str, value: bytes, flags: int) -> Readin
 
 
 class CachedDocument(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A ``meta`` or ``cfg`` value: what the device or its owner said, and which version of it that is."""
+    """A ``meta`` or ``cfg`` value: the document and its version."""
 
     version: int
     content: msgspec.Raw

@@ -82,7 +82,7 @@ class DeviceCache:
             cluster=cluster,
             store=store,
             keys=self.keys,
-            ttl=ttl or TtlPolicy(),
+            ttl=(ttl or TtlPolicy()).checked(),
             clock=clock,
             rng=rng or Random(),
             budget=Budget(store_reads_per_s, clock),
@@ -114,12 +114,12 @@ class DeviceCache:
 
     @property
     def ttl(self) -> TtlPolicy:
-        """The TTLs of entries that are set from now on."""
+        """The TTLs of entries that are set from now on. Setting impossible ones raises `ValueError`."""
         return self._context.ttl
 
     @ttl.setter
     def ttl(self, policy: TtlPolicy) -> None:
-        self._context.ttl = policy
+        self._context.ttl = policy.checked()
 
     @property
     def ttl_jitter(self) -> float:
@@ -140,7 +140,7 @@ class DeviceCache:
     ) -> DeviceCache:
         """A cache that opens and closes its cluster and store with itself.
 
-        ``read_only`` opens the store for reading; ``on_event`` hears of nodes going down and up.
+        ``read_only`` opens the store for reading; ``on_event`` is called when nodes go down and up.
         Raises `ConfigError` while a part is still "embedded".
         """
         from iotcache.cluster import Cluster
@@ -174,7 +174,7 @@ class DeviceCache:
                 for part in self._owned:
                     await opening.enter_async_context(part)
                 self._exits = opening.pop_all()
-        self._context.node_facts.nudge()  # so that what happens from now on can be told from what was before
+        self._context.node_facts.nudge()  # a first poll, to compare later ones with
         return self
 
     async def __aexit__(
@@ -202,7 +202,7 @@ class DeviceCache:
         return await self._latest.read_many(series)
 
     async def meta(self, device: str) -> DocumentRead:
-        """What a device said of itself, from the cache, else from the store.
+        """The metadata of a device, from the cache, else from the store.
 
         Never raises for a node's or the store's sake; raises `KeyFormatError` for an empty name.
         """

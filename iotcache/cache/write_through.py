@@ -17,6 +17,7 @@ from iotcache.errors import StoreError
 from iotcache.misses import Record
 from iotcache.model import Reading, StoredReading
 from iotcache.store.rows import age_key
+from iotcache.ttl import MAX_TTL_S
 
 REPAIR_EVERY_S: Final = 1.0
 
@@ -98,7 +99,9 @@ class WriteThrough:
         value, flags = encode_reading(reading, context.compress_min_bytes)
         until_us = stored.cached_until_us or self.plan_ttls((reading,))[0]
         ttl_s = math.ceil(until_us / 1e6 - context.clock.now())
-        return SetItem(context.keys.latest(reading.device, reading.sensor), value, flags, max(1, ttl_s))
+        return SetItem(
+            context.keys.latest(reading.device, reading.sensor), value, flags, min(max(1, ttl_s), MAX_TTL_S)
+        )
 
     def _fits(self, item: SetItem) -> bool:
         return len(item.value) <= self._context.max_value_bytes

@@ -49,7 +49,8 @@ async def push_config(
     """Make ``content`` the configuration of ``device``; ``version`` is the next one if it is not given.
 
     With a ``link`` it is published as well, retained, on the device's ``cfg`` topic after the first of
-    ``topics`` (`ingest.topics`) that has a sensor's place; the ingest worker who hears it finds it stored.
+    ``topics`` (`ingest.topics`) that has a `{sensor}` level; the ingest worker that gets it finds it
+    stored already.
     A version that is not above the stored one changes nothing anywhere, unless it is that very one.
     ``site`` is looked up if it is not given.
 

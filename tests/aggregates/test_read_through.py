@@ -169,7 +169,7 @@ async def test_many_readers_of_one_miss_ask_the_store_once(memcached: Server, op
     assert asked == 1
 
 
-async def test_without_the_store_the_reason_is_told_and_nothing_raised(
+async def test_without_the_store_there_is_an_error_text_and_no_exception(
     memcached: Server, open_cache: Open
 ) -> None:
     cache = await at(open_cache, memcached, 70)

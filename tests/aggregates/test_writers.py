@@ -46,14 +46,14 @@ def readings(n: int, at_s: float, seed: int = 1) -> list[Reading]:
     ]
 
 
-async def fed(writer: Aggregates, cache: DeviceCache, given: Sequence[Reading]) -> None:
+async def feed(writer: Aggregates, cache: DeviceCache, batch: Sequence[Reading]) -> None:
     """As a worker does: commit, then let it follow."""
-    done = await cache.store.commit([StoredReading(one) for one in given])
-    writer.follow(CommittedBatch(given, done.newest, done.duplicates))
+    done = await cache.store.commit([StoredReading(reading) for reading in batch])
+    writer.follow(CommittedBatch(batch, done.newest, done.duplicates))
 
 
-def expected(given: Sequence[Reading]) -> tuple[int, float, float]:
-    values = [float(one.value) for one in given]
+def expected(batch: Sequence[Reading]) -> tuple[int, float, float]:
+    values = [float(reading.value) for reading in batch]
     return len(values), min(values), max(values)
 
 
@@ -71,17 +71,17 @@ async def test_alone_it_sets_what_it_counts_and_recounts_what_is_in_doubt(
     cache = await open_cache([memcached], clock=clock)
     writer = Aggregates(cache, Settings(), clock=clock)
     clock.advance(110)
-    given = readings(500, 5)
-    await fed(writer, cache, given)
+    batch = readings(500, 5)
+    await feed(writer, cache, batch)
     await writer._turn()
-    assert await seen(cache) == expected(given)
+    assert await seen(cache) == expected(batch)
     read = await cache.aggregate("north", "temp")
-    exact = sorted(float(one.value) for one in given)[474]
+    exact = sorted(float(reading.value) for reading in batch)[474]
     assert read.last is not None
     assert read.last.p95 == pytest.approx(exact, rel=0.01)
     assert read.last.exact
 
-    await fed(writer, cache, given[:50] + readings(20, 6, seed=2))  # the broker sent some again
+    await feed(writer, cache, batch[:50] + readings(20, 6, seed=2))  # the broker sent some again
     await writer._turn()
     read = await cache.aggregate("north", "temp")
     assert read.last is not None
@@ -99,30 +99,30 @@ async def test_two_of_a_group_put_their_parts_together(memcached: Server, open_c
     caches = [await open_cache([memcached], clock=clock) for _ in range(2)]
     writers = [Aggregates(cache, GROUP, instance=f"w{n}", clock=clock) for n, cache in enumerate(caches)]
     clock.advance(110)
-    given = readings(2_000, 5)
+    batch = readings(2_000, 5)
     for start in range(0, 2_000, 400):
         for n in range(2):
-            await fed(writers[n], caches[n], given[start + 200 * n : start + 200 * (n + 1)])
+            await feed(writers[n], caches[n], batch[start + 200 * n : start + 200 * (n + 1)])
         await asyncio.gather(*(writer._turn() for writer in writers))
-    assert await seen(caches[0]) == expected(given)
+    assert await seen(caches[0]) == expected(batch)
     read = await caches[1].aggregate("north", "temp")
     assert read.last is not None
     assert read.last.exact
-    assert read.last.p95 == pytest.approx(sorted(float(one.value) for one in given)[1899], rel=0.01)
+    assert read.last.p95 == pytest.approx(sorted(float(reading.value) for reading in batch)[1899], rel=0.01)
 
     # One is killed and comes back: what it counted in its former life stays counted, and is counted anew.
     writers[1] = Aggregates(caches[1], GROUP, instance="w1", clock=clock)
     more = readings(100, 15, seed=2)
     clock.advance(10)
-    await fed(writers[1], caches[1], more)
+    await feed(writers[1], caches[1], more)
     await writers[1]._turn()
-    assert await seen(caches[0]) == expected(given + more)
+    assert await seen(caches[0]) == expected(batch + more)
     read = await caches[0].aggregate("north", "temp")
     assert read.last is not None
     assert not read.last.exact
 
     lost = readings(30, 16, seed=3)  # committed by one who died before he told
-    await caches[0].store.commit([StoredReading(one) for one in lost])
+    await caches[0].store.commit([StoredReading(reading) for reading in lost])
     clock.advance(80)
     for writer in writers:
         await writer._turn()
@@ -131,7 +131,7 @@ async def test_two_of_a_group_put_their_parts_together(memcached: Server, open_c
     assert (read.last.count, read.last.exact) == (2_130, True)
 
 
-async def test_a_worker_writes_its_part_while_a_reader_counts(
+async def test_a_ingestwrites_its_part_while_a_reader_counts(
     memcached: Server, open_cache: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = ManualClock(T0 / S - 100)
@@ -148,10 +148,10 @@ async def test_a_worker_writes_its_part_while_a_reader_counts(
         return answer
 
     monkeypatch.setattr(reader.store, "window", held)
-    await cache.store.commit([StoredReading(one) for one in readings(5, 4, seed=9)])
+    await cache.store.commit([StoredReading(reading) for reading in readings(5, 4, seed=9)])
     reading = asyncio.create_task(reader.aggregate("north", "temp"))
     await has_read.wait()  # it has its lease
-    await fed(writer, cache, readings(10, 5))
+    await feed(writer, cache, readings(10, 5))
     await writer._turn()
     assert writer.written == 1
     go_on.set()
@@ -163,20 +163,20 @@ async def test_a_worker_writes_its_part_while_a_reader_counts(
 async def test_an_entry_that_was_lost_is_in_doubt_until_its_end(memcached: Server, open_cache: Make) -> None:
     clock = ManualClock(T0 / S - 100)
     cache = await open_cache([memcached], clock=clock)
-    one, other = (Aggregates(cache, GROUP, instance=name, clock=clock) for name in ("a", "b"))
+    first, second = (Aggregates(cache, GROUP, instance=name, clock=clock) for name in ("a", "b"))
     clock.advance(110)
-    await fed(one, cache, readings(10, 5, seed=1))
-    await fed(other, cache, readings(10, 5, seed=2))
-    for writer in (one, other):
+    await feed(first, cache, readings(10, 5, seed=1))
+    await feed(second, cache, readings(10, 5, seed=2))
+    for writer in (first, second):
         await writer._turn()
     await cache.cluster.delete_many(["agg:north:temp:1m"])
-    await fed(one, cache, readings(10, 6, seed=3))
-    await one._turn()
+    await feed(first, cache, readings(10, 6, seed=3))
+    await first._turn()
     read = await cache.aggregate("north", "temp")
     assert read.last is not None
     assert (read.last.count, read.last.exact) == (20, False)
     clock.advance(90)
-    await one._turn()
+    await first._turn()
     read = await cache.aggregate("north", "temp")
     assert read.last is not None
     assert (read.last.count, read.last.exact) == (30, True)
@@ -187,9 +187,9 @@ async def test_a_late_reading_removes_its_bucket_from_the_cache(memcached: Serve
     cache = await open_cache([memcached], clock=clock)
     writer = Aggregates(cache, Settings(), clock=clock)
     series = Series("d0", "temp")
-    await cache.store.commit([StoredReading(one) for one in readings(1, 5)])
+    await cache.store.commit([StoredReading(reading) for reading in readings(1, 5)])
     assert len((await cache.bucket(series, T0)).readings) == 1
-    await fed(writer, cache, readings(8, 20, seed=2))
+    await feed(writer, cache, readings(8, 20, seed=2))
     await writer._turn()
     clock.advance(1)
     read = await cache.bucket(series, T0)
@@ -204,18 +204,20 @@ async def test_real_workers_of_a_group_agree_on_all_that_was_published(
         await worker(settings_for(mosquitto.port, [memcached], group="g"), instance=name)
         for name in ("a", "b")
     ]
-    for made in both:
-        made.aggregates.every_s = 0.1
+    for ingest in both:
+        ingest.aggregates.every_s = 0.1
     sender = await link(mosquitto.port, "sender")
     if time.time() % 60 > 50:  # not over the turn of a minute: all is to be in one window
         await asyncio.sleep(60 - time.time() % 60)
     now = time.time()
     body = [json.dumps({"value": n, "ts": now + n / 1e4, "seq": n, "boot": "b"}).encode() for n in range(300)]
-    await asyncio.gather(*(sender.publish(f"iot/north/d{n % 9}/temp", one) for n, one in enumerate(body)))
-    await until(lambda: sum(made.counters.stored for made in both) == 300)
-    assert min(made.counters.stored for made in both) > 0
+    await asyncio.gather(
+        *(sender.publish(f"iot/north/d{n % 9}/temp", payload) for n, payload in enumerate(body))
+    )
+    await until(lambda: sum(ingest.counters.stored for ingest in both) == 300)
+    assert min(ingest.counters.stored for ingest in both) > 0
 
-    await until(lambda: min(made.stats().aggregates_written for made in both) > 0)
+    await until(lambda: min(ingest.stats().aggregates_written for ingest in both) > 0)
 
     async def count() -> int:
         read = await both[0].cache.aggregate("north", "temp")

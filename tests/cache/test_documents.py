@@ -146,9 +146,9 @@ async def test_of_writers_that_cross_the_highest_version_stays(memcached: Server
 
     async def write(cache: DeviceCache, version: int) -> None:
         await asyncio.sleep(rng.uniform(0, 0.05))
-        kept = await cache.store.documents.upsert([cfg(version)])
+        stored_documents = await cache.store.documents.upsert([cfg(version)])
         await asyncio.sleep(rng.uniform(0, 0.05))
-        await cache.put_documents(kept)
+        await cache.put_documents(stored_documents)
 
     await asyncio.gather(*(write(caches[n % 3], version) for n, version in enumerate(versions)))
     for cache in caches:
@@ -181,7 +181,7 @@ async def test_a_document_too_large_for_the_cache_is_read_from_the_store(
     assert in_cache(memcached, "dev-1:cfg") is None
 
 
-async def test_the_store_away_is_said_not_raised(
+async def test_a_store_that_is_away_is_an_error_text_not_an_exception(
     memcached: Server, open_cache: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = await open_cache([memcached])
@@ -199,8 +199,8 @@ async def test_fill_adds_what_is_missing_and_leaves_the_rest(memcached: Server, 
     await ingest(cache, *(stored(cache, n, device=f"d{n}") for n in range(10)))
     series = [Series(f"d{n}", "temperature") for n in range(12)]
     await cache.invalidate(series[:4])
-    filled = await cache.fill(series)
-    assert (filled.asked, filled.present, filled.added, filled.unknown, filled.failed) == (12, 6, 4, 2, 0)
+    result = await cache.fill(series)
+    assert (result.asked, result.present, result.added, result.unknown, result.failed) == (12, 6, 4, 2, 0)
     assert (await cache.fill(series[:10])).present == 10
     assert cache.counters().reads == 0, "a fill is no read"
     assert {read.source for read in await cache.read_many(series[:10])} == {Source.CACHE}
@@ -216,5 +216,5 @@ async def test_fill_while_the_node_is_out_says_so(memcached_factory: Any, open_c
     cache = await open_cache([node])
     await ingest(cache, stored(cache))
     node.kill()
-    filled = await cache.fill([Series("dev-1", "temperature")])
-    assert (filled.failed, filled.reason) == (1, "a cache node did not take it: node_down")
+    result = await cache.fill([Series("dev-1", "temperature")])
+    assert (result.failed, result.reason) == (1, "a cache node did not take it: node_down")

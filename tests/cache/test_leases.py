@@ -150,11 +150,11 @@ async def test_a_node_that_dies_while_readers_wait_sends_them_to_the_store(
     slow.hold()
     first = asyncio.create_task(loading.read(*DEV))
     await slow.has_read.wait()
-    others = [asyncio.create_task(waiting.read(*DEV)) for _ in range(20)]
+    waiters = [asyncio.create_task(waiting.read(*DEV)) for _ in range(20)]
     while not waiting.counters().lease_waits:
         await asyncio.sleep(0.005)
     memcached.kill()
-    reads = await asyncio.gather(*others)
+    reads = await asyncio.gather(*waiters)
     assert {(read.source, read.value) for read in reads} == {(Source.STORE, 21.5)}
     assert waiting.counters().store_reads == 1
     slow.go_on.set()
@@ -180,7 +180,9 @@ async def test_what_cannot_be_loaded_is_given_back(
     assert cache.counters().lease_wins == 3
 
 
-async def test_a_corrupt_entry_is_replaced_and_told_as_such(memcached: Server, open_cache: Open) -> None:
+async def test_a_corrupt_entry_is_replaced_and_its_reason_says_so(
+    memcached: Server, open_cache: Open
+) -> None:
     cache = await open_cache([memcached])
     await ingest(cache, stored(cache))
     talk(memcached, b"set " + KEY.encode() + b" 16 0 4\r\n{{{{")

@@ -13,10 +13,10 @@ NOW = 1_000_000.0
 
 
 def history(*polls: NodeFacts) -> NodeHistory:
-    made = NodeHistory()
+    node_history = NodeHistory()
     for poll in polls:
-        made.add(poll)
-    return made
+        node_history.add(poll)
+    return node_history
 
 
 def facts(
@@ -94,13 +94,13 @@ def test_reason(
     assert judge(record, expected, seen) == reason
 
 
-def test_a_stand_in_that_never_had_it_means_that_the_owner_is_out() -> None:
+def test_a_failover_node_that_never_had_it_means_that_the_owner_is_out() -> None:
     assert judge(None, Expected(NOW - 5, NOW + 9), node="b") is MissReason.NODE_DOWN
     assert judge(Record(NOW - 5, NOW + 9, "a"), None, node="b") is MissReason.NODE_DOWN
     assert judge(Record(NOW - 50, NOW - 9, "b"), None, node="b") is MissReason.EXPIRED
 
 
-def test_an_owner_back_from_an_outage_misses_what_lived_on_the_stand_in() -> None:
+def test_an_owner_back_from_an_outage_misses_what_its_failover_node_had() -> None:
     assert judge(Record(NOW - 5, NOW + 9, "b"), None) is MissReason.NODE_DOWN
 
 

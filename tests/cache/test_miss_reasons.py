@@ -142,7 +142,7 @@ async def test_corrupt(memcached: Server, open_cache: Open, flags: int, garbage:
     ]
 
 
-async def test_a_key_of_a_node_that_is_out_lives_on_a_stand_in(
+async def test_a_key_of_a_node_that_is_out_lives_on_its_failover_node(
     memcached_factory: Any, open_cache: Open
 ) -> None:
     nodes = [memcached_factory(), memcached_factory()]
@@ -156,11 +156,11 @@ async def test_a_key_of_a_node_that_is_out_lives_on_a_stand_in(
     await _until(cache, dead, NodeState.DOWN)
     first = second = await cache.read_many(moved)
     assert {(read.source, read.miss_reason) for read in first} == {(Source.STORE, MissReason.NODE_DOWN)}
-    async with asyncio.timeout(5):  # a stand-in takes entries once all clients know that the node is out
+    async with asyncio.timeout(5):  # a failover node takes entries once all clients know that the node is out
         while {read.source for read in second} != {Source.CACHE}:
             first, second = second, await cache.read_many(moved)
     assert {(read.source, read.node) for read in second} == {(Source.CACHE, nodes[1].address)}
-    assert max(read.ttl_s for read in first if read.ttl_s is not None) <= 10  # a stand-in's short life
+    assert max(read.ttl_s for read in first if read.ttl_s is not None) <= 10  # a short TTL
 
 
 async def test_store_reads_for_a_node_that_is_out_are_limited(memcached: Server, open_cache: Open) -> None:

@@ -19,16 +19,16 @@ KEY = "dev-1:temperature:latest"
 
 async def test_a_value_written_through_is_read_from_the_cache(memcached: Server, open_cache: Open) -> None:
     cache = await open_cache([memcached])
-    one = stored(cache, site="plant-north")
-    await ingest(cache, one)
+    reading = stored(cache, site="plant-north")
+    await ingest(cache, reading)
     read = await cache.read("dev-1", "temperature")
     assert (read.source, read.value, read.unit, read.site) == (Source.CACHE, 21.5, "°C", "plant-north")
-    assert (read.ts_us, read.node, read.miss_reason) == (one.reading.ts_us, memcached.address, None)
+    assert (read.ts_us, read.node, read.miss_reason) == (reading.reading.ts_us, memcached.address, None)
     assert read.interval_s == 20.0
     assert 50 <= read.ttl_s <= 66
     assert read.latency_ms > 0
     # The writer fixed the entry's end before its commit, so a fresh process can tell why it is gone.
-    assert abs(one.cached_until_us / 1e6 - (cache.clock.now() + read.ttl_s)) < 2.5
+    assert abs(reading.cached_until_us / 1e6 - (cache.clock.now() + read.ttl_s)) < 2.5
 
 
 async def test_the_entry_is_json_that_any_client_reads(memcached: Server, open_cache: Open) -> None:
@@ -93,11 +93,11 @@ async def test_a_reader_that_gives_up_does_not_take_the_others_answer_with_it(
     await ingest(cache, stored(cache))
     talk(memcached, b"flush_all")
     first = asyncio.create_task(cache.read(*DEV))
-    others = [asyncio.create_task(cache.read(*DEV)) for _ in range(5)]
+    waiters = [asyncio.create_task(cache.read(*DEV)) for _ in range(5)]
     while not cache.counters().store_reads:
         await asyncio.sleep(0)
     first.cancel()
-    assert {read.value for read in await asyncio.gather(*others)} == {21.5}
+    assert {read.value for read in await asyncio.gather(*waiters)} == {21.5}
 
 
 async def test_a_repopulation_never_overwrites_what_a_writer_set_meanwhile(
@@ -145,10 +145,10 @@ async def test_a_store_that_fails_is_an_error_text_not_an_exception(
     await ingest(cache, stored(cache), stored(cache, device="dev-2"))
     await cache.invalidate([DEV])
     cache.store.away = True
-    lost, kept = await cache.read_many([DEV, Series("dev-2", "temperature")])
-    assert (lost.source, lost.value, lost.error) == (Source.NONE, None, "the store is away")
-    assert lost.miss_reason is MissReason.INVALIDATED
-    assert (kept.source, kept.error) == (Source.CACHE, "")
+    missed, hit = await cache.read_many([DEV, Series("dev-2", "temperature")])
+    assert (missed.source, missed.value, missed.error) == (Source.NONE, None, "the store is away")
+    assert missed.miss_reason is MissReason.INVALIDATED
+    assert (hit.source, hit.error) == (Source.CACHE, "")
     assert cache.counters().store_failures == 1
     cache.store.away = False
     assert (await cache.read(*DEV)).value == 21.5  # a failure is not remembered
@@ -189,7 +189,7 @@ async def test_a_value_too_large_is_not_cached_and_leaves_no_old_one(
     cache = await open_cache([memcached], max_value_bytes=300, compress_min_bytes=0)
     await ingest(cache, stored(cache, 1.0), stored(cache, 5.0, device="dev-2"))
     done = await cache.store.commit([stored(cache, "x" * 1000), stored(cache, 6.0, device="dev-2")])
-    outcomes = dict(zip((one.reading.device for one in done.newest), await cache.write_through(done.newest),
+    outcomes = dict(zip((new.reading.device for new in done.newest), await cache.write_through(done.newest),
                         strict=True))  # fmt: skip
     assert not outcomes["dev-1"].ok
     assert "larger" in outcomes["dev-1"].reason

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from iotcache.cache import DeviceCache
-from iotcache.model import Series, Source
+from iotcache.model import NodeState, Series, Source
 from tests.cache.conftest import Open, ingest, stored, talk
+from tests.cluster.tools import until
 from tests.conftest import Server
 
 pytestmark = pytest.mark.real("memcached")
@@ -129,13 +130,18 @@ async def test_where_nothing_is_known_nothing_is_left(
     assert (await b.read(*DEV)).value == 1.0
 
 
-async def test_a_node_that_is_out_has_its_stand_in_written(memcached_factory: Any, open_cache: Open) -> None:
+async def test_while_a_node_is_out_its_failover_node_is_written(
+    memcached_factory: Any, open_cache: Open
+) -> None:
     nodes = [memcached_factory() for _ in range(2)]
     writer, reader = [await open_cache(nodes, shared_writers=True) for _ in range(2)]
     await ingest(writer, stored(writer, 1.0))
     owner = writer.cluster.node_of(KEY.decode())
     next(node for node in nodes if node.address == owner).kill()
     await ingest(writer, stored(writer, 2.0))
+    await until(
+        lambda: all(node.state is not NodeState.UP for node in reader.cluster.health() if node.name == owner)
+    )
     read = await reader.read(*DEV)
     assert read.value == 2.0
     assert read.node != owner

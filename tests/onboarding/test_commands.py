@@ -127,7 +127,7 @@ async def test_a_usage_mistake_is_one_sentence(
     assert err.count("\n") == 1
 
 
-async def test_a_broker_away_is_told_before_anything_is_stored(
+async def test_a_broker_that_is_away_is_an_error_before_anything_is_stored(
     call: Any, memcached: Server, open_cache: Open
 ) -> None:
     cache = await open_cache([memcached])

@@ -22,7 +22,7 @@ NOW_US = 1_795_348_800_000_000
 TOPICS = Topics(["iot/{site}/{device}/{sensor}"])
 
 
-def said(
+def read_message(
     payload: bytes | dict[str, object], what: str = "cfg", *, retain: bool = False, size: int = 0
 ) -> DeviceMessage | DeadLetter | None:
     raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
@@ -32,7 +32,7 @@ def said(
 
 
 def test_a_configuration_is_a_document_of_its_version() -> None:
-    got = said({"version": 7, "every_s": 5})
+    got = read_message({"version": 7, "every_s": 5})
     assert got == Document(
         "dev-1", DocumentKind.CONFIG, 7, '{"version":7,"every_s":5}', "north", NOW_US
     )  # fmt: skip
@@ -59,20 +59,20 @@ def test_a_configuration_is_a_document_of_its_version() -> None:
     ],
 )
 def test_what_is_no_configuration_is_a_dead_letter_with_a_reason(payload: object, why: str) -> None:
-    got = said(payload)  # type: ignore[arg-type]
+    got = read_message(payload)  # type: ignore[arg-type]
     assert isinstance(got, DeadLetter)
     assert why in got.reason
     assert got.reason.isprintable()
 
 
 def test_a_birth_is_of_its_own_time_but_never_of_one_to_come() -> None:
-    early = said({"ts": "2026-11-22T11:00:00Z", "model": "x"}, "birth")
+    early = read_message({"ts": "2026-11-22T11:00:00Z", "model": "x"}, "birth")
     assert isinstance(early, Document)
     assert (early.kind, early.version, early.at_us) == (
         DocumentKind.META, NOW_US - 3_600_000_000, NOW_US - 3_600_000_000,
     )  # fmt: skip
     for ts in (NOW_US // 1_000_000 - 60, (NOW_US - 60_000_000) // 1_000, NOW_US - 60_000_000):
-        same = said({"ts": ts}, "birth")
+        same = read_message({"ts": ts}, "birth")
         assert isinstance(same, Document)
         assert same.version == NOW_US - 60_000_000
     for content in (
@@ -85,27 +85,27 @@ def test_a_birth_is_of_its_own_time_but_never_of_one_to_come() -> None:
         {"ts": 1e300},
         {"ts": [1]},
     ):
-        got = said(dict(content), "birth")
+        got = read_message(dict(content), "birth")
         assert isinstance(got, Document)
         assert got.version == NOW_US, content
 
 
 def test_a_birth_that_the_broker_kept_and_that_has_no_time_stands_back() -> None:
-    got = said({"model": "x"}, "birth", retain=True)
+    got = read_message({"model": "x"}, "birth", retain=True)
     assert isinstance(got, Document)
     assert got.version == 0
 
 
 def test_what_is_taken_back_and_what_does_not_last() -> None:
-    assert said(b"", "birth") == DeviceRetired("dev-1", NOW_US)
-    assert said(b"", "cfg") is None
-    assert said(b"", "meta") is None
-    assert said({"reason": "lost"}, "death") is None
-    assert isinstance(said({"model": 1}, "meta"), Document)
+    assert read_message(b"", "birth") == DeviceRetired("dev-1", NOW_US)
+    assert read_message(b"", "cfg") is None
+    assert read_message(b"", "meta") is None
+    assert read_message({"reason": "lost"}, "death") is None
+    assert isinstance(read_message({"model": 1}, "meta"), Document)
 
 
 def test_a_payload_of_which_only_the_head_is_kept_is_refused() -> None:
-    got = said({"version": 1}, size=2_000_000)
+    got = read_message({"version": 1}, size=2_000_000)
     assert isinstance(got, DeadLetter)
     assert "2000000 bytes" in got.reason
 
@@ -113,7 +113,7 @@ def test_a_payload_of_which_only_the_head_is_kept_is_refused() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["birth", "meta", "cfg", "death"]), st.booleans())
 def test_never_an_exception(payload: bytes, what: str, retain: bool) -> None:
-    said(payload, what, retain=retain)
+    read_message(payload, what, retain=retain)
 
 
 @settings(max_examples=200, deadline=None)
@@ -125,7 +125,7 @@ def test_never_an_exception(payload: bytes, what: str, retain: bool) -> None:
     st.sampled_from(["birth", "cfg"]),
 )
 def test_any_json_comes_to_something_that_can_be_kept(content: object, what: str) -> None:
-    got = said(json.dumps({"version": 1, "x": content, "ts": content}).encode(), what)
+    got = read_message(json.dumps({"version": 1, "x": content, "ts": content}).encode(), what)
     if isinstance(got, Document):
         assert "\0" not in got.content
         assert json.loads(got.content)["version"] == 1

@@ -46,7 +46,7 @@ async def test_pushes_at_the_same_time_get_versions_of_their_own(memcached: Serv
         assert (await cache.config("d")).version == last.stored_version
 
 
-async def test_a_push_over_the_broker_is_retained_and_heard_by_the_worker(
+async def test_a_push_over_the_broker_is_retained_and_stored_by_the_worker(
     iotcore_port: int, memcached: Server, settings_for: Make, worker: Make, link: Make
 ) -> None:
     made = await worker(settings_for(iotcore_port, [memcached]))
@@ -105,9 +105,9 @@ async def test_warm_fills_what_is_missing_of_a_site_and_tells_how_far_it_is(
     await cache.store.documents.upsert(
         [Document(f"d{n}", DocumentKind.CONFIG, 1, '{"version":1}') for n in range(100)]
     )
-    told = [one async for one in warm(cache, fleet_entries(cache.store, "north"), batch=30)]
-    assert [one.done for one in told] == [30, 60, 90, 100]
-    assert (told[-1].filled.added, told[-1].filled.present) == (100, 0)
+    progress = [one async for one in warm(cache, fleet_entries(cache.store, "north"), batch=30)]
+    assert [one.done for one in progress] == [30, 60, 90, 100]
+    assert (progress[-1].filled.added, progress[-1].filled.present) == (100, 0)
     assert cached(memcached, "d1:t:latest")["value"] == 1
     assert cached(memcached, "d1:cfg")["version"] == 1
     assert cached(memcached, "d2:t:latest") is None

@@ -170,7 +170,7 @@ async def test_an_empty_birth_takes_a_device_out_of_service_until_its_next_one(
     assert (await cache.config("dev-1")).version == 1
 
 
-async def test_what_was_said_while_no_worker_ran_is_heard_and_an_old_birth_is_no_return(
+async def test_messages_sent_while_no_worker_ran_are_stored_and_an_old_birth_is_no_return(
     mosquitto: Server, memcached: Server, settings_for: Make, worker: Make, link: Make
 ) -> None:
     settings = settings_for(mosquitto.port, [memcached])
