@@ -16,7 +16,7 @@ from iotcache.cache import DeviceCache
 from iotcache.cluster import Cluster
 from iotcache.config.urls import parse_node
 from iotcache.model import AggregateRead, Document, DocumentName, DocumentRead, Read, Series, StoredReading
-from iotcache.store.base import WindowPage
+from iotcache.store.base import SERIES_PAGE, WindowPage
 from iotcache.store.sqlite.store import SqliteStore
 
 path, node, readers, delay_s, kind = sys.argv[1:]
@@ -37,9 +37,16 @@ class SlowStore(SqliteStore):
         return answer
 
     async def window(
-        self, site: str, sensor: str, since_us: int, until_us: int, above: int = 0
+        self,
+        site: str,
+        sensor: str,
+        since_us: int,
+        until_us: int,
+        above: int = 0,
+        *,
+        series_limit: int = SERIES_PAGE,
     ) -> WindowPage:
-        answer = await super().window(site, sensor, since_us, until_us, above)
+        answer = await super().window(site, sensor, since_us, until_us, above, series_limit=series_limit)
         await slowly()
         return answer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from iotcache.config.schema import StoreSettings
-from iotcache.model import DeadLetter, Reading, StoredReading
+from iotcache.model import DeadLetter, Reading, StoredReading, Value
 from iotcache.store import open_store
 from iotcache_tui.cli.main import main
 from tests.conftest import Server
@@ -28,9 +28,10 @@ def flags(tmp_path: Path, memcached: Server) -> list[str]:
 
     async def fill() -> None:
         async with open_store(StoreSettings(url=url)) as store:
+            values: list[Value] = [1.5, "=1+1", True]
             readings = [
                 Reading("d0", "t", value, T0 + at * 1_000_000, unit="C", site="=cmd", seq=at, boot="b")
-                for at, value in enumerate([1.5, "=1+1", True])
+                for at, value in enumerate(values)
             ]
             letters = [
                 DeadLetter("iot/s/d1/t", GOOD_LATER, 'the key "value" is missing', T0),

@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 
 from iotcache.decode.device_messages import (
     DOCUMENT_LIMIT_BYTES,
-    DeviceMessage,
-    DeviceRetired,
     read_device_message,
 )
 from iotcache.decode.topics import Topics
-from iotcache.model import DeadLetter, Document, DocumentKind
+from iotcache.model import DeadLetter, DeviceMessage, DeviceRetired, Document, DocumentKind
 from iotcache.model.messages import Message
 
 NOW_US = 1_795_348_800_000_000

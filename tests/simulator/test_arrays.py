@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ SALT = stream_key(0, "salt")
 FEW = st.floats(-1e3, 1e3)
 LENGTH = st.floats(0.001, 1e7)
 SHARE = st.floats(0.0, 1.0)
-MADE = {
+MADE: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "constant": {"value": FEW, "spread": st.just(0.0) | FEW},
     "diurnal": {"amplitude": FEW, "peak_hour": st.floats(0.0, 23.999)},
     "seasonal": {"amplitude": FEW, "peak_day": st.floats(0.0, 365.9)},
@@ -38,7 +40,7 @@ MADE = {
     "track": {"center": FEW, "reach_km": LENGTH, "leg_s": LENGTH},
     "follows": {"sensor": st.just("lead"), "gain": FEW, "offset": FEW, "lag_s": st.just(0.0) | LENGTH},
 }  # fmt: skip
-LEAD = msgspec.convert({"kind": "walk", "amplitude": 2.0, "step_s": 60.0}, Wave)  # type: ignore[arg-type]
+LEAD = msgspec.convert({"kind": "walk", "amplitude": 2.0, "step_s": 60.0}, Wave)
 
 
 def test_every_wave_is_tried_here() -> None:
@@ -50,7 +52,7 @@ def test_every_wave_is_tried_here() -> None:
 @given(st.data())
 def test_each_wave_in_arrays_is_the_plain_one(kind: str, data: st.DataObject) -> None:
     fields = data.draw(st.fixed_dictionaries(MADE[kind]))
-    wave = msgspec.convert({"kind": kind, **fields}, Wave)  # type: ignore[arg-type]
+    wave = msgspec.convert({"kind": kind, **fields}, Wave)
     moments = st.tuples(st.integers(0, 2**64 - 1), st.integers(10**15, 4 * 10**15))
     slots = data.draw(st.lists(moments, min_size=1, max_size=20))
     plain = wave.compile(SALT, {"lead": LEAD.compile(SALT, {})})

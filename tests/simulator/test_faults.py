@@ -38,7 +38,7 @@ PUMPS = FleetSpec(
 
 
 def fault(**fields: object) -> Fault:
-    made: Fault = msgspec.convert(fields, Fault)  # type: ignore[arg-type]
+    made: Fault = msgspec.convert(fields, Fault)
     return made
 
 

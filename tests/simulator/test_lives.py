@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 import pytest
@@ -104,7 +105,7 @@ async def test_the_last_will_of_a_device_on_its_own_connection_is_its_death(mosq
 @pytest.mark.parametrize("persistent", [False, True])
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
 async def test_a_reconnect_storm_loses_nothing(
-    mosquitto: Server, qos: int, persistent: bool, version: str
+    mosquitto: Server, qos: int, persistent: bool, version: Literal["3.1.1", "5"]
 ) -> None:
     spec = FleetSpec(
         devices=20, rate=2_000, duration_s=0.9, qos=qos, own_connections=True, connections=20,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,7 +30,7 @@ def test_bending_there_and_back_is_exact(pieces: list[tuple[int, int]], time_us:
     assert work_clock.time(work_us) <= work_clock.time(work_us + 1)
 
 
-def per_second(load: Load | None, seconds: int = 40, **options: bool) -> tuple[list[int], list[Message]]:
+def per_second(load: Load | None, seconds: int = 40, **options: Any) -> tuple[list[int], list[Message]]:
     stream = Stream(Roster(1, 300), Timeline(end_us=seconds * SECOND), rate=1_000.0, load=load, **options)
     found: list[Message] = []
     for n in range(seconds * 10):

@@ -18,7 +18,8 @@ START = 1_718_722_800.0
 
 
 def wave(**fields: object) -> Function:
-    return msgspec.convert(fields, Wave).compile(SALT, {})  # type: ignore[arg-type]
+    function: Function = msgspec.convert(fields, Wave).compile(SALT, {})
+    return function
 
 
 def over(function: Function, seconds: float, step_s: float, key: int = KEYS[0]) -> list[float]:
@@ -137,7 +138,7 @@ def test_follows_is_its_leader_shifted_and_scaled() -> None:
     leader = wave(kind="walk", amplitude=2.0, step_s=60)
     follower = msgspec.convert(
         {"kind": "follows", "sensor": "lead", "gain": -2.0, "offset": 90.0, "lag_s": 30.0},
-        Wave,  # type: ignore[arg-type]
+        Wave,
     ).compile(SALT, {"lead": leader})
     assert follower(KEYS[3], START + 30) == 90.0 - 2.0 * leader(KEYS[3], START)
 

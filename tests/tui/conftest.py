@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
@@ -15,7 +16,19 @@ from iotcache_tui.preferences import PreferencesFile
 from tests.tui.scripted import ScriptedFeed, fill
 
 WALL_S = 1_750_000_000.0
-RunApp = Callable[..., AbstractAsyncContextManager[tuple[IotCacheApp, Pilot[None]]]]
+
+
+class ScriptedApp(IotCacheApp):
+    """For the type checker: the app over a feed and a clock that the test drives.
+
+    Never instantiated, as Textual looks for a class's style sheet beside its module.
+    """
+
+    feed: ScriptedFeed
+    clock: ManualClock
+
+
+RunApp = Callable[..., AbstractAsyncContextManager[tuple[ScriptedApp, Pilot[None]]]]
 
 
 @pytest.fixture
@@ -30,15 +43,16 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
         *,
         read_only: bool = False,
         kept_file: PreferencesFile | None = None,
-        **settings: object,
-    ) -> AsyncIterator[tuple[IotCacheApp, Pilot[None]]]:
-        app = IotCacheApp(
+        **settings: Any,
+    ) -> AsyncIterator[tuple[ScriptedApp, Pilot[None]]]:
+        made = IotCacheApp(
             ScriptedFeed(),
             DashboardSettings(**settings),
             clock=ManualClock(WALL_S),
             read_only=read_only,
             kept_file=kept_file,
         )
+        app = cast("ScriptedApp", made)
         app.clock.advance(1000.0)
         if devices:
             fill(app.state, devices, now_s=app.clock.monotonic(), wall_s=app.clock.now())

@@ -7,6 +7,7 @@ from rich.cells import cell_len
 
 from iotcache.model import Read, Series, Source
 from iotcache.store.base import SeriesInfo
+from iotcache_tui.screens.fleet.anatomy import AnatomyScreen
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.fleet.anatomy import lenses, misses, stacked
 from iotcache_tui.state.updates import RowUpdate, Second
@@ -37,6 +38,7 @@ async def test_the_screen_says_counts_shares_costs_and_ages(run_app: RunApp) -> 
     for size in ((60, 15), (80, 24), (120, 40), (200, 60)):
         async with run_app(size) as (app, pilot):
             await pilot.press("a")
+            assert isinstance(app.screen, AnatomyScreen)
             app.screen.beat()
             await pilot.pause()
             text = screen_text(app)
@@ -53,6 +55,7 @@ async def test_without_a_miss_it_says_so(run_app: RunApp) -> None:
     async with run_app(devices=0) as (app, pilot):
         app.state.ready = True
         await pilot.press("a")
+        assert isinstance(app.screen, AnatomyScreen)
         app.screen.beat()
         await pilot.pause()
         assert "no read missed the cache in the last 5m" in screen_text(app)

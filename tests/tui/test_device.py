@@ -232,6 +232,7 @@ async def test_a_new_reading_lengthens_the_curve_and_another_sensor_span_or_key_
         before, fetched = len(screen.curve.times), newest(app, FetchValue)
         app.clock.advance(5.0)
         read = Read(DEVICE, "temp", 99.0, Source.CACHE, "°C", int(app.clock.now() * 1e6), NODES[2], 30.0)
+        assert app.chosen is not None
         app.feed.mailbox.put_reads([RowUpdate(app.chosen, read, app.clock.monotonic(), 11, 10)], [])
         app.frame()
         await pilot.pause()
@@ -299,12 +300,12 @@ async def test_read_warm_invalidate_and_pin_unless_it_is_read_only(run_app: RunA
         assert len(app.state.fleet.watched) == 3 and f"◆ {SHOWN}" in screen_text(app)
         await pilot.press("v")
         assert not app.state.fleet.watched
-        acts = sum(type(asked).acts for asked in app.feed.asked)
+        acted = sum(type(asked).acts for asked in app.feed.asked)
         app.read_only = True
         await pilot.press("w", "i", "I")
         await pilot.pause()
         assert not isinstance(app.screen, ConfirmScreen) and "read-only" in screen_text(app)
-        assert sum(type(asked).acts for asked in app.feed.asked) == acts
+        assert sum(type(asked).acts for asked in app.feed.asked) == acted
 
 
 async def test_when_the_feed_cannot_answer_every_panel_says_why(run_app: RunApp) -> None:
@@ -315,6 +316,7 @@ async def test_when_the_feed_cannot_answer_every_panel_says_why(run_app: RunApp)
         app.frame()
         for kind in (LookAtDevice, ReadDocuments, ReadHistory):
             app.feed.answer(error=f"no {kind.__name__}", ticket=newest(app, kind))
+        assert app.chosen is not None
         app.state.fleet.value[app.chosen] = None
         app.frame()
         await pilot.pause()

@@ -94,6 +94,7 @@ async def test_kinds_severities_and_words_filter_and_escape_shows_everything(run
         await pilot.press("7", "f")
         app.frame()
         await pilot.pause()
+        assert isinstance(app.screen, EventsScreen)
         view = app.screen.view
         assert {entry.kind for entry in view.lines} == {"node", "dead letter"}
         assert "○ f Fallbacks" in screen_text(app)
@@ -133,12 +134,14 @@ async def test_the_log_follows_until_somebody_moves_up(run_app: RunApp) -> None:
 
         await burst(0)
         assert "burst-29" in screen_text(app)
+        assert isinstance(app.screen, EventsScreen)
+        log = app.screen.log_view
         await pilot.press("up", "up")
-        assert app.screen.log_view.chosen.subject == "burst-28"
+        assert log.chosen is not None and log.chosen.subject == "burst-28"
         await burst(30)
         assert "burst-59" not in screen_text(app)
         assert "not following" in screen_text(app)
-        assert app.screen.log_view.chosen.subject == "burst-28"
+        assert log.chosen is not None and log.chosen.subject == "burst-28"
         await pilot.press("F")
         await pilot.pause()
         assert "burst-59" in screen_text(app)

@@ -217,6 +217,7 @@ async def test_enter_and_a_click_open_the_part_and_figures_are_wanted_only_while
         await show(app, pilot)
         assert app.feed.asked == [WatchNodes()]
         picture = app.screen.query_one(FlowPicture)
+        assert picture._layout is not None
         rect = picture._layout.rects["readers"]
         await pilot.click(FlowPicture, offset=(rect.x + 2, rect.y + 1))
         await pilot.pause()

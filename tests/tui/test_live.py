@@ -19,6 +19,7 @@ from textual.pilot import Pilot
 from iotcache.config import load
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.feed.live import LiveFeed
+from iotcache_tui.screens.fleet.screen import FleetScreen
 from tests.conftest import Server
 from tests.tui.conftest import screen_lines, screen_text
 
@@ -110,8 +111,10 @@ async def test_attached_dashboard_shows_values_ttls_and_fallbacks(site: Site) ->
             found = re.search(r" (\d+)(s|m) +(?:cache|store) ", row_of(app, "dev-1"))
             return int(found[1]) * (60 if found[2] == "m" else 1) if found else 0
 
-        app.view("fleet").action_filter()
-        app.view("fleet").action_clear_filter()
+        fleet = app.view("fleet")
+        assert isinstance(fleet, FleetScreen)
+        fleet.action_filter()
+        fleet.action_clear_filter()
         left = app.state.fleet.ttl_left_s(0, app.clock.monotonic())
         await until(pilot, lambda: 0 < app.state.fleet.ttl_left_s(0, app.clock.monotonic()) < left - 2)
         assert ttl() > 0

@@ -9,9 +9,10 @@ from rich.cells import cell_len
 from textual.geometry import Region
 
 from iotcache.clock import ManualClock
-from iotcache.model import MissReason, NodeHealth, NodeState, Read, Series, Source
+from iotcache.model import MissReason, NodeHealth, NodeState, Read, Series, Source, Value
 from iotcache.store.base import SeriesInfo
 from iotcache_tui.format import clock_text
+from iotcache_tui.screens.fleet.screen import FleetScreen
 from iotcache_tui.state.updates import FallbackRead, Part, RowUpdate, TtlUpdate
 from iotcache_tui.widgets.fleet.fallback_log import FallbackLog
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
@@ -177,7 +178,9 @@ async def test_palette_finds_our_commands(run_app: RunApp) -> None:
         await pilot.pause()
         await pilot.press("enter")
         await pilot.pause()
-        assert app.view("fleet").fleet_view.sort == "ttl"
+        fleet = app.view("fleet")
+        assert isinstance(fleet, FleetScreen)
+        assert fleet.fleet_view.sort == "ttl"
 
 
 async def test_hostile_names_and_values_are_harmless_text(run_app: RunApp) -> None:
@@ -194,7 +197,7 @@ async def test_hostile_names_and_values_are_harmless_text(run_app: RunApp) -> No
             ]
         )
         now, now_us = app.clock.monotonic(), int(app.clock.now() * 1e6)
-        values = [
+        values: list[Value] = [
             float("nan"),
             "bad\x1b]0;title\x07",
             "[red]x[/red]",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -30,7 +31,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def make(devices: int = 60, **settings: object) -> IotCacheApp:
+def make(devices: int = 60, **settings: Any) -> IotCacheApp:
     app = IotCacheApp(ScriptedFeed(), DashboardSettings(**settings), clock=ManualClock(WALL_S))
     if devices:
         fill(app.state, devices, now_s=app.clock.monotonic(), wall_s=app.clock.now())

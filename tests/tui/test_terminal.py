@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,10 @@ def test_a_dumb_terminal_is_refused_in_one_sentence(terminal: Callable[..., Term
     assert here.exit_code() == 2
 
 
+def _at_step(title: str, step: str, text: str) -> bool:
+    return title in text and step in text and "n goes on" in text
+
+
 @pytest.mark.lab
 @pytest.mark.timeout(300)
 @pytest.mark.real("memcached")
@@ -220,12 +225,7 @@ def test_a_learner_goes_through_two_scenarios_with_keys_only(
     for title, downs, steps in (("Cache stampede", 0, 3), ("TTL too short", 4, 2)):
         term.press("Home", *["Down"] * downs, "Enter")
         for step in range(1, steps + 1):
-            term.until(
-                lambda text, step=step, steps=steps, title=title: (
-                    title in text and f"step {step} of {steps}" in text and "n goes on" in text
-                ),
-                90.0,
-            )
+            term.until(partial(_at_step, title, f"step {step} of {steps}"), 90.0)
             term.press("b")
             term.press("n")
         text = term.until(lambda text: "What it means" in text or "over" in text)
