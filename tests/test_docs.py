@@ -1,0 +1,41 @@
+"""The files that the documents for contributors name are there, and the glossary stays short."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = (ROOT / "iotcache", ROOT / "simulator" / "iotcache_simulator", ROOT / "tui" / "iotcache_tui")
+FOLDERS = (ROOT, ROOT / "docs", ROOT / "simulator", ROOT / "tui", *PACKAGES)
+DOCUMENTS = (
+    "CONTRIBUTING.md",
+    "README.md",
+    *(f"docs/{name}.md" for name in ("architecture", "contributing", "glossary")),
+)
+GLOSSARY_ROWS = 30
+
+
+def named_paths(document: str) -> set[str]:
+    """What a document names as a file or a folder of this repository."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    links = {target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target}
+    words = set(re.findall(r"`([\w./-]+)`", text))
+    files = {word for word in words if re.search(r"\w\.(py|toml|md|tcss)$", word)}
+    folders = {word for word in words if word.endswith("/") and not word.startswith("/")}
+    return links | files | folders
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_document_names_files_that_are_there(document: str) -> None:
+    rooms = [*FOLDERS, *(path for package in PACKAGES for path in package.iterdir() if path.is_dir())]
+    missing = {name for name in named_paths(document) if not any((room / name).exists() for room in rooms)}
+    assert not missing
+
+
+def test_the_glossary_is_short() -> None:
+    lines = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ")]
+    assert 10 < len(rows) - 2 <= GLOSSARY_ROWS
