@@ -8,6 +8,7 @@ whole seconds can tell, name both. Zero is no promise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 from zlib import crc32
 
@@ -27,12 +28,16 @@ class Promises:
         self._space = _part(prefix)
         self._tags: dict[str, int] = {}
 
-    def tag(self, node: str) -> int:
-        """What names this key space and ``node``, which is the owner of the key."""
-        tag = self._tags.get(node)
-        if tag is None:
-            tag = self._tags[node] = self._space << _PART_BITS | _part(node)
-        return tag
+    def write(self, untils_us: Sequence[int], owners: Sequence[str]) -> list[int]:
+        """The promises that entries live until these times, each on the node that owns its key."""
+        tags = self._tags
+        for owner in set(owners):
+            if owner not in tags:
+                tags[owner] = self._space << _PART_BITS | _part(owner)
+        return [
+            until_us >> _TAG_BITS << _TAG_BITS | tags[owner]
+            for until_us, owner in zip(untils_us, owners, strict=True)
+        ]
 
     def read(self, stored: StoredReading, owner: str) -> Expected | None:
         """The promise for a reader to whom ``owner`` owns the key; ``None`` when there is none for it."""
@@ -43,11 +48,6 @@ class Promises:
         written_us = stored.reading.received_us or stored.reading.ts_us
         here = tag & _PART_MASK == _part(owner)
         return Expected(written_us / 1e6, until_us / 1e6, elsewhere=not here)
-
-
-def promised(until_us: int, tag: int) -> int:
-    """``until_us`` with its low bits replaced by ``tag``."""
-    return until_us >> _TAG_BITS << _TAG_BITS | tag
 
 
 def _part(name: str) -> int:

@@ -10,7 +10,6 @@ from typing import Final
 from iotcache.cache.context import CacheContext
 from iotcache.cache.dirty import DirtyKeys
 from iotcache.cache.ordered import MAX_ROUNDS, OrderedSets
-from iotcache.cache.promise import promised
 from iotcache.cluster.types import SetItem, WriteResult
 from iotcache.codec import encode_reading
 from iotcache.errors import StoreError
@@ -43,12 +42,12 @@ class WriteThrough:
         ttl, rng, now_s = context.ttl, context.rng, context.clock.now()
         # The policy is asked once for each interval, of which a fleet has few.
         ttl_s_of = {interval_s: ttl.volatile_s(interval_s) for interval_s in {r.interval_s for r in readings}}
-        jittered, tag, node_of = ttl.jittered, context.promises.tag, context.cluster.node_of
+        jittered = ttl.jittered
         keys = context.keys.latest_many([(reading.device, reading.sensor) for reading in readings])
-        return [
-            promised(round((now_s + jittered(ttl_s_of[reading.interval_s], rng)) * 1e6), tag(node_of(key)))
-            for reading, key in zip(readings, keys, strict=True)
+        untils_us = [
+            round((now_s + jittered(ttl_s_of[reading.interval_s], rng)) * 1e6) for reading in readings
         ]
+        return context.promises.write(untils_us, context.cluster.nodes_of(keys))
 
     async def write_through(self, newest: Sequence[StoredReading]) -> list[WriteResult]:
         """Set the entry of each series that a commit moved on; see `DeviceCache.write_through`."""

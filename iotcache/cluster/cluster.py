@@ -176,6 +176,11 @@ class Cluster:
         """The node that owns ``key``, alive or not."""
         return self._nodes[self._router.place(key).owner].name
 
+    def nodes_of(self, keys: Sequence[str]) -> list[str]:
+        """`node_of` each key."""
+        names = self.node_names
+        return [names[place[0]] for place in self._router.places(keys)]
+
     def health(self) -> tuple[NodeHealth, ...]:
         """Each node as it stands, in the order of the configuration."""
         return tuple(node.health() for node in self._nodes)
