@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
+import zlib
 from math import sin
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +16,7 @@ from iotcache.config.schema import DashboardSettings
 from iotcache.model import Event, Read, Severity, Source
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.cli.main import main
+from iotcache_tui.record import chunks
 from iotcache_tui.record.chunks import FRAMES, ChunkFile, RecordingError
 from iotcache_tui.record.export import export
 from iotcache_tui.record.player import RecordingPlayer, ReplayClock, ReplayFeed
@@ -212,6 +216,35 @@ def test_what_is_no_recording_or_damaged_is_said_in_a_sentence(
     hand.now_s = LENGTH_S
     with pytest.raises(RecordingError, match="damaged"):
         take_in(player, state)
+
+
+@pytest.mark.parametrize("place", [6, 14])
+@pytest.mark.parametrize("time_s", [float("nan"), float("inf"), -1e300])
+def test_a_header_without_a_time_is_said_in_a_sentence(
+    recorded: tuple[Path, list[str]], tmp_path: Path, place: int, time_s: float
+) -> None:
+    damaged = bytearray(recorded[0].read_bytes())
+    header = ChunkFile(recorded[0]).chunks[2].offset - 22
+    damaged[header + place : header + place + 8] = struct.pack(">d", time_s)
+    (tmp_path / "other").write_bytes(damaged)
+    with pytest.raises(RecordingError, match="has no time"):
+        ChunkFile(tmp_path / "other")
+
+
+def test_a_chunk_unpacks_to_a_bounded_size(recorded: tuple[Path, list[str]], tmp_path: Path) -> None:
+    path = tmp_path / "bomb"
+    bomb = zlib.compress(bytes(300 << 20), 9)
+    path.write_bytes(chunks.MAGIC + struct.pack(">BBIdd", FRAMES, 0, len(bomb), 0.0, 0.0) + bomb)
+    assert path.stat().st_size < 1 << 20
+    file = ChunkFile(path)
+    tracemalloc.start()
+    with pytest.raises(RecordingError, match="larger than it may be"):
+        file.body(file.chunks[0])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * chunks.BODY_LIMIT_BYTES
+    with (tmp_path / "written").open("wb") as written, pytest.raises(OSError, match="over 128 MiB"):
+        chunks.write_chunk(written, FRAMES, 0, (0.0, 0.0), bytes(chunks.BODY_LIMIT_BYTES + 1))
 
 
 def test_a_recording_never_overwrites_a_file(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def read(file: BinaryIO, name: str) -> Iterator[Recorded]:
             if len(line) > LINE_LIMIT_BYTES:
                 raise UsageError(f"{name}, line {number} is longer than {LINE_LIMIT_BYTES >> 20} MiB")
             message = decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise UsageError(f"{name}, line {number} is no recorded message: {error}") from error
         if not 0 <= message.qos <= 2 or not 0 <= message.at_s < 1e9 or not _publishable(message.topic):
             raise UsageError(f"{name}, line {number} cannot be published: its topic, qos or at_s is no such")

@@ -7,6 +7,7 @@ body in bytes, monotonic and wall time of its first frame in seconds; then the b
 
 from __future__ import annotations
 
+import errno
 import struct
 import zlib
 from collections.abc import Iterator
@@ -22,9 +23,10 @@ MAGIC: Final = b"iotcache recording 1\n"
 FRAMES: Final = 0
 KEYFRAME: Final = 1
 _HEADER: Final = struct.Struct(">BBIdd")
-BODY_MOST: Final = 512 * 1024 * 1024
-"""A longer body is taken for damage."""
-UNPACKED_MOST: Final = 1024 * 1024 * 1024
+BODY_LIMIT_BYTES: Final = 128 * 1024 * 1024
+"""Of one chunk, packed or not. The state of a fleet takes about 390 bytes a series; a few bytes of a foreign
+file can ask for gigabytes."""
+_TIME_LIMIT_S: Final = 1e11
 
 
 class RecordingError(IotCacheError):
@@ -48,7 +50,12 @@ def write_start(file: BinaryIO) -> None:
 
 
 def write_chunk(file: BinaryIO, kind: int, gravity: int, at: tuple[float, float], body: bytes) -> int:
-    """Append one chunk; ``at`` is its monotonic and wall time. Returns the bytes written."""
+    """Append one chunk; ``at`` is its monotonic and wall time. Returns the bytes written.
+
+    Raises `OSError`, also for more than a reader takes.
+    """
+    if len(body) > BODY_LIMIT_BYTES:
+        raise OSError(errno.EFBIG, f"a part of it has over {BODY_LIMIT_BYTES >> 20} MiB")
     packed = zlib.compress(body, 3)
     file.write(_HEADER.pack(kind, gravity, len(packed), *at) + packed)
     file.flush()
@@ -67,7 +74,11 @@ class ChunkFile:
         if self._file.read(len(MAGIC)) != MAGIC:
             self._file.close()
             raise RecordingError(f"{shown} is no recording of this program")
-        self.chunks = tuple(self._scan())
+        try:
+            self.chunks = tuple(self._scan())
+        except RecordingError:
+            self._file.close()
+            raise
         if not self.chunks:
             self._file.close()
             raise RecordingError(f"the recording {shown} is empty")
@@ -85,9 +96,11 @@ class ChunkFile:
                 return
             kind, gravity, length, now_s, wall_s = _HEADER.unpack(header)
             at += _HEADER.size
-            if kind not in (FRAMES, KEYFRAME) or length > BODY_MOST or at + length > size:
+            if kind not in (FRAMES, KEYFRAME) or length > BODY_LIMIT_BYTES or at + length > size:
                 self.cut_off = True
                 return
+            if not (abs(now_s) < _TIME_LIMIT_S and abs(wall_s) < _TIME_LIMIT_S):  # NaN is neither
+                raise RecordingError("the recording is damaged: a part of it has no time")
             yield Chunk(kind, gravity, at, length, now_s, wall_s)
             at += length
 
@@ -96,7 +109,7 @@ class ChunkFile:
         self._file.seek(chunk.offset)
         unpacker = zlib.decompressobj()
         try:
-            body = unpacker.decompress(self._file.read(chunk.length), UNPACKED_MOST)
+            body = unpacker.decompress(self._file.read(chunk.length), BODY_LIMIT_BYTES)
         except (zlib.error, OSError) as error:
             raise RecordingError("the recording is damaged: a part of it cannot be unpacked") from error
         if not unpacker.eof:
