@@ -25,13 +25,13 @@ _KNOWN_LIMIT: Final = 1_000_000
 
 
 class _Device:
-    __slots__ = ("due_s", "heard_s", "interval_s", "name", "raised", "rules", "series", "site", "subject")
+    __slots__ = ("due_s", "interval_s", "last_seen_s", "name", "raised", "rules", "series", "site", "subject")
 
-    def __init__(self, name: str, site: str, heard_s: float) -> None:
+    def __init__(self, name: str, site: str, last_seen_s: float) -> None:
         self.name = name
         self.site = site
         self.subject = escape(name)
-        self.heard_s = heard_s
+        self.last_seen_s = last_seen_s
         self.interval_s = 0.0
         self.rules: list[Rule] = []
         self.raised: set[str] = set()
@@ -74,9 +74,9 @@ class Silence:
             except KeyError:
                 device = self.meet(reading.series, reading.site, 0.0, now_s)
             if device is not None:
-                device.heard_s = now_s
+                device.last_seen_s = now_s
                 if device.raised:
-                    verdicts += self._heard(device)
+                    verdicts += self._seen_again(device)
         return verdicts
 
     def meet(self, series: Series, site: str, interval_s: float, now_s: float) -> _Device | None:
@@ -123,9 +123,9 @@ class Silence:
             del device.due_s[rule_name]
             if name in retired or rule_name in device.raised:
                 self._push(device, rule, now_s + _limit_s(device, rule))
-            elif now_s - self._heard_s(device) >= _limit_s(device, rule):
+            elif now_s - self._last_seen_s(device) >= _limit_s(device, rule):
                 device.raised.add(rule_name)
-                verdicts.append(self._verdict(device, rule, True, now_s - device.heard_s))
+                verdicts.append(self._verdict(device, rule, True, now_s - device.last_seen_s))
                 self._push(device, rule, now_s + _limit_s(device, rule))
             else:
                 self._await(device, rule)
@@ -137,14 +137,14 @@ class Silence:
         for name in retired:
             device = self._devices.get(name)
             if device is not None and device.raised:
-                verdicts += self._heard(device, "the device was put out of service")
+                verdicts += self._seen_again(device, "the device was put out of service")
         return verdicts
 
-    def heard(self, device: str, at_s: float) -> None:
+    def seen_elsewhere(self, device: str, at_s: float) -> None:
         """Another worker heard of it, at ``at_s``, so that we were wrong to call it silent."""
         found = self._devices.get(device)
         if found is not None:
-            found.heard_s = max(found.heard_s, at_s)
+            found.last_seen_s = max(found.last_seen_s, at_s)
             found.raised.clear()
 
     def turn(self, name: str, subject: str, raised: bool) -> None:
@@ -158,7 +158,7 @@ class Silence:
         found = self._devices.get(device)
         return found.series if found is not None else ()
 
-    def _heard(self, device: _Device, text: str = "") -> list[Verdict]:
+    def _seen_again(self, device: _Device, text: str = "") -> list[Verdict]:
         cleared, device.raised = device.raised, set()
         return [
             self._verdict(device, rule, False, None, text or f"{device.subject} is heard again")
@@ -167,7 +167,7 @@ class Silence:
         ]
 
     def _await(self, device: _Device, rule: Rule) -> None:
-        self._push(device, rule, self._heard_s(device) + _limit_s(device, rule))
+        self._push(device, rule, self._last_seen_s(device) + _limit_s(device, rule))
 
     def _push(self, device: _Device, rule: Rule, due_s: float) -> None:
         device.due_s[rule.name] = due_s
@@ -186,8 +186,8 @@ class Silence:
                 if rule.for_s <= 0:
                     self._await(device, rule)
 
-    def _heard_s(self, device: _Device) -> float:
-        return max(device.heard_s, self.deaf_until_s)
+    def _last_seen_s(self, device: _Device) -> float:
+        return max(device.last_seen_s, self.deaf_until_s)
 
     def _verdict(
         self, device: _Device, rule: Rule, raised: bool, value: float | None, text: str = ""

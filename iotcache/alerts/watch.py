@@ -332,7 +332,7 @@ class AlertWatch:
         age_s = self._clock.now() - newest_us / 1e6
         if age_s >= (verdict.rule.for_s or verdict.value or 0.0):
             return True
-        self._silence.heard(verdict.series.device, self._clock.monotonic() - age_s)
+        self._silence.seen_elsewhere(verdict.series.device, self._clock.monotonic() - age_s)
         return False
 
     def _now_us(self) -> int:

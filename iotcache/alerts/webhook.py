@@ -14,6 +14,7 @@ import ssl
 from collections import deque
 from typing import Final
 
+from iotcache.backoff import Backoff
 from iotcache.config.urls import parse_hook
 from iotcache.model.alerts import Alert, encode_alert
 from iotcache.text import printable
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 WAITING: Final = 1_000
 TRIES: Final = 4
 RETRY_MIN_S: Final = 1.0
+RETRY_MAX_S: Final = 10.0
 _ANSWER_LIMIT: Final = 4_096
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
@@ -62,9 +64,10 @@ class Webhook:
 
     async def _deliver(self, alert: Alert) -> None:
         why = ""
+        backoff = Backoff(self._retry_min_s, RETRY_MAX_S)
         for attempt in range(TRIES):
             if attempt:
-                await asyncio.sleep(self._retry_min_s * 2 ** (attempt - 1))
+                await backoff.wait()
             try:
                 async with asyncio.timeout(self._timeout_s):
                     await self._post(encode_alert(alert))
