@@ -145,8 +145,8 @@ async def test_own_connections_are_shared_out_over_processes(mosquitto: Server, 
     settings = settings_of(mosquitto)
     alone = await FleetRun(spec, target_of(settings.broker)).run()
     await asyncio.to_thread(listener.received)
-    crew = MultiProcessRun(msgspec.structs.replace(spec, processes=2), settings.broker)
-    shared = await crew.run()
+    fleet = MultiProcessRun(msgspec.structs.replace(spec, processes=2), settings.broker)
+    shared = await fleet.run()
     assert shared.report.digest == alone.report.digest
     assert shared.report.confirmed == shared.report.planned > 0
     found = by_kind(await asyncio.to_thread(listener.received))

@@ -240,11 +240,11 @@ async def test_several_processes_publish_the_same_stream(mosquitto: Server, subs
     fields = {"devices": 200, "rate": 1_000.0, "duration_s": 2.0, "start_us": 1_767_225_600_000_000}
     alone = await run(mosquitto, speed=math.inf, **fields)
     expected = sorted(await asyncio.to_thread(listener.received))
-    crew = MultiProcessRun(
+    fleet = MultiProcessRun(
         FleetSpec(processes=3, connections=3, **fields),  # type: ignore[arg-type]
         BrokerSettings(url=f"mqtt://{mosquitto.address}"),
     )
-    report = verdict(await crew.run())
+    report = verdict(await fleet.run())
     assert report.ok, report.failures
     assert report.digest == alone.digest
     assert sorted(await asyncio.to_thread(listener.received)) == expected
@@ -253,25 +253,25 @@ async def test_several_processes_publish_the_same_stream(mosquitto: Server, subs
 
 
 async def test_several_processes_end_together_when_told(mosquitto: Server) -> None:
-    crew = MultiProcessRun(
+    fleet = MultiProcessRun(
         FleetSpec(processes=2, connections=2, devices=50, rate=500.0),
         BrokerSettings(url=f"mqtt://{mosquitto.address}"),
     )
-    running = asyncio.create_task(crew.run())
-    while crew.progress().published < 100 and not running.done():
+    running = asyncio.create_task(fleet.run())
+    while fleet.progress().published < 100 and not running.done():
         await asyncio.sleep(0.01)
-    crew.stop()
+    fleet.stop()
     report = verdict(await running)
     assert (report.ok, report.ended_by, report.digest) == (True, "signal", None)
     assert report.confirmed == report.planned > 100
 
 
 async def test_several_processes_find_no_broker() -> None:
-    crew = MultiProcessRun(
+    fleet = MultiProcessRun(
         FleetSpec(processes=2, devices=5, duration_s=1.0, connect_timeout_s=0.3),
         BrokerSettings(url=f"mqtt://127.0.0.1:{free_port()}"),
     )
-    report = verdict(await crew.run())
+    report = verdict(await fleet.run())
     assert report.ended_by == "unreachable"
     assert "connection refused" in report.failures[0]
 

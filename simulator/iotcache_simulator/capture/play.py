@@ -40,11 +40,11 @@ class CapturePlayer:
             while not self._stop.is_set() and (wait_s := due_s - monotonic()) > 0:
                 uplink.flush()
                 await self._pause(max(wait_s, _TICK_S))
-            given_up = False
-            while not self._stop.is_set() and uplink.room() <= 0 and not given_up:
+            timed_out = False
+            while not self._stop.is_set() and uplink.room() <= 0 and not timed_out:
                 uplink.flush()
-                given_up = not await self._room(patience_s)
-            if self._stop.is_set() or given_up:
+                timed_out = not await self._room(patience_s)
+            if self._stop.is_set() or timed_out:
                 break
             uplink.send(message.topic.encode(), message.content, qos=message.qos, retain=message.retain)
             self.played += 1

@@ -8,7 +8,7 @@ from iotcache_simulator.lab.definition.scenario import Step
 
 S_PER_WORD: Final = 0.3
 """Some 200 words a minute: reading from a screen, with an eye on the figures."""
-_LOOK_S: Final = 3.0
+_ORIENTATION_S: Final = 3.0
 """To find one's way on a new step, and to think about a question."""
 
 
@@ -32,6 +32,6 @@ class Pace(NamedTuple):
         """The pace at which people read."""
         question = step.question
         if question is None:
-            return cls(_LOOK_S + reading_s(step.say), 0.0, 0.0)
-        asked_s = _LOOK_S + reading_s(question.ask, *question.answers)
-        return cls(_LOOK_S + reading_s(step.say), asked_s, _LOOK_S + reading_s(question.why))
+            return cls(_ORIENTATION_S + reading_s(step.say), 0.0, 0.0)
+        question_s = _ORIENTATION_S + reading_s(question.ask, *question.answers)
+        return cls(_ORIENTATION_S + reading_s(step.say), question_s, _ORIENTATION_S + reading_s(question.why))

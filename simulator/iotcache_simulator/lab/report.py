@@ -143,5 +143,5 @@ def _verdict(run: ScenarioRun) -> str:
     if state.status == "failed":
         return f"it could not go on: {state.message}"
     states = [check.state for step in state.steps for check in step.checks]
-    held = f"{states.count(CheckState.GREEN.value)} of {len(states)} expectations held"
-    return held if state.status == "done" else f"ended in step {state.step + 1}: {held}"
+    passed = f"{states.count(CheckState.GREEN.value)} of {len(states)} expectations held"
+    return passed if state.status == "done" else f"ended in step {state.step + 1}: {passed}"

@@ -69,7 +69,7 @@ class ScenarioRun:
         """(seconds since the readers began, figures), one a second."""
         self._on_change = on_change
         self._forced = forced
-        self._settings = self._own_settings(settings or Settings())
+        self._settings = self._scenario_settings(settings or Settings())
         self._state = LabState("starting")
         self._open = AsyncExitStack()
         self._checks: list[Check] = []
@@ -82,7 +82,7 @@ class ScenarioRun:
     def state(self) -> LabState:
         return self._state
 
-    def _own_settings(self, settings: Settings) -> Settings:
+    def _scenario_settings(self, settings: Settings) -> Settings:
         spec = self.scenario.stack
         plain = Settings()
         ttl = structs.replace(plain.cache.ttl, jitter=spec.jitter)
@@ -146,9 +146,9 @@ class ScenarioRun:
             self._report_start(progress.text)
 
     def _report_start(self, text: str) -> None:
-        self._turn(message=text)
+        self._update(message=text)
 
-    def _turn(self, **changes: object) -> None:
+    def _update(self, **changes: object) -> None:
         self._state = structs.replace(self._state, **changes)
         self._on_change(self._state)
 
@@ -197,11 +197,11 @@ class ScenarioRun:
         until_s = time.monotonic() + _FLEET_KNOWN_S
         known = -1
         while time.monotonic() < until_s:
-            found = await store.directory()
-            if found and len(found) == known:
-                return [info.series for info in found]
-            known = len(found)
-            if found:
+            directory = await store.directory()
+            if directory and len(directory) == known:
+                return [info.series for info in directory]
+            known = len(directory)
+            if directory:
                 self._report_start(f"waiting for the fleet's first readings: {known:,} series so far")
             await asyncio.sleep(1.0)
         raise IotCacheError(f"the scenario's fleet did not report within {_FLEET_KNOWN_S:g} s")
@@ -214,9 +214,9 @@ class ScenarioRun:
         try:
             for number in range(len(self.scenario.step)):
                 await self._step(number, watching)
-            self._turn(status="done", settled=True, shown=len(self.scenario.step))
+            self._update(status="done", settled=True, shown=len(self.scenario.step))
         except IotCacheError as error:
-            self._turn(status="failed", message=str(error))
+            self._update(status="failed", message=str(error))
         finally:
             await end(watching)
         return self._state
@@ -228,7 +228,7 @@ class ScenarioRun:
         """
         last = len(self.scenario.step) if self._state.status == "done" else self._state.step
         if self._state.shown < last:
-            self._turn(shown=self._state.shown + 1)
+            self._update(shown=self._state.shown + 1)
             return
         self._skipping = skip
         self._continue.set()
@@ -236,11 +236,11 @@ class ScenarioRun:
     def back(self) -> None:
         """Look at the step before; what was done stays done."""
         if self._state.shown > 0:
-            self._turn(shown=self._state.shown - 1)
+            self._update(shown=self._state.shown - 1)
 
     def note(self, text: str) -> None:
         """A remark of the presenter's, kept among the marks."""
-        self._turn(marks=(*self._state.marks, Mark(self._elapsed(), text, note=True)))
+        self._update(marks=(*self._state.marks, Mark(self._elapsed(), text, note=True)))
 
     def answer(self, number: int) -> None:
         """Answer the question of the step looked at; counted from 1."""
@@ -248,7 +248,7 @@ class ScenarioRun:
         at = self._state.shown
         if at < len(steps):
             steps[at] = structs.replace(steps[at], answered=number)
-            self._turn(steps=tuple(steps))
+            self._update(steps=tuple(steps))
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began_s if self._began_s else 0.0
@@ -260,12 +260,12 @@ class ScenarioRun:
         self._skipping = False
         began_s = self._elapsed()
         result = StepResult(step.title, (), (), began_s)
-        self._turn(
+        self._update(
             status="running", step=number, shown=number, settled=False, message="",
             steps=(*self._state.steps, result),
         )  # fmt: skip
         for action in step.do:
-            self._turn(marks=(*self._state.marks, Mark(self._elapsed(), action.describe())))
+            self._update(marks=(*self._state.marks, Mark(self._elapsed(), action.describe())))
             self._result(did=(*self._state.steps[number].did, action.describe()))
             await self._effects.do(action)
         self._step_began_s = self._elapsed()
@@ -277,7 +277,7 @@ class ScenarioRun:
                 watching.result()  # it ends with an error only, and without it no check ever settles
             settled = all(check.state is not CheckState.PENDING for check in self._checks)
             if settled != self._state.settled:
-                self._turn(settled=settled)
+                self._update(settled=settled)
             since_s = self._elapsed() - self._step_began_s
             if self.auto and settled and since_s >= max(step.least_s, pace.ask_s):
                 ask_s = since_s if ask_s is None else ask_s
@@ -302,7 +302,7 @@ class ScenarioRun:
     def _result(self, **changes: object) -> None:
         steps = list(self._state.steps)
         steps[-1] = structs.replace(steps[-1], **changes)
-        self._turn(steps=tuple(steps))
+        self._update(steps=tuple(steps))
 
     def _check_results(self) -> tuple[CheckResult, ...]:
         return tuple(
@@ -342,7 +342,7 @@ class ScenarioRun:
                     check.update(figures, at_s - self._step_began_s)
                 if self._checks:
                     self._result(checks=self._check_results())
-            self._turn(figures=figures, elapsed_s=round(at_s, 1))
+            self._update(figures=figures, elapsed_s=round(at_s, 1))
 
     async def _measure(self) -> dict[str, float | None]:
         figures: dict[str, float | None] = {}

@@ -117,15 +117,15 @@ class Publisher:
         """
         self._began = monotonic() if began is None else began
         end_us = self._stream.timeline.end_us
-        give_up = math.inf
+        deadline_s = math.inf
         if end_us is not None and self._speed < math.inf:
-            give_up = self._began + end_us / 1e6 / self._speed + self._patience_s
+            deadline_s = self._began + end_us / 1e6 / self._speed + self._patience_s
         while not self._stop.is_set() and (end_us is None or self._at_us < end_us):
             messages = self._next_window()
             if end_us is None and await self._fell_behind():
                 self.counters.skipped += len(messages)
                 continue
-            if not await self._send(messages, give_up):
+            if not await self._send(messages, deadline_s):
                 break
         await self._finish(end_us)
 
@@ -138,7 +138,7 @@ class Publisher:
             self._digest.add(messages)
         return messages
 
-    async def _send(self, messages: list[Message], give_up: float) -> bool:
+    async def _send(self, messages: list[Message], deadline_s: float) -> bool:
         """Send each message when it is due; ``False`` when the run is over before all were."""
         at, count, speed = 0, len(messages), self._speed
         paced, stopping = speed < math.inf, False
@@ -147,12 +147,12 @@ class Publisher:
                 # What is due by now is still sent; what is not was never promised.
                 stopping = True
                 now_us = self.progress_s() * 1e6 if paced else messages[at - 1][0] if at else -1.0
-                kept = at + sum(message[0] <= now_us for message in messages[at:])
-                if kept < count:
-                    self.horizon_us = messages[kept][0]
-                self.counters.planned -= count - kept
-                count = kept
-                give_up = min(give_up, monotonic() + _STOP_PATIENCE_S)
+                sendable = at + sum(message[0] <= now_us for message in messages[at:])
+                if sendable < count:
+                    self.horizon_us = messages[sendable][0]
+                self.counters.planned -= count - sendable
+                count = sendable
+                deadline_s = min(deadline_s, monotonic() + _STOP_PATIENCE_S)
                 continue
             upto = min(count, at + _SLICE)
             if paced:
@@ -168,7 +168,7 @@ class Publisher:
                 self._measure(messages, at, at + sent)
                 at += sent
                 await asyncio.sleep(0)
-            elif monotonic() > give_up:
+            elif monotonic() > deadline_s:
                 return False
             else:
                 await self._until_room(messages[at])

@@ -54,18 +54,19 @@ class ReadReport(Struct, frozen=True, kw_only=True):
 
     def figures(self) -> dict[str, float | None]:
         """The values of `FIGURES`."""
-        found: dict[str, float | None] = {
+        results: dict[str, float | None] = {
             name: getattr(self, name) for name in FIGURES if hasattr(self, name)
         }
-        found["rate"] = self.rate.achieved
+        results["rate"] = self.rate.achieved
         for group, percentiles in (("latency", self.latency_ms), ("service", self.service_ms)):
-            found |= {f"{group}_{name}": getattr(percentiles, name) for name in ("p50", "p95", "p99", "max")}
-        return found
+            for name in ("p50", "p95", "p99", "max"):
+                results[f"{group}_{name}"] = getattr(percentiles, name)
+        return results
 
     def promises(self) -> dict[str, str]:
         """What every workload promises, and how it was broken."""
         unanswered = self.planned - self.reads
-        kept = {
+        broken = {
             "every read was answered": f"{unanswered} of {self.planned} reads were not answered"
             if unanswered
             else "",
@@ -73,12 +74,12 @@ class ReadReport(Struct, frozen=True, kw_only=True):
         }
         target, achieved = self.rate.target, self.rate.achieved
         if target and self.duration_s.actual >= 1.0:
-            kept["the rate was kept"] = (
+            broken["the rate was kept"] = (
                 f"the rate was {achieved:.1f} reads/s instead of {target:.1f}"
                 if achieved < RATE_TOLERANCE * target
                 else ""
             )
-        return kept
+        return broken
 
 
 def report_of(readers: Readers, spec: ReadSpec, series: int, *, started: str, ended_by: str) -> ReadReport:

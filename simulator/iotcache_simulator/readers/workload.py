@@ -111,16 +111,16 @@ class Readers:
 
     async def _request(self, number: int, due_s: float) -> None:
         size = self._spec.batch
-        wanted = [self._series[self._choice(number * size + n)] for n in range(size)]
-        asked_s = monotonic()
+        series = [self._series[self._choice(number * size + n)] for n in range(size)]
+        requested_s = monotonic()
         try:
-            answers = await self._cache.read_many(wanted)
+            answers = await self._cache.read_many(series)
         finally:
             self._slots.release()
         now_s = monotonic()
         self.latency_ms.add((now_s - due_s) * 1e3, size)
-        self.service_ms.add((now_s - asked_s) * 1e3, size)
-        if (asked_s - due_s) * 1e3 > 50.0:
+        self.service_ms.add((now_s - requested_s) * 1e3, size)
+        if (requested_s - due_s) * 1e3 > 50.0:
             self.totals.late += size
         for answer in answers:
             self.totals.note(answer)

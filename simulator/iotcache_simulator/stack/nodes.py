@@ -32,17 +32,17 @@ class NodeProgram(Struct, frozen=True):
         return not self.path
 
 
-def choose_program(wanted: str, path: str | None = None) -> NodeProgram:
+def choose_program(choice: str, path: str | None = None) -> NodeProgram:
     """The program for ``cache.embedded_server``: ``auto``, ``memcached`` or ``bundled``.
 
     ``path`` replaces ``$PATH``. Raises :class:`StackError` when memcached is asked for by name and not there.
     """
-    if wanted == "bundled":
+    if choice == "bundled":
         return NodeProgram("", "cache.embedded_server asks for the bundled node")
-    found = shutil.which("memcached", path=path)
-    if found:
-        return NodeProgram(os.path.realpath(found), f"memcached found at {found}")
-    if wanted == "memcached":
+    executable = shutil.which("memcached", path=path)
+    if executable:
+        return NodeProgram(os.path.realpath(executable), f"memcached found at {executable}")
+    if choice == "memcached":
         raise StackError(
             "cache.embedded_server asks for memcached, which is not on PATH: "
             'install it, or set cache.embedded_server to "auto" or "bundled"'

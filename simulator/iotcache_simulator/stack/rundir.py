@@ -57,9 +57,9 @@ def runtime_folder() -> Path:
     ``$IOTCACHE_RUNTIME_DIR``, else the platform's runtime folder, else a folder a user in the temporary
     folder. Raises :class:`StackError` when it cannot be made, or when it belongs to somebody else.
     """
-    named = os.environ.get("IOTCACHE_RUNTIME_DIR")
-    if named:
-        return _private(Path(named))
+    configured = os.environ.get("IOTCACHE_RUNTIME_DIR")
+    if configured:
+        return _private(Path(configured))
     with contextlib.suppress(StackError):
         return _private(_platform_folder())
     uid = os.getuid() if hasattr(os, "getuid") else 0
@@ -83,12 +83,12 @@ def _platform_folder() -> Path:
 def _private(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError as error:
         raise StackError(f"the runtime folder {folder} cannot be used: {error.strerror}") from error
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         raise StackError(f"the runtime folder {folder} cannot be used: it is not a folder")
-    if hasattr(os, "geteuid") and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
+    if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
         raise StackError(
             f"the runtime folder {folder} cannot be used: it belongs to, or can be changed by, other users"
         )
@@ -172,10 +172,10 @@ def process_started(pid: int) -> str:
         return _started_linux(pid)
     if sys.platform == "win32":
         return _started_windows(pid)
-    found = subprocess.run(
+    listed = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False, timeout=5
     )
-    return found.stdout.strip()
+    return listed.stdout.strip()
 
 
 def _started_linux(pid: int) -> str:
@@ -203,10 +203,10 @@ def _read(path: Path) -> RunFile | None:
     try:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(fd, "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 return None
-            if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+            if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
                 return None
             return msgspec.json.decode(file.read(_FILE_LIMIT_BYTES), type=RunFile)
     except (OSError, msgspec.DecodeError, ValueError):
@@ -236,12 +236,12 @@ def make_stack_folder() -> Path:
 def is_stack_folder(folder: Path) -> bool:
     """Whether ``folder`` is such a folder, ours to remove: its name, its place, its owner and its kind."""
     try:
-        found = folder.lstat()
-        here = Path(tempfile.gettempdir()).resolve() == folder.parent.resolve()
+        status = folder.lstat()
+        in_temp = Path(tempfile.gettempdir()).resolve() == folder.parent.resolve()
     except OSError:
         return False
-    mine = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
-    return here and mine and stat.S_ISDIR(found.st_mode) and folder.name.startswith(TEMP_PREFIX)
+    owned = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+    return in_temp and owned and stat.S_ISDIR(status.st_mode) and folder.name.startswith(TEMP_PREFIX)
 
 
 def entry_of_this_process(folder: Path | None) -> RunFile:

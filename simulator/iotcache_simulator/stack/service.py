@@ -63,7 +63,7 @@ class Service:
         self._on_event = on_event
         self._on_progress = on_progress
         self._process: Process | None = None
-        self._reviving: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
         self._backoff_s = BACKOFF_MIN_S
         self._ready_at = 0.0
 
@@ -79,23 +79,23 @@ class Service:
 
     async def start(self) -> None:
         """Start it and return once it answers. Raises :class:`StackError`."""
-        self._turn(PartState.STARTING, f"starting {self.name}")
+        self._set_state(PartState.STARTING, f"starting {self.name}")
         began = time.monotonic()
         await self._bring_up()
-        took = time.monotonic() - began
-        self._turn(PartState.READY, f"{self.name} ready in {took:.1f} s", took)
+        took_s = time.monotonic() - began
+        self._set_state(PartState.READY, f"{self.name} ready in {took_s:.1f} s", took_s)
 
     async def stop(self) -> None:
         """End it and stop watching it. Safe to call twice."""
-        await self._give_up_reviving()
+        await self._cancel_restart()
         self.state = PartState.STOPPED
         if self._process is not None:
             await self._process.stop()
 
     async def kill(self) -> None:
         """End it as a crash would, and leave it dead until :meth:`restart`."""
-        await self._give_up_reviving()
-        self._turn(PartState.KILLED, f"{self.name} killed")
+        await self._cancel_restart()
+        self._set_state(PartState.KILLED, f"{self.name} killed")
         if self._process is not None:
             await self._process.stop(0.0)
 
@@ -103,17 +103,17 @@ class Service:
         """Stop it in its tracks (SIGSTOP): it holds its port and its data, and answers nothing."""
         if self._process is not None and self.state is PartState.READY:
             self._process.pause()
-            self._turn(PartState.PAUSED, f"{self.name} paused")
+            self._set_state(PartState.PAUSED, f"{self.name} paused")
 
     def resume(self) -> None:
         """Let a paused part go on."""
         if self._process is not None and self.state is PartState.PAUSED:
             self._process.resume()
-            self._turn(PartState.READY, f"{self.name} resumed")
+            self._set_state(PartState.READY, f"{self.name} resumed")
 
     async def restart(self) -> None:
         """End it if it runs and start it anew, on the same port. Raises :class:`StackError`."""
-        await self._give_up_reviving()
+        await self._cancel_restart()
         self.state = PartState.KILLED
         if self._process is not None:
             await self._process.stop()
@@ -130,11 +130,11 @@ class Service:
             return  # still being launched (the launch sees it itself), or meant to end
         if time.monotonic() - self._ready_at > STEADY_S:
             self._backoff_s = BACKOFF_MIN_S
-        self._tell("died", Severity.ERROR, f"{self.name} died ({end.reason}); starting it again")
-        self._turn(PartState.RESTARTING, f"restarting {self.name}")
-        self._reviving = asyncio.get_running_loop().create_task(self._revive())
+        self._emit("died", Severity.ERROR, f"{self.name} died ({end.reason}); starting it again")
+        self._set_state(PartState.RESTARTING, f"restarting {self.name}")
+        self._restarting = asyncio.get_running_loop().create_task(self._restart_until_ready())
 
-    async def _revive(self) -> None:
+    async def _restart_until_ready(self) -> None:
         began = time.monotonic()
         while True:
             await asyncio.sleep(self._backoff_s)
@@ -142,26 +142,26 @@ class Service:
             try:
                 await self._bring_up()
             except StackError as error:
-                self._tell(
+                self._emit(
                     "restart_failed", Severity.ERROR, f"{error}; trying again in {self._backoff_s:.1f} s"
                 )
                 continue
-            took = time.monotonic() - began
-            self._reviving = None
-            self._turn(PartState.READY, f"{self.name} is back after {took:.1f} s", took)
-            self._tell("restarted", Severity.INFO, f"{self.name} is back after {took:.1f} s")
+            took_s = time.monotonic() - began
+            self._restarting = None
+            self._set_state(PartState.READY, f"{self.name} is back after {took_s:.1f} s", took_s)
+            self._emit("restarted", Severity.INFO, f"{self.name} is back after {took_s:.1f} s")
             return
 
-    async def _give_up_reviving(self) -> None:
-        task, self._reviving = self._reviving, None
+    async def _cancel_restart(self) -> None:
+        task, self._restarting = self._restarting, None
         if task is not None:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, StackError):
                 await task
 
-    def _turn(self, state: PartState, text: str, elapsed_s: float = 0.0) -> None:
+    def _set_state(self, state: PartState, text: str, elapsed_s: float = 0.0) -> None:
         self.state = state
         self._on_progress(StartProgress(self.name, state, text, elapsed_s))
 
-    def _tell(self, kind: str, severity: Severity, text: str) -> None:
+    def _emit(self, kind: str, severity: Severity, text: str) -> None:
         self._on_event(Event(time.time(), f"stack.{kind}", severity, self.name, text))

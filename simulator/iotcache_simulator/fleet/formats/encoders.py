@@ -135,10 +135,10 @@ def _senml(sensor: Sensor) -> Encode:
     name, precision = json.dumps(sensor.name), sensor.precision
 
     def encode(device: bytes, value: float | bytes, shown_us: int, seq: int, boot: bytes) -> bytes:
-        said = states[value] if isinstance(value, bytes) else f'"v":{value:.{precision}f}'
+        rendered = states[value] if isinstance(value, bytes) else f'"v":{value:.{precision}f}'
         seconds, ms = divmod(shown_us // 1_000, 1_000)
         return (
-            f'[{{"bn":"{device.decode()}/","n":{name},{unit_text}{said},"t":{seconds}.{ms:03d},'
+            f'[{{"bn":"{device.decode()}/","n":{name},{unit_text}{rendered},"t":{seconds}.{ms:03d},'
             f'"seq":{seq},"boot":"{boot.decode()}"}}]'
         ).encode()
 
@@ -149,9 +149,9 @@ def _sparkplug(sensor: Sensor) -> Encode:
     states, datatype, name = _states(sensor), sparkplug.datatype_of(sensor), sensor.name
 
     def encode(device: bytes, value: float | bytes, shown_us: int, seq: int, boot: bytes) -> bytes:
-        said = states[value] if isinstance(value, bytes) else value
+        rendered = states[value] if isinstance(value, bytes) else value
         ts_ms = shown_us // 1_000
-        return sparkplug.payload(ts_ms, [sparkplug.metric(name, datatype, said, ts_ms)])
+        return sparkplug.payload(ts_ms, [sparkplug.metric(name, datatype, rendered, ts_ms)])
 
     return encode
 
@@ -161,12 +161,12 @@ def _templated(template: str, sensor: Sensor) -> Encode:
     states = {text: str(state) for text, state in _states(sensor).items()}
 
     def encode(device: bytes, value: float | bytes, shown_us: int, seq: int, boot: bytes) -> bytes:
-        said = states[value] if isinstance(value, bytes) else f"{value:.{precision}f}"
+        rendered = states[value] if isinstance(value, bytes) else f"{value:.{precision}f}"
         ms = shown_us // 1_000
         fields = {
-            "device": device.decode(), "sensor": sensor.name, "value": said, "unit": sensor.unit,
+            "device": device.decode(), "sensor": sensor.name, "value": rendered, "unit": sensor.unit,
             "ts": utc_text(ms * 1_000), "ts_ms": str(ms), "seq": str(seq), "boot": boot.decode(),
         }  # fmt: skip
-        return _FIELD.sub(lambda found: fields[found[1]], template).encode()
+        return _FIELD.sub(lambda match: fields[match[1]], template).encode()
 
     return encode

@@ -36,14 +36,14 @@ def datatype_of(sensor: Sensor) -> int:
 def metric(name: str, datatype: int, value: Value, ts_ms: int) -> bytes:
     """One metric: name (1), timestamp (3), datatype (4) and the value in the field of its type."""
     if datatype == DOUBLE:
-        said = b"\x69" + _pack_double(float(value))  # double_value (13)
+        rendered = b"\x69" + _pack_double(float(value))  # double_value (13)
     elif datatype == BOOLEAN:
-        said = b"\x70\x01" if value else b"\x70\x00"  # boolean_value (14)
+        rendered = b"\x70\x01" if value else b"\x70\x00"  # boolean_value (14)
     elif datatype == STRING:
-        said = _bytes(15, str(value).encode())  # string_value (15)
+        rendered = _bytes(15, str(value).encode())  # string_value (15)
     else:
-        said = b"\x58" + _varint(int(value) & ((1 << 64) - 1))  # long_value (11), two's complement
-    return _bytes(1, name.encode()) + b"\x18" + _varint(ts_ms) + b"\x20" + _varint(datatype) + said
+        rendered = b"\x58" + _varint(int(value) & ((1 << 64) - 1))  # long_value (11), two's complement
+    return _bytes(1, name.encode()) + b"\x18" + _varint(ts_ms) + b"\x20" + _varint(datatype) + rendered
 
 
 def payload(ts_ms: int, metrics: Iterable[bytes]) -> bytes:
