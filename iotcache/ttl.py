@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from math import inf
 from random import Random
-from typing import Self
+from typing import Annotated, Self
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 RELATIVE_LIMIT_S = 60 * 60 * 24 * 30
 """Above 30 days memcached takes an expiration for an absolute Unix time.
@@ -27,16 +27,16 @@ MAX_JITTER = 0.5
 class TtlPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The TTL of each class of key, in seconds: the ``[cache.ttl]`` section of the settings."""
 
-    volatile_intervals: float = 3.0
-    volatile_min_s: float = 2.0
-    volatile_max_s: float = 86_400.0
-    default_interval_s: float = 60.0
-    history_s: float = 3_600.0
-    meta_s: float = 86_400.0
-    config_s: float = 604_800.0
-    aggregate_s: float = 90.0
-    jitter: float = 0.10
-    failover_s: float = 10.0
+    volatile_intervals: Annotated[float, Meta(gt=0)] = 3.0
+    volatile_min_s: Annotated[float, Meta(ge=1, le=2_592_000)] = 2.0
+    volatile_max_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 86_400.0
+    default_interval_s: Annotated[float, Meta(gt=0)] = 60.0
+    history_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 3_600.0
+    meta_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 86_400.0
+    config_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 604_800.0
+    aggregate_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 90.0
+    jitter: Annotated[float, Meta(ge=0, le=0.5)] = 0.10
+    failover_s: Annotated[float, Meta(ge=1, le=86_400)] = 10.0
     """The longest TTL of a key on a node that takes its owner's place."""
 
     def volatile_s(self, interval_s: float) -> float:

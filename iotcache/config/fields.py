@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
-from msgspec import NODEFAULT, Struct
+from msgspec import NODEFAULT, Meta, Struct
 
 from iotcache.config.schema import Settings
 
@@ -24,6 +24,8 @@ class SettingField(Struct, frozen=True):
     path: str
     type: Any
     default: Any
+    range: Meta | None = None
+    """What a number may be."""
 
 
 @cache
@@ -44,7 +46,10 @@ def _walk(kind: type[Struct], prefix: str) -> Iterator[SettingField]:
             yield from _walk(item.type, f"{prefix}{item.name}.")
             continue
         default = item.default if item.default is not NODEFAULT else item.default_factory()
-        yield SettingField(f"{prefix}{item.name}", item.type, default)
+        kind, limits = item.type, None
+        if get_origin(kind) is Annotated:
+            kind, limits = get_args(kind)
+        yield SettingField(f"{prefix}{item.name}", kind, default, limits)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from iotcache.config.fields import SECRETS, SettingField, fields, nearest, sections
 from iotcache.config.file_owner import SAFE_CONFIG, require_own
-from iotcache.config.rules import CHECKS, check_together, describe
+from iotcache.config.rules import CHECKS, check_range, check_together, describe
 from iotcache.config.schema import Settings
 from iotcache.config.tables import given_tables, given_texts, is_texts, table_type
 from iotcache.config.urls import mask, parse_broker, without_login
@@ -219,6 +219,8 @@ def _checked(field: SettingField, given: _Value) -> object:
             f"{field.path} ({given.origin}) is {shown}: allowed is {describe(field.type)}"
         ) from None
     try:
+        if field.range is not None:
+            check_range(value, field.range)
         check = CHECKS.get(field.path)
         if check is not None:
             check(value)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
 from iotcache.config.urls import mask
 from iotcache.ttl import TtlPolicy
@@ -36,17 +36,17 @@ class BrokerSettings(Section, frozen=True):
     password: str = ""
     password_file: str = ""
     protocol: Literal["3.1.1", "5"] = "3.1.1"
-    keepalive_s: int = 30
+    keepalive_s: Annotated[int, Meta(ge=1, le=65_535)] = 30
     tls_ca_file: str = ""
     tls_cert_file: str = ""
     tls_key_file: str = ""
 
 
 class BreakerSettings(Section, frozen=True):
-    failures: int = 3
+    failures: Annotated[int, Meta(ge=1, le=1_000)] = 3
     """Failures in a row that open a node's circuit breaker; a connection refused opens it at once."""
-    open_min_s: float = 0.5
-    open_max_s: float = 15.0
+    open_min_s: Annotated[float, Meta(ge=0.05, le=3_600)] = 0.5
+    open_max_s: Annotated[float, Meta(ge=0.05, le=3_600)] = 15.0
 
 
 class CacheSettings(Section, frozen=True):
@@ -54,15 +54,15 @@ class CacheSettings(Section, frozen=True):
     """ "embedded:N", or a list of ``host:port``, ``host:port=weight`` and socket paths."""
     embedded_server: Literal["auto", "memcached", "bundled"] = "auto"
     """Which program embedded nodes are: memcached when it is on PATH, else the bundled Python node."""
-    embedded_memory_mb: int = 64
+    embedded_memory_mb: Annotated[int, Meta(ge=1, le=65_536)] = 64
     prefix: str = ""
     placement: Literal["ketama", "rendezvous"] = "ketama"
-    connect_timeout_s: float = 0.5
-    operation_timeout_s: float = 0.5
-    compress_min_bytes: int = 400
-    max_value_bytes: int = 1_000_000
-    bucket_s: int = 60
-    store_reads_per_s: int = 2_000
+    connect_timeout_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
+    operation_timeout_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
+    compress_min_bytes: Annotated[int, Meta(ge=0, le=1_000_000)] = 400
+    max_value_bytes: Annotated[int, Meta(ge=1_000, le=128_000_000)] = 1_000_000
+    bucket_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    store_reads_per_s: Annotated[int, Meta(ge=1, le=10_000_000)] = 2_000
     """Most store reads a second on behalf of keys whose node is out."""
     stampede_lease: bool = True
     """One reader among all processes loads what is missing. While it does, the key holds an empty item."""
@@ -82,8 +82,8 @@ class StoreSettings(Section, frozen=True):
     """ "embedded" (SQLite in a folder that goes with the program), ``sqlite:///file``, ``postgresql://…``."""
     password: str = ""
     password_file: str = ""
-    busy_timeout_s: float = 5.0
-    retention_days: float = 30.0
+    busy_timeout_s: Annotated[float, Meta(ge=0, le=600)] = 5.0
+    retention_days: Annotated[float, Meta(gt=0)] = 30.0
 
 
 class IngestFieldsSettings(Section, frozen=True):
@@ -118,8 +118,8 @@ class IngestSettings(Section, frozen=True):
     group: str = ""
     """Workers of one group share the load (MQTT shared subscription)."""
     qos: Literal[0, 1] = 1
-    batch_max: int = 500
-    linger_ms: int = 20
+    batch_max: Annotated[int, Meta(ge=1, le=100_000)] = 500
+    linger_ms: Annotated[int, Meta(ge=0, le=60_000)] = 20
     """Longest wait for a batch to fill; the broker stops at its in-flight window, so it must be short."""
     sparkplug_device: Literal["group/node/device", "node/device", "device"] = "group/node/device"
     """Of which parts of its topic a Sparkplug device's name is made."""
@@ -131,17 +131,17 @@ class IngestSettings(Section, frozen=True):
 class OnboardingSettings(Section, frozen=True):
     warm: bool = True
     """Whether a device seen for the first time since a worker's start has its cache entries filled."""
-    queue: int = 10_000
+    queue: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
     """Most devices that wait for it; more are left to their first reads."""
-    warm_per_s: int = 2_000
+    warm_per_s: Annotated[int, Meta(ge=1, le=10_000_000)] = 2_000
     """Most entries looked at in a second on their behalf."""
-    forget_every_s: float = 300.0
+    forget_every_s: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
     """How often the entries of devices out of service are removed again."""
 
 
 class AggregatesSettings(Section, frozen=True):
     enabled: bool = True
-    late_s: float = 30.0
+    late_s: Annotated[float, Meta(ge=0, le=60)] = 30.0
     """A window takes late readings until this long after its end."""
 
 
@@ -172,7 +172,7 @@ class AlertingSettings(Section, frozen=True):
     webhook: str = ""
     """``http://`` or ``https://`` URL that each change of an alert is posted to. May hold a secret."""
     webhook_file: str = ""
-    webhook_timeout_s: float = 5.0
+    webhook_timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
 
 
 class HttpSettings(Section, frozen=True):
@@ -187,10 +187,10 @@ class HttpSettings(Section, frozen=True):
 class SimulatorSettings(Section, frozen=True):
     enabled: Switch = "auto"
     """Whether the dashboard's stack runs a fleet; "auto": when the broker is embedded."""
-    devices: int = 120
-    rate: float = 0.0
+    devices: Annotated[int, Meta(ge=1, le=1_000_000)] = 120
+    rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
     """Messages a second of the whole fleet; 0: each sensor at its class's own interval."""
-    seed: int = 1
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
     qos: Literal[0, 1] = 1
     control: Switch = "auto"
     """Whether the fleet follows messages that turn faults and load; "auto": when the broker is embedded."""
@@ -201,13 +201,13 @@ class SimulatorSettings(Section, frozen=True):
 
 
 class DashboardSettings(Section, frozen=True):
-    frame_hz: int = 4
+    frame_hz: Annotated[int, Meta(ge=1, le=10)] = 4
     """Screen updates a second, 1 to 10."""
-    reads_per_s: int = 2_000
+    reads_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
     """Most reads a second that the dashboard itself makes through the cache."""
-    read_interval_s: float = 1.0
+    read_interval_s: Annotated[float, Meta(ge=0.1, le=3_600)] = 1.0
     """How often each series is read, when the budget above allows."""
-    history_s: int = 300
+    history_s: Annotated[int, Meta(ge=60, le=900)] = 300
     """How far back the plots look."""
     theme: str = "iotcache-dark"
     ascii: bool = False
