@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from iotcache_simulator.ledger.verify import Verification
+from iotcache_tui.cli.main import main
 from tests.conftest import Server, free_port
 from tests.simulator.test_losses import Stored, simulated, verdict, worker
 from tests.simulator.test_simulate_command import COMMAND, _environment, simulate, url
@@ -176,3 +178,19 @@ async def test_a_row_that_is_no_reading_is_told_with_a_report(
 def spoil(file: Path) -> None:
     with sqlite3.connect(file, timeout=10) as database:
         database.execute("UPDATE reading SET value = x'00ff' WHERE seq = 2")
+
+
+@pytest.mark.parametrize("error", [AssertionError(), ValueError("a row that nobody foresaw")])
+def test_a_store_that_answers_what_nobody_foresaw_is_told_with_a_report(
+    mosquitto: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def judged(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Verification, "judged", judged)
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "report.json"
+    code = main(["simulate", "--broker", url(mosquitto), *FLEET, "--verify", "mqtt", "--report", str(file)])
+    report = json.loads(file.read_bytes())
+    assert (code, report["ok"], report["ledger"]) == (3, False, None)
+    assert report["failures"] == [f"the run could not be verified: {str(error) or 'AssertionError'}"]

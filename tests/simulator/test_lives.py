@@ -119,7 +119,7 @@ async def test_a_reconnect_storm_loses_nothing(
     assert report.ledger is not None
     assert report.ledger.mqtt is not None
     # On a busy machine some are still away when the second storm comes.
-    assert 20 < report.reconnects <= 40
+    assert 20 <= report.reconnects <= 40
     assert report.planned == report.published == report.confirmed == report.ledger.mqtt.received
     assert report.ledger.lost == 0
     if persistent and qos == 2:

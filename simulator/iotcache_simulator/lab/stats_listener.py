@@ -13,13 +13,8 @@ from iotcache.errors import StoreError
 from iotcache.mqtt import MqttLink
 from iotcache.store.base import Store
 from iotcache.tasks import end
-from iotcache.telemetry import STATS_FILTER, ProcessStats, decode, parse_topic
+from iotcache.telemetry import STATS_FILTER, FleetStats, decode_role, parse_topic
 from iotcache_simulator.publish.control import control_topic
-
-
-class _Counts(ProcessStats, kw_only=True):
-    confirmed: int = 0
-    dead_letters: int = 0
 
 
 class FleetStatsListener:
@@ -51,15 +46,17 @@ class FleetStatsListener:
         while True:
             for message in await self._link.batch(100):
                 origin = parse_topic(message.topic)
-                counts = decode(message.payload, _Counts)
-                if origin is None or counts is None or counts.state == "gone":
+                if origin is None:
                     continue
                 role, instance = origin
-                if role == "simulator":
-                    self._confirmed[instance] = counts.confirmed
+                stats = decode_role(role, message.payload)
+                if stats is None or stats.state == "gone":
+                    continue
+                if isinstance(stats, FleetStats):
+                    self._confirmed[instance] = stats.confirmed
                     await self._compare()
-                elif role == "ingest":
-                    self._dead[instance] = counts.dead_letters
+                else:
+                    self._dead[instance] = stats.dead_letters
 
     async def _compare(self) -> None:
         """Just as the fleet says what was confirmed: later readings must not make up for missing ones."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from iotcache.backoff import Backoff, Jitter
 from iotcache.errors import StackError
 from iotcache.model import Event, Severity
 from iotcache_simulator.processes.process import Exit, Process
@@ -64,7 +65,7 @@ class Service:
         self._on_progress = on_progress
         self._process: Process | None = None
         self._restarting: asyncio.Task[None] | None = None
-        self._backoff_s = BACKOFF_MIN_S
+        self._backoff = Backoff(BACKOFF_MIN_S, BACKOFF_MAX_S, jitter=Jitter.NONE)
         self._ready_at = 0.0
 
     @property
@@ -129,7 +130,7 @@ class Service:
         if self.state not in (PartState.READY, PartState.PAUSED):
             return  # still being launched (the launch sees it itself), or meant to end
         if time.monotonic() - self._ready_at > STEADY_S:
-            self._backoff_s = BACKOFF_MIN_S
+            self._backoff.reset()
         self._emit("died", Severity.ERROR, f"{self.name} died ({end.reason}); starting it again")
         self._set_state(PartState.RESTARTING, f"restarting {self.name}")
         self._restarting = asyncio.get_running_loop().create_task(self._restart_until_ready())
@@ -137,13 +138,14 @@ class Service:
     async def _restart_until_ready(self) -> None:
         began = time.monotonic()
         while True:
-            await asyncio.sleep(self._backoff_s)
-            self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
+            await self._backoff.wait()
             try:
                 await self._bring_up()
             except StackError as error:
                 self._emit(
-                    "restart_failed", Severity.ERROR, f"{error}; trying again in {self._backoff_s:.1f} s"
+                    "restart_failed",
+                    Severity.ERROR,
+                    f"{error}; trying again in {self._backoff.limit_s:.1f} s",
                 )
                 continue
             took_s = time.monotonic() - began
