@@ -102,11 +102,12 @@ class Aggregates:
         while True:
             await asyncio.sleep(self.every_s)
             try:
-                await self._turn()
+                await self.write_changes()
             except IotCacheError as error:
                 log.debug("aggregates wait: %s", error)
 
-    async def _turn(self) -> None:
+    async def write_changes(self) -> None:
+        """One turn of `run`: delete outdated buckets, close windows, write what has changed."""
         outdated = self._outdated.due(self._clock.monotonic(), BUCKETS_PER_TURN)
         if outdated:
             await self._cache.invalidate_buckets(outdated)

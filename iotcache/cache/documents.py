@@ -17,6 +17,9 @@ from iotcache.model import Document, DocumentKind, DocumentName, DocumentRead, S
 class DocumentEntries(EntryKind[DocumentName, Document]):
     """``{device}:meta`` and ``{device}:cfg``."""
 
+    fill_leases = False
+    """Most of what a fill asks for does not exist, and writers replace what a fill added, by CAS."""
+
     def __init__(self, context: CacheContext) -> None:
         self._context = context
 

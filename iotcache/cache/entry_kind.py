@@ -25,6 +25,8 @@ class EntryKind(ABC, Generic[K, V]):
     """TTL of a lease on such an entry. Above the time that a load usually takes: what is loaded after its
     lease has expired is not put into the cache."""
 
+    fill_leases: ClassVar[bool] = True
+    """Whether a fill takes leases, so that it undoes nothing that was set and deleted again meanwhile."""
     rewritten: ClassVar[bool] = False
     """Whether writers set such an entry again and again without a promise in the store."""
 

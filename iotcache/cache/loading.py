@@ -117,7 +117,7 @@ class SharedLoads(Generic[K, V]):
     async def fill(self, names: Sequence[K]) -> FillResult:
         """Add to the cache what is not there, from the store, counted as no read. Raises `StoreError`.
 
-        With leases nothing that was set and deleted again meanwhile is undone.
+        With leases (`EntryKind.fill_leases`) nothing that was set and deleted again meanwhile is undone.
         """
         context = self._context
         cluster = context.cluster
@@ -131,7 +131,7 @@ class SharedLoads(Generic[K, V]):
         ]
         if not missing:
             return await fill_result(cluster, len(keys), 0, 0, ())
-        if context.leases:
+        if context.leases and self._kind.fill_leases:
             results = await cluster.lease_many(
                 [load.request.key for load in missing], stub_s=self._kind.lease_s
             )

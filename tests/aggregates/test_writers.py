@@ -73,7 +73,7 @@ async def test_alone_it_sets_what_it_counts_and_recounts_what_is_in_doubt(
     clock.advance(110)
     batch = readings(500, 5)
     await feed(writer, cache, batch)
-    await writer._turn()
+    await writer.write_changes()
     assert await seen(cache) == expected(batch)
     read = await cache.aggregate("north", "temp")
     exact = sorted(float(reading.value) for reading in batch)[474]
@@ -82,12 +82,12 @@ async def test_alone_it_sets_what_it_counts_and_recounts_what_is_in_doubt(
     assert read.last.exact
 
     await feed(writer, cache, batch[:50] + readings(20, 6, seed=2))  # the broker sent some again
-    await writer._turn()
+    await writer.write_changes()
     read = await cache.aggregate("north", "temp")
     assert read.last is not None
     assert (read.last.count, read.last.exact) == (570, False)
     clock.advance(90)
-    await writer._turn()
+    await writer.write_changes()
     read = await cache.aggregate("north", "temp")
     assert read.last is not None
     assert (read.last.count, read.last.exact) == (520, True)
@@ -103,7 +103,7 @@ async def test_two_of_a_group_put_their_parts_together(memcached: Server, open_c
     for start in range(0, 2_000, 400):
         for n in range(2):
             await feed(writers[n], caches[n], batch[start + 200 * n : start + 200 * (n + 1)])
-        await asyncio.gather(*(writer._turn() for writer in writers))
+        await asyncio.gather(*(writer.write_changes() for writer in writers))
     assert await seen(caches[0]) == expected(batch)
     read = await caches[1].aggregate("north", "temp")
     assert read.last is not None
@@ -115,7 +115,7 @@ async def test_two_of_a_group_put_their_parts_together(memcached: Server, open_c
     more = readings(100, 15, seed=2)
     clock.advance(10)
     await feed(writers[1], caches[1], more)
-    await writers[1]._turn()
+    await writers[1].write_changes()
     assert await seen(caches[0]) == expected(batch + more)
     read = await caches[0].aggregate("north", "temp")
     assert read.last is not None
@@ -125,7 +125,7 @@ async def test_two_of_a_group_put_their_parts_together(memcached: Server, open_c
     await caches[0].store.commit([StoredReading(reading) for reading in lost])
     clock.advance(80)
     for writer in writers:
-        await writer._turn()
+        await writer.write_changes()
     read = await caches[0].aggregate("north", "temp")
     assert read.last is not None
     assert (read.last.count, read.last.exact) == (2_130, True)
@@ -152,7 +152,7 @@ async def test_a_ingestwrites_its_part_while_a_reader_counts(
     reading = asyncio.create_task(reader.aggregate("north", "temp"))
     await has_read.wait()  # it has its lease
     await feed(writer, cache, readings(10, 5))
-    await writer._turn()
+    await writer.write_changes()
     assert writer.written == 1
     go_on.set()
     answer = await reading
@@ -168,15 +168,15 @@ async def test_an_entry_that_was_lost_is_in_doubt_until_its_end(memcached: Serve
     await feed(first, cache, readings(10, 5, seed=1))
     await feed(second, cache, readings(10, 5, seed=2))
     for writer in (first, second):
-        await writer._turn()
+        await writer.write_changes()
     await cache.cluster.delete_many(["agg:north:temp:1m"])
     await feed(first, cache, readings(10, 6, seed=3))
-    await first._turn()
+    await first.write_changes()
     read = await cache.aggregate("north", "temp")
     assert read.last is not None
     assert (read.last.count, read.last.exact) == (20, False)
     clock.advance(90)
-    await first._turn()
+    await first.write_changes()
     read = await cache.aggregate("north", "temp")
     assert read.last is not None
     assert (read.last.count, read.last.exact) == (30, True)
@@ -190,7 +190,7 @@ async def test_a_late_reading_removes_its_bucket_from_the_cache(memcached: Serve
     await cache.store.commit([StoredReading(reading) for reading in readings(1, 5)])
     assert len((await cache.bucket(series, T0)).readings) == 1
     await feed(writer, cache, readings(8, 20, seed=2))
-    await writer._turn()
+    await writer.write_changes()
     clock.advance(1)
     read = await cache.bucket(series, T0)
     assert (read.source, len(read.readings)) == (Source.STORE, 3)
