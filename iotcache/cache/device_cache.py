@@ -136,11 +136,14 @@ class DeviceCache:
         settings: Settings,
         *,
         read_only: bool = False,
+        observe: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> DeviceCache:
         """A cache that opens and closes its cluster and store with itself.
 
-        ``read_only`` opens the store for reading; ``on_event`` is called when nodes go down and up.
+        ``read_only`` opens the store for reading. ``observe`` is for who only looks: reads leave the cache
+        as it is, put nothing back, take no lease and make no item younger. ``on_event`` is called when nodes
+        go down and up.
         Raises `ConfigError` while a part is still "embedded".
         """
         from iotcache.cluster import Cluster
@@ -152,7 +155,9 @@ class DeviceCache:
             raise ConfigError(
                 f"cache.nodes is {cache.nodes!r}: embedded nodes have addresses only in a stack"
             )
-        cluster = Cluster.from_settings([parse_node(node) for node in cache.nodes], cache, on_event=on_event)
+        cluster = Cluster.from_settings(
+            [parse_node(node) for node in cache.nodes], cache, observe=observe, on_event=on_event
+        )
         store = open_store(settings.store, read_only=read_only)
         device_cache = cls(
             cluster,
@@ -163,7 +168,8 @@ class DeviceCache:
             max_value_bytes=cache.max_value_bytes,
             store_reads_per_s=cache.store_reads_per_s,
             shared_writers=bool(settings.ingest.group),
-            stampede_lease=cache.stampede_lease,
+            repopulate=not observe,
+            stampede_lease=cache.stampede_lease and not observe,
         )
         device_cache._owned = cluster, store
         return device_cache

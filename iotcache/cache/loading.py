@@ -184,7 +184,7 @@ class SharedLoads(Generic[K, V]):
         """Read the store for what nobody else is loading; ask the cache for the rest until it is there."""
         context = self._context
         corrupt = [load.request.key for load in own if load.request.corrupt]
-        if corrupt:
+        if corrupt and context.repopulate:
             await context.cluster.delete_many(corrupt)
         began_s = context.clock.monotonic()
         to_load = [load for load in own if not load.request.lease]

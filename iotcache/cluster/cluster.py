@@ -73,6 +73,7 @@ class Cluster:
         username: str = "",
         password: str = "",
         tls_context: SSLContext | None = None,
+        observe: bool = False,
     ) -> None:
         self._clock = clock
         self._rng = rng or Random()
@@ -100,6 +101,7 @@ class Cluster:
         )
         self._router = Router(self._nodes, placement_by_name(placement, nodes), self._fences)
         self._router.failover = failover
+        self._router.observe = observe
         self._reads = Reads(self._router, timeout_s=operation_timeout_s, rng=self._rng)
         self._writes = Writes(
             self._router, timeout_s=operation_timeout_s, failover_ttl_s=self._failover_ttl_s, clock=clock
@@ -114,8 +116,12 @@ class Cluster:
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         on_event: Callable[[Event], None] | None = None,
+        observe: bool = False,
     ) -> Self:
-        """A cluster as the configuration's ``[cache]`` section describes it."""
+        """A cluster as the configuration's ``[cache]`` section describes it.
+
+        ``observe``: its gets make no item younger, and delete none that does not count any more.
+        """
         return cls(
             nodes,
             placement=cache.placement,
@@ -130,6 +136,7 @@ class Cluster:
             username=cache.username,
             password=cache.password,
             tls_context=tls_of(cache),
+            observe=observe,
         )
 
     async def __aenter__(self) -> Self:

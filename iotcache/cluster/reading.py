@@ -111,12 +111,14 @@ class Reads:
                 wanted = [places[position][1] for position in groups[group]]
             else:
                 request = checked or protocol.get_cas_request
+                if self._router.observe and checked is None:
+                    request = protocol.look_cas_request
                 wanted = [request(places[position][2]) for position in groups[group]]
             for answers, error in await exchange(node, wanted, _gets(node.name, floor), self._timeout_s):
                 positions = list(islice(order, answers.want))
                 for position, got in zip(positions, answers.out, strict=False):
                     results[position] = got
-                if answers.stale:
+                if answers.stale and not self._router.observe:
                     _discard(node, [(places[positions[at]].key, cas) for at, cas in answers.stale])
                     if checked:
                         again.extend(positions[at] for at, _ in answers.stale)

@@ -29,6 +29,8 @@ class Router:
         self.nodes = nodes
         self.fences = fences
         self.all_up = False
+        self.observe = False
+        """Whether reads leave the nodes' LRU as it is. Set before the first key is placed."""
         self._failover = True
         self._placement = placement
         self._memo: dict[str, Route] = {}
@@ -39,7 +41,8 @@ class Router:
         place = self._memo.get(key)
         if place is None:
             wire = protocol.checked_key(key)
-            place = Route(self._placement.owner(key), protocol.get_request(wire), wire)
+            get = protocol.look_request if self.observe else protocol.get_request
+            place = Route(self._placement.owner(key), get(wire), wire)
             if len(self._memo) >= MEMO_MAX:
                 self._memo.clear()
             self._memo[key] = place

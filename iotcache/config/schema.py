@@ -111,7 +111,8 @@ class IngestFieldsSettings(Section, frozen=True):
 
 class IngestSettings(Section, frozen=True):
     enabled: Switch = "auto"
-    """Whether the dashboard's stack runs an ingest worker; "auto": when the broker is embedded."""
+    """Whether the dashboard's stack runs an ingest worker; "auto": when all of broker, nodes and store are
+    embedded."""
     topics: tuple[str, ...] = ("iot/{site}/{device}/{sensor}",)
     client_id: str = "iotcache-ingest"
     """The persistent session's name: one worker, one name."""
@@ -186,7 +187,7 @@ class HttpSettings(Section, frozen=True):
 
 class SimulatorSettings(Section, frozen=True):
     enabled: Switch = "auto"
-    """Whether the dashboard's stack runs a fleet; "auto": when the broker is embedded."""
+    """Whether the dashboard's stack runs a fleet; "auto": when broker, nodes and store are embedded."""
     devices: Annotated[int, Meta(ge=1, le=1_000_000)] = 120
     rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
     """Messages a second of the whole fleet; 0: each sensor at its class's own interval."""
@@ -207,6 +208,9 @@ class DashboardSettings(Section, frozen=True):
     """Most reads a second that the dashboard itself makes through the cache."""
     read_interval_s: Annotated[float, Meta(ge=0.1, le=3_600)] = 1.0
     """How often each series is read, when the budget above allows."""
+    observe: Switch = "auto"
+    """Whether the dashboard's reads leave the cache as it is: no entry is put back, no lease taken, no item
+    made younger; "auto": when broker, nodes or store are named."""
     history_s: Annotated[int, Meta(ge=60, le=900)] = 300
     """How far back the plots look."""
     theme: str = "iotcache-dark"

@@ -269,7 +269,7 @@ async def test_there_are_so_many_sessions_and_no_more(serve: Serve) -> None:
 async def test_sessions_end_with_the_server(serve: Serve, number: signal.Signals) -> None:
     page = await serve()
     async with aiohttp.ClientSession() as http:
-        opened = [await http.ws_connect(f"ws://{page.base}/ws") for _ in range(2)]
+        opened = [await http.ws_connect(f"ws://{page.base}/ws", autoping=False) for _ in range(2)]
         for socket in opened:
             await _screen(socket, "iotcache")
         pids = page.sessions()

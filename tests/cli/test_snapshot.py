@@ -33,7 +33,8 @@ def test_plain_prints_lines_until_it_is_told_to_end(stack: dict[str, str]) -> No
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if "figures" in line:
+            seen = "".join(lines)
+            if "figures" in line and "part        broker up" in seen:
                 break
         assert any(" part        store up" in line for line in lines)
         assert "hit ratio" in lines[-1]

@@ -61,9 +61,9 @@ class Site:
 
     @asynccontextmanager
     async def dashboard(
-        self, size: tuple[int, int] = (120, 40)
+        self, size: tuple[int, int] = (120, 40), **flags: object
     ) -> AsyncIterator[tuple[IotCacheApp, Pilot[None]]]:
-        settings = load(self.flags, environ={}).settings
+        settings = load({**self.flags, **flags}, environ={}).settings
         feed = LiveFeed(settings)
         app = IotCacheApp(feed, settings.dashboard)
         try:
@@ -101,7 +101,7 @@ def row_of(app: IotCacheApp, device: str) -> str:
 
 
 async def test_attached_dashboard_shows_values_ttls_and_fallbacks(site: Site) -> None:
-    async with site.dashboard() as (app, pilot):
+    async with site.dashboard(**{"dashboard.observe": False}) as (app, pilot):
         await asyncio.to_thread(site.publish, "dev-1", "temperature", 21.5)
         await until(pilot, lambda: "21.5" in row_of(app, "dev-1") and " cache " in row_of(app, "dev-1"))
         await asyncio.to_thread(site.publish, "dev-1", "temperature", 22.75)
@@ -130,6 +130,18 @@ async def test_attached_dashboard_shows_values_ttls_and_fallbacks(site: Site) ->
         await until(pilot, lambda: " cache " in row_of(app, "dev-1"))
         assert app.state.fallbacks_total >= 1
         assert app.state.hit_percent() is not None
+
+
+async def test_a_dashboard_that_only_looks_shows_what_an_application_would_have_had(site: Site) -> None:
+    async with site.dashboard() as (app, pilot):
+        await asyncio.to_thread(site.publish, "dev-1", "temperature", 21.5)
+        await until(pilot, lambda: "21.5" in row_of(app, "dev-1") and " cache " in row_of(app, "dev-1"))
+        assert await asyncio.to_thread(site.delete, "dev-1:temperature:latest")
+        await until(pilot, lambda: app.state.fallbacks_total >= 3)
+        assert " store " in row_of(app, "dev-1")
+        assert not await asyncio.to_thread(site.delete, "dev-1:temperature:latest")  # nobody put it back
+        await asyncio.to_thread(site.publish, "dev-1", "temperature", 22.5)
+        await until(pilot, lambda: "22.5" in row_of(app, "dev-1") and " cache " in row_of(app, "dev-1"))
 
 
 async def test_a_dead_node_and_a_dead_broker_are_on_screen_and_heal(site: Site) -> None:

@@ -42,6 +42,16 @@ def get_request(key: bytes) -> bytes:
     return b"mg %b v t f\r\n" % key
 
 
+def look_request(key: bytes) -> bytes:
+    """As `get_request`, without a bump in the LRU (``u``)."""
+    return b"mg %b v t f u\r\n" % key
+
+
+def look_cas_request(key: bytes) -> bytes:
+    """As `get_cas_request`, without a bump in the LRU."""
+    return b"mg %b v t f c u\r\n" % key
+
+
 def get_cas_request(key: bytes) -> bytes:
     """As `get_request`, with the item's CAS unique at the end."""
     return b"mg %b v t f c\r\n" % key

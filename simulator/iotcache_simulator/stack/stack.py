@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from iotcache.config.parts import writers
 from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_embedded_nodes
 from iotcache.errors import StackError
@@ -75,10 +76,11 @@ class Stack:
         self.node_program: NodeProgram | None = None
         self._requested = settings
         self._embedded_broker = settings.broker.url == "embedded"
-        self._simulate = simulate and _switch(settings.simulator.enabled, self._embedded_broker)
+        starting = writers(settings)
+        self._simulate = simulate and starting.simulator
         self._announced = announced
         """Whether this user's other commands find it."""
-        self._with_ingest = _switch(settings.ingest.enabled, self._embedded_broker)
+        self._with_ingest = starting.ingest
         self._with_http = self._with_ingest and _switch(settings.http.enabled, http)
         self._on_event = on_event
         self._on_progress = on_progress

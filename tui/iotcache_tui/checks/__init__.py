@@ -10,7 +10,7 @@ from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError, StackError
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_tui.checks.base import Finding
-from iotcache_tui.checks.config import check_config
+from iotcache_tui.checks.config import check_config, check_starts
 from iotcache_tui.checks.local import check_embedded, check_terminal
 from iotcache_tui.checks.servers import check_broker, check_nodes
 from iotcache_tui.checks.store import check_store
@@ -27,7 +27,7 @@ _MEND = {
 async def examine(loaded: LoadedSettings) -> list[Finding]:
     """Run every check that the settings call for, side by side; in a fixed order."""
     settings = loaded.settings
-    findings = check_config(loaded)
+    findings = [*check_config(loaded), check_starts(settings)]
     running = _running_stack(settings)
     if running is not None:
         findings.append(Finding("stack", "ok", "one is running: what it started is checked below"))

@@ -9,6 +9,8 @@ from pathlib import Path
 from iotcache.config import LoadedSettings
 from iotcache.config.fields import SECRETS
 from iotcache.config.load import COMMANDED, ENVIRONMENT, FLAG, SECRET_FILES
+from iotcache.config.parts import named_parts, observes, writers
+from iotcache.config.schema import Settings
 from iotcache_tui.checks.base import Finding
 
 
@@ -32,6 +34,32 @@ def check_config(loaded: LoadedSettings) -> list[Finding]:
             found = f"{file} holds a secret, and every user of this machine can read it"
             findings.append(Finding("config", "warn", found, f"chmod 600 {file}"))
     return findings
+
+
+def check_starts(settings: Settings) -> Finding:
+    """What ``iotcache-tui`` would start, and where that would write."""
+    named, starting = named_parts(settings), writers(settings)
+    servers = [
+        name
+        for key, name in (("broker.url", "broker"), ("cache.nodes", "cache nodes"), ("store.url", "store"))
+        if key not in named
+    ]
+    ours = [
+        *servers,
+        *(["ingest worker"] if starting.ingest else []),
+        *(["fleet"] if starting.simulator else []),
+    ]
+    text = f"the dashboard starts {', '.join(ours) if ours else 'nothing'}"
+    if not named:
+        return Finding("starts", "ok", f"{text}, all embedded")
+    # A fleet writes to the broker, a worker to the store and the nodes.
+    written = [key for key in named if (starting.simulator if key == "broker.url" else starting.ingest)]
+    if written:
+        mend = 'set ingest.enabled and simulator.enabled to "auto" if they are not to write there'
+        return Finding("starts", "warn", f"{text}, which write to {' and '.join(written)}", mend)
+    if observes(settings):
+        return Finding("starts", "ok", f"{text} and only looks at {' and '.join(named)}")
+    return Finding("starts", "warn", f"{text}, and puts missing entries back", 'dashboard.observe = "auto"')
 
 
 def _sources(loaded: LoadedSettings, origins: list[str]) -> str:

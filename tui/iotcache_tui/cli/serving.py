@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from iotcache.config.parts import observes
 from iotcache.errors import IotCacheError, UsageError
 from iotcache.text import printable
 
@@ -106,6 +107,7 @@ def _environment(settings: Settings, real: Settings) -> dict[str, str]:
         found["IOTCACHE_CACHE_NODES"] = ",".join(real.cache.nodes)
     if settings.store.url == "embedded":
         found["IOTCACHE_STORE_URL"] = real.store.url
+    found["IOTCACHE_DASHBOARD_OBSERVE"] = "true" if observes(settings) else "false"
     return found
 
 

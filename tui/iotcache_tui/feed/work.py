@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from iotcache.cache import DeviceCache
 from iotcache.clock import Clock
+from iotcache.config.parts import observes
 from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_node
 from iotcache.errors import StoreError
@@ -29,6 +30,8 @@ BATCH_ROWS = 500
 DIRECTORY_EVERY_S = 1.0
 PROBE_EVERY_S = 1.0
 RETRY_MAX_S = 5.0
+OBSERVED_READS_PER_S = 200
+"""Most reads a second of somebody else's cache: a sample, in turn over all series."""
 
 
 class LiveWork:
@@ -52,6 +55,8 @@ class LiveWork:
         self._ear = WorkerStatsListener(self._parts, clock)
         self._dead_letters = DeadLetterWatch(mailbox, clock)
         self._alerts = AlertPoller(mailbox)
+        wanted = settings.dashboard.reads_per_s
+        self._reads_per_s = min(wanted, OBSERVED_READS_PER_S) if observes(settings) else wanted
 
     async def run(self) -> None:
         async with Stack(
@@ -62,7 +67,7 @@ class LiveWork:
             async with contextlib.AsyncExitStack() as opened:
                 cache = await self._open_cache(settings, opened)
                 account = ReadStats(Keys(settings.cache.prefix, settings.cache.bucket_s))
-                pace = ReadingPace(settings.dashboard.reads_per_s, settings.dashboard.read_interval_s)
+                pace = ReadingPace(self._reads_per_s, settings.dashboard.read_interval_s)
                 await self._learn_rows(cache, account, pace)
                 node_watch = NodeStatsPoller(
                     cache.cluster,
@@ -101,7 +106,10 @@ class LiveWork:
         wait_s = 0.25
         while True:
             try:
-                return await opened.enter_async_context(DeviceCache.from_settings(settings))
+                opening = DeviceCache.from_settings(
+                    settings, read_only=is_read_only(self._settings), observe=observes(self._settings)
+                )
+                return await opened.enter_async_context(opening)
             except StoreError as error:
                 if not error.retryable:
                     raise

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--serve-token", metavar="TOKEN", nargs="?", const="",
-        help="only who has it; @FILE reads it, none makes one up",
+        help="only for who has it; made up without one",
     )  # fmt: skip
     parser.add_argument(
         "--serve-sessions", metavar="N", type=int, default=8, help="most visitors at a time (8)"

@@ -35,8 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def attached(settings: Settings) -> Settings:
     """The running stack's addresses where settings say "embedded"; as they are when none runs."""
+    from msgspec.structs import replace
+
+    from iotcache.config.parts import observes
     from iotcache_simulator.stack.rundir import find_running
 
+    # A stack of our own is ours, though it has addresses.
+    settings = replace(settings, dashboard=replace(settings.dashboard, observe=observes(settings)))
     try:
         return find_running(settings)
     except StackError:
