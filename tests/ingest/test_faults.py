@@ -42,7 +42,7 @@ from tests.ingest.conftest import until
 
 Make = Callable[..., Any]
 NOW_US = 1_795_348_800_000_000
-ERRORS = (
+ERRORS: tuple[type[Exception], ...] = (
     ZeroDivisionError,
     OverflowError,
     KeyError,
