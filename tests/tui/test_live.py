@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymemcache.client.base import Client
@@ -101,7 +102,8 @@ def row_of(app: IotCacheApp, device: str) -> str:
 
 
 async def test_attached_dashboard_shows_values_ttls_and_fallbacks(site: Site) -> None:
-    async with site.dashboard(**{"dashboard.observe": False}) as (app, pilot):
+    flags: dict[str, Any] = {"dashboard.observe": False}
+    async with site.dashboard(**flags) as (app, pilot):
         await asyncio.to_thread(site.publish, "dev-1", "temperature", 21.5)
         await until(pilot, lambda: "21.5" in row_of(app, "dev-1") and " cache " in row_of(app, "dev-1"))
         await asyncio.to_thread(site.publish, "dev-1", "temperature", 22.75)
