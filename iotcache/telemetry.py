@@ -44,6 +44,10 @@ class ProcessStats(Struct, kw_only=True):
 class IngestStats(ProcessStats, kw_only=True):
     """What an ingest worker counts. Totals since its start; ``_per_s`` over the last second."""
 
+    waiting_store: str = ""
+    """Why the store cannot be written just now, the part of `waiting_for` that is about it. Safe to show."""
+    waiting_broker: str = ""
+    """Why the broker is away."""
     received: int = 0
     """Messages taken from the broker or the gateway."""
     readings: int = 0

@@ -32,6 +32,7 @@ from iotcache.decode.field_paths import FieldReader, NotThere
 from iotcache.decode.limits import BOOT_LIMIT, NAME_LIMIT, READINGS_LIMIT, TEXT_LIMIT, UNIT_LIMIT
 from iotcache.decode.topics import TopicNames, Topics
 from iotcache.model import DeadLetter, Reading, Value
+from iotcache.model.dead_letters import HEAD_KEPT
 from iotcache.model.messages import KEPT_BYTES, PAYLOAD_LIMIT_BYTES
 from iotcache.text import printable, printable_bytes
 
@@ -195,10 +196,7 @@ def dead_letter(topic: str, payload: bytes, reason: str, received_us: int) -> De
 
 
 def _too_large(size: int) -> str:
-    return (
-        f"the payload has {size:,} bytes; {PAYLOAD_LIMIT_BYTES:,} are allowed "
-        f"(only its first {KEPT_BYTES:,} are kept here)"
-    )
+    return f"the payload has {size:,} bytes; {PAYLOAD_LIMIT_BYTES:,} are allowed {HEAD_KEPT}"
 
 
 def _readings(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]:

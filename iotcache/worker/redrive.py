@@ -11,7 +11,6 @@ from iotcache.config.schema import OnboardingSettings
 from iotcache.decode.decoder import PartlyDecoded
 from iotcache.ingest.message_reader import MessageReader
 from iotcache.model import DeadLetter, DeviceMessage, Message, Reading, StoredReading
-from iotcache.model.messages import KEPT_BYTES
 from iotcache.onboarding.lifecycle import DeviceLifecycle
 from iotcache.store.base import StoredDeadLetter
 
@@ -72,7 +71,7 @@ async def redrive(
 def _read(
     letter: DeadLetter, reader: MessageReader
 ) -> list[Reading] | DeviceMessage | DeadLetter | PartlyDecoded | None:
-    if len(letter.payload) == KEPT_BYTES and letter.reason.endswith("kept here)"):
+    if letter.truncated:
         return letter
     size = len(letter.payload)
     return reader.read(Message(letter.topic, letter.payload, 1, False, 0, 0, letter.received_us, size))

@@ -111,9 +111,13 @@ class Ingest:
         parts = []
         if self._waiting_store:
             parts.append(f"store: {self._waiting_store}")
-        if not self.link.connected:
-            parts.append(f"broker: {self.link.reason or 'connecting'}")
+        if broker := self._waiting_broker:
+            parts.append(f"broker: {broker}")
         return "; ".join(parts)
+
+    @property
+    def _waiting_broker(self) -> str:
+        return "" if self.link.connected else self.link.reason or "connecting"
 
     async def __aenter__(self) -> Self:
         await self.link.__aenter__()
@@ -334,6 +338,8 @@ class Ingest:
         return self._stats.stats(
             state or ("waiting" if waiting else "running"),
             waiting,
+            waiting_store=self._waiting_store,
+            waiting_broker=self._waiting_broker,
             link=self.link,
             cache_counters=self.cache.counters() if self.cache is not None else None,
             nodes=self.cache.cluster.health() if self.cache is not None else (),

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iotcache.codec import document_content
 from iotcache.decode.device_messages import (
     DOCUMENT_LIMIT_BYTES,
     read_device_message,
 )
+from iotcache.decode.limits import DEPTH_LIMIT
 from iotcache.decode.topics import Topics
 from iotcache.model import DeadLetter, DeviceMessage, DeviceRetired, Document, DocumentKind
 from iotcache.model.messages import Message
@@ -127,3 +129,27 @@ def test_any_json_comes_to_something_that_can_be_kept(content: object, what: str
     if isinstance(got, Document):
         assert "\0" not in got.content
         assert json.loads(got.content)["version"] == 1
+
+
+def nested(depth: int) -> bytes:
+    return b'{"version":1,"x":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+
+
+def at_depth(frames: int, document: Document) -> object:
+    return at_depth(frames - 1, document) if frames else document_content(document)
+
+
+def test_what_is_taken_can_be_read_back_by_every_caller() -> None:
+    got = read_message(nested(DEPTH_LIMIT))
+    assert isinstance(got, Document)
+    for frames in (0, 100, 800):
+        assert at_depth(frames, got) == json.loads(nested(DEPTH_LIMIT))
+    for depth in (DEPTH_LIMIT + 1, 940, 50_000):
+        refused = read_message(nested(depth))
+        assert isinstance(refused, DeadLetter)
+        assert f"deeper than {DEPTH_LIMIT}" in refused.reason
+
+
+def test_brackets_in_texts_are_no_nesting() -> None:
+    content = {"version": 1, "x": "[{" * 200 + '"\\', "y": ["]}" * 200, "[" * 99], "z": [{}] * 500}
+    assert isinstance(read_message(content), Document)
