@@ -42,15 +42,15 @@ async def test_a_policy_changes_under_the_eyes_of_the_watch(memcached: Server, t
         await probe.write(20, behind=False)
         await arm.read([PROBE], ReadSpec(rate=200, batch=1), "uniform")
         over = asyncio.Event()
-        looks = 0
+        measurements = 0
 
         async def watch() -> None:
-            nonlocal looks
+            nonlocal measurements
             while not over.is_set():
                 figures = await probe.figures() | arm.figures()
                 assert (figures["probe_stale_s"], figures["nodes_up"]) == (0, 1)
                 assert figures["misses.node_down"] == 0  # nothing happened, which is a figure as well
-                looks += 1
+                measurements += 1
                 await asyncio.sleep(0)
 
         watching = asyncio.create_task(watch())
@@ -62,7 +62,7 @@ async def test_a_policy_changes_under_the_eyes_of_the_watch(memcached: Server, t
         finally:
             watching.cancel()
             await arm.close()
-        assert looks > 10
+        assert measurements > 10
 
 
 @pytest.mark.real("memcached")

@@ -181,9 +181,9 @@ def test_headless_writes_its_reports_and_leaves_nothing(
         ["lab", "run", str(file), "--headless", "--report", str(report), "--junit", str(xml),
          "--markdown", str(text)]
     )  # fmt: skip
-    said = capfd.readouterr().err
-    assert code == 0, said
-    assert "step 2: A node is gone" in said
+    printed = capfd.readouterr().err
+    assert code == 0, printed
+    assert "step 2: A node is gone" in printed
     data = json.loads(report.read_bytes())
     assert (data["schema"], data["ok"], data["failures"]) == ("iotcache.lab/1", True, [])
     assert [step["title"] for step in data["steps"]] == ["All is well", "A node is gone"]

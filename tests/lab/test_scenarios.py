@@ -113,9 +113,9 @@ def test_lab_list_as_json_and_with_a_broken_file(
     assert {one["name"] for one in json.loads(capsys.readouterr().out)} == SHIPPED
     (tmp_path / "bad.toml").write_text("title = 3")
     assert main(["lab", "list", "--folder", str(tmp_path)]) == 1
-    said = capsys.readouterr()
-    assert "hot-key" in said.out
-    assert "bad.toml, line 1" in said.err
+    printed = capsys.readouterr()
+    assert "hot-key" in printed.out
+    assert "bad.toml, line 1" in printed.err
     assert main(["lab", "run"]) == 2
     assert main(["lab", "run", "nothing-like-it", "--headless"]) == 2
 

@@ -57,9 +57,9 @@ async def test_a_fleet_shows_its_certificate_and_without_one_is_told_why_it_stay
     spec = FleetSpec(devices=10, rate=200, duration_s=0.5, connect_timeout_s=0.4, connections=3)
     server = Server(command)
     try:
-        told = (await FleetRun(spec, target_of(settings(fleet, fleet_key))).run()).report
-        assert told.ended_by == "duration"
-        assert told.confirmed == told.planned > 0
+        report = (await FleetRun(spec, target_of(settings(fleet, fleet_key))).run()).report
+        assert report.ended_by == "duration"
+        assert report.confirmed == report.planned > 0
         # Where the broker's reset overtakes its alert, nobody is told more than this.
         hung_up = "or does it want another broker.tls_cert_file?"
         for wrong, why in (
@@ -75,7 +75,7 @@ async def test_a_fleet_shows_its_certificate_and_without_one_is_told_why_it_stay
             assert why in outcome.unreachable or hung_up in outcome.unreachable
             reasons: asyncio.Queue[str] = asyncio.Queue()
             link = MqttLink.from_settings(
-                wrong, "worker", on_state=lambda state, reason, told=reasons: told.put_nowait(reason)
+                wrong, "worker", on_state=lambda state, reason, report=reasons: report.put_nowait(reason)
             )
             async with link:
                 reason = await reasons.get()

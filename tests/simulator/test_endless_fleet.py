@@ -138,25 +138,25 @@ async def test_its_devices_tell_births_configurations_and_deaths_also_to_a_new_b
 ) -> None:
     stop = asyncio.Event()
 
-    async def told(link: MqttLink, *kinds: str) -> set[str]:
-        heard: set[str] = set()
-        while len(heard) < 10 * len(kinds):
+    async def lifecycle_messages(link: MqttLink, *kinds: str) -> set[str]:
+        received: set[str] = set()
+        while len(received) < 10 * len(kinds):
             for message in await link.batch(100):
                 if message.topic.rpartition("/")[2] in kinds:
-                    heard.add(message.topic)
+                    received.add(message.topic)
                 link.ack([message])
-        return heard
+        return received
 
     running = asyncio.create_task(run_fleet(settings_of(mosquitto, devices=10, lives=True), stop=stop))
     async with asyncio.timeout(20):
         async with listening(mosquitto, "iot/#") as link:
-            first = await told(link, "birth", "cfg")
+            first = await lifecycle_messages(link, "birth", "cfg")
             mosquitto.kill()  # with what it had retained
         await asyncio.to_thread(mosquitto.start)
         async with listening(mosquitto, "iot/#") as link:
-            assert await told(link, "birth", "cfg") == first
+            assert await lifecycle_messages(link, "birth", "cfg") == first
             stop.set()
-            await told(link, "death")
+            await lifecycle_messages(link, "death")
         await running
 
 

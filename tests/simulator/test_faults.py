@@ -42,7 +42,7 @@ def fault(**fields: object) -> Fault:
     return made
 
 
-class Heard:
+class Received:
     """What a subscriber received of one run, beside what it would have been without faults."""
 
     def __init__(self, received: list[tuple[bytes, bytes]], spec: FleetSpec, labels: list[Label]) -> None:
@@ -56,10 +56,10 @@ class Heard:
                 continue
         roster = Roster(spec.seed, spec.devices, spec.classes)
         plain = Stream(roster, spec.timeline(0), rate=spec.rate).window(60 * SECOND)
-        self.sound = {self._place(json.loads(message[3])): json.loads(message[3]) for message in plain}
+        self.sound = {self._context(json.loads(message[3])): json.loads(message[3]) for message in plain}
 
     @staticmethod
-    def _place(content: dict[str, Any]) -> tuple[str, str, int]:
+    def _context(content: dict[str, Any]) -> tuple[str, str, int]:
         return content["device"], content["sensor"], content["seq"]
 
     def of(self, device: str = "pump-0001", sensor: str = "pressure") -> list[dict[str, Any]]:
@@ -69,24 +69,24 @@ class Heard:
         """How far each value is from the sound one, where it differs."""
         found = {}
         for content in self.contents:
-            off = content["value"] - self.sound[self._place(content)]["value"]
+            off = content["value"] - self.sound[self._context(content)]["value"]
             if off:
-                found[self._place(content)] = off
+                found[self._context(content)] = off
         return found
 
 
 @pytest.fixture
-def hear(mosquitto: Server, subscribe: Callable[[Server], Subscriber]) -> Callable[..., Any]:
+def receive(mosquitto: Server, subscribe: Callable[[Server], Subscriber]) -> Callable[..., Any]:
     """``await hear(fault, …)``: four pumps for a virtual minute with these faults, over a real broker."""
 
-    async def run(*faults: Fault) -> Heard:
+    async def run(*faults: Fault) -> Received:
         listener = subscribe(mosquitto)
         spec = msgspec.structs.replace(PUMPS, faults=faults)
         outcome = await FleetRun(spec, BrokerTarget("127.0.0.1", mosquitto.port)).run()
         received = await asyncio.to_thread(listener.received)
         assert len(received) == outcome.report.planned == outcome.report.confirmed
         lines = [line async for line in label_lines(spec, outcome.timeline, 60 * SECOND)]
-        return Heard(received, spec, msgspec.json.Decoder(Label).decode_lines(b"".join(lines)))
+        return Received(received, spec, msgspec.json.Decoder(Label).decode_lines(b"".join(lines)))
 
     return run
 
@@ -94,59 +94,61 @@ def hear(mosquitto: Server, subscribe: Callable[[Server], Subscriber]) -> Callab
 pytestmark = pytest.mark.real("mosquitto")
 
 
-async def test_dropout_leaves_a_hole(hear: Any) -> None:
-    heard = await hear(fault(kind="dropout", at_s=10, for_s=20, devices=["pump-0001"], sensors=["pressure"]))
-    assert [one["seq"] for one in heard.of()] == [*range(1, 11), *range(31, 61)]
-    assert len(heard.of("pump-0002")) == 60
-    assert len(heard.labels) == 20
-    assert all(label.sent == 0 and label.reported is None for label in heard.labels)
+async def test_dropout_leaves_a_hole(receive: Any) -> None:
+    received = await receive(
+        fault(kind="dropout", at_s=10, for_s=20, devices=["pump-0001"], sensors=["pressure"])
+    )
+    assert [one["seq"] for one in received.of()] == [*range(1, 11), *range(31, 61)]
+    assert len(received.of("pump-0002")) == 60
+    assert len(received.labels) == 20
+    assert all(label.sent == 0 and label.reported is None for label in received.labels)
 
 
-async def test_stuck_repeats_one_value(hear: Any) -> None:
-    heard = await hear(fault(kind="stuck", at_s=10, for_s=20, devices=["pump-0002"]))
-    values = [one["value"] for one in heard.of("pump-0002", "vibration")]
+async def test_stuck_repeats_one_value(receive: Any) -> None:
+    received = await receive(fault(kind="stuck", at_s=10, for_s=20, devices=["pump-0002"]))
+    values = [one["value"] for one in received.of("pump-0002", "vibration")]
     assert len(set(values[10:30])) == 1
     assert len(set(values[:10])) > 3
-    assert {label.reported for label in heard.labels if label.sensor == "vibration"} == {values[12]}
-    assert len({label.truth for label in heard.labels if label.sensor == "vibration"}) > 5
+    assert {label.reported for label in received.labels if label.sensor == "vibration"} == {values[12]}
+    assert len({label.truth for label in received.labels if label.sensor == "vibration"}) > 5
 
 
-async def test_spikes_are_rare_and_far_off(hear: Any) -> None:
-    heard = await hear(fault(kind="spike", chance=0.1, size=0.5, sensors=["pressure"]))
-    errors = heard.errors()
+async def test_spikes_are_rare_and_far_off(receive: Any) -> None:
+    received = await receive(fault(kind="spike", chance=0.1, size=0.5, sensors=["pressure"]))
+    errors = received.errors()
     assert 10 <= len(errors) <= 45, "a tenth of 240"
     assert {round(abs(error), 1) for error in errors.values()} == {8.0}
     assert {error > 0 for error in errors.values()} == {True, False}
-    assert {(one.device, one.sensor, one.seq) for one in heard.labels} == set(errors)
+    assert {(one.device, one.sensor, one.seq) for one in received.labels} == set(errors)
 
 
-async def test_drift_grows_with_time(hear: Any) -> None:
-    heard = await hear(fault(kind="drift", at_s=30, per_minute=0.1, sensors=["pressure"]))
-    errors = [error for (device, _, _), error in heard.errors().items() if device == "pump-0003"]
+async def test_drift_grows_with_time(receive: Any) -> None:
+    received = await receive(fault(kind="drift", at_s=30, per_minute=0.1, sensors=["pressure"]))
+    errors = [error for (device, _, _), error in received.errors().items() if device == "pump-0003"]
     assert len(errors) >= 28
     assert errors[-1] == pytest.approx(0.8, abs=0.05), "half a minute, a tenth of 16 bar a minute"
     assert errors == pytest.approx(sorted(errors), abs=0.011)
 
 
-async def test_noise_scatters(hear: Any) -> None:
-    heard = await hear(fault(kind="noise", size=0.05, sensors=["pressure"]))
-    errors = list(heard.errors().values())
+async def test_noise_scatters(receive: Any) -> None:
+    received = await receive(fault(kind="noise", size=0.05, sensors=["pressure"]))
+    errors = list(received.errors().values())
     assert len(errors) > 220
     assert 0.6 < math.sqrt(math.fsum(error * error for error in errors) / len(errors)) < 1.0, "0.05 of 16 bar"
 
 
-async def test_skew_shows_the_wrong_time(hear: Any) -> None:
-    heard = await hear(fault(kind="skew", by_s=-3600, devices=["pump-0001"]))
-    for content in heard.of():
-        sound = heard.sound[content["device"], content["sensor"], content["seq"]]
+async def test_skew_shows_the_wrong_time(receive: Any) -> None:
+    received = await receive(fault(kind="skew", by_s=-3600, devices=["pump-0001"]))
+    for content in received.of():
+        sound = received.sound[content["device"], content["sensor"], content["seq"]]
         shown, right = (datetime.fromisoformat(one["ts"]) for one in (content, sound))
         assert (right - shown).total_seconds() == 3600
 
 
-async def test_late_readings_come_late_and_complete(hear: Any) -> None:
-    heard = await hear(fault(kind="late", by_s=8, devices=["pump-0001"], sensors=["pressure"]))
-    order = [(one["device"], one["ts"]) for one in heard.contents if one["sensor"] == "pressure"]
-    assert len(heard.of()) == 60
+async def test_late_readings_come_late_and_complete(receive: Any) -> None:
+    received = await receive(fault(kind="late", by_s=8, devices=["pump-0001"], sensors=["pressure"]))
+    order = [(one["device"], one["ts"]) for one in received.contents if one["sensor"] == "pressure"]
+    assert len(received.of()) == 60
     latest = ""
     behind = []
     for device, ts in order:
@@ -158,39 +160,39 @@ async def test_late_readings_come_late_and_complete(hear: Any) -> None:
     assert 3 < sorted(behind)[len(behind) // 2] < 9
 
 
-async def test_out_of_order_readings_are_overtaken(hear: Any) -> None:
-    heard = await hear(fault(kind="out-of-order", chance=0.2, sensors=["pressure"]))
+async def test_out_of_order_readings_are_overtaken(receive: Any) -> None:
+    received = await receive(fault(kind="out-of-order", chance=0.2, sensors=["pressure"]))
     for device in ("pump-0001", "pump-0002", "pump-0003", "pump-0004"):
-        numbers = [one["seq"] for one in heard.of(device)]
+        numbers = [one["seq"] for one in received.of(device)]
         assert sorted(numbers) == list(range(1, 61))
         assert numbers != sorted(numbers)
 
 
-async def test_duplicates_are_the_same_bytes_again(hear: Any) -> None:
-    heard = await hear(fault(kind="duplicate", chance=0.25, after_s=2))
-    again = len(heard.raw) - len(set(heard.raw))
-    assert len(set(heard.raw)) == len(heard.sound)
-    assert 0.17 < again / len(heard.sound) < 0.33
-    assert sum(label.sent == 2 for label in heard.labels) == again
+async def test_duplicates_are_the_same_bytes_again(receive: Any) -> None:
+    received = await receive(fault(kind="duplicate", chance=0.25, after_s=2))
+    again = len(received.raw) - len(set(received.raw))
+    assert len(set(received.raw)) == len(received.sound)
+    assert 0.17 < again / len(received.sound) < 0.33
+    assert sum(label.sent == 2 for label in received.labels) == again
 
 
-async def test_a_reboot_counts_from_one_again_under_a_new_boot(hear: Any) -> None:
-    heard = await hear(fault(kind="reboot", at_s=20, for_s=10, devices=["pump-0001"]))
-    numbers = [(one["boot"].partition("-")[2], one["seq"]) for one in heard.of()]
+async def test_a_reboot_counts_from_one_again_under_a_new_boot(receive: Any) -> None:
+    received = await receive(fault(kind="reboot", at_s=20, for_s=10, devices=["pump-0001"]))
+    numbers = [(one["boot"].partition("-")[2], one["seq"]) for one in received.of()]
     assert numbers == [("", n) for n in range(1, 21)] + [("1", n) for n in range(1, 31)]
-    boots = {one["boot"] for one in heard.of()}
+    boots = {one["boot"] for one in received.of()}
     assert len(boots) == 2
-    assert len({one["boot"] for one in heard.of("pump-0002")}) == 1
+    assert len({one["boot"] for one in received.of("pump-0002")}) == 1
 
 
-async def test_malformed_payloads_cannot_be_decoded(hear: Any) -> None:
-    heard = await hear(fault(kind="malformed", chance=0.2))
-    unreadable = len(heard.raw) - len(heard.contents)
-    wrong_type = sum(not isinstance(one.get("value"), int | float) for one in heard.contents)
+async def test_malformed_payloads_cannot_be_decoded(receive: Any) -> None:
+    received = await receive(fault(kind="malformed", chance=0.2))
+    unreadable = len(received.raw) - len(received.contents)
+    wrong_type = sum(not isinstance(one.get("value"), int | float) for one in received.contents)
     assert unreadable > 40
     assert wrong_type > 10
-    assert unreadable + wrong_type == len(heard.labels)
-    assert 0.13 < len(heard.labels) / len(heard.raw) < 0.27
+    assert unreadable + wrong_type == len(received.labels)
+    assert 0.13 < len(received.labels) / len(received.raw) < 0.27
 
 
 def test_without_a_fault_at_hand_the_stream_is_the_plain_one_to_the_byte() -> None:
@@ -225,8 +227,8 @@ def test_a_faulty_stream_has_one_digest_whatever_the_windows_and_the_shares() ->
 def test_a_share_of_the_fleet_is_struck_whole() -> None:
     spec = FleetSpec(devices=400, faults=(fault(kind="dropout", share=0.25),))
     roster = Roster(spec.seed, spec.devices)
-    heard = {message[2].split(b"/")[2] for message in stream_of(spec, roster, MINUTE).window(60 * SECOND)}
-    assert 0.69 < len(heard) / 400 < 0.81
+    received = {message[2].split(b"/")[2] for message in stream_of(spec, roster, MINUTE).window(60 * SECOND)}
+    assert 0.69 < len(received) / 400 < 0.81
 
 
 @pytest.mark.parametrize(
@@ -248,8 +250,8 @@ def test_a_mistake_in_a_fault_file_is_named(text: str, line: int, words: list[st
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load_faults(str(file), Roster(1, 30))
-    told = str(caught.value)
-    assert "\n" not in told
-    assert not line or f"line {line}" in told
+    text = str(caught.value)
+    assert "\n" not in text
+    assert not line or f"line {line}" in text
     for word in words:
-        assert word in told
+        assert word in text

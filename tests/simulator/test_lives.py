@@ -68,17 +68,17 @@ async def test_each_device_is_born_is_configured_and_dies(
     found = by_kind(await asyncio.to_thread(listener.received))
     assert sum(map(len, found["reading"].values())) == report.planned
     assert len(found["birth"]) == len(found["death"]) == len(found["cfg"]) == 12
-    assert all(len(said) == 1 for kind in ("birth", "death", "cfg") for said in found[kind].values())
+    assert all(len(payloads) == 1 for kind in ("birth", "death", "cfg") for payloads in found[kind].values())
     pump = found["birth"]["pump-0001"][0]
     assert pump["class"] == "pump"
     assert pump["boot"] == report.boot
     assert pump["metadata"]
     assert {"pressure"} <= {sensor["name"] for sensor in pump["sensors"]}  # type: ignore[attr-defined]
     assert pump["cfg_version"] == found["cfg"]["pump-0001"][0]["version"] == 1
-    assert {said[0]["reason"] for said in found["death"].values()} == {"switched off"}
+    assert {payloads[0]["reason"] for payloads in found["death"].values()} == {"switched off"}
     late = subscribe(mosquitto)
-    kept = by_kind([pair for pair in await asyncio.to_thread(late.received) if b"marker" not in pair[0]])
-    assert set(kept) == {"birth", "cfg"}
+    inherited = by_kind([pair for pair in await asyncio.to_thread(late.received) if b"marker" not in pair[0]])
+    assert set(inherited) == {"birth", "cfg"}
 
 
 async def test_the_last_will_of_a_device_on_its_own_connection_is_its_death(mosquitto: Server) -> None:
@@ -135,8 +135,8 @@ async def test_births_come_again_after_a_storm(mosquitto: Server, subscribe: Sub
     await verified(mosquitto, spec)
     found = by_kind(await asyncio.to_thread(listener.received))
     assert [len(found["birth"][device]) for device in sorted(found["birth"])] == [2] * 6
-    assert {said[0]["reason"] for said in found["death"].values()} == {"connection lost"}
-    assert {said[-1]["reason"] for said in found["death"].values()} == {"switched off"}
+    assert {payloads[0]["reason"] for payloads in found["death"].values()} == {"connection lost"}
+    assert {payloads[-1]["reason"] for payloads in found["death"].values()} == {"switched off"}
 
 
 async def test_own_connections_are_shared_out_over_processes(mosquitto: Server, subscribe: Subscribe) -> None:
@@ -150,7 +150,7 @@ async def test_own_connections_are_shared_out_over_processes(mosquitto: Server, 
     assert shared.report.digest == alone.report.digest
     assert shared.report.confirmed == shared.report.planned > 0
     found = by_kind(await asyncio.to_thread(listener.received))
-    assert [len(said) for said in found["birth"].values()] == [1] * 9
+    assert [len(payloads) for payloads in found["birth"].values()] == [1] * 9
 
 
 async def test_properties_aliases_and_the_retain_flag_reach_a_strangers_subscriber(mosquitto: Server) -> None:
@@ -196,5 +196,5 @@ async def test_properties_aliases_and_the_retain_flag_reach_a_strangers_subscrib
     newest = {line.split("|")[0]: line.split("|", 2)[2] for line in lines}
     late = ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "iot/#", "-F", "%t|%p", "--retained-only",
             "-W", "10", "-C", str(len(newest))]  # fmt: skip
-    kept = await asyncio.to_thread(subprocess.run, late, capture_output=True, check=True, text=True)
-    assert dict(line.split("|", 1) for line in kept.stdout.splitlines()) == newest
+    inherited = await asyncio.to_thread(subprocess.run, late, capture_output=True, check=True, text=True)
+    assert dict(line.split("|", 1) for line in inherited.stdout.splitlines()) == newest

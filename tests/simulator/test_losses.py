@@ -198,15 +198,15 @@ async def test_messages_swallowed_on_the_way_are_named(
         simulated(tmp_path, tap.url, *verify) as process,
     ):
         code, report, stderr = await verdict(process)
-    heard = readings(await asyncio.to_thread(listener.received))
+    received = readings(await asyncio.to_thread(listener.received))
     swallowed = readings(tap.swallowed)
     assert code == 1
     assert f"lost==0: it was {len(swallowed)}" in stderr
     assert report["confirmed"] == report["planned"]
     assert len(swallowed) == report["planned"] // 40
     assert named(report, "mqtt") == swallowed
-    assert report["ledger"]["mqtt"]["received"] == len(heard) == report["planned"] - len(swallowed)
-    assert not heard & swallowed
+    assert report["ledger"]["mqtt"]["received"] == len(received) == report["planned"] - len(swallowed)
+    assert not received & swallowed
 
 
 async def test_rows_that_vanish_from_the_store_are_named(
@@ -247,10 +247,10 @@ async def test_a_broker_restarted_in_good_order_loses_nothing(
     verify = ("--verify", "mqtt", "--require", "lost==0", "--settle", "1")
     saved = tmp_path / "mosquitto" / "mosquitto.db"
     async with simulated(tmp_path, url(mosquitto), *verify) as process:
-        heard = 0
+        received = 0
         async with asyncio.timeout(10):
-            while heard < 100:
-                heard += len(readings(await asyncio.to_thread(listener.received)))
+            while received < 100:
+                received += len(readings(await asyncio.to_thread(listener.received)))
         await asyncio.to_thread(ended, mosquitto)
         assert b"iotcache-ledger" in saved.read_bytes()
         await asyncio.to_thread(mosquitto.start)

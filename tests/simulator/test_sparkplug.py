@@ -42,7 +42,7 @@ def read(message: Message) -> Any:
     return found
 
 
-async def heard(
+async def received(
     broker: Server, spec: FleetSpec, during: Callable[[FleetRun], Any] | None = None
 ) -> tuple[Report, dict[str, list[Message]]]:
     """The run's report and what a host heard of each edge node, in order."""
@@ -76,7 +76,7 @@ def spec(**fields: Any) -> FleetSpec:
 
 @pytest.mark.parametrize("connections", [1, 8])
 async def test_each_edge_node_is_born_counts_to_255_and_dies(mosquitto: Server, connections: int) -> None:
-    report, nodes = await heard(mosquitto, spec(connections=connections))
+    report, nodes = await received(mosquitto, spec(connections=connections))
     data = 0
     wrapped = False
     for messages in nodes.values():
@@ -102,7 +102,7 @@ async def test_each_edge_node_is_born_counts_to_255_and_dies(mosquitto: Server, 
 
 
 async def test_our_decoder_and_protobufs_agree(mosquitto: Server) -> None:
-    _, nodes = await heard(mosquitto, spec(rate=300))
+    _, nodes = await received(mosquitto, spec(rate=300))
     ours, kinds = Sparkplug(), set()
     for message in (message for messages in nodes.values() for message in messages):
         content, found = read(message), {}
@@ -121,7 +121,7 @@ async def test_our_decoder_and_protobufs_agree(mosquitto: Server) -> None:
 
 
 async def test_a_lost_connection_is_a_death_with_its_own_number_and_a_new_birth(mosquitto: Server) -> None:
-    report, nodes = await heard(
+    report, nodes = await received(
         mosquitto,
         spec(devices=4, rate=200, own_connections=True, connections=4, storms_s=(0.3,), storm_within_s=0.1),
     )

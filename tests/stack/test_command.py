@@ -42,8 +42,8 @@ class Running:
         if not raw:
             raise AssertionError(self.process.communicate(timeout=5)[1].decode())
         self.tree = children(self.process.pid)
-        said: dict[str, Any] = json.loads(raw)
-        return said
+        announced: dict[str, Any] = json.loads(raw)
+        return announced
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Exit status and what was written on stderr."""
@@ -65,13 +65,13 @@ def stack(*arguments: str, **environment: str) -> Iterator[Running]:
         running.cleanup()
 
 
-def addresses(said: dict[str, Any]) -> list[str]:
-    found = [said["broker"].removeprefix("mqtt://"), *said["nodes"]]
-    return [*found, said["http"].removeprefix("http://")] if said["http"] else found
+def addresses(announced: dict[str, Any]) -> list[str]:
+    found = [announced["broker"].removeprefix("mqtt://"), *announced["nodes"]]
+    return [*found, announced["http"].removeprefix("http://")] if announced["http"] else found
 
 
-def publish(said: dict[str, Any], topic: str, payload: str) -> None:
-    host, _, port = said["broker"].removeprefix("mqtt://").rpartition(":")
+def publish(announced: dict[str, Any], topic: str, payload: str) -> None:
+    host, _, port = announced["broker"].removeprefix("mqtt://").rpartition(":")
     subprocess.run(
         ["mosquitto_pub", "-h", host, "-p", port, "-q", "1", "-t", topic, "-m", payload],
         check=True,
@@ -79,17 +79,17 @@ def publish(said: dict[str, Any], topic: str, payload: str) -> None:
     )
 
 
-def cached(said: dict[str, Any], key: str) -> bytes:
+def cached(announced: dict[str, Any], key: str) -> bytes:
     """What the nodes hold under a key."""
     return b"".join(
         answer
-        for node in said["nodes"]
+        for node in announced["nodes"]
         if (answer := ask_memcached(node, b"get " + key.encode())) != b"END\r\n"
     )
 
 
-def rows(said: dict[str, Any], device: str) -> int:
-    with contextlib.closing(sqlite3.connect(said["store"].removeprefix("sqlite:///"))) as database:
+def rows(announced: dict[str, Any], device: str) -> int:
+    with contextlib.closing(sqlite3.connect(announced["store"].removeprefix("sqlite:///"))) as database:
         query = "select count(*) from reading join series on series.id = series_id where device = ?"
         [(count,)] = database.execute(query, (device,))
         return int(count)
@@ -100,17 +100,17 @@ def test_one_line_once_all_of_it_answers_and_nothing_left_after_a_signal(
     number: signal.Signals, own_folders: tuple[Path, Path]
 ) -> None:
     with stack("--no-simulate") as running:
-        said = running.line()
-        assert set(said) == {"broker", "nodes", "store", "http", "pids"}
-        assert set(said["pids"]) == {"broker", "ingest", "nodes"}
-        assert len(said["nodes"]) == len(said["pids"]["nodes"]) == 3
-        assert all(accepts(address) for address in addresses(said))
-        pids = {said["pids"]["broker"], said["pids"]["ingest"], *said["pids"]["nodes"]}
+        announced = running.line()
+        assert set(announced) == {"broker", "nodes", "store", "http", "pids"}
+        assert set(announced["pids"]) == {"broker", "ingest", "nodes"}
+        assert len(announced["nodes"]) == len(announced["pids"]["nodes"]) == 3
+        assert all(accepts(address) for address in addresses(announced))
+        pids = {announced["pids"]["broker"], announced["pids"]["ingest"], *announced["pids"]["nodes"]}
         assert pids < running.tree
-        assert Path(said["store"].removeprefix("sqlite:///")).exists()
+        assert Path(announced["store"].removeprefix("sqlite:///")).exists()
         assert running.end(number) == (0, "")
         assert all_gone(running.tree)
-        assert until(lambda: not any(accepts(address) for address in addresses(said)))
+        assert until(lambda: not any(accepts(address) for address in addresses(announced)))
         assert list(own_folders[0].iterdir()) == []
         assert list(own_folders[1].iterdir()) == []
 
@@ -118,11 +118,11 @@ def test_one_line_once_all_of_it_answers_and_nothing_left_after_a_signal(
 @pytest.mark.real("mosquitto")
 def test_a_published_reading_comes_to_disk_and_cache_and_is_read_in_another_terminal() -> None:
     with stack("--no-simulate") as running:
-        said = running.line()
+        announced = running.line()
         payload = '{"value": 21.5, "unit": "°C", "ts": "2026-11-22T12:00:00Z"}'
-        publish(said, "iot/plant-north/dev-1/temperature", payload)
-        assert until(lambda: b"21.5" in cached(said, "dev-1:temperature:latest"))
-        assert rows(said, "dev-1") == 1
+        publish(announced, "iot/plant-north/dev-1/temperature", payload)
+        assert until(lambda: b"21.5" in cached(announced, "dev-1:temperature:latest"))
+        assert rows(announced, "dev-1") == 1
         get = [*COMMAND, "get", "dev-1", "temperature", "--json"]
         read = subprocess.run(get, capture_output=True, timeout=10, check=False)
         assert read.returncode == 0, read.stderr.decode()
@@ -133,13 +133,13 @@ def test_a_published_reading_comes_to_disk_and_cache_and_is_read_in_another_term
 @pytest.mark.real("mosquitto")
 def test_a_killed_ingest_worker_is_back_and_has_lost_nothing() -> None:
     with stack("--no-simulate") as running:
-        said = running.line()
-        os.kill(said["pids"]["ingest"], signal.SIGKILL)
-        assert all_gone([said["pids"]["ingest"]])
-        publish(said, "iot/s/dev-2/t", '{"value": 1, "ts": "2026-11-22T12:00:00Z"}')
-        assert until(lambda: rows(said, "dev-2") == 1, 10)
-        assert until(lambda: cached(said, "dev-2:t:latest") != b"")
-        assert until(lambda: accepts(said["http"].removeprefix("http://")))  # at the address that was told
+        announced = running.line()
+        os.kill(announced["pids"]["ingest"], signal.SIGKILL)
+        assert all_gone([announced["pids"]["ingest"]])
+        publish(announced, "iot/s/dev-2/t", '{"value": 1, "ts": "2026-11-22T12:00:00Z"}')
+        assert until(lambda: rows(announced, "dev-2") == 1, 10)
+        assert until(lambda: cached(announced, "dev-2:t:latest") != b"")
+        assert until(lambda: accepts(announced["http"].removeprefix("http://")))  # at the address announced
         status, errors = running.end()
         assert status == 0
         assert "ingest died (killed by SIGKILL); starting it again" in errors
@@ -148,13 +148,13 @@ def test_a_killed_ingest_worker_is_back_and_has_lost_nothing() -> None:
 @pytest.mark.parametrize("paused", ["", "broker", "ingest", "nodes"])
 def test_nothing_is_left_after_sigkill_also_when_a_child_is_stopped(paused: str) -> None:
     with stack("--no-simulate") as running:
-        said = running.line()
+        announced = running.line()
         if paused:
-            pid = said["pids"][paused]
+            pid = announced["pids"][paused]
             os.kill(pid[0] if isinstance(pid, list) else pid, signal.SIGSTOP)
         running.process.kill()
         assert all_gone(running.tree)
-        assert until(lambda: not any(accepts(address) for address in addresses(said)))
+        assert until(lambda: not any(accepts(address) for address in addresses(announced)))
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.02, 0.05, 0.1, 0.2])
@@ -179,11 +179,11 @@ def test_a_password_stands_in_no_command_line_environment_or_output() -> None:
     with stack(
         "--no-simulate", IOTCACHE_BROKER_PASSWORD="hunter2secret", IOTCACHE_BROKER_USERNAME="u"
     ) as running:
-        said = running.line()
+        announced = running.line()
         for pid in running.tree:
             for name in ("cmdline", "environ"):
                 assert b"hunter2secret" not in Path(f"/proc/{pid}/{name}").read_bytes()
-        assert "hunter2secret" not in json.dumps(said)
+        assert "hunter2secret" not in json.dumps(announced)
         assert running.end() == (0, "")
 
 
@@ -199,8 +199,8 @@ def test_it_ends_when_nobody_reads_its_output_any_more() -> None:
 
 def test_without_memcached_the_bundled_nodes_serve(tmp_path: Path) -> None:
     with stack("--no-simulate", PATH=str(tmp_path)) as running:
-        said = running.line()
-        for node in said["nodes"]:
+        announced = running.line()
+        for node in announced["nodes"]:
             assert b"iotcache" in ask_memcached(node, b"version")
         assert running.end() == (0, "")
         assert all_gone(running.tree)
@@ -235,10 +235,10 @@ def test_a_taken_http_port_is_one_sentence_and_nothing_is_left(own_folders: tupl
 
 def test_the_fleet_publishes_after_the_start() -> None:
     with stack() as running:
-        said = running.line()
-        assert alive(said["pids"]["simulator"])
+        announced = running.line()
+        assert alive(announced["pids"]["simulator"])
         assert until(
-            lambda: any(b"STAT curr_items 0\r" not in ask_memcached(n, b"stats") for n in said["nodes"])
+            lambda: any(b"STAT curr_items 0\r" not in ask_memcached(n, b"stats") for n in announced["nodes"])
         )
         assert running.end() == (0, "")
         assert all_gone(running.tree)
