@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _LINE_LIMIT = 4_000
 _DEFAULT_FILE_BYTES = 4_000_000
 _OURS = "iotcache"
+_CHATTY = ("psycopg.pool",)
+"""Libraries that log a line for every use and every failed attempt; what fails is raised as well."""
 # A URL's password within running text; libraries put the addresses that they fail on into their errors.
 _PASSWORD = re.compile(r"(\w://[^/@:\s]*:)\S*@")
 
@@ -77,6 +79,8 @@ def _install(handler: logging.Handler, level: str) -> None:
         old.close()
     root.addHandler(handler)
     root.setLevel(level)
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     # A log that cannot be written must not print tracebacks into a terminal or over a dashboard.
     logging.raiseExceptions = False
 

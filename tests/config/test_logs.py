@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -99,3 +100,17 @@ def test_a_default_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     sizes = [one.stat().st_size for one in file.parent.iterdir()]
     assert len(sizes) == 2
     assert max(sizes) <= 2_000
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning"])
+def test_the_connection_pool_does_not_log_each_read_and_each_attempt(
+    tmp_path: Path, level: Literal["debug", "info", "warning"]
+) -> None:
+    file = tmp_path / "log"
+    set_up(LogSettings(file=str(file), level=level))
+    pool = logging.getLogger("psycopg.pool")
+    pool.info("connection requested from 'x'")
+    pool.warning("error connecting in 'x'")
+    pool.error("and this matters")
+    log.warning("ours")
+    assert [line.split(": ", 1)[1] for line in file.read_text().splitlines()] == ["and this matters", "ours"]
