@@ -39,5 +39,9 @@ class BrokerError(IotCacheError):
     """The MQTT broker refused or could not be reached."""
 
 
+class PublishRefused(BrokerError):
+    """The broker took a message and answered that it does not accept it: sent again, it fares no better."""
+
+
 class StackError(IotCacheError):
     """An embedded service did not come up."""

@@ -7,8 +7,9 @@ import logging
 from typing import Final, Protocol
 
 from iotcache.alerts.topics import alert_topic
-from iotcache.errors import BrokerError
+from iotcache.errors import BrokerError, PublishRefused
 from iotcache.model.alerts import Alert, encode_alert
+from iotcache.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class AlertPublisher:
                 payloads = self._waiting[topic]
                 try:
                     await self._link.publish(topic, payloads[0], retain=True)
+                except PublishRefused as error:
+                    log.warning("an alert cannot be told on %s: %s", printable(topic), error)
                 except BrokerError as error:
                     log.debug("alerts wait for the broker: %s", error)
                     await asyncio.sleep(RETRY_S)

@@ -1,48 +1,55 @@
-"""One connection to a broker: an aiomqtt client whose reading side is ours.
+"""One connection to a broker: the socket is ours, the conversation beside the messages is aiomqtt's.
 
-aiomqtt (and paho below it) carries login, TLS, keep-alive, subscriptions and publishing. Manual acks are in
-force before the first packet; PUBLISH packets are read many at a time; a full inbox stops the reading. This
-file is the only one that knows of their inner names, which hold for aiomqtt 2.5 and paho 2.
+PUBLISH packets are read many at a time and acknowledged when told; a full inbox stops the reading. All other
+packets pass between the broker and the library's client, which thinks it has the connection for itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from iotcache.config.urls import BrokerAddress
 from iotcache.errors import BrokerError
+from iotcache.model import Message
+from iotcache.mqtt.codec import (
+    Acknowledgement,
+    Connack,
+    Disconnect,
+    MalformedPacket,
+    PacketType,
+    PropertyId,
+    Version,
+    Will,
+    decode_packet,
+    encode_publish,
+)
+from iotcache.mqtt.codec.primitives import FAILURE
+from iotcache.mqtt.codec.publish import RETAIN
+from iotcache.mqtt.codec.reasons import connect_refusal, is_wrong_login, refusal
 from iotcache.mqtt.inbox import Inbox
-from iotcache.mqtt.reader import MalformedPacket, PacketReader
-from iotcache.mqtt.tls import other_port, tls_trouble
+from iotcache.mqtt.library import LibraryClient, Login
+from iotcache.mqtt.reader import MAXIMUM_PACKET_BYTES, MalformedPublish, PacketReader
+from iotcache.mqtt.tls import other_port
+from iotcache.mqtt.trouble import connection_trouble
 from iotcache.text import printable
-
-if TYPE_CHECKING:
-    import aiomqtt
-    import paho.mqtt.client as paho
 
 CONNECT_TIMEOUT_S: Final = 4.0
 CLOSE_S: Final = 1.0
 SESSION_EXPIRY_S: Final = 7 * 86_400
-_RECV_BYTES: Final = 64 * 1024
-_PUBACK: Final = 0x40
-_CODE: Final = re.compile(r"^\[(Errno |code:)-?\w+\] ")
-
-
-class Will(Struct, frozen=True):
-    """What the broker publishes when we vanish."""
-
-    topic: str
-    payload: bytes
-    qos: int = 1
-    retain: bool = True
+WRITE_BUFFER_BYTES: Final = 4 * 1024 * 1024
+"""With so much unsent, nothing more is published."""
+_GOODBYE_S: Final = 0.25
+"""How long the broker is given to end the connection after our DISCONNECT."""
+_ACK_HEADS: Final = {1: bytes([PacketType.PUBACK << 4, 2]), 2: bytes([PacketType.PUBREC << 4, 2])}
+"""What acknowledges a message of each QoS (3.4, 3.5), before the packet identifier."""
+_PUBCOMP_HEAD: Final = bytes([PacketType.PUBCOMP << 4, 2])
+_ANSWERS: Final = frozenset({PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBCOMP})
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -50,7 +57,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     address: BrokerAddress
     client_id: str
-    version5: bool
+    version: Version
     persistent: bool
     window: int
     keepalive_s: int
@@ -63,290 +70,275 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         host = f"[{self.address.host}]" if ":" in self.address.host else self.address.host
         return f"{host}:{self.address.port}"
 
+    def login(self) -> Login:
+        """What the CONNECT packet says."""
+        properties: list[tuple[PropertyId, int]] = []
+        if self.version == 5:
+            properties += [
+                (PropertyId.RECEIVE_MAXIMUM, self.window),
+                (PropertyId.MAXIMUM_PACKET_SIZE, MAXIMUM_PACKET_BYTES),
+            ]
+            if self.persistent:
+                properties.append((PropertyId.SESSION_EXPIRY_INTERVAL, SESSION_EXPIRY_S))
+        return Login(
+            client_id=self.client_id,
+            version=self.version,
+            clean_start=not self.persistent,
+            keep_alive_s=self.keepalive_s,
+            username=self.address.username or None,
+            password=self.address.password or None,
+            will=self.will,
+            properties=tuple(properties),
+        )
 
-class MqttConnection:
-    """Made anew for each attempt; `open` it, `tend` it, `close` it in any case."""
+
+class MqttConnection(asyncio.Protocol):
+    """Made anew for each attempt; `open` it, wait for its `end`, `close` it in any case."""
 
     def __init__(
-        self, endpoint: Endpoint, epoch: int, inbox: Inbox, on_confirmed: Callable[[int], None]
-    ) -> None:
-        """``on_confirmed`` hears the identifier of each publish that is done."""
+        self, endpoint: Endpoint, epoch: int, inbox: Inbox, on_answered: Callable[[int, str], None],
+        tolerated: Container[str] = (),
+    ) -> None:  # fmt: skip
+        """``on_answered(packet identifier, why it was refused)`` for each publish that the broker has done
+        with; ``tolerated``: see `PacketReader`."""
+        loop = asyncio.get_running_loop()
         self.paused = False
         """Whether the socket is left unread because too much is queued."""
         self.session_present = False
+        self.malformed = ""
+        """The PUBLISH that ended the connection because it could not be read."""
         self._endpoint = endpoint
         self._inbox = inbox
-        self._on_confirmed = on_confirmed
-        self._loop = asyncio.get_running_loop()
-        self._sock: socket.socket | None = None
-        self._tap = _Tap()
-        self._inbound = PacketReader(version5=endpoint.version5, epoch=epoch, deliver=inbox.deliver)
-        self.client = self._make_client()
-        self.paho = self.client._client
-        self._claim(self.paho)
-
-    def _make_client(self) -> aiomqtt.Client:
-        import aiomqtt
-
-        endpoint, will = self._endpoint, self._endpoint.will
-        options: dict[str, Any] = {}
-        if endpoint.version5:
-            options = {"clean_start": not endpoint.persistent, "properties": _connect_properties(endpoint)}
-        else:
-            options = {"clean_session": not endpoint.persistent}
-        return aiomqtt.Client(
-            endpoint.address.host,
-            endpoint.address.port,
-            username=endpoint.address.username or None,
-            password=endpoint.address.password or None,
-            identifier=endpoint.client_id,
-            protocol=aiomqtt.ProtocolVersion.V5 if endpoint.version5 else aiomqtt.ProtocolVersion.V311,
-            will=None
-            if will is None
-            else aiomqtt.Will(will.topic, will.payload, qos=will.qos, retain=will.retain),
-            timeout=CONNECT_TIMEOUT_S,
-            keepalive=endpoint.keepalive_s,
-            tls_context=endpoint.tls,
-            **options,
+        self._on_answered = on_answered
+        self._reader = PacketReader(
+            version5=endpoint.version == 5, epoch=epoch, deliver=inbox.deliver, tolerated=tolerated
         )
+        self._library = LibraryClient(
+            endpoint.login(), CONNECT_TIMEOUT_S, self._from_library, self._library_ended
+        )
+        self._transport: asyncio.Transport | None = None
+        self._accepted: asyncio.Future[None] = loop.create_future()
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._reason = ""
+        self._answered = False
+        self._logged_in = False
+        self._received_since_ping = False
 
-    def _claim(self, client: paho.Client) -> None:
-        """Put our hands on paho before it opens its socket; set later, a backlog is acked by itself."""
-        client.manual_ack_set(True)
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        # aiomqtt's logger would get paho's every packet.
-        client.disable_logger()
-        opened, connected = client.on_socket_open, client.on_connect
-        create_socket = client._create_socket
-
-        def on_connect(client: Any, data: Any, flags: Any, code: Any, properties: Any = None) -> None:
-            if not code.is_failure:
-                self.session_present = bool(flags.session_present)
-                if self.session_present:
-                    self._inbox.resumed()
-                else:
-                    self._inbox.forgotten()
-            connected(client, data, flags, code, properties)  # type: ignore[misc, call-arg]
-
-        def on_socket_open(client: Any, data: Any, sock: Any) -> None:
-            opened(client, data, sock)  # type: ignore[misc]
-            # The same descriptor again: our reader takes the place of aiomqtt's.
-            self._loop.call_soon_threadsafe(self._attach)
-
-        def tapped() -> Any:
-            self._sock = create_socket()  # type: ignore[assignment]
-            self._tap.sock = self._sock
-            return self._tap
-
-        def on_publish(client: Any, data: Any, mid: int, code: Any, properties: Any = None) -> None:
-            self._on_confirmed(mid)
-
-        client.on_connect = on_connect
-        client.on_socket_open = on_socket_open
-        client.on_publish = on_publish
-        client._create_socket = tapped  # type: ignore[method-assign]
+    # Life
 
     async def open(self) -> None:
         """Connect and log in. Raises `BrokerError`."""
-        import aiomqtt
-        from aiomqtt.exceptions import MqttConnectError
-
-        name = self._endpoint.name
+        address, tls = self._endpoint.address, self._endpoint.tls
+        loop = asyncio.get_running_loop()
         try:
-            await self.client.__aenter__()
-        except MqttConnectError as error:
-            hint = ": check broker.username and broker.password" if _is_login(error) else ""
-            raise BrokerError(f"the broker at {name} refuses us: {_text(error)}{hint}") from error
-        except (aiomqtt.MqttError, BrokerError, OSError, ValueError) as error:
-            encrypted = self._endpoint.tls is not None
-            what = "the broker (over TLS)" if encrypted else "the broker"
-            reset = isinstance(error, ConnectionResetError) or isinstance(
-                error.__context__, ConnectionResetError
-            )
-            hint = f" {other_port(encrypted)}" if reset else ""
-            raise BrokerError(f"{what} at {name} cannot be reached: {_text(error)}{hint}") from error
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await loop.create_connection(
+                    lambda: self, address.host, address.port, ssl=tls,
+                    ssl_shutdown_timeout=CLOSE_S if tls else None,
+                )  # fmt: skip
+                await self._library.connect()
+                await self._accepted
+                await self._library.connected()
+            return
+        except TimeoutError:
+            reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
+        except ConnectionResetError as error:
+            reason = f"{connection_trouble(error)} {other_port(tls is not None)}"
+        except (OSError, ValueError) as error:
+            reason = connection_trouble(error)
+        except _Refused as refused:
+            raise BrokerError(f"the broker at {self._endpoint.name} refuses us: {refused}") from None
+        except BrokerError as error:
+            reason = str(error)
+        what = "the broker" if tls is None else "the broker (over TLS)"
+        raise BrokerError(f"{what} at {self._endpoint.name} cannot be reached: {reason}")
 
     async def subscribe(self, subscriptions: Sequence[tuple[str, int]]) -> None:
         """Subscribe to pairs of filter and QoS. Raises `BrokerError`."""
-        import aiomqtt
-        from paho.mqtt.subscribeoptions import SubscribeOptions
-
         if not subscriptions:
             return
-        wanted: Any = list(subscriptions)
-        if self._endpoint.version5:
-            # Retain handling 1: retained messages come with a new subscription only, not at every connect.
-            wanted = [(topic, SubscribeOptions(qos=qos, retainHandling=1)) for topic, qos in subscriptions]
         name = self._endpoint.name
         try:
-            codes = await self.client.subscribe(wanted)
-        except (aiomqtt.MqttError, ValueError) as error:
-            raise BrokerError(
-                f"the broker at {name} did not take our subscription: {_text(error)}"
-            ) from error
-        answers: Sequence[Any] = codes
-        for (topic, _), code in zip(subscriptions, answers, strict=False):
-            if getattr(code, "value", code) >= 0x80:
-                raise BrokerError(f"the broker at {name} refuses the subscription to {printable(topic)}")
+            codes = await self._library.subscribe(subscriptions)
+        except BrokerError as error:
+            if self._ended.done():
+                raise self._lost() from error
+            raise BrokerError(f"the broker at {name} did not take our subscription: {error}") from error
+        for (topic, _), code in zip(subscriptions, codes, strict=False):
+            if code >= FAILURE:
+                why = f": {refusal(code)}" if self._endpoint.version == 5 else ""
+                raise BrokerError(f"the broker at {name} refuses the subscription to {printable(topic)}{why}")
 
-    async def tend(self) -> None:
+    async def end(self) -> None:
         """Return never; raises `BrokerError` when the connection is lost."""
-        ended = self.client._disconnected
-        while not ended.done():
-            await asyncio.wait({ended}, timeout=1.0)
-            if self.paused:
-                # Unread on purpose: paho must not take the silence for a dead broker.
-                self.paho._last_bytes_received = time.monotonic()
-                self.paho._ping_t = 0
-        error = ended.exception()
-        reason = "the broker closed it" if self._tap.ended or error is None else _text(error)
-        raise BrokerError(f"the connection to the broker at {self._endpoint.name} was lost: {reason}")
+        await asyncio.shield(self._ended)
+        raise self._lost()
 
     async def close(self) -> None:
         """Say goodbye when there is somebody to hear it; leave no socket, reader or task behind."""
-        connected = self.client._connected
-        logged_in = connected.done() and not connected.cancelled() and connected.exception() is None
-        if not logged_in and not connected.done():
-            connected.cancel()
-        if connected.cancelled():
-            # aiomqtt's callbacks ask this future for its exception, which a cancelled one answers by raising.
-            self.client._connected = self._loop.create_future()
+        transport = self._transport
         try:
-            if logged_in and not self.client._disconnected.done():
-                if self.paused:
-                    self.resume()
-                async with asyncio.timeout(CLOSE_S):
-                    await self.client.__aexit__(None, None, None)
+            if self._logged_in and not self._ended.done() and transport is not None:
+                self.resume()
+                await self._library.disconnect(CLOSE_S)
+                await asyncio.wait({self._ended}, timeout=_GOODBYE_S)
+                transport.close()
+                await asyncio.wait({self._ended}, timeout=_GOODBYE_S)
         finally:
-            if not self.client._disconnected.done():
-                self.client._disconnected.set_result(None)
-            self.client._disconnected.exception()  # seen: asyncio need not complain
-            self.paho._sock_close()
-            task = getattr(self.client, "_misc_task", None)
-            if task is not None:
-                task.cancel()
+            if transport is not None:
+                transport.abort()
+            await self._library.shut(CLOSE_S)
+            self._accepted.cancel()
 
-    def ack(self, mids: Sequence[int]) -> None:
-        """Queue one PUBACK for each, as one piece of bytes: one ``send`` for a whole batch."""
-        packets = b"".join(b"\x40\x02" + mid.to_bytes(2, "big") for mid in mids)
-        self.paho._packet_queue(_PUBACK, packets, 0, 0)
+    def abort(self, reason: str) -> None:
+        """End at once, as if the network had failed."""
+        self._reason = self._reason or reason
+        if self._transport is not None:
+            self._transport.abort()
 
-    def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> paho.MQTTMessageInfo | None:
-        """Hand a message to paho; ``None`` when it does not take it. Raises `BrokerError` for a bad topic."""
-        try:
-            info = self.paho.publish(topic, payload, qos, retain)
-        except ValueError as error:
-            raise BrokerError(f"cannot publish on {printable(topic)!r}: {error}") from error
-        return info if info.rc == 0 else None
+    def _lost(self) -> BrokerError:
+        return BrokerError(f"the connection to the broker at {self._endpoint.name} was lost: {self._reason}")
 
-    def backlog(self) -> int:
-        """Packets and publishes that paho has not done with."""
-        return len(self.paho._out_packet) + len(self.paho._out_messages)
+    # Sending
 
-    # Reading
+    def ack(self, messages: Iterable[Message]) -> None:
+        """Acknowledge messages in one piece of bytes: one ``send`` for a whole batch."""
+        self._write(
+            b"".join([_ACK_HEADS[message.qos] + message.mid.to_bytes(2, "big") for message in messages])
+        )
+
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> int | None:
+        """Send a message; its packet identifier (0 for QoS 0), or ``None`` when there is no room for it.
+
+        Raises `BrokerError` for a bad topic.
+        """
+        transport = self._transport
+        if transport is None or self._ended.done() or transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
+            return None
+        if qos:
+            return self._library.publish(topic, payload, qos, retain)
+        if not topic or "+" in topic or "#" in topic or "\0" in topic:
+            raise BrokerError(f"cannot publish on {printable(topic)!r}: that is no topic")
+        flags = RETAIN if retain else 0
+        self._write(encode_publish(topic.encode(), payload, 0, 0, self._endpoint.version, flags=flags))
+        return 0
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._ended.done():
+            self._transport.write(data)
+
+    def _from_library(self, packet: bytes) -> None:
+        """What the library's client wrote. It must not take a socket that is not read for a dead broker."""
+        self._write(packet)
+        if packet[0] >> 4 == PacketType.PINGREQ:
+            if self.paused or self._received_since_ping:
+                self._library.feed_pong()
+            self._received_since_ping = False
+
+    def _library_ended(self) -> None:
+        self.abort("its answer does not fit" if self._received_since_ping else "it does not answer")
+
+    # Reading: asyncio.Protocol
 
     def pause(self) -> None:
         """Stop reading the socket."""
-        if not self.paused and self._sock is not None:
+        if not self.paused and self._transport is not None:
             self.paused = True
-            self._loop.remove_reader(self._sock.fileno())
+            self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read the socket again."""
-        if self.paused:
+        if self.paused and self._transport is not None:
             self.paused = False
-            self._attach()
+            self._transport.resume_reading()
 
-    def _attach(self) -> None:
-        sock = self._sock
-        if sock is not None and self.paho.socket() is not None and sock.fileno() >= 0:
-            self._loop.add_reader(sock.fileno(), self._readable)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
 
-    def _readable(self) -> None:
+    def data_received(self, data: bytes) -> None:
+        if self._reason:
+            return
+        if not self._answered and data[0] >> 4 != PacketType.CONNACK:
+            self.abort("what answers is no MQTT")
+            return
+        self._answered = self._received_since_ping = True
         inbox = self._inbox
         before = inbox.received
         try:
-            self._read()
+            for packet in self._reader.feed(data, time.time_ns() // 1000):
+                self._from_broker(packet)
         except MalformedPacket as error:
-            self._lost(BrokerError(f"it sent {error}"))
-        except Exception as error:
-            self._lost(error)
+            if isinstance(error, MalformedPublish):
+                self.malformed = str(error)
+            self.abort(f"it sent {error}")
         if inbox.received != before:
             inbox.wake()
             if inbox.full():
                 self.pause()
 
-    def _read(self) -> None:
-        """Take what one ``recv`` brings; more would keep the loop from its other work."""
-        sock, client, tap = self._sock, self.paho, self._tap
-        assert sock is not None
-        while True:
-            try:
-                data = sock.recv(_RECV_BYTES)
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return
-            client._last_bytes_received = time.monotonic()
-            if data:
-                tap.control += self._inbound.feed(data, time.time_ns() // 1000)
-            else:
-                tap.ended = True
-                if not self.client._connected.done():
-                    raise ConnectionResetError("it ended the connection without an answer")
-            while (tap.control or tap.ended) and client.socket() is not None:
-                if client.loop_read() != 0:
-                    return
-            # Decrypted bytes that wait inside TLS make no socket readable.
-            if not data or not (isinstance(sock, ssl.SSLSocket) and sock.pending()):
-                return
+    def connection_lost(self, exc: Exception | None) -> None:
+        silent = not self._reason and not self._answered
+        if silent and (exc is None or isinstance(exc, ConnectionResetError)):
+            self._reason = f"it ended the connection without an answer {self._silence_hint()}"
+        elif not self._reason:
+            self._reason = "the broker closed it" if exc is None else connection_trouble(exc)
+        if not self._accepted.done():
+            self._accepted.set_exception(BrokerError(self._reason))
+            self._accepted.exception()  # seen: asyncio need not complain
+        if not self._ended.done():
+            self._ended.set_result(None)
 
-    def _lost(self, error: Exception) -> None:
-        connected, disconnected = self.client._connected, self.client._disconnected
-        if not connected.done():  # `open` waits for this one
-            connected.set_exception(error if isinstance(error, OSError) else BrokerError(_text(error)))
-        elif not disconnected.done():
-            disconnected.set_exception(error)
-        self.paho._sock_close()
+    def _silence_hint(self) -> str:
+        hint = other_port(self._endpoint.tls is not None)
+        if self._endpoint.version == 5:
+            hint += '; a broker that does not speak MQTT 5 needs broker.protocol = "3.1.1"'
+        return hint
 
+    def _from_broker(self, packet: bytes) -> None:
+        """One packet that carries no message."""
+        version = self._endpoint.version
+        kind = packet[0] >> 4
+        if kind == PacketType.PUBREL:
+            # The message was acknowledged with PUBREC, so it is safe; this ends what QoS 2 asks for (4.3.3).
+            answer = decode_packet(packet, version)
+            assert isinstance(answer, Acknowledgement)
+            self._write(_PUBCOMP_HEAD + answer.packet_id.to_bytes(2, "big"))
+            return
+        if kind in _ANSWERS or kind in (PacketType.CONNACK, PacketType.DISCONNECT):
+            answer = decode_packet(packet, version)
+            match answer:
+                case Connack():
+                    self._connack(answer)
+                case Disconnect():
+                    self.abort(f"it ended the connection: {refusal(answer.code, answer.properties)}")
+                case Acknowledgement() if answer.failed or kind != PacketType.PUBREC:
+                    why = refusal(answer.code, answer.properties) if answer.failed else ""
+                    self._on_answered(answer.packet_id, why)
+        if not self._reason:
+            self._library.feed(packet)
 
-class _Tap:
-    """What paho takes for its socket: it writes to the real one, and reads the packets we leave to it."""
-
-    def __init__(self) -> None:
-        self.sock: Any = None
-        self.control = b""
-        self.ended = False
-
-    def recv(self, size: int) -> bytes:
-        if not self.control:
-            if self.ended:
-                return b""
-            raise BlockingIOError
-        data, self.control = self.control[:size], self.control[size:]
-        return data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.sock, name)
-
-
-def _connect_properties(endpoint: Endpoint) -> Any:
-    from paho.mqtt.packettypes import PacketTypes
-    from paho.mqtt.properties import Properties
-
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.ReceiveMaximum = endpoint.window
-    if endpoint.persistent:
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
-    return properties
-
-
-def _is_login(error: Any) -> bool:
-    return getattr(error, "rc", None) in (4, 5) or "uthor" in str(error) or "user name" in str(error).lower()
+    def _connack(self, answer: Connack) -> None:
+        if self._accepted.done():
+            return
+        if answer.code:
+            version = self._endpoint.version
+            hint = (
+                ": check broker.username and broker.password" if is_wrong_login(answer.code, version) else ""
+            )
+            reason = connect_refusal(answer.code, version, answer.properties) + hint
+            self._accepted.set_exception(_Refused(reason))
+            self._accepted.exception()  # seen: asyncio need not complain
+            self.abort(reason)
+            return
+        self.session_present = answer.session_present
+        if answer.session_present:
+            self._inbox.resumed()
+        else:
+            self._inbox.forgotten()
+        self._logged_in = True
+        self._accepted.set_result(None)
 
 
-def _text(error: BaseException | None) -> str:
-    """An error of paho's, aiomqtt's or the system's as the end of a sentence."""
-    for cause in (error, error.__context__ if error is not None else None):  # aiomqtt hides what it wraps
-        if isinstance(cause, ssl.SSLError):
-            return tls_trouble(cause)
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return printable(_CODE.sub("", text))
+class _Refused(BrokerError):
+    """The broker answered, and does not take us."""

@@ -29,15 +29,15 @@ HELD_S: Final = 5.0
 class Inbox:
     """What one link has received.
 
-    ``window`` is how many QoS 1 messages the broker leaves unacknowledged, where we know (MQTT 5). Older
-    brokers have a bound of their own; it is learnt from their silence.
+    ``window`` is how many messages of QoS 1 and 2 the broker leaves unacknowledged, where we know (MQTT 5).
+    Older brokers have a bound of their own; it is learnt from their silence.
     """
 
     def __init__(self, window: int | None, on_room: Callable[[], None]) -> None:
         """``on_room`` is called when a full inbox has room again."""
         self.received = 0
         self.unacked = 0
-        """QoS 1 messages of the present connection that are not acknowledged yet."""
+        """QoS 1 and 2 messages of the present connection that are not acknowledged yet."""
         self._window = self._stall = window
         self._on_room = on_room
         self._epoch = 0
@@ -91,9 +91,9 @@ class Inbox:
             if message.qos and message.epoch != self._epoch
         }
         all_before = {(message.epoch, message.mid): message for message in in_hand} | held
-        for place, message in sorted(all_before.items(), key=lambda item: item[1].received_us):
+        for identity, message in sorted(all_before.items(), key=lambda item: item[1].received_us):
             self._expected.setdefault((message.topic, message.payload), deque()).append(
-                (message, place in held)
+                (message, identity in held)
             )
         self._held_count = len(held)
         for message in queued:
@@ -161,7 +161,7 @@ class Inbox:
         """See `iotcache.mqtt.MqttLink.batch`."""
         while not self._queue:
             self._arrived.clear()
-            await self._some()
+            await self._until_some()
         if self._expected and time.monotonic() >= self._held_until:
             self._release()
         if linger_s > 0 and len(self._queue) < limit:
@@ -178,7 +178,7 @@ class Inbox:
             self._on_room()
         return taken
 
-    async def _some(self) -> None:
+    async def _until_some(self) -> None:
         """Wait until messages came, or those held will not come again."""
         if not self._expected:
             await self._arrived.wait()
@@ -209,11 +209,11 @@ class Inbox:
     def _stalled(self) -> bool:
         return self._stall is not None and self.unacked >= self._stall
 
-    def settle(self, messages: Iterable[Message]) -> list[int]:
-        """Count messages as acknowledged; the packet identifiers to acknowledge, in their order."""
+    def settle(self, messages: Iterable[Message]) -> list[Message]:
+        """Count messages as acknowledged; those to acknowledge on the present connection, in their order."""
         epoch = self._epoch
-        mids = [message.mid for message in messages if message.qos and message.epoch == epoch]
-        self.unacked -= len(mids)
-        for mid in mids:
-            self._unacked.pop(mid, None)
-        return mids
+        waiting = [message for message in messages if message.qos and message.epoch == epoch]
+        self.unacked -= len(waiting)
+        for message in waiting:
+            self._unacked.pop(message.mid, None)
+        return waiting

@@ -1,4 +1,4 @@
-"""A link to one broker that connects again by itself, takes messages in batches and acks when told.
+"""A link to one broker that connects again by itself, takes messages in batches and acknowledges when told.
 
 On Windows it needs the selector event loop.
 """
@@ -8,34 +8,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import ssl
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from iotcache.backoff import Backoff
 from iotcache.config.urls import BrokerAddress, parse_broker
-from iotcache.errors import BrokerError
+from iotcache.errors import BrokerError, PublishRefused
 from iotcache.model.messages import Message
-from iotcache.mqtt.connection import CLOSE_S, Endpoint, MqttConnection, Will
+from iotcache.mqtt.codec import Will
+from iotcache.mqtt.connection import CLOSE_S, Endpoint, MqttConnection
 from iotcache.mqtt.inbox import Inbox
 from iotcache.tasks import end
 from iotcache.text import printable
 
 if TYPE_CHECKING:
-    import paho.mqtt.client as paho
-
     from iotcache.config.schema import BrokerSettings
 
 log = logging.getLogger(__name__)
 
 BACKOFF_MIN_S: Final = 0.2
 BACKOFF_MAX_S: Final = 5.0
-_SHORT_S: Final = 5.0
-_SHORT_ONES: Final = 3
+SHORT_S: Final = 5.0
+SHORT_CONNECTIONS: Final = 3
 """So many connections in a row that lasted no longer look like two clients of one name."""
+POISON_FAILURES: Final = 3
+"""A message that ends so many connections in the same way would end all others, too: it comes again on each.
+At that time it is delivered with its fault, to be put away and acknowledged."""
+_FAULTS_REMEMBERED: Final = 100
 _WAITING_PUBLISHES: Final = 10_000
 
 
@@ -87,7 +91,7 @@ class MqttLink:
         self._endpoint = Endpoint(
             address=address,
             client_id=client_id,
-            version5=protocol == "5",
+            version=5 if protocol == "5" else 4,
             persistent=persistent,
             window=window,
             keepalive_s=keepalive_s,
@@ -95,7 +99,10 @@ class MqttLink:
             will=will,
         )
         self._inbox = Inbox(window if protocol == "5" else None, self._resume)
+        self._backoff = Backoff(BACKOFF_MIN_S, backoff_max_s)
         self._backoff_max_s = backoff_max_s
+        self._faults: Counter[str] = Counter()
+        """How many connections each malformed message has ended."""
         self._on_state = on_state
         self._changed = asyncio.Event()
         self._publishes: dict[int, asyncio.Future[None]] = {}
@@ -170,7 +177,7 @@ class MqttLink:
         if self._task is not None:
             await end(self._task, CLOSE_S * 1.5)
             self._task = None
-        self._turn(LinkState.CLOSED, "closed")
+        self._set_state(LinkState.CLOSED, "closed")
 
     async def until_connected(self) -> None:
         """Return once there is a connection with its subscriptions. Cancel it to give up."""
@@ -195,10 +202,10 @@ class MqttLink:
         connection = self._connection
         if connection is None:
             return 0
-        mids = self._inbox.settle(messages)
-        if mids:
-            connection.ack(mids)
-        return len(mids)
+        waiting = self._inbox.settle(messages)
+        if waiting:
+            connection.ack(waiting)
+        return len(waiting)
 
     def _resume(self) -> None:
         if self._connection is not None:
@@ -209,41 +216,48 @@ class MqttLink:
     async def publish(
         self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, timeout_s: float = 10.0
     ) -> None:
-        """Publish, and return when the broker has it (QoS 1) or it left (QoS 0). Raises `BrokerError`."""
-        info = self._send(topic, payload, qos, retain)
-        if info is None:
+        """Publish, and return when the broker has it (QoS 1) or it left (QoS 0).
+
+        Raises `BrokerError`: `PublishRefused` when the broker answered, and does not accept it.
+        """
+        mid = self._send(topic, payload, qos, retain)
+        if mid is None:
             raise BrokerError(self.reason or f"there is no connection to the broker at {self.name}")
-        if info.is_published():
+        if not qos:
             return
-        waiting = self._publishes[info.mid] = asyncio.get_running_loop().create_future()
+        answered = self._publishes[mid] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(timeout_s):
-                await waiting
+                await answered
         except TimeoutError:
             raise BrokerError(
                 f"the broker at {self.name} did not confirm a message in {timeout_s:g} s"
             ) from None
         finally:
-            self._publishes.pop(info.mid, None)
+            self._publishes.pop(mid, None)
 
     def post(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Publish with QoS 0 and do not wait; ``False`` when there is no connection or it is choked."""
         return self._send(topic, payload, 0, retain) is not None
 
-    def _send(self, topic: str, payload: bytes, qos: int, retain: bool) -> paho.MQTTMessageInfo | None:
+    def _send(self, topic: str, payload: bytes, qos: int, retain: bool) -> int | None:
         connection = self._connection
-        if connection is None or not self.connected or connection.backlog() >= _WAITING_PUBLISHES:
+        if connection is None or not self.connected or len(self._publishes) >= _WAITING_PUBLISHES:
             return None
         return connection.publish(topic, payload, qos, retain)
 
-    def _confirmed(self, mid: int) -> None:
-        waiting = self._publishes.get(mid)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+    def _publish_answered(self, mid: int, refused: str) -> None:
+        answered = self._publishes.get(mid)
+        if answered is None or answered.done():
+            return
+        if refused:
+            answered.set_exception(PublishRefused(f"the broker at {self.name} refuses a message: {refused}"))
+        else:
+            answered.set_result(None)
 
     # Connecting
 
-    def _turn(self, state: LinkState, reason: str = "") -> None:
+    def _set_state(self, state: LinkState, reason: str = "") -> None:
         if (state, reason) == (self.state, self.reason):
             return
         self.state, self.reason = state, reason
@@ -251,7 +265,6 @@ class MqttLink:
         self._on_state(state, reason)
 
     async def _stay_connected(self) -> None:
-        least_s = backoff_s = min(BACKOFF_MIN_S, self._backoff_max_s)
         short = 0
         while not self._closing:
             began_s, connects = time.monotonic(), self.connects
@@ -259,15 +272,14 @@ class MqttLink:
                 await self._session()
             except BrokerError as error:
                 lasted_s = time.monotonic() - began_s
-                short = short + 1 if self.connects > connects and lasted_s < _SHORT_S else 0
-                self._turn(LinkState.AWAY, f"{error}{self._rival() if short >= _SHORT_ONES else ''}")
+                short = short + 1 if self.connects > connects and lasted_s < SHORT_S else 0
+                hint = self._name_hint() if short >= SHORT_CONNECTIONS else ""
+                self._set_state(LinkState.AWAY, f"{error}{hint}")
                 if lasted_s > self._backoff_max_s:
-                    backoff_s = least_s
-            # Jitter, so that a hundred clients do not come back in the same moment.
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
-            backoff_s = min(backoff_s * 2.0, self._backoff_max_s)
+                    self._backoff.reset()
+            await self._backoff.wait()
 
-    def _rival(self) -> str:
+    def _name_hint(self) -> str:
         """A broker ends the older of two connections under one client identifier (MQTT 3.1.1, 3.1.4)."""
         return f"; it may be that another client uses the name {printable(self.client_id)}, too"
 
@@ -275,7 +287,9 @@ class MqttLink:
         """One connection from beginning to end. Raises `BrokerError` with the reason of its end."""
         self.epoch += 1
         self._inbox.begin(self.epoch)
-        connection = MqttConnection(self._endpoint, self.epoch, self._inbox, self._confirmed)
+        connection = MqttConnection(
+            self._endpoint, self.epoch, self._inbox, self._publish_answered, self._tolerated()
+        )
         # From the start: messages that come in one piece with the CONNACK may be taken, and acknowledged,
         # before `open` returns. An ack that was let fall then would be waited for by the broker for ever.
         self._connection = connection
@@ -288,17 +302,31 @@ class MqttLink:
             if self._closing:
                 return
             self.connects += 1
-            self._turn(LinkState.CONNECTED)
-            await connection.tend()
+            self._set_state(LinkState.CONNECTED)
+            await connection.end()
         finally:
             self._connection = None
-            for waiting in self._publishes.values():
-                if not waiting.done():
-                    waiting.set_exception(
+            self._note_fault(connection.malformed)
+            for answered in self._publishes.values():
+                if not answered.done():
+                    answered.set_exception(
                         BrokerError(f"the connection to the broker at {self.name} was lost")
                     )
             with contextlib.suppress(Exception):
                 await connection.close()
+
+    def _tolerated(self) -> frozenset[str]:
+        """Faults of messages that have ended connections enough: the next one is delivered."""
+        return frozenset(fault for fault, count in self._faults.items() if count >= POISON_FAILURES - 1)
+
+    def _note_fault(self, fault: str) -> None:
+        if not fault:
+            return
+        if fault not in self._faults and len(self._faults) >= _FAULTS_REMEMBERED:
+            self._faults.clear()
+        self._faults[fault] += 1
+        if self._faults[fault] == POISON_FAILURES - 1:
+            log.warning("the broker at %s sends %s again and again: it is put away", self.name, fault)
 
     def _note_session(self, present: bool) -> None:
         self.session_present = present

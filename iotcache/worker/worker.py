@@ -100,7 +100,7 @@ class Ingest:
             client_id,
             subscriptions=[(text, ingest.qos) for text in topics.filters(ingest.group)],
             persistent=True,
-            will=Will(self._topic, gone(INGEST_ROLE, self.instance)),
+            will=Will(self._topic, gone(INGEST_ROLE, self.instance), 1, retain=True),
             window=min(65_535, max(ingest.batch_max * 4, 100)),
             on_state=lambda state, reason: self._changed(),
         )
