@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
+from iotcache.mqtt.codec import Will
 from iotcache.telemetry import SIMULATOR_ROLE, FleetStats, encode, gone, stats_topic
 from iotcache_simulator.publish.publisher import Publisher
-from iotcache_simulator.wire.packets import Will
 from iotcache_simulator.wire.uplink import Uplink
 
 EVERY_S = 1.0

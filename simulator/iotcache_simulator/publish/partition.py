@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from msgspec import Struct
 
 from iotcache.histogram import DurationHistogram
+from iotcache.mqtt.codec import Will
 from iotcache_simulator.fleet.lifecycle_payloads import LOST, death, lifecycle_topic
 from iotcache_simulator.fleet.load import LiveLoad
 from iotcache_simulator.fleet.stream import SHARDS, Timeline
@@ -24,8 +25,8 @@ from iotcache_simulator.publish.publisher import Publisher
 from iotcache_simulator.publish.sparkplug_edge import SparkplugEdge, edges_of
 from iotcache_simulator.publish.storm import storms
 from iotcache_simulator.wire.connection import BrokerTarget
-from iotcache_simulator.wire.packets import Will
-from iotcache_simulator.wire.uplink import Dialect, Uplink
+from iotcache_simulator.wire.dialect import Dialect
+from iotcache_simulator.wire.uplink import Uplink
 
 Durations = tuple[list[tuple[int, int]], float, float]
 """A histogram on its way between processes."""

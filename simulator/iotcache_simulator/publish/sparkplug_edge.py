@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
+from iotcache.mqtt.codec import Will
 from iotcache_simulator.fleet.formats.sparkplug import (
     BD_SEQ,
     BOOLEAN,
@@ -21,7 +22,6 @@ from iotcache_simulator.fleet.formats.sparkplug import (
     stamped,
 )
 from iotcache_simulator.fleet.roster import Roster
-from iotcache_simulator.wire.packets import Will
 
 NAMESPACE = "spBv1.0"
 

@@ -8,11 +8,11 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from iotcache.errors import StackError
+from iotcache.mqtt.codec import Connack, Connect, Disconnect, MalformedPacket, Version, decode_packet
 from iotcache_simulator.processes.process import Process
 
 _STEP_S = 0.005
 _ATTEMPT_S = 1.0
-_CONNACK_ACCEPTED = (b"\x20", 0)
 
 
 async def until_answering(
@@ -46,21 +46,19 @@ async def memcached_answers(host: str, port: int) -> bool:
 
 
 async def mqtt_answers(host: str, port: int, protocol: str) -> bool:
-    """Whether the broker accepts an MQTT CONNECT.
-
-    Source: MQTT 3.1.1 and 5.0, sections 3.1 and 3.2 (byte 4 of CONNACK is the return or reason code).
-    """
+    """Whether the broker accepts an MQTT CONNECT."""
+    version: Version = 5 if protocol == "5" else 4
     # Ever new: rumqttd leaves both without an answer when two connections claim one name at the same time.
-    client_id = f"probe-{secrets.token_hex(4)}".encode()
-    level, properties = (b"\x05", b"\x00") if protocol == "5" else (b"\x04", b"")
-    clean_start, keepalive_s = b"\x02", b"\x00\x05"
-    body = b"\x00\x04MQTT" + level + clean_start + keepalive_s + properties
-    body += len(client_id).to_bytes(2, "big") + client_id
+    hello = Connect(f"probe-{secrets.token_hex(4)}", version, keep_alive_s=5)
     reader, writer = await asyncio.open_connection(host, port)
     try:
-        writer.write(b"\x10" + bytes([len(body)]) + body)
-        answer = await reader.readexactly(4)
-        writer.write(b"\xe0\x00")
-        return (answer[:1], answer[3]) == _CONNACK_ACCEPTED
+        writer.write(hello.encode())
+        head = await reader.readexactly(2)
+        # The length of a CONNACK is one byte, or what answers is no broker that a stack starts.
+        answer = decode_packet(head + await reader.readexactly(head[1]), version)
+        writer.write(Disconnect().encode(version))
+        return isinstance(answer, Connack) and answer.code == 0
+    except MalformedPacket:
+        return False
     finally:
         writer.close()

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from msgspec import Struct
 
 from iotcache.errors import BrokerError
-from iotcache.mqtt.tls import other_port, tls_trouble
-from iotcache_simulator.wire import packets
-from iotcache_simulator.wire.packets import Accepted, Version
+from iotcache.mqtt.codec import (
+    Acknowledgement,
+    Connack,
+    Disconnect,
+    MalformedPacket,
+    PacketSplitter,
+    PacketType,
+    Ping,
+    Version,
+    decode_packet,
+)
+from iotcache.mqtt.codec.framing import LARGEST_ANSWER_BYTES
+from iotcache.mqtt.codec.reasons import connect_refusal, refusal
+from iotcache.mqtt.tls import other_port
+from iotcache.mqtt.trouble import connection_trouble
 
+_ACKNOWLEDGEMENTS: Final = frozenset({PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBCOMP})
+_PUBACK_HEAD: Final = bytes([PacketType.PUBACK << 4])
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -31,6 +45,11 @@ class BrokerTarget(Struct, frozen=True):
     keep_alive_s: int = 30
 
     @property
+    def encoded_password(self) -> bytes | None:
+        """The password as CONNECT carries it."""
+        return None if self.password is None else self.password.encode()
+
+    @property
     def name(self) -> str:
         """``host:port`` for people."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -40,22 +59,22 @@ class FleetConnection(asyncio.Protocol):
     """An open connection. Made by `open_connection`; ends once, and then says why in ``reason``."""
 
     def __init__(
-        self, version: Version, on_ack: Callable[[int, bool], None], on_pong: Callable[[], None],
+        self, version: Version, on_ack: Callable[[int, str], None], on_pong: Callable[[], None],
         on_writable: Callable[[], None], on_received: Callable[[int], None] = lambda packet_id: None,
     ) -> None:  # fmt: skip
-        """``on_ack(packet id, taken)`` for each QoS 1 or 2 publish that the broker has answered for;
+        """``on_ack(packet id, why refused)`` for each QoS 1 or 2 publish that the broker has answered for;
         ``on_received(packet id)`` when it has a QoS 2 publish and waits for its release."""
         loop = asyncio.get_running_loop()
-        self.accepted: asyncio.Future[Accepted] = loop.create_future()
+        self.accepted: asyncio.Future[Connack] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
         self.reason = ""
         self.paused = False
-        self._version = version
+        self._version: Version = version
         self._on_ack = on_ack
         self._on_pong = on_pong
         self._on_writable = on_writable
         self._on_received = on_received
-        self._buffer = bytearray()
+        self._splitter = PacketSplitter(LARGEST_ANSWER_BYTES)
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
         self._encrypted = False
@@ -91,14 +110,15 @@ class FleetConnection(asyncio.Protocol):
             # TCP acknowledges these, which it delays by 40 ms. The kernel forgets the option by itself.
             with suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        if not self._buffer and self.accepted.done() and self._only_acks(data):
+        if self._splitter.empty and self.accepted.done() and self._only_acks(data):
             return
-        self._buffer += data
         try:
-            for kind, body in packets.split(self._buffer):
-                self._packet(kind, body)
+            for packet in self._splitter.feed(data):
+                self._packet(packet)
+        except MalformedPacket as error:
+            self.abort(f"the broker sent {error}")
         except BrokerError as error:
-            self._fail(str(error))
+            self.abort(str(error))
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -109,7 +129,7 @@ class FleetConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.reason:
-            self.reason = _why(exc) if exc else "the broker closed the connection"
+            self.reason = connection_trouble(exc) if exc else "the broker closed the connection"
         if not self.accepted.done():
             hint = f" {other_port(self._encrypted)}" if isinstance(exc, ConnectionResetError) else ""
             self.accepted.set_exception(BrokerError(f"{self.reason}{hint}"))
@@ -120,53 +140,55 @@ class FleetConnection(asyncio.Protocol):
 
     def _only_acks(self, data: bytes) -> bool:
         """The common case at speed: a chunk of nothing but plain four-byte PUBACKs."""
-        size = len(data)
-        if size % 4 or data[::4] != b"\x40" * (size // 4) or data[1::4] != b"\x02" * (size // 4):
+        count, rest = divmod(len(data), 4)
+        if rest or data[::4] != _PUBACK_HEAD * count or data[1::4] != b"\x02" * count:
             return False
         on_ack = self._on_ack
         for high, low in zip(data[2::4], data[3::4], strict=True):
-            on_ack(high << 8 | low, True)
+            on_ack(high << 8 | low, "")
         return True
 
-    def _packet(self, kind: int, body: bytes) -> None:
-        if not self.accepted.done() and kind != packets.CONNACK:
+    def _packet(self, packet: bytes) -> None:
+        if not self.accepted.done() and packet[0] >> 4 != PacketType.CONNACK:
             raise BrokerError("the broker's answer is not MQTT")
-        if kind in {packets.PUBACK, packets.PUBREC, packets.PUBCOMP}:
-            if len(body) < 2:
-                raise BrokerError("an acknowledgement of the broker is cut short")
-            packet_id = int.from_bytes(body[:2], "big")
-            refused = len(body) > 2 and body[2] >= 0x80
-            if kind == packets.PUBREC and not refused:
-                self._on_received(packet_id)
-                self.write(packets.pubrel(packet_id))
-            else:
-                self._on_ack(packet_id, not refused)
-        elif kind == packets.PINGRESP:
-            self._on_pong()
-        elif kind == packets.CONNACK and not self.accepted.done():
-            try:
-                self.accepted.set_result(packets.accepted(body, self._version))
-            except BrokerError as error:
-                self._fail(str(error))
-        elif kind == packets.DISCONNECT:
-            self._fail(f"the broker ended the connection with reason code {body[0] if body else 0}")
-        else:
-            raise BrokerError(f"the broker sent a packet of type {kind >> 4}, which no publisher asked for")
+        decoded = decode_packet(packet, self._version)
+        match decoded:
+            case Acknowledgement(kind=kind) if kind in _ACKNOWLEDGEMENTS:
+                if kind is PacketType.PUBREC and not decoded.failed:
+                    self._on_received(decoded.packet_id)
+                    release = Acknowledgement(PacketType.PUBREL, decoded.packet_id)
+                    self.write(release.encode(self._version))
+                else:
+                    why = refusal(decoded.code, decoded.properties) if decoded.failed else ""
+                    self._on_ack(decoded.packet_id, why)
+            case Ping(kind=PacketType.PINGRESP):
+                self._on_pong()
+            case Connack() if not self.accepted.done():
+                self._connack(decoded)
+            case Disconnect():
+                why = refusal(decoded.code, decoded.properties)
+                self.abort(f"the broker ended the connection: {why}")
+            case _:
+                kind = PacketType(packet[0] >> 4)
+                raise BrokerError(f"the broker sent a {kind.name} packet, which no publisher asked for")
 
-    def _fail(self, reason: str) -> None:
-        self.abort(reason)
+    def _connack(self, answer: Connack) -> None:
+        if answer.code:
+            why = connect_refusal(answer.code, self._version, answer.properties)
+            raise BrokerError(f"the broker refused the connection: {why}")
+        self.accepted.set_result(answer)
 
 
 async def open_connection(
     target: BrokerTarget,
     hello: bytes,
     *,
-    on_ack: Callable[[int, bool], None],
+    on_ack: Callable[[int, str], None],
     on_pong: Callable[[], None],
     on_writable: Callable[[], None],
     on_received: Callable[[int], None] = lambda packet_id: None,
     timeout_s: float,
-) -> tuple[FleetConnection, Accepted]:
+) -> tuple[FleetConnection, Connack]:
     """Connect, send the CONNECT packet ``hello`` and await its answer.
 
     Raises `BrokerError` with one sentence when the broker cannot be reached or refuses.
@@ -186,21 +208,11 @@ async def open_connection(
     except TimeoutError:
         reason = f"no answer within {timeout_s:g} s"
     except ConnectionResetError as error:
-        reason = f"{_why(error)} {other_port(target.tls is not None)}"
+        reason = f"{connection_trouble(error)} {other_port(target.tls is not None)}"
     except OSError as error:
-        reason = _why(error)
+        reason = connection_trouble(error)
     except BrokerError as error:
         reason = str(error)
     if connection is not None:
         connection.abort(reason)
     raise BrokerError(f"the broker at {target.name} cannot be used: {reason}")
-
-
-def _why(error: Exception) -> str:
-    """Why there is no connection, in words that go after "the broker cannot be used"."""
-    if isinstance(error, ssl.SSLError):
-        return tls_trouble(error)
-    if not isinstance(error, OSError):
-        return str(error)
-    known = error.errno is not None and error.errno > 0  # asyncio's own text repeats the address
-    return (os.strerror(error.errno or 0) if known else error.strerror or str(error)).lower()

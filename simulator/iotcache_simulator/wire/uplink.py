@@ -14,18 +14,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Protocol
 
+from iotcache.backoff import Backoff
 from iotcache.errors import BrokerError
 from iotcache.histogram import DurationHistogram
-from iotcache_simulator.wire import packets
+from iotcache.mqtt.codec import (
+    Acknowledgement,
+    Connect,
+    Disconnect,
+    PacketType,
+    Ping,
+    Properties,
+    PropertyId,
+    Will,
+    encode_publish,
+)
+from iotcache.mqtt.codec.properties import encode_properties
+from iotcache.mqtt.codec.publish import DUP, RETAIN
 from iotcache_simulator.wire.connection import BrokerTarget, FleetConnection, open_connection
+from iotcache_simulator.wire.dialect import Dialect
 from iotcache_simulator.wire.log_throttle import LogThrottle
-from iotcache_simulator.wire.packets import DUP, RETAIN, Will
 
 log = logging.getLogger(__name__)
 log.addFilter(LogThrottle())
@@ -39,28 +50,13 @@ BARRIER_S = 1.0
 """How often QoS 0 publishes are confirmed by a ping."""
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 10.0
+_PINGREQ = Ping(PacketType.PINGREQ).encode(4)
 SHORT_S = 1.0
 """A connection that did not last so long says that something is wrong with it."""
 _ON_PURPOSE = "dropped on purpose"
 _CLOSE_S = 1.0
 _SESSION_S = 3_600
 """How long an MQTT 5 broker keeps a persistent session of ours that does not come back."""
-
-
-class Dialect(Protocol):
-    """A protocol over MQTT that has a say in each connection, such as Sparkplug."""
-
-    def will(self) -> Will:
-        """The last will of the next connection."""
-        ...
-
-    def births(self) -> Iterable[tuple[str, bytes]]:
-        """What is to be said first on it: topics and payloads (QoS 0)."""
-        ...
-
-    def stamp(self, body: bytes) -> bytes:
-        """A payload as it goes out; asked once for each publish, in the order of the connection."""
-        ...
 
 
 class Uplink:
@@ -89,7 +85,7 @@ class Uplink:
         self.published = 0
         self.confirmed = 0
         self.refused = 0
-        """Publishes that the broker answered with an error (MQTT 5)."""
+        """Publishes that the broker answered with an error (MQTT 5); the log has its reasons."""
         self.resent = 0
         self.connects = 0
         self.reason = "not connected yet"
@@ -104,18 +100,19 @@ class Uplink:
         self._dialect = dialect
         self._on_connected = on_connected
         self._persistent = persistent
-        self._properties = packets.user_properties(user_properties) if target.version == 5 else b""
+        pairs = tuple((PropertyId.USER_PROPERTY, pair) for pair in user_properties)
+        self._properties = encode_properties(pairs) if target.version == 5 else b""
         self._wants_aliases = topic_aliases and target.version == 5
         self._aliases: dict[bytes, bytes] = {}
         self._alias_maximum = 0
-        self._received: set[int] = set()
+        self._unreleased: set[int] = set()
         """QoS 2 publishes that the broker has, and has not yet released."""
         self._away_until = 0.0
         self._connect_timeout_s = connect_timeout_s
         self._connection: FleetConnection | None = None
         self._out: list[bytes] = []
         self._pending: dict[int, tuple[bytes, bytes, int, int, float]] = {}
-        self._again: deque[tuple[bytes, bytes, int, int]] = deque()
+        self._to_resend: deque[tuple[bytes, bytes, int, int]] = deque()
         """Unconfirmed on an earlier connection and not yet sent on this one."""
         self._packet_id = 0
         self._unproven = 0
@@ -143,7 +140,7 @@ class Uplink:
     def room(self) -> int:
         """How many messages may be sent now."""
         connection = self._connection
-        if connection is None or connection.paused or self._again:
+        if connection is None or connection.paused or self._to_resend:
             return 0
         return self._window - len(self._pending) if self._qos else 1 << 16
 
@@ -165,7 +162,7 @@ class Uplink:
         if self._connection is not None:
             flags = RETAIN if retain else 0
             self._connection.write(
-                packets.publish(topic.encode(), payload, 0, 0, self.target.version, flags=flags)
+                encode_publish(topic.encode(), payload, 0, 0, self.target.version, flags=flags)
             )
 
     @property
@@ -195,7 +192,7 @@ class Uplink:
         """Return when everything published is confirmed, or can no longer be."""
         self.flush()
         self._barrier()
-        while self._pending or self._again or (self._unproven and self._connection is not None):
+        while self._pending or self._to_resend or (self._unproven and self._connection is not None):
             await self.until_room()
 
     async def close(self) -> None:
@@ -204,7 +201,9 @@ class Uplink:
         if (connection := self._connection) is not None:
             self.flush()
             for_good = self._persistent and self.target.version == 5
-            connection.write(packets.DISCONNECT_FOR_GOOD_V5 if for_good else packets.DISCONNECT_PACKET)
+            # The broker discards the last will, and the session ends with the connection (3.14.2.2.2).
+            ending: Properties = ((PropertyId.SESSION_EXPIRY_INTERVAL, 0),) if for_good else ()
+            connection.write(Disconnect(properties=ending).encode(self.target.version))
             connection.close()
             await asyncio.wait([connection.ended], timeout=_CLOSE_S)
             connection.abort("closed")
@@ -219,17 +218,17 @@ class Uplink:
     async def _forget_session(self) -> None:
         """MQTT 3.1.1 ends a session only by a clean one of the same name (3.1.2.4)."""
         target = self.target
-        hello = packets.connect(self.client_id, username=target.username, password=target.password)
+        hello = Connect(self.client_id, username=target.username, password=target.encoded_password)
         connection, _ = await open_connection(
-            target, hello, on_ack=lambda packet_id, taken: None, on_pong=lambda: None,
+            target, hello.encode(), on_ack=lambda packet_id, refused: None, on_pong=lambda: None,
             on_writable=lambda: None, timeout_s=_CLOSE_S,
         )  # fmt: skip
-        connection.write(packets.DISCONNECT_PACKET)
+        connection.write(Disconnect().encode(target.version))
         connection.close()
         await asyncio.wait([connection.ended], timeout=_CLOSE_S)
 
     async def _stay_connected(self) -> None:
-        backoff_s = BACKOFF_MIN_S
+        backoff = Backoff(BACKOFF_MIN_S, BACKOFF_MAX_S)
         while not self._closing:
             await asyncio.sleep(max(0.0, self._away_until - monotonic()))
             try:
@@ -238,9 +237,7 @@ class Uplink:
                 if self.reason != str(error):
                     log.log(logging.WARNING if self.connects else logging.INFO, "%s", error)
                 self.reason = str(error)
-                # Jitter, so that a fleet does not come back all at once; no part of the stream hangs on it.
-                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
-                backoff_s = min(backoff_s * 2.0, BACKOFF_MAX_S)
+                await backoff.wait()  # its jitter is no part of the stream
                 continue
             connection = self._connection
             assert connection is not None
@@ -248,31 +245,30 @@ class Uplink:
             await self._tend(connection)
             self._lost(connection)
             if monotonic() - began >= SHORT_S or self._away_until > began:
-                backoff_s = BACKOFF_MIN_S
+                backoff.reset()
             else:
-                # The broker takes us in and throws us out: not again at once.
-                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
-                backoff_s = min(backoff_s * 2.0, BACKOFF_MAX_S)
+                await backoff.wait()  # the broker takes us in and throws us out: not again at once
 
     async def _connect(self) -> None:
         target = self.target
-        hello = packets.connect(
+        lasting = self._persistent and target.version == 5
+        hello = Connect(
             self.client_id,
-            version=target.version,
+            target.version,
+            clean_start=not self._persistent,
             keep_alive_s=target.keep_alive_s,
             username=target.username,
-            password=target.password,
+            password=target.encoded_password,
             will=self._will if self._dialect is None else self._dialect.will(),
-            clean=not self._persistent,
-            session_expiry_s=_SESSION_S if self._persistent else 0,
+            properties=((PropertyId.SESSION_EXPIRY_INTERVAL, _SESSION_S),) if lasting else (),
         )
         connection, accepted = await open_connection(
             target,
-            hello,
+            hello.encode(),
             on_ack=self._acked,
             on_pong=self._ponged,
             on_writable=self._wake,
-            on_received=self._received.add,
+            on_received=self._unreleased.add,
             timeout_s=self._connect_timeout_s,
         )
         if self._qos > accepted.maximum_qos:
@@ -285,13 +281,13 @@ class Uplink:
         self._aliases.clear()
         self._alias_maximum = accepted.topic_alias_maximum if self._wants_aliases else 0
         if self._dialect is not None:
-            for topic, said in self._dialect.births():
-                self._out.append(packets.publish(topic.encode(), said, 0, 0, target.version))
+            for topic, payload in self._dialect.births():
+                self._out.append(encode_publish(topic.encode(), payload, 0, 0, target.version))
         if accepted.session_present:
             self._resume()
         else:
             self._start_over()
-        self._send_again()
+        self._resend()
         if self._on_connected is not None:
             self._on_connected()
         self._wake()
@@ -314,7 +310,7 @@ class Uplink:
         """Ask for proof of all that was written so far."""
         if self._connection is not None and len(self._pings) < 1_000:
             self.flush()
-            self._connection.write(packets.PINGREQ_PACKET)
+            self._connection.write(_PINGREQ)
             self._pings.append(self._unproven)
 
     def _lost(self, connection: FleetConnection) -> None:
@@ -332,15 +328,16 @@ class Uplink:
 
     def _start_over(self) -> None:
         """The broker remembers nothing: what it has not confirmed is to be published anew."""
-        self._again.extendleft(sent[:4] for sent in reversed(self._pending.values()))
+        self._to_resend.extendleft(sent[:4] for sent in reversed(self._pending.values()))
         self._pending.clear()
-        self._received.clear()
+        self._unreleased.clear()
 
     def _resume(self) -> None:
         """The broker remembers the session: go on with each publish where it stopped (4.4)."""
         for packet_id, (topic, payload, qos, flags, _) in self._pending.items():
-            if packet_id in self._received:
-                self._out.append(packets.pubrel(packet_id))
+            if packet_id in self._unreleased:
+                release = Acknowledgement(PacketType.PUBREL, packet_id)
+                self._out.append(release.encode(self.target.version))
             else:
                 self._out.append(self._packet(topic, payload, qos, packet_id, flags | DUP))
                 self.resent += 1
@@ -354,16 +351,17 @@ class Uplink:
             if alias is not None:
                 topic, properties = b"", alias + properties
             elif len(self._aliases) < self._alias_maximum:
-                alias = self._aliases[topic] = packets.topic_alias(len(self._aliases) + 1)
+                number = len(self._aliases) + 1
+                alias = self._aliases[topic] = encode_properties(((PropertyId.TOPIC_ALIAS, number),))
                 properties = alias + properties
-        return packets.publish(
+        return encode_publish(
             topic, payload, qos, packet_id, self.target.version, flags=flags, properties=properties
         )
 
-    def _send_again(self) -> None:
+    def _resend(self) -> None:
         """Publish on this session what was not confirmed on the last one, in its old order."""
-        while self._again and len(self._pending) < self._window:
-            topic, payload, qos, flags = self._again.popleft()
+        while self._to_resend and len(self._pending) < self._window:
+            topic, payload, qos, flags = self._to_resend.popleft()
             packet_id = self._next_id()
             self._pending[packet_id] = (topic, payload, qos, flags, monotonic())
             self._out.append(self._packet(topic, payload, qos, packet_id, flags))
@@ -377,18 +375,19 @@ class Uplink:
         self._packet_id = packet_id
         return packet_id
 
-    def _acked(self, packet_id: int, taken: bool) -> None:
+    def _acked(self, packet_id: int, refused: str) -> None:
         sent = self._pending.pop(packet_id, None)
-        self._received.discard(packet_id)
+        self._unreleased.discard(packet_id)
         if sent is None:
             return
-        if taken:
+        if refused:
+            self.refused += 1
+            log.warning("the broker at %s refuses a message: %s", self.target.name, refused)
+        else:
             self.confirmed += 1
             self.ack_ms.add((monotonic() - sent[4]) * 1e3)
-        else:
-            self.refused += 1
-        if self._again:
-            self._send_again()
+        if self._to_resend:
+            self._resend()
         if self._waiting is not None:
             self._wake()
 
