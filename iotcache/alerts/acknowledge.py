@@ -23,8 +23,8 @@ async def acknowledge(
     Acknowledged before, it stays as it was then. Raises `UsageError` when none of this name and subject
     stands, and `StoreError`.
     """
-    said_by = printable(by, _BY_LIMIT)
-    found = await store.alerts.acknowledge(name, subject, said_by, round(clock.now() * 1e6))
-    if found is None:
+    acknowledged_by = printable(by, _BY_LIMIT)
+    alert = await store.alerts.acknowledge(name, subject, acknowledged_by, round(clock.now() * 1e6))
+    if alert is None:
         raise UsageError(f"no alert {printable(name, 80)} of {printable(subject, 200)} stands")
-    return found
+    return alert

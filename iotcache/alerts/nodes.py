@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from iotcache.alerts.hold import Hold, Verdict
+from iotcache.alerts.rule_state import RuleState, Verdict
 from iotcache.config.alert_rules import CLUSTER, Rule
 from iotcache.model import NodeHealth, NodeState
 
@@ -23,7 +23,7 @@ class NodeRules:
         self._ratio = [rule for rule in rules if rule.kind == "hit_ratio"]
         self._stands = stands
         self._since: dict[tuple[str, str], float] = {}
-        self._holds: dict[str, Hold] = {}
+        self._rule_states: dict[str, RuleState] = {}
         self._before: dict[str, tuple[int, int]] = {}
 
     @property
@@ -78,9 +78,9 @@ class NodeRules:
         verdicts: list[Verdict] = []
         percent = round(hits / reads * 100.0, 2)
         for rule in self._ratio:
-            hold = self._holds.setdefault(rule.name, Hold(rule))
-            hold.raised = self._stands(rule.name, CLUSTER)
-            turned = hold.note(percent, now_s)
+            rule_state = self._rule_states.setdefault(rule.name, RuleState(rule))
+            rule_state.raised = self._stands(rule.name, CLUSTER)
+            turned = rule_state.note(percent, now_s)
             if turned is not None:
                 verdicts.append(Verdict(rule, CLUSTER, turned, percent))
         return verdicts

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from iotcache.alerts.hold import Hold, Verdict
+from iotcache.alerts.rule_state import RuleState, Verdict
 from iotcache.config.alert_rules import Rule, series_named, subject_of
 from iotcache.model import Reading, Series, figure_of
 
@@ -24,13 +24,13 @@ RATE_MIN_S: Final = 0.05
 class _Watched:
     """A series that at least one rule is about."""
 
-    __slots__ = ("holds", "series", "site", "subject", "ts_us", "value")
+    __slots__ = ("rule_states", "series", "site", "subject", "ts_us", "value")
 
-    def __init__(self, series: Series, site: str, holds: Sequence[Hold]) -> None:
+    def __init__(self, series: Series, site: str, rule_states: Sequence[RuleState]) -> None:
         self.series = series
         self.site = site
         self.subject = subject_of(series)
-        self.holds = holds
+        self.rule_states = rule_states
         self.ts_us = -(2**63)
         self.value: float | None = None
 
@@ -46,7 +46,7 @@ class ReadingRules:
         self._stands = stands
         self._known: dict[tuple[str, str], _Watched | None] = {}
         self._watched = 0
-        self._pending: dict[tuple[str, str], tuple[Hold, _Watched]] = {}
+        self._pending: dict[tuple[str, str], tuple[RuleState, _Watched]] = {}
         self.unwatched = 0
         """Series that a rule is about and that there was no room for."""
 
@@ -61,27 +61,31 @@ class ReadingRules:
             try:
                 watched = known[name]
             except KeyError:
-                watched = self._meet(reading)
+                watched = self._add(reading)
             if watched is not None and reading.ts_us > watched.ts_us:
                 self._take(watched, reading, now_s, verdicts)
         return verdicts
 
     def tick(self, now_s: float) -> list[Verdict]:
         """Raise what has held for long enough without a further reading."""
-        ripe = [(key, hold, watched) for key, (hold, watched) in self._pending.items() if hold.ripe(now_s)]
+        ripe = [
+            (key, rule_state, watched)
+            for key, (rule_state, watched) in self._pending.items()
+            if rule_state.ripe(now_s)
+        ]
         for key, _, _ in ripe:
             del self._pending[key]
-        return [_verdict(hold, watched, True) for _, hold, watched in ripe]
+        return [_verdict(rule_state, watched, True) for _, rule_state, watched in ripe]
 
     def turn(self, name: str, subject: str, raised: bool) -> None:
         """Another worker raised or cleared it, or we were wrong to."""
         watched = self._known.get(series_named(subject))
-        for hold in watched.holds if watched is not None else ():
-            if hold.rule.name == name:
-                hold.raised, hold.since_s = raised, None
+        for rule_state in watched.rule_states if watched is not None else ():
+            if rule_state.rule.name == name:
+                rule_state.raised, rule_state.since_s = raised, None
                 self._pending.pop((name, subject), None)
 
-    def _meet(self, reading: Reading) -> _Watched | None:
+    def _add(self, reading: Reading) -> _Watched | None:
         series = reading.series
         rules = [rule for rule in self._rules if rule.is_for(reading.site, series.device, series.sensor)]
         watched: _Watched | None = None
@@ -90,7 +94,7 @@ class ReadingRules:
         elif rules:
             subject = subject_of(series)
             watched = _Watched(
-                series, reading.site, [Hold(rule, self._stands(rule.name, subject)) for rule in rules]
+                series, reading.site, [RuleState(rule, self._stands(rule.name, subject)) for rule in rules]
             )
             self._watched += 1
         if len(self._known) < _KNOWN_LIMIT or watched is not None:
@@ -103,22 +107,22 @@ class ReadingRules:
             return
         before, passed_us = watched.value, reading.ts_us - watched.ts_us
         watched.ts_us, watched.value, watched.site = reading.ts_us, figure, reading.site
-        for hold in watched.holds:
-            rule = hold.rule
+        for rule_state in watched.rule_states:
+            rule = rule_state.rule
             if rule.kind == "rate":
                 if before is None or passed_us < RATE_MIN_S * 1e6:
                     continue
-                turned = hold.note((figure - before) / (passed_us / 1e6) * rule.settings.per_s, now_s)
+                turned = rule_state.note((figure - before) / (passed_us / 1e6) * rule.settings.per_s, now_s)
             else:
-                turned = hold.note(figure, now_s)
+                turned = rule_state.note(figure, now_s)
             key = (rule.name, watched.subject)
-            if hold.since_s is not None:
-                self._pending[key] = (hold, watched)
+            if rule_state.since_s is not None:
+                self._pending[key] = (rule_state, watched)
             else:
                 self._pending.pop(key, None)
             if turned is not None:
-                verdicts.append(_verdict(hold, watched, turned))
+                verdicts.append(_verdict(rule_state, watched, turned))
 
 
-def _verdict(hold: Hold, watched: _Watched, raised: bool) -> Verdict:
-    return Verdict(hold.rule, watched.subject, raised, hold.value, watched.series, watched.site)
+def _verdict(rule_state: RuleState, watched: _Watched, raised: bool) -> Verdict:
+    return Verdict(rule_state.rule, watched.subject, raised, rule_state.value, watched.series, watched.site)

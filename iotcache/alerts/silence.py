@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from iotcache.alerts.hold import Verdict
+from iotcache.alerts.rule_state import Verdict
 from iotcache.config.alert_rules import Rule
 from iotcache.keys import escape, unescape
 from iotcache.model import Reading, Series
@@ -72,14 +72,14 @@ class Silence:
             try:
                 device = known[reading.device, reading.sensor]
             except KeyError:
-                device = self.meet(reading.series, reading.site, 0.0, now_s)
+                device = self.add_series(reading.series, reading.site, 0.0, now_s)
             if device is not None:
                 device.last_seen_s = now_s
                 if device.raised:
                     verdicts += self._seen_again(device)
         return verdicts
 
-    def meet(self, series: Series, site: str, interval_s: float, now_s: float) -> _Device | None:
+    def add_series(self, series: Series, site: str, interval_s: float, now_s: float) -> _Device | None:
         """Watch a series from now on, if a rule is about it; heard of it was at ``now_s``."""
         if (series.device, series.sensor) in self._series:
             device = self._series[series.device, series.sensor]
@@ -142,21 +142,21 @@ class Silence:
 
     def seen_elsewhere(self, device: str, at_s: float) -> None:
         """Another worker heard of it, at ``at_s``, so that we were wrong to call it silent."""
-        found = self._devices.get(device)
-        if found is not None:
-            found.last_seen_s = max(found.last_seen_s, at_s)
-            found.raised.clear()
+        known_device = self._devices.get(device)
+        if known_device is not None:
+            known_device.last_seen_s = max(known_device.last_seen_s, at_s)
+            known_device.raised.clear()
 
     def turn(self, name: str, subject: str, raised: bool) -> None:
         """Another worker raised or cleared it."""
-        found = self._devices.get(unescape(subject))
-        if found is not None and name in self._by_name:
-            (found.raised.add if raised else found.raised.discard)(name)
+        known_device = self._devices.get(unescape(subject))
+        if known_device is not None and name in self._by_name:
+            (known_device.raised.add if raised else known_device.raised.discard)(name)
 
     def series_of(self, device: str) -> Sequence[Series]:
         """The series that rules are about."""
-        found = self._devices.get(device)
-        return found.series if found is not None else ()
+        known_device = self._devices.get(device)
+        return known_device.series if known_device is not None else ()
 
     def _seen_again(self, device: _Device, text: str = "") -> list[Verdict]:
         cleared, device.raised = device.raised, set()

@@ -33,5 +33,5 @@ def alert_topic(name: str, subject: str) -> str:
 
 def parse_topic(topic: str) -> AlertName | None:
     """Which alert ``topic`` is about; ``None`` for other topics."""
-    found = _TOPIC.fullmatch(topic)
-    return AlertName(unquote(found[1]), unquote(found[2])) if found else None
+    match = _TOPIC.fullmatch(topic)
+    return AlertName(unquote(match[1]), unquote(match[2])) if match else None

@@ -13,10 +13,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from iotcache.alerts.hold import Verdict
 from iotcache.alerts.nodes import NodeRules
 from iotcache.alerts.publish import AlertLink, AlertPublisher
 from iotcache.alerts.readings import ReadingRules
+from iotcache.alerts.rule_state import Verdict
 from iotcache.alerts.silence import Silence
 from iotcache.alerts.webhook import Webhook
 from iotcache.clock import SYSTEM_CLOCK, Clock
@@ -37,7 +37,7 @@ TICK_S: Final = 1.0
 RATIO_EVERY_S: Final = 5.0
 RETIRED_EVERY_S: Final = 60.0
 PRUNE_EVERY_S: Final = 3_600.0
-STANDING_LIMIT: Final = 10_000
+ACTIVE_LIMIT: Final = 10_000
 _UNSETTLED_LIMIT: Final = 10_000
 _TURNS: Final = 3
 """Of what was raised and cleared again and again before it was settled, the first and the last is told."""
@@ -77,7 +77,7 @@ class AlertWatch:
         self._tick_s = tick_s
         self._shared = bool(settings.ingest.group)
         self._keep_us = round(settings.store.retention_days * 86_400e6)
-        self._chosen = LeaderLock(cache.cluster, f"{cache.keys.prefix}lock:alerts", instance, clock=clock)
+        self._leader = LeaderLock(cache.cluster, f"{cache.keys.prefix}lock:alerts", instance, clock=clock)
         self._readings = ReadingRules(rules, self._stands)
         self._silence = Silence(rules, self._stands)
         self._nodes = NodeRules(rules, self._stands)
@@ -156,7 +156,7 @@ class AlertWatch:
                 await self._rest()
         finally:
             if self._shared:
-                await self._chosen.give_up()
+                await self._leader.give_up()
 
     async def _rest(self) -> None:
         """Until the next tick; a moment only when there is something to settle."""
@@ -178,7 +178,7 @@ class AlertWatch:
                 while self._silence.wanted and (page := await self._cache.store.directory(above, _PAGE)):
                     for info in page:
                         now_s = self._clock.monotonic()
-                        self._silence.meet(info.series, info.site, info.interval_s, now_s)
+                        self._silence.add_series(info.series, info.site, info.interval_s, now_s)
                     above = page[-1].order
                     await asyncio.sleep(0.02)
             except StoreError as error:
@@ -195,7 +195,7 @@ class AlertWatch:
         if now_s >= self._next_s["refresh"]:
             await self._refresh()
             self._next_s["refresh"] = now_s + self._tick_s
-        if not self._shared or await self._chosen.hold():
+        if not self._shared or await self._leader.hold():
             await self._watch_all(now_s)
             if self._connects != self._link.connects:
                 # A broker that was away may have lost what it retained.
@@ -243,16 +243,16 @@ class AlertWatch:
         """See what others raised, acknowledged and cleared."""
         now = {
             (alert.name, alert.subject): alert
-            for alert in await self._cache.store.alerts.active(STANDING_LIMIT)
+            for alert in await self._cache.store.alerts.active(ACTIVE_LIMIT)
         }
         before, self._standing = self._standing, now
-        if len(now) >= STANDING_LIMIT:  # not all of them: what is missing need not be gone
+        if len(now) >= ACTIVE_LIMIT:  # not all of them: what is missing need not be gone
             self._standing = before | now
         for key, alert in now.items():
             old = before.get(key)
             if old is None:
                 self._take_over(key, True)
-            elif old.state is not alert.state and (not self._shared or self._chosen.held):
+            elif old.state is not alert.state and (not self._shared or self._leader.held):
                 self._announce(alert)
         for key in before.keys() - self._standing.keys():
             self._take_over(key, False)

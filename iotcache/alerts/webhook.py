@@ -122,7 +122,7 @@ def _trouble(error: Exception) -> str:
         return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
         # asyncio's own text names the call that failed, and for several addresses it is all there is.
-        found = _ERRNO.search(str(error))
-        if found is not None:
-            return os.strerror(int(found[1]))
+        match = _ERRNO.search(str(error))
+        if match is not None:
+            return os.strerror(int(match[1]))
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -55,9 +55,9 @@ def _walk(kind: type[Struct], prefix: str) -> Iterator[SettingField]:
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` for the known name that is most like ``name``, or nothing."""
     known, name = list(known), name[:100]
-    found = difflib.get_close_matches(name, known, 1, 0.6)
-    if not found:
+    matches = difflib.get_close_matches(name, known, 1, 0.6)
+    if not matches:
         # A key in the wrong table is told by its last part.
         last = name.rpartition(".")[2]
-        found = [one for one in known if one.rpartition(".")[2] == last][:1]
-    return f"; did you mean {found[0]}?" if found else ""
+        matches = [one for one in known if one.rpartition(".")[2] == last][:1]
+    return f"; did you mean {matches[0]}?" if matches else ""

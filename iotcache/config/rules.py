@@ -124,8 +124,8 @@ _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
 def _listen(text: str) -> None:
-    found = _LISTEN.fullmatch(text)
-    if not found or int(found[2]) > 65535:
+    match = _LISTEN.fullmatch(text)
+    if not match or int(match[2]) > 65535:
         raise ValueError("host:port, with port 0 for a free one")
 
 

@@ -39,14 +39,14 @@ def given_tables(path: str, kind: type[Struct], given: object, origin: str) -> t
 
 def _table(place: str, kind: type[Struct], given: Mapping[str, Any], origin: str) -> Struct:
     items = {item.name: item for item in msgspec.structs.fields(kind)}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in given.items():
         item = items.get(name)
         if item is None:
             where = f"the key {place}.{printable(name, 60)} ({origin})"
             raise ConfigError(f"{where} is not a setting{nearest(name, items)}")
         try:
-            found[name] = msgspec.convert(value, item.type)
+            values[name] = msgspec.convert(value, item.type)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(value)
         except (msgspec.ValidationError, ValueError):
@@ -55,9 +55,9 @@ def _table(place: str, kind: type[Struct], given: Mapping[str, Any], origin: str
                 f"{place}.{name} ({origin}) is {printable(shown, 80)}: allowed is {describe(item.type)}"
             ) from None
     for name, item in items.items():
-        if item.default is NODEFAULT and item.default_factory is NODEFAULT and name not in found:
+        if item.default is NODEFAULT and item.default_factory is NODEFAULT and name not in values:
             raise ConfigError(f"{place} ({origin}) has no {name}: it needs {describe(item.type)}")
-    return kind(**found)
+    return kind(**values)
 
 
 def is_texts(kind: Any) -> bool:
@@ -73,7 +73,7 @@ def given_texts(path: str, given: object, origin: str) -> dict[str, str]:
     if not isinstance(given, dict):
         shown = f'"{given}"' if isinstance(given, str) else str(given)
         raise ConfigError(f"{path} ({origin}) is {printable(shown, 80)}: write [{path}] above its keys")
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     waiting: list[tuple[str, Any]] = list(given.items())
     while waiting:
         name, value = waiting.pop(0)
@@ -83,7 +83,7 @@ def given_texts(path: str, given: object, origin: str) -> dict[str, str]:
             place = f'{path}."{printable(name, 60)}"'
             raise ConfigError(f"{place} ({origin}) is {printable(str(value), 80)}: allowed is a text")
         else:
-            found[name] = value
-        if len(found) > TABLES_LIMIT:
+            values[name] = value
+        if len(values) > TABLES_LIMIT:
             raise ConfigError(f"{path} ({origin}) has over {TABLES_LIMIT} texts")
-    return found
+    return values

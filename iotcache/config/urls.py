@@ -81,10 +81,10 @@ def parse_embedded_nodes(text: str) -> int | None:
         return 3
     if not text.startswith("embedded:"):
         return None
-    found = _EMBEDDED.fullmatch(text)
-    if not found or not 1 <= int(found[1]) <= 32:
+    match = _EMBEDDED.fullmatch(text)
+    if not match or not 1 <= int(match[1]) <= 32:
         raise ConfigError(f"{_shown(text)} is no number of nodes: allowed is embedded:1 to embedded:32")
-    return int(found[1])
+    return int(match[1])
 
 
 def parse_broker(url: str) -> BrokerAddress:

@@ -47,16 +47,16 @@ def read_device_message(names: TopicNames, message: Message) -> DeviceMessage | 
     try:
         content = _content(message, _FORMS[life])
         for field, name in (("device", names.device), ("site", names.site)):
-            told = content.get(field)
-            if name and isinstance(told, str) and told and told != name:
-                raise _Refused(f"the topic names {field} {name!r}, the payload {told!r}")
+            payload_name = content.get(field)
+            if name and isinstance(payload_name, str) and payload_name and payload_name != name:
+                raise _Refused(f"the topic names {field} {name!r}, the payload {payload_name!r}")
         site = names.site or str(content.get("site") or "")
         text = msgspec.json.encode(content).decode()
         if life == "cfg":
             version = _version(content)
             return Document(names.device, DocumentKind.CONFIG, version, text, site, message.received_us)
-        said_us = _said_us(content.get("ts"), message)
-        return Document(names.device, DocumentKind.META, said_us, text, site, said_us)
+        stated_us = _stated_us(content.get("ts"), message)
+        return Document(names.device, DocumentKind.META, stated_us, text, site, stated_us)
     except _Refused as refused:
         return dead_letter(message.topic, message.payload, printable(str(refused)), message.received_us)
 
@@ -84,13 +84,13 @@ def _version(content: dict[str, Any]) -> int:
     return version
 
 
-def _said_us(ts: object, message: Message) -> int:
+def _stated_us(ts: object, message: Message) -> int:
     """When a birth was said, never after its receipt; a time in no form, or of a clock never set, is none."""
-    said_us = 0
+    stated_us = 0
     if isinstance(ts, (str, int, float)) and not isinstance(ts, bool):
         with contextlib.suppress(Refused, msgspec.ValidationError, ValueError, OverflowError):
             when = msgspec.convert(ts, datetime) if isinstance(ts, str) else ts
-            said_us = min(epoch_us(when, message.received_us), message.received_us)
-    if said_us >= EARLIEST_US:
-        return said_us
+            stated_us = min(epoch_us(when, message.received_us), message.received_us)
+    if stated_us >= EARLIEST_US:
+        return stated_us
     return 0 if message.retain else message.received_us

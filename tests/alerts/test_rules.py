@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iotcache.alerts.hold import Verdict
 from iotcache.alerts.nodes import NodeRules
 from iotcache.alerts.readings import ReadingRules
+from iotcache.alerts.rule_state import Verdict
 from iotcache.alerts.silence import OWN_MIN_S, Silence
 from iotcache.alerts.topics import AlertName, alert_topic, parse_topic
 from iotcache.config.alert_rules import Rule, series_named, subject_of
@@ -96,9 +96,9 @@ def test_a_silent_device_is_told_once_until_it_is_heard_again() -> None:
 
 def test_without_a_time_it_is_three_of_the_devices_own_intervals() -> None:
     silence = Silence([rule("silent")])
-    silence.meet(Series("slow", "t"), "n", 20.0, 0.0)
-    silence.meet(Series("fast", "u"), "n", 90.0, 0.0)
-    silence.meet(Series("fast", "t"), "n", 0.5, 0.0)
+    silence.add_series(Series("slow", "t"), "n", 20.0, 0.0)
+    silence.add_series(Series("fast", "u"), "n", 90.0, 0.0)
+    silence.add_series(Series("fast", "t"), "n", 0.5, 0.0)
     assert turns(silence.due(OWN_MIN_S)) == [("fast", True, OWN_MIN_S)]
     assert turns(silence.due(59.9)) == []
     assert turns(silence.due(60.0)) == [("slow", True, 60.0)]

@@ -21,7 +21,7 @@ class Verdict(Struct, frozen=True):
     """What to say instead of the rule's own text."""
 
 
-class Hold:
+class RuleState:
     """One rule and one subject. Times are monotonic seconds."""
 
     __slots__ = ("raised", "rule", "since_s", "value")
