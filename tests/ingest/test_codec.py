@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -107,7 +108,8 @@ def test_packets_come_out_whole_however_the_bytes_arrive(
 ) -> None:
     version, packets = sent
     encoded = [packet.encode(version) for packet in packets]
-    stream, splitter, found, n = b"".join(encoded), PacketSplitter(), [], 0
+    found: list[bytes] = []
+    stream, splitter, n = b"".join(encoded), PacketSplitter(), 0
     while stream:
         size = sizes[n % len(sizes)]
         found += splitter.feed(stream[:size])
@@ -234,7 +236,7 @@ def test_paho_reads_what_we_encode_as_we_do() -> None:
         (PropertyId.CORRELATION_DATA, b"\x00\x01"), (PropertyId.USER_PROPERTY, ("a", "b")),
         (PropertyId.SUBSCRIPTION_IDENTIFIER, 300),
     )).encode(5)  # fmt: skip
-    properties = PahoProperties(PacketTypes.PUBLISH)
+    properties: Any = PahoProperties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.unpack(packet[2 + 3 + 2 : -1])
     assert properties.MessageExpiryInterval == 9
     assert properties.ContentType == "j"

@@ -34,7 +34,7 @@ async def test_the_private_names_do_what_they_are_used_for() -> None:
     inner = client._client
     assert isinstance(inner, paho.Client)
     ours, theirs = socket.socketpair()
-    inner._create_socket = lambda: theirs
+    inner._create_socket = lambda: theirs  # type: ignore[method-assign]
     ours.setblocking(False)
     loop = asyncio.get_running_loop()
     entering = asyncio.create_task(client.__aenter__())

@@ -32,7 +32,7 @@ from tests.ingest.conftest import until
 from tests.ingest.scripted_broker import ScriptedBroker
 
 LinkMaker = Callable[..., Any]
-READER = {"subscriptions": [("t/#", 1)], "persistent": True}
+READER: dict[str, Any] = {"subscriptions": [("t/#", 1)], "persistent": True}
 
 
 async def take(link: MqttLink, count: int) -> list[Message]:
