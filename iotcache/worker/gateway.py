@@ -265,6 +265,8 @@ class BodyTooSlow(BodyError):
 
 async def _body(request: Request) -> bytes:
     """The request's body, never read past the limit nor waited for long. Raises `BodyError`."""
+    from starlette.requests import ClientDisconnect
+
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or len(declared) > _LENGTH_DIGITS or int(declared) > BODY_LIMIT_BYTES:
         raise BodyTooLarge
@@ -277,6 +279,8 @@ async def _body(request: Request) -> bytes:
                     raise BodyTooLarge
     except TimeoutError:
         raise BodyTooSlow from None
+    except ClientDisconnect:
+        raise BodyError("the sender left before the body was whole") from None
     return bytes(body)
 
 

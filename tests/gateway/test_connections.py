@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from iotcache.worker import connections
+from iotcache.worker.gateway import REQUESTS
 from tests.conftest import Server, free_port
 from tests.gateway.door import READING, Open
 from tests.stack.living import until
@@ -123,6 +124,25 @@ async def test_a_request_is_not_served_for_ever(door: Open, monkeypatch: pytest.
     assert await _rest(reader) == b""
     writer.close()
     assert (await http.post(READING)).status == 200
+
+
+async def test_so_many_requests_are_under_way_and_no_more(
+    door: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    http = await door()
+    begun = f"POST /v1/readings HTTP/1.1\r\nHost: 127.0.0.1:{http.port}\r\nContent-Length: 9\r\n\r\n"
+    with strangers(http.port, REQUESTS, begun.encode()):
+        async with asyncio.timeout(8):
+            while http.worker.counters.http_requests < REQUESTS:
+                await asyncio.sleep(0.01)
+        refused = await http.post(READING)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert "waiting_for" in (await http.ask("GET", "/healthz")).json
+    # All of them leave amid their bodies: that is no failure of ours, and no line in the log.
+    async with asyncio.timeout(8):
+        while (await http.post(READING)).status != 200:
+            await asyncio.sleep(0.01)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 class _Silent(asyncio.Protocol):
