@@ -29,21 +29,21 @@ async def prune_old(store: Store, retention_days: float, clock: Clock = SYSTEM_C
     before_us = round((clock.now() - retention_days * _DAY_S) * 1e6)
     if store.grain_us:
         before_us -= before_us % store.grain_us
-    gone = 0
+    deleted = 0
     while step := await store.prune(before_us, STEP_ROWS):
-        gone += step
+        deleted += step
         await asyncio.sleep(STEP_PAUSE_S)
-    return gone
+    return deleted
 
 
 async def keep_pruned(store: Store, retention_days: float, clock: Clock = SYSTEM_CLOCK) -> None:
     """`prune_old` once a minute until cancelled; a store that is away is tried again the next time."""
     while retention_days > 0:
         try:
-            gone = await prune_old(store, retention_days, clock)
+            deleted = await prune_old(store, retention_days, clock)
         except StoreError as error:
             LOG.warning("old readings stay for now: %s", error)
         else:
-            if gone:
-                LOG.info("deleted %d rows older than %g days", gone, retention_days)
+            if deleted:
+                LOG.info("deleted %d rows older than %g days", deleted, retention_days)
         await asyncio.sleep(ROUND_S)

@@ -61,7 +61,7 @@ class PostgresAlerts:
                     done = await connection.execute(_CLEAR, (row[9], row[5], row[6], row[0], row[1]))
                 else:
                     done = await connection.execute(_RAISE, row)
-                changed += [row_alert(one) for one in await done.fetchall()]
+                changed += [row_alert(changed_row) for changed_row in await done.fetchall()]
         return changed
 
     async def acknowledge(self, name: str, subject: str, by: str, at_us: int) -> Alert | None:

@@ -71,16 +71,16 @@ class PostgresDocuments:
             await connection.execute(_UPSERT, arrays(rows, "ttnttn"))
             if births:
                 await connection.execute(_RECOMMISSION, arrays(births, "tn"))
-        found = await self.find([document.name for document in best])
-        return [document for document in best if is_same_version(document, found.get(document.name))]
+        stored = await self.find([document.name for document in best])
+        return [document for document in best if is_same_version(document, stored.get(document.name))]
 
     async def find(self, names: Sequence[DocumentName]) -> Mapping[DocumentName, Document]:
         rows = await self._query(
             _FIND,
             (texts_array(escape_text(device) for device, _ in names), texts_array(kind for _, kind in names)),
         )
-        found = (row_document(row) for row in rows)
-        return {document.name: document for document in found}
+        documents = map(row_document, rows)
+        return {document.name: document for document in documents}
 
     async def names(self, above: DocumentName | None = None, limit: int = 5_000) -> Sequence[DocumentName]:
         rows = await self._query(_NAMES, (*names_after(above), limit))

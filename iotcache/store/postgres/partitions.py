@@ -70,11 +70,11 @@ class Partition(Struct, frozen=True):
 
 def parse_bound(name: str, bound: str) -> Partition | None:
     """A partition of the catalogue; ``None`` for the one of all other times."""
-    found = _BOUND.fullmatch(bound)
-    if found is None:
+    match = _BOUND.fullmatch(bound)
+    if match is None:
         return None
-    first = INT64_MIN if found[1] == "MINVALUE" else int(found[1].strip("'"))
-    return Partition(name, first, int(found[2]))
+    first = INT64_MIN if match[1] == "MINVALUE" else int(match[1].strip("'"))
+    return Partition(name, first, int(match[2]))
 
 
 def day_name(day: int) -> str:
@@ -124,12 +124,12 @@ class Partitions:
         async with begin() as connection:
             try:
                 async with connection.transaction():
-                    made = await self._make(connection, missing)
+                    created = await self._make(connection, missing)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 self._retry_s = self._clock.monotonic() + RETRY_S
                 log.warning("no new partition just now: the table is in use; readings go into %s", OTHER)
                 return
-        self._settled.update(made)
+        self._settled.update(created)
 
     def _missing(self, times_us: Sequence[int]) -> set[int]:
         today = int(self._clock.now()) // 86_400
@@ -148,18 +148,22 @@ class Partitions:
         if await is_hypertable(connection):
             self.hypertable = True
             return {}
-        there = await partitions(connection)
+        existing = await partitions(connection)
         names: dict[int, str] = {}
         for day in sorted(days):
             first_us = day * DAY_US
-            over = (one for one in there if one.first_us < first_us + DAY_US and first_us < one.until_us)
-            found = next(over, None)
-            if found is None:
+            overlapping = (
+                partition
+                for partition in existing
+                if partition.first_us < first_us + DAY_US and first_us < partition.until_us
+            )
+            owner = next(overlapping, None)
+            if owner is None:
                 await _make_day(connection, day)
                 names[day] = day_name(day)
             else:
-                whole = found.first_us <= first_us and first_us + DAY_US <= found.until_us
-                names[day] = found.name if whole else TABLE
+                whole = owner.first_us <= first_us and first_us + DAY_US <= owner.until_us
+                names[day] = owner.name if whole else TABLE
         return names
 
     async def prune(self, connection: Connection, before_us: int, limit: int) -> int:
@@ -176,18 +180,18 @@ class Partitions:
     async def _drop_old(self, connection: Connection, before_us: int) -> int:
         if await is_hypertable(connection):
             return await _drop_chunks(connection, before_us)
-        old = [one for one in await partitions(connection) if one.until_us <= before_us]
-        for one in old[:_DROPS_A_CALL]:
+        old = [partition for partition in await partitions(connection) if partition.until_us <= before_us]
+        for partition in old[:_DROPS_A_CALL]:
             try:
                 async with connection.transaction():
                     await connection.execute(self._lock_timeout.encode())
-                    gone = await _drop(connection, one.name)
+                    deleted = await _drop(connection, partition.name)
             except psycopg.errors.LockNotAvailable:
-                log.warning("the partition %s stays for now: it is in use", one.name)
+                log.warning("the partition %s stays for now: it is in use", partition.name)
                 return 0
-            self._settled.pop(one.first_us // DAY_US, None)
-            if gone:
-                return gone
+            self._settled.pop(partition.first_us // DAY_US, None)
+            if deleted:
+                return deleted
         return 0
 
 
@@ -196,17 +200,21 @@ async def _prune_rows(connection: Connection, before_us: int, limit: int) -> int
     if await is_hypertable(connection):
         names = ["reading"]
     else:
-        names = [one.name for one in await partitions(connection) if one.first_us < before_us < one.until_us]
+        names = [
+            partition.name
+            for partition in await partitions(connection)
+            if partition.first_us < before_us < partition.until_us
+        ]
         names.append(OTHER)
-    gone = 0
+    deleted = 0
     for name in names:
         statement = sql.SQL(PRUNE_READINGS).format(partition=sql.Identifier(name))
-        left = limit - gone
+        left = limit - deleted
         rows = (await connection.execute(statement, (before_us, left, left))).rowcount if left else 0
         if rows:
             await add_total(connection, name, -rows)
-            gone += rows
-    return gone
+            deleted += rows
+    return deleted
 
 
 async def is_hypertable(connection: Connection) -> bool:
@@ -222,8 +230,9 @@ async def partitions(connection: Connection) -> list[Partition]:
         "JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'reading'::regclass"
     )
     # Of one that was dropped this very moment, the bound is not known any more.
-    found = [parse_bound(name, bound) for name, bound in await done.fetchall() if bound]
-    return sorted((one for one in found if one is not None), key=lambda one: one.first_us)
+    parsed = [parse_bound(name, bound) for name, bound in await done.fetchall() if bound]
+    days = [partition for partition in parsed if partition is not None]
+    return sorted(days, key=lambda partition: partition.first_us)
 
 
 async def _make_day(connection: Connection, day: int) -> None:
@@ -259,10 +268,10 @@ async def _drop(connection: Connection, name: str) -> int:
 
 async def _drop_chunks(connection: Connection, before_us: int) -> int:
     done = await connection.execute(DROP_CHUNKS, (before_us,))
-    gone = 0
+    deleted = 0
     for (chunk,) in await done.fetchall():
-        gone += await _forget_total(connection, str(chunk).rpartition(".")[2].strip('"'))
-    return gone
+        deleted += await _forget_total(connection, str(chunk).rpartition(".")[2].strip('"'))
+    return deleted
 
 
 DROP_CHUNKS: Final = "SELECT drop_chunks('iotcache.reading', older_than => %s::bigint)"
@@ -278,15 +287,15 @@ async def add_total(connection: Connection, name: str, readings: int) -> None:
 
 
 async def _forget_total(connection: Connection, name: str) -> int:
-    """The count of a partition that is gone, which is forgotten."""
+    """The count of a partition that is deleted, which is forgotten."""
     done = await connection.execute(
         "DELETE FROM partition_total WHERE partition = %s RETURNING readings", (name,)
     )
-    gone = sum(row[0] for row in await done.fetchall())
+    deleted = sum(row[0] for row in await done.fetchall())
     if name == FIRST:
         done = await connection.execute("DELETE FROM total RETURNING readings")
-        gone += sum(row[0] for row in await done.fetchall())
-    return int(gone)
+        deleted += sum(row[0] for row in await done.fetchall())
+    return int(deleted)
 
 
 async def _row(connection: Connection, statement: str, parameters: Sequence[object] = ()) -> tuple[Any, ...]:
@@ -304,7 +313,7 @@ _TABLE: Final = """
         number double precision, exact text, received_us bigint NOT NULL, odd text
     ) PARTITION BY RANGE (ts_us)
 """
-_MOVE_ODD: Final = """WITH moved AS (
+_MOVE_OTHER_TIMES: Final = """WITH moved AS (
         DELETE FROM reading_v1 USING latest WHERE latest.ts_us >= {cut_us}
             AND reading_v1.series_id = latest.series_id AND reading_v1.ts_us >= {cut_us}
         RETURNING reading_v1.*
@@ -347,7 +356,7 @@ def step_statements(*, timescale: bool, cut_us: int | None) -> list[str]:
     return [
         *statements,
         # The newest reading of each series tells which of them reach beyond the cut: no scan for that.
-        _MOVE_ODD.format(cut_us=cut_us),
+        _MOVE_OTHER_TIMES.format(cut_us=cut_us),
         f"ALTER TABLE reading ATTACH PARTITION {FIRST} FOR VALUES FROM (MINVALUE) TO ({cut_us})",
     ]
 

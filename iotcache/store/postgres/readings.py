@@ -39,8 +39,8 @@ async def insert_new(
 
 async def _in_history(connection: Connection, rows: Sequence[ReadingRow]) -> Sequence[ReadingRow]:
     columns = arrays(rows, sql.READING_KINDS[:6])
-    found = await (await connection.execute(sql.IN_HISTORY, columns)).fetchall()
-    return [rows[n - 1] for (n,) in found]
+    stored = await (await connection.execute(sql.IN_HISTORY, columns)).fetchall()
+    return [rows[n - 1] for (n,) in stored]
 
 
 async def move_latest(
@@ -79,10 +79,10 @@ async def not_stamped_before(connection: Connection, rows: Sequence[ReadingRow])
         return rows
     times_us = [row[1] for row in stamped]
     since_us, until_us = max(min(times_us) - LOOK_BACK_US, INT64_MIN), max(times_us)
-    found = await connection.execute(
+    stored = await connection.execute(
         sql.STAMPED_BEFORE, (*arrays(stamped, sql.READING_KINDS[:4]), since_us, until_us)
     )
-    known = {id(stamped[n - 1]) for (n,) in await found.fetchall()}
+    known = {id(stamped[n - 1]) for (n,) in await stored.fetchall()}
     return [row for row in rows if id(row) not in known] if known else rows
 
 

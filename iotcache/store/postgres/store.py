@@ -123,13 +123,13 @@ class PostgresStore:
         latest: dict[Series, StoredReading] = {}
         rows = await self._query(sql.LATEST, series_arrays(series))
         for n, ts_us, seq, boot, number, exact, received_us, unit, site, interval_s, until_us in rows:
-            one = Series(*series[n - 1])
+            key = Series(*series[n - 1])
             reading = Reading(
-                one.device, one.sensor, decode_value(number, exact), ts_us, unescape_text(unit),
+                key.device, key.sensor, decode_value(number, exact), ts_us, unescape_text(unit),
                 unescape_text(site), None if seq == NO_SEQ else seq, unescape_text(boot), received_us,
                 interval_s,
             )  # fmt: skip
-            latest[one] = StoredReading(reading, until_us)
+            latest[key] = StoredReading(reading, until_us)
         return latest
 
     async def directory(self, above: int = 0, limit: int = 10_000) -> Sequence[SeriesInfo]:

@@ -63,7 +63,7 @@ def _record(file: SqliteWriter, alerts: Sequence[Alert]) -> list[Alert]:
                 rows = db.execute(_CLEAR, (row[9], row[5], row[6], row[0], row[1])).fetchall()
             else:
                 rows = db.execute(_RAISE, row).fetchall()
-            changed += [row_alert(one) for one in rows]
+            changed += [row_alert(changed_row) for changed_row in rows]
     return changed
 
 

@@ -39,11 +39,11 @@ class SqliteDeadLetters:
         return [row_dead_letter(row) for row in rows]
 
     async def find(self, numbers: Sequence[int]) -> Sequence[StoredDeadLetter]:
-        found: list[StoredDeadLetter] = []
+        dead_letters: list[StoredDeadLetter] = []
         for number in numbers:
             rows = await self._reader.run(SqliteReader.query, _FIND, (number,))
-            found += map(row_dead_letter, rows)
-        return found
+            dead_letters += map(row_dead_letter, rows)
+        return dead_letters
 
     async def remove(self, numbers: Sequence[int]) -> int:
         return await self._writer.run(_remove, numbers)

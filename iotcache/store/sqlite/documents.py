@@ -88,17 +88,17 @@ def _upsert(file: SqliteWriter, documents: Sequence[Document]) -> list[Document]
             "DELETE FROM decommissioned WHERE device = ? AND at_us < ?",
             [(row[0], row[5]) for row in rows if row[1] == DocumentKind.META],
         )
-    found = _find(file, [document.name for document in best])
-    return [document for document in best if is_same_version(document, found.get(document.name))]
+    stored = _find(file, [document.name for document in best])
+    return [document for document in best if is_same_version(document, stored.get(document.name))]
 
 
 def _find(file: SqliteFile, names: Sequence[DocumentName]) -> dict[DocumentName, Document]:
-    found = {}
+    documents = {}
     for device, kind in names:
         for row in file.query(_FIND, (escape_text(device), kind.value)):
             document = row_document(row)
-            found[document.name] = document
-    return found
+            documents[document.name] = document
+    return documents
 
 
 def _sensors(file: SqliteReader, devices: Sequence[str]) -> list[SeriesInfo]:
@@ -119,5 +119,5 @@ def _decommission(file: SqliteWriter, ends: Mapping[str, int]) -> None:
 def _recommission(file: SqliteWriter, devices: Sequence[str]) -> None:
     with file.transaction() as db:
         db.executemany(
-            "DELETE FROM decommissioned WHERE device = ?", [(escape_text(one),) for one in devices]
+            "DELETE FROM decommissioned WHERE device = ?", [(escape_text(device),) for device in devices]
         )

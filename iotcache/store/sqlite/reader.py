@@ -65,16 +65,16 @@ class SqliteReader(SqliteFile):
         latest: dict[Series, StoredReading] = {}
         remaining = iter(series)
         while chunk := list(islice(remaining, _CHUNK)):
-            wanted: list[Any] = []
-            for number, one in enumerate(chunk):
-                wanted += (number, escape_text(one.device), escape_text(one.sensor))
+            parameters: list[Any] = []
+            for number, wanted in enumerate(chunk):
+                parameters += (number, escape_text(wanted.device), escape_text(wanted.sensor))
             values = ",".join(["(?, ?, ?)"] * len(chunk))
-            rows = self.query(_LATEST.replace("?", values, 1), wanted)
+            rows = self.query(_LATEST.replace("?", values, 1), parameters)
             for n, ts_us, seq, boot, value, received_us, unit, site, interval_s, until_us in rows:
-                one = chunk[n]
-                latest[one] = StoredReading(
+                key = chunk[n]
+                latest[key] = StoredReading(
                     Reading(
-                        one.device, one.sensor, decode_value(value), ts_us, unescape_text(unit),
+                        key.device, key.sensor, decode_value(value), ts_us, unescape_text(unit),
                         unescape_text(site), None if seq == NO_SEQ else seq, unescape_text(boot),
                         received_us, interval_s,
                     ),

@@ -62,18 +62,18 @@ _STEPS: Final = (
 )
 
 
-def migrate(connection: sqlite3.Connection, place: str) -> None:
+def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring the file up to this program's version, each step in a transaction of its own.
 
     Raises `StoreError` when the file is another program's, or of a newer version than this one.
     """
-    version = _version(connection, place)
+    version = _version(connection, path)
     if version == len(_STEPS):
         return
     for number in range(version, len(_STEPS)):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if _version(connection, place) == number:  # another process may have been quicker
+            if _version(connection, path) == number:  # another process may have been quicker
                 for statement in _STEPS[number].split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -84,24 +84,24 @@ def migrate(connection: sqlite3.Connection, place: str) -> None:
             raise
 
 
-def check(connection: sqlite3.Connection, place: str) -> None:
+def check(connection: sqlite3.Connection, path: str) -> None:
     """Raise `StoreError` unless the file has this version's tables (for those who only read)."""
-    if _version(connection, place) != len(_STEPS):
-        raise StoreError(f"the store {place} was never written by an ingest worker of this version")
+    if _version(connection, path) != len(_STEPS):
+        raise StoreError(f"the store {path} was never written by an ingest worker of this version")
 
 
-def _version(connection: sqlite3.Connection, place: str) -> int:
+def _version(connection: sqlite3.Connection, path: str) -> int:
     application = int(connection.execute("PRAGMA application_id").fetchone()[0])
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if application != APPLICATION_ID:
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if application or version or tables:
             raise StoreError(
-                f"the file {place} is a database of another program: name a file of its own", retryable=False
+                f"the file {path} is a database of another program: name a file of its own", retryable=False
             )
     if version > len(_STEPS):
         raise StoreError(
-            f"the store {place} was written by a newer version of this program (format {version}, "
+            f"the store {path} was written by a newer version of this program (format {version}, "
             f"this one knows {len(_STEPS)})",
             retryable=False,
         )
