@@ -6,11 +6,12 @@ week. Jitter keeps entries that were set together from expiring together, which 
 
 from __future__ import annotations
 
-from math import inf
+from math import isfinite
 from random import Random
 from typing import Annotated, Self
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, ValidationError, convert
+from msgspec.structs import asdict
 
 RELATIVE_LIMIT_S = 60 * 60 * 24 * 30
 """Above 30 days memcached takes an expiration for an absolute Unix time.
@@ -20,8 +21,6 @@ Source: doc/protocol.txt, "Expiration times"."""
 
 MAX_TTL_S = 60 * 60 * 24 * 365
 """A year. Far above, the absolute time would not fit memcached's 32 bits, and the item be gone at once."""
-
-MAX_JITTER = 0.5
 
 
 class TtlPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,18 +50,16 @@ class TtlPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return 1 if jittered_s < 1 else jittered_s if jittered_s <= MAX_TTL_S else MAX_TTL_S
 
     def checked(self) -> Self:
-        """This policy. Raises `ValueError` for a TTL or a jitter that no entry can have."""
-        for name in ("volatile_min_s", "volatile_max_s", "history_s", "meta_s", "config_s", "aggregate_s",
-                     "failover_s"):  # fmt: skip
-            if not 1 <= getattr(self, name) <= MAX_TTL_S:
-                raise ValueError(f"the TTL {name} is {getattr(self, name)}: allowed is 1 to {MAX_TTL_S} s")
-        for name in ("volatile_intervals", "default_interval_s"):
-            if not 0 < getattr(self, name) < inf:
-                raise ValueError(f"{name} of a TTL policy is {getattr(self, name)}: it must be above 0")
+        """This policy. Raises `ValueError` for what the ranges above do not allow."""
+        for name in self.__struct_fields__:
+            if not isfinite(getattr(self, name)):
+                raise ValueError(f"{name} of the TTL policy is {getattr(self, name)}")
+        try:
+            convert(asdict(self), type(self))
+        except ValidationError as error:
+            raise ValueError(f"the TTL policy is out of range: {error}") from error
         if self.volatile_min_s > self.volatile_max_s:
-            raise ValueError("volatile_min_s of a TTL policy is above its volatile_max_s")
-        if not 0 <= self.jitter <= MAX_JITTER:
-            raise ValueError(f"the jitter of a TTL policy is {self.jitter}: allowed is 0 to {MAX_JITTER:g}")
+            raise ValueError("volatile_min_s of the TTL policy is above its volatile_max_s")
         return self
 
 
