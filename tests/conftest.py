@@ -63,8 +63,10 @@ class Server:
     """One real server process that a test may stop, pause and start again on its port."""
 
     def __init__(self, command: Callable[[int], list[str]], cwd: Path | None = None) -> None:
-        self._command = command
-        self._cwd = cwd
+        self.command = command
+        """The command line for a port; another one counts from the next start on."""
+        self.folder = cwd
+        """Where the server runs and its files lie."""
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -80,7 +82,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            self._command(self.port), cwd=self._cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self.command(self.port), cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         await_port(self.port, self.process)
 

@@ -215,13 +215,13 @@ async def test_a_server_that_speaks_no_mqtt(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.real("mosquitto")
 async def test_a_wrong_password_is_named(mosquitto: Server) -> None:
-    config = Path(str(mosquitto._cwd)) / "mosquitto.conf"
+    config = Path(str(mosquitto.folder)) / "mosquitto.conf"
     passwords = config.with_name("passwords")
     passwords.touch(0o644)
     run(["mosquitto_passwd", "-b", str(passwords), "ann", "right"], check=True, capture_output=True)
     passwords.chmod(0o644)
     mosquitto.kill()
-    command = mosquitto._command
+    command = mosquitto.command
 
     def with_login(port: int) -> list[str]:
         made = command(port)
@@ -229,7 +229,7 @@ async def test_a_wrong_password_is_named(mosquitto: Server) -> None:
         config.write_text(text + f"password_file {passwords}\n")
         return made
 
-    mosquitto._command = with_login
+    mosquitto.command = with_login
     mosquitto.start()
     async with MqttLink(BrokerAddress("127.0.0.1", mosquitto.port, False, "ann", "wrong"), "x") as refused:
         await until(lambda: refused.state is LinkState.AWAY)
@@ -288,7 +288,7 @@ async def test_two_clients_of_one_name_are_told_so(
 @pytest.mark.real("mosquitto")
 @pytest.mark.real("openssl")
 async def test_over_tls_with_the_certificate_checked(mosquitto: Server) -> None:
-    folder = Path(str(mosquitto._cwd))
+    folder = Path(str(mosquitto.folder))
     key, certificate = folder / "key.pem", folder / "cert.pem"
     run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key),
@@ -298,7 +298,7 @@ async def test_over_tls_with_the_certificate_checked(mosquitto: Server) -> None:
     )  # fmt: skip
     key.chmod(0o644)
     mosquitto.kill()
-    command = mosquitto._command
+    command = mosquitto.command
 
     def with_tls(port: int) -> list[str]:
         made = command(port)
@@ -306,7 +306,7 @@ async def test_over_tls_with_the_certificate_checked(mosquitto: Server) -> None:
         config.write_text(config.read_text() + f"certfile {certificate}\nkeyfile {key}\n")
         return made
 
-    mosquitto._command = with_tls
+    mosquitto.command = with_tls
     mosquitto.start()
     settings = BrokerSettings(url=f"mqtts://127.0.0.1:{mosquitto.port}", tls_ca_file=str(certificate))
     async with (

@@ -176,19 +176,19 @@ async def test_a_message_that_ends_every_connection_is_put_away_the_third_time(
 async def test_a_publish_that_the_broker_refuses_fails_with_its_reason(
     mosquitto: Server, link: LinkMaker
 ) -> None:
-    config = Path(str(mosquitto._cwd)) / "mosquitto.conf"
+    config = Path(str(mosquitto.folder)) / "mosquitto.conf"
     acl = config.with_name("acl")
     acl.write_text("topic read #\ntopic write t/allowed\n")
     acl.chmod(0o644)
     mosquitto.kill()
-    command = mosquitto._command
+    command = mosquitto.command
 
     def with_acl(port: int) -> list[str]:
         made = command(port)
         config.write_text(config.read_text() + f"acl_file {acl}\n")
         return made
 
-    mosquitto._command = with_acl
+    mosquitto.command = with_acl
     mosquitto.start()
     sender = await link(mosquitto.port, "sender", protocol="5")
     await sender.publish("t/allowed", b"1")
