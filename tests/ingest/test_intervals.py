@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from random import Random
 
 import pytest
@@ -66,3 +67,16 @@ def test_what_a_store_remembers_serves_from_the_first_reading_on() -> None:
     intervals.recall([(Series("d", "s"), 30.0), (Series("e", "s"), 0.0)])
     assert feed(intervals, []) == 30.0
     assert feed(intervals, [30.0] * 3) == 30.0
+
+
+def test_long_names_take_no_more_memory_than_the_limit() -> None:
+    limit = 1_000_000
+    intervals = Intervals(limit_bytes=limit)
+    tracemalloc.start()
+    for n in range(3_000):
+        intervals.note(f"{n}" + "d" * 250, "s" * 250 + f"{n}", 1_000_000)
+    intervals.recall((Series(f"r{n}" + "d" * 250, "s"), 5.0) for n in range(3_000))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 500 < len(intervals) < 1_500
+    assert used <= limit
