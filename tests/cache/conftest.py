@@ -57,9 +57,9 @@ async def open_cache(tmp_path: Path) -> AsyncIterator[Open]:
     """``await open_cache(nodes, **options)``: a cache as a fresh process would have it, on one store file."""
     async with AsyncExitStack() as exits:
 
-        async def opener(nodes: list[Server], **options: Any) -> DeviceCache:
+        async def opener(nodes: list[Server], *, timeout_s: float = 0.25, **options: Any) -> DeviceCache:
             cluster = await exits.enter_async_context(
-                Cluster([parse_node(node.address) for node in nodes], operation_timeout_s=0.25)
+                Cluster([parse_node(node.address) for node in nodes], operation_timeout_s=timeout_s)
             )
             store = await exits.enter_async_context(ObservedStore(tmp_path / "readings.db"))
             return await exits.enter_async_context(DeviceCache(cluster, store, rng=Random(1), **options))

@@ -91,11 +91,12 @@ async def test_restarted(memcached: Server, open_cache: Open, fresh: bool) -> No
 @pytest.mark.parametrize("fresh", [False, True], ids=["saw it", "just started"])
 async def test_evicted(memcached_factory: Any, open_cache: Open, fresh: bool) -> None:
     node = memcached_factory("-m", "2")
-    writer = await open_cache([node], compress_min_bytes=0)
+    # A time-out long enough for statistics to come in time on a busy machine: without them it is unknown.
+    writer = await open_cache([node], timeout_s=5.0, compress_min_bytes=0)
     await ingest(writer, stored(writer, "x" * 100))
     await ingest(writer, *(stored(writer, "y" * 4_000, device=f"filler-{n}") for n in range(2_000)))
     names = [Series(f"filler-{n}", "temperature") for n in range(2_000)]
-    reader = await open_cache([node]) if fresh else writer
+    reader = await open_cache([node], timeout_s=5.0) if fresh else writer
     reads = await reader.read_many(names)
     reasons = {read.miss_reason for read in reads}
     assert MissReason.EVICTED in reasons
