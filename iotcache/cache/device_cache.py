@@ -138,12 +138,14 @@ class DeviceCache:
         read_only: bool = False,
         observe: bool = False,
         on_event: Callable[[Event], None] | None = None,
+        store: Store | None = None,
     ) -> DeviceCache:
         """A cache that opens and closes its cluster and store with itself.
 
         ``read_only`` opens the store for reading. ``observe`` is for who only looks: reads leave the cache
         as it is, put nothing back, take no lease and make no item younger. ``on_event`` is called when nodes
         go down and up.
+        ``store`` stands in for the one that the settings name, and is opened and closed as that would be.
         Raises `ConfigError` while a part is still "embedded".
         """
         from iotcache.cluster import Cluster
@@ -158,7 +160,7 @@ class DeviceCache:
         cluster = Cluster.from_settings(
             [parse_node(node) for node in cache.nodes], cache, observe=observe, on_event=on_event
         )
-        store = open_store(settings.store, read_only=read_only)
+        store = store or open_store(settings.store, read_only=read_only)
         device_cache = cls(
             cluster,
             store,

@@ -31,6 +31,13 @@ class ScriptedApp(IotCacheApp):
 RunApp = Callable[..., AbstractAsyncContextManager[tuple[ScriptedApp, Pilot[None]]]]
 
 
+@pytest.fixture(autouse=True)
+def all_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are of a terminal with all colours, whatever the tests run in."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+
+
 @pytest.fixture
 def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
     """``run_app(size, devices)``: the app with a filled state and a clock that stands still."""
@@ -42,7 +49,7 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
         devices: int = 60,
         *,
         read_only: bool = False,
-        kept_file: PreferencesFile | None = None,
+        preferences_file: PreferencesFile | None = None,
         **settings: Any,
     ) -> AsyncIterator[tuple[ScriptedApp, Pilot[None]]]:
         made = IotCacheApp(
@@ -50,7 +57,7 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
             DashboardSettings(**settings),
             clock=ManualClock(WALL_S),
             read_only=read_only,
-            kept_file=kept_file,
+            preferences_file=preferences_file,
         )
         app = cast("ScriptedApp", made)
         app.clock.advance(1000.0)

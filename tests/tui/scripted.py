@@ -7,9 +7,19 @@ from math import sin
 
 from iotcache.model import MissReason, NodeHealth, NodeState, Read, Series, Source
 from iotcache.store.base import SeriesInfo
+from iotcache.telemetry import IngestStats
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.request import Answer, Request
-from iotcache_tui.state.updates import Drained, FallbackRead, Mailbox, Part, RowUpdate, Second, Worker
+from iotcache_tui.state.requests import Answer, Request
+from iotcache_tui.state.updates import (
+    Drained,
+    FallbackRead,
+    Mailbox,
+    Part,
+    Processes,
+    RowUpdate,
+    Second,
+    Worker,
+)
 
 NODES = ("127.0.0.1:21001", "127.0.0.1:21002", "127.0.0.1:21003")
 KINDS = (
@@ -19,6 +29,11 @@ KINDS = (
     ("pump", "pressure", "bar", 4.2, 2.0),
     ("truck", "speed", "km/h", 62.0, 2.0),
 )
+REASONS = (
+    MissReason.NEVER_SET, MissReason.EXPIRED, MissReason.EVICTED, MissReason.INVALIDATED,
+    MissReason.NODE_DOWN, MissReason.TIMEOUT, MissReason.RESTARTED, MissReason.CORRUPT,
+)  # fmt: skip
+"""By turns, so that pictures stay as they are when a reason is added."""
 SITES = ("plant-north", "warehouse-east", "office-hq")
 
 
@@ -85,7 +100,7 @@ def fill(state: DashboardState, devices: int, *, now_s: float, wall_s: float) ->
             )
             steps[step].append(RowUpdate(row, read, now_s, 40, 40 - row % 11))
         if missed:
-            reason = list(MissReason)[row % len(MissReason)]
+            reason = REASONS[row % len(REASONS)]
             fallbacks.append(
                 FallbackRead(
                     wall_s - (devices - row) * 0.1, row, f"{series.device}:{sensor}:latest", reason,
@@ -113,6 +128,6 @@ def fill(state: DashboardState, devices: int, *, now_s: float, wall_s: float) ->
                 Part("nodes", "up", "3 memcached"),
                 Part("store", "up", "sqlite"),
             ),
-            workers={"w1": Worker("ingest", "w1", now_s, {})},
+            processes=Processes((Worker("w1", now_s, IngestStats()),)),
         )
     )

@@ -7,9 +7,9 @@ from rich.cells import cell_len
 
 from iotcache.model import Read, Series, Source
 from iotcache.store.base import SeriesInfo
-from iotcache_tui.screens.fleet.anatomy import AnatomyScreen
+from iotcache_tui.screens.fleet.anatomy import AnatomyScreen, times_text
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.fleet.anatomy import lenses, misses, stacked
+from iotcache_tui.state.miss_anatomy import lenses, misses, stacked
 from iotcache_tui.state.updates import RowUpdate, Second
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 
@@ -39,7 +39,7 @@ async def test_the_screen_says_counts_shares_costs_and_ages(run_app: RunApp) -> 
         async with run_app(size) as (app, pilot):
             await pilot.press("a")
             assert isinstance(app.screen, AnatomyScreen)
-            app.screen.beat()
+            app.screen.update_panels()
             await pilot.pause()
             text = screen_text(app)
             for words in ("Misses by reason", "x expired", "100.0%", "TTL lens", " Missed"):
@@ -56,10 +56,18 @@ async def test_without_a_miss_it_says_so(run_app: RunApp) -> None:
         app.state.ready = True
         await pilot.press("a")
         assert isinstance(app.screen, AnatomyScreen)
-        app.screen.beat()
+        app.screen.update_panels()
         await pilot.pause()
         assert "no read missed the cache in the last 5m" in screen_text(app)
         assert "nothing has been read yet" in screen_text(app)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(None, "–"), (0.5, "50%"), (9.99, "999%"), (13.79, "14×"), (5e6, "999×")]
+)
+def test_a_part_of_the_ttl_keeps_its_column(share: float | None, text: str) -> None:
+    assert times_text(share) == text
+    assert len(times_text(share)) <= 4
 
 
 async def test_figures_by_hand(run_app: RunApp) -> None:

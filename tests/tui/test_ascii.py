@@ -42,7 +42,7 @@ async def test_every_screen_its_help_and_the_anatomy_are_ascii(
     async with run_app(size, ascii=True) as (app, pilot):
         with_ascii_units(app)
         await app.workers.wait_for_complete()
-        app.chosen = 2
+        app.selected_row = 2
         for entry in SCREENS:
             app.action_show(entry.name)
             while "q Quit" not in screen_text(app):  # the footer comes after the panels

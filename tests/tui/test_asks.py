@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import pkgutil
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar, cast
 
 import pytest
 
 from iotcache.errors import StoreError
+from iotcache.model import Reading, Series, StoredReading
+from iotcache.store.sqlite.store import SqliteStore
 from iotcache.tasks import end
 from iotcache_tui.feed import dispatcher as asks
-from iotcache_tui.feed.dispatcher import RequestContext, RequestDispatcher
-from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.feed.answers.switches import slow_store
+from iotcache_tui.feed.delayed_store import DelayedStore
+from iotcache_tui.feed.dispatcher import RequestDispatcher
+from iotcache_tui.feed.request_context import LabContext, RequestContext
+from iotcache_tui.state.keys.model import CountKeys
+from iotcache_tui.state.requests import Answer, Request, SlowStore
 from iotcache_tui.state.updates import Mailbox
 
 
@@ -38,17 +48,17 @@ class Hang(Request, frozen=True):
 ended = asyncio.Event()
 
 
-async def count(request: Count, reach: RequestContext) -> AsyncIterator[int]:
+async def count(request: Count, context: LabContext) -> AsyncIterator[int]:
     for number in range(request.to):
         yield number
 
 
-async def fail(request: Fail, reach: RequestContext) -> AsyncIterator[int]:
+async def fail(request: Fail, context: LabContext) -> AsyncIterator[int]:
     raise StoreError(request.text)
     yield 0
 
 
-async def hang(request: Hang, reach: RequestContext) -> AsyncIterator[int]:
+async def hang(request: Hang, context: LabContext) -> AsyncIterator[int]:
     try:
         await asyncio.Event().wait()
     finally:
@@ -56,18 +66,18 @@ async def hang(request: Hang, reach: RequestContext) -> AsyncIterator[int]:
     yield 0
 
 
-async def wipe(request: Wipe, reach: RequestContext) -> AsyncIterator[str]:
+async def wipe(request: Wipe, context: LabContext) -> AsyncIterator[str]:
     yield "wiped"
 
 
 @pytest.fixture(autouse=True)
 def handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("Count", "Fail", "Hang", "Wipe"):
-        monkeypatch.setitem(asks.HANDLERS, name, f"{__name__}:{name.lower()}")
+    for kind in (Count, Fail, Hang, Wipe):
+        monkeypatch.setitem(asks.LAB_HANDLERS, kind, f"{__name__}:{kind.__name__.lower()}")
 
 
-async def serving(desk: RequestDispatcher, *, read_only: bool = False) -> asyncio.Task[None]:
-    task = asyncio.create_task(desk.serve(cast(RequestContext, SimpleNamespace(read_only=read_only))))
+async def serving(dispatcher: RequestDispatcher, *, read_only: bool = False) -> asyncio.Task[None]:
+    task = asyncio.create_task(dispatcher.serve(cast(LabContext, SimpleNamespace(read_only=read_only))))
     await asyncio.sleep(0)
     return task
 
@@ -84,18 +94,18 @@ async def answers(mailbox: Mailbox, until: int = 1) -> list[Answer]:
 
 async def test_a_question_is_answered_in_pieces_under_its_ticket() -> None:
     mailbox = Mailbox()
-    desk = RequestDispatcher(mailbox)
-    task = await serving(desk)
-    ticket = desk.ask(Count(3))
+    dispatcher = RequestDispatcher(mailbox)
+    task = await serving(dispatcher)
+    ticket = dispatcher.ask(Count(3))
     assert await answers(mailbox) == [*(Answer(ticket, n, done=False) for n in range(3)), Answer(ticket)]
     await end(task)
 
 
 async def test_an_error_comes_as_one_safe_sentence() -> None:
     mailbox = Mailbox()
-    desk = RequestDispatcher(mailbox)
-    task = await serving(desk)
-    desk.ask(Fail("away \x1b[31m"))
+    dispatcher = RequestDispatcher(mailbox)
+    task = await serving(dispatcher)
+    dispatcher.ask(Fail("away \x1b[31m"))
     (answer,) = await answers(mailbox)
     assert answer.done
     assert answer.error.startswith("away ")
@@ -105,50 +115,92 @@ async def test_an_error_comes_as_one_safe_sentence() -> None:
 
 async def test_before_the_servers_answer_and_after_the_end_a_request_is_refused() -> None:
     mailbox = Mailbox()
-    desk = RequestDispatcher(mailbox)
-    desk.ask(Count())
+    dispatcher = RequestDispatcher(mailbox)
+    dispatcher.ask(Count())
     assert "not ready" in mailbox.take_answers()[0].error
-    task = await serving(desk)
+    task = await serving(dispatcher)
     await end(task)
-    desk.ask(Count())
+    dispatcher.ask(Count())
     assert "not ready" in mailbox.take_answers()[0].error
 
 
 async def test_read_only_refuses_acts_and_answers_questions() -> None:
     mailbox = Mailbox()
-    desk = RequestDispatcher(mailbox)
-    task = await serving(desk, read_only=True)
-    desk.ask(Wipe())
+    dispatcher = RequestDispatcher(mailbox)
+    task = await serving(dispatcher, read_only=True)
+    dispatcher.ask(Wipe())
     (refused,) = await answers(mailbox)
     assert "read-only" in refused.error
-    desk.ask(Count(1))
+    dispatcher.ask(Count(1))
     assert (await answers(mailbox))[0].value == 0
     await end(task)
 
 
 async def test_what_nobody_waits_for_is_cancelled_and_no_more_run_at_once_than_allowed() -> None:
     mailbox = Mailbox()
-    desk = RequestDispatcher(mailbox)
-    task = await serving(desk)
-    tickets = [desk.ask(Hang()) for _ in range(asks.RUNNING_MOST)]
-    desk.ask(Count())
+    dispatcher = RequestDispatcher(mailbox)
+    task = await serving(dispatcher)
+    tickets = [dispatcher.ask(Hang()) for _ in range(asks.RUNNING_MOST)]
+    dispatcher.ask(Count())
     (refused,) = await answers(mailbox)
     assert "too much" in refused.error
     await asyncio.sleep(0)
-    desk.cancel(tickets[0])
+    dispatcher.cancel(tickets[0])
     async with asyncio.timeout(5):
         await ended.wait()
-    desk.ask(Count(1))
+    dispatcher.ask(Count(1))
     assert (await answers(mailbox))[0].value == 0
     await end(task)
 
 
 async def test_a_handler_waits_for_a_screen_that_does_not_take() -> None:
     mailbox = Mailbox()
-    desk = RequestDispatcher(mailbox)
-    task = await serving(desk)
-    desk.ask(Count(10_000))
+    dispatcher = RequestDispatcher(mailbox)
+    task = await serving(dispatcher)
+    dispatcher.ask(Count(10_000))
     for _ in range(500):
         await asyncio.sleep(0)
     assert mailbox.answers_waiting <= asks.UNTAKEN_MOST
     await end(task)
+
+
+def _all_requests(kind: type[Request] = Request) -> list[type[Request]]:
+    return [each for sub in kind.__subclasses__() for each in (sub, *_all_requests(sub))]
+
+
+def test_every_request_of_the_program_has_a_handler_that_can_be_imported() -> None:
+    import iotcache_tui.state
+
+    for module in pkgutil.walk_packages(iotcache_tui.state.__path__, "iotcache_tui.state."):
+        importlib.import_module(module.name)
+    kinds = {kind for kind in _all_requests() if kind.__module__.startswith("iotcache_tui.")}
+    assert len(kinds) > 15
+    own = {kind for kind in (*asks.HANDLERS, *asks.LAB_HANDLERS) if kind.__module__ != __name__}
+    assert own == kinds
+    for kind in kinds:
+        assert callable(asks.find_handler(kind))
+
+
+async def test_where_only_the_lab_runs_its_requests_alone_are_answered() -> None:
+    mailbox = Mailbox()
+    dispatcher = RequestDispatcher(mailbox)
+    task = await serving(dispatcher)
+    dispatcher.ask(CountKeys())
+    (refused,) = await answers(mailbox)
+    assert refused.error == "only the Lab runs here"
+    await end(task)
+
+
+async def test_a_slowed_store_answers_later_and_what_the_real_one_answers(tmp_path: Path) -> None:
+    async with DelayedStore(SqliteStore(tmp_path / "readings.db")) as store:
+        series = Series("dev", "temp")
+        reading = Reading(device="dev", sensor="temp", value=1.5, ts_us=1)
+        await store.commit([StoredReading(reading, 60)])
+        context = cast(RequestContext, SimpleNamespace(store=store))
+        await slow_store(SlowStore(50.0), context)
+        asked_at_s = time.monotonic()
+        found = await store.latest_many([series])
+        assert time.monotonic() - asked_at_s >= 0.05
+        assert found[series].reading.value == 1.5
+        await slow_store(SlowStore(0.0), context)
+        assert store.delay_s == 0.0

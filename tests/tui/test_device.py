@@ -22,16 +22,15 @@ from iotcache_tui.state.device.model import (
     DeviceKeys,
     DocumentView,
     History,
+    InspectDevice,
     KeyFacts,
-    LookAtDevice,
     ReadAlerts,
     ReadDocuments,
     ReadHistory,
     ReadNow,
 )
 from iotcache_tui.state.keys.model import CachedValue, FetchValue
-from iotcache_tui.state.request import Request
-from iotcache_tui.state.requests import ActionProgress, InvalidateSeries, WarmSeries
+from iotcache_tui.state.requests import ActionProgress, InvalidateSeries, Request, WarmSeries
 from iotcache_tui.state.updates import Drained, FallbackRead, RowUpdate
 from iotcache_tui.widgets.common.braille import BrailleCanvas, curve, round_limits
 from tests.tui.conftest import RunApp, screen_lines, screen_text
@@ -73,7 +72,7 @@ def join(app: Any) -> None:
             ],
         )
     )
-    app.chosen = first + 2
+    app.selected_row = first + 2
 
 
 def newest(app: Any, kind: type[Request]) -> int:
@@ -92,7 +91,7 @@ def answer_all(app: Any) -> None:
         KeyFacts("k:meta", "meta", "", NODES[1], False, failure="timeout"),
         KeyFacts("k:cfg", "cfg", "", NODES[2], True, inf, 3.0, 99, True),
     ]
-    app.feed.answer(DeviceKeys(DEVICE, wall_s, (*latest, *rest)), ticket=newest(app, LookAtDevice))
+    app.feed.answer(DeviceKeys(DEVICE, wall_s, (*latest, *rest)), ticket=newest(app, InspectDevice))
     app.feed.answer(
         DeviceDocuments(
             DEVICE,
@@ -186,10 +185,10 @@ async def test_without_a_device_it_says_how_to_choose_one(run_app: RunApp) -> No
         await pilot.press("n")
         app.frame()
         await pilot.pause()
-        assert app.state.fleet.series[app.chosen or 0].device == "cold-room-0002"
+        assert app.state.fleet.series[app.selected_row or 0].device == "cold-room-0002"
         await pilot.press("N", "N")
         app.frame()
-        assert app.state.fleet.series[app.chosen or 0].device == "truck-0002"
+        assert app.state.fleet.series[app.selected_row or 0].device == "truck-0002"
         await pilot.press("1", "down", "enter")
         await pilot.pause()
         assert isinstance(app.screen, DeviceScreen)
@@ -199,7 +198,7 @@ async def test_it_asks_while_it_is_shown_and_only_then(run_app: RunApp) -> None:
     async with run_app(devices=3) as (app, pilot):
         await opened(app, pilot)
         asked = app.feed.asked
-        assert LookAtDevice(DEVICE, SENSORS) in asked and ReadDocuments(DEVICE) in asked
+        assert InspectDevice(DEVICE, SENSORS) in asked and ReadDocuments(DEVICE) in asked
         assert FetchValue(b"k:temp:latest", NODES[2]) in asked
         assert [app.state.fleet.series[row].device for row in app.feed.watched] == [DEVICE] * 3
         count = len(asked)
@@ -207,7 +206,7 @@ async def test_it_asks_while_it_is_shown_and_only_then(run_app: RunApp) -> None:
         assert len(asked) == count
         app.clock.advance(1.5)
         app.frame()
-        assert asked[count:] == [LookAtDevice(DEVICE, SENSORS)]
+        assert asked[count:] == [InspectDevice(DEVICE, SENSORS)]
         app.clock.advance(30.0)
         app.frame()
         assert set(asked[count + 1 :]) == {
@@ -217,7 +216,7 @@ async def test_it_asks_while_it_is_shown_and_only_then(run_app: RunApp) -> None:
         }
         await pilot.press("1")
         await pilot.pause()
-        assert {newest(app, LookAtDevice), newest(app, ReadHistory)} <= set(app.feed.cancelled)
+        assert {newest(app, InspectDevice), newest(app, ReadHistory)} <= set(app.feed.cancelled)
         count = len(asked)
         app.clock.advance(60.0)
         app.frame()
@@ -232,8 +231,8 @@ async def test_a_new_reading_lengthens_the_curve_and_another_sensor_span_or_key_
         before, fetched = len(screen.curve.times), newest(app, FetchValue)
         app.clock.advance(5.0)
         read = Read(DEVICE, "temp", 99.0, Source.CACHE, "°C", int(app.clock.now() * 1e6), NODES[2], 30.0)
-        assert app.chosen is not None
-        app.feed.mailbox.put_reads([RowUpdate(app.chosen, read, app.clock.monotonic(), 11, 10)], [])
+        assert app.selected_row is not None
+        app.feed.mailbox.put_reads([RowUpdate(app.selected_row, read, app.clock.monotonic(), 11, 10)], [])
         app.frame()
         await pilot.pause()
         assert len(screen.curve.times) == before + 1 and screen.curve.values[-1] == 99.0
@@ -314,14 +313,14 @@ async def test_when_the_feed_cannot_answer_every_panel_says_why(run_app: RunApp)
         await pilot.press("2")
         await pilot.pause()
         app.frame()
-        for kind in (LookAtDevice, ReadDocuments, ReadHistory):
+        for kind in (InspectDevice, ReadDocuments, ReadHistory):
             app.feed.answer(error=f"no {kind.__name__}", ticket=newest(app, kind))
-        assert app.chosen is not None
-        app.state.fleet.value[app.chosen] = None
+        assert app.selected_row is not None
+        app.state.fleet.value[app.selected_row] = None
         app.frame()
         await pilot.pause()
         text = screen_text(app)
-        assert "no LookAtDevice" in text and "no ReadDocuments" in text
+        assert "no InspectDevice" in text and "no ReadDocuments" in text
         assert all(ord(char) < 0x2800 or ord(char) > 0x28FF for char in text)
 
 

@@ -14,14 +14,14 @@ from iotcache.model import DeadLetter, Event, MissReason, Severity
 from iotcache.model.alerts import Alert, AlertState
 from iotcache.store import open_store
 from iotcache_tui.feed.answers.alerts import SHOWN_MOST, AlertPoller, acknowledge_all
-from iotcache_tui.feed.dead_letters import DeadLetterWatch
+from iotcache_tui.feed.dead_letters import DeadLetterPoller
 from iotcache_tui.record.player import RecordingPlayer
 from iotcache_tui.record.recorder import Recorder
 from iotcache_tui.screens.events import EventsScreen
-from iotcache_tui.state.alert_lines import AcknowledgeAlerts, AlertLine
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.log import KEPT_PER_KIND, KINDS, EventLog, LogView
-from iotcache_tui.state.updates import Drained, FallbackRead, Mailbox
+from iotcache_tui.state.log import KINDS, PER_KIND_MAX, EventLog, LogView
+from iotcache_tui.state.requests import AcknowledgeAlerts
+from iotcache_tui.state.updates import AlertLine, Drained, FallbackRead, Latest, Mailbox
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
 
@@ -42,9 +42,9 @@ def full_log(count: int) -> EventLog:
 def test_a_flood_of_one_kind_drives_out_no_other() -> None:
     log = EventLog()
     log.add(1.0, "node", Severity.ERROR, "n", "down")
-    for number in range(KEPT_PER_KIND + 50):
+    for number in range(PER_KIND_MAX + 50):
         log.add(1.0, "fallback", Severity.INFO, f"key-{number}", "expired")
-    assert log.count("fallback") == KEPT_PER_KIND
+    assert log.count("fallback") == PER_KIND_MAX
     view = LogView(log)
     view.update()
     assert view.lines[0].kind == "node"
@@ -118,7 +118,7 @@ async def test_enter_goes_to_the_device_that_a_fallback_is_about(run_app: RunApp
         app.frame()
         await pilot.press("end", "enter")
         await pilot.pause()
-        assert app.chosen == 3
+        assert app.selected_row == 3
 
 
 async def test_the_log_follows_until_somebody_moves_up(run_app: RunApp) -> None:
@@ -137,11 +137,11 @@ async def test_the_log_follows_until_somebody_moves_up(run_app: RunApp) -> None:
         assert isinstance(app.screen, EventsScreen)
         log = app.screen.log_view
         await pilot.press("up", "up")
-        assert log.chosen is not None and log.chosen.subject == "burst-28"
+        assert log.selected_entry is not None and log.selected_entry.subject == "burst-28"
         await burst(30)
         assert "burst-59" not in screen_text(app)
         assert "not following" in screen_text(app)
-        assert log.chosen is not None and log.chosen.subject == "burst-28"
+        assert log.selected_entry is not None and log.selected_entry.subject == "burst-28"
         await pilot.press("F")
         await pilot.pause()
         assert "burst-59" in screen_text(app)
@@ -185,24 +185,25 @@ class _Letters:
 
 
 async def test_dead_letters_are_told_of_once_and_looked_for_only_with_a_reason() -> None:
+    from iotcache.telemetry import IngestStats
     from iotcache_tui.state.updates import Worker
 
     mailbox, clock, store = Mailbox(), ManualClock(100.0), _Letters()
-    watch = DeadLetterWatch(mailbox, clock)
+    watch = DeadLetterPoller(mailbox, clock)
     store.dead_letters = [DeadLetter("iot/old", b"x", "from before", 1)]
-    workers = {"w": Worker("ingest", "w", 1.0, {"dead_letters": 1})}
-    await watch.look(store, workers)  # type: ignore[arg-type]
+    workers = [Worker("w", 1.0, IngestStats(dead_letters=1))]
+    await watch.poll(store, workers)  # type: ignore[arg-type]
     assert not mailbox.drain().events
     store.dead_letters.insert(0, DeadLetter("iot/new\x1b", b"xyz", "no JSON", int(200e6)))
-    await watch.look(store, workers)  # type: ignore[arg-type]
+    await watch.poll(store, workers)  # type: ignore[arg-type]
     assert store.asked == 1
-    workers["w"] = Worker("ingest", "w", 1.0, {"dead_letters": 2})
-    await watch.look(store, workers)  # type: ignore[arg-type]
+    workers = [Worker("w", 1.0, IngestStats(dead_letters=2))]
+    await watch.poll(store, workers)  # type: ignore[arg-type]
     (event,) = mailbox.drain().events
     assert (event.kind, event.text) == ("dead_letter", "no JSON (3 bytes)")
     assert "\x1b" not in event.subject
     clock.advance(60.0)
-    await watch.look(store, workers)  # type: ignore[arg-type]
+    await watch.poll(store, workers)  # type: ignore[arg-type]
     assert store.asked == 3
     assert not mailbox.drain().events
 
@@ -217,7 +218,7 @@ async def test_standing_alerts_are_shown_toasted_and_acknowledged(run_app: RunAp
                 "too-warm", "cold-1:\x1bt", Severity.WARNING, True, app.clock.now() - 5, "8.5 > 8", "ann"
             ),
         )
-        app.feed.mailbox.put_latest(alerts=lines)
+        app.feed.mailbox.put_latest(Latest(alerts=lines))
         app.feed.mailbox.put_event(
             Event(app.clock.now(), "alert.raised", Severity.ERROR, NODES[1], "node-down raised: it is down")
         )
@@ -226,22 +227,22 @@ async def test_standing_alerts_are_shown_toasted_and_acknowledged(run_app: RunAp
         await pilot.pause()
         text = screen_text(app)
         assert "✗ node-down 127.0.0.1:21002 is down" in text
-        assert "1m  A: I know" in text or "65s  A: I know" in text
+        assert "1m  A acknowledges" in text or "65s  A acknowledges" in text
         assert "known by ann" in text
         assert "node-down raised: it is down" in text
         await pilot.press("A", "y")
         await pilot.pause()
         assert app.feed.asked == [AcknowledgeAlerts((("node-down", NODES[1]),))]
-        app.feed.mailbox.put_latest(alerts=())
+        app.feed.mailbox.put_latest(Latest(alerts=()))
         app.frame()
         await pilot.pause()
-        assert "A: I know" not in screen_text(app)
+        assert "A acknowledges" not in screen_text(app)
 
 
 async def test_an_alert_is_not_acknowledged_where_nothing_may_be_changed(run_app: RunApp) -> None:
     async with run_app(read_only=True) as (app, pilot):
         line = AlertLine("node-down", NODES[1], Severity.ERROR, False, app.clock.now() - 65, "it is down")
-        app.feed.mailbox.put_latest(alerts=(line,))
+        app.feed.mailbox.put_latest(Latest(alerts=(line,)))
         await pilot.press("7")
         app.frame()
         await pilot.press("A")
@@ -261,13 +262,13 @@ async def test_many_alerts_and_long_subjects_are_heard_and_acknowledged(tmp_path
             for number in range(SHOWN_MOST + 10)
         ]  # fmt: skip
         await store.alerts.record(old)
-        await watch.look(store)
+        await watch.poll(store)
         mailbox.drain()
         subject = f"{'%20' * 256}:{'%20' * 256}"
         await store.alerts.record(
             [structs.replace(old[0], subject=subject, severity=Severity.ERROR, since_us=10**15 + 9_999)]
         )
-        await watch.look(store)
+        await watch.poll(store)
         drained = mailbox.drain()
         assert [event.kind for event in drained.events] == ["alert.raised"]
         assert drained.alerts is not None
@@ -275,7 +276,7 @@ async def test_many_alerts_and_long_subjects_are_heard_and_acknowledged(tmp_path
         first = drained.alerts[0]
         reach = SimpleNamespace(cache=SimpleNamespace(store=store))
         asked = AcknowledgeAlerts(((first.name, first.subject),))
-        assert [done async for done in acknowledge_all(asked, reach)] == [1]  # type: ignore[arg-type]
+        assert await acknowledge_all(asked, reach) == 1  # type: ignore[arg-type]
 
 
 def test_alerts_that_stand_are_in_a_recording(tmp_path: Path) -> None:
@@ -316,22 +317,22 @@ async def test_alerts_come_from_the_store_and_each_change_is_told_once(tmp_path:
             since_us=10**15,
             text="x",
         )
-        await watch.look(store)
+        await watch.poll(store)
         assert mailbox.drain().alerts is None
         await store.alerts.record([alert])
-        await watch.look(store)
-        await watch.look(store)
+        await watch.poll(store)
+        await watch.poll(store)
         drained = mailbox.drain()
         assert [event.kind for event in drained.events] == ["alert.raised"]
         assert drained.alerts is not None
         assert [(one.name, one.acknowledged) for one in drained.alerts] == [("node-down", False)]
         reach = SimpleNamespace(cache=SimpleNamespace(store=store))
         asked = AcknowledgeAlerts((("node-down", "n:1"), ("gone", "n:2")))
-        assert [done async for done in acknowledge_all(asked, reach)] == [1]  # type: ignore[arg-type]
-        await watch.look(store)
+        assert await acknowledge_all(asked, reach) == 1  # type: ignore[arg-type]
+        await watch.poll(store)
         assert [event.kind for event in mailbox.drain().events] == ["alert.acknowledged"]
         await store.alerts.record([structs.replace(alert, state=AlertState.CLEARED, changed_us=10**15 + 1)])
-        await watch.look(store)
+        await watch.poll(store)
         drained = mailbox.drain()
         assert [event.kind for event in drained.events] == ["alert.cleared"]
         assert drained.alerts == ()

@@ -14,6 +14,7 @@ from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.events import EventsScreen
 from iotcache_tui.screens.fleet.choose_columns import ChooseColumns
 from iotcache_tui.screens.fleet.screen import FleetScreen
+from iotcache_tui.state.updates import Latest
 from iotcache_tui.widgets.fleet.columns import DEFAULT_COLUMNS
 from tests.tui.conftest import RunApp, screen_text
 
@@ -24,7 +25,7 @@ async def test_enter_opens_the_first_row_while_none_is_chosen(run_app: RunApp) -
         assert isinstance(screen, FleetScreen)
         await pilot.press("enter")
         await pilot.pause()
-        assert app.chosen == screen.fleet_view.order[0]
+        assert app.selected_row == screen.fleet_view.order[0]
         assert app.screen is app.view("device")
 
 
@@ -129,13 +130,13 @@ async def test_events_page_and_go_to_the_first(run_app: RunApp) -> None:
         assert isinstance(screen, EventsScreen)
         log = screen.query_one("EventLogView")
         await pilot.press("home")
-        assert log.chosen is not None  # type: ignore[attr-defined]
-        first = log.chosen.number  # type: ignore[attr-defined]
+        assert log.selected_entry is not None  # type: ignore[attr-defined]
+        first = log.selected_entry.number  # type: ignore[attr-defined]
         await pilot.press("pagedown")
-        page = log.chosen.number - first  # type: ignore[attr-defined]
+        page = log.selected_entry.number - first  # type: ignore[attr-defined]
         assert page == log.body_height - 1  # type: ignore[attr-defined]
         await pilot.press("pageup")
-        assert log.chosen.number == first  # type: ignore[attr-defined]
+        assert log.selected_entry.number == first  # type: ignore[attr-defined]
 
 
 async def test_q_and_ctrl_c_end_it(run_app: RunApp) -> None:
@@ -181,21 +182,21 @@ async def test_the_rate_of_frames_is_changed_live_and_a_still_screen_rests(
 ) -> None:
     monkeypatch.setattr("iotcache_tui.frame_clock.REST_AFTER_S", 0.2)
     async with run_app() as (app, pilot):
-        assert app.beat.hz == 4
+        assert app.frame_clock.hz == 4
         for keys, hz in ((")", 6), (")", 8), ("(((((((", 1), (")" * 9, 10)):
             await pilot.press(*("right_parenthesis" if key == ")" else "left_parenthesis" for key in keys))
-            assert app.beat.hz == hz
+            assert app.frame_clock.hz == hz
         assert isinstance(app.clock, ManualClock)
         app.clock.advance(60.0)  # nothing glows any more
         app.state.fleet.ttl_end_at[:] = array("d", [nan] * len(app.state.fleet))
-        while not app.beat.resting:
+        while not app.frame_clock.resting:
             await pilot.pause(0.1)
         # A key, and news, end the rest.
         await pilot.press("down")
-        assert not app.beat.resting
-        while not app.beat.resting:
+        assert not app.frame_clock.resting
+        while not app.frame_clock.resting:
             await pilot.pause(0.1)
-        app.feed.mailbox.put_latest(nodes=())
+        app.feed.mailbox.put_latest(Latest(nodes=()))
         while app.state.nodes:
             await pilot.pause(0.1)
-        assert not app.beat.resting
+        assert not app.frame_clock.resting

@@ -11,6 +11,7 @@ from iotcache.config.schema import DashboardSettings
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.preferences import PreferencesFile, UiPreferences
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
+from iotcache_tui.screens.fleet.screen import FleetScreen
 from iotcache_tui.state.requests import ActionProgress, InvalidateSeries, WarmSeries
 from iotcache_tui.widgets.fleet.columns import DEFAULT_COLUMNS
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
@@ -53,7 +54,7 @@ async def test_grouping_folding_and_opening_a_group(run_app: RunApp) -> None:
 
 async def test_columns_are_chosen_ordered_and_kept(run_app: RunApp, tmp_path: Path) -> None:
     file = PreferencesFile(tmp_path / "sub" / "kept.json")
-    async with run_app(kept_file=file) as (app, pilot):
+    async with run_app(preferences_file=file) as (app, pilot):
         await pilot.press("c", "down", "down", "down", "space", "K", "escape")
         await pilot.pause()
         assert "Site" not in screen_text(app)
@@ -62,7 +63,7 @@ async def test_columns_are_chosen_ordered_and_kept(run_app: RunApp, tmp_path: Pa
     kept = file.load()
     assert kept.columns == tuple(key for key in DEFAULT_COLUMNS if key != "site")
     assert kept.sort == "value"
-    async with run_app(kept_file=file) as (app, _):
+    async with run_app(preferences_file=file) as (app, _):
         assert "Site" not in screen_text(app)
         assert "Value▲" in screen_text(app)
 
@@ -73,7 +74,7 @@ async def test_a_theme_that_a_flag_names_wins_over_the_kept_one(
 ) -> None:
     file = PreferencesFile(tmp_path / "kept.json")
     file.save(UiPreferences(theme="iotcache-light"))
-    app = IotCacheApp(ScriptedFeed(), DashboardSettings(), kept_file=file, theme_named=named)
+    app = IotCacheApp(ScriptedFeed(), DashboardSettings(), preferences_file=file, theme_named=named)
     async with app.run_test(size=(80, 24)) as pilot:
         assert app.theme == theme
         await pilot.pause()
@@ -159,7 +160,7 @@ async def test_a_changed_value_glows_unless_motion_is_reduced(run_app: RunApp) -
             app.state.fleet.measured_at[0] = 0
             app.frame()
             await pilot.pause()
-            glow = table.style_of("fleet--flash").bgcolor
+            glow = table.style_of("table--flash").bgcolor
             line = table.render_line(1)
             seen = any(segment.style and segment.style.bgcolor == glow for segment in line)
             read = Read(*app.state.fleet.series[0], value=-3.5, source=Source.CACHE, ttl_s=9.0,
@@ -175,3 +176,45 @@ async def test_a_changed_value_glows_unless_motion_is_reduced(run_app: RunApp) -
             assert not any(
                 segment.style and segment.style.bgcolor == glow for segment in table.render_line(1)
             )
+
+
+def fleet_screen(app: IotCacheApp) -> FleetScreen:
+    screen = app.view("fleet")
+    assert isinstance(screen, FleetScreen)
+    return screen
+
+
+async def test_plots_on_a_small_screen_leave_room_for_the_fleet_and_are_not_kept(
+    run_app: RunApp, tmp_path: Path
+) -> None:
+    file = PreferencesFile(tmp_path / "kept.json")
+    async with run_app((80, 24), preferences_file=file) as (app, pilot):
+        await pilot.press("g")
+        app.frame()
+        await pilot.pause()
+        assert fleet_screen(app).plots.display
+        assert len(app.screen.query_one(FleetTable).visible_rows()) >= 3
+        await app.workers.wait_for_complete()
+        assert file.load().plots is None
+    file.save(UiPreferences(plots=True))
+    async with run_app((80, 24), preferences_file=file) as (app, _):
+        assert not fleet_screen(app).plots.display
+
+
+async def test_tab_goes_through_the_completions_and_round(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("slash", *"src:")
+        box = fleet_screen(app).filter_box.input
+        seen = []
+        for _ in range(4):
+            await pilot.press("tab")
+            seen.append(box.value)
+        assert seen == ["src:cache", "src:none", "src:store", "src:cache"]
+
+
+async def test_a_mark_on_a_folded_group_says_what_it_needs(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        await pilot.press("z", "down", "m")
+        await pilot.pause()
+        assert not app.state.fleet.marked
+        assert "a group is no row: z unfolds it" in screen_text(app)

@@ -9,32 +9,40 @@ import pytest
 from msgspec import structs
 from rich.cells import cell_len
 
+from iotcache.clock import ManualClock
+from iotcache.config.schema import Settings
 from iotcache.model import NodeHealth, NodeState
+from iotcache.mqtt import Message
+from iotcache.telemetry import FleetStats, IngestStats
 from iotcache_tui.app import IotCacheApp
+from iotcache_tui.feed.parts import Parts, cause_first
+from iotcache_tui.feed.process_stats import ProcessStatsListener
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.flow import ARROWS, BOXES, bottleneck, flow
+from iotcache_tui.state.flow import BOXES, bottleneck
+from iotcache_tui.state.flow_history import ARROWS
 from iotcache_tui.state.nodes.model import NodeFigures, NodesFigures, WatchNodes
-from iotcache_tui.state.updates import Drained, Part, Second, Worker
+from iotcache_tui.state.updates import Drained, Latest, Mailbox, Part, Processes, Second, Simulator, Worker
 from iotcache_tui.widgets.common.area import area, round_top
 from iotcache_tui.widgets.common.canvas import Canvas
-from iotcache_tui.widgets.flow.flow_layout import lay_out, towards
+from iotcache_tui.widgets.flow.flow_layout import arrange, towards
 from iotcache_tui.widgets.flow.flow_picture import FlowPicture, speed
-from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.conftest import WALL_S, RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
-INGEST: dict[str, Any] = {
-    "state": "running", "received_per_s": 240.0, "stored_per_s": 239.0, "queued": 12, "unacked": 20,
-    "lag_s": 0.2, "commit_p50_ms": 1.5, "commit_p99_ms": 4.25, "write_through_p99_ms": 2.0, "dead_letters": 3,
-}  # fmt: skip
-SIMULATOR: dict[str, Any] = {"state": "running", "devices": 60, "rate": 241.0, "late": 0, "lag_p99_ms": 3.0}
+INGEST = IngestStats(
+    received_per_s=240.0, stored_per_s=239.0, queued=12, unacked=20, lag_s=0.2, commit_p50_ms=1.5,
+    commit_p99_ms=4.25, write_through_p99_ms=2.0, dead_letters=3,
+)  # fmt: skip
+FLEET = FleetStats(devices=60, rate=241.0, late=0, lag_p99_ms=3.0)
 
 
-def workers(*, simulated: bool = True, **ingest: Any) -> dict[str, Worker]:
-    found = {"ingest/w1": Worker("ingest", "w1", 0.0, {**INGEST, **ingest})}
-    if simulated:
-        found["simulator/s1"] = Worker("simulator", "s1", 0.0, SIMULATOR)
-    return found
+def processes(*, late: int = 0, **ingest: Any) -> Processes:
+    """A worker and a simulator; ``ingest`` are other counters of the worker."""
+    return Processes(
+        (Worker("w1", 0.0, structs.replace(INGEST, **ingest)),),
+        (Simulator("s1", 0.0, structs.replace(FLEET, late=late)),),
+    )
 
 
 def second(**changes: Any) -> Second:
@@ -45,7 +53,7 @@ def state(**changes: Any) -> DashboardState:
     """All is well, but for ``changes``: fields of `Drained`."""
     made = DashboardState()
     well: dict[str, Any] = {
-        "workers": workers(),
+        "processes": processes(),
         "seconds": [second()] * 6,
         "nodes": [NodeHealth(name, NodeState.UP) for name in NODES],
         "parts": (Part("broker", "up", "embedded"), Part("nodes", "up"), Part("store", "up", "sqlite")),
@@ -58,8 +66,8 @@ def state(**changes: Any) -> DashboardState:
 
 
 def held(**changes: Any) -> tuple[str, str]:
-    found = bottleneck(state(**changes))
-    return (found.box, found.word) if found else ("", "")
+    worst = bottleneck(state(**changes))
+    return (worst.box, worst.label) if worst else ("", "")
 
 
 def test_a_pipeline_that_is_well_has_no_bottleneck() -> None:
@@ -68,25 +76,34 @@ def test_a_pipeline_that_is_well_has_no_bottleneck() -> None:
 
 def test_a_part_that_is_away_comes_before_all_it_causes() -> None:
     away = (Part("broker", "down", "refused"), Part("store", "up"))
-    assert held(parts=away, workers={}) == ("broker", "down")
-    assert held(parts=(Part("store", "down", "locked"),), workers=workers(lag_s=90.0)) == ("store", "down")
+    assert held(parts=away, processes=Processes()) == ("broker", "down")
+    assert held(parts=(Part("store", "down", "locked"),), processes=processes(lag_s=90.0)) == (
+        "store",
+        "down",
+    )
 
 
 def test_workers_that_are_missing_or_stand_still() -> None:
-    only = {"simulator/s1": Worker("simulator", "s1", 0.0, SIMULATOR)}
-    assert held(workers=only) == ("workers", "absent")
-    assert held(workers={}) == ("", "")
-    assert held(workers=workers(waiting_for="store: locked")) == ("store", "waited for")
-    assert held(workers=workers(waiting_for="broker: refused")) == ("broker", "waited for")
+    only = Processes(simulators=processes().simulators)
+    assert held(processes=only) == ("workers", "absent")
+    assert held(processes=Processes()) == ("", "")
+    assert held(processes=processes(waiting_for="store: locked", waiting_store="locked")) == (
+        "store",
+        "waited for",
+    )
+    assert held(processes=processes(waiting_for="broker: refused", waiting_broker="refused")) == (
+        "broker",
+        "waited for",
+    )
 
 
 def test_a_lag_is_put_down_to_what_takes_the_time() -> None:
-    assert held(workers=workers(lag_s=0.9, commit_p99_ms=900.0)) == ("", "")
-    assert held(workers=workers(lag_s=4.0, commit_p99_ms=900.0)) == ("store", "slow")
-    assert held(workers=workers(lag_s=4.0, write_through_p99_ms=900.0)) == ("nodes", "slow")
-    assert held(workers=workers(lag_s=4.0)) == ("workers", "busy")
-    found = bottleneck(state(workers=workers(lag_s=4.0, commit_p99_ms=900.0)))
-    assert found is not None and found.reason == "commits take p99 900 ms; the oldest message waits 4.0 s"
+    assert held(processes=processes(lag_s=0.9, commit_p99_ms=900.0)) == ("", "")
+    assert held(processes=processes(lag_s=4.0, commit_p99_ms=900.0)) == ("store", "slow")
+    assert held(processes=processes(lag_s=4.0, write_through_p99_ms=900.0)) == ("nodes", "slow")
+    assert held(processes=processes(lag_s=4.0)) == ("workers", "busy")
+    worst = bottleneck(state(processes=processes(lag_s=4.0, commit_p99_ms=900.0)))
+    assert worst is not None and worst.reason == "commits take p99 900 ms; the oldest message waits 4.0 s"
 
 
 def test_nodes_that_are_out_drained_short_of_memory_missed_or_behind() -> None:
@@ -98,7 +115,7 @@ def test_nodes_that_are_out_drained_short_of_memory_missed_or_behind() -> None:
     )
     assert held(node_figures=evicting) == ("nodes", "full")
     assert held(seconds=[second(hits=200, misses={"expired": 150, "evicted": 50})] * 5) == ("nodes", "missed")
-    assert held(workers=workers(dirty_keys=5)) == ("nodes", "behind")
+    assert held(processes=processes(dirty_keys=5)) == ("nodes", "behind")
 
 
 def test_more_in_than_out_piles_up_at_the_broker() -> None:
@@ -110,31 +127,45 @@ def test_more_in_than_out_piles_up_at_the_broker() -> None:
 def test_a_simulator_behind_its_plan_is_late_only_while_it_is() -> None:
     made = state()
     for late in (0, 100, 200, 300):
-        now = {**workers(), "simulator/s1": Worker("simulator", "s1", 0.0, {**SIMULATOR, "late": late})}
-        made.apply(Drained(seconds=[second()], workers=now))
-    found = bottleneck(made)
-    assert found is not None and (found.box, found.word) == ("simulator", "late")
+        made.apply(Drained(seconds=[second()], processes=processes(late=late)))
+    worst = bottleneck(made)
+    assert worst is not None and (worst.box, worst.label) == (
+        "simulator",
+        "late",
+    )
     for _ in range(6):
         made.apply(Drained(seconds=[second()]))
     assert bottleneck(made) is None
 
 
-def test_counters_that_are_nonsense_hurt_nothing() -> None:
-    wild = Worker(
-        "ingest", "w\x1b", 0.0,
-        {"received_per_s": "many", "lag_s": float("nan"), "queued": None, "unacked": 10**40,
-         "commit_p99_ms": True, "waiting_for": ["x"]},
-    )  # fmt: skip
-    made = state(workers={"ingest/w": wild})
-    assert flow(made).rates[1] == 0.0
-    assert bottleneck(made) is None
+def test_counters_that_are_nonsense_are_passed_over() -> None:
+    mailbox, clock = Mailbox(), ManualClock(WALL_S)
+    listener = ProcessStatsListener(Parts(mailbox, Settings()), clock)
+
+    def publish(topic: str, payload: bytes, *, retain: bool = False) -> Processes:
+        listener.take(Message(topic, payload, 0, retain, 0, 0, 0, len(payload)))
+        return listener.processes(clock.monotonic())
+
+    for wild in (b'{"received_per_s":"many"}', b'{"queued":null}', b'{"waiting_for":["x"]}', b"[]", b"\xff"):
+        assert publish("iotcache/stats/ingest/w", wild) == Processes()
+    assert publish("iotcache/stats/somebody/w", b'{"received":1}') == Processes()
+    assert publish("iotcache/stats", b'{"received":1}') == Processes()
+    assert publish("iotcache/stats/ingest/w", b'{"received":1}', retain=True) == Processes()
+    (worker,) = publish("iotcache/stats/ingest/w\x1b", b'{"received":7,"new_field":1}').workers
+    assert worker.stats.received == 7
+    assert "\x1b" not in worker.instance
+    (simulator,) = publish("iotcache/stats/simulator/s", b'{"published":9}').simulators
+    assert simulator.stats.published == 9
+    assert not publish("iotcache/stats/simulator/s", b'{"state":"gone"}').simulators
+    clock.advance(60.0)
+    assert listener.processes(clock.monotonic()) == Processes()
 
 
 def test_of_seconds_that_come_late_only_what_they_tell_is_kept() -> None:
     made = state(seconds=[second(published_per_s=float(number)) for number in range(4)])
-    assert [rates[0] for rates in made.flow_rates] == [0.0, 1.0, 2.0, 3.0]
-    assert [rates[3] for rates in made.flow_rates] == [None, None, None, 239.0]
-    assert made.flow_rates[0][4:] == (396.0, 4.0)
+    assert [rates[0] for rates in made.flow_history.rates] == [0.0, 1.0, 2.0, 3.0]
+    assert [rates[3] for rates in made.flow_history.rates] == [None, None, None, 239.0]
+    assert made.flow_history.rates[0][4:] == (396.0, 4.0)
 
 
 # Drawing ---------------------------------------------------------------------------------------
@@ -158,7 +189,7 @@ async def test_every_size_shows_each_box_and_rate_and_the_verdict(
 
 
 async def show(app: IotCacheApp, pilot: Any, **changes: Any) -> None:
-    app.feed.mailbox.put_latest(workers=workers(), **changes)
+    app.feed.mailbox.put_latest(Latest(processes=processes(), **changes))
     for _ in range(3):
         app.feed.mailbox.put_second(second(at_s=app.clock.monotonic()))
     await pilot.press("5")
@@ -175,20 +206,21 @@ async def tick(app: IotCacheApp, pilot: Any) -> None:
 async def test_the_bottleneck_is_marked_b_goes_to_it_and_hostile_names_are_harmless(run_app: RunApp) -> None:
     async with run_app() as (app, pilot):
         await show(app, pilot)
-        app.feed.mailbox.put_latest(workers=workers(lag_s=7.0, commit_p99_ms=850.0))
+        app.feed.mailbox.put_latest(Latest(processes=processes(lag_s=7.0, commit_p99_ms=850.0)))
         await tick(app, pilot)
         text = screen_text(app)
         assert "▲ store slow  commits take p99 850 ms; the oldest message waits 7.0 s" in text
         assert re.search(r"▲ slow [─━]", text)
         await pilot.press("b")
-        assert app.screen.query_one(FlowPicture).chosen == "store"
+        assert app.screen.query_one(FlowPicture).selected == "store"
         assert "stored/s" in screen_text(app)
-        wild = {
-            "ingest/w": Worker("ingest", "w\x1b[31m[bold]", 0.0, {"waiting_for": "store: \x1b]0;x\x07\n"})
-        }
-        app.feed.mailbox.put_latest(workers=wild, nodes=(NodeHealth("n\x1b:1", NodeState.DOWN, "why\x1b"),))
+        waiting = IngestStats(waiting_for="store: \x1b]0;x\x07\n")
+        wild = Processes((Worker("w\x1b[31m[bold]", 0.0, waiting),))
+        app.feed.mailbox.put_latest(
+            Latest(processes=wild, nodes=(NodeHealth("n\x1b:1", NodeState.DOWN, "why\x1b"),))
+        )
         for box in BOXES:
-            app.screen.query_one(FlowPicture).choose(box)
+            app.screen.query_one(FlowPicture).select(box)
             await tick(app, pilot)
             assert "\x1b" not in screen_text(app)
             assert "\x07" not in screen_text(app)
@@ -204,7 +236,7 @@ async def test_keys_move_among_the_boxes_and_show_their_figures(run_app: RunApp)
             ("shift+tab", "store"), ("up", "nodes"), ("down", "store"), ("right", "readers"),
         ):  # fmt: skip
             await pilot.press(key)
-            assert picture.chosen == box
+            assert picture.selected == box
         await tick(app, pilot)
         assert re.search(r"expired +4/s +1\.0 % of reads went to the store", screen_text(app))
 
@@ -226,7 +258,7 @@ async def test_enter_and_a_click_open_the_part_and_figures_are_wanted_only_while
         for box, screen in (("nodes", "nodes"), ("workers", "events")):
             await pilot.press("5")
             await pilot.pause()
-            picture.choose(box)
+            picture.select(box)
             await pilot.press("enter")
             await pilot.pause()
             assert app.screen is app.view(screen)
@@ -264,7 +296,7 @@ async def test_before_anything_is_known_it_says_so(run_app: RunApp) -> None:
 async def test_plain_ascii_holds_no_other_character(run_app: RunApp) -> None:
     async with run_app(ascii=True) as (app, pilot):
         await show(app, pilot)
-        app.feed.mailbox.put_latest(workers=workers(lag_s=7.0))
+        app.feed.mailbox.put_latest(Latest(processes=processes(lag_s=7.0)))
         await tick(app, pilot)
         drawn = [line for line in screen_lines(app)[2:] if "Space" not in line]
         assert not [char for line in drawn for char in line if ord(char) > 126]
@@ -276,12 +308,12 @@ async def test_a_tiny_terminal_gets_a_list(run_app: RunApp) -> None:
         text = screen_text(app)
         assert re.search(r"> workers +● 1 running +239/s nodes, 239/s store", text)
         await pilot.press("down")
-        assert app.screen.query_one(FlowPicture).chosen == "nodes"
+        assert app.screen.query_one(FlowPicture).selected == "nodes"
 
 
 @pytest.mark.parametrize("width", [66, 79, 96, 118, 198, 400])
 def test_boxes_never_overlap_and_every_arrow_meets_its_boxes(width: int) -> None:
-    layout = lay_out(width, 40)
+    layout = arrange(width, 40)
     assert layout is not None
     taken: set[tuple[int, int]] = set()
     for rect in layout.rects.values():
@@ -305,3 +337,19 @@ def test_a_curve_fills_from_the_bottom_and_leaves_gaps() -> None:
     assert area([0.0, 50.0, 100.0, None], 2, 0.0, 100.0) == ["  █ ", "▁██ "]
     assert area([100.0], 1, 0.0, 100.0, ascii_only=True) == ["#"]
     assert [round_top(value) for value in (0.0, 1.0, 3.0, 99.0, 120.0)] == [1.0, 1.0, 5.0, 100.0, 200.0]
+
+
+def test_the_cause_comes_first_and_nothing_is_cut_for_machines() -> None:
+    mailbox = Mailbox()
+    parts = Parts(mailbox, Settings())
+    why = (
+        "the PostgreSQL server at 127.0.0.1:28832/telemetry cannot be reached: connection refused "
+        + "x" * 200
+    )
+    parts.turn("store", "down", why)
+    told = {part.name: part for part in mailbox.drain().parts or ()}
+    assert told["store"].text.startswith("connection refused ")
+    assert told["store"].text.endswith(
+        "(the PostgreSQL server at 127.0.0.1:28832/telemetry cannot be reached)"
+    )
+    assert cause_first("locked: by whom?") == "locked: by whom?"

@@ -21,7 +21,8 @@ from iotcache_tui.format import (
     short_nodes,
     sparkline,
 )
-from iotcache_tui.widgets.fleet.columns import lay_out
+from iotcache_tui.widgets.common.table_fields import lay_out
+from iotcache_tui.widgets.fleet.columns import BY_KEY, DEFAULT_COLUMNS
 
 
 @given(st.text(max_size=60), st.integers(1, 40), st.booleans())
@@ -108,7 +109,7 @@ def test_nodes_on_one_host_are_told_by_port() -> None:
 
 @pytest.mark.parametrize("width", range(20, 260, 7))
 def test_columns_never_exceed_the_width_and_the_essential_ones_stay(width: int) -> None:
-    columns = lay_out(width)
+    columns = lay_out(width, [BY_KEY[key] for key in DEFAULT_COLUMNS])
     assert sum(size for _, size in columns) + len(columns) - 1 <= width
     keys = [column.key for column, _ in columns]
     if width >= 40:

@@ -28,12 +28,12 @@ from iotcache.model.alerts import Alert, AlertState
 from iotcache.store.sqlite.store import SqliteStore
 from iotcache_tui.feed.answers import device as device_feed
 from iotcache_tui.feed.answers import keys as key_feed
-from iotcache_tui.feed.dispatcher import RequestContext
+from iotcache_tui.feed.request_context import RequestContext
 from iotcache_tui.state.device.model import (
     DeviceDocuments,
     DeviceKeys,
     History,
-    LookAtDevice,
+    InspectDevice,
     ReadAlerts,
     ReadDocuments,
     ReadHistory,
@@ -74,9 +74,9 @@ async def answered(values: AsyncIterator[Any]) -> list[Any]:
     return [value async for value in values]
 
 
-async def crawl(reach: RequestContext, **request: Any) -> tuple[KeyColumns, CrawlStep]:
+async def crawl(context: RequestContext, **request: Any) -> tuple[KeyColumns, CrawlStep]:
     columns = KeyColumns()
-    steps: list[CrawlStep] = await answered(key_feed.crawl(CrawlKeys(**request), reach))
+    steps: list[CrawlStep] = await answered(key_feed.crawl(CrawlKeys(**request), context))
     for step in steps:
         columns.nodes = tuple(node.name for node in step.nodes)
         if step.chunk is not None:
@@ -93,9 +93,11 @@ def by_hand(node: Server, request: bytes, end: bytes = b"\r\n") -> bytes:
         return answer
 
 
-async def put(reach: RequestContext, *readings: Reading) -> None:
-    done = await reach.cache.store.commit([StoredReading(one, reach.cache.plan_ttl(one)) for one in readings])
-    await reach.cache.write_through(done.newest)
+async def put(context: RequestContext, *readings: Reading) -> None:
+    done = await context.cache.store.commit(
+        [StoredReading(one, context.cache.plan_ttl(one)) for one in readings]
+    )
+    await context.cache.write_through(done.newest)
 
 
 def reading(value: Any = 21.5, ago_s: float = 0.0, **more: Any) -> Reading:
@@ -108,17 +110,17 @@ async def test_a_crawl_lists_every_key_with_its_facts_and_adds_them_up(
     memcached_factory: Callable[..., Server], tmp_path: Path
 ) -> None:
     nodes = [memcached_factory() for _ in range(2)]
-    async with reaching(tmp_path, *(node.address for node in nodes)) as reach:
-        await put(reach, *(reading(n, sensor=f"s{n}") for n in range(40)))
+    async with reaching(tmp_path, *(node.address for node in nodes)) as context:
+        await put(context, *(reading(n, sensor=f"s{n}") for n in range(40)))
         value, flags = encode_json({"a": 1})
-        keys = reach.cache.keys
+        keys = context.cache.keys
         others = [keys.meta("dev 1"), keys.config("dev 1"), keys.aggregate("here", "temp"),
                   keys.bucket("dev 1", "temp", 0), "session.42"]  # fmt: skip
-        await reach.cache.cluster.set_many([SetItem(key, value, flags, 300) for key in others])
+        await context.cache.cluster.set_many([SetItem(key, value, flags, 300) for key in others])
         by_hand(nodes[0], "set für 0 0 3\r\nxyz\r\n".encode())
         by_hand(nodes[1], b"get session.42\r\n", b"END\r\n")
-        (counts,) = await answered(key_feed.count(CountKeys(), reach))
-        columns, last = await crawl(reach)
+        (counts,) = await answered(key_feed.count(CountKeys(), context))
+        columns, last = await crawl(context)
     kinds = {total.name: total.items for total in last.classes}
     own = kinds.pop("own", 0)
     assert kinds == {"latest": 40, "meta": 1, "cfg": 1, "agg": 1, "bucket": 1, "foreign": 2}
@@ -136,10 +138,10 @@ async def test_a_crawl_lists_every_key_with_its_facts_and_adds_them_up(
 
 
 async def test_past_the_bound_keys_are_counted_and_not_kept(memcached: Server, tmp_path: Path) -> None:
-    async with reaching(tmp_path, memcached.address) as reach:
+    async with reaching(tmp_path, memcached.address) as context:
         lines = b"".join(b"set k%05d:x:latest 0 60 1\r\nv\r\n" % n for n in range(5_000))
         by_hand(memcached, lines + b"mn\r\n", b"MN\r\n")
-        columns, last = await crawl(reach, kept_most=1_000)
+        columns, last = await crawl(context, keys_max=1_000)
         assert len(columns) == 1_000
         assert sum(total.items for total in last.classes) == last.nodes[0].seen >= 5_000
 
@@ -154,10 +156,10 @@ async def test_a_node_that_hangs_or_is_not_there_is_named_and_the_others_are_lis
     hanging = await asyncio.start_server(hang, "127.0.0.1", 0)
     port = hanging.sockets[0].getsockname()[1]
     nodes = [f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}", memcached.address]
-    async with hanging, reaching(tmp_path, *nodes) as reach:
+    async with hanging, reaching(tmp_path, *nodes) as context:
         by_hand(memcached, b"set a 0 0 1\r\nv\r\n")
-        _, last = await crawl(reach)
-        (counts,) = await answered(key_feed.count(CountKeys(), reach))
+        _, last = await crawl(context)
+        (counts,) = await answered(key_feed.count(CountKeys(), context))
         for writer in asyncio.all_tasks() - {asyncio.current_task()}:
             if "hang" in repr(writer.get_coro()):
                 writer.cancel()
@@ -192,23 +194,23 @@ async def test_a_crawl_that_is_left_ends_and_the_node_takes_the_next(
     by_hand(
         memcached, b"".join(b"set k%06d 0 0 1\r\nv\r\n" % n for n in range(30_000)) + b"mn\r\n", b"MN\r\n"
     )
-    async with reaching(tmp_path, memcached.address) as reach:
-        steps = key_feed.crawl(CrawlKeys(), reach)
+    async with reaching(tmp_path, memcached.address) as context:
+        steps = key_feed.crawl(CrawlKeys(), context)
         await anext(steps)
         task = asyncio.ensure_future(anext(steps))
         await asyncio.sleep(0.01)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        columns, last = await crawl(reach)
+        columns, last = await crawl(context)
         assert last.nodes[0].state == "done"
         assert len(columns) >= 30_000
 
 
 async def test_a_node_whose_crawler_is_off_says_so(memcached: Server, tmp_path: Path) -> None:
     by_hand(memcached, b"lru_crawler disable\r\n")
-    async with reaching(tmp_path, memcached.address) as reach:
-        _, last = await crawl(reach)
+    async with reaching(tmp_path, memcached.address) as context:
+        _, last = await crawl(context)
     assert last.nodes[0].state == "failed"
     assert "lru crawler disabled" in last.nodes[0].why
 
@@ -216,27 +218,27 @@ async def test_a_node_whose_crawler_is_off_says_so(memcached: Server, tmp_path: 
 async def test_a_value_is_laid_out_and_looking_leaves_the_item_as_it_was(
     memcached: Server, tmp_path: Path
 ) -> None:
-    async with reaching(tmp_path, memcached.address) as reach:
-        await put(reach, reading())
+    async with reaching(tmp_path, memcached.address) as context:
+        await put(context, reading())
         value, flags = encode_json({"many": list(range(400))})
-        await reach.cache.cluster.set_many([SetItem("big", value, flags, 60)])
-        key = reach.cache.keys.latest("dev 1", "temp").encode()
+        await context.cache.cluster.set_many([SetItem("big", value, flags, 60)])
+        key = context.cache.keys.latest("dev 1", "temp").encode()
 
         async def fetch(name: bytes) -> CachedValue:
-            (found,) = await answered(key_feed.fetch(FetchValue(name, memcached.address), reach))
+            (found,) = await answered(key_feed.fetch(FetchValue(name, memcached.address), context))
             return cast(CachedValue, found)
 
         found = await fetch(key)
         assert found.form == "JSON" and '  "value": 21.5,' in found.pretty
         assert found.meaning.startswith("21.5 °C  measured ") and "every 20 s" in found.meaning
         assert 50 < found.ttl_s < 70 and found.flags == 16
-        await put(reach, reading(True, sensor="door", unit=""))
-        door = await fetch(reach.cache.keys.latest("dev 1", "door").encode())
+        await put(context, reading(True, sensor="door", unit=""))
+        door = await fetch(context.cache.keys.latest("dev 1", "door").encode())
         assert door.meaning.startswith("on  measured ")
         packed = await fetch(b"big")
         assert packed.flags == 24 and len(packed.stored) < len(packed.inflated)
         assert len(packed.pretty) == 404
-        (probe,) = await reach.cache.cluster.probe_many([key.decode()])
+        (probe,) = await context.cache.cluster.probe_many([key.decode()])
         assert not probe.fetched
         assert not (await fetch(b"nothing")).found
         by_hand(memcached, b"set raw 8 0 3\r\n\xff\x00\x1b\r\nset \xc3\xbc 0 0 2\r\nhi\r\nmn\r\n", b"MN\r\n")
@@ -244,7 +246,7 @@ async def test_a_value_is_laid_out_and_looking_leaves_the_item_as_it_was(
         assert broken.form == "binary" and "broken" in broken.problem
         assert not any("\x1b" in line for line in broken.pretty)
         assert (await fetch("ü".encode())).pretty == ("hi",)
-        owner = cast(CachedValue, (await answered(key_feed.fetch(FetchValue(key, ""), reach)))[0])
+        owner = cast(CachedValue, (await answered(key_feed.fetch(FetchValue(key, ""), context)))[0])
         assert owner.found and owner.node == memcached.address
 
 
@@ -261,21 +263,21 @@ async def test_a_key_is_deleted_where_it_was_found_and_the_next_miss_knows_why(
     memcached_factory: Callable[..., Server], tmp_path: Path
 ) -> None:
     nodes = [memcached_factory() for _ in range(2)]
-    async with reaching(tmp_path, *(node.address for node in nodes)) as reach:
-        await put(reach, reading())
-        key = reach.cache.keys.latest("dev 1", "temp")
-        owner = reach.cache.cluster.node_of(key)
+    async with reaching(tmp_path, *(node.address for node in nodes)) as context:
+        await put(context, reading())
+        key = context.cache.keys.latest("dev 1", "temp")
+        owner = context.cache.cluster.node_of(key)
         other = next(node for node in nodes if node.address != owner)
         by_hand(other, f"set {key} 16 0 2\r\n{{}}\r\n".encode())
 
         async def delete(name: bytes, node: str) -> Deleted:
-            (done,) = await answered(key_feed.delete(DeleteKey(name, node), reach))
+            (done,) = await answered(key_feed.delete(DeleteKey(name, node), context))
             return cast(Deleted, done)
 
         assert (await delete(key.encode(), other.address)).there
-        assert (await reach.cache.cluster.probe_many([key]))[0].present
+        assert (await context.cache.cluster.probe_many([key]))[0].present
         assert (await delete(key.encode(), owner)).there
-        read = await reach.cache.read("dev 1", "temp")
+        read = await context.cache.read("dev 1", "temp")
         assert (read.source, read.miss_reason) == (Source.STORE, "invalidated")
         by_hand(other, "set ü 0 0 1\r\nv\r\n".encode())
         assert (await delete("ü".encode(), other.address)).there
@@ -287,12 +289,14 @@ async def test_a_key_is_deleted_where_it_was_found_and_the_next_miss_knows_why(
 async def test_a_device_is_looked_at_without_a_trace_and_read_on_demand(
     memcached: Server, tmp_path: Path
 ) -> None:
-    async with reaching(tmp_path, memcached.address) as reach:
-        await put(reach, reading(), reading(50, sensor="hum"))
+    async with reaching(tmp_path, memcached.address) as context:
+        await put(context, reading(), reading(50, sensor="hum"))
         document = Document("dev 1", DocumentKind.META, 3, '{"model":"x"}', at_us=1_000_000)
-        await reach.cache.store.documents.upsert([document])
+        await context.cache.store.documents.upsert([document])
         before = by_hand(memcached, b"stats\r\n", b"END\r\n")
-        (looked,) = await answered(device_feed.look(LookAtDevice("dev 1", ("temp", "hum", "gone")), reach))
+        (looked,) = await answered(
+            device_feed.inspect(InspectDevice("dev 1", ("temp", "hum", "gone")), context)
+        )
         after = by_hand(memcached, b"stats\r\n", b"END\r\n")
         assert [line for line in before.splitlines() if b"get_" in line] == [
             line for line in after.splitlines() if b"get_" in line
@@ -301,12 +305,12 @@ async def test_a_device_is_looked_at_without_a_trace_and_read_on_demand(
         facts = {(key.kind, key.sensor): key for key in looked.keys}
         assert facts["latest", "temp"].present and 50 < facts["latest", "temp"].ttl_s < 70
         assert not facts["latest", "gone"].present and not facts["bucket", "temp"].present
-        (documents,) = await answered(device_feed.documents(ReadDocuments("dev 1"), reach))
+        (documents,) = await answered(device_feed.documents(ReadDocuments("dev 1"), context))
         assert isinstance(documents, DeviceDocuments)
         assert (documents.meta.version, documents.meta.source) == (3, "store")
         assert documents.meta.lines == ("{", '  "model": "x"', "}")
         assert documents.config.version is None
-        await reach.cache.store.alerts.record(
+        await context.cache.store.alerts.record(
             [
                 Alert(
                     name="hot", subject=subject, severity=Severity.ERROR, state=AlertState.RAISED, since_us=5
@@ -314,25 +318,25 @@ async def test_a_device_is_looked_at_without_a_trace_and_read_on_demand(
                 for subject in ("dev%201:temp", "dev%202:temp", "cache")
             ]
         )
-        (alerts,) = await answered(device_feed.alerts(ReadAlerts("dev 1"), reach))
+        (alerts,) = await answered(device_feed.alerts(ReadAlerts("dev 1"), context))
         assert [(one.name, one.sensor, one.acknowledged) for one in alerts.alerts] == [("hot", "temp", False)]
-        (read,) = await answered(device_feed.read_now(ReadNow(Series("dev 1", "temp")), reach))
+        (read,) = await answered(device_feed.read_now(ReadNow(Series("dev 1", "temp")), context))
         assert isinstance(read, Read) and read.value == 21.5
 
 
 async def test_a_history_is_the_stores_thinned_out_with_what_is_cached(
     memcached: Server, tmp_path: Path
 ) -> None:
-    async with reaching(tmp_path, memcached.address) as reach:
-        await put(reach, *(reading(n if n != 500 else 9_999, ago_s=899 - n, seq=n) for n in range(900)))
-        await put(reach, *(reading(n % 3 == 0, ago_s=90 - n, sensor="door", seq=n) for n in range(90)))
+    async with reaching(tmp_path, memcached.address) as context:
+        await put(context, *(reading(n if n != 500 else 9_999, ago_s=899 - n, seq=n) for n in range(900)))
+        await put(context, *(reading(n % 3 == 0, ago_s=90 - n, sensor="door", seq=n) for n in range(90)))
         now_s = SYSTEM_CLOCK.now()
-        bucket = reach.cache.keys.bucket("dev 1", "temp", int((now_s - 60) * 1e6))
-        await reach.cache.cluster.set_many([SetItem(bucket, b"{}", 16, 60)])
+        bucket = context.cache.keys.bucket("dev 1", "temp", int((now_s - 60) * 1e6))
+        await context.cache.cluster.set_many([SetItem(bucket, b"{}", 16, 60)])
 
         async def history(sensor: str, span_s: float) -> History:
             request = ReadHistory(Series("dev 1", sensor), span_s, 50)
-            (found,) = await answered(device_feed.history(request, reach))
+            (found,) = await answered(device_feed.history(request, context))
             return cast(History, found)
 
         whole = await history("temp", 900.0)

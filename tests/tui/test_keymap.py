@@ -11,7 +11,7 @@ import pytest
 from iotcache.config import load
 from iotcache.errors import ConfigError
 from iotcache_tui.cli.main import main
-from iotcache_tui.keymap import acts, check_keys
+from iotcache_tui.keymap import check_keys, key_actions
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.dialogs.help import HelpScreen
 from iotcache_tui.screens.view import ViewScreen
@@ -135,11 +135,11 @@ def test_wishes_that_can_be_met(keys: dict[str, str]) -> None:
 
 
 def test_every_binding_has_an_id_of_its_own_meaning() -> None:
-    known = {act.id: act for act in acts()}
+    known = {act.id: act for act in key_actions()}
     assert known["fleet.filter"].keys == ("slash",)
     assert known["view.pause"].keys == ("space", "p")
     assert known["app.quit"].where == "everywhere"
-    fixed = {act.what for act in acts() if not act.id}
+    fixed = {act.what for act in key_actions() if not act.id}
     assert not [what for what in fixed if not what.startswith(("Scroll", "Page", "Copy", "Quit"))]
 
 
@@ -196,6 +196,6 @@ def test_the_file_says_it_and_the_command_line_tells(
         file.write_text(text)
         for arguments in ([], ["--serve"], ["config", "keys"]):
             assert main(arguments) == 2
-            said = capsys.readouterr().err
-            assert says in said
-            assert said.count("\n") == 1
+            message = capsys.readouterr().err
+            assert says in message
+            assert message.count("\n") == 1

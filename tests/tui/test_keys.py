@@ -317,7 +317,7 @@ async def test_a_key_is_looked_into_deleted_and_leads_to_its_device(run_app: Run
         await pilot.press("home", "g")
         await pilot.pause()
         assert isinstance(app.screen, DeviceScreen)
-        assert app.state.fleet.series[app.chosen] == Series("cold-room-0001", "temperature")
+        assert app.state.fleet.series[app.selected_row] == Series("cold-room-0001", "temperature")
 
 
 # The parts

@@ -24,7 +24,8 @@ from iotcache_tui.state.lab import (
     LabView,
     LoadLabCatalogue,
 )
-from iotcache_tui.state.switch_requests import SlowStore, SwitchPart
+from iotcache_tui.state.requests import SlowStore, SwitchPart
+from iotcache_tui.state.updates import Latest
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -59,7 +60,7 @@ def view(
 
 
 def show(app: IotCacheApp, lab: LabView) -> None:
-    app.feed.mailbox.put_latest(lab=lab)
+    app.feed.mailbox.put_latest(Latest(lab=lab))
     app.frame()
 
 

@@ -19,8 +19,7 @@ import pytest
 from textual.pilot import Pilot
 
 from iotcache_tui.app import IotCacheApp
-from iotcache_tui.state.alert_lines import AcknowledgeAlerts
-from iotcache_tui.state.request import Answer
+from iotcache_tui.state.requests import AcknowledgeAlerts, Answer
 from tests.conftest import Server
 from tests.tui.conftest import screen_lines, screen_text
 from tests.tui.test_live import Site, row_of, until
@@ -67,10 +66,10 @@ async def fill(site: Site, app: IotCacheApp, pilot: Pilot[None]) -> None:
 
 async def worst_gap_s(app: IotCacheApp, while_: Callable[[], Awaitable[None]]) -> float:
     """The longest time between two frames while that is awaited, up to the frame after it."""
-    app.beat.worst_gap_s = 0.0
+    app.frame_clock.worst_gap_s = 0.0
     await while_()
     await asyncio.sleep(2 / FRAME_HZ)
-    return app.beat.worst_gap_s
+    return app.frame_clock.worst_gap_s
 
 
 async def holds_no_frame_up(app: IotCacheApp, outage: Callable[[], Awaitable[None]]) -> None:

@@ -17,9 +17,11 @@ from iotcache.config.schema import BreakerSettings
 from iotcache.config.urls import parse_node
 from iotcache.errors import NodeError, UsageError
 from iotcache.model import NodeState
-from iotcache_tui.feed.answers.nodes import NodeReadTotals, NodeStatsPoller, act, order_of, watch
-from iotcache_tui.feed.dispatcher import RequestContext
+from iotcache_tui.feed.answers.nodes import act, watch
+from iotcache_tui.feed.node_stats import NodeReadTotals, NodeStatsPoller
+from iotcache_tui.feed.request_context import RequestContext
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.nodes.admin import admin_command
 from iotcache_tui.state.nodes.model import ActOnNode, NodeAct, NodeFigures, WatchNodes, explain_gap
 from iotcache_tui.state.updates import Mailbox
 from tests.cluster.tools import pause, resume, until
@@ -35,31 +37,31 @@ async def watching(*servers: Any, timeout_s: float = 0.25) -> AsyncIterator[Simp
         node_watch = NodeStatsPoller(
             cluster, addresses, placement="ketama", mailbox=mailbox, clock=SYSTEM_CLOCK, readers=readers
         )
-        reach = SimpleNamespace(cache=SimpleNamespace(cluster=cluster), node_watch=node_watch)
+        context = SimpleNamespace(cache=SimpleNamespace(cluster=cluster), node_stats=node_watch)
         yield SimpleNamespace(
             cluster=cluster, watch=node_watch, mailbox=mailbox, state=state, readers=readers,
-            reach=cast(RequestContext, reach),
+            context=cast(RequestContext, context),
         )  # fmt: skip
 
 
 def figures(it: SimpleNamespace, server: Any) -> NodeFigures:
     it.state.apply(it.mailbox.drain())
-    found: NodeFigures = next(node for node in it.state.node_figures.nodes if node.name == server.address)
-    return found
+    node: NodeFigures = next(node for node in it.state.node_figures.nodes if node.name == server.address)
+    return node
 
 
 @pytest.mark.real("memcached")
 async def test_a_look_has_the_nodes_own_figures_and_ours_and_two_make_rates(memcached: Any) -> None:
     async with watching(memcached) as it:
-        await it.watch.look(memcached.address)
+        await it.watch.poll(memcached.address)
         first = figures(it, memcached)
         assert first.answered and first.ops_per_s is None and first.share == 1.0
         assert first.limit_bytes == 64 << 20 and first.tuning is not None and first.tuning.segmented
-        tally = it.readers[memcached.address] = NodeReadTotals()
-        tally.reads, tally.hits, tally.unreached = 40, 30, 2
+        totals = it.readers[memcached.address] = NodeReadTotals()
+        totals.reads, totals.hits, totals.unreached = 40, 30, 2
         await it.cluster.set_many([SetItem(f"k{n}", b"x" * 200, 0, 60) for n in range(50)])
         await it.cluster.get_many([f"k{n}" for n in range(100)])
-        await it.watch.look(memcached.address)
+        await it.watch.poll(memcached.address)
         second = figures(it, memcached)
         assert second.items == 50 and second.used_bytes > 50 * 200
         assert second.hit_percent == second.hit_now == 50.0 and second.gets_per_s and second.unreached_per_s
@@ -95,8 +97,7 @@ async def test_nobody_is_asked_while_nobody_wants_to_know(memcached: Any) -> Non
         task = asyncio.create_task(it.watch.run())
         await asyncio.sleep(0.05)
         assert it.mailbox.drain().node_figures is None
-        asking = watch(WatchNodes(), it.reach)
-        asked = asyncio.ensure_future(anext(asking))
+        asked = asyncio.create_task(watch(WatchNodes(), it.context))
         while it.mailbox.drain().node_figures is None:
             await asyncio.sleep(0.01)
         for each in (asked, task):
@@ -106,7 +107,7 @@ async def test_nobody_is_asked_while_nobody_wants_to_know(memcached: Any) -> Non
 
 
 async def done(it: SimpleNamespace, name: str, what: NodeAct, *values: float | str) -> list[str]:
-    return [text async for text in act(ActOnNode(name, what, values), it.reach)]
+    return [await act(ActOnNode(name, what, values), it.context)]
 
 
 @pytest.mark.real("memcached")
@@ -127,7 +128,7 @@ async def test_acts_reach_the_node_and_its_answer_comes_back(memcached: Any) -> 
         assert it.cluster.health()[0].drained
         with pytest.raises(NodeError):
             await done(it, name, NodeAct.FLUSH)
-        await it.watch.look(name)
+        await it.watch.poll(name)
         assert not figures(it, memcached).answered
         await done(it, name, NodeAct.REJOIN)
         await until(lambda: it.cluster.health()[0].state is NodeState.UP)
@@ -147,7 +148,7 @@ async def test_acts_reach_the_node_and_its_answer_comes_back(memcached: Any) -> 
 )
 def test_values_that_do_not_fit_an_act_are_refused_in_words(what: NodeAct, values: Any) -> None:
     with pytest.raises(UsageError):
-        order_of(what, values)
+        admin_command(what, values)
 
 
 def seen(**changes: float) -> NodeFigures:

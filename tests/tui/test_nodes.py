@@ -27,6 +27,9 @@ from iotcache_tui.state.nodes.model import (
     WatchNodes,
 )
 from iotcache_tui.state.nodes.whatif import Weights
+from iotcache_tui.state.updates import Latest
+from iotcache_tui.widgets.nodes import node_detail as detail
+from iotcache_tui.widgets.nodes.node_columns import BY_KEY, NodeRow
 from iotcache_tui.widgets.nodes.node_table import NodeTable
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
@@ -52,7 +55,7 @@ def figures(now_s: float, **changes: Any) -> NodesFigures:
 
 async def show(app: IotCacheApp, pilot: Any, **changes: Any) -> None:
     await pilot.press("3")
-    app.feed.mailbox.put_latest(node_figures=figures(app.clock.monotonic(), **changes))
+    app.feed.mailbox.put_latest(Latest(node_figures=figures(app.clock.monotonic(), **changes)))
     await tick(app, pilot)
 
 
@@ -103,7 +106,7 @@ async def test_a_node_that_is_out_says_why_and_what_happened_before(run_app: Run
             NodeHealth(NODES[1], NodeState.DOWN, "drained: told so", now_s - 5, drained=True),
             NodeHealth(NODES[2], NodeState.UP),
         )
-        app.feed.mailbox.put_latest(nodes=nodes)
+        app.feed.mailbox.put_latest(Latest(nodes=nodes))
         app.feed.mailbox.put_event(
             Event(wall_s - 60, "node.up", Severity.INFO, NODES[0], f"node {NODES[0]} is up")
         )
@@ -119,7 +122,7 @@ async def test_a_node_that_is_out_says_why_and_what_happened_before(run_app: Run
         assert "no figures: the node does not answer" in text
         await pilot.press("down")
         await tick(app, pilot)
-        assert app.screen.query_one(NodeTable).chosen == NODES[1]
+        assert app.screen.query_one(NodeTable).selected == NODES[1]
         assert "◇ drained for 5s" in screen_text(app)
 
 
@@ -136,18 +139,18 @@ async def test_the_selection_is_a_node_and_only_lines_that_changed_are_drawn(run
         assert known is not None
         second = structs.replace(known.nodes[1], ops_per_s=99.0)
         app.feed.mailbox.put_latest(
-            node_figures=structs.replace(known, nodes=(known.nodes[0], second, known.nodes[2]))
+            Latest(node_figures=structs.replace(known, nodes=(known.nodes[0], second, known.nodes[2])))
         )
         await tick(app, pilot)
         assert set(drawn) == {1}
-        assert table.chosen == NODES[0]
+        assert table.selected == NODES[0]
         await pilot.press("end")
-        assert table.chosen == NODES[2]
-        app.feed.mailbox.put_latest(nodes=tuple(reversed(app.state.nodes)))
+        assert table.selected == NODES[2]
+        app.feed.mailbox.put_latest(Latest(nodes=tuple(reversed(app.state.nodes))))
         await tick(app, pilot)
-        assert table.chosen == NODES[2]
+        assert table.selected == NODES[2]
         await pilot.click(NodeTable, offset=(12, 2))
-        assert table.chosen == NODES[1]
+        assert table.selected == NODES[1]
 
 
 async def test_weights_are_tried_on_paper_and_put_back(run_app: RunApp) -> None:
@@ -203,9 +206,9 @@ ACTS = (
     ],
 )
 def test_the_effect_of_what_was_typed_is_told_in_words(act: NodeAct, typed: str, effect: str) -> None:
-    said = BY_ACT[act].effect("n:1", parse(BY_ACT[act], typed))
-    assert effect in said
-    assert "n:1" in said
+    message = BY_ACT[act].effect("n:1", parse(BY_ACT[act], typed))
+    assert effect in message
+    assert "n:1" in message
 
 
 async def test_an_act_names_node_and_effect_and_is_done_only_on_a_yes(run_app: RunApp) -> None:
@@ -245,12 +248,12 @@ async def test_a_value_that_does_not_fit_is_refused_where_it_is_typed(run_app: R
         await pilot.pause()
         box = app.screen.query_one(Input)
         assert box.value == "64"
-        for wrong, said in (("3", "8 MB or more"), ("lots", "does not take lots"), ("", "type megabytes")):
+        for wrong, message in (("3", "8 MB or more"), ("lots", "does not take lots"), ("", "type megabytes")):
             box.value = wrong
             await pilot.press("enter")
             await pilot.pause()
             assert isinstance(app.screen, ValueScreen)
-            assert said in screen_text(app)
+            assert message in screen_text(app)
         await pilot.press("escape")
         await pilot.pause()
         assert app.screen is app.view("nodes")
@@ -269,7 +272,7 @@ async def test_a_drained_node_is_offered_its_return_and_the_last_one_in_use_is_w
     async with run_app() as (app, pilot):
         drained = structs.replace(app.state.nodes[0], state=NodeState.DOWN, drained=True)
         out = structs.replace(app.state.nodes[1], state=NodeState.DOWN, reason="gone")
-        app.feed.mailbox.put_latest(nodes=(drained, out, app.state.nodes[2]))
+        app.feed.mailbox.put_latest(Latest(nodes=(drained, out, app.state.nodes[2])))
         await show(app, pilot, answered=False)
         await pilot.press("a")
         await pilot.pause()
@@ -297,7 +300,7 @@ async def test_read_only_reaches_no_act(run_app: RunApp) -> None:
             await pilot.pause()
             assert not isinstance(app.screen, ActMenu | ConfirmScreen)
         assert "read-only" in screen_text(app)
-        app.view("nodes").act_on_chosen(NodeAct.FLUSH)  # type: ignore[attr-defined]
+        app.view("nodes").act_on_selected(NodeAct.FLUSH)  # type: ignore[attr-defined]
         await pilot.pause()
         assert not isinstance(app.screen, ConfirmScreen)
 
@@ -313,7 +316,7 @@ async def test_figures_are_wanted_while_shown_and_asked_for_again_when_refused(r
         assert app.feed.asked == [WatchNodes()]
         app.feed.answer(error="not ready yet", ticket=1)
         bundled = NodeHealth(NODES[0], NodeState.UP, version="1.6.99-iotcache", bundled=True)
-        app.feed.mailbox.put_latest(nodes=(bundled,))
+        app.feed.mailbox.put_latest(Latest(nodes=(bundled,)))
         await tick(app, pilot)
         assert "asking the node" in screen_text(app)
         assert app.feed.asked == [WatchNodes()]
@@ -337,15 +340,22 @@ async def test_figures_are_wanted_while_shown_and_asked_for_again_when_refused(r
 async def test_hostile_names_and_reasons_are_harmless_text(run_app: RunApp) -> None:
     async with run_app() as (app, pilot):
         names = ["n\x1b[31m:1", "[bold]x[/bold]:2", "漢字漢字漢字漢字漢字漢字漢字漢字:3", "a" * 300]
+        reason = "why\x1b]0;t\x07\n" + "x" * 500
         app.feed.mailbox.put_latest(
-            nodes=tuple(NodeHealth(name, NodeState.DOWN, "why\x1b]0;t\x07\n" + "x" * 500) for name in names),
-            node_figures=NodesFigures("ketama", tuple(NodeFigures(name=name, at_s=0.0) for name in names)),
+            Latest(
+                nodes=tuple(NodeHealth(name, NodeState.DOWN, reason) for name in names),
+                node_figures=NodesFigures(
+                    "ketama", tuple(NodeFigures(name=name, at_s=0.0) for name in names)
+                ),
+            )
         )
         for name in names:
             app.feed.mailbox.put_event(Event(0.0, "node.down", Severity.ERROR, name, name + " is \x1b[2J"))
         await show(app, pilot)
         app.feed.mailbox.put_latest(
-            node_figures=NodesFigures("ketama", tuple(NodeFigures(name=name, at_s=1.0) for name in names))
+            Latest(
+                node_figures=NodesFigures("ketama", tuple(NodeFigures(name=name, at_s=1.0) for name in names))
+            )
         )
         for _ in names:
             await pilot.press("down", "plus")
@@ -366,10 +376,47 @@ async def test_plain_ascii_holds_no_other_character(run_app: RunApp) -> None:
 
 def test_the_history_keeps_points_in_their_columns_and_bridges_single_gaps() -> None:
     history = NodeCurves()
-    for beat in range(40):
-        if beat not in {10, 20, 21, 22}:
-            history.add(figures(1000.0 + 2 * beat, ops_now=float(beat)))
+    for poll in range(40):
+        if poll not in {10, 20, 21, 22}:
+            history.add(figures(1000.0 + 2 * poll, ops_now=float(poll)))
     ops = history.ops(NODES[0], 1078.0, 150)
-    assert ops[-40:] == [None if beat in {20, 21, 22} else float(beat) for beat in range(40)]
+    assert ops[-40:] == [None if poll in {20, 21, 22} else float(poll) for poll in range(40)]
     assert history.ops(NODES[0], 1080.0, 150)[-41:-1] == ops[-40:]
     assert history.ops("nobody", 1078.0, 3) == [None, None, None]
+
+
+def node_row(**changes: Any) -> NodeRow:
+    (node, *_) = figures(0.0, **changes).nodes
+    return NodeRow(NodeHealth(NODES[0], NodeState.UP), node, ":21001")
+
+
+def test_a_scale_of_thousands_keeps_its_unit() -> None:
+    history, row = NodeCurves(), node_row(ops_now=9_900.0)
+    for at_s in range(0, 60, 2):
+        history.add(figures(float(at_s), ops_now=9_900.0))
+    lines = ["".join(text for text, _ in line) for line in detail.load(row, history, 60.0, 50, 9, False)]
+    assert any(line.endswith("10.0k") for line in lines)
+    assert max(map(cell_len, lines)) < 50, "a panel begins each line with a blank"
+
+
+def test_slab_classes_stand_in_their_order() -> None:
+    slabs = tuple(
+        SlabFigures(number, 96, (number % 3 + 1) << 20, 1_000, 10, 0, 1, 1, 1, 0, 1, 1, 1)
+        for number in (2, 10, 9)
+    )
+    lines = detail.memory(node_row(slabs=slabs), 90, 12, ascii_only=False)
+    assert [line[0][0].split()[0] for line in lines[1:]] == ["2", "9", "10"]
+
+
+def test_a_node_whose_pages_are_all_held_is_full_once_it_evicts() -> None:
+    held = (SlabFigures(5, 240, 64 << 20, 7_000_000, 1250, 0, 1, 1, 1, 0, 1, 1, 1),)
+    (bar, tone), _ = BY_KEY["memory"].draw(node_row(slabs=held, evictions_per_s=40.0), 30, False)
+    assert (bar, tone) == ("█" * 18, "full")
+    (_, tone), _ = BY_KEY["memory"].draw(node_row(slabs=held), 30, False)
+    assert tone == "bar"
+
+
+def test_one_is_no_plural() -> None:
+    lines = detail.story(node_row(threads=1), [], 0.0, 90, 9, False)
+    text = "\n".join("".join(piece for piece, _ in line) for line in lines)
+    assert "1 thread," in text and "1 failed batch " in text

@@ -22,9 +22,8 @@ from iotcache_tui.record.export import export
 from iotcache_tui.record.player import RecordingPlayer, ReplayClock, ReplayFeed
 from iotcache_tui.record.recorder import Recorder
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.request import Answer, Request
-from iotcache_tui.state.requests import ActionProgress
-from iotcache_tui.state.updates import Drained, Mailbox, RowUpdate, Second, TtlUpdate
+from iotcache_tui.state.requests import ActionProgress, Answer, Request
+from iotcache_tui.state.updates import Drained, Latest, Mailbox, RowUpdate, Second, TtlUpdate
 from tests.tui.conftest import WALL_S, screen_text
 from tests.tui.scripted import NODES, ScriptedFeed, fill
 
@@ -67,7 +66,7 @@ def record(path: Path, **choices: bool) -> tuple[list[str], DashboardState]:
     scratch = DashboardState()
     fill(scratch, 40, now_s=clock.monotonic(), wall_s=clock.now())
     mailbox = Mailbox()
-    mailbox.put_latest(nodes=scratch.nodes, parts=scratch.parts, ready=True)
+    mailbox.put_latest(Latest(nodes=scratch.nodes, parts=scratch.parts, ready=True))
     first = mailbox.drain()
     from iotcache.store.base import SeriesInfo
 
@@ -207,6 +206,10 @@ def test_what_is_no_recording_or_damaged_is_said_in_a_sentence(
     for path, says in ((other, "no recording"), (tmp_path / "missing", "cannot be read"), (tmp_path, "read")):
         with pytest.raises(RecordingError, match=says):
             ChunkFile(path)
+    older = tmp_path / "older"
+    older.write_bytes(b"iotcache recording 1\nwhatever")
+    with pytest.raises(RecordingError, match="another version of this program: only format 2 is played here"):
+        ChunkFile(older)
     damaged = bytearray(recorded[0].read_bytes())
     chunk = next(one for one in ChunkFile(recorded[0]).chunks[3:] if one.kind == FRAMES)
     damaged[chunk.offset + 4] ^= 0xFF

@@ -13,7 +13,7 @@ from iotcache.model import MissReason, NodeHealth, NodeState, Read, Series, Sour
 from iotcache.store.base import SeriesInfo
 from iotcache_tui.format import clock_text
 from iotcache_tui.screens.fleet.screen import FleetScreen
-from iotcache_tui.state.updates import FallbackRead, Part, RowUpdate, TtlUpdate
+from iotcache_tui.state.updates import FallbackRead, Latest, Part, RowUpdate, TtlUpdate
 from iotcache_tui.widgets.fleet.fallback_log import FallbackLog
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
 from tests.tui.conftest import RunApp, screen_lines, screen_text
@@ -219,7 +219,7 @@ async def test_hostile_names_and_values_are_harmless_text(run_app: RunApp) -> No
             ],
             [FallbackRead(app.clock.now(), 0, "k", MissReason.TIMEOUT, "n", 1.0, None, "went\\x1b wrong")],
         )  # fmt: skip
-        mailbox.put_latest(ready=True, nodes=(NodeHealth("a\x1b:1", NodeState.DOWN, "why\x1b"),))
+        mailbox.put_latest(Latest(ready=True, nodes=(NodeHealth("a\x1b:1", NodeState.DOWN, "why\x1b"),)))
         app.frame()
         await pilot.pause()
         lines = screen_lines(app)
@@ -240,12 +240,12 @@ async def test_starting_down_and_empty_states_are_said_in_words(run_app: RunApp)
     async with run_app(devices=0) as (app, pilot):
         mailbox = app.feed.mailbox
         mailbox.put_latest(
-            parts=(Part("broker", "up", "embedded"), Part("nodes", "starting", "1 of 3 answer"))
+            Latest(parts=(Part("broker", "up", "embedded"), Part("nodes", "starting", "1 of 3 answer")))
         )
         app.frame()
         await pilot.pause()
         assert re.search(r"nodes +starting +1 of 3 answer", screen_text(app))
-        mailbox.put_latest(ready=True, parts=(Part("store", "down", "the database is away"),))
+        mailbox.put_latest(Latest(ready=True, parts=(Part("store", "down", "the database is away"),)))
         app.frame()
         await pilot.pause()
         text = screen_text(app)
@@ -253,11 +253,13 @@ async def test_starting_down_and_empty_states_are_said_in_words(run_app: RunApp)
         assert "waiting for the first readings" in text
         assert "no simulator runs here" in text
         assert "no read has fallen back" in text
-        mailbox.put_latest(parts=(Part("broker", "down", "it refused [bold]the login"),))
+        mailbox.put_latest(Latest(parts=(Part("broker", "down", "it refused [bold]the login"),)))
         app.frame()
         await pilot.pause()
         assert "broker down: it refused [bold]the login" in screen_text(app)
-        mailbox.put_latest(nodes=(NodeHealth(NODES[0], NodeState.UP), NodeHealth(NODES[1], NodeState.DOWN)))
+        mailbox.put_latest(
+            Latest(nodes=(NodeHealth(NODES[0], NodeState.UP), NodeHealth(NODES[1], NodeState.DOWN)))
+        )
         app.frame()
         await pilot.pause()
         assert "1/2 up" in screen_text(app)
@@ -300,7 +302,7 @@ async def test_the_log_follows_its_end_until_somebody_scrolls_up(run_app: RunApp
 
 async def test_a_feed_that_fails_ends_the_program_with_its_sentence(run_app: RunApp) -> None:
     async with run_app(devices=0) as (app, pilot):
-        app.feed.mailbox.put_latest(failure="no free port on 127.0.0.1")
+        app.feed.mailbox.put_latest(Latest(failure="no free port on 127.0.0.1"))
         app.frame()
         await pilot.pause()
         assert app.return_code == 1
@@ -338,7 +340,7 @@ async def test_palette_finds_devices_and_opens_them(run_app: RunApp) -> None:
         app.feed.mailbox.put_joined(
             [SeriesInfo(Series(name, "s"), "x", "", 1.0, n) for n, name in enumerate(names)]
         )
-        app.feed.mailbox.put_latest(ready=True)
+        app.feed.mailbox.put_latest(Latest(ready=True))
         app.frame()
         await pilot.press("ctrl+p")
         await pilot.press(*"truck")
@@ -347,14 +349,14 @@ async def test_palette_finds_devices_and_opens_them(run_app: RunApp) -> None:
         assert "[bold]truck-7" in screen_text(app)
         await pilot.press("enter")
         await pilot.pause()
-        assert app.chosen == 1
+        assert app.selected_row == 1
         assert app.screen is app.view("device")
 
 
 async def test_at_60_cells_nothing_is_cut_in_the_middle_of_a_word(run_app: RunApp) -> None:
     async with run_app((60, 15)) as (app, pilot):
         names = ("broker", "nodes", "store", "ingest", "simulator", "fleet")
-        app.feed.mailbox.put_latest(parts=tuple(Part(name, "up", "embedded") for name in names))
+        app.feed.mailbox.put_latest(Latest(parts=tuple(Part(name, "up", "embedded") for name in names)))
         app.frame()
         await pilot.pause()
         lines = screen_lines(app)
@@ -362,7 +364,9 @@ async def test_at_60_cells_nothing_is_cut_in_the_middle_of_a_word(run_app: RunAp
         assert "…" not in "".join(lines[:4])
         assert "? Help" in lines[-1]
         assert lines[-1].endswith("q Quit")
-        app.feed.mailbox.put_latest(parts=(*(Part(name, "up") for name in names[:5]), Part("fleet", "down")))
+        app.feed.mailbox.put_latest(
+            Latest(parts=(*(Part(name, "up") for name in names[:5]), Part("fleet", "down")))
+        )
         app.frame()
         await pilot.pause()
         assert screen_lines(app)[0].startswith(" iotcache  ✗ fleet down  ● 5 up ")

@@ -14,7 +14,7 @@ from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.fleet.columns import FROM_CACHE, TREND_POINTS, FleetState
 from iotcache_tui.state.fleet.view import SORTS, FleetView
 from iotcache_tui.state.updates import (
-    FALLBACKS_KEPT,
+    FALLBACKS_MAX,
     Drained,
     FallbackRead,
     Mailbox,
@@ -98,14 +98,14 @@ def test_a_device_is_live_with_one_series_on_time_and_stale_with_late_ones_only(
     for number, sensor in enumerate(("a", "b", "c")):
         fleet.join(info(number, "one", sensor))
     fleet.join(info(3, "two"))
-    said = []
+    message = []
     for row, value, ts_s in (
         (0, 1.0, 995.0), (1, 1.0, 900.0), (3, 1.0, 900.0), (0, None, 0.0), (3, 2.0, 999.0), (3, None, 0.0),
         (1, 2.0, 998.0),
     ):  # fmt: skip
         fleet.apply_reads([RowUpdate(row, read(value, ts_s), 1000.0, 1, 1)])
-        said.append((fleet.devices.live, fleet.devices.stale))
-    assert said == [(1, 0), (1, 0), (1, 1), (0, 2), (1, 1), (0, 1), (1, 0)]
+        message.append((fleet.devices.live, fleet.devices.stale))
+    assert message == [(1, 0), (1, 0), (1, 1), (0, 2), (1, 1), (0, 1), (1, 0)]
 
 
 def test_what_is_read_and_not_looked_at_waits_and_the_newest_counts() -> None:
@@ -189,8 +189,8 @@ def test_mailbox_is_bounded_by_the_fleet_and_says_what_it_dropped() -> None:
     drained = mailbox.drain()
     assert len(drained.rows) == 50
     assert {update.read.value for update in drained.rows} == {99}
-    assert len(drained.fallbacks) == FALLBACKS_KEPT
-    assert drained.fallbacks_dropped == 100 * 50 - FALLBACKS_KEPT
+    assert len(drained.fallbacks) == FALLBACKS_MAX
+    assert drained.fallbacks_dropped == 100 * 50 - FALLBACKS_MAX
     assert mailbox.behind == 0
     assert not mailbox.drain().rows
 

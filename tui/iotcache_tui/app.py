@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from msgspec import structs
 from textual import events
@@ -17,23 +17,24 @@ from iotcache.config.schema import DashboardSettings
 from iotcache.errors import IotCacheError
 from iotcache.model import Event, Severity
 from iotcache.text import printable
-from iotcache_tui.app_keys import FRAMES, REPLAY
 from iotcache_tui.feed.base import Feed
 from iotcache_tui.format import clock_text, short_nodes, use_zone
 from iotcache_tui.frame_clock import FrameClock
-from iotcache_tui.keyname import key_shown
+from iotcache_tui.key_display import key_shown
+from iotcache_tui.keymap import APP_BINDINGS, complete
 from iotcache_tui.palette import DeviceProvider
 from iotcache_tui.preferences import PreferencesFile, UiPreferences
-from iotcache_tui.screens.catalog import SCREENS, build
+from iotcache_tui.screens.catalog import SCREENS
+from iotcache_tui.screens.context import PreferenceChanges, ToastSeverity
 from iotcache_tui.screens.dialogs.help import HelpScreen
 from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
-from iotcache_tui.screens.view import ViewScreen
+from iotcache_tui.screens.view import ViewScreen, screen_class
 from iotcache_tui.shutdown import end_on_signals
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.state.requests import Answer, OnAnswer, Request
 from iotcache_tui.state.updates import NOTHING
 from iotcache_tui.themes import THEMES
-from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.common.render_context import RenderContext
 
 if TYPE_CHECKING:
     from iotcache_tui.record.player import RecordingPlayer
@@ -43,8 +44,6 @@ NEWS_S = 30.0
 """An alert older than this when it is first heard of is no news."""
 _PAIRS = {"nodes.weight_up": "nodes.weight_down", "nodes.panel_next": "nodes.panel_before"}
 """Acts whose keys the footer shows together, at the first of the two."""
-Heard = Callable[[Answer], None]
-"""Who is told of an answer, in the screen's thread."""
 
 
 class IotCacheApp(App[None]):
@@ -54,24 +53,7 @@ class IotCacheApp(App[None]):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
     COMMANDS = App.COMMANDS | {DeviceProvider}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(
-            Binding(
-                entry.key,
-                f"show('{entry.name}')",
-                f"{entry.title} screen",
-                show=False,
-                id=f"app.{entry.name}",
-            )
-            for entry in SCREENS
-        ),
-        *REPLAY,
-        *FRAMES,
-        Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
-        Binding("ctrl+p", "command_palette", "Palette", key_display="^p", id="app.palette"),
-        Binding("q", "quit", "Quit", id="app.quit"),
-        Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*APP_BINDINGS]
 
     def __init__(
         self,
@@ -80,7 +62,7 @@ class IotCacheApp(App[None]):
         *,
         clock: Clock = SYSTEM_CLOCK,
         read_only: bool = False,
-        kept_file: PreferencesFile | None = None,
+        preferences_file: PreferencesFile | None = None,
         recorder: Recorder | None = None,
         first: str = "fleet",
         theme_named: bool = False,
@@ -99,22 +81,22 @@ class IotCacheApp(App[None]):
         use_zone(self.settings.time_zone)
         self.read_only = read_only
         """Whether acts are out of reach; the feed refuses them as well."""
-        self._kept_file = kept_file or PreferencesFile()
-        self.kept: UiPreferences = self._kept_file.load()
+        self._preferences_file = preferences_file or PreferencesFile()
+        self.preferences: UiPreferences = self._preferences_file.load()
         """What the user chose the last time."""
         self.state = DashboardState()
         if self.player is not None:
             self.player.state = self.state
-        self.chosen: int | None = None
+        self.selected_row: int | None = None
         """The row that the user is concerned with, on every screen; its number never changes."""
         self.paused = False
         self._frozen = (0.0, 0.0)
-        self.beat = FrameClock(self, self.frame, self.settings.frame_hz)
+        self.frame_clock = FrameClock(self, self.frame, self.settings.frame_hz)
         self._drawn: tuple[ViewScreen | None, str] = None, ""
         """The screen that was drawn last, and the clock on it."""
         self._views: dict[str, ViewScreen] = {}
         self._view: ViewScreen | None = None
-        self._asking: dict[int, tuple[Request, Heard]] = {}
+        self._asking: dict[int, tuple[Request, OnAnswer]] = {}
         self._recorded_nodes = NodeStatsSubscription()
         for name, theme in self.available_themes.items():
             if theme.ansi:  # the terminal's own colours by name: nothing can be mixed or drawn with them
@@ -126,19 +108,17 @@ class IotCacheApp(App[None]):
 
     def on_mount(self) -> None:
         if self.user_keys:
-            from iotcache_tui.keymap import complete
-
             self.set_keymap(complete(self.user_keys))
         # A theme that the configuration names wins over the one chosen on screen the last time.
         wanted = self.settings.theme
         plain = wanted == DashboardSettings().theme and not self._theme_named
-        if plain and self.kept.theme in self.available_themes:
-            wanted = self.kept.theme
+        if plain and self.preferences.theme in self.available_themes:
+            wanted = self.preferences.theme
         self.theme = wanted if wanted in self.available_themes else "iotcache-dark"
         self._theme_begun = self.theme
         self.theme_changed_signal.subscribe(self, self._theme_changed)
         self.action_show(self._first)
-        self.beat.start()
+        self.frame_clock.start()
         # The first frame goes out before anything that takes time begins.
         self.call_after_refresh(self.frame)
         self.call_after_refresh(self.feed.start)
@@ -152,14 +132,14 @@ class IotCacheApp(App[None]):
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, (events.InputEvent, events.Resize)):
-            self.beat.stir()
+            self.frame_clock.stir()
         await super().on_event(event)
 
     def view(self, name: str) -> ViewScreen:
         """The screen of that name, made on its first showing and kept."""
         if name not in self._views:
             entry = next(entry for entry in SCREENS if entry.name == name)
-            self._views[name] = build(entry, self)
+            self._views[name] = screen_class(entry)(self)
             self.install_screen(self._views[name], name)
         return self._views[name]
 
@@ -167,7 +147,7 @@ class IotCacheApp(App[None]):
 
     def frame(self) -> None:
         """Take in what the feed left, and draw what changed on the screen that is shown."""
-        self.beat.begin()
+        self.frame_clock.begin()
         news = False
         if not self.paused:
             self.state.fleet.wall_less_monotonic_s = self.clock.now() - self.clock.monotonic()
@@ -182,20 +162,20 @@ class IotCacheApp(App[None]):
             self._recorded_nodes.keep(self, self.clock.monotonic())
         view = self._view
         if view is None or not view.drawable or not view.is_current:
-            self.beat.moved()  # a dialog draws itself, and may be gone at any moment
+            self.frame_clock.moved()  # a dialog draws itself, and may be gone at any moment
             return
         clock = clock_text(self.clock.now())
         # While it is paused, or a recording is played, the badge or the seek bar moves.
-        told = news or bool(answers or self._asking) or self.paused or self.player is not None
-        restless = told or view.restless or self.beat.stirred
+        changed = news or bool(answers or self._asking) or self.paused or self.player is not None
+        restless = changed or view.restless or self.frame_clock.stirred
         if restless or (view, clock) != self._drawn:
             self._draw(view)
             self._drawn = view, clock
             self.feed.watch([*view.visible_rows(), *self.state.fleet.watched])
         if restless:
-            self.beat.moved()
+            self.frame_clock.moved()
         else:
-            self.beat.still(self.clock.now())
+            self.frame_clock.still(self.clock.now())
 
     def _moment(self) -> tuple[float, float]:
         """Monotonic and wall time of what is shown."""
@@ -244,21 +224,24 @@ class IotCacheApp(App[None]):
             return "REC STOPPED" if self.recorder.problem else "REC LIVE"
         return "LIVE"
 
-    def keep(self, **chosen: object) -> None:
-        """Remember what the user chose; see `UiPreferences` for the names."""
-        kept = structs.replace(self.kept, **chosen)
-        if kept != self.kept:
-            self.kept = kept
+    def keep(self, **changes: Unpack[PreferenceChanges]) -> None:
+        """Remember what the user chose."""
+        changed = structs.replace(self.preferences, **changes)
+        if changed != self.preferences:
+            self.preferences = changed
             self.run_worker(
-                lambda: self._kept_file.save(kept), thread=True, group="kept", exit_on_error=False
+                lambda: self._preferences_file.save(changed),
+                thread=True,
+                group="preferences",
+                exit_on_error=False,
             )
 
     # Asking the feed
 
-    def ask(self, request: Request, heard: Heard) -> int:
-        """Ask the feed; ``heard`` is called in this thread with each answer, the last one has ``done``."""
+    def ask(self, request: Request, on_answer: OnAnswer) -> int:
+        """Ask the feed; ``on_answer`` is called in this thread with each answer."""
         ticket = self.feed.ask(request)
-        self._asking[ticket] = request, heard
+        self._asking[ticket] = request, on_answer
         return ticket
 
     def forget(self, ticket: int) -> None:
@@ -269,12 +252,12 @@ class IotCacheApp(App[None]):
     def _answered(self, answer: Answer) -> None:
         asked = self._asking.pop(answer.ticket, None) if answer.done else self._asking.get(answer.ticket)
         if asked is not None:
-            request, heard = asked
+            request, on_answer = asked
             if self.recorder is not None and not request.acts:
                 self.recorder.answered(request, answer)
-            heard(answer)
+            on_answer(answer)
 
-    def tell(self, text: str, severity: Literal["information", "warning", "error"] = "information") -> None:
+    def tell(self, text: str, severity: ToastSeverity = "information") -> None:
         """A toast, for what matters only; any text is safe."""
         self.notify(printable(text, 300), severity=severity, markup=False)
 
@@ -282,6 +265,10 @@ class IotCacheApp(App[None]):
 
     def action_show(self, name: str) -> None:
         """Bring a screen up."""
+        self.show_screen(name)
+
+    def show_screen(self, name: str) -> None:
+        """Bring up the screen of that name in the catalogue."""
         if not any(entry.name == name for entry in SCREENS):
             return
         view = self.view(name)
@@ -307,7 +294,7 @@ class IotCacheApp(App[None]):
 
     def action_frames(self, steps: int) -> None:
         """Draw more or fewer frames a second."""
-        hz = self.beat.step(steps)
+        hz = self.frame_clock.step(steps)
         self.tell(f"{hz} frame{'s' if hz > 1 else ''} a second")
 
     def action_seek(self, by_s: float) -> None:
@@ -336,9 +323,14 @@ class IotCacheApp(App[None]):
             binding = binding.with_key(binding.key)
         return super().get_key_display(binding)
 
-    def key_of(self, act: str, default: str) -> str:
-        """The key of an act as texts on the screen name it."""
-        return key_shown(self.user_keys, act, default)
+    @property
+    def input_is_recent(self) -> bool:
+        """Whether the user pressed a key or moved the mouse a moment ago."""
+        return self.frame_clock.stirred
+
+    def key_of(self, action: str, default: str) -> str:
+        """The key of an action as texts on the screen name it."""
+        return key_shown(self.user_keys, action, default)
 
     def action_help(self) -> None:
         if not isinstance(self.screen, HelpScreen):
@@ -347,15 +339,15 @@ class IotCacheApp(App[None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
         yield SystemCommand("Pause or resume", "Freeze the view; the intake goes on", self.action_pause)
-        for steps, word in ((1, "More"), (-1, "Fewer")):
+        for steps, label in ((1, "More"), (-1, "Fewer")):
             yield SystemCommand(
-                f"{word} frames a second",
-                f"Now {self.beat.hz}; from 1 to 10, until the program ends",
+                f"{label} frames a second",
+                f"Now {self.frame_clock.hz}; from 1 to 10, until the program ends",
                 lambda steps=steps: self.action_frames(steps),
             )
         for entry in SCREENS:
             yield SystemCommand(
-                f"Show {entry.title}", entry.what, lambda name=entry.name: self.action_show(name)
+                f"Show {entry.title}", entry.what, lambda name=entry.name: self.show_screen(name)
             )
         if isinstance(screen, ViewScreen):
             yield SystemCommand("Export", "The table or the screen, as a file", screen.action_export)

@@ -9,17 +9,17 @@ _RAMP: Final = ".:-=+*##"
 
 
 def _glyphs() -> dict[int, str]:
-    found = {0x2500 + at: _BOX for at in range(0x80)}
-    found |= dict.fromkeys(map(ord, "─━┄┅┈┉╌╍═╴╶╸╺╼╾"), "-")
-    found |= dict.fromkeys(map(ord, "│┃┆┇┊┋╎╏║╵╷╹╻╽╿"), "|")
-    found |= {ord("╱"): "/", ord("╲"): "\\", ord("╳"): "X"}
-    found |= {0x2580 + at: "#" for at in range(0x20)}
-    found |= {ord(glyph): _RAMP[at] for at, glyph in enumerate("▁▂▃▄▅▆▇█")}
+    table = {0x2500 + at: _BOX for at in range(0x80)}
+    table |= dict.fromkeys(map(ord, "─━┄┅┈┉╌╍═╴╶╸╺╼╾"), "-")
+    table |= dict.fromkeys(map(ord, "│┃┆┇┊┋╎╏║╵╷╹╻╽╿"), "|")
+    table |= {ord("╱"): "/", ord("╲"): "\\", ord("╳"): "X"}
+    table |= {0x2580 + at: "#" for at in range(0x20)}
+    table |= {ord(glyph): _RAMP[at] for at, glyph in enumerate("▁▂▃▄▅▆▇█")}
     # Half and quarter blocks: borders and the ends of scrollbars.
-    found |= dict.fromkeys(map(ord, "▌▐▏▎▍▕"), "|") | {ord("▔"): "-", ord("▀"): "-", ord("░"): "."}
-    found |= {0x2800 + dots: " .::**###"[dots.bit_count()] for dots in range(0x100)}
-    found |= dict.fromkeys(range(0x2190, 0x2200), ">")
-    found |= dict.fromkeys(range(0x25A0, 0x2600), "*")
+    table |= dict.fromkeys(map(ord, "▌▐▏▎▍▕"), "|") | {ord("▔"): "-", ord("▀"): "-", ord("░"): "."}
+    table |= {0x2800 + dots: " .::**###"[dots.bit_count()] for dots in range(0x100)}
+    table |= dict.fromkeys(range(0x2190, 0x2200), ">")
+    table |= dict.fromkeys(range(0x25A0, 0x2600), "*")
     marks = {
         "–": "-", "—": "-", "‐": "-", "‑": "-", "…": "~", "∞": "~", "·": "*", "•": "*", "●": "*", "◉": "@",
         "◆": "@", "○": "o", "◇": "o", "◌": "?", "◐": "o", "▲": "!", "△": "^", "▼": "v", "▽": "v", "▾": "v",
@@ -28,7 +28,7 @@ def _glyphs() -> dict[int, str]:
         "≤": "<", "≥": ">", "±": "~", "‖": "=", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "⭘": "o",
         "❯": ">", "\N{NO-BREAK SPACE}": " ", "★": "*", "\N{BLACK CIRCLE FOR RECORD}": "*",
     }  # fmt: skip
-    return found | {ord(mark): plain for mark, plain in marks.items()}
+    return table | {ord(mark): plain for mark, plain in marks.items()}
 
 
 GLYPHS: Final = _glyphs()

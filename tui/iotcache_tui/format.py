@@ -179,6 +179,11 @@ def count(value: int) -> str:
     return "many"
 
 
+def plural(number: int, one: str, several: str = "") -> str:
+    """A number and its noun: ``1 node``, ``3 nodes``; ``several`` is the plural that no ``s`` makes."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def plain(text: str, ascii_only: bool = True) -> str:
     """``text`` with the program's own marks in ASCII, each in one cell as before."""
     return text.translate(GLYPHS) if ascii_only else text

@@ -76,7 +76,7 @@ class FrameClock:
             self._rest.cancel()
         self._timer.pause()
         wait_s = 1.0 - wall_s % 1.0
-        self._rest = asyncio.get_running_loop().call_later(wait_s, self._look)
+        self._rest = asyncio.get_running_loop().call_later(wait_s, self._frame_soon)
         self._last_s = now_s + wait_s - 1 / self.hz
 
     def stir(self) -> None:
@@ -94,7 +94,7 @@ class FrameClock:
         """Whether frames come once a second."""
         return self._rest is not None
 
-    def _look(self) -> None:
+    def _frame_soon(self) -> None:
         self._app.call_later(self._frame)
 
     def _wake(self) -> None:

@@ -1,4 +1,5 @@
-"""The user's keys (``[dashboard.keys]``): which acts there are, on which keys, and whether they can be had.
+"""The keys of the whole program, and the user's own (``[dashboard.keys]``): which acts there are, on which
+keys, and whether they can be had.
 
 All of it comes from the bindings of the app, the screens and their panels themselves. Textual's own hook for
 clashes, `App.handle_bindings_clash`, speaks only once a screen is shown, of one class at a time, and takes a
@@ -7,26 +8,66 @@ binding with two keys that moves to one for a clash with itself; a mistake in a 
 
 from __future__ import annotations
 
-import importlib
 import unicodedata
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from msgspec import Struct
-from textual.binding import Binding, Keymap
+from textual.app import App
+from textual.binding import Binding, BindingType, Keymap
 from textual.keys import KEY_NAME_REPLACEMENTS, KEY_TO_UNICODE_NAME, REPLACED_KEYS, Keys
 from textual.widgets import Input
 
 from iotcache.config.fields import nearest
 from iotcache.errors import ConfigError
 from iotcache.text import printable
-from iotcache_tui.app import IotCacheApp
 from iotcache_tui.screens.catalog import SCREENS
-from iotcache_tui.screens.view import ViewScreen
+from iotcache_tui.screens.view import ViewScreen, screen_class
 
 EVERYWHERE = "everywhere"
 MODIFIERS = frozenset({"alt", "ctrl", "hyper", "meta", "shift", "super"})
 _NAMED = frozenset(key.value for key in Keys) | KEY_TO_UNICODE_NAME.keys() | REPLACED_KEYS.keys()
+
+
+def _key(shown: str, name: str, action: str, description: str, id: str) -> Binding:
+    """A binding that the help lists and the footer does not."""
+    return Binding(name, action, description, show=False, key_display=shown, id=id)
+
+
+_REPLAY: Final = (
+    _key("[", "left_square_bracket", "seek(-10)", "Replay: back 10 s", "replay.back"),
+    _key("]", "right_square_bracket", "seek(10)", "Replay: on 10 s", "replay.on"),
+    _key("{", "left_curly_bracket", "seek(-60)", "Replay: back a minute", "replay.back_minute"),
+    _key("}", "right_curly_bracket", "seek(60)", "Replay: on a minute", "replay.on_minute"),
+    _key("<", "less_than_sign", "speed(-1)", "Replay: slower", "replay.slower"),
+    _key(">", "greater_than_sign", "speed(1)", "Replay: faster", "replay.faster"),
+    _key(",", "comma", "mark(-1)", "Replay: the mark before", "replay.mark_before"),
+    _key(".", "full_stop", "mark(1)", "Replay: the next mark", "replay.mark_next"),
+)
+"""They work, and are told of, only while a recording is played."""
+_FRAMES: Final = (
+    _key(")", "right_parenthesis", "frames(1)", "More frames a second", "app.frames_more"),
+    _key("(", "left_parenthesis", "frames(-1)", "Fewer frames a second", "app.frames_fewer"),
+)
+APP_BINDINGS: Final[tuple[BindingType, ...]] = (
+    *(
+        Binding(
+            entry.key,
+            f"show('{entry.name}')",
+            f"{entry.title} screen",
+            show=False,
+            id=f"app.{entry.name}",
+        )
+        for entry in SCREENS
+    ),
+    *_REPLAY,
+    *_FRAMES,
+    Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
+    Binding("ctrl+p", "command_palette", "Palette", key_display="^p", id="app.palette"),
+    Binding("q", "quit", "Quit", id="app.quit"),
+    Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
+)
+"""The keys of the whole program."""
 
 
 class KeyAction(Struct, frozen=True):
@@ -41,7 +82,7 @@ class KeyAction(Struct, frozen=True):
     """A screen's title, or `EVERYWHERE`."""
 
 
-class _Place(Struct, frozen=True):
+class _BindingScope(Struct, frozen=True):
     """One link of the chain that a key goes through, and the bindings it stands for."""
 
     kind: type[Any]
@@ -51,37 +92,39 @@ class _Place(Struct, frozen=True):
         return issubclass(self.kind, Input)
 
 
-def _bindings(kind: type[Any]) -> tuple[Binding, ...]:
-    """Of a class and its bases; as in Textual, what a class binds to a key replaces what its bases did."""
-    found: dict[str, list[Binding]] = {}
-    for base in reversed(kind.__mro__):
+def _bindings(kind: type[Any], more: Iterable[BindingType] = ()) -> tuple[Binding, ...]:
+    """Of a class and its bases, and ``more`` of a class derived from it.
+
+    As in Textual, what a class binds to a key replaces what its bases did.
+    """
+    by_key: dict[str, list[Binding]] = {}
+    for bindings in (*(base.__dict__.get("BINDINGS", ()) for base in reversed(kind.__mro__)), more):
         own: dict[str, list[Binding]] = {}
-        for binding in Binding.make_bindings(base.__dict__.get("BINDINGS", ())):
+        for binding in Binding.make_bindings(bindings):
             own.setdefault(binding.key, []).append(binding)
-        found.update(own)
-    return tuple(binding for bindings in found.values() for binding in bindings)
+        by_key.update(own)
+    return tuple(binding for bindings in by_key.values() for binding in bindings)
 
 
 def _screens() -> Iterator[tuple[str, type[ViewScreen]]]:
     for entry in SCREENS:
-        module, _, name = entry.place.partition(":")
-        yield entry.title, getattr(importlib.import_module(module), name)
+        yield entry.title, screen_class(entry)
 
 
-def _places(screen: type[ViewScreen]) -> tuple[_Place, ...]:
-    kinds: tuple[type[Any], ...] = (IotCacheApp, screen, *screen.PANELS)
-    return tuple(_Place(kind, _bindings(kind)) for kind in kinds)
+def _scopes(screen: type[ViewScreen]) -> tuple[_BindingScope, ...]:
+    app = _BindingScope(App, _bindings(App, APP_BINDINGS))
+    return (app, *(_BindingScope(kind, _bindings(kind)) for kind in (screen, *screen.PANELS)))
 
 
-def acts(keys: Mapping[str, str] | None = None) -> tuple[KeyAction, ...]:
+def key_actions(keys: Mapping[str, str] | None = None) -> tuple[KeyAction, ...]:
     """Every act and the keys it is on, with ``keys`` applied; those of all screens first."""
     keymap = _normalized(keys or {})
     titles: dict[str, list[str]] = {}
     first: dict[str, tuple[Binding, list[str]]] = {}
     for title, screen in _screens():
-        for place in _places(screen):
-            for binding in place.bindings:
-                if _is_no_act(binding) or (place.takes_text() and not binding.id):
+        for scope in _scopes(screen):
+            for binding in scope.bindings:
+                if _is_no_act(binding) or (scope.takes_text() and not binding.id):
                     continue
                 name = binding.id or f" {binding.description}"
                 _, on = first.setdefault(name, (binding, []))
@@ -91,7 +134,7 @@ def acts(keys: Mapping[str, str] | None = None) -> tuple[KeyAction, ...]:
                 if title not in titles.setdefault(name, []):
                     titles[name].append(title)
     everywhere = len(SCREENS)
-    found = [
+    actions = [
         KeyAction(
             binding.id or "",
             tuple(on),
@@ -100,7 +143,7 @@ def acts(keys: Mapping[str, str] | None = None) -> tuple[KeyAction, ...]:
         )
         for name, (binding, on) in first.items()
     ]
-    return tuple(sorted(found, key=lambda act: (not act.id, act.where != EVERYWHERE)))
+    return tuple(sorted(actions, key=lambda action: (not action.id, action.where != EVERYWHERE)))
 
 
 def _is_no_act(binding: Binding) -> bool:
@@ -114,14 +157,14 @@ def _keys_of(binding: Binding, keymap: Keymap) -> tuple[str, ...]:
 
 
 def _normalized(keys: Mapping[str, str]) -> Keymap:
-    return IotCacheApp._normalize_keymap(keys)
+    return App._normalize_keymap(keys)
 
 
 def check_keys(keys: Mapping[str, str], origin: str) -> None:
     """Raise `ConfigError` for an id that is no act, a key that no terminal sends, and two acts on one key."""
     if not keys:
         return
-    known = [act.id for act in acts() if act.id]
+    known = [action.id for action in key_actions() if action.id]
     for name, wanted in keys.items():
         if name not in known:
             shown = printable(name, 80)
@@ -134,7 +177,7 @@ def check_keys(keys: Mapping[str, str], origin: str) -> None:
                 raise ConfigError(f'dashboard.keys."{name}" ({origin}) is "{printable(wanted, 80)}": {wrong}')
     keymap = _normalized(keys)
     for title, screen in _screens():
-        if clash := _clash(_places(screen), keymap):
+        if clash := _clash(_scopes(screen), keymap):
             one, other, key = clash
             raise ConfigError(
                 f"dashboard.keys ({origin}): {one} and {other} are both on {key} on the {title} screen: "
@@ -169,13 +212,13 @@ def _named(key: str) -> bool:
     return True
 
 
-def _clash(places: tuple[_Place, ...], keymap: Keymap) -> tuple[str, str, str] | None:
+def _clash(scopes: tuple[_BindingScope, ...], keymap: Keymap) -> tuple[str, str, str] | None:
     """Two acts and the key that both are on, at least one of them by the user's wish."""
-    for number, place in enumerate(places):
+    for number, scope in enumerate(scopes):
         # A key goes from the panel with the focus to the screen to the app; of two panels one has the focus.
-        others = places[:2] if number > 1 and not place.takes_text() else places[: min(number, 1)]
-        for other in (place, *others):
-            clash = _both(place.bindings, other.bindings, keymap)
+        others = scopes[:2] if number > 1 and not scope.takes_text() else scopes[: min(number, 1)]
+        for other in (scope, *others):
+            clash = _both(scope.bindings, other.bindings, keymap)
             if clash is not None:
                 return clash
     return None
@@ -218,10 +261,10 @@ def complete(keys: Mapping[str, str]) -> dict[str, str]:
     """
     full = dict(keys)
     for _, screen in _screens():
-        for place in _places(screen):
-            left = {binding.key for binding in place.bindings if binding.id in keys}
-            for binding in place.bindings:
+        for scope in _scopes(screen):
+            left = {binding.key for binding in scope.bindings if binding.id in keys}
+            for binding in scope.bindings:
                 if binding.id and binding.id not in keys and binding.key in left:
-                    own = [one.key for one in place.bindings if one.id == binding.id]
+                    own = [one.key for one in scope.bindings if one.id == binding.id]
                     full[binding.id] = ",".join(dict.fromkeys(own))
     return full

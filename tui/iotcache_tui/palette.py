@@ -8,7 +8,7 @@ from textual.command import Hit, Hits, Provider
 from textual.content import Content
 
 if TYPE_CHECKING:
-    from iotcache_tui.app import IotCacheApp
+    from iotcache_tui.screens.context import DashboardContext
 
 HITS_MOST = 40
 FUZZY_MOST = 5_000
@@ -19,7 +19,7 @@ class DeviceProvider(Provider):
     """Opens the Device screen."""
 
     async def startup(self) -> None:
-        fleet = cast("IotCacheApp", self.app).state.fleet
+        fleet = cast("DashboardContext", self.app).state.fleet
         rows: dict[str, int] = {}
         for row, device in enumerate(fleet.device):
             rows.setdefault(device, row)
@@ -30,18 +30,18 @@ class DeviceProvider(Provider):
         wanted = query.casefold()
         near = [device for device in self._rows if wanted in device.casefold()]
         names = near if len(self._rows) > FUZZY_MOST or len(near) >= HITS_MOST else list(self._rows)
-        found = 0
+        hits = 0
         for device in names:
             score = matcher.match(device)
             if score > 0:
                 row = self._rows[device]
                 # A name is text, whatever brackets are in it.
                 yield Hit(score, Content(device), lambda row=row: self._open(row), text=device, help="Device")
-                found += 1
-                if found >= HITS_MOST:
+                hits += 1
+                if hits >= HITS_MOST:
                     return
 
     def _open(self, row: int) -> None:
-        app = cast("IotCacheApp", self.app)
-        app.chosen = row
-        app.action_show("device")
+        context = cast("DashboardContext", self.app)
+        context.selected_row = row
+        context.show_screen("device")

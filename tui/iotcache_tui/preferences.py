@@ -49,7 +49,7 @@ class PreferencesFile:
         except (OSError, msgspec.MsgspecError):
             return UiPreferences()
 
-    def save(self, kept: UiPreferences) -> None:
+    def save(self, preferences: UiPreferences) -> None:
         """Replace the file in one step, so that a program that is killed leaves the old or the new one."""
         if self._path is None:
             return
@@ -57,7 +57,7 @@ class PreferencesFile:
             make_private_folder(self._path.parent)
             handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".dashboard-")
             with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(kept)))
+                file.write(msgspec.json.format(msgspec.json.encode(preferences)))
             Path(name).replace(self._path)
         except OSError as error:
             log.info("what was chosen on screen cannot be kept: %s", error.strerror)

@@ -16,8 +16,8 @@ from iotcache.model import NodeHealth, NodeState, Read, Series, Source
 from iotcache.store.base import SeriesInfo
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.bench.report import BenchReport, BenchRow, BenchTarget
-from iotcache_tui.state.request import Request
-from iotcache_tui.state.updates import Mailbox, Part, RowUpdate, Second
+from iotcache_tui.state.requests import Request
+from iotcache_tui.state.updates import Latest, Mailbox, Part, RowUpdate, Second
 
 CPU: Final = "seconds of a live screen in a second of processor time, every value changing each second"
 IDLE: Final = "the same, with fleets of which nothing has come for ten minutes"
@@ -130,9 +130,11 @@ async def _app(fleet: Updates) -> IotCacheApp:
     mailbox.put_joined(fleet.series)
     mailbox.put_reads(fleet.turns[0], [])
     mailbox.put_latest(
-        ready=True,
-        parts=(Part("broker", "up"), Part("nodes", "up"), Part("store", "up")),
-        nodes=tuple(NodeHealth(name, NodeState.UP) for name in _NODES),
+        Latest(
+            ready=True,
+            parts=(Part("broker", "up"), Part("nodes", "up"), Part("store", "up")),
+            nodes=tuple(NodeHealth(name, NodeState.UP) for name in _NODES),
+        )
     )
     return app
 
@@ -142,7 +144,7 @@ async def _watched(fleet: Updates, *, change: bool) -> tuple[float, float]:
     app = await _app(fleet)
     async with app.run_test(size=(120, 40)):
         await asyncio.sleep(SETTLED_S)
-        app.beat.worst_gap_s = 0.0
+        app.frame_clock.worst_gap_s = 0.0
         cpu_s, began_s = time.process_time(), time.monotonic()
         turn = 0
         tenth = max(fleet.count // 10, 1)
@@ -158,7 +160,7 @@ async def _watched(fleet: Updates, *, change: bool) -> tuple[float, float]:
                 turn += 1
             await asyncio.sleep(0.05 if change else 0.5)
         spent_s = (time.process_time() - cpu_s) / (time.monotonic() - began_s)
-        return spent_s, app.beat.worst_gap_s
+        return spent_s, app.frame_clock.worst_gap_s
 
 
 class _Clock(Static):
@@ -189,7 +191,7 @@ async def _pressed(fleet: Updates) -> dict[str, float]:
         await asyncio.sleep(2.0)
         screen = app.view("fleet")
         assert isinstance(screen, FleetScreen)
-        found = {}
+        seconds = {}
         acts: dict[str, Callable[[], None]] = {
             "sort": lambda: screen.sort_by("value"),
             "filter": lambda: screen.filter_by("device-0999 ttl<60"),
@@ -200,7 +202,7 @@ async def _pressed(fleet: Updates) -> dict[str, float]:
             act()
             app.frame()
             await pilot.pause()
-            found[name] = time.perf_counter() - began_s
+            seconds[name] = time.perf_counter() - began_s
             screen.filter_by("")
             await pilot.pause()
-        return found
+        return seconds

@@ -92,8 +92,8 @@ async def meta_client(addresses: Sequence[tuple[str, int]]) -> Peer:
     )
 
     async def get(keys: Sequence[str]) -> int:
-        found = client.multi_get([meta.Key(key) for key in keys])
-        return sum(value is not None for value in found.values())
+        values = client.multi_get([meta.Key(key) for key in keys])
+        return sum(value is not None for value in values.values())
 
     async def put(values: Mapping[str, bytes]) -> int:
         return sum([bool(client.set(meta.Key(key), value, ttl=600)) for key, value in values.items()])
@@ -103,8 +103,8 @@ async def meta_client(addresses: Sequence[tuple[str, int]]) -> Peer:
 
 async def peers(addresses: Sequence[tuple[str, int]]) -> list[Peer]:
     """Those that are installed."""
-    found = []
+    peers = []
     for make in (hash_client, emcache_client, libmc_client, meta_client):
         with suppress(ImportError):
-            found.append(await make(addresses))
-    return found
+            peers.append(await make(addresses))
+    return peers

@@ -22,9 +22,9 @@ _START_S: Final = 30.0
 
 def postgres_programs() -> Path | None:
     """The folder of ``postgres`` and ``initdb``, also where Debian keeps it off PATH."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).parent
+    initdb = shutil.which("initdb")
+    if initdb:
+        return Path(initdb).parent
     many = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: path.parts[-3].zfill(4))
     return many[-1].parent if many else None
 
@@ -50,8 +50,8 @@ class BenchPostgres:
         secret.touch(mode=0o600)
         secret.write_text(self.password)
         if self._user:
-            for place in (self._folder, secret):
-                shutil.chown(place, self._user)
+            for path in (self._folder, secret):
+                shutil.chown(path, self._user)
         data = str(self._folder / "data")
         await self._call(
             "initdb", "-D", data, "-U", "iot", "--pwfile", str(secret), "-A", "scram-sha-256", "-E", "UTF8",

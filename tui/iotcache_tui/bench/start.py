@@ -87,10 +87,10 @@ def _shown(command: Sequence[str], marks: Sequence[bytes], folder: Path) -> list
     import subprocess
     import termios
 
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
     runtime = folder / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)
-    kept |= {
+    environment |= {
         "TERM": "xterm-256color", "IOTCACHE_RUNTIME_DIR": str(runtime), "XDG_STATE_HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder),
     }  # fmt: skip
@@ -99,21 +99,27 @@ def _shown(command: Sequence[str], marks: Sequence[bytes], folder: Path) -> list
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         began_s = time.perf_counter()
         program = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env=kept, cwd=folder, start_new_session=True
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,
         )
         try:
-            found: list[float] = []
-            said = b""
-            while len(found) < len(marks):
+            times: list[float] = []
+            output = b""
+            while len(times) < len(marks):
                 left_s = _WAIT_S - (time.perf_counter() - began_s)
                 if left_s <= 0 or not select.select([ours], [], [], left_s)[0]:
                     raise UsageError(f"bench start: {command[-1]!r} showed nothing in {_WAIT_S:.0f} s")
-                said += os.read(ours, 65_536)
-                while len(found) < len(marks) and marks[len(found)] in said:
-                    found.append(time.perf_counter() - began_s)
+                output += os.read(ours, 65_536)
+                while len(times) < len(marks) and marks[len(times)] in output:
+                    times.append(time.perf_counter() - began_s)
             os.write(ours, b"q")
             _drain_until_gone(program, ours)
-            return found
+            return times
         finally:
             program.kill()
             program.wait()
@@ -144,9 +150,9 @@ def _a_mib(made: Callable[[], object]) -> float:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        kept = made()
+        result = made()
         used = tracemalloc.get_traced_memory()[0] - before
-        del kept
+        del result
     finally:
         tracemalloc.stop()
     return _MANY * 1024**2 / used

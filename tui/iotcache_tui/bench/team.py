@@ -101,13 +101,13 @@ class Team:
 
     async def _until_ready(self, worker: asyncio.subprocess.Process) -> None:
         assert worker.stderr is not None
-        said = b""
+        output = b""
         async for line in worker.stderr:
-            said = line
+            output = line
             if b"ready:" in line:
                 self._drains.append(asyncio.create_task(_drain(worker.stderr)))
                 return
-        raise StackError(f"a worker of the benchmark ended: {said.decode(errors='replace').strip()[:200]}")
+        raise StackError(f"a worker of the benchmark ended: {output.decode(errors='replace').strip()[:200]}")
 
     async def _end(self) -> None:
         for worker in self._workers:

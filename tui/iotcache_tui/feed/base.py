@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from iotcache_tui.state.request import Request
+from iotcache_tui.state.requests import Request
 from iotcache_tui.state.updates import Mailbox
 
 

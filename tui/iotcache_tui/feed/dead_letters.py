@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from iotcache.clock import Clock
 from iotcache.errors import StoreError
 from iotcache.model import Event, Severity
@@ -9,45 +11,41 @@ from iotcache.store.base import Store
 from iotcache.text import printable
 from iotcache_tui.state.updates import Mailbox, Worker
 
-LOOKED_AT = 50
+READ_MAX = 50
 """Most dead letters told of at once; the store has them all."""
-LOOK_ANYWAY_S = 15.0
+POLL_EVERY_S = 15.0
 
 
-class DeadLetterWatch:
+class DeadLetterPoller:
     """Looks into the store when a worker's count of dead letters has moved, and now and then anyway."""
 
     def __init__(self, mailbox: Mailbox, clock: Clock) -> None:
         self._mailbox = mailbox
         self._clock = clock
-        self._count = -1.0
-        self._looked_at_s = -LOOK_ANYWAY_S
+        self._count = -1
+        self._looked_at_s = -POLL_EVERY_S
         self._newest_us = int(clock.now() * 1e6)
 
-    async def look(self, store: Store, workers: dict[str, Worker]) -> None:
+    async def poll(self, store: Store, workers: Sequence[Worker]) -> None:
         """One look, when there is a reason for it."""
-        count = sum(
-            float(worker.counters.get("dead_letters") or 0)
-            for worker in workers.values()
-            if isinstance(worker.counters.get("dead_letters"), int | float)
-        )
+        count = sum(worker.stats.dead_letters for worker in workers)
         now_s = self._clock.monotonic()
-        if count == self._count and now_s - self._looked_at_s < LOOK_ANYWAY_S:
+        if count == self._count and now_s - self._looked_at_s < POLL_EVERY_S:
             return
         self._count, self._looked_at_s = count, now_s
         try:
-            letters = await store.recent_dead_letters(LOOKED_AT)
+            dead_letters = await store.recent_dead_letters(READ_MAX)
         except StoreError:
             return  # the parts' line says that the store is away
-        for letter in reversed(letters):
-            if letter.received_us > self._newest_us:
-                self._newest_us = letter.received_us
+        for dead_letter in reversed(dead_letters):
+            if dead_letter.received_us > self._newest_us:
+                self._newest_us = dead_letter.received_us
                 self._mailbox.put_event(
                     Event(
-                        letter.received_us / 1e6,
+                        dead_letter.received_us / 1e6,
                         "dead_letter",
                         Severity.WARNING,
-                        printable(letter.topic, 120),
-                        printable(f"{letter.reason} ({len(letter.payload):,} bytes)", 300),
+                        printable(dead_letter.topic, 120),
+                        printable(f"{dead_letter.reason} ({len(dead_letter.payload):,} bytes)", 300),
                     )
                 )

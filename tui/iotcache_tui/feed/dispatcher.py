@@ -6,89 +6,75 @@ import asyncio
 import importlib
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
 
 from iotcache.errors import IotCacheError
 from iotcache.tasks import end
 from iotcache.text import printable
-from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.feed.request_context import LabContext, RequestContext
+from iotcache_tui.state.device.model import InspectDevice, ReadAlerts, ReadDocuments, ReadHistory, ReadNow
+from iotcache_tui.state.keys.model import CountKeys, CrawlAgain, CrawlKeys, DeleteKey, FetchValue
+from iotcache_tui.state.lab import LabDo, LabExport, LabRun, LoadLabCatalogue
+from iotcache_tui.state.nodes.model import ActOnNode, WatchNodes
+from iotcache_tui.state.requests import (
+    READ_ONLY,
+    AcknowledgeAlerts,
+    Answer,
+    InvalidateSeries,
+    Request,
+    SlowStore,
+    SwitchPart,
+    TurnLoad,
+    WarmSeries,
+)
 from iotcache_tui.state.updates import Mailbox
-
-if TYPE_CHECKING:
-    from iotcache.cache import DeviceCache
-    from iotcache.clock import Clock
-    from iotcache.config.schema import Settings
-    from iotcache.model import Series
-    from iotcache_simulator.stack.stack import Stack
-    from iotcache_tui.feed.answers.nodes import NodeStatsPoller
 
 log = logging.getLogger(__name__)
 
-HANDLERS: dict[str, str] = {
-    "AcknowledgeAlerts": "iotcache_tui.feed.answers.alerts:acknowledge_all",
-    "SwitchPart": "iotcache_tui.feed.answers.switches:switch",
-    "TurnLoad": "iotcache_tui.feed.answers.switches:turn_load",
-    "SlowStore": "iotcache_tui.feed.answers.switches:slow_store",
-    "LoadLabCatalogue": "iotcache_tui.feed.answers.lab:catalogue_of",
-    "LabRun": "iotcache_tui.feed.answers.lab:run",
-    "LabDo": "iotcache_tui.feed.answers.lab:do",
-    "LabExport": "iotcache_tui.feed.answers.lab:export",
-    "WarmSeries": "iotcache_tui.feed.answers.series:warm",
-    "InvalidateSeries": "iotcache_tui.feed.answers.series:invalidate",
-    "CountKeys": "iotcache_tui.feed.answers.keys:count",
-    "CrawlKeys": "iotcache_tui.feed.answers.keys:crawl",
-    "CrawlAgain": "iotcache_tui.feed.answers.keys:crawl",
-    "FetchValue": "iotcache_tui.feed.answers.keys:fetch",
-    "DeleteKey": "iotcache_tui.feed.answers.keys:delete",
-    "LookAtDevice": "iotcache_tui.feed.answers.device:look",
-    "ReadAlerts": "iotcache_tui.feed.answers.device:alerts",
-    "ReadDocuments": "iotcache_tui.feed.answers.device:documents",
-    "ReadHistory": "iotcache_tui.feed.answers.device:history",
-    "ReadNow": "iotcache_tui.feed.answers.device:read_now",
-    "WatchNodes": "iotcache_tui.feed.answers.nodes:watch",
-    "ActOnNode": "iotcache_tui.feed.answers.nodes:act",
+_ANSWERS: Final = "iotcache_tui.feed.answers"
+LAB_HANDLERS: Final[dict[type[Request], str]] = {
+    LoadLabCatalogue: f"{_ANSWERS}.lab:catalogue_of",
+    LabRun: f"{_ANSWERS}.lab:run",
+    LabDo: f"{_ANSWERS}.lab:do",
+    LabExport: f"{_ANSWERS}.lab:export",
 }
-"""The name of each `Request` and the ``module:function`` that answers it, imported when it is first asked."""
+"""The requests that need no stack, and the ``module:function`` that answers each, with a `LabContext`."""
+HANDLERS: Final[dict[type[Request], str]] = {
+    AcknowledgeAlerts: f"{_ANSWERS}.alerts:acknowledge_all",
+    SwitchPart: f"{_ANSWERS}.switches:switch",
+    TurnLoad: f"{_ANSWERS}.switches:turn_load",
+    SlowStore: f"{_ANSWERS}.switches:slow_store",
+    WarmSeries: f"{_ANSWERS}.series:warm",
+    InvalidateSeries: f"{_ANSWERS}.series:invalidate",
+    CountKeys: f"{_ANSWERS}.keys:count",
+    CrawlKeys: f"{_ANSWERS}.keys:crawl",
+    CrawlAgain: f"{_ANSWERS}.keys:crawl",
+    FetchValue: f"{_ANSWERS}.keys:fetch",
+    DeleteKey: f"{_ANSWERS}.keys:delete",
+    InspectDevice: f"{_ANSWERS}.device:inspect",
+    ReadAlerts: f"{_ANSWERS}.device:alerts",
+    ReadDocuments: f"{_ANSWERS}.device:documents",
+    ReadHistory: f"{_ANSWERS}.device:history",
+    ReadNow: f"{_ANSWERS}.device:read_now",
+    WatchNodes: f"{_ANSWERS}.nodes:watch",
+    ActOnNode: f"{_ANSWERS}.nodes:act",
+}
+"""All others, with a `RequestContext`. A module is imported when it is first asked."""
 RUNNING_MOST = 32
 UNTAKEN_MOST = 64
 """Answers that may wait for the screen before a handler has to."""
 ROOM_POLL_S = 0.05
-READ_ONLY = "this dashboard is read-only: start it with --no-read-only to change things"
+
+Handler = Callable[[Any, Any], AsyncIterator[object] | Awaitable[object]]
+"""Gives the answer's value, or several with progress; raises `IotCacheError` in words for the user."""
 
 
-@dataclass(slots=True)
-class RequestContext:
-    """What a handler may use. ``series`` grows as rows join; a row's number is its place in it."""
-
-    settings: Settings
-    """With every embedded part replaced by its real address."""
-    stack: Stack
-    cache: DeviceCache
-    series: list[Series]
-    mailbox: Mailbox
-    clock: Clock
-    read_only: bool
-    node_watch: NodeStatsPoller | None = None
-    lab: Any = None
-    """The scenario that is being run."""
-
-
-Handle = Callable[[Request, RequestContext], AsyncIterator[object]]
-"""Yields the answer's value, or several with progress; raises `IotCacheError` in words for the user."""
-
-
-def is_read_only(settings: Settings) -> bool:
-    """Whether acts are refused: as set, or, on "auto", when the nodes are not our own."""
-    wanted = settings.dashboard.read_only
-    return not isinstance(settings.cache.nodes, str) if wanted == "auto" else bool(wanted)
-
-
-def _find(request: Request) -> Handle:
-    module, _, name = HANDLERS[type(request).__name__].partition(":")
-    handle: Handle = getattr(importlib.import_module(module), name)
-    return handle
+def find_handler(kind: type[Request]) -> Handler:
+    """What answers requests of this class."""
+    module, _, name = (LAB_HANDLERS.get(kind) or HANDLERS[kind]).partition(":")
+    handler: Handler = getattr(importlib.import_module(module), name)
+    return handler
 
 
 class RequestDispatcher:
@@ -97,7 +83,7 @@ class RequestDispatcher:
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._reach: RequestContext | None = None
+        self._context: LabContext | None = None
         self._running: dict[int, asyncio.Task[None]] = {}
         self._tickets = itertools.count(1)
 
@@ -121,9 +107,9 @@ class RequestDispatcher:
 
     # The feed's side
 
-    async def serve(self, reach: RequestContext) -> None:
+    async def serve(self, context: LabContext) -> None:
         """Answer until cancelled."""
-        self._reach = reach
+        self._context = context
         self._loop = asyncio.get_running_loop()
         try:
             await asyncio.Event().wait()
@@ -136,15 +122,17 @@ class RequestDispatcher:
         self._mailbox.put_answer(Answer(ticket, error=why))
 
     def _begin(self, ticket: int, request: Request) -> None:
-        reach = self._reach
-        if reach is None:
+        context = self._context
+        if context is None:
             self._refuse(ticket, "not ready yet: the servers are still being reached")
-        elif request.acts and reach.read_only:
+        elif type(request) not in LAB_HANDLERS and not isinstance(context, RequestContext):
+            self._refuse(ticket, "only the Lab runs here")
+        elif request.acts and context.read_only:
             self._refuse(ticket, READ_ONLY)
         elif len(self._running) >= RUNNING_MOST:
             self._refuse(ticket, "too much has been asked for at once: try again in a moment")
         else:
-            task = asyncio.create_task(self._answer(ticket, request, reach))
+            task = asyncio.create_task(self._answer(ticket, request, context))
             self._running[ticket] = task
             task.add_done_callback(lambda _: self._running.pop(ticket, None))
 
@@ -153,12 +141,14 @@ class RequestDispatcher:
         if task is not None:
             task.cancel()
 
-    async def _answer(self, ticket: int, request: Request, reach: RequestContext) -> None:
+    async def _answer(self, ticket: int, request: Request, context: LabContext) -> None:
         try:
-            async for value in _find(request)(request, reach):
-                while self._mailbox.answers_waiting >= UNTAKEN_MOST:  # noqa: ASYNC110 (another thread takes)
-                    await asyncio.sleep(ROOM_POLL_S)
-                self._mailbox.put_answer(Answer(ticket, value, done=False))
+            answered = find_handler(type(request))(request, context)
+            if isinstance(answered, AsyncIterator):
+                async for value in answered:
+                    await self._put(ticket, value)
+            elif (value := await answered) is not None:
+                await self._put(ticket, value)
         except IotCacheError as error:
             self._refuse(ticket, printable(str(error), 300))
         except Exception as error:
@@ -166,3 +156,8 @@ class RequestDispatcher:
             self._refuse(ticket, f"this failed in a way that was not foreseen: {printable(repr(error), 200)}")
         else:
             self._mailbox.put_answer(Answer(ticket))
+
+    async def _put(self, ticket: int, value: object) -> None:
+        while self._mailbox.answers_waiting >= UNTAKEN_MOST:  # noqa: ASYNC110 (another thread takes)
+            await asyncio.sleep(ROOM_POLL_S)
+        self._mailbox.put_answer(Answer(ticket, value, done=False))

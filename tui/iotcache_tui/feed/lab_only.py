@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
 
 from iotcache.tasks import end
-from iotcache_tui.feed.dispatcher import RequestContext
 from iotcache_tui.feed.live import LiveFeed
-from iotcache_tui.state.updates import Part
+from iotcache_tui.feed.request_context import LabContext
+from iotcache_tui.state.updates import Latest, Part
 
 
 class LabFeed(LiveFeed):
@@ -19,12 +18,9 @@ class LabFeed(LiveFeed):
         self._stopping = asyncio.Event()
         if self._stop_asked:
             return
-        # Its handlers use the settings, the mailbox and the clock, and nothing of a stack.
-        reach = RequestContext(
-            self._settings, cast("object", None), cast("object", None), [], self.mailbox, self._clock, True,  # type: ignore[arg-type]
-        )  # fmt: skip
-        serving = asyncio.create_task(self._desk.serve(reach))
-        self.mailbox.put_latest(ready=True, parts=(Part("lab", "up", "servers of its own"),))
+        context = LabContext(settings=self._settings, mailbox=self.mailbox, clock=self._clock, read_only=True)
+        serving = asyncio.create_task(self._dispatcher.serve(context))
+        self.mailbox.put_latest(Latest(ready=True, parts=(Part("lab", "up", "servers of its own"),)))
         try:
             await self._stopping.wait()
         finally:

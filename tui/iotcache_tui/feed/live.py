@@ -14,8 +14,8 @@ from iotcache.errors import IotCacheError
 from iotcache.tasks import end
 from iotcache.text import printable
 from iotcache_tui.feed.dispatcher import RequestDispatcher
-from iotcache_tui.state.request import Request
-from iotcache_tui.state.updates import Mailbox
+from iotcache_tui.state.requests import Request
+from iotcache_tui.state.updates import Latest, Mailbox
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class LiveFeed:
 
     def __init__(self, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.mailbox = Mailbox()
-        self._desk = RequestDispatcher(self.mailbox)
+        self._dispatcher = RequestDispatcher(self.mailbox)
         self._settings = settings
         self._clock = clock
         self._watched: tuple[int, ...] = ()
@@ -57,10 +57,10 @@ class LiveFeed:
         self._watched = tuple(rows)
 
     def ask(self, request: Request) -> int:
-        return self._desk.ask(request)
+        return self._dispatcher.ask(request)
 
     def cancel(self, ticket: int) -> None:
-        self._desk.cancel(ticket)
+        self._dispatcher.cancel(ticket)
 
     # The feed's own thread
 
@@ -68,10 +68,10 @@ class LiveFeed:
         try:
             asyncio.run(self._main())
         except IotCacheError as error:
-            self.mailbox.put_latest(failure=str(error))
+            self.mailbox.put_latest(Latest(failure=str(error)))
         except Exception as error:
             log.exception("the feed ended")
-            self.mailbox.put_latest(failure=f"the feed ended: {printable(repr(error))}")
+            self.mailbox.put_latest(Latest(failure=f"the feed ended: {printable(repr(error))}"))
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -80,7 +80,7 @@ class LiveFeed:
             return
         from iotcache_tui.feed.work import LiveWork
 
-        work = LiveWork(self._settings, self.mailbox, self._desk, lambda: self._watched, self._clock)
+        work = LiveWork(self._settings, self.mailbox, self._dispatcher, lambda: self._watched, self._clock)
         job = asyncio.create_task(work.run())
         stop = asyncio.create_task(self._stopping.wait())
         try:

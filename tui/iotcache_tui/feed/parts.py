@@ -11,7 +11,7 @@ from iotcache.config.urls import mask, parse_embedded_nodes
 from iotcache.model import Event, NodeHealth, NodeState, Severity
 from iotcache.text import printable
 from iotcache_simulator.stack.service import PartState, StartProgress
-from iotcache_tui.state.updates import Mailbox, Part, Worker
+from iotcache_tui.state.updates import Latest, Mailbox, Part, Processes
 
 if TYPE_CHECKING:
     from iotcache_simulator.stack.stack import Stack
@@ -24,6 +24,16 @@ _STATES = {
     PartState.PAUSED: "down",
     PartState.STOPPED: "off",
 }
+
+
+REASON_LIMIT = 500
+"""Of a part's text: machines read it as well, and screens cut it to their width."""
+
+
+def cause_first(text: str) -> str:
+    """``what cannot be reached: why`` as ``why (what cannot be reached)``: a cut then spares the cause."""
+    what, colon, why = text.partition(": ")
+    return f"{why} ({what})" if colon and why and "cannot" in what else text
 
 
 class Parts:
@@ -50,11 +60,15 @@ class Parts:
         self._put()
 
     def _put(self) -> None:
-        self._mailbox.put_latest(parts=tuple(self._parts.values()))
+        self._mailbox.put_latest(Latest(parts=tuple(self._parts.values())))
 
     def turn(self, name: str, state: str, why: str = "") -> None:
         """A part changed its state; ``why`` stands beside it unless it is up."""
-        text = self._what.get(name, "") if state == "up" and not why else printable(why, 80)
+        text = (
+            self._what.get(name, "")
+            if state == "up" and not why
+            else cause_first(printable(why, REASON_LIMIT))
+        )
         part = Part(name, state, text)
         before = self._parts.get(name)
         if before != part:
@@ -105,7 +119,7 @@ class Parts:
                 text = f"node {node.name} is {node.state}" + (f": {node.reason}" if node.reason else "")
                 events.append(Event(time.time(), f"node.{node.state}", severity, node.name, printable(text)))
         self._nodes = now
-        self._mailbox.put_latest(nodes=now)
+        self._mailbox.put_latest(Latest(nodes=now))
         up = sum(node.state is NodeState.UP for node in now)
         kind = "bundled" if now and all(node.bundled for node in now) else self._node_kind
         if up == len(now):
@@ -115,6 +129,6 @@ class Parts:
             self.turn("nodes", "down", f"{len(now) - up} of {len(now)} out")
         return events
 
-    def workers(self, workers: dict[str, Worker]) -> None:
+    def processes(self, processes: Processes) -> None:
         """Who published counters lately."""
-        self._mailbox.put_latest(workers=workers)
+        self._mailbox.put_latest(Latest(processes=processes))

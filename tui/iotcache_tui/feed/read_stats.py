@@ -10,7 +10,7 @@ from iotcache.histogram import DurationHistogram
 from iotcache.keys import Keys
 from iotcache.model import MissReason, Read
 from iotcache.text import printable
-from iotcache_tui.feed.answers.nodes import NodeReadTotals
+from iotcache_tui.feed.node_stats import NodeReadTotals
 from iotcache_tui.state.updates import FallbackRead, RowUpdate, Second
 
 _UNREACHED = frozenset({MissReason.NODE_DOWN, MissReason.TIMEOUT})
@@ -45,17 +45,17 @@ class ReadStats:
             self._reads[row] += 1
             self._second_reads += 1
             self._latency.add(read.latency_ms)
-            tally = self.by_node.get(read.node)
-            if tally is None:
-                tally = self.by_node[read.node] = NodeReadTotals()
-            tally.reads += 1
+            totals = self.by_node.get(read.node)
+            if totals is None:
+                totals = self.by_node[read.node] = NodeReadTotals()
+            totals.reads += 1
             reason = read.miss_reason
             if reason is None:
-                tally.hits += 1
+                totals.hits += 1
                 self._hits[row] += 1
                 self._second_hits += 1
             else:
-                tally.unreached += reason in _UNREACHED
+                totals.unreached += reason in _UNREACHED
                 self._misses[reason.value] += 1
                 key = self._keys.latest(read.device, read.sensor)
                 error = printable(read.error, 160)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 
 from iotcache.cache import DeviceCache
 from iotcache.clock import Clock
@@ -14,16 +15,20 @@ from iotcache.config.urls import parse_node
 from iotcache.errors import StoreError
 from iotcache.keys import Keys
 from iotcache.model import Series
+from iotcache.store import open_store
+from iotcache.store.base import Store
 from iotcache_simulator.stack.stack import Stack
 from iotcache_tui.feed.answers.alerts import AlertPoller
-from iotcache_tui.feed.answers.nodes import NodeStatsPoller
-from iotcache_tui.feed.dead_letters import DeadLetterWatch
-from iotcache_tui.feed.dispatcher import RequestContext, RequestDispatcher, is_read_only
+from iotcache_tui.feed.dead_letters import DeadLetterPoller
+from iotcache_tui.feed.delayed_store import DelayedStore
+from iotcache_tui.feed.dispatcher import RequestDispatcher
+from iotcache_tui.feed.node_stats import NodeStatsPoller
 from iotcache_tui.feed.pace import ReadingPace
 from iotcache_tui.feed.parts import Parts
+from iotcache_tui.feed.process_stats import ProcessStatsListener
 from iotcache_tui.feed.read_stats import ReadStats
-from iotcache_tui.feed.workers import WorkerStatsListener
-from iotcache_tui.state.updates import Mailbox, TtlUpdate
+from iotcache_tui.feed.request_context import RequestContext, is_read_only
+from iotcache_tui.state.updates import Latest, Mailbox, TtlUpdate
 
 TICK_S = 0.1
 BATCH_ROWS = 500
@@ -41,19 +46,19 @@ class LiveWork:
         self,
         settings: Settings,
         mailbox: Mailbox,
-        desk: RequestDispatcher,
+        dispatcher: RequestDispatcher,
         watched: Callable[[], Sequence[int]],
         clock: Clock,
     ) -> None:
         self.mailbox = mailbox
         self._settings = settings
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._watched = watched
         self._clock = clock
         self._series: list[Series] = []
         self._parts = Parts(mailbox, settings)
-        self._ear = WorkerStatsListener(self._parts, clock)
-        self._dead_letters = DeadLetterWatch(mailbox, clock)
+        self._process_stats = ProcessStatsListener(self._parts, clock)
+        self._dead_letters = DeadLetterPoller(mailbox, clock)
         self._alerts = AlertPoller(mailbox)
         wanted = settings.dashboard.reads_per_s
         self._reads_per_s = min(wanted, OBSERVED_READS_PER_S) if observes(settings) else wanted
@@ -65,56 +70,64 @@ class LiveWork:
             self._parts.started(stack)
             settings = stack.settings
             async with contextlib.AsyncExitStack() as opened:
-                cache = await self._open_cache(settings, opened)
-                account = ReadStats(Keys(settings.cache.prefix, settings.cache.bucket_s))
+                cache, store = await self._open_cache(settings, opened)
+                stats = ReadStats(Keys(settings.cache.prefix, settings.cache.bucket_s))
                 pace = ReadingPace(self._reads_per_s, settings.dashboard.read_interval_s)
-                await self._learn_rows(cache, account, pace)
-                node_watch = NodeStatsPoller(
+                await self._learn_rows(cache, stats, pace)
+                node_stats = NodeStatsPoller(
                     cache.cluster,
                     [parse_node(node) for node in settings.cache.nodes],
                     placement=settings.cache.placement,
                     mailbox=self.mailbox,
                     clock=self._clock,
-                    readers=account.by_node,
+                    readers=stats.by_node,
                 )
-                self.mailbox.put_latest(ready=True)
+                self.mailbox.put_latest(Latest(ready=True))
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, cache, account, pace))
+                    tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, cache, stats, pace))
                     tasks.create_task(self._every(PROBE_EVERY_S, self._probe, cache))
-                    tasks.create_task(self._every(TICK_S, self._read, cache, account, pace))
-                    tasks.create_task(self._every(1.0, self._close_second, cache, account))
-                    tasks.create_task(self._every(2.0, self._look_for_dead_letters, cache))
-                    tasks.create_task(self._ear.listen(settings))
-                    tasks.create_task(node_watch.run())
+                    tasks.create_task(self._every(TICK_S, self._read, cache, stats, pace))
+                    tasks.create_task(self._every(1.0, self._close_second, cache, stats))
+                    tasks.create_task(self._every(2.0, self._poll_store, cache))
+                    tasks.create_task(self._process_stats.listen(settings))
+                    tasks.create_task(node_stats.run())
                     tasks.create_task(
-                        self._desk.serve(
+                        self._dispatcher.serve(
                             RequestContext(
-                                settings,
-                                stack,
-                                cache,
-                                self._series,
-                                self.mailbox,
-                                self._clock,
-                                is_read_only(self._settings),
-                                node_watch,
+                                settings=settings,
+                                mailbox=self.mailbox,
+                                clock=self._clock,
+                                read_only=is_read_only(self._settings),
+                                stack=stack,
+                                cache=cache,
+                                store=store,
+                                series=self._series,
+                                node_stats=node_stats,
                             )
                         )
                     )
 
-    async def _open_cache(self, settings: Settings, opened: contextlib.AsyncExitStack) -> DeviceCache:
+    async def _open_cache(
+        self, settings: Settings, opened: contextlib.AsyncExitStack
+    ) -> tuple[DeviceCache, DelayedStore]:
         """Open cluster and store; a store that is away is waited for, and shown as down."""
         wait_s = 0.25
         while True:
             try:
-                opening = DeviceCache.from_settings(
-                    settings, read_only=is_read_only(self._settings), observe=observes(self._settings)
+                read_only = is_read_only(self._settings)
+                store = DelayedStore(open_store(settings.store, read_only=read_only))
+                cache = DeviceCache.from_settings(
+                    settings,
+                    read_only=read_only,
+                    observe=observes(self._settings),
+                    store=cast("Store", store),
                 )
-                return await opened.enter_async_context(opening)
+                return await opened.enter_async_context(cache), store
             except StoreError as error:
                 if not error.retryable:
                     raise
                 self._parts.turn("store", "down", str(error))
-                self.mailbox.put_latest(ready=True)
+                self.mailbox.put_latest(Latest(ready=True))
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_MAX_S)
 
@@ -127,30 +140,30 @@ class LiveWork:
             due_s = max(due_s + period_s, now_s)
             await asyncio.sleep(due_s - now_s)
 
-    async def _learn_rows(self, cache: DeviceCache, account: ReadStats, pace: ReadingPace) -> None:
+    async def _learn_rows(self, cache: DeviceCache, stats: ReadStats, pace: ReadingPace) -> None:
         """Take in series that were first seen since the last look."""
         try:
             while True:
-                found = await cache.store.directory(self._parts.newest_order)
-                if not found:
+                page = await cache.store.directory(self._parts.newest_order)
+                if not page:
                     break
-                self._parts.newest_order = found[-1].order
-                self._series.extend(info.series for info in found)
-                account.grow(len(self._series))
+                self._parts.newest_order = page[-1].order
+                self._series.extend(info.series for info in page)
+                stats.grow(len(self._series))
                 pace.grow(len(self._series))
-                self.mailbox.put_joined(found)
+                self.mailbox.put_joined(page)
         except StoreError as error:
             self._parts.turn("store", "down", str(error))
         else:
             self._parts.turn("store", "up")
 
-    async def _read(self, cache: DeviceCache, account: ReadStats, pace: ReadingPace) -> None:
+    async def _read(self, cache: DeviceCache, stats: ReadStats, pace: ReadingPace) -> None:
         pace.watched = self._watched()
         due = pace.due(self._clock.monotonic())
         for first in range(0, len(due), BATCH_ROWS):
             rows = due[first : first + BATCH_ROWS]
             reads = await cache.read_many([self._series[row] for row in rows])
-            self.mailbox.put_reads(*account.add(rows, reads, self._clock.monotonic(), self._clock.now()))
+            self.mailbox.put_reads(*stats.add(rows, reads, self._clock.monotonic(), self._clock.now()))
 
     async def _probe(self, cache: DeviceCache) -> None:
         """Ask what is left of the entries on screen, in a way that counts as no read."""
@@ -167,14 +180,16 @@ class LiveWork:
             ]
         )
 
-    async def _look_for_dead_letters(self, cache: DeviceCache) -> None:
-        await self._alerts.look(cache.store)
-        await self._dead_letters.look(cache.store, self._ear.workers(self._clock.monotonic()))
+    async def _poll_store(self, cache: DeviceCache) -> None:
+        await self._alerts.poll(cache.store)
+        await self._dead_letters.poll(
+            cache.store, self._process_stats.processes(self._clock.monotonic()).workers
+        )
 
-    async def _close_second(self, cache: DeviceCache, account: ReadStats) -> None:
+    async def _close_second(self, cache: DeviceCache, stats: ReadStats) -> None:
         now_s = self._clock.monotonic()
-        ingest, published = self._ear.rates(now_s)
-        self.mailbox.put_second(account.close_second(now_s, ingest, published))
+        ingest, published = self._process_stats.rates()
+        self.mailbox.put_second(stats.close_second(now_s, ingest, published))
         for event in self._parts.nodes(cache.cluster.health()):
             self.mailbox.put_event(event)
-        self._parts.workers(self._ear.workers(now_s))
+        self._parts.processes(self._process_stats.processes(now_s))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from iotcache_tui.record.frames import Answered
 
-QUESTIONS_KEPT: Final = 200
-BYTES_KEPT: Final = 2_000_000
+QUESTIONS_MAX: Final = 200
+BYTES_MAX: Final = 2_000_000
 """An answer larger than this is not kept: a walk over a whole node is not asked for again in a replay."""
 
 
@@ -29,9 +29,9 @@ class AnswerBook:
             self._answers.pop(key, None)
             before = self._answers[key] = []
         before.append(answer)
-        if sum(len(one.value) for one in before) > BYTES_KEPT:
+        if sum(len(one.value) for one in before) > BYTES_MAX:
             del self._answers[key]
-        while len(self._answers) > QUESTIONS_KEPT:
+        while len(self._answers) > QUESTIONS_MAX:
             del self._answers[next(iter(self._answers))]
 
     def find(self, request: str, asked: bytes) -> list[Answered]:

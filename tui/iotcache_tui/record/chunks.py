@@ -1,8 +1,9 @@
 """The recording's file: append-only chunks, each compressed on its own, so that a file cut off anywhere is
 still readable up to there, and a player can skip.
 
-``magic`` line, then per chunk a header (`_HEADER`, big-endian): kind, gravest severity in it, length of the
-body in bytes, monotonic and wall time of its first frame in seconds; then the body, zlib-compressed msgpack.
+A line with the format's number (`MAGIC`), then per chunk a header (`_HEADER`, big-endian): kind, gravest
+severity in it, length of the body in bytes, monotonic and wall time of its first frame in seconds; then the
+body, zlib-compressed msgpack.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from msgspec import Struct
 from iotcache.errors import IotCacheError
 from iotcache.text import printable
 
-MAGIC: Final = b"iotcache recording 1\n"
+FORMAT: Final = 2
+"""Grows when a recording of the format before can no longer be played."""
+_MAGIC: Final = b"iotcache recording "
+MAGIC: Final = b"%s%d\n" % (_MAGIC, FORMAT)
 FRAMES: Final = 0
 KEYFRAME: Final = 1
 _HEADER: Final = struct.Struct(">BBIdd")
@@ -71,8 +75,14 @@ class ChunkFile:
             self._file = path.open("rb")
         except OSError as error:
             raise RecordingError(f"the recording {shown} cannot be read: {error.strerror}") from error
-        if self._file.read(len(MAGIC)) != MAGIC:
+        start = self._file.read(len(MAGIC))
+        if start != MAGIC:
             self._file.close()
+            if start.startswith(_MAGIC):
+                raise RecordingError(
+                    f"the recording {shown} is of another version of this program: only format {FORMAT} is "
+                    "played here"
+                )
             raise RecordingError(f"{shown} is no recording of this program")
         try:
             self.chunks = tuple(self._scan())

@@ -9,10 +9,10 @@ import msgspec
 from iotcache.private_files import private_opener
 from iotcache.text import printable
 from iotcache_tui.record.chunks import FRAMES, KEYFRAME, RecordingError, write_chunk, write_start
-from iotcache_tui.record.frames import newest, snapshot
+from iotcache_tui.record.frames import snapshot
 from iotcache_tui.record.player import RecordingPlayer
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.updates import Drained
+from iotcache_tui.state.updates import Latest
 
 
 def export(source: Path, target: Path, from_s: float, to_s: float) -> float:
@@ -34,15 +34,12 @@ def export(source: Path, target: Path, from_s: float, to_s: float) -> float:
         player.play(False)
         player.seek(first)
         state.fleet.wall_less_monotonic_s = player.wall() - first
-        latest = Drained()
         for drained in player.deliver():
             state.apply(drained)
-            latest = newest(latest, drained)
-        latest = newest(latest, state_of(state))
         try:
             with open(target, "xb", opener=private_opener) as file:
                 write_start(file)
-                body = msgspec.msgpack.encode(snapshot(first, player.wall(), state, latest))
+                body = msgspec.msgpack.encode(snapshot(first, player.wall(), state, latest_of(state)))
                 write_chunk(file, KEYFRAME, 0, (first, player.wall()), body)
                 for chunk in player.chunk_range(first, last):
                     frames = [frame for frame in player.frames(chunk) if first < frame.now_s <= last]
@@ -61,8 +58,15 @@ def export(source: Path, target: Path, from_s: float, to_s: float) -> float:
         player.close()
 
 
-def state_of(state: DashboardState) -> Drained:
+def latest_of(state: DashboardState) -> Latest:
     """What a screen would be told of the values that replace each other."""
-    names = {field.name for field in msgspec.structs.fields(Drained) if field.default is None}
-    known = {name: getattr(state, name) for name in names if hasattr(state, name)}
-    return Drained(**{name: value for name, value in known.items() if value})
+    return Latest(
+        nodes=state.nodes or None,
+        parts=state.parts or None,
+        processes=state.processes,
+        node_figures=state.node_figures,
+        lab=state.lab,
+        alerts=state.alerts or None,
+        ready=state.ready or None,
+        failure=state.failure or None,
+    )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from array import array
-from typing import Any
-
 import msgspec
 from msgspec import Struct, structs
 
 from iotcache.model import MissReason, Read, Series, Source
 from iotcache_tui.record.chunks import RecordingError
+from iotcache_tui.record.fleet_columns import FleetColumns, pack, unpack
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.fleet.columns import FleetState
-from iotcache_tui.state.fleet.devices import UNREPORTED
 from iotcache_tui.state.log import LogEntry
-from iotcache_tui.state.updates import Drained, FallbackRead, RowUpdate, Second
+from iotcache_tui.state.updates import Drained, FallbackRead, Latest, RowUpdate, Second
 
 
 class RecordedRow(Struct, frozen=True, array_like=True, gc=False):
@@ -66,14 +62,14 @@ class Keyframe(Struct, frozen=True):
 
     now_s: float
     wall_s: float
-    fleet: dict[str, Any]
+    fleet: FleetColumns
     seconds: list[Second]
     fallbacks: list[FallbackRead]
     fallbacks_total: int
     fallbacks_dropped: int
     log: list[LogEntry]
     log_total: int
-    latest: Drained
+    latest: Latest
     """The newest of each value that replaces the one before."""
     answers: tuple[Answered, ...] = ()
     """What the questions asked lately were answered."""
@@ -81,11 +77,6 @@ class Keyframe(Struct, frozen=True):
 
 _decode_frames = msgspec.msgpack.Decoder(tuple[Frame, ...]).decode
 _decode_keyframe = msgspec.msgpack.Decoder(Keyframe).decode
-_LATEST = tuple(
-    field.name
-    for field in structs.fields(Drained)
-    if field.default is None  # what supersedes itself is None when nothing new came
-)
 
 
 def to_frame(
@@ -136,95 +127,40 @@ def from_frame(frame: Frame, series: list[Series]) -> Drained:
     return structs.replace(frame.rest, rows=rows)
 
 
-def newest(before: Drained, drained: Drained) -> Drained:
-    """``before`` with what ``drained`` has newer, of the values that replace each other."""
-    changed = {name: getattr(drained, name) for name in _LATEST if getattr(drained, name) is not None}
-    return structs.replace(before, **changed) if changed else before
-
-
 def decode_frames(body: bytes) -> tuple[Frame, ...]:
     try:
         return _decode_frames(body)
     except msgspec.MsgspecError as error:
-        raise RecordingError("the recording is damaged, or of another version of this program") from error
+        raise RecordingError("the recording is damaged: a part of it is no frame of this format") from error
 
 
 def decode_keyframe(body: bytes) -> Keyframe:
     try:
         return _decode_keyframe(body)
     except msgspec.MsgspecError as error:
-        raise RecordingError("the recording is damaged, or of another version of this program") from error
-
-
-# The fleet's columns
-
-_USERS = frozenset(
-    {"marked", "watched", "row_of", "changes", "devices", "wall_less_monotonic_s", "_unsettled"}
-)
-"""What belongs to the user or can be made again."""
-
-
-def _packed(column: object) -> object:
-    if isinstance(column, array):
-        return {"a": column.typecode, "b": column.tobytes()}
-    if isinstance(column, bytearray):
-        return {"b": bytes(column)}
-    return dict(column) if isinstance(column, dict) else list(column)  # type: ignore[call-overload]
+        raise RecordingError("the recording is damaged: a part of it is no frame of this format") from error
 
 
 def snapshot(
     now_s: float,
     wall_s: float,
     state: DashboardState,
-    latest: Drained,
+    latest: Latest,
     answers: tuple[Answered, ...] = (),
 ) -> Keyframe:
     """A copy that the state's next change does not touch."""
-    state.fleet.settle()
-    fleet = {
-        name.lstrip("_"): _packed(column) for name, column in vars(state.fleet).items() if name not in _USERS
-    }
     return Keyframe(
-        now_s, wall_s, fleet, list(state.seconds), list(state.fallbacks), state.fallbacks_total,
+        now_s, wall_s, pack(state.fleet), list(state.seconds), list(state.fallbacks), state.fallbacks_total,
         state.fallbacks_dropped, state.log.everything(), state.log.total, latest, answers,
     )  # fmt: skip
 
 
 def restore(keyframe: Keyframe, state: DashboardState) -> None:
-    """Make ``state`` what it was. Raises `RecordingError` when the columns do not fit this version."""
+    """Make ``state`` what it was. Raises `RecordingError` when the columns do not fit each other."""
     state.reset()
-    _restore_fleet(keyframe.fleet, state.fleet)
+    unpack(keyframe.fleet, state.fleet)
     state.fallbacks.extend(keyframe.fallbacks)
     state.fallbacks_total, state.fallbacks_dropped = keyframe.fallbacks_total, keyframe.fallbacks_dropped
     state.log.restore(keyframe.log, keyframe.log_total)
-    state.apply(keyframe.latest)
+    state.apply(Drained().updated(keyframe.latest))
     state.recall(keyframe.seconds)
-
-
-def _restore_fleet(columns: dict[str, Any], fleet: FleetState) -> None:
-    rows = len(columns.get("series", ()))
-    for name, column in vars(fleet).items():
-        if name in _USERS:
-            continue
-        packed: Any = columns.get(name.lstrip("_"))
-        try:
-            if isinstance(column, array):
-                column.frombytes(packed["b"])
-            elif isinstance(column, bytearray):
-                column.extend(packed["b"])
-            elif isinstance(column, dict):
-                column.update(packed)
-            elif name == "series":
-                column.extend(Series(*one) for one in packed)
-            else:
-                column.extend(packed)
-        except (TypeError, KeyError, ValueError) as error:
-            raise RecordingError("the recording is damaged, or of another version of this program") from error
-    fleet.changes += rows + 1
-    fleet.row_of.update((series, row) for row, series in enumerate(fleet.series))
-    columns_told = ("value", "node", "read_at", "version", "kind", "standing")
-    if any(len(getattr(fleet, name)) != rows for name in columns_told):
-        raise RecordingError("the recording is damaged: its columns differ in length")
-    for series, stands in zip(fleet.series, fleet.standing, strict=True):
-        if stands != UNREPORTED:
-            fleet.devices.turn(series.device, UNREPORTED, stands)

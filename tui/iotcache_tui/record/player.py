@@ -16,7 +16,7 @@ from iotcache_tui.record.answers import AnswerBook
 from iotcache_tui.record.chunks import FRAMES, KEYFRAME, Chunk, ChunkFile, RecordingError
 from iotcache_tui.record.frames import Answered, Frame, decode_frames, decode_keyframe, from_frame, restore
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.state.requests import Answer, Request
 from iotcache_tui.state.updates import Drained, Mailbox
 
 SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -154,7 +154,7 @@ class RecordingPlayer:
         if self._jump is not None:
             self._rebuild()
         at_s = self.position()
-        found: list[Drained] = []
+        taken: list[Drained] = []
         while True:
             while self._waiting and self._waiting[0].now_s <= at_s:
                 frame = self._waiting.pop(0)
@@ -163,9 +163,9 @@ class RecordingPlayer:
                 self._series.extend(info.series for info in drained.joined)
                 for answer in frame.answers:
                     self._book.add(answer)
-                found.append(drained)
+                taken.append(drained)
             if self._waiting or self._next >= len(self.chunks) or self._starts[self._next] > at_s:
-                return found
+                return taken
             chunk = self.chunks[self._next]
             self._next += 1
             if chunk.kind == FRAMES:
@@ -173,10 +173,10 @@ class RecordingPlayer:
 
     def answers(self, request: Request, ticket: int) -> list[Answer]:
         """What the same question was answered when it was last asked in the recorded run."""
-        found = self._book.find(type(request).__name__, msgspec.msgpack.encode(request))
-        if not found:
+        taken = self._book.find(type(request).__name__, msgspec.msgpack.encode(request))
+        if not taken:
             return [Answer(ticket, error="a recording knows only what was looked at while it ran")]
-        return [Answer(ticket, _value(one), one.done, one.error) for one in found]
+        return [Answer(ticket, _value(one), one.done, one.error) for one in taken]
 
     def chunk_range(self, from_s: float, to_s: float) -> list[Chunk]:
         """The chunks of frames that overlap a stretch."""

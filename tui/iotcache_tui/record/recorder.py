@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from iotcache.model import Event, Severity
 from iotcache.private_files import private_opener
 from iotcache.text import printable
 from iotcache_tui.record.answers import AnswerBook
 from iotcache_tui.record.chunks import FRAMES, KEYFRAME, RecordingError, write_chunk, write_start
-from iotcache_tui.record.frames import Answered, Frame, Keyframe, newest, snapshot, to_frame
+from iotcache_tui.record.frames import Answered, Frame, Keyframe, snapshot, to_frame
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.request import Answer, Request
-from iotcache_tui.state.updates import Drained
+from iotcache_tui.state.requests import Answer, Request
+from iotcache_tui.state.updates import Drained, Latest
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Recorder:
         except OSError as error:
             raise RecordingError(f"the recording {shown} cannot be written: {error.strerror}") from error
         self._queue: queue.Queue[Frame | Keyframe | None] = queue.Queue(QUEUE_MOST)
-        self._latest = Drained()
+        self._latest = Latest()
         self._answers: list[Answered] = []
         self._book = AnswerBook()
         self._keyframe_at_s = float("-inf")
@@ -89,7 +89,7 @@ class Recorder:
         answers, self._answers = tuple(self._answers), []
         for answer in answers:
             self._book.add(answer)
-        self._latest = newest(self._latest, drained)
+        self._latest = self._latest.updated(drained)
         self._put(to_frame(now_s, wall_s, drained, answers, values=self._values))
         if now_s - self._keyframe_at_s >= self._keyframe_every_s:
             self._keyframe_at_s = now_s
@@ -145,8 +145,9 @@ def _gravest(frames: list[Frame]) -> int:
 
 
 def _without_values(keyframe: Keyframe) -> Keyframe:
-    fleet = dict(keyframe.fleet)
-    fleet["value"] = [None if value is None else 0 for value in fleet["value"]]
-    trend = fleet["trend"]
-    fleet["trend"] = {**trend, "b": bytes(len(trend["b"]))}
-    return msgspec.structs.replace(keyframe, fleet=fleet)
+    fleet = structs.replace(
+        keyframe.fleet,
+        value=[None if value is None else 0 for value in keyframe.fleet.value],
+        trend=bytes(len(keyframe.fleet.trend)),
+    )
+    return structs.replace(keyframe, fleet=fleet)

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    from iotcache_tui.app import IotCacheApp
-    from iotcache_tui.screens.view import ViewScreen
 
 
 class ScreenEntry(Struct, frozen=True):
@@ -53,10 +46,3 @@ SCREENS = (
         "Fallbacks, alerts, node changes",
     ),
 )  # fmt: skip
-
-
-def build(entry: ScreenEntry, app: IotCacheApp) -> ViewScreen:
-    """The screen of an entry, made for ``app``."""
-    module, _, name = entry.place.partition(":")
-    screen: ViewScreen = getattr(importlib.import_module(module), name)(app.state, app.settings)
-    return screen

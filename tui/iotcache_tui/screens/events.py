@@ -13,21 +13,18 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from iotcache.clock import utc_text
-from iotcache.config.schema import DashboardSettings
 from iotcache.model import Severity
 from iotcache.text import printable
 from iotcache_tui.export import Rows
-from iotcache_tui.feed.dispatcher import READ_ONLY
-from iotcache_tui.keyname import key_shown
+from iotcache_tui.key_display import key_shown
+from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.alert_lines import AcknowledgeAlerts
-from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.log import KINDS, RANK, LogView
-from iotcache_tui.state.request import Answer
+from iotcache_tui.state.requests import READ_ONLY, AcknowledgeAlerts, Answer
+from iotcache_tui.widgets.common.render_context import RenderContext
+from iotcache_tui.widgets.events.active_alerts import ActiveAlerts
 from iotcache_tui.widgets.events.event_log import ASCII_GLYPHS, GLYPHS, EventLogView
-from iotcache_tui.widgets.events.standing_alerts import StandingAlerts
-from iotcache_tui.widgets.fleet.columns import RenderContext
 
 _KEYS = {"f": "fallback", "a": "alert", "n": "node", "b": "part", "d": "dead letter", "o": "other"}
 _PLURAL = {
@@ -116,8 +113,9 @@ class EventsScreen(ViewScreen):
     ]
     AUTO_FOCUS = "#event-log"
 
-    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
-        super().__init__(state, settings)
+    def __init__(self, context: DashboardContext) -> None:
+        super().__init__(context)
+        state, settings = self.state, self.settings
         self.view = LogView(state.log)
         self.wanted = _Wanted(key_shown(settings.keys, "table.last", "End"), ascii_only=settings.ascii)
         self.log_view = EventLogView(
@@ -126,25 +124,25 @@ class EventsScreen(ViewScreen):
             id="event-log",
             clear_key=key_shown(settings.keys, "events.clear", "Esc"),
         )
-        self.standing = StandingAlerts(ascii_only=settings.ascii, id="event-alerts")
+        self.active_alerts = ActiveAlerts(ascii_only=settings.ascii, id="event-alerts")
         self.filter_box = Input(
             placeholder="Words to look for; a line must hold all of them", id="event-filter"
         )
         self.filter_box.display = False
 
     def body(self) -> ComposeResult:
-        yield self.standing
+        yield self.active_alerts
         yield self.wanted
         yield self.log_view
         yield self.filter_box
 
     def draw(self, moment: RenderContext) -> None:
         self.log_view.frame()
-        self.standing.show(self.state.alerts, moment.wall_s)
+        self.active_alerts.show(self.state.alerts, moment.wall_s)
         self.wanted.show(
             tuple(
                 (
-                    self.app.key_of(_act_of(kind), key),
+                    self.context.key_of(_act_of(kind), key),
                     kind,
                     self.state.log.count(kind),
                     kind in self.view.kinds,
@@ -187,21 +185,21 @@ class EventsScreen(ViewScreen):
     def action_acknowledge(self) -> None:
         """Say that the alerts that stand are known; asks first."""
         open_ones = tuple((one.name, one.subject) for one in self.state.alerts if not one.acknowledged)
-        if self.app.read_only:
-            self.app.tell(READ_ONLY, "warning")
+        if self.context.read_only:
+            self.context.tell(READ_ONLY, "warning")
         elif not open_ones:
-            self.app.tell("there are no alerts to acknowledge")
+            self.context.tell("there are no alerts to acknowledge")
         else:
 
-            def heard(answer: Answer) -> None:
+            def on_answer(answer: Answer) -> None:
                 if answer.error:
-                    self.app.tell(answer.error, "error")
+                    self.context.tell(answer.error, "error")
                 elif isinstance(answer.value, int):
-                    self.app.tell(f"{answer.value} acknowledged")
+                    self.context.tell(f"{answer.value} acknowledged")
 
             def decided(yes: bool | None) -> None:
                 if yes:
-                    self.app.ask(AcknowledgeAlerts(open_ones), heard)
+                    self.context.ask(AcknowledgeAlerts(open_ones), on_answer)
 
             names = "\n".join(printable(f"{name}: {subject}", 60) for name, subject in open_ones[:8])
             more = f"\nand {len(open_ones) - 8} more" if len(open_ones) > 8 else ""
@@ -240,11 +238,11 @@ class EventsScreen(ViewScreen):
     def _opened(self, event: EventLogView.Opened) -> None:
         entry = event.entry
         if entry.row >= 0:
-            self.app.chosen = entry.row
-            self.app.action_show("device")
+            self.context.selected_row = entry.row
+            self.context.show_screen("device")
         elif entry.kind == "node":
-            self.app.action_show("nodes")
+            self.context.show_screen("nodes")
         elif entry.kind == "part":
-            self.app.action_show("flow")
+            self.context.show_screen("flow")
         else:
-            self.app.tell(f"{entry.subject}: {entry.text}")
+            self.context.tell(f"{entry.subject}: {entry.text}")

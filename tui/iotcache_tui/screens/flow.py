@@ -13,15 +13,15 @@ from textual.binding import Binding, BindingType
 from textual.containers import Center, Grid
 from textual.widget import Widget
 
-from iotcache.config.schema import DashboardSettings
 from iotcache_tui.format import fit, plain, rate
 from iotcache_tui.screens.catalog import SCREENS
+from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.flow import ARROWS, BOXES, Bottleneck, Flow, flow
+from iotcache_tui.state.flow import BOXES, Bottleneck, Flow, flow
+from iotcache_tui.state.flow_history import ARROWS, Rates
 from iotcache_tui.widgets.common.panel import Line, Panel
-from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.flow.flow_detail import details, history
 from iotcache_tui.widgets.flow.flow_picture import TITLES, FlowPicture
 
@@ -42,14 +42,14 @@ def _title(arrow: tuple[str, str], ascii_only: bool) -> str:
 
 
 def _plot(  # noqa: PLR0917 all but the last two are given beforehand
-    rates: Sequence[tuple[float | None, ...]],
-    place: int,
+    rates: Sequence[Rates],
+    index: int,
     total: int,
     ascii_only: bool,
     width: int,
     height: int,
 ) -> Sequence[Line]:
-    return history(rates, place, total, width, height, ascii_only=ascii_only)
+    return history(rates, index, total, width, height, ascii_only=ascii_only)
 
 
 class _Verdict(Widget):
@@ -64,24 +64,24 @@ class _Verdict(Widget):
         self._ascii = ascii_only
         self._shown: tuple[Bottleneck | None, bool] = (None, False)
 
-    def show(self, found: Bottleneck | None, known: bool) -> None:
-        if (found, known) != self._shown:
-            self._shown = found, known
+    def show(self, worst: Bottleneck | None, known: bool) -> None:
+        if (worst, known) != self._shown:
+            self._shown = worst, known
             self.refresh()
 
     def render(self) -> Text:
-        found, known = self._shown
+        worst, known = self._shown
         colours, width = self.app.theme_variables, self.content_size.width
         line = Text(no_wrap=True, end="")
         if not known:
             line.append(plain(fit("waiting for the first second …", width), self._ascii), "dim")
-        elif found is None:
+        elif worst is None:
             line.append("* " if self._ascii else "● ", colours["success"])
             line.append(fit("no bottleneck: every part keeps up", width - 2))
         else:
-            head = f"{'!' if self._ascii else '▲'} {TITLES[found.box]} {found.word}"
+            head = f"{'!' if self._ascii else '▲'} {TITLES[worst.box]} {worst.label}"
             line.append(head, f"bold {colours['warning']}")
-            line.append(fit(f"  {found.reason}", max(width - len(head), 0)))
+            line.append(fit(f"  {worst.reason}", max(width - len(head), 0)))
         return line
 
 
@@ -115,8 +115,9 @@ class FlowScreen(ViewScreen):
     ]
     AUTO_FOCUS = "FlowPicture"
 
-    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
-        super().__init__(state, settings)
+    def __init__(self, context: DashboardContext) -> None:
+        super().__init__(context)
+        settings = self.settings
         self._ascii = settings.ascii
         self.verdict = _Verdict(ascii_only=settings.ascii)
         self.picture = FlowPicture(ascii_only=settings.ascii, id="flow")
@@ -125,7 +126,7 @@ class FlowScreen(ViewScreen):
             Panel(_title(arrow, settings.ascii), ascii_only=settings.ascii) for arrow in ARROWS
         )
         self._plots = Grid(id="flow-plots")
-        self._wish = NodeStatsSubscription()
+        self._stats = NodeStatsSubscription()
         self._moment = RenderContext(0.0, 0.0, {})
 
     def body(self) -> ComposeResult:
@@ -137,26 +138,26 @@ class FlowScreen(ViewScreen):
             yield from self.plots
 
     def on_screen_suspend(self) -> None:
-        self._wish.drop(self.app)
+        self._stats.drop(self.context)
 
     def draw(self, moment: RenderContext) -> None:
         self._moment = moment
-        self._wish.keep(self.app, moment.now_s)
+        self._stats.keep(self.context, moment.now_s)
         now = flow(self.state)
         self.verdict.show(now.bottleneck, bool(self.state.seconds))
-        self.picture.show(now, tuple(self.state.flow_rates)[-12:], moment.now_s, motion=moment.motion)
+        self.picture.show(now, tuple(self.state.flow_history.rates)[-12:], moment.now_s, motion=moment.motion)
         self._show_details()
         if self._plots.display:
             self._show_plots(now)
 
     def _show_plots(self, now: Flow) -> None:
-        rates, total = self.state.flow_rates, self.state.flow_seconds
-        for place, panel in enumerate(self.plots):
-            draw = partial(_plot, rates, place, total, self._ascii)
-            panel.show(total, draw, note=f"{rate(now.rates[place])}/s, 5 min")
+        rates, total = self.state.flow_history.rates, self.state.flow_history.seconds_total
+        for index, panel in enumerate(self.plots):
+            draw = partial(_plot, rates, index, total, self._ascii)
+            panel.show(total, draw, note=f"{rate(now.rates[index])}/s, 5 min")
 
     def _show_details(self) -> None:
-        state, name, moment = self.state, self.picture.chosen, self._moment
+        state, name, moment = self.state, self.picture.selected, self._moment
         lines = details(
             state, name, self.panel.size.width - 2, self.panel.size.height - 1,
             nodes=moment.nodes, ascii_only=self._ascii,
@@ -166,16 +167,16 @@ class FlowScreen(ViewScreen):
             key,
             lambda w, h: lines,
             title=TITLES[name].capitalize(),
-            note=f"{self.app.key_of('flow.open', 'Enter')} opens {OPENS[name].capitalize()}",
+            note=f"{self.context.key_of('flow.open', 'Enter')} opens {OPENS[name].capitalize()}",
         )
 
     # Keys
 
-    @on(FlowPicture.Chosen)
-    def _box_chosen(self) -> None:
+    @on(FlowPicture.BoxSelected)
+    def _box_selected(self) -> None:
         self.picture.show(
             flow(self.state),
-            tuple(self.state.flow_rates)[-12:],
+            tuple(self.state.flow_history.rates)[-12:],
             self._moment.now_s,
             motion=self._moment.motion,
         )
@@ -185,16 +186,16 @@ class FlowScreen(ViewScreen):
     def _box_opened(self, event: FlowPicture.Opened) -> None:
         wanted = OPENS[event.name]
         if any(entry.name == wanted for entry in SCREENS):
-            self.app.action_show(wanted)
+            self.context.show_screen(wanted)
         else:
-            self.app.tell(f"there is no {wanted} screen in this version", "warning")
+            self.context.tell(f"there is no {wanted} screen in this version", "warning")
 
     def action_bottleneck(self) -> None:
-        found = flow(self.state).bottleneck
-        if found is None:
-            self.app.tell("no bottleneck: every part keeps up")
+        worst = flow(self.state).bottleneck
+        if worst is None:
+            self.context.tell("no bottleneck: every part keeps up")
         else:
-            self.picture.choose(found.box)
+            self.picture.select(worst.box)
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand(
@@ -202,5 +203,5 @@ class FlowScreen(ViewScreen):
         )
         for name in BOXES:
             yield SystemCommand(
-                f"Flow: {TITLES[name]}", "Choose this part", lambda name=name: self.picture.choose(name)
+                f"Flow: {TITLES[name]}", "Choose this part", lambda name=name: self.picture.select(name)
             )

@@ -13,13 +13,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Digits, Input, Static
 
-from iotcache.config.schema import DashboardSettings
-from iotcache_tui.feed.dispatcher import READ_ONLY
 from iotcache_tui.format import fit
+from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.dialogs.switches import SwitchesScreen
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.lab import (
     NO_LAB,
     LabCatalogue,
@@ -30,9 +28,9 @@ from iotcache_tui.state.lab import (
     LabView,
     LoadLabCatalogue,
 )
-from iotcache_tui.state.request import Answer
+from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.common.panel import Panel
-from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.lab.lab_list import LabList as ScenarioList
 from iotcache_tui.widgets.lab.lab_panels import big_figures, figure_lines, light_lines
 from iotcache_tui.widgets.lab.lab_plot import plot_lines
@@ -48,7 +46,7 @@ class _QuestionShown(NamedTuple):
     """What the words on show depend on."""
 
     status: str
-    said: str
+    message: str
     shown: int
     answered: int
     settled: bool
@@ -118,15 +116,16 @@ class LabScreen(ViewScreen):
     ]
     AUTO_FOCUS = "#lab-list"
 
-    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
-        super().__init__(state, settings)
+    def __init__(self, context: DashboardContext) -> None:
+        super().__init__(context)
+        settings = self.settings
         self.begin_with: tuple[str, bool] | None = None
         """A scenario to run as soon as the screen is shown, and whether by itself."""
         self.list = ScenarioList(id="lab-list")
-        self.about_words = Static(markup=False)
-        self.about = VerticalScroll(self.about_words, id="lab-about")
+        self.about_text = Static(markup=False)
+        self.about = VerticalScroll(self.about_text, id="lab-about")
         self.head = Static(id="lab-head", markup=False)
-        self.words = Static(markup=False)
+        self.narration_text = Static(markup=False)
         self.digits = Digits("", id="lab-big")
         self.digits_name = Static(id="lab-big-name", markup=False)
         self.lights = Panel("Expected", ascii_only=settings.ascii, id="lab-lights")
@@ -136,11 +135,11 @@ class LabScreen(ViewScreen):
         self.choose = Horizontal(id="lab-choose")
         self.running = Vertical(id="lab-run")
         self.running.display = False
-        self.tell = VerticalScroll(self.words, id="lab-tell")
+        self.tell = VerticalScroll(self.narration_text, id="lab-tell")
         self.side = Vertical(id="lab-side")
         self._listed = False
         self._ticket = 0
-        self._told: _QuestionShown | None = None
+        self._question_shown: _QuestionShown | None = None
         self._begun = ""
         """What is being run, as it was asked for: a name of the list, or a file."""
         self._headed = ""
@@ -172,7 +171,7 @@ class LabScreen(ViewScreen):
     def draw(self, moment: RenderContext) -> None:
         if not self._listed:
             self._listed = True
-            self.app.ask(LoadLabCatalogue(), self._heard_list)
+            self.context.ask(LoadLabCatalogue(), self._take_catalogue)
         if self.begin_with is not None and self.state.ready:
             (name, auto), self.begin_with = self.begin_with, None
             self._begin(name, auto)
@@ -194,17 +193,17 @@ class LabScreen(ViewScreen):
         state = view.state
         self._draw_head(view)
         lights = state.steps[state.shown] if state.shown < len(state.steps) else None
-        said = _QuestionShown(
+        message = _QuestionShown(
             state.status, state.message, state.shown, lights.answered if lights else 0, state.settled
         )
-        if said != self._told:
-            before, self._told = self._told, said
-            self.words.update(
+        if message != self._question_shown:
+            before, self._question_shown = self._question_shown, message
+            self.narration_text.update(
                 written(narration(view, self.settings.keys), self.app.theme_variables["primary"])
             )
-            if before is None or said.shown != before.shown:
+            if before is None or message.shown != before.shown:
                 self.tell.scroll_home(animate=False)
-            elif (said.answered, said.settled) != (before.answered, before.settled):
+            elif (message.answered, message.settled) != (before.answered, before.settled):
                 # The question comes last, and then what was right, and why.
                 self.call_after_refresh(self.tell.scroll_end, animate=False)
         self._share_out(view)
@@ -215,15 +214,15 @@ class LabScreen(ViewScreen):
             (state.shown, lights), lambda width, height: light_lines(view, width - 2, ascii_only),
             note=f"{held} of {total} held",
         )  # fmt: skip
-        beat = state.elapsed_s, state.shown, len(state.marks)
+        tick = state.elapsed_s, state.shown, len(state.marks)
         if self.has_class("-big"):
             digits, name = big_figures(view)
             self.digits.update(digits)
             self.digits_name.update(name)
             return
-        self.figures.show(beat, lambda width, height: figure_lines(view, width - 2, height, ascii_only))
+        self.figures.show(tick, lambda width, height: figure_lines(view, width - 2, height, ascii_only))
         self.plot.show(
-            beat, lambda width, height: plot_lines(view, width - 2, height, ascii_only),
+            tick, lambda width, height: plot_lines(view, width - 2, height, ascii_only),
             note=f"{state.elapsed_s:.0f} s",
         )  # fmt: skip
 
@@ -234,20 +233,20 @@ class LabScreen(ViewScreen):
         self.lights.styles.height = None if self.has_class("-big") else max(wanted, 3)
         if self.has_class("-narrow") and not self.has_class("-big"):
             height = self.running.size.height - 1
-            text = min(self.words.size.height, height - wanted - FIGURES_LEAST)
+            text = min(self.narration_text.size.height, height - wanted - FIGURES_LEAST)
             self.side.styles.height = height - max(text, TEXT_LEAST)
         else:
             self.side.styles.height = None
 
     def _draw_head(self, view: LabView) -> None:
-        text = headline(view, self.app.key_of("lab.next", "n"), ascii_only=self.settings.ascii)
+        text = headline(view, self.context.key_of("lab.next", "n"), ascii_only=self.settings.ascii)
         if text != self._headed:
             self._headed = text
             line = Text(fit(text, max(self.size.width - 2, 10)), no_wrap=True)
             line.stylize(f"bold {self.app.theme_variables['primary']}", 0, len(view.title))
             self.head.update(line)
 
-    def _heard_list(self, answer: Answer) -> None:
+    def _take_catalogue(self, answer: Answer) -> None:
         if answer.error:
             self.list.waiting = answer.error
             self._listed = False
@@ -256,15 +255,15 @@ class LabScreen(ViewScreen):
             self.list.show(answer.value.entries)
             self._about()
             for wrong in answer.value.wrong[:3]:
-                self.app.tell(wrong, "warning")
+                self.context.tell(wrong, "warning")
 
     @on(ScenarioList.Selected)
     def _about(self) -> None:
-        entry = self.list.chosen
+        entry = self.list.selected_entry
         if entry is None:
             return
-        words = about(entry, brief=self.has_class("-narrow"))
-        self.about_words.update(written(words, self.app.theme_variables["primary"]))
+        narration_text = about(entry, brief=self.has_class("-narrow"))
+        self.about_text.update(written(narration_text, self.app.theme_variables["primary"]))
         self.about.scroll_home(animate=False)
 
     def on_resize(self) -> None:
@@ -277,21 +276,21 @@ class LabScreen(ViewScreen):
         self._begin(event.entry.name, auto=False)
 
     def _begin(self, name: str, auto: bool) -> None:
-        self._told = None
+        self._question_shown = None
         self._begun = name
-        self._ticket = self.app.ask(LabRun(name, auto), self._heard_run)
+        self._ticket = self.context.ask(LabRun(name, auto), self._take_run_answer)
 
-    def _heard_run(self, answer: Answer) -> None:
+    def _take_run_answer(self, answer: Answer) -> None:
         if answer.error:
-            self.app.tell(answer.error, "error")
+            self.context.tell(answer.error, "error")
 
     def _do(self, what: str, number: int = 0, text: str = "") -> None:
-        self.app.ask(LabDo(what, number, text), self._heard_run)
+        self.context.ask(LabDo(what, number, text), self._take_run_answer)
 
     def action_next(self) -> None:
         state = self._view.state
         if state.shown == state.step and not state.settled and state.status == "running":
-            self.app.tell("not yet: a light is still open (x skips this step)")
+            self.context.tell("not yet: a light is still open (x skips this step)")
             return
         self._do("next")
 
@@ -327,15 +326,15 @@ class LabScreen(ViewScreen):
         self.tell.focus()
 
     def action_export(self) -> None:
-        def heard(answer: Answer) -> None:
+        def on_answer(answer: Answer) -> None:
             if answer.error:
-                self.app.tell(answer.error, "error")
+                self.context.tell(answer.error, "error")
             elif isinstance(answer.value, LabExported):
                 first, *plots = (Path(file).name for file in answer.value.files)
                 beside = f", {len(plots)} plot{'s' if len(plots) != 1 else ''} beside it" if plots else ""
-                self.app.tell(f"written: {first}{beside}")
+                self.context.tell(f"written: {first}{beside}")
 
-        self.app.ask(LabExport(str(Path.cwd())), heard)
+        self.context.ask(LabExport(str(Path.cwd())), on_answer)
 
     def action_restart(self) -> None:
         auto = self._view.auto
@@ -353,14 +352,14 @@ class LabScreen(ViewScreen):
 
     def action_switches(self) -> None:
         """Faults in the dashboard's own stack, without a scenario."""
-        if self.app.read_only:
-            self.app.tell(READ_ONLY, "warning")
+        if self.context.read_only:
+            self.context.tell(READ_ONLY, "warning")
         else:
-            self.app.push_screen(SwitchesScreen(self.state))
+            self.app.push_screen(SwitchesScreen(self.context))
 
     def action_show_all(self) -> None:
-        if not self.going and self.list.chosen is not None:
-            self._begin(self.list.chosen.name, auto=True)
+        if not self.going and self.list.selected_entry is not None:
+            self._begin(self.list.selected_entry.name, auto=True)
 
     def action_leave(self) -> None:
         if self.note_box.has_focus:
@@ -386,7 +385,7 @@ class LabScreen(ViewScreen):
         )
 
     def _end(self) -> None:
-        self.app.forget(self._ticket)
+        self.context.forget(self._ticket)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The keys of a run are told of while there is one."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
 
-from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.state.requests import Answer, OnAnswer, Request, RequestChannel
 
 
 class PolledQuery:
@@ -14,21 +13,20 @@ class PolledQuery:
 
     def __init__(
         self,
-        ask: Callable[[Request, Callable[[Answer], None]], int],
-        forget: Callable[[int], None],
-        heard: Callable[[Answer], None],
+        channel: RequestChannel,
+        on_answer: OnAnswer,
         *,
         every_s: float,
         least_s: float = 0.0,
     ) -> None:
-        self._ask, self._forget, self._heard = ask, forget, heard
+        self._channel, self._on_answer = channel, on_answer
         self._every_s, self._least_s = every_s, least_s
         self._wanted = False
         self._request: Request | None = None
         self._asked_at_s = -inf
         self._ticket = 0
 
-    def beat(self, now_s: float, request: Request | None) -> None:
+    def poll(self, now_s: float, request: Request | None) -> None:
         """What is to be known now; ``None`` for nothing. Called once a frame."""
         if request != self._request:
             self.stop()
@@ -40,7 +38,7 @@ class PolledQuery:
             return
         self._asked_at_s, self._wanted = now_s, False
         self._ticket = -1  # a replay answers at once
-        ticket = self._ask(request, self._take)
+        ticket = self._channel.ask(request, self._take)
         if self._ticket:
             self._ticket = ticket
 
@@ -51,10 +49,10 @@ class PolledQuery:
     def stop(self) -> None:
         """Wait for nothing any more."""
         if self._ticket > 0:
-            self._forget(self._ticket)
+            self._channel.forget(self._ticket)
         self._request, self._ticket, self._asked_at_s = None, 0, -inf
 
     def _take(self, answer: Answer) -> None:
         if answer.done:
             self._ticket = 0
-        self._heard(answer)
+        self._on_answer(answer)

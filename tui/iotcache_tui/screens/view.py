@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult, SystemCommand
@@ -14,33 +15,28 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
-from iotcache.config.schema import DashboardSettings
 from iotcache.errors import UsageError
 from iotcache_tui.export import Rows, as_csv, as_json, file_name, write_new
-from iotcache_tui.keyname import key_shown
-from iotcache_tui.screens.catalog import SCREENS
+from iotcache_tui.key_display import key_shown
+from iotcache_tui.screens.catalog import SCREENS, ScreenEntry
+from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.export import ExportScreen
 from iotcache_tui.screens.dialogs.jump import JumpScreen
-from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.widgets.common.ascii_filter import draw_in_ascii
 from iotcache_tui.widgets.common.key_footer import KeyFooter
+from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.common.seek_bar import SeekBar
 from iotcache_tui.widgets.common.tabs import ScreenTabs
 from iotcache_tui.widgets.common.top_bar import TopBar
-from iotcache_tui.widgets.fleet.columns import RenderContext
-
-if TYPE_CHECKING:
-    from iotcache_tui.app import IotCacheApp
 
 
 class ViewScreen(Screen[None]):
     """A numbered screen. A subclass sets `NAME` and gives `body` and `draw`.
 
-    It reads ``self.state`` and nothing else; what is not in there it asks for with ``self.app.ask``.
+    It reads ``self.state`` and nothing else; what is not in there it asks for with ``self.context.ask``.
     Widgets are made in ``__init__`` and held, not queried for: a frame may come while it is taken down.
     """
 
-    app: IotCacheApp
     NAME: ClassVar[str]
     """Its name in the catalogue."""
     PANELS: ClassVar[tuple[type[Widget], ...]] = ()
@@ -72,10 +68,11 @@ class ViewScreen(Screen[None]):
         Binding("shift+tab", "app.focus_previous", "Previous panel", show=False, id="view.panel_before"),
     ]
 
-    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
+    def __init__(self, context: DashboardContext) -> None:
         super().__init__()
-        self.state = state
-        self.settings = settings
+        self.context = context
+        self.state = context.state
+        settings = self.settings = context.settings
         self.drawable = False
         """Whether its widgets are there to be drawn."""
         self.seek_bar: SeekBar | None = None
@@ -90,8 +87,10 @@ class ViewScreen(Screen[None]):
         )
 
     def compose(self) -> ComposeResult:
-        player = self.app.player
-        self.seek_bar = SeekBar(player, ascii_only=self.settings.ascii) if player else None
+        player = self.context.player
+        self.seek_bar = (
+            SeekBar(player, keys=self.settings.keys, ascii_only=self.settings.ascii) if player else None
+        )
         yield self.top
         yield self.tabs
         yield from self.body()
@@ -136,21 +135,21 @@ class ViewScreen(Screen[None]):
     def action_jump(self) -> None:
         """Letters on the panels; one of them takes the keys there."""
 
-        def chosen(panel: Widget | None) -> None:
+        def on_choice(panel: Widget | None) -> None:
             if panel is not None:
                 panel.focus()
 
-        self.app.push_screen(JumpScreen(self), chosen)
+        self.app.push_screen(JumpScreen(self), on_choice)
 
     def action_export(self) -> None:
         """Ask for a form, and write it into the current folder."""
 
-        def chosen(form: str | None) -> None:
+        def on_choice(form: str | None) -> None:
             if form:
                 # Once the question is gone from the screen that is to be written.
                 self.call_after_refresh(self._export, form)
 
-        self.app.push_screen(ExportScreen(table=self.export_rows() is not None), chosen)
+        self.app.push_screen(ExportScreen(table=self.export_rows() is not None), on_choice)
 
     def _export(self, form: str) -> None:
         rows = self.export_rows()
@@ -166,18 +165,20 @@ class ViewScreen(Screen[None]):
             text = as_csv(rows) if form == "csv" else as_json(rows)
         if self.app.is_web:
             # A visitor's file is the visitor's: nothing is written where the server runs.
-            name = file_name(self.NAME, form, self.app.clock.now())
+            name = file_name(self.NAME, form, self.context.clock.now())
             self.app.deliver_text(io.StringIO(text), save_filename=name, open_method="download")
             return
         self.run_worker(self._write(form, text), exit_on_error=False)
 
     async def _write(self, form: str, text: str) -> None:
         try:
-            path = await asyncio.to_thread(write_new, Path.cwd(), self.NAME, form, text, self.app.clock.now())
+            path = await asyncio.to_thread(
+                write_new, Path.cwd(), self.NAME, form, text, self.context.clock.now()
+            )
         except UsageError as error:
-            self.app.tell(str(error), "error")
+            self.context.tell(str(error), "error")
         else:
-            self.app.tell(f"written: {path.name}")
+            self.context.tell(f"written: {path.name}")
 
     # One frame
 
@@ -188,6 +189,13 @@ class ViewScreen(Screen[None]):
             self.seek_bar.show()
         self.draw(moment)
 
-    @on(ScreenTabs.Chosen)
-    def _tab_chosen(self, event: ScreenTabs.Chosen) -> None:
-        self.app.action_show(event.name)
+    @on(ScreenTabs.TabSelected)
+    def _tab_selected(self, event: ScreenTabs.TabSelected) -> None:
+        self.context.show_screen(event.name)
+
+
+def screen_class(entry: ScreenEntry) -> type[ViewScreen]:
+    """The class of an entry of the catalogue; its module is imported now."""
+    module, _, name = entry.place.partition(":")
+    screen: type[ViewScreen] = getattr(importlib.import_module(module), name)
+    return screen

@@ -6,27 +6,26 @@ from collections import deque
 from collections.abc import Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
-from iotcache_tui.state.alert_lines import AlertLine
 from iotcache_tui.state.fleet.columns import FleetState
-from iotcache_tui.state.flow import HISTORY_KEPT, history, late_total
+from iotcache_tui.state.flow_history import FlowHistory, Rates, rates
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.log import EventLog, grave, kind_of
 from iotcache_tui.state.nodes.model import NodeCurves, NodesFigures
 from iotcache_tui.state.updates import (
-    EVENTS_KEPT,
-    FALLBACKS_KEPT,
+    EVENTS_MAX,
+    FALLBACKS_MAX,
     NOTHING,
-    SECONDS_KEPT,
+    SECONDS_MAX,
+    AlertLine,
     Drained,
     FallbackRead,
     Part,
+    Processes,
     Second,
-    Worker,
 )
 
 WINDOW_S = 10
 """KPI figures are over this many seconds: long enough to be steady, short enough to show a change."""
-WORKER_SILENT_S = 5.0
 
 
 class DashboardState:
@@ -34,41 +33,36 @@ class DashboardState:
 
     def __init__(self) -> None:
         self.fleet = FleetState()
-        self.seconds: deque[Second] = deque(maxlen=SECONDS_KEPT)
-        self.fallbacks: deque[FallbackRead] = deque(maxlen=FALLBACKS_KEPT)
+        self.log = EventLog()
+        self.changes = 0
+        """Grows with everything that was taken in."""
+        self._clear()
+
+    def _clear(self) -> None:
+        """Begin with nothing, but for the fleet and the log, which others hold."""
+        self.seconds: deque[Second] = deque(maxlen=SECONDS_MAX)
+        self.fallbacks: deque[FallbackRead] = deque(maxlen=FALLBACKS_MAX)
         self.fallbacks_total = 0
         self.fallbacks_dropped = 0
-        self.log = EventLog()
-        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.events: deque[Event] = deque(maxlen=EVENTS_MAX)
         self.nodes: tuple[NodeHealth, ...] = ()
         self.parts: tuple[Part, ...] = ()
-        self.workers: dict[str, Worker] = {}
+        self.processes = Processes()
         self.node_figures: NodesFigures | None = None
         """``None`` before anybody wanted them."""
         self.node_history = NodeCurves()
-        self.flow_rates: deque[tuple[float | None, ...]] = deque(maxlen=HISTORY_KEPT)
-        """What ran along each of `iotcache_tui.state.flow.ARROWS`, second by second."""
-        self.late_counts: deque[float] = deque(maxlen=6)
-        """`late_total` of the last seconds."""
-        self.flow_seconds = 0
-        """How many seconds that has been kept for, dropped ones counted."""
+        self.flow_history = FlowHistory()
         self.lab: LabView | None = None
         self.alerts: tuple[AlertLine, ...] = ()
         self.ready = False
         self.failure = ""
-        self.changes = 0
-        """Grows with everything that was taken in."""
 
     def reset(self) -> None:
         """Forget everything, in place: whoever holds the fleet or the log goes on holding it."""
-        fleet, log, marked = self.fleet, self.log, self.fleet.marked
-        watched, offset_s = fleet.watched, fleet.wall_less_monotonic_s
-        fleet.__init__()  # type: ignore[misc]
-        fleet.marked, fleet.watched, fleet.wall_less_monotonic_s = marked, watched, offset_s
-        log.reset()
-        changes = self.changes
-        self.__init__()  # type: ignore[misc]
-        self.fleet, self.log, self.changes = fleet, log, changes + 1
+        self.fleet.reset()
+        self.log.reset()
+        self._clear()
+        self.changes += 1
 
     def apply(self, drained: Drained) -> None:
         """Take in everything a feed left."""
@@ -88,15 +82,13 @@ class DashboardState:
             self.nodes = tuple(drained.nodes)
         if drained.parts is not None:
             self.parts = tuple(drained.parts)
-        if drained.workers is not None:
-            self.workers = dict(drained.workers)
+        if drained.processes is not None:
+            self.processes = drained.processes
         if drained.node_figures is not None:
             self.node_figures = drained.node_figures
             self.node_history.add(drained.node_figures)
         if drained.seconds:
-            self.flow_rates.extend(history(self, drained.seconds))
-            self.flow_seconds += len(drained.seconds)
-            self.late_counts.append(late_total(self.workers))
+            self.flow_history.add(drained.seconds, self._flow_rates(), self.processes)
         if drained.alerts is not None:
             self.alerts = tuple(drained.alerts)
         if drained.lab is not None:
@@ -120,8 +112,10 @@ class DashboardState:
     def recall(self, seconds: Sequence[Second]) -> None:
         """Take in seconds that went before, and what is known to have run in them."""
         self.seconds.extend(seconds)
-        self.flow_rates.extend(history(self, seconds))
-        self.flow_seconds += len(seconds)
+        self.flow_history.recall(seconds, self._flow_rates())
+
+    def _flow_rates(self) -> Rates:
+        return rates(self.processes, self.node_figures, self.recent(3))
 
     def recent(self, seconds: int = WINDOW_S) -> list[Second]:
         """The newest ``seconds`` entries, oldest first."""

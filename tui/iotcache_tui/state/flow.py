@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from iotcache.model import NodeState
 from iotcache.text import printable
-from iotcache_tui.format import count, data_size, milliseconds, percent, rate
+from iotcache_tui.format import count, data_size, milliseconds, percent, plural, rate
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.flow_history import Rates, mean, rates
+from iotcache_tui.state.updates import Second, Simulator, Worker
 
-if TYPE_CHECKING:
-    from iotcache_tui.state.dashboard import DashboardState
-    from iotcache_tui.state.updates import Second, Worker
-
-HISTORY_KEPT = 300
-"""Seconds of each arrow's rate that are kept."""
 BOXES = ("simulator", "broker", "workers", "nodes", "store", "readers")
-ARROWS = (
-    ("simulator", "broker"),
-    ("broker", "workers"),
-    ("workers", "nodes"),
-    ("workers", "store"),
-    ("nodes", "readers"),
-    ("store", "readers"),
-)
 WINDOW_S = 5
 
 LAG_S = 1.0
@@ -41,7 +29,7 @@ class Box(Struct, frozen=True):
     name: str
     state: str
     """"up", "starting", "down" or "off"."""
-    word: str
+    label: str
     facts: tuple[str, ...]
     """Short lines, the most important first."""
 
@@ -50,85 +38,28 @@ class Bottleneck(Struct, frozen=True):
     """What holds the pipeline up: in which box, in a word, and why."""
 
     box: str
-    word: str
+    label: str
     reason: str
 
 
 class Flow(Struct, frozen=True):
     boxes: Mapping[str, Box]
-    rates: tuple[float | None, ...]
-    """Of `ARROWS`, a second."""
+    rates: Rates
     bottleneck: Bottleneck | None
 
 
-def of_role(workers: Mapping[str, Worker], role: str) -> list[Worker]:
-    """The processes of a role, by name."""
-    return [worker for _, worker in sorted(workers.items()) if worker.role == role]
-
-
-def figure(worker: Worker, name: str) -> float:
-    """A number among another process's counters; 0 for what is none."""
-    value: Any = worker.counters.get(name)
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and value == value  # noqa: PLR0124
-    return float(value) if usable and abs(value) < 1e18 else 0.0
-
-
-def text(worker: Worker, name: str, limit: int = 120) -> str:
-    """A text among another process's counters, made safe to show."""
-    value = worker.counters.get(name)
-    return printable(value, limit) if isinstance(value, str) else ""
-
-
-def _total(workers: Iterable[Worker], name: str) -> float:
-    return sum(figure(worker, name) for worker in workers)
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def rates(state: DashboardState) -> tuple[float | None, ...]:
-    """What runs along each of `ARROWS` now, a second; ``None`` where nobody tells."""
-    workers, simulators = of_role(state.workers, "ingest"), of_role(state.workers, "simulator")
-    seconds = state.recent(3)
-    figures = state.node_figures
-    sets = [node.sets_per_s for node in figures.nodes if node.sets_per_s is not None] if figures else []
-    stored = _total(workers, "stored_per_s") if workers else None
-    return (
-        _total(simulators, "rate") if simulators else None,
-        _total(workers, "received_per_s") if workers else None,
-        sum(sets) if sets else stored,
-        stored,
-        _mean(float(second.hits) for second in seconds),
-        _mean(float(second.fallbacks) for second in seconds),
-    )
-
-
-def history(state: DashboardState, seconds: Sequence[Second]) -> list[tuple[float | None, ...]]:
-    """What ran in ``seconds``, the newest of which is now: of older ones only what they tell themselves."""
-    now = rates(state)
-    return [
-        (
-            second.published_per_s,
-            second.ingest_per_s,
-            now[2] if second is seconds[-1] else None,
-            now[3] if second is seconds[-1] else None,
-            float(second.hits),
-            float(second.fallbacks),
-        )
-        for second in seconds
-    ]
+def _rates(state: DashboardState) -> Rates:
+    return rates(state.processes, state.node_figures, state.recent(3))
 
 
 def flow(state: DashboardState) -> Flow:
     """The picture as it stands."""
-    return Flow({box.name: box for box in _boxes(state)}, rates(state), bottleneck(state))
+    return Flow({box.name: box for box in _boxes(state)}, _rates(state), bottleneck(state))
 
 
 def _boxes(state: DashboardState) -> list[Box]:
     parts = {part.name: part for part in state.parts}
-    workers, simulators = of_role(state.workers, "ingest"), of_role(state.workers, "simulator")
+    workers, simulators = state.processes.workers, state.processes.simulators
     broker, store = parts.get("broker"), parts.get("store")
     seconds = state.recent(WINDOW_S)
     return [
@@ -137,7 +68,10 @@ def _boxes(state: DashboardState) -> list[Box]:
             "broker",
             broker.state if broker else "off",
             broker.state if broker else "unknown",
-            (broker.text if broker else "", f"{count(int(_total(workers, 'unacked')))} unacked"),
+            (
+                broker.text if broker else "",
+                f"{count(sum(one.stats.unacked for one in workers))} unacked",
+            ),
         ),
         _workers(workers),
         _nodes(state),
@@ -147,8 +81,8 @@ def _boxes(state: DashboardState) -> list[Box]:
             store.state if store else "unknown",
             (
                 store.text if store else "",
-                f"p99 {_ms(_worst(workers, 'commit_p99_ms'))}",
-                f"{count(int(_total(workers, 'commit_failures')))} failures",
+                f"p99 {_ms(_worst(one.stats.commit_p99_ms for one in workers))}",
+                f"{count(sum(one.stats.commit_failures for one in workers))} failures",
             ),
         ),
         Box(
@@ -157,23 +91,25 @@ def _boxes(state: DashboardState) -> list[Box]:
             "reading" if any(second.reads for second in seconds) else "idle",
             (
                 f"hit {percent(state.hit_percent(WINDOW_S))}",
-                f"{rate(_mean(float(second.reads) for second in seconds))} reads/s",
+                f"{rate(mean(float(second.reads) for second in seconds))} reads/s",
                 f"p99 {_ms(max((second.p99_ms for second in seconds), default=None))}",
             ),
         ),
     ]
 
 
-def _worst(workers: Sequence[Worker], name: str) -> float:
-    return max((figure(worker, name) for worker in workers), default=0.0)
+def _worst(values: Iterable[float]) -> float:
+    return max(values, default=0.0)
 
 
 def _ms(value: float | None) -> str:
     """Milliseconds with their unit; a dash alone where there is no figure."""
-    return "–" if value is None else f"{milliseconds(value)} ms"
+    if value is None:
+        return "–"
+    return f"{milliseconds(value)} ms" if value < 10_000 else f"{value / 1e3:.1f} s"
 
 
-def _simulator(simulators: Sequence[Worker]) -> Box:
+def _simulator(simulators: Sequence[Simulator]) -> Box:
     if not simulators:
         return Box("simulator", "off", "not ours", ("devices that say", "nothing of", "themselves"))
     return Box(
@@ -181,27 +117,27 @@ def _simulator(simulators: Sequence[Worker]) -> Box:
         "up",
         "running" if len(simulators) == 1 else f"{len(simulators)} running",
         (
-            f"{count(int(_total(simulators, 'devices')))} devices",
-            f"late {count(int(_total(simulators, 'late')))}",
-            f"lag {_ms(_worst(simulators, 'lag_p99_ms'))}",
+            f"{count(sum(one.stats.devices for one in simulators))} devices",
+            f"late {count(sum(one.stats.late for one in simulators))}",
+            f"lag {_ms(_worst(one.stats.lag_p99_ms for one in simulators))}",
         ),
     )
 
 
 def _workers(workers: Sequence[Worker]) -> Box:
-    waiting = [worker for worker in workers if text(worker, "waiting_for")]
+    waiting = [worker for worker in workers if worker.stats.waiting_for]
     state = "off" if not workers else "starting" if waiting else "up"
-    word = (
+    label = (
         "none heard" if not workers else f"{len(waiting)} waiting" if waiting else f"{len(workers)} running"
     )
     return Box(
         "workers",
         state,
-        word,
+        label,
         (
-            f"queue {count(int(_total(workers, 'queued')))}",
-            f"lag {_worst(workers, 'lag_s'):.1f} s",
-            f"dead {count(int(_total(workers, 'dead_letters')))}",
+            f"queue {count(sum(one.stats.queued for one in workers))}",
+            f"lag {_worst(one.stats.lag_s for one in workers):.1f} s",
+            f"dead {count(sum(one.stats.dead_letters for one in workers))}",
         ),
     )
 
@@ -230,7 +166,7 @@ def _nodes(state: DashboardState) -> Box:
 def bottleneck(state: DashboardState) -> Bottleneck | None:
     """The part that holds the others up, the gravest first; ``None`` when nothing does."""
     parts = {part.name: part for part in state.parts}
-    workers, simulators = of_role(state.workers, "ingest"), of_role(state.workers, "simulator")
+    workers, simulators = state.processes.workers, state.processes.simulators
     seconds = state.recent(WINDOW_S)
     if (broker := parts.get("broker")) is not None and broker.state == "down":
         return Bottleneck("broker", "down", printable(f"nothing gets through: {broker.text}", 160))
@@ -242,15 +178,15 @@ def bottleneck(state: DashboardState) -> Bottleneck | None:
         or _out(state)
         or _lagging(workers)
         or _piling_up(seconds)
-        or _late(simulators, tuple(state.late_counts))
+        or _late(simulators, tuple(state.flow_history.late_counts))
         or _falling_through(seconds)
         or _short_of_memory(state)
         or _behind(workers)
     )
 
 
-def _absent(workers: Sequence[Worker], simulators: Sequence[Worker]) -> Bottleneck | None:
-    published = _total(simulators, "rate")
+def _absent(workers: Sequence[Worker], simulators: Sequence[Simulator]) -> Bottleneck | None:
+    published = sum(one.stats.rate for one in simulators)
     if workers or published < 1:
         return None
     return Bottleneck(
@@ -259,11 +195,12 @@ def _absent(workers: Sequence[Worker], simulators: Sequence[Worker]) -> Bottlene
 
 
 def _waiting(workers: Sequence[Worker]) -> Bottleneck | None:
-    waits = [found for worker in workers if (found := text(worker, "waiting_for"))]
-    if not waits:
+    waiting = [worker.stats for worker in workers if worker.stats.waiting_for]
+    if not waiting:
         return None
-    box = "store" if waits[0].startswith("store") else "broker"
-    return Bottleneck(box, "waited for", f"{len(waits)} of {len(workers)} workers stand still: {waits[0]}")
+    box = "store" if waiting[0].waiting_store else "broker"
+    why = printable(waiting[0].waiting_for, 120)
+    return Bottleneck(box, "waited for", f"{len(waiting)} of {len(workers)} workers stand still: {why}")
 
 
 def _out(state: DashboardState) -> Bottleneck | None:
@@ -280,22 +217,25 @@ def _out(state: DashboardState) -> Bottleneck | None:
 
 
 def _lagging(workers: Sequence[Worker]) -> Bottleneck | None:
-    lag_s = _worst(workers, "lag_s")
+    lag_s = _worst(one.stats.lag_s for one in workers)
     if lag_s < LAG_S:
         return None
-    commit, through = _worst(workers, "commit_p99_ms"), _worst(workers, "write_through_p99_ms")
+    commit, through = (
+        _worst(one.stats.commit_p99_ms for one in workers),
+        _worst(one.stats.write_through_p99_ms for one in workers),
+    )
     waits = f"the oldest message waits {lag_s:.1f} s"
     if commit >= SLOW_COMMIT_MS and commit >= through:
         return Bottleneck("store", "slow", f"commits take p99 {milliseconds(commit)} ms; {waits}")
     if through >= SLOW_COMMIT_MS:
         return Bottleneck("nodes", "slow", f"writes through take p99 {milliseconds(through)} ms; {waits}")
-    held = _total(workers, "queued") + _total(workers, "unacked")
-    return Bottleneck("workers", "busy", f"{count(int(held))} messages are in hand; {waits}")
+    held = sum(one.stats.queued for one in workers) + sum(one.stats.unacked for one in workers)
+    return Bottleneck("workers", "busy", f"{count(held)} messages are in hand; {waits}")
 
 
 def _piling_up(seconds: Sequence[Second]) -> Bottleneck | None:
-    published = _mean(second.published_per_s for second in seconds)
-    taken = _mean(second.ingest_per_s for second in seconds)
+    published = mean(second.published_per_s for second in seconds)
+    taken = mean(second.ingest_per_s for second in seconds)
     if published is None or taken is None or published - taken <= max(BACKLOG_SHARE * published, 5.0):
         return None
     return Bottleneck(
@@ -306,13 +246,8 @@ def _piling_up(seconds: Sequence[Second]) -> Bottleneck | None:
     )
 
 
-def late_total(workers: Mapping[str, Worker]) -> float:
-    """Messages that all simulators have sent later than planned, since their start."""
-    return _total(of_role(workers, "simulator"), "late")
-
-
-def _late(simulators: Sequence[Worker], counted: Sequence[float]) -> Bottleneck | None:
-    sent = _total(simulators, "rate") * (len(counted) - 1)
+def _late(simulators: Sequence[Simulator], counted: Sequence[float]) -> Bottleneck | None:
+    sent = sum(one.stats.rate for one in simulators) * (len(counted) - 1)
     late = counted[-1] - counted[0] if counted else 0.0
     if sent <= 0 or late <= LATE_SHARE * sent:
         return None
@@ -342,12 +277,14 @@ def _short_of_memory(state: DashboardState) -> Bottleneck | None:
         return None
     evicted = sum(node.evictions_per_s or 0.0 for node in full)
     return Bottleneck(
-        "nodes", "full", f"{rate(evicted)} items/s are evicted on {len(full)} nodes: memory is short"
+        "nodes",
+        "full",
+        f"{rate(evicted)} items/s are evicted on {plural(len(full), 'node')}: memory is short",
     )
 
 
 def _behind(workers: Sequence[Worker]) -> Bottleneck | None:
-    dirty = int(_total(workers, "dirty_keys"))
+    dirty = sum(one.stats.dirty_keys for one in workers)
     if not dirty:
         return None
     return Bottleneck("nodes", "behind", f"{count(dirty)} entries may be old until their node can be told")

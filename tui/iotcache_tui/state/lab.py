@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from iotcache_simulator.lab.state import LabState
-from iotcache_tui.state.request import Request
+from iotcache_tui.state.requests import Request
 
 
 class LabEntry(Struct, frozen=True):

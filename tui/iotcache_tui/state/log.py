@@ -11,7 +11,7 @@ from iotcache.model import Event, MissReason, Severity
 from iotcache.text import printable
 
 KINDS = ("fallback", "alert", "node", "part", "dead letter", "other")
-KEPT_PER_KIND = 2_000
+PER_KIND_MAX = 2_000
 """Each kind has room of its own: a flood of fallbacks drives out no node change."""
 RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 _GRAVE_MISSES = {
@@ -54,11 +54,11 @@ def grave(reason: MissReason) -> Severity:
 
 
 class EventLog:
-    """The newest `KEPT_PER_KIND` entries of each kind."""
+    """The newest `PER_KIND_MAX` entries of each kind."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, deque[LogEntry]] = {kind: deque(maxlen=KEPT_PER_KIND) for kind in KINDS}
-        self._fresh: deque[LogEntry] = deque(maxlen=KEPT_PER_KIND)
+        self._by_kind: dict[str, deque[LogEntry]] = {kind: deque(maxlen=PER_KIND_MAX) for kind in KINDS}
+        self._fresh: deque[LogEntry] = deque(maxlen=PER_KIND_MAX)
         self.total = 0
 
     def add(
@@ -76,13 +76,13 @@ class EventLog:
         entry = LogEntry(
             self.total, wall_s, kind, severity, printable(subject, 120), printable(text, 300), row, tag
         )
-        self._kept[kind].append(entry)
+        self._by_kind[kind].append(entry)
         self._fresh.append(entry)
 
     def reset(self) -> None:
         """Forget everything."""
-        for kept in self._kept.values():
-            kept.clear()
+        for entries_kept in self._by_kind.values():
+            entries_kept.clear()
         self._fresh.clear()
         self.total = 0
 
@@ -94,15 +94,15 @@ class EventLog:
         """Be as it was when `everything` and ``total`` were taken."""
         self.reset()
         for entry in entries:
-            self._kept[entry.kind].append(entry)
+            self._by_kind[entry.kind].append(entry)
         self.total = total
 
     def count(self, kind: str) -> int:
-        return len(self._kept[kind])
+        return len(self._by_kind[kind])
 
     def entries(self, kinds: frozenset[str]) -> list[LogEntry]:
         """All that is kept of these kinds, the oldest first."""
-        return list(merge(*(self._kept[kind] for kind in kinds), key=lambda entry: entry.number))
+        return list(merge(*(self._by_kind[kind] for kind in kinds), key=lambda entry: entry.number))
 
     def since(self, number: int) -> list[LogEntry] | None:
         """Entries above ``number``, the oldest first; ``None`` when some of them are no longer at hand."""
@@ -153,7 +153,7 @@ class LogView:
         if entry.kind not in self.kinds or RANK[entry.severity] < RANK[self.least]:
             return False
         return not self.text or all(
-            word in f"{entry.kind} {entry.subject} {entry.text}".casefold() for word in self.text.split()
+            term in f"{entry.kind} {entry.subject} {entry.text}".casefold() for term in self.text.split()
         )
 
     def _rebuild(self) -> None:
@@ -171,7 +171,7 @@ class LogView:
         self._seen = self._log.total
         passing = [entry for entry in fresh if self._passes(entry)]
         self.lines.extend(passing)
-        room = KEPT_PER_KIND * len(KINDS)
+        room = PER_KIND_MAX * len(KINDS)
         if len(self.lines) > room:
             del self.lines[: len(self.lines) - room]
         return bool(passing)

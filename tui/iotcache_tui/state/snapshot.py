@@ -77,7 +77,7 @@ def picture(
 ) -> dict[str, Any]:
     """Everything on one page; ``rows`` chooses the series, all of them without."""
     fleet = state.fleet
-    chosen: Sequence[int] = list(range(len(fleet)) if rows is None else rows)
+    selected: Sequence[int] = list(range(len(fleet)) if rows is None else rows)
     return {
         "schema": SCHEMA,
         "at": utc_text(int(wall_s * 1e6)),
@@ -94,7 +94,7 @@ def picture(
         "figures": figures(state),
         "devices": {"live": fleet.devices.live, "stale": fleet.devices.stale},
         "series_total": len(fleet),
-        "series": [series(fleet, row, now_s, wall_s) for row in chosen],
+        "series": [series(fleet, row, now_s, wall_s) for row in selected],
         "events": [
             {
                 "at": utc_text(int(entry.wall_s * 1e6)),

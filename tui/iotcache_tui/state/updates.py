@@ -10,20 +10,20 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from threading import Lock
-from typing import Any, Final
+from typing import Final, Generic, Self, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from iotcache.model import Event, MissReason, NodeHealth, Read
+from iotcache.model import Event, MissReason, NodeHealth, Read, Severity
 from iotcache.store.base import SeriesInfo
-from iotcache_tui.state.alert_lines import AlertLine
+from iotcache.telemetry import FleetStats, IngestStats
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.nodes.model import NodesFigures
-from iotcache_tui.state.request import Answer
+from iotcache_tui.state.requests import Answer
 
-FALLBACKS_KEPT = 2_000
-SECONDS_KEPT = 900
-EVENTS_KEPT = 500
+FALLBACKS_MAX = 2_000
+SECONDS_MAX = 900
+EVENTS_MAX = 500
 
 
 class RowUpdate(Struct, frozen=True, gc=False):
@@ -97,16 +97,66 @@ ROW_OF = attrgetter("row")
 """Rows by the thousand are keyed without a loop of ours."""
 
 
-class Worker(Struct, frozen=True):
-    """The last counters one process published, and when they came in (monotonic)."""
+S = TypeVar("S", IngestStats, FleetStats)
 
-    role: str
+
+class Process(Struct, Generic[S], frozen=True):
+    """The last counters that one process published."""
+
     instance: str
+    """Safe to show; texts among the counters are not."""
     at_s: float
-    counters: Mapping[str, Any]
+    """Monotonic time of their arrival."""
+    stats: S
 
 
-class Drained(Struct, frozen=True):
+Worker = Process[IngestStats]
+Simulator = Process[FleetStats]
+
+
+class Processes(Struct, frozen=True):
+    """Those that published counters lately, in the order of their names."""
+
+    workers: tuple[Worker, ...] = ()
+    simulators: tuple[Simulator, ...] = ()
+
+
+class AlertLine(Struct, frozen=True):
+    """One alert that is raised or acknowledged. Texts are safe to show."""
+
+    name: str
+    subject: str
+    """As the store has it: it is what tells alerts apart."""
+    severity: Severity
+    acknowledged: bool
+    since_s: float
+    """Wall time."""
+    text: str
+    by: str = ""
+
+
+class Latest(Struct, frozen=True):
+    """Values of which only the newest counts; ``None`` for what is not new."""
+
+    nodes: Sequence[NodeHealth] | None = None
+    parts: Sequence[Part] | None = None
+    processes: Processes | None = None
+    node_figures: NodesFigures | None = None
+    lab: LabView | None = None
+    alerts: Sequence[AlertLine] | None = None
+    ready: bool | None = None
+    failure: str | None = None
+
+    def updated(self, newer: Latest) -> Self:
+        """This with what ``newer`` has."""
+        changed = {name: value for name in _LATEST if (value := getattr(newer, name)) is not None}
+        return structs.replace(self, **changed) if changed else self
+
+
+_LATEST: Final = tuple(field.name for field in structs.fields(Latest))
+
+
+class Drained(Latest, frozen=True):
     """Everything that came in since the last drain."""
 
     joined: Sequence[SeriesInfo] = ()
@@ -116,16 +166,9 @@ class Drained(Struct, frozen=True):
     fallbacks_dropped: int = 0
     seconds: Sequence[Second] = ()
     events: Sequence[Event] = ()
-    nodes: Sequence[NodeHealth] | None = None
-    parts: Sequence[Part] | None = None
-    workers: Mapping[str, Worker] | None = None
-    node_figures: NodesFigures | None = None
-    lab: LabView | None = None
-    alerts: Sequence[AlertLine] | None = None
-    ready: bool | None = None
-    failure: str | None = None
 
 
+NO_NEWS: Final = Latest()
 NOTHING: Final = Drained()
 """What is drained while nothing comes."""
 
@@ -138,11 +181,11 @@ class Mailbox:
         self._joined: list[SeriesInfo] = []
         self._rows: dict[int, RowUpdate] = {}
         self._ttls: dict[int, TtlUpdate] = {}
-        self._fallbacks: deque[FallbackRead] = deque(maxlen=FALLBACKS_KEPT)
+        self._fallbacks: deque[FallbackRead] = deque(maxlen=FALLBACKS_MAX)
         self._fallbacks_dropped = 0
-        self._seconds: deque[Second] = deque(maxlen=SECONDS_KEPT)
-        self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
-        self._latest: dict[str, Any] = {}
+        self._seconds: deque[Second] = deque(maxlen=SECONDS_MAX)
+        self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
+        self._latest = NO_NEWS
         self._answers: list[Answer] = []
         self._behind = 0
 
@@ -162,7 +205,7 @@ class Mailbox:
             if self._ttls:
                 for update in rows:
                     self._ttls.pop(update.row, None)
-            over = len(self._fallbacks) + len(fallbacks) - FALLBACKS_KEPT
+            over = len(self._fallbacks) + len(fallbacks) - FALLBACKS_MAX
             self._fallbacks_dropped += max(over, 0)
             self._fallbacks.extend(fallbacks)
             self._behind += len(rows)
@@ -180,10 +223,10 @@ class Mailbox:
         with self._lock:
             self._events.append(event)
 
-    def put_latest(self, **values: Any) -> None:
-        """Replace any of ``nodes``, ``parts``, ``workers``, ``node_figures``, ``ready``, ``failure``."""
+    def put_latest(self, latest: Latest) -> None:
+        """Put values in the place of those before."""
         with self._lock:
-            self._latest.update(values)
+            self._latest = self._latest.updated(latest)
 
     def put_answer(self, answer: Answer) -> None:
         """What a screen asked for. The feed holds back while too many wait."""
@@ -210,7 +253,7 @@ class Mailbox:
         with self._lock:
             if not (
                 self._rows or self._joined or self._ttls or self._fallbacks or self._fallbacks_dropped
-                or self._seconds or self._events or self._latest
+                or self._seconds or self._events or self._latest is not NO_NEWS
             ):  # fmt: skip
                 return NOTHING
             drained = Drained(
@@ -221,9 +264,8 @@ class Mailbox:
                 fallbacks_dropped=self._fallbacks_dropped,
                 seconds=list(self._seconds),
                 events=list(self._events),
-                **self._latest,
-            )
-            self._joined, self._rows, self._ttls, self._latest = [], {}, {}, {}
+            ).updated(self._latest)
+            self._joined, self._rows, self._ttls, self._latest = [], {}, {}, NO_NEWS
             self._fallbacks.clear()
             self._seconds.clear()
             self._events.clear()

@@ -54,20 +54,20 @@ def run(args: argparse.Namespace) -> int:
     if settings.store.url == "embedded":
         settings = find_running(settings)
     if args.action == "list":
-        found = asyncio.run(_found(settings, args.name, args.past, args.limit))
+        alerts = asyncio.run(_list(settings, args.name, args.past, args.limit))
     else:
-        found = asyncio.run(_acknowledged(settings, args.name, args.subjects, args.by or _who()))
-    _print(found, args.json)
-    if args.action == "list" and not found and not args.json:
+        alerts = asyncio.run(_acknowledged(settings, args.name, args.subjects, args.by or _who()))
+    _print(alerts, args.json)
+    if args.action == "list" and not alerts and not args.json:
         rule = " of that name" if args.name else ""
         print(f"there are no alerts{rule} in the past" if args.past else f"no alert{rule} stands")
-    if args.action == "ack" and not found:
+    if args.action == "ack" and not alerts:
         print("nothing of that name stands", file=sys.stderr)
         return NONE_STOOD
     return 0
 
 
-async def _found(settings: Settings, name: str, past: bool, limit: int) -> Sequence[Alert]:
+async def _list(settings: Settings, name: str, past: bool, limit: int) -> Sequence[Alert]:
     from iotcache.store import open_store
 
     async with open_store(settings.store, read_only=True) as store:
@@ -82,9 +82,9 @@ async def _acknowledged(settings: Settings, name: str, subjects: Sequence[str], 
     from iotcache.store import open_store
 
     async with open_store(settings.store) as store:
-        standing = {alert.subject for alert in await store.alerts.active() if alert.name == name}
-        wanted = subjects or sorted(standing)
-        return [await acknowledge(store, name, subject, by=by) for subject in wanted if subject in standing]
+        active = {alert.subject for alert in await store.alerts.active() if alert.name == name}
+        wanted = subjects or sorted(active)
+        return [await acknowledge(store, name, subject, by=by) for subject in wanted if subject in active]
 
 
 def _who() -> str:

@@ -73,22 +73,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _keys(args: argparse.Namespace) -> int:
     from iotcache_tui.cli.options import load_settings
-    from iotcache_tui.keymap import acts, check_keys
+    from iotcache_tui.keymap import check_keys, key_actions
 
     loaded = load_settings(args)
     keys = loaded.settings.dashboard.keys
     check_keys(keys, loaded.origins["dashboard.keys"])
-    found = acts(keys)
+    actions = key_actions(keys)
     if args.json:
         rows = [
-            {"id": act.id or None, "keys": list(act.keys), "what": act.what, "screens": act.where}
-            for act in found
+            {"id": action.id or None, "keys": list(action.keys), "what": action.what, "screens": action.where}
+            for action in actions
         ]
         print(json.dumps(rows))
         return 0
-    wide = max(len(act.id) for act in found)
-    room = max(len(",".join(act.keys)) for act in found)
-    for act in found:
-        line = f"{act.id or '(fixed)':<{wide}}  {','.join(act.keys):<{room}}  {act.what} ({act.where})"
-        print(line)
+    wide = max(len(action.id) for action in actions)
+    room = max(len(",".join(action.keys)) for action in actions)
+    for action in actions:
+        name, on = action.id or "(fixed)", ",".join(action.keys)
+        print(f"{name:<{wide}}  {on:<{room}}  {action.what} ({action.where})")
     return 0

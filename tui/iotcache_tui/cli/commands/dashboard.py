@@ -127,8 +127,8 @@ def run(args: argparse.Namespace) -> int:
         )
 
     from iotcache_tui.app import IotCacheApp
-    from iotcache_tui.feed.dispatcher import is_read_only
     from iotcache_tui.feed.live import LiveFeed
+    from iotcache_tui.feed.request_context import is_read_only
     from iotcache_tui.preferences import PreferencesFile
 
     recorder = None
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         settings.dashboard,
         read_only=is_read_only(settings),
         # A visitor is not the user whose preferences these are.
-        kept_file=PreferencesFile() if in_browser() else PreferencesFile.of_user(),
+        preferences_file=PreferencesFile() if in_browser() else PreferencesFile.of_user(),
         recorder=recorder,
         theme_named=loaded.commanded("dashboard.theme"),
     )

@@ -74,31 +74,31 @@ async def _run(args: argparse.Namespace, settings: Settings) -> int:
         return await _purge(args, store)
 
 
-def _row(letter: StoredDeadLetter) -> dict[str, object]:
-    kept = letter.dead_letter
+def _row(stored: StoredDeadLetter) -> dict[str, object]:
+    message = stored.dead_letter
     return {
-        "number": letter.number,
-        "time": utc_text(kept.received_us),
-        "topic": printable(kept.topic, 200),
-        "bytes": len(kept.payload),
-        "times": letter.times,
-        "reason": printable(kept.reason, 300),
+        "number": stored.number,
+        "time": utc_text(message.received_us),
+        "topic": printable(message.topic, 200),
+        "bytes": len(message.payload),
+        "times": stored.times,
+        "reason": printable(message.reason, 300),
     }
 
 
-def _print(args: argparse.Namespace, letters: object) -> int:
-    assert isinstance(letters, list)
+def _print(args: argparse.Namespace, dead_letters: object) -> int:
+    assert isinstance(dead_letters, list)
     if args.json:
         import msgspec
 
-        print(msgspec.json.encode([_row(letter) for letter in letters]).decode())
+        print(msgspec.json.encode([_row(stored) for stored in dead_letters]).decode())
         return 0
-    if not letters:
+    if not dead_letters:
         print(_none(args))
         return 0
     print(f"{'Number':>8}  {'Last seen':24}  {'Times':>6}  {'Bytes':>9}  Topic: reason")
-    for letter in letters:
-        row = _row(letter)
+    for stored in dead_letters:
+        row = _row(stored)
         print(
             f"{row['number']:>8}  {row['time']:24}  {row['times']:>6}  {row['bytes']:>9,}  "
             f"{row['topic']}: {row['reason']}"
@@ -110,11 +110,11 @@ def _none(args: argparse.Namespace) -> str:
     return "there are no dead letters" + (" with that reason" if args.reason else "")
 
 
-def _show(args: argparse.Namespace, letters: object) -> int:
-    assert isinstance(letters, list)
-    missing = sorted(set(args.numbers) - {letter.number for letter in letters})
-    for letter in letters:
-        row, payload = _row(letter), letter.dead_letter.payload
+def _show(args: argparse.Namespace, dead_letters: object) -> int:
+    assert isinstance(dead_letters, list)
+    missing = sorted(set(args.numbers) - {stored.number for stored in dead_letters})
+    for stored in dead_letters:
+        row, payload = _row(stored), stored.dead_letter.payload
         if args.json:
             import msgspec
 
@@ -152,19 +152,19 @@ async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
         below: int | None = None
         while True:
             if args.numbers:
-                letters = await cache.store.dead_letters.find(args.numbers)
-                missing = sorted(set(args.numbers) - {letter.number for letter in letters})
+                dead_letters = await cache.store.dead_letters.find(args.numbers)
+                missing = sorted(set(args.numbers) - {stored.number for stored in dead_letters})
             else:
-                letters = await cache.store.dead_letters.page(below, BATCH, args.reason)
-            if not letters:
+                dead_letters = await cache.store.dead_letters.page(below, BATCH, args.reason)
+            if not dead_letters:
                 break
-            done = await redrive(cache, reader, letters)
+            done = await redrive(cache, reader, dead_letters)
             settled, refused = settled + done.letters, refused + done.refused
             readings, duplicates = readings + done.readings, duplicates + done.duplicates
             documents += done.device_messages
             if args.numbers:
                 break
-            below = letters[-1].number
+            below = dead_letters[-1].number
     if not (settled or refused or missing):
         print(_none(args))
     elif settled or refused:
@@ -187,16 +187,16 @@ async def _purge(args: argparse.Namespace, store: Store) -> int:
         before_us = round((time.time() - float(match[1]) * _UNITS[match[2]]) * 1e6)
     missing = []
     if args.numbers:
-        found = {letter.number for letter in await store.dead_letters.find(args.numbers)}
-        missing = sorted(set(args.numbers) - found)
-        if not found:
+        numbers_found = {stored.number for stored in await store.dead_letters.find(args.numbers)}
+        missing = sorted(set(args.numbers) - numbers_found)
+        if not numbers_found:
             return _missing(missing)
     if not args.yes:
         if not sys.stdin.isatty():
             raise UsageError("deadletter purge asks before it deletes: add --yes where nobody can answer")
         which = f"those older than {args.older_than}" if args.older_than else "all dead letters"
         if args.numbers:
-            which = f"dead letter {', '.join(map(str, sorted(found)))}"
+            which = f"dead letter {', '.join(map(str, sorted(numbers_found)))}"
         answer = await asyncio.to_thread(input, f"Delete {which} of {store.url}? [y/N] ")
         if answer.strip().casefold() not in ("y", "yes"):
             print("nothing was deleted")

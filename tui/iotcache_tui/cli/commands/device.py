@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if action == "show":
         return _shown(asyncio.run(_show(settings, devices[0])), args.json)
     if action == "push":
-        return _told(asyncio.run(_push(settings, devices[0], _object(args.file), args)), args.json)
+        return _print_result(asyncio.run(_push(settings, devices[0], _object(args.file), args)), args.json)
     return asyncio.run(_service(settings, action, devices, args.json))
 
 
@@ -181,7 +181,7 @@ async def _push(
             )
 
 
-def _told(pushed: PushResult, as_json: bool) -> int:
+def _print_result(pushed: PushResult, as_json: bool) -> int:
     from iotcache.text import printable
 
     if as_json:
@@ -198,8 +198,8 @@ def _told(pushed: PushResult, as_json: bool) -> int:
             )
         )
     elif pushed.stored:
-        told = f", published on {printable(pushed.topic, 200)}" if pushed.topic else ""
-        print(f"{printable(pushed.device, 80)} has configuration {pushed.version} now{told}")
+        where = f", published on {printable(pushed.topic, 200)}" if pushed.topic else ""
+        print(f"{printable(pushed.device, 80)} has configuration {pushed.version} now{where}")
     elif pushed.stored_version:
         name = printable(pushed.device, 80)
         print(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from iotcache_tui.checks.base import Finding
 
 _GLYPHS = {"ok": "✓", "warn": "!", "fail": "✗"}
-_WORDS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+_LABELS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def _print(findings: list[Finding]) -> None:
     wide = max(len(finding.what) for finding in findings)
     for finding in findings:
         glyph = f"{_GLYPHS[finding.level]} " if utf8 else ""
-        print(f"{glyph}{_WORDS[finding.level]}  {finding.what:<{wide}}  {printable(finding.found, 300)}")
+        print(f"{glyph}{_LABELS[finding.level]}  {finding.what:<{wide}}  {printable(finding.found, 300)}")
         if finding.level != "ok" and finding.mend:
             print(
                 f"{'':{wide + 6 + len(glyph)}}  → {printable(finding.mend, 300)}"

@@ -71,11 +71,11 @@ def as_text(read: Read) -> str:
     from iotcache.text import printable
 
     if read.ttl_s is None:
-        life = "not put back into the cache"
+        ttl_text = "not put back into the cache"
     elif math.isinf(read.ttl_s):
-        life = "for ever"
+        ttl_text = "for ever"
     else:
-        life = f"{read.ttl_s:.0f} s left"
+        ttl_text = f"{read.ttl_s:.0f} s left"
     how = read.source.value
     if read.miss_reason is not None:
         how += f", missed in the cache: {read.miss_reason.value}"
@@ -87,7 +87,7 @@ def as_text(read: Read) -> str:
         ("time", utc_text(read.ts_us)),
         ("source", how),
         ("node", read.node or "none"),
-        ("ttl", life),
+        ("ttl", ttl_text),
         ("latency", f"{read.latency_ms:.1f} ms"),
     )
     return "\n".join(f"{name:<8} {text}" for name, text in rows)

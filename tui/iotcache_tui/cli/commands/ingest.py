@@ -66,11 +66,11 @@ def run(args: argparse.Namespace) -> int:
     logs.set_up(settings.log)
     if sys.platform == "win32":  # paho's sockets need a loop that can watch them
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
-    asyncio.run(_until_told(settings, args.instance, args.stop_after_idle))
+    asyncio.run(_until_signalled(settings, args.instance, args.stop_after_idle))
     return 0
 
 
-async def _until_told(settings: Settings, instance: str, stop_after_idle_s: float) -> None:
+async def _until_signalled(settings: Settings, instance: str, stop_after_idle_s: float) -> None:
     from iotcache.config.urls import mask
     from iotcache.worker.main import run_ingest
 

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from iotcache_simulator.lab.definition.scenario import catalogue
 
-    found, wrong = catalogue(args.folder)
+    scenarios, wrong = catalogue(args.folder)
     if args.json:
         import msgspec
 
@@ -73,13 +73,13 @@ def _list(args: argparse.Namespace) -> int:
                 "name": one.name, "title": one.title, "level": one.level, "minutes": one.minutes,
                 "summary": one.summary, "teaches": one.teaches, "steps": len(one.step), "file": one.file,
             }
-            for one in found
+            for one in scenarios
         ]  # fmt: skip
         print(msgspec.json.encode(rows).decode())
     else:
-        width = max((len(one.name) for one in found), default=4)
+        width = max((len(one.name) for one in scenarios), default=4)
         print(f"{'Name':{width}}  {'Level':8}  {'Min':>3}  What it shows")
-        for one in found:
+        for one in scenarios:
             print(f"{one.name:{width}}  {one.level:8}  {one.minutes:>3g}  {printable(one.summary, 120)}")
     for error in wrong:
         print(f"iotcache-tui lab: {printable(str(error), 400)}", file=sys.stderr)
@@ -131,14 +131,14 @@ async def _headless(scenario: Scenario, settings: Settings, args: argparse.Names
     from iotcache_simulator.lab.report import cases, report_of, write_summary
     from iotcache_simulator.lab.run import ScenarioRun
     from iotcache_simulator.report.junit import junit
-    from iotcache_tui.cli.simulating.output import told_to_end, write
+    from iotcache_tui.cli.simulating.output import until_signalled, write
 
     started = utc_text(time.time_ns() // 1_000_000 * 1_000)
     teller = _Teller()
-    made = ScenarioRun(scenario, settings, auto=True, on_change=teller.heard)
+    made = ScenarioRun(scenario, settings, auto=True, on_change=teller.on_change)
     task = asyncio.ensure_future(_through(made))
     try:
-        with told_to_end(lambda: _cancel(task)):
+        with until_signalled(lambda: _cancel(task)):
             await task
     except asyncio.CancelledError:
         teller.line("ended early")
@@ -179,15 +179,15 @@ class _Teller:
 
     def __init__(self) -> None:
         self._step = -1
-        self._told: set[tuple[int, str]] = set()
-        self._said = ""
+        self._reported: set[tuple[int, str]] = set()
+        self._last_text = ""
 
     def line(self, text: str) -> None:
         print(printable(text, 200), file=sys.stderr, flush=True)
 
-    def heard(self, state: LabState) -> None:
-        if state.message and state.message != self._said:
-            self._said = state.message
+    def on_change(self, state: LabState) -> None:
+        if state.message and state.message != self._last_text:
+            self._last_text = state.message
             if state.status != "starting":
                 self.line(state.message)
         if state.status == "running" and state.step != self._step:
@@ -195,8 +195,8 @@ class _Teller:
             self.line(f"{state.elapsed_s:5.0f} s  step {state.step + 1}: {state.steps[-1].title}")
         for number, step in enumerate(state.steps):
             for check in step.checks:
-                if check.state != "pending" and (number, check.text) not in self._told:
-                    self._told.add((number, check.text))
+                if check.state != "pending" and (number, check.text) not in self._reported:
+                    self._reported.add((number, check.text))
                     seen = "" if check.value is None else f" ({check.value:.4g})"
                     mark = "ok  " if check.state == "green" else "FAIL"
                     self.line(f"{state.elapsed_s:5.0f} s    {mark} {check.text}{seen}")

@@ -38,7 +38,7 @@ def show(scenario: Scenario, loaded: LoadedSettings, *, auto: bool, record: str 
         feed,
         settings.dashboard,
         read_only=True,
-        kept_file=PreferencesFile.of_user(),
+        preferences_file=PreferencesFile.of_user(),
         recorder=recorder,
         first="lab",
         theme_named=loaded.commanded("dashboard.theme"),

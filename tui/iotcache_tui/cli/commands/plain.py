@@ -27,7 +27,7 @@ def run_plain(settings: Settings) -> int:
     feed, state = LiveFeed(attached(settings)), DashboardState()
     stopping = leave_on_signals()
     feed.start()
-    told = 0
+    last_number = 0
     next_figures_s = time.monotonic() + 1.0
     parts: dict[str, str] = {}
     try:
@@ -40,16 +40,16 @@ def run_plain(settings: Settings) -> int:
                 if parts.get(part.name) != part.state:
                     parts[part.name] = part.state
                     # While it starts, the text says so itself: "starting broker".
-                    words = part.text if part.text.startswith(part.state) else f"{part.state} {part.text}"
-                    print(f"{clock_text(time.time())} info    part        {part.name} {words}".rstrip())
-            fresh = state.log.since(told)
+                    text = part.text if part.text.startswith(part.state) else f"{part.state} {part.text}"
+                    print(f"{clock_text(time.time())} info    part        {part.name} {text}".rstrip())
+            fresh = state.log.since(last_number)
             for entry in state.log.everything() if fresh is None else fresh:
-                if entry.number > told:
+                if entry.number > last_number:
                     print(
                         f"{clock_text(entry.wall_s)} {entry.severity.value:7} {entry.kind:11} "
                         f"{entry.subject}: {entry.text}"
                     )
-            told = state.log.total
+            last_number = state.log.total
             if state.ready and time.monotonic() >= next_figures_s:
                 next_figures_s = time.monotonic() + FIGURES_EVERY_S
                 now = figures(state)

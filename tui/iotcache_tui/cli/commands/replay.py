@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         settings.dashboard,
         clock=ReplayClock(player),
         read_only=True,
-        kept_file=PreferencesFile.of_user(),
+        preferences_file=PreferencesFile.of_user(),
         theme_named=loaded.commanded("dashboard.theme"),
     )
     try:

@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
 async def _serve(settings: Settings, *, simulate: bool) -> int:
     from iotcache_simulator.stack.stack import Stack
 
-    async with _told_to_end() as told:
+    async with _stop_signal() as stop:
         stack = Stack(settings, simulate=simulate, http=True, on_event=_log)
         starting = asyncio.ensure_future(stack.start())
-        ending = asyncio.ensure_future(told.wait())
+        ending = asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
@@ -88,22 +88,22 @@ def _print_line(stack: Stack) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _told_to_end() -> AsyncIterator[asyncio.Event]:
+async def _stop_signal() -> AsyncIterator[asyncio.Event]:
     """An event that is set by a signal to end, or when the reader of our output has gone."""
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    ending = asyncio.Event()
     signals = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
     for number in signals:
         try:
-            loop.add_signal_handler(number, told.set)
+            loop.add_signal_handler(number, ending.set)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(told.set))
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(ending.set))
     output = _pipe_of_stdout()
     if output is not None:
         # A pipe's writing end becomes "readable" only by the error that its reader has gone.
-        loop.add_reader(output, told.set)
+        loop.add_reader(output, ending.set)
     try:
-        yield told
+        yield ending
     finally:
         if output is not None:
             loop.remove_reader(output)

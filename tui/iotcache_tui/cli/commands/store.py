@@ -172,9 +172,9 @@ async def _write(out: TextIO, store: Store, args: argparse.Namespace, since_us: 
     writer = csv.writer(out)
     writer.writerow(FIELDS)
     rows = above = 0
-    while found := await store.directory(above):
-        above = found[-1].order
-        for info in found:
+    while page := await store.directory(above):
+        above = page[-1].order
+        for info in page:
             if args.device not in (None, info.series.device) or args.sensor not in (None, info.series.sensor):
                 continue
             rows += await _series(writer, store, info.series, since_us, until_us)

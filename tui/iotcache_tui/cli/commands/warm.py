@@ -79,9 +79,9 @@ async def _warm(settings: Settings, site: str, per_s: float, *, quiet: bool) -> 
     async with DeviceCache.from_settings(settings, read_only=True) as cache:
         series = 0 if site else (await cache.store.counts()).series  # of one site, who knows
         with _shown(series, quiet) as show:
-            async for told in warm(cache, fleet_entries(cache.store, site), per_s=per_s):
-                last = told
-                show(told)
+            async for progress in warm(cache, fleet_entries(cache.store, site), per_s=per_s):
+                last = progress
+                show(progress)
     return last
 
 
@@ -89,7 +89,7 @@ async def _warm(settings: Settings, site: str, per_s: float, *, quiet: bool) -> 
 def _shown(series: int, quiet: bool) -> Iterator[Callable[[WarmProgress], None]]:
     """A progress bar on standard error, where that is a terminal; documents are counted as they come."""
     if quiet or not sys.stderr.isatty():
-        yield lambda told: None
+        yield lambda progress: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -98,7 +98,7 @@ def _shown(series: int, quiet: bool) -> Iterator[Callable[[WarmProgress], None]]
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=series or None)
 
-        def show(told: WarmProgress) -> None:
-            progress.update(task, completed=told.done, total=max(series, told.done) if series else None)
+        def show(now: WarmProgress) -> None:
+            progress.update(task, completed=now.done, total=max(series, now.done) if series else None)
 
         yield show

@@ -28,7 +28,7 @@ from iotcache_simulator.report.verdict import FIGURES, cases, check_measured, is
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_simulator.wire.target import target_of
 from iotcache_tui.cli.options import load_settings
-from iotcache_tui.cli.simulating.output import check_writable, complain, told_to_end, write
+from iotcache_tui.cli.simulating.output import check_writable, complain, until_signalled, write
 from iotcache_tui.cli.simulating.progress import show_progress, summary
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ async def _run(spec: FleetSpec, broker: BrokerSettings, places: VerifyTargets, s
         from iotcache_simulator.publish.run import FleetRun
 
         fleet = FleetRun(spec, target_of(broker), broker)
-    with told_to_end(fleet.stop):
+    with until_signalled(fleet.stop):
         async with contextlib.AsyncExitStack() as stack:
             verification = Verification(places, spec, broker, settle_s=settle_s)
             unheard: BrokerError | None = None

@@ -24,12 +24,12 @@ async def show_progress(fleet: Run) -> None:
         task = progress.add_task("connecting", total=fleet.spec.duration_s, text="")
         while True:
             now = fleet.progress()
-            told = f"{now.published:,} sent, {now.confirmed:,} confirmed, {now.rate:,.0f}/s"
+            figures = f"{now.published:,} sent, {now.confirmed:,} confirmed, {now.rate:,.0f}/s"
             progress.update(
                 task,
                 description="waiting" if now.waiting else "publishing",
                 completed=min(now.at_s, fleet.spec.duration_s or now.at_s),
-                text=_clean(now.waiting) or told,
+                text=_clean(now.waiting) or figures,
             )
             progress.refresh()
             await asyncio.sleep(0.25)

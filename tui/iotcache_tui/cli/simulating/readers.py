@@ -21,7 +21,7 @@ from iotcache_simulator.report.conditions import parse_condition
 from iotcache_simulator.report.junit import Case
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_tui.cli.options import load_settings
-from iotcache_tui.cli.simulating.output import check_writable, told_to_end, write
+from iotcache_tui.cli.simulating.output import check_writable, until_signalled, write
 
 EXIT_COULD_NOT_RUN = 3
 _PAGE = 10_000
@@ -50,10 +50,10 @@ def run_readers(args: argparse.Namespace) -> int:
         return EXIT_COULD_NOT_RUN
     if conditions:
         measured = report.figures()
-        found = [Case(c.text, "" if c.holds(measured) else c.describe(measured)) for c in conditions]
+        cases = [Case(c.text, "" if c.holds(measured) else c.describe(measured)) for c in conditions]
     else:
-        found = [Case(name, failure) for name, failure in report.promises().items()]
-    failures = tuple(case.failure for case in found if case.failure)
+        cases = [Case(name, failure) for name, failure in report.promises().items()]
+    failures = tuple(case.failure for case in cases if case.failure)
     report = msgspec.structs.replace(report, ok=not failures, failures=failures)
     if sys.stderr.isatty():
         print(_summary(report), file=sys.stderr)
@@ -62,7 +62,7 @@ def run_readers(args: argparse.Namespace) -> int:
         from iotcache_simulator.report.junit import junit
 
         text = junit(
-            found, suite="iotcache.readers", seconds=report.duration_s.actual, started=report.started
+            cases, suite="iotcache.readers", seconds=report.duration_s.actual, started=report.started
         )
         write("--junit", args.junit, text)
     for failure in failures:
@@ -84,7 +84,7 @@ async def _run(settings: Settings, spec: ReadSpec) -> ReadReport:
             stopped = True
             readers.stop()
 
-        with told_to_end(stop):
+        with until_signalled(stop):
             await readers.run()
         return report_of(
             readers, spec, len(series), started=started, ended_by="signal" if stopped else "duration"
@@ -92,12 +92,12 @@ async def _run(settings: Settings, spec: ReadSpec) -> ReadReport:
 
 
 async def _known(cache: DeviceCache) -> list[Series]:
-    found: list[Series] = []
+    cases: list[Series] = []
     above = 0
-    while len(found) < _SERIES_MAX and (page := await cache.store.directory(above, _PAGE)):
-        found += [info.series for info in page]
+    while len(cases) < _SERIES_MAX and (page := await cache.store.directory(above, _PAGE)):
+        cases += [info.series for info in page]
         above = page[-1].order
-    return found
+    return cases
 
 
 def _summary(report: ReadReport) -> str:

@@ -20,7 +20,7 @@ from iotcache_simulator.stack.rundir import find_running
 from iotcache_simulator.wire.target import target_of
 from iotcache_simulator.wire.uplink import Uplink
 from iotcache_tui.cli.options import load_settings
-from iotcache_tui.cli.simulating.output import check_writable, told_to_end
+from iotcache_tui.cli.simulating.output import check_writable, until_signalled
 
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 3
@@ -55,7 +55,7 @@ async def _capture(args: argparse.Namespace, broker: BrokerSettings) -> int:
             duration_s=args.duration,
             connect_timeout_s=args.connect_timeout,
         )
-        with told_to_end(capture.stop):
+        with until_signalled(capture.stop):
             await capture.run()
     return capture.messages
 
@@ -83,7 +83,7 @@ async def _play(args: argparse.Namespace, broker: BrokerSettings) -> int:
             stopped.set()
             player.stop()
 
-        with told_to_end(stop):
+        with until_signalled(stop):
             async with uplink:
                 if not await connected((uplink,), args.connect_timeout, stopped):
                     if not stopped.is_set():
@@ -91,8 +91,8 @@ async def _play(args: argparse.Namespace, broker: BrokerSettings) -> int:
                         return EXIT_UNREACHABLE
                     return 0
                 await player.run(args.patience)
-                told = f"{_messages(player.played)} played, {uplink.confirmed:,} confirmed"
-    print(f"{told} in {player.elapsed_s:.1f} s", file=sys.stderr)
+                figures = f"{_messages(player.played)} played, {uplink.confirmed:,} confirmed"
+    print(f"{figures} in {player.elapsed_s:.1f} s", file=sys.stderr)
     return 0 if uplink.confirmed == player.played else EXIT_FAILED
 
 

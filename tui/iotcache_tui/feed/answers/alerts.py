@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import AsyncIterator
 
 from iotcache.alerts.acknowledge import acknowledge
 from iotcache.errors import StoreError, UsageError
@@ -12,12 +11,12 @@ from iotcache.model import Event, Severity
 from iotcache.model.alerts import Alert, AlertState
 from iotcache.store.base import Store
 from iotcache.text import printable
-from iotcache_tui.feed.dispatcher import RequestContext
-from iotcache_tui.state.alert_lines import AcknowledgeAlerts, AlertLine
-from iotcache_tui.state.updates import Mailbox
+from iotcache_tui.feed.request_context import RequestContext
+from iotcache_tui.state.requests import AcknowledgeAlerts
+from iotcache_tui.state.updates import AlertLine, Latest, Mailbox
 
 SHOWN_MOST = 200
-HEARD_MOST = 2_000
+ACTIVE_MAX = 2_000
 """Looked at in one go: the store gives the oldest first, and what is new must not be missed."""
 _NAME_MOST = 8_192
 """Name and subject tell alerts apart and are never cut: device and sensor, escaped, fit in."""
@@ -29,29 +28,29 @@ class AlertPoller:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
-        self._standing: dict[tuple[str, str], Alert] = {}
+        self._active: dict[tuple[str, str], Alert] = {}
 
-    async def look(self, store: Store) -> None:
+    async def poll(self, store: Store) -> None:
         """One look; every change since the last one is an event."""
         try:
-            found = await store.alerts.active(HEARD_MOST)
+            alerts = await store.alerts.active(ACTIVE_MAX)
         except StoreError:
             return  # the parts' line says that the store is away
-        now = {(alert.name, alert.subject): alert for alert in found}
-        if now == self._standing:
+        now = {(alert.name, alert.subject): alert for alert in alerts}
+        if now == self._active:
             return
         for key, alert in now.items():
-            before = self._standing.get(key)
+            before = self._active.get(key)
             if before is None or before.since_us != alert.since_us:
                 self._tell("raised", alert, alert.severity)
             if alert.state is AlertState.ACKNOWLEDGED and (before is None or before.state is not alert.state):
                 self._tell("acknowledged", alert, Severity.INFO)
-        for key, alert in self._standing.items():
+        for key, alert in self._active.items():
             if key not in now:
                 self._tell("cleared", alert, Severity.INFO)
-        self._standing = now
+        self._active = now
         lines = sorted(now.values(), key=lambda alert: (_ORDER[alert.severity], alert.since_us))
-        self._mailbox.put_latest(alerts=tuple(map(_line, lines[:SHOWN_MOST])))
+        self._mailbox.put_latest(Latest(alerts=tuple(map(_line, lines[:SHOWN_MOST]))))
 
     def _tell(self, what: str, alert: Alert, severity: Severity) -> None:
         by = f" by {alert.acknowledged_by}" if what == "acknowledged" and alert.acknowledged_by else ""
@@ -72,7 +71,7 @@ def _line(alert: Alert) -> AlertLine:
     )
 
 
-async def acknowledge_all(request: AcknowledgeAlerts, reach: RequestContext) -> AsyncIterator[int]:
+async def acknowledge_all(request: AcknowledgeAlerts, context: RequestContext) -> int:
     """How many there were; one that was cleared meanwhile is no mistake."""
     try:
         who = getpass.getuser()
@@ -81,8 +80,8 @@ async def acknowledge_all(request: AcknowledgeAlerts, reach: RequestContext) -> 
     done = 0
     for name, subject in request.alerts:
         try:
-            await acknowledge(reach.cache.store, name, subject, by=who)
+            await acknowledge(context.cache.store, name, subject, by=who)
         except UsageError:
             continue
         done += 1
-    yield done
+    return done

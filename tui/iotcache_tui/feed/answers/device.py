@@ -13,7 +13,7 @@ from iotcache.keys import Keys, unescape
 from iotcache.model import DocumentRead, Read, Reading
 from iotcache.model.alerts import AlertState
 from iotcache.text import printable
-from iotcache_tui.feed.dispatcher import RequestContext
+from iotcache_tui.feed.request_context import RequestContext
 from iotcache_tui.state.device.model import (
     SENSORS_MOST,
     STATES_MOST,
@@ -23,14 +23,14 @@ from iotcache_tui.state.device.model import (
     DeviceKeys,
     DocumentView,
     History,
+    InspectDevice,
     KeyFacts,
-    LookAtDevice,
     ReadAlerts,
     ReadDocuments,
     ReadHistory,
     ReadNow,
     figure,
-    state_word,
+    state_text,
 )
 
 READINGS_MOST: Final = 20_000
@@ -40,14 +40,14 @@ DOCUMENT_LINES_MOST: Final = 400
 ALERTS_MOST: Final = 50
 
 
-async def look(request: LookAtDevice, reach: RequestContext) -> AsyncIterator[DeviceKeys]:
+async def inspect(request: InspectDevice, context: RequestContext) -> AsyncIterator[DeviceKeys]:
     """``me`` of each key: counts nowhere, keeps nothing alive."""
-    keys, now_s = reach.cache.keys, reach.clock.now()
+    keys, now_s = context.cache.keys, context.clock.now()
     wanted = _keys_of(keys, request.device, request.sensors[:SENSORS_MOST], int(now_s * 1e6))
-    probes = await reach.cache.cluster.probe_many([key for key, _, _ in wanted])
+    probes = await context.cache.cluster.probe_many([key for key, _, _ in wanted])
     yield DeviceKeys(
         request.device,
-        reach.clock.now(),
+        context.clock.now(),
         tuple(
             _facts(key, kind, sensor, probe)
             for (key, kind, sensor), probe in zip(wanted, probes, strict=True)
@@ -68,9 +68,11 @@ def _facts(key: str, kind: str, sensor: str, probe: ItemInfo) -> KeyFacts:
     )  # fmt: skip
 
 
-async def documents(request: ReadDocuments, reach: RequestContext) -> AsyncIterator[DeviceDocuments]:
+async def documents(request: ReadDocuments, context: RequestContext) -> AsyncIterator[DeviceDocuments]:
     """Both at once; one that is missing in the cache comes from the store and is put back."""
-    meta, config = await asyncio.gather(reach.cache.meta(request.device), reach.cache.config(request.device))
+    meta, config = await asyncio.gather(
+        context.cache.meta(request.device), context.cache.config(request.device)
+    )
     yield DeviceDocuments(request.device, _document(meta), _document(config))
 
 
@@ -86,10 +88,10 @@ def _document(read: DocumentRead) -> DocumentView:
     )  # fmt: skip
 
 
-async def alerts(request: ReadAlerts, reach: RequestContext) -> AsyncIterator[DeviceAlerts]:
+async def alerts(request: ReadAlerts, context: RequestContext) -> AsyncIterator[DeviceAlerts]:
     """Out of all that stand: there are few, or nobody would look at them."""
     found: list[AlertView] = []
-    for alert in await reach.cache.store.alerts.active():
+    for alert in await context.cache.store.alerts.active():
         device, _, sensor = alert.subject.partition(":")
         if unescape(device) == request.device and len(found) < ALERTS_MOST:
             found.append(
@@ -101,15 +103,15 @@ async def alerts(request: ReadAlerts, reach: RequestContext) -> AsyncIterator[De
     yield DeviceAlerts(request.device, tuple(found))
 
 
-async def history(request: ReadHistory, reach: RequestContext) -> AsyncIterator[History]:
+async def history(request: ReadHistory, context: RequestContext) -> AsyncIterator[History]:
     """What the store has, thinned out; and which of its minutes lie in the cache."""
-    until_s = reach.clock.now()
+    until_s = context.clock.now()
     since_s = until_s - request.span_s
     # A device's clock may be ahead of ours.
-    readings = await reach.cache.store.history(
+    readings = await context.cache.store.history(
         request.series, int(since_s * 1e6), int((until_s + 60.0) * 1e6), READINGS_MOST
     )
-    cached = await _cached_stretches(request, reach, since_s, until_s)
+    cached = await _cached_stretches(request, context, since_s, until_s)
     yield await asyncio.to_thread(drawn, request, readings, until_s, cached)
 
 
@@ -120,13 +122,13 @@ def drawn(
     times = [reading.ts_us / 1e6 for reading in readings]
     states: tuple[str, ...] = ()
     if any(isinstance(reading.value, str | bool) for reading in readings):
-        words = [state_word(reading.value) for reading in readings]
-        states = tuple(sorted(set(words)))
+        labels = [state_text(reading.value) for reading in readings]
+        states = tuple(sorted(set(labels)))
         if len(states) > STATES_MOST:
             states, times, values = (), [], []
         else:
-            place = {word: float(at) for at, word in enumerate(states)}
-            values = [place[word] for word in words]
+            code = {label: float(at) for at, label in enumerate(states)}
+            values = [code[label] for label in labels]
     else:
         values = [figure(reading.value) for reading in readings]
     times, values = thinned(times, values, request.points)
@@ -141,7 +143,7 @@ def thinned(times: list[float], values: list[float], points: int) -> tuple[list[
     if len(times) <= 2 * points:
         return times, values
     first, width = times[0], (times[-1] - times[0]) / points or 1.0
-    kept: list[int] = []
+    indices: list[int] = []
     start = 0
     for slot in range(1, points + 1):
         end = start
@@ -150,20 +152,20 @@ def thinned(times: list[float], values: list[float], points: int) -> tuple[list[
             end += 1
         if end > start:
             stretch = range(start, end)
-            kept += sorted({min(stretch, key=values.__getitem__), max(stretch, key=values.__getitem__)})
+            indices += sorted({min(stretch, key=values.__getitem__), max(stretch, key=values.__getitem__)})
         start = end
-    return [times[at] for at in kept], [values[at] for at in kept]
+    return [times[at] for at in indices], [values[at] for at in indices]
 
 
 async def _cached_stretches(
-    request: ReadHistory, reach: RequestContext, since_s: float, until_s: float
+    request: ReadHistory, context: RequestContext, since_s: float, until_s: float
 ) -> tuple[tuple[float, float], ...]:
-    keys = reach.cache.keys
+    keys = context.cache.keys
     size = keys.bucket_s
     last = int(until_s) // size
     starts = range(max(int(since_s) // size, last - BUCKETS_MOST + 1), last + 1)
     wanted = [keys.bucket(*request.series, start * size * 1_000_000) for start in starts]
-    probes = await reach.cache.cluster.probe_many(wanted)
+    probes = await context.cache.cluster.probe_many(wanted)
     found: list[tuple[float, float]] = []
     for start, probe in zip(starts, probes, strict=True):
         if not probe.present:
@@ -176,6 +178,6 @@ async def _cached_stretches(
     return tuple(found)
 
 
-async def read_now(request: ReadNow, reach: RequestContext) -> AsyncIterator[Read]:
+async def read_now(request: ReadNow, context: RequestContext) -> AsyncIterator[Read]:
     """As any reader would."""
-    yield await reach.cache.read(*request.series)
+    yield await context.cache.read(*request.series)

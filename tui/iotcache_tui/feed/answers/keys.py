@@ -17,7 +17,7 @@ from iotcache.errors import CorruptValue, KeyFormatError, NodeError
 from iotcache.keys import unescape
 from iotcache.model import Series
 from iotcache.text import printable, printable_bytes
-from iotcache_tui.feed.dispatcher import RequestContext
+from iotcache_tui.feed.request_context import RequestContext
 from iotcache_tui.state.keys.model import (
     CLASSES,
     CachedValue,
@@ -38,29 +38,29 @@ from iotcache_tui.state.keys.model import (
 STEP_S: Final = 0.2
 """How often a crawl tells how far it is."""
 GROUPS_COUNTED_MOST: Final = 5_000
-GROUPS_TOLD: Final = 60
+GROUPS_SHOWN: Final = 60
 VALUE_MOST_BYTES: Final = 1 << 20
 LINES_MOST: Final = 20_000
-_PLACES: Final = {name: place for place, name in enumerate(CLASSES)}
+_CLASS_CODES: Final = {name: code for code, name in enumerate(CLASSES)}
 _OTHERS: Final = "(others)"
 
 
-def _addresses(reach: RequestContext) -> list[NodeAddress]:
-    nodes = reach.settings.cache.nodes
+def _addresses(context: RequestContext) -> list[NodeAddress]:
+    nodes = context.settings.cache.nodes
     return [] if isinstance(nodes, str) else [parse_node(node) for node in nodes]
 
 
-def _line(reach: RequestContext, name: str) -> NodeClient:
-    for address in _addresses(reach):
+def _line(context: RequestContext, name: str) -> NodeClient:
+    for address in _addresses(context):
         if address.name == name:
-            return NodeClient(address, reach.settings.cache)
+            return NodeClient(address, context.settings.cache)
     raise NodeError(f"no node is called {printable(name, 80)}")
 
 
-async def count(request: CountKeys, reach: RequestContext) -> AsyncIterator[KeyCounts]:
+async def count(request: CountKeys, context: RequestContext) -> AsyncIterator[KeyCounts]:
     """``curr_items`` of each, over the cluster's own connections."""
-    stats = await reach.cache.cluster.node_stats()
-    health = {node.name: node for node in reach.cache.cluster.health()}
+    stats = await context.cache.cluster.node_stats()
+    health = {node.name: node for node in context.cache.cluster.health()}
     yield KeyCounts(
         tuple(
             NodeCrawl(name, one.curr_items)
@@ -93,19 +93,19 @@ class _Sums:
         rest = [sums for name, sums in ranked if name == _OTHERS]
         ranked = [item for item in ranked if item[0] != _OTHERS]
         rest += [sums for _, sums in ranked[most:]]
-        told = [Total(printable(name, 60), *sums) for name, sums in ranked[:most]]
+        totals = [Total(printable(name, 60), *sums) for name, sums in ranked[:most]]
         if rest:
-            told.append(Total(_OTHERS, sum(one[0] for one in rest), sum(one[1] for one in rest)))
-        return tuple(told)
+            totals.append(Total(_OTHERS, sum(one[0] for one in rest), sum(one[1] for one in rest)))
+        return tuple(totals)
 
 
 class _Crawl:
     """What a crawl has come by."""
 
-    def __init__(self, names: Sequence[str], kept_most: int, prefix: str) -> None:
+    def __init__(self, names: Sequence[str], keys_max: int, prefix: str) -> None:
         self._states = {name: NodeCrawl(name) for name in names}
-        self._places = {name: min(place, 255) for place, name in enumerate(names)}
-        self._room = kept_most
+        self._codes = {name: min(code, 255) for code, name in enumerate(names)}
+        self._room = keys_max
         self._prefix = prefix
         self._classes = _Sums(len(CLASSES))
         self._groups = _Sums(GROUPS_COUNTED_MOST)
@@ -116,7 +116,7 @@ class _Crawl:
 
     def take(self, name: str, items: Sequence[DumpedItem], ahead_s: float) -> None:
         """``ahead_s``: by how much the node's clock is ahead of ours."""
-        place = self._places[name]
+        code = self._codes[name]
         for item in items:
             key = item.key.decode("utf-8", "surrogateescape")
             kind = class_of(key, self._prefix)
@@ -124,14 +124,14 @@ class _Crawl:
             self._groups.add(group_of(key, self._prefix), item.size)
             if self._room > 0:
                 self._room -= 1
-                self._fresh.append((item, place, _PLACES[kind], ahead_s))
+                self._fresh.append((item, code, _CLASS_CODES[kind], ahead_s))
         self.note(name, seen=self._states[name].seen + len(items))
 
     def step(self) -> CrawlStep:
         fresh, self._fresh = self._fresh, []
         chunk = KeyChunk(
             [item.key for item, *_ in fresh],
-            bytes(place for _, place, *_ in fresh),
+            bytes(code for _, code, *_ in fresh),
             bytes(kind for _, _, kind, _ in fresh),
             [item.size for item, *_ in fresh],
             [item.expires_s - ahead_s for item, _, _, ahead_s in fresh],
@@ -143,27 +143,27 @@ class _Crawl:
             tuple(self._states.values()),
             chunk if fresh else None,
             self._classes.totals(len(CLASSES)),
-            self._groups.totals(GROUPS_TOLD),
+            self._groups.totals(GROUPS_SHOWN),
         )
 
 
-async def crawl(request: CrawlKeys, reach: RequestContext) -> AsyncIterator[CrawlStep]:
+async def crawl(request: CrawlKeys, context: RequestContext) -> AsyncIterator[CrawlStep]:
     """One node after the other: a crawl is to be no burden. A node that fails is told of and passed over."""
-    addresses = _addresses(reach)
-    found = _Crawl([one.name for one in addresses], request.kept_most, reach.settings.cache.prefix)
+    addresses = _addresses(context)
+    found = _Crawl([one.name for one in addresses], request.keys_max, context.settings.cache.prefix)
     yield found.step()
-    told_s = reach.clock.monotonic()
+    reported_s = context.clock.monotonic()
     for address in addresses:
         try:
-            async with NodeClient(address, reach.settings.cache) as line:
+            async with NodeClient(address, context.settings.cache) as line:
                 stats = await line.stats()
-                ahead_s = _ahead_s(stats, reach.clock.now())
+                ahead_s = _ahead_s(stats, context.clock.now())
                 found.note(address.name, items=_figure(stats, "curr_items"), state="crawling")
                 async for items in line.dump():
                     found.take(address.name, items, ahead_s)
-                    if reach.clock.monotonic() - told_s >= STEP_S:
+                    if context.clock.monotonic() - reported_s >= STEP_S:
                         yield found.step()
-                        told_s = reach.clock.monotonic()
+                        reported_s = context.clock.monotonic()
                     await asyncio.sleep(0)  # a full socket must not keep everything else waiting
             found.note(address.name, state="done")
         except NodeError as error:
@@ -185,14 +185,14 @@ def _figure(stats: dict[str, str], name: str) -> int:
 # One key
 
 
-async def fetch(request: FetchValue, reach: RequestContext) -> AsyncIterator[CachedValue]:
+async def fetch(request: FetchValue, context: RequestContext) -> AsyncIterator[CachedValue]:
     """The value under a key, made readable as far as that goes."""
     node = request.node
     if not node:
-        node = reach.cache.cluster.node_of(request.key.decode("ascii", "replace"))
-    async with _line(reach, node) as line:
+        node = context.cache.cluster.node_of(request.key.decode("ascii", "replace"))
+    async with _line(context, node) as line:
         held = await line.value(request.key, VALUE_MOST_BYTES)
-    now_s = reach.clock.now()
+    now_s = context.clock.now()
     if held is None:
         yield CachedValue(request.key, node, False, now_s)
     else:
@@ -224,17 +224,17 @@ def _meaning(key: bytes, held: ItemValue) -> str:
     if not key.endswith(b":latest"):
         return ""
     try:
-        kept = decode_cached(held.value, held.flags)
+        cached = decode_cached(held.value, held.flags)
     except CorruptValue:
         return ""
-    measured_s = kept.ts / 1e6
+    measured_s = cached.ts / 1e6
     clock = time.strftime("%H:%M:%S", time.localtime(measured_s))
-    shown = ("on" if kept.value else "off") if isinstance(kept.value, bool) else kept.value
-    parts = [f"{shown} {kept.unit}".strip(), f"measured {clock}.{kept.ts // 1000 % 1000:03d}"]
-    if kept.received:
-        parts.append(f"received {(kept.received - kept.ts) / 1e3:.0f} ms later")
-    if kept.interval_s:
-        parts.append(f"every {kept.interval_s:g} s")
+    shown = ("on" if cached.value else "off") if isinstance(cached.value, bool) else cached.value
+    parts = [f"{shown} {cached.unit}".strip(), f"measured {clock}.{cached.ts // 1000 % 1000:03d}"]
+    if cached.received:
+        parts.append(f"received {(cached.received - cached.ts) / 1e3:.0f} ms later")
+    if cached.interval_s:
+        parts.append(f"every {cached.interval_s:g} s")
     return "  ".join(parts)
 
 
@@ -248,12 +248,12 @@ def _laid_out(raw: bytes) -> tuple[str, list[str]]:
     return "text", text.splitlines() or [""]
 
 
-async def delete(request: DeleteKey, reach: RequestContext) -> AsyncIterator[Deleted]:
+async def delete(request: DeleteKey, context: RequestContext) -> AsyncIterator[Deleted]:
     """Where the key is a series' own, on the node that owns it, the cache is told; else only the node."""
-    cache = reach.cache
+    cache = context.cache
     try:
         key = request.key.decode("ascii")
-        series = _series_of(key, reach)
+        series = _series_of(key, context)
         ours = cache.cluster.node_of(key) == request.node
     except (UnicodeDecodeError, KeyFormatError):
         series, ours = None, False
@@ -263,14 +263,14 @@ async def delete(request: DeleteKey, reach: RequestContext) -> AsyncIterator[Del
             raise NodeError(outcome.reason)
         yield Deleted(not outcome.reason)
         return
-    async with _line(reach, request.node) as line:
+    async with _line(context, request.node) as line:
         yield Deleted(await line.delete(request.key))
 
 
-def _series_of(key: str, reach: RequestContext) -> Series | None:
+def _series_of(key: str, context: RequestContext) -> Series | None:
     """The series whose newest reading lies under ``key``, so that the next miss knows why."""
-    parts = key.removeprefix(reach.settings.cache.prefix).split(":")
+    parts = key.removeprefix(context.settings.cache.prefix).split(":")
     if len(parts) != 3 or parts[2] != "latest" or not all(parts):
         return None
     series = Series(unescape(parts[0]), unescape(parts[1]))
-    return series if reach.cache.keys.latest(*series) == key else None
+    return series if context.cache.keys.latest(*series) == key else None

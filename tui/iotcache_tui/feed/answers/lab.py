@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 from iotcache.errors import IotCacheError, UsageError
@@ -13,7 +12,7 @@ from iotcache_simulator.lab.definition.scenario import Scenario, catalogue, find
 from iotcache_simulator.lab.pace import reading_s
 from iotcache_simulator.lab.run import ScenarioRun
 from iotcache_simulator.lab.state import LabState
-from iotcache_tui.feed.dispatcher import RequestContext
+from iotcache_tui.feed.request_context import LabContext
 from iotcache_tui.state.lab import (
     NO_LAB,
     LabCatalogue,
@@ -28,6 +27,7 @@ from iotcache_tui.state.lab import (
     LabView,
     LoadLabCatalogue,
 )
+from iotcache_tui.state.updates import Latest
 
 TELL_S = 0.2
 """The screen is told of changes at most so often."""
@@ -38,72 +38,71 @@ def _safe(text: str, limit: int = 4_000) -> str:
     return "\n".join(printable(line, limit) for line in text.strip().splitlines())
 
 
-async def catalogue_of(request: LoadLabCatalogue, reach: RequestContext) -> AsyncIterator[LabCatalogue]:
+async def catalogue_of(request: LoadLabCatalogue, context: LabContext) -> LabCatalogue:
     """Files are read in a thread."""
-    found, wrong = await asyncio.to_thread(catalogue)
-    yield LabCatalogue(
+    scenarios, wrong = await asyncio.to_thread(catalogue)
+    return LabCatalogue(
         tuple(
             LabEntry(
                 one.name, _safe(one.title), one.level, one.minutes, _safe(one.summary),
                 tuple(map(_safe, one.teaches)), tuple(map(_safe, one.needs)), len(one.step),
             )
-            for one in found
+            for one in scenarios
         ),
         tuple(printable(str(error), 400) for error in wrong),
     )  # fmt: skip
 
 
-async def run(request: LabRun, reach: RequestContext) -> AsyncIterator[None]:
+async def run(request: LabRun, context: LabContext) -> None:
     """One scenario; in an unattended show all of them in turn, for ever."""
-    if reach.lab is not None:
+    if context.lab is not None:
         raise UsageError("a scenario is being run already: leave it first")
     name = request.name
     while True:
         scenario = await asyncio.to_thread(find, name)
-        await _through(scenario, request.auto, reach)
+        await _through(scenario, request.auto, context)
         if not request.auto:
             return
-        found, _ = await asyncio.to_thread(catalogue)
-        names = [one.name for one in found]
+        scenarios, _ = await asyncio.to_thread(catalogue)
+        names = [one.name for one in scenarios]
         at = names.index(scenario.name) if scenario.name in names else -1
         name = names[(at + 1) % len(names)]
-    yield
 
 
-async def _through(scenario: Scenario, auto: bool, reach: RequestContext) -> None:
+async def _through(scenario: Scenario, auto: bool, context: LabContext) -> None:
     changed = asyncio.Event()
     made = ScenarioRun(
-        scenario, reach.settings, auto=auto, at_reading_pace=auto, on_change=lambda state: changed.set()
+        scenario, context.settings, auto=auto, at_reading_pace=auto, on_change=lambda state: changed.set()
     )
-    reach.lab = made
-    telling = asyncio.create_task(_tell(made, changed, reach))
+    context.lab = made
+    telling = asyncio.create_task(_tell(made, changed, context))
     try:
-        _put(made, reach)
+        _put(made, context)
         async with made:
             await made.play()
-            _put(made, reach)
+            _put(made, context)
             # The end stays on show until it is left; an unattended show goes on when it has been read.
             await asyncio.sleep(10 + reading_s(scenario.explanation) if auto else 86_400)
     except IotCacheError as error:
         failed = LabState("failed", message=printable(str(error), 400))
-        reach.mailbox.put_latest(lab=_view(made, failed))
+        context.mailbox.put_latest(Latest(lab=_view(made, failed)))
         await asyncio.sleep(20 if auto else 86_400)
     finally:
         telling.cancel()
-        reach.lab = None
-        reach.mailbox.put_latest(lab=NO_LAB)
+        context.lab = None
+        context.mailbox.put_latest(Latest(lab=NO_LAB))
 
 
-async def _tell(made: ScenarioRun, changed: asyncio.Event, reach: RequestContext) -> None:
+async def _tell(made: ScenarioRun, changed: asyncio.Event, context: LabContext) -> None:
     while True:
         await changed.wait()
         changed.clear()
-        _put(made, reach)
+        _put(made, context)
         await asyncio.sleep(TELL_S)
 
 
-def _put(made: ScenarioRun, reach: RequestContext) -> None:
-    reach.mailbox.put_latest(lab=_view(made, made.state))
+def _put(made: ScenarioRun, context: LabContext) -> None:
+    context.mailbox.put_latest(Latest(lab=_view(made, made.state)))
 
 
 def _view(made: ScenarioRun, state: LabState) -> LabView:
@@ -140,15 +139,15 @@ def _view(made: ScenarioRun, state: LabState) -> LabView:
     )
 
 
-def _current(reach: RequestContext) -> ScenarioRun:
-    if not isinstance(reach.lab, ScenarioRun):
+def _current(context: LabContext) -> ScenarioRun:
+    if context.lab is None:
         raise UsageError("no scenario is being run")
-    return reach.lab
+    return context.lab
 
 
-async def do(request: LabDo, reach: RequestContext) -> AsyncIterator[None]:
+async def do(request: LabDo, context: LabContext) -> None:
     """Drive the run."""
-    made = _current(reach)
+    made = _current(context)
     if request.what in ("next", "skip"):
         made.next(skip=request.what == "skip")
     elif request.what == "back":
@@ -157,18 +156,16 @@ async def do(request: LabDo, reach: RequestContext) -> AsyncIterator[None]:
         made.answer(request.number)
     elif request.what == "note":
         made.note(printable(request.text, 200))
-    return
-    yield
 
 
-async def export(request: LabExport, reach: RequestContext) -> AsyncIterator[LabExported]:
+async def export(request: LabExport, context: LabContext) -> LabExported:
     """Markdown and SVG, written in a thread."""
     from iotcache_simulator.lab.report import write_summary
 
-    made = _current(reach)
+    made = _current(context)
     path = Path(request.folder) / f"{made.scenario.name}-summary.md"
     try:
         files = await asyncio.to_thread(write_summary, made, path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
-    yield LabExported(tuple(printable(str(file), 300) for file in files))
+    return LabExported(tuple(printable(str(file), 300) for file in files))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import inf, isfinite
 from typing import ClassVar
 
@@ -13,33 +13,31 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from iotcache.config.schema import DashboardSettings
 from iotcache.model import Series
 from iotcache_tui.export import Rows
-from iotcache_tui.keyname import key_shown
-from iotcache_tui.screens.device.queries import DeviceAsks
+from iotcache_tui.key_display import key_shown
+from iotcache_tui.screens.context import DashboardContext
+from iotcache_tui.screens.device.queries import DeviceQueries
 from iotcache_tui.screens.fleet.commands import invalidate, read_now, warm
 from iotcache_tui.screens.fleet.screen import WATCHED_MOST
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.device.log import DeviceLog
 from iotcache_tui.state.device.model import SPANS_S, Curve
 from iotcache_tui.state.device.rows import DeviceRows
-from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.state.fleet.view import SORTS
 from iotcache_tui.state.snapshot import SERIES_FIELDS, series
 from iotcache_tui.widgets.common.cursor_table import CursorTable
 from iotcache_tui.widgets.common.panel_deck import PanelDeck
+from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.device.device_head import DeviceHead, head_of
 from iotcache_tui.widgets.device.device_keys import DeviceKeyTable
 from iotcache_tui.widgets.device.device_log import DeviceLogView
 from iotcache_tui.widgets.device.documents_view import DocumentsView
 from iotcache_tui.widgets.device.history_plot import HistoryPlot, plot_of
 from iotcache_tui.widgets.device.sensor_table import SensorTable
-from iotcache_tui.widgets.fleet.columns import RenderContext
-from iotcache_tui.widgets.fleet.fleet_table import FleetTable
 from iotcache_tui.widgets.keys.value_view import ValueView
 
-NOTHING_CHOSEN = (
+NO_SELECTION = (
     "No device is chosen.\n\nOn the Fleet screen ({fleet}) put the cursor on a row and press {open};\n"
     "or press {next} here for the first device."
 )
@@ -106,8 +104,9 @@ class DeviceScreen(ViewScreen):
     ]
     AUTO_FOCUS = "#device-sensors"
 
-    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
-        super().__init__(state, settings)
+    def __init__(self, context: DashboardContext) -> None:
+        super().__init__(context)
+        state, settings = self.state, self.settings
         ascii_only = settings.ascii
         self.rows = DeviceRows(state.fleet)
         self.curve = Curve()
@@ -119,12 +118,12 @@ class DeviceScreen(ViewScreen):
         self._slow_at_s = -inf
         keys = settings.keys
         self._no_device = NO_DEVICE.format(fleet=key_shown(keys, "app.fleet", "1"))
-        self._nothing_chosen = NOTHING_CHOSEN.format(
+        self._no_selection = NO_SELECTION.format(
             fleet=key_shown(keys, "app.fleet", "1"),
             open=key_shown(keys, "table.open", "Enter"),
             next=key_shown(keys, "device.next", "n"),
         )
-        self._nothing_said = self._no_device
+        self._nothing_shown = self._no_device
         self.nothing = Static(self._no_device, id="device-nothing", markup=False)
         self.head = DeviceHead(ascii_only=ascii_only, id="device-head")
         self.sensors = SensorTable(self.rows, id="device-sensors")
@@ -132,9 +131,8 @@ class DeviceScreen(ViewScreen):
         self.keys = DeviceKeyTable(ascii_only=ascii_only, id="device-keys")
         self.value_view = ValueView(id="device-value")
         self.documents_view = DocumentsView(id="device-documents")
-        self.asks = DeviceAsks(
-            self._ask_feed,
-            self._forget_ticket,
+        self.queries = DeviceQueries(
+            self.context,
             curve=self.curve,
             keys=self.keys,
             documents=self.documents_view,
@@ -154,13 +152,7 @@ class DeviceScreen(ViewScreen):
 
     def on_screen_suspend(self) -> None:
         if not isinstance(self.app.screen, ModalScreen):
-            self.asks.stop()
-
-    def _ask_feed(self, request: Request, heard: Callable[[Answer], None]) -> int:
-        return self.app.ask(request, heard)
-
-    def _forget_ticket(self, ticket: int) -> None:
-        self.app.forget(ticket)
+            self.queries.stop()
 
     @property
     def series(self) -> Series | None:
@@ -171,7 +163,7 @@ class DeviceScreen(ViewScreen):
 
     def draw(self, moment: RenderContext) -> None:
         went_back, self._moment = moment.wall_s < self._moment.wall_s - 1.0, moment
-        chosen = self.app.chosen
+        chosen = self.context.selected_row
         if chosen is not None and chosen >= len(self.state.fleet):
             chosen = None
         if chosen != self._row or went_back:  # back: in a replay
@@ -186,24 +178,24 @@ class DeviceScreen(ViewScreen):
         self.log_view.frame()
         if self.state.ready:
             sensors = [self.state.fleet.series[row].sensor for row in self.rows.order]
-            self.asks.beat(moment.now_s, series, sensors, SPANS_S[self._span])
+            self.queries.poll(moment.now_s, series, sensors, SPANS_S[self._span])
         if moment.now_s - self._slow_at_s >= 1.0:
             self._slow_at_s = moment.now_s
             self.sensors.resort()
             self.sensors.grow(self._sensors_most)
-            self.head.show(head_of(self.state, self.rows.order, moment, len(self.asks.alerts)))
+            self.head.show(head_of(self.state, self.rows.order, moment, len(self.queries.alerts)))
             if self.log_rows.about(series.device, self.rows.order):
                 self.log_view.changed()
         if self.plot.display:
             row, span_s = self.rows.fleet.row_of[series], SPANS_S[self._span]
             self.curve.forget_before(moment.wall_s - span_s)
-            self.plot.show(self.curve, plot_of(self.state, row, span_s, moment, self.asks.said))
+            self.plot.show(self.curve, plot_of(self.state, row, span_s, moment, self.queries.message))
 
     def _say_nothing(self) -> None:
-        said = self._nothing_chosen if len(self.state.fleet) else self._no_device
-        if said != self._nothing_said:
-            self._nothing_said = said
-            self.nothing.update(said)
+        message = self._no_selection if len(self.state.fleet) else self._no_device
+        if message != self._nothing_shown:
+            self._nothing_shown = message
+            self.nothing.update(message)
 
     def export_rows(self) -> Rows | None:
         fleet, moment = self.state.fleet, self._moment
@@ -222,12 +214,12 @@ class DeviceScreen(ViewScreen):
             return
         if before is None or before.device != series.device:
             self.rows.show(series.device)
-            self.asks.new_device()
+            self.queries.new_device()
             if before is None and self.focused is None:
                 self.sensors.focus()
         self.rows.selected = row
         self.sensors.show_view()
-        self.asks.new_sensor(series)
+        self.queries.new_sensor(series)
         self._version, self._measured_at = -1, inf
         self._slow_at_s = -inf
 
@@ -250,27 +242,29 @@ class DeviceScreen(ViewScreen):
         value, at_s = fleet.value[row], fleet.measured_at[row]
         if value is not None and isfinite(at_s):
             if at_s > self._measured_at:
-                self.asks.moved_on()
+                self.queries.moved_on()
             self._measured_at = at_s
             self.curve.append(at_s, value)
 
     # What the user does
 
-    @on(FleetTable.SortClicked)
-    def _sort_clicked(self, event: FleetTable.SortClicked) -> None:
-        self.rows.set_sort(event.column, event.column == self.rows.sort and not self.rows.reverse)
-        self.sensors.show_view()
+    @on(CursorTable.TitleClicked, "#device-sensors")
+    def _title_clicked(self, event: CursorTable.TitleClicked) -> None:
+        if event.field in SORTS:
+            self.rows.set_sort(event.field, event.field == self.rows.sort and not self.rows.reverse)
+            self.sensors.show_view()
 
-    @on(FleetTable.Selected)
-    def _sensor_selected(self, event: FleetTable.Selected) -> None:
-        self.app.chosen = event.row
+    @on(CursorTable.Selected, "#device-sensors")
+    def _sensor_selected(self, event: CursorTable.Selected) -> None:
+        if isinstance(event.identity, int):
+            self.context.selected_row = event.identity
 
     @on(CursorTable.Selected, "#device-keys")
     def _key_selected(self) -> None:
         key = self.keys.chosen()
-        self.asks.wanted_key = key.key if key is not None else ""
+        self.queries.selected_key = key.key if key is not None else ""
 
-    @on(FleetTable.Opened)
+    @on(CursorTable.Opened, "#device-sensors")
     @on(CursorTable.Opened, "#device-keys")
     def _opened(self) -> None:
         self.deck.show_panel(1)
@@ -282,7 +276,7 @@ class DeviceScreen(ViewScreen):
         self._span = (self._span + step) % len(SPANS_S)
         series = self.series
         if series is not None:
-            self.asks.new_curve(series)
+            self.queries.new_curve(series)
             self._version = -1
 
     def action_other(self, step: int) -> None:
@@ -290,10 +284,12 @@ class DeviceScreen(ViewScreen):
         if not series:
             return
         names = sorted({one.device for one in series})
-        chosen = self.app.chosen  # not what is drawn: the key may be pressed twice between two frames
+        chosen = (
+            self.context.selected_row
+        )  # not what is drawn: the key may be pressed twice between two frames
         at = names.index(series[chosen].device) + step if chosen is not None and chosen < len(series) else 0
         device = names[at % len(names)]
-        self.app.chosen = next(row for row, one in enumerate(series) if one.device == device)
+        self.context.selected_row = next(row for row, one in enumerate(series) if one.device == device)
 
     def action_pin(self) -> None:
         watched, rows = self.state.fleet.watched, self.rows.order
@@ -303,18 +299,18 @@ class DeviceScreen(ViewScreen):
             for row in rows:
                 del watched[row]
         elif len(watched) + len(rows) > WATCHED_MOST:
-            self.app.tell(f"no more than {WATCHED_MOST:,} series are watched at once", "warning")
+            self.context.tell(f"no more than {WATCHED_MOST:,} series are watched at once", "warning")
         else:
             watched.update(dict.fromkeys(rows))
         self._slow_at_s = -inf
 
     def action_read(self) -> None:
         if self.series is not None:
-            read_now(self.app, self.series, self.asks.changed)
+            read_now(self.context, self.series, self.queries.changed)
 
     def action_warm(self) -> None:
         if self.series is not None:
-            warm(self.app, self._all_series(), self.asks.changed)
+            warm(self.context, self._all_series(), self.queries.changed)
 
     def action_invalidate(self, whole: bool) -> None:
         series = self.series
@@ -324,7 +320,7 @@ class DeviceScreen(ViewScreen):
         name = f"{series.device}:{series.sensor}"
         if whole:
             name = f"all {len(several)} series of {series.device}"
-        invalidate(self.app, name, several, self.asks.changed)
+        invalidate(self, name, several, self.queries.changed)
 
     def _all_series(self) -> tuple[Series, ...]:
         return tuple(self.state.fleet.series[row] for row in self.rows.order)

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from iotcache.config.schema import DashboardSettings
-from iotcache_tui.keyname import key_words
+from iotcache_tui.key_display import key_text
 
 _NOT_OURS = frozenset(
     {
@@ -63,7 +63,7 @@ class HelpScreen(ModalScreen[None]):
             if not binding.description or binding.system or binding.description in _NOT_OURS:
                 continue
             shown = keys.setdefault(binding.description, [])
-            display = key_words(self.app.get_key_display(binding), ascii_only)
+            display = key_text(self.app.get_key_display(binding), ascii_only)
             if display not in shown:
                 shown.append(display)
         rows = [(" ".join(shown), description) for description, shown in keys.items()]

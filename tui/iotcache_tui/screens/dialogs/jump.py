@@ -34,16 +34,16 @@ class JumpScreen(ModalScreen[Widget | None]):
     def __init__(self, below: Screen[Any]) -> None:
         super().__init__()
         panels = [one for one in below.focus_chain if one.region.width > 0 and one.region.height > 0]
-        self.places: dict[str, Widget] = dict(zip(LETTERS, panels, strict=False))
+        self.panels: dict[str, Widget] = dict(zip(LETTERS, panels, strict=False))
         lines = [strip.text for strip in below._compositor.render_strips()]
         self._columns = {
             letter: _free_column(lines[panel.region.y] if panel.region.y < len(lines) else "", panel.region)
-            for letter, panel in self.places.items()
+            for letter, panel in self.panels.items()
         }
         self._hint = HINT if len(HINT) + 2 <= below.size.width else HINT_SHORT
 
     def compose(self) -> ComposeResult:
-        for letter, panel in self.places.items():
+        for letter, panel in self.panels.items():
             label = Static(f"[{letter}]", markup=False)
             label.styles.offset = (self._columns[letter], panel.region.y)
             yield label
@@ -51,15 +51,15 @@ class JumpScreen(ModalScreen[Widget | None]):
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
-        self.dismiss(self.places.get(event.key))
+        self.dismiss(self.panels.get(event.key))
 
 
 def _free_column(line: str, panel: Region) -> int:
     """Where a label hides no word of a panel's first line: as far right as possible, else at its end."""
     free = 0
-    for found in re.finditer(rf" {{{LABEL_CELLS + 2},}}", line):
-        begin = max(cell_len(line[: found.start()]), panel.x)
-        end = min(cell_len(line[: found.end()]), panel.right)
+    for gap in re.finditer(rf" {{{LABEL_CELLS + 2},}}", line):
+        begin = max(cell_len(line[: gap.start()]), panel.x)
+        end = min(cell_len(line[: gap.end()]), panel.right)
         if end - begin >= LABEL_CELLS + 1:
             free = end - LABEL_CELLS
             if end < panel.right:  # a word follows: keep off it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on
@@ -14,12 +14,8 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from iotcache.text import printable
-from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.request import Answer, Request
-from iotcache_tui.state.switch_requests import SlowStore, SwitchPart, TurnLoad
-
-if TYPE_CHECKING:
-    from iotcache_tui.app import IotCacheApp
+from iotcache_tui.screens.context import DashboardContext
+from iotcache_tui.state.requests import Answer, Request, SlowStore, SwitchPart, TurnLoad
 
 _LOADS = (0.1, 0.5, 1.0, 2.0, 5.0)
 _DELAYS_MS = (0, 50, 250, 1_000)
@@ -34,7 +30,6 @@ _WHAT = {
 class SwitchesScreen(ModalScreen[None]):
     """A list to choose from; it stays open, for faults come in turns."""
 
-    app: IotCacheApp
     DEFAULT_CSS = """
     SwitchesScreen { align: center middle; background: $background 60%; }
     SwitchesScreen > Vertical {
@@ -49,11 +44,12 @@ class SwitchesScreen(ModalScreen[None]):
         Binding("escape,f,q", "dismiss(None)", "Done", key_display="Esc")
     ]
 
-    def __init__(self, state: DashboardState) -> None:
+    def __init__(self, context: DashboardContext) -> None:
         super().__init__()
+        self.context = context
         self.effect = Static("", markup=False)
         self._acts: list[tuple[str, str, Request]] = []
-        nodes = [f"node {node.name}" for node in state.nodes]
+        nodes = [f"node {node.name}" for node in context.state.nodes]
         for part in (*nodes, "broker", "ingest", "simulator"):
             for what, effect in _WHAT.items():
                 self._acts.append((f"{what} {part}", effect, SwitchPart(part, what)))
@@ -78,10 +74,10 @@ class SwitchesScreen(ModalScreen[None]):
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         name, _, request = self._acts[event.option_index]
 
-        def heard(answer: Answer) -> None:
+        def on_answer(answer: Answer) -> None:
             if answer.error:
-                self.app.tell(answer.error, "error")
+                self.context.tell(answer.error, "error")
             elif answer.done:
-                self.app.tell(f"done: {name}")
+                self.context.tell(f"done: {name}")
 
-        self.app.ask(request, heard)
+        self.context.ask(request, on_answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,12 +11,9 @@ from textual.screen import ModalScreen
 
 from iotcache_tui.format import bar, duration, fit, milliseconds, rate
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.fleet.anatomy import LETTERS, Lens, Miss, lenses, misses, stacked
+from iotcache_tui.state.miss_anatomy import SYMBOLS, Lens, Miss, lenses, misses, stacked
 from iotcache_tui.widgets.common.panel import Line, Panel
-from iotcache_tui.widgets.fleet.fallback_log import REASON_WORDS
-
-if TYPE_CHECKING:
-    from iotcache_tui.app import IotCacheApp
+from iotcache_tui.widgets.fleet.fallback_log import REASON_LABELS
 
 ROOMY = 70
 """Cells from which on the lens has room for its bar, for intervals and numbers of series."""
@@ -26,7 +23,6 @@ _GRAVE = {"node_down", "timeout", "corrupt", "restarted"}
 class AnatomyScreen(ModalScreen[None]):
     """Two panels over the screen below, brought up to date once a second."""
 
-    app: IotCacheApp
     DEFAULT_CSS = """
     AnatomyScreen { align: center middle; background: $background 60%; }
     AnatomyScreen > Vertical {
@@ -58,10 +54,10 @@ class AnatomyScreen(ModalScreen[None]):
             yield self.lens
 
     def on_mount(self) -> None:
-        self.call_after_refresh(self.beat)
-        self.set_interval(1.0, self.beat)
+        self.call_after_refresh(self.update_panels)
+        self.set_interval(1.0, self.update_panels)
 
-    def beat(self) -> None:
+    def update_panels(self) -> None:
         """Show the state as it stands."""
         state, span_s = self._state, self._span_s
         key = len(state.seconds), state.fallbacks_total, state.seconds[-1].at_s if state.seconds else 0.0
@@ -71,10 +67,10 @@ class AnatomyScreen(ModalScreen[None]):
         self.lens.show(key, lambda width, height: self._lenses(width - 2, height), note="by class")
 
     def _misses(self, width: int, height: int) -> list[Line]:
-        found = misses(self._state, self._span_s)
-        if not found:
+        rows = misses(self._state, self._span_s)
+        if not rows:
             return [[(f"no read missed the cache in the last {duration(self._span_s)}", "dim")]]
-        table = _table(found, width, self._ascii)[: max(height - 4, 2)]
+        table = _table(rows, width, self._ascii)[: max(height - 4, 2)]
         plot_high = max(height - len(table) - 2, 0)
         lines, top = stacked(self._state.recent(self._span_s), width, plot_high)
         made: list[Line] = [[(f"misses/s, up to {rate(top)}", "dim")]] if lines else []
@@ -82,8 +78,8 @@ class AnatomyScreen(ModalScreen[None]):
         return [*made, *table]
 
     def _lenses(self, width: int, height: int) -> list[Line]:
-        found = lenses(self._state)
-        if not found:
+        rows = lenses(self._state)
+        if not rows:
             return [[("nothing has been read yet", "dim")]]
         head = f"{'Class':12} "
         head += "" if width < ROOMY else f"{'Series':>6} {'Every':>5} "
@@ -92,7 +88,7 @@ class AnatomyScreen(ModalScreen[None]):
         head += f" {'Hit':>6} {'Missed':>7}"
         return [
             [(fit(head, width), "dim")],
-            *(_lens_line(one, width, self._ascii) for one in found[: height - 1]),
+            *(_lens_line(one, width, self._ascii) for one in rows[: height - 1]),
         ]
 
 
@@ -101,27 +97,27 @@ def _tone(reason: str) -> str:
 
 
 def _coloured(line: str) -> Line:
-    words = {letter: reason for reason, letter in LETTERS.items()}
+    reasons = {symbol: reason for reason, symbol in SYMBOLS.items()}
     pieces: list[tuple[str, str]] = []
-    for letter in line:
-        tone = _tone(words[letter]) if letter in words else "row"
+    for symbol in line:
+        tone = _tone(reasons[symbol]) if symbol in reasons else "row"
         if pieces and pieces[-1][1] == tone:
-            pieces[-1] = (pieces[-1][0] + letter, tone)
+            pieces[-1] = (pieces[-1][0] + symbol, tone)
         else:
-            pieces.append((letter, tone))
+            pieces.append((symbol, tone))
     return pieces
 
 
-def _table(found: list[Miss], width: int, ascii_only: bool) -> list[Line]:
+def _table(rows: list[Miss], width: int, ascii_only: bool) -> list[Line]:
     head = f"  {'Reason':12} {'Misses':>9} {'Share':>6}  {'':12} {'Store each':>10} {'Store in all':>13}"
     lines: list[Line] = [[(fit(head, width), "dim")]]
-    for miss in found:
+    for miss in rows:
         each = f"{milliseconds(miss.store_ms)} ms" if miss.store_ms is not None else "–"
         cost = f"{miss.cost_s:.1f} s" if miss.cost_s is not None else "–"
         lines.append(
             [
-                (f"{LETTERS[miss.reason]} ", _tone(miss.reason)),
-                (f"{REASON_WORDS[miss.reason]:12} ", "strong"),
+                (f"{SYMBOLS[miss.reason]} ", _tone(miss.reason)),
+                (f"{REASON_LABELS[miss.reason]:12} ", "strong"),
                 (f"{miss.count:>9,} {100 * miss.share:>5.1f}%  ", "row"),
                 (bar(miss.share, 12, ascii_only), "bar"),
                 (f" {each:>10} {cost:>13}", "row"),
@@ -134,11 +130,18 @@ def _bar_cells(width: int) -> int:
     return min(max(width - 65, 5), 24)
 
 
+def times_text(share: float | None) -> str:
+    """A share in at most 4 characters; from ten wholes on, how many times it is the whole."""
+    if share is None:
+        return "–"
+    return f"{100 * share:.0f}%" if share < 9.995 else f"{min(share, 999):.0f}×"
+
+
 def _lens_line(lens: Lens, width: int, ascii_only: bool) -> Line:
     hit = "–" if lens.hit_percent is None else f"{lens.hit_percent:.1f}%"
     every = duration(lens.interval_s) if lens.interval_s else "–"
     ttl = duration(lens.ttl_s) if lens.ttl_s else "–"
-    spent = "–" if lens.spent_p95 is None else f"{100 * lens.spent_p95:.0f}%"
+    spent = times_text(lens.spent_p95)
     roomy = width >= ROOMY
     return [
         (f"{fit(lens.kind, 12)} ", "strong"),

@@ -34,7 +34,7 @@ class ChooseColumns(ModalScreen[None]):
         Binding("space,enter", "show_or_hide", "Show or hide", priority=True),
         Binding("shift+up,K", "move(-1)", "Move up", priority=True),
         Binding("shift+down,J", "move(1)", "Move down", priority=True),
-        Binding("r", "reset", "As at first"),
+        Binding("r", "reset", "Reset"),
         Binding("escape,c,q", "dismiss(None)", "Done", key_display="Esc"),
     ]
 
@@ -49,7 +49,7 @@ class ChooseColumns(ModalScreen[None]):
         with Vertical() as box:
             box.border_title = "Columns"
             yield self._list
-            yield Static("Space shows or hides · K and J move\nr as at first · Esc done", markup=False)
+            yield Static("Space shows or hides · K and J move\nr resets · Esc done", markup=False)
 
     def on_mount(self) -> None:
         self._fill(0)

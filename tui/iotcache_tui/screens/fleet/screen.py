@@ -10,21 +10,18 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 
-from iotcache.config.schema import DashboardSettings
 from iotcache.model import Series
 from iotcache_tui.export import Rows
-from iotcache_tui.feed.dispatcher import READ_ONLY
-from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
+from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.fleet.anatomy import AnatomyScreen
 from iotcache_tui.screens.fleet.choose_columns import ChooseColumns
+from iotcache_tui.screens.fleet.commands import invalidate, may_act, warm
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.fleet.view import GROUPS, SORTS, FleetView
-from iotcache_tui.state.request import Answer
-from iotcache_tui.state.requests import ActionProgress, InvalidateSeries, WarmSeries
 from iotcache_tui.state.snapshot import SERIES_FIELDS, series
-from iotcache_tui.widgets.common.starting import Starting, waiting_words
-from iotcache_tui.widgets.fleet.columns import BY_KEY, RenderContext
+from iotcache_tui.widgets.common.render_context import RenderContext
+from iotcache_tui.widgets.common.starting import Starting, waiting_text
+from iotcache_tui.widgets.fleet.columns import BY_KEY
 from iotcache_tui.widgets.fleet.fallback_log import FallbackLog
 from iotcache_tui.widgets.fleet.filter_line import FilterInput, FilterLine
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
@@ -79,8 +76,9 @@ class FleetScreen(ViewScreen):
     ]
     AUTO_FOCUS = "#fleet"
 
-    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
-        super().__init__(state, settings)
+    def __init__(self, context: DashboardContext) -> None:
+        super().__init__(context)
+        state, settings = self.state, self.settings
         self.fleet_view = FleetView(state.fleet)
         self._history_s = settings.history_s
         self._ascii = settings.ascii
@@ -110,23 +108,23 @@ class FleetScreen(ViewScreen):
                 yield self.log_view
 
     def on_mount(self) -> None:
-        self._take_up_kept()
+        self._restore_preferences()
         self.call_after_refresh(self._add_plots)
 
-    def _take_up_kept(self) -> None:
+    def _restore_preferences(self) -> None:
         """As the user left it the last time; names that this version does not know are passed over."""
-        kept = self.app.kept
-        columns = tuple(key for key in kept.columns if key in BY_KEY)
+        preferences = self.context.preferences
+        columns = tuple(key for key in preferences.columns if key in BY_KEY)
         if columns:
             self.table.columns = columns
-        if kept.sort in SORTS:
-            self.fleet_view.set_sort(kept.sort, kept.reverse)
-        if kept.group in GROUPS:
-            self.fleet_view.set_group(kept.group)
-        if kept.plots is not None:
-            self.plots.styles.display = "block" if kept.plots else "none"
-        if kept.log is not None:
-            self.log_view.styles.display = "block" if kept.log else "none"
+        if preferences.sort in SORTS:
+            self.fleet_view.set_sort(preferences.sort, preferences.reverse)
+        if preferences.group in GROUPS:
+            self.fleet_view.set_group(preferences.group)
+        if preferences.plots is False:  # shown is how they are where there is room
+            self.plots.styles.display = "none"
+        if preferences.log is not None:
+            self.log_view.styles.display = "block" if preferences.log else "none"
 
     def _add_plots(self) -> None:
         """The plotting library is loaded once the first frame is out."""
@@ -159,7 +157,7 @@ class FleetScreen(ViewScreen):
         if not len(state.fleet):
             self._say_why_empty()
         table.frame(moment)
-        if state.changes == self._drawn and not self.app.beat.stirred:
+        if state.changes == self._drawn and not self.context.input_is_recent:
             return  # what follows tells of nothing but what was taken in
         self.kpis.show(state, moment.nodes)
         if self.filter_box.display:
@@ -178,7 +176,7 @@ class FleetScreen(ViewScreen):
         self._drawn = state.changes
 
     def _say_why_empty(self) -> None:
-        text = waiting_words(self.state.parts)
+        text = waiting_text(self.state.parts)
         if text != self.table.waiting_text:
             self.table.waiting_text = text
             self.table.redraw()
@@ -256,21 +254,22 @@ class FleetScreen(ViewScreen):
         """Order the table by a column; the title shows it."""
         self.fleet_view.set_sort(column, reverse)
         self.table.show_view()
-        self.app.keep(sort=column, reverse=reverse)
+        self.context.keep(sort=column, reverse=reverse)
 
     def action_reverse(self) -> None:
         self.sort_by(self.fleet_view.sort, not self.fleet_view.reverse)
 
-    @on(FleetTable.SortClicked)
-    def _sort_clicked(self, event: FleetTable.SortClicked) -> None:
-        again = event.column == self.fleet_view.sort
-        self.sort_by(event.column, not self.fleet_view.reverse if again else False)
+    @on(FleetTable.TitleClicked, "#fleet")
+    def _title_clicked(self, event: FleetTable.TitleClicked) -> None:
+        if event.field in SORTS:
+            again = event.field == self.fleet_view.sort
+            self.sort_by(event.field, not self.fleet_view.reverse if again else False)
 
     def group_by(self, name: str, folded: bool = False) -> None:
         """Put the rows under headings; an empty name takes the headings away."""
         self.fleet_view.set_group(name, folded)
         self.table.show_view()
-        self.app.keep(group=name)
+        self.context.keep(group=name)
 
     def action_group(self) -> None:
         names = ["", *GROUPS]
@@ -284,45 +283,51 @@ class FleetScreen(ViewScreen):
         self.app.push_screen(AnatomyScreen(self.state, span_s=self._history_s, ascii_only=self._ascii))
 
     def action_columns(self) -> None:
-        self.app.push_screen(ChooseColumns(self.table.columns, self._columns_chosen))
+        self.app.push_screen(ChooseColumns(self.table.columns, self._set_columns))
 
-    def _columns_chosen(self, columns: tuple[str, ...]) -> None:
+    def _set_columns(self, columns: tuple[str, ...]) -> None:
         self.table.columns = columns
         self.table.show_view()
-        self.app.keep(columns=columns)
+        self.context.keep(columns=columns)
 
     # Panels
 
     def action_toggle_plots(self) -> None:
         self.plots.display = not self.plots.display
         self._plotted_at_s = -1.0
-        self.app.keep(plots=self.plots.display)
+        if not self.has_class("-short") and not self.has_class("-tiny"):
+            # On a small screen they go by its room: it says nothing of what is wanted on another.
+            self.context.keep(plots=self.plots.display)
 
     def action_toggle_log(self) -> None:
         self.log_view.display = not self.log_view.display
-        self.app.keep(log=self.log_view.display)
+        self.context.keep(log=self.log_view.display)
 
     # Rows
 
-    @on(FleetTable.Selected)
+    @on(FleetTable.Selected, "#fleet")
     def _row_selected(self, event: FleetTable.Selected) -> None:
-        self.app.chosen = event.row
+        if isinstance(event.identity, int):
+            self.context.selected_row = event.identity
 
-    @on(FleetTable.Opened)
+    @on(FleetTable.Opened, "#fleet")
     def _row_opened(self, event: FleetTable.Opened) -> None:
-        if event.group is not None:
+        if isinstance(event.identity, str):
             field = self.fleet_view.group
             self.fleet_view.set_group("")
-            self.filter_by(f'{field}:"{event.group}"')
-        elif event.row is not None:
-            self.app.chosen = event.row
-            self.app.action_show("device")
+            self.filter_by(f'{field}:"{event.identity}"')
+        elif isinstance(event.identity, int):
+            self.context.selected_row = event.identity
+            self.context.show_screen("device")
 
     def action_mark(self) -> None:
         selected = self.fleet_view.selected
         if selected is not None:
             self.state.fleet.marked ^= {selected}
             self.table.action_move(1)
+        elif self.fleet_view.has_selection:
+            unfold = self.context.key_of("fleet.fold", "z")
+            self.context.tell(f"a group is no row: {unfold} unfolds it", "warning")
 
     def action_mark_all(self) -> None:
         marked = self.state.fleet.marked
@@ -342,60 +347,23 @@ class FleetScreen(ViewScreen):
             room = WATCHED_MOST - len(watched)
             watched.update(dict.fromkeys([row for row in rows if row not in watched][:room]))
             if len(rows) > room:
-                self.app.tell(f"no more than {WATCHED_MOST:,} series are watched at once", "warning")
+                self.context.tell(f"no more than {WATCHED_MOST:,} series are watched at once", "warning")
         self.table.sync_lines()
 
     def action_warm(self) -> None:
-        self._act_on_rows("warm", WarmSeries, "put back")
+        if series := self._acted_on():
+            warm(self.context, series, self.table.sync_lines)
 
     def action_invalidate(self) -> None:
-        series = self._acted_on()
-        if not series:
-            return
-
-        def decided(yes: bool | None) -> None:
-            if yes:
-                self._act_on_rows("invalidate", InvalidateSeries, "deleted")
-
-        one = f"{series[0].device}:{series[0].sensor}" if len(series) == 1 else f"{len(series):,} series"
-        self.app.push_screen(
-            ConfirmScreen(
-                f"Invalidate {one}?",
-                f"The cache {'entry' if len(series) == 1 else 'entries'} of {one} will be deleted on "
-                "the nodes. The store keeps its readings: the next read of each goes there.",
-                yes="Invalidate",
-            ),
-            decided,
-        )
+        if series := self._acted_on():
+            one = f"{series[0].device}:{series[0].sensor}" if len(series) == 1 else f"{len(series):,} series"
+            invalidate(self, one, series, self.table.sync_lines)
 
     def _acted_on(self) -> tuple[Series, ...]:
-        if self.app.read_only:
-            self.app.tell(READ_ONLY, "warning")
+        if not may_act(self.context):
             return ()
         rows = self.fleet_view.acted_on()
         if not rows:
-            mark = self.app.key_of("fleet.mark", "m")
-            self.app.tell(f"choose a row first: arrow keys, or {mark} to mark several", "warning")
+            mark = self.context.key_of("fleet.mark", "m")
+            self.context.tell(f"choose a row first: arrow keys, or {mark} to mark several", "warning")
         return tuple(self.state.fleet.series[row] for row in rows)
-
-    def _act_on_rows(
-        self, name: str, request: type[WarmSeries] | type[InvalidateSeries], done_word: str
-    ) -> None:
-        series = self._acted_on()
-        if not series:
-            return
-        last: list[ActionProgress] = []
-
-        def heard(answer: Answer) -> None:
-            if answer.error:
-                self.app.tell(f"{name}: {answer.error}", "error")
-            elif isinstance(answer.value, ActionProgress):
-                last[:] = [answer.value]
-            elif last:
-                progress = last[0]
-                text = f"{name}: {progress.changed:,} of {progress.total:,} {done_word}"
-                if progress.failed:
-                    text += f", {progress.failed:,} not: {progress.why}"
-                self.app.tell(text, "warning" if progress.failed else "information")
-
-        self.app.ask(request(series), heard)

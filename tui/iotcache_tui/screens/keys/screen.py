@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from math import isinf
 from typing import ClassVar
 
@@ -13,28 +13,26 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from iotcache.config.schema import DashboardSettings
 from iotcache.keys import unescape
 from iotcache.model import Series
 from iotcache.text import printable, printable_bytes
 from iotcache_tui.export import Rows
-from iotcache_tui.feed.dispatcher import READ_ONLY
+from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.keys.value import KeyValueScreen
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.keys.crawl import LIVE_EVERY_S, LIVE_ITEMS, KeyCrawl
 from iotcache_tui.state.keys.model import CLASSES, COSTLY_ITEMS, Deleted, DeleteKey, KeyColumns
 from iotcache_tui.state.keys.view import SORTS, KeyView
-from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.common.cursor_table import CursorTable
-from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.fleet.filter_line import TypedLine
 from iotcache_tui.widgets.keys.crawl_head import CrawlHead, CrawlShown, age_text
 from iotcache_tui.widgets.keys.key_table import KeyTable
 from iotcache_tui.widgets.keys.key_totals import TotalsTable
 
-BYTES_TOLD_OF_AN_ITEM = 90
+DUMP_BYTES_PER_ITEM = 90
 """A line of a crawl, about."""
 HOLD_S = 3.0
 """While the user moves about, the keys hold still for this long."""
@@ -103,15 +101,15 @@ class KeysScreen(ViewScreen):
     ]
     AUTO_FOCUS = "#keys-table"
 
-    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
-        super().__init__(state, settings)
+    def __init__(self, context: DashboardContext) -> None:
+        super().__init__(context)
+        settings = self.settings
         self.key_view = KeyView()
         self._moment = RenderContext(0.0, 0.0, {})
         self._sorted_at_s = 0.0
         ascii_only = settings.ascii
         self.crawl = KeyCrawl(
-            self._ask_feed,
-            self._forget_ticket,
+            self.context,
             warn=self._ask_leave,
             show=self._put_on_show,
         )
@@ -142,9 +140,9 @@ class KeysScreen(ViewScreen):
         self._moment = moment
         crawl, table = self.crawl, self.table
         if self.state.ready:
-            crawl.beat(moment.now_s)
-        if crawl.said != table.said:
-            table.said = crawl.said
+            crawl.poll(moment.now_s)
+        if crawl.message != table.message:
+            table.message = crawl.message
             table.redraw()
         ageing = self.key_view.sort == "ttl" and crawl.live and not crawl.held
         if ageing and moment.now_s - self._sorted_at_s >= 1.0:
@@ -182,17 +180,11 @@ class KeysScreen(ViewScreen):
 
     # Crawling
 
-    def _ask_feed(self, request: Request, heard: Callable[[Answer], None]) -> int:
-        return self.app.ask(request, heard)
-
-    def _forget_ticket(self, ticket: int) -> None:
-        self.app.forget(ticket)
-
     def _stop_key(self) -> str:
-        return self.app.key_of("keys.clear", "Esc")
+        return self.context.key_of("keys.clear", "Esc")
 
     def _ask_leave(self, items: int) -> None:
-        megabytes = items * BYTES_TOLD_OF_AN_ITEM // 1_000_000
+        megabytes = items * DUMP_BYTES_PER_ITEM // 1_000_000
         self.app.push_screen(
             ConfirmScreen(
                 f"Crawl {items:,} items?",
@@ -205,7 +197,7 @@ class KeysScreen(ViewScreen):
 
     def action_crawl(self) -> None:
         if self.crawl.running and self.crawl.first:
-            self.app.tell(f"a crawl is under way: {self._stop_key()} stops it", "warning")
+            self.context.tell(f"a crawl is under way: {self._stop_key()} stops it", "warning")
         else:
             self.crawl.count(wanted=True)
 
@@ -294,7 +286,7 @@ class KeysScreen(ViewScreen):
     def _under_cursor(self) -> int | None:
         row = self.table.selected
         if not isinstance(row, int) or self.table.cursor is None:
-            self.app.tell("choose a key first: arrow keys", "warning")
+            self.context.tell("choose a key first: arrow keys", "warning")
             return None
         return row
 
@@ -303,7 +295,9 @@ class KeysScreen(ViewScreen):
         row = self._under_cursor()
         if row is not None:
             node = self.key_view.columns.node_name(row)
-            self.app.push_screen(KeyValueScreen(self.key_view.columns.key[row], node, self._short(node)))
+            self.app.push_screen(
+                KeyValueScreen(self.context, self.key_view.columns.key[row], node, self._short(node))
+            )
 
     def action_device(self) -> None:
         row = self._under_cursor()
@@ -312,18 +306,18 @@ class KeysScreen(ViewScreen):
         device, _, rest = self.key_view.columns.key[row].decode("ascii", "replace").partition(":")
         fleet = self.state.fleet
         series = Series(unescape(device), unescape(rest.partition(":")[0]))
-        found = fleet.row_of.get(series)
-        if found is None:
-            found = next((at for at, one in enumerate(fleet.series) if one.device == series.device), None)
-        if found is None:
-            self.app.tell("no device of this fleet has that key", "warning")
+        row_found = fleet.row_of.get(series)
+        if row_found is None:
+            row_found = next((at for at, one in enumerate(fleet.series) if one.device == series.device), None)
+        if row_found is None:
+            self.context.tell("no device of this fleet has that key", "warning")
         else:
-            self.app.chosen = found
-            self.app.action_show("device")
+            self.context.selected_row = row_found
+            self.context.show_screen("device")
 
     def action_delete(self) -> None:
-        if self.app.read_only:
-            self.app.tell(READ_ONLY, "warning")
+        if self.context.read_only:
+            self.context.tell(READ_ONLY, "warning")
             return
         row = self._under_cursor()
         if row is None:
@@ -332,18 +326,18 @@ class KeysScreen(ViewScreen):
         key, node = columns.key[row], columns.node_name(row)
         shown, where = printable_bytes(key, 80), self._short(node)
 
-        def heard(answer: Answer) -> None:
+        def on_answer(answer: Answer) -> None:
             if answer.error:
-                self.app.tell(f"{shown}: {answer.error}", "error")
+                self.context.tell(f"{shown}: {answer.error}", "error")
             elif isinstance(answer.value, Deleted):
                 columns.expires_at[row] = 0.0
-                self.app.tell(
+                self.context.tell(
                     f"{shown} is deleted" if answer.value.there else f"{shown} was not there any more"
                 )
 
         def decided(yes: bool | None) -> None:
             if yes:
-                self.app.ask(DeleteKey(key, node), heard)
+                self.context.ask(DeleteKey(key, node), on_answer)
 
         self.app.push_screen(
             ConfirmScreen(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,19 +11,15 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from iotcache.text import printable_bytes
-from iotcache_tui.keyname import key_shown
+from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.state.keys.model import CachedValue, FetchValue
-from iotcache_tui.state.request import Answer
+from iotcache_tui.state.requests import Answer
 from iotcache_tui.widgets.keys.value_view import ValueView
-
-if TYPE_CHECKING:
-    from iotcache_tui.app import IotCacheApp
 
 
 class KeyValueScreen(ModalScreen[None]):
     """Asks the node for the value when it opens, and again on ``r``."""
 
-    app: IotCacheApp
     DEFAULT_CSS = """
     KeyValueScreen { align: center middle; background: $background 60%; }
     KeyValueScreen > Vertical {
@@ -39,9 +35,10 @@ class KeyValueScreen(ModalScreen[None]):
     ]
     AUTO_FOCUS = "ValueView"
 
-    def __init__(self, key: bytes, node: str, node_shown: str) -> None:
+    def __init__(self, context: DashboardContext, key: bytes, node: str, node_shown: str) -> None:
         """``node_shown``: its short name."""
         super().__init__()
+        self.context = context
         self._request = FetchValue(key, node)
         self._title = f"{printable_bytes(key, 100)}  on {node_shown}"
         self._ticket = 0
@@ -49,7 +46,7 @@ class KeyValueScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
-            layout = key_shown(getattr(self.app, "user_keys", {}), "value.layout", "x").replace("[", "\\[")
+            layout = self.context.key_of("value.layout", "x").replace("[", "\\[")
             box.border_title = self._title.replace("[", "\\[")
             box.border_subtitle = f"{layout} changes the layout   r reads again   Esc closes"
             yield self.value_view
@@ -62,15 +59,15 @@ class KeyValueScreen(ModalScreen[None]):
         self.action_fetch()
 
     def on_unmount(self) -> None:
-        self.app.forget(self._ticket)
+        self.context.forget(self._ticket)
 
     def action_fetch(self) -> None:
-        self.app.forget(self._ticket)
+        self.context.forget(self._ticket)
         if self.value_view.value is None:
             self.value_view.show(None, "reading …")
-        self._ticket = self.app.ask(self._request, self._heard)
+        self._ticket = self.context.ask(self._request, self._on_answer)
 
-    def _heard(self, answer: Answer) -> None:
+    def _on_answer(self, answer: Answer) -> None:
         if answer.error:
             self.value_view.show(None, answer.error)
         elif isinstance(answer.value, CachedValue):

@@ -118,11 +118,11 @@ def parse(act: MenuEntry, text: str) -> Values:
     """The values typed. Raises `UsageError` in words for the user."""
     values: Values = tuple(text.replace(",", " ").split()[:8])
     # The feed's own check, so that what passes here passes there; imported when somebody asks.
-    from iotcache_tui.feed.answers.nodes import order_of
+    from iotcache_tui.state.nodes.admin import admin_command
 
     if not values:
         raise UsageError(f"type {act.ask}")
-    order_of(act.act, values)
+    admin_command(act.act, values)
     return values
 
 

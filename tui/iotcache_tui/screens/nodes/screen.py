@@ -10,22 +10,20 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 
-from iotcache.config.schema import DashboardSettings
 from iotcache.model import NodeState
 from iotcache.text import printable
 from iotcache_tui.export import Rows
-from iotcache_tui.feed.dispatcher import READ_ONLY
 from iotcache_tui.format import duration
+from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.nodes.commands import ACTS, BY_ACT, ActMenu, Values, ValueScreen
 from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.nodes.model import ActOnNode, NodeAct, NodeFigures
 from iotcache_tui.state.nodes.whatif import Weights
-from iotcache_tui.state.request import Answer
+from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.common.panel import Panel
-from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.nodes import node_detail as detail
 from iotcache_tui.widgets.nodes.node_columns import NodeRow
 from iotcache_tui.widgets.nodes.node_table import NodeTable
@@ -80,8 +78,9 @@ class NodesScreen(ViewScreen):
     ]
     AUTO_FOCUS = "NodeTable"
 
-    def __init__(self, state: DashboardState, settings: DashboardSettings) -> None:
-        super().__init__(state, settings)
+    def __init__(self, context: DashboardContext) -> None:
+        super().__init__(context)
+        settings = self.settings
         self._ascii = settings.ascii
         self.table = NodeTable(ascii_only=settings.ascii, id="nodes")
         self.panels = {
@@ -89,7 +88,7 @@ class NodesScreen(ViewScreen):
         }
         self.weights = Weights()
         self._panel = 0
-        self._wish = NodeStatsSubscription()
+        self._stats = NodeStatsSubscription()
         self._moment = RenderContext(0.0, 0.0, {})
 
     def body(self) -> ComposeResult:
@@ -98,13 +97,13 @@ class NodesScreen(ViewScreen):
             yield from self.panels.values()
 
     def on_screen_suspend(self) -> None:
-        self._wish.drop(self.app)
+        self._stats.drop(self.context)
 
     # One frame
 
     def draw(self, moment: RenderContext) -> None:
         self._moment = moment
-        self._wish.keep(self.app, moment.now_s)
+        self._stats.keep(self.context, moment.now_s)
         rows = self._rows(moment)
         height = min(max(len(rows), 1), TABLE_LINES_MOST, max(self.size.height // 3, 3)) + 1
         if self.table.styles.height is None or self.table.styles.height.value != height:
@@ -124,21 +123,21 @@ class NodesScreen(ViewScreen):
         return self.has_class("-wide") or (self.has_class("-normal") and self.has_class("-tall"))
 
     def _show_panels(self, rows: tuple[NodeRow, ...], moment: RenderContext) -> None:
-        together, row = self._all_panels(), self.table.chosen_row
-        for place, (name, _, _) in enumerate(_PANELS):
-            self.panels[name].display = together or place == self._panel
+        together, row = self._all_panels(), self.table.selected_row
+        for index, (name, _, _) in enumerate(_PANELS):
+            self.panels[name].display = together or index == self._panel
         if row is None:
             for name, title, _ in _PANELS:
                 self.panels[name].show(None, lambda width, height: (), title=title)
             return
-        for place, (name, title, _) in enumerate(_PANELS):
-            if together or place == self._panel:
+        for index, (name, title, _) in enumerate(_PANELS):
+            if together or index == self._panel:
                 self._show(name, row, moment, title if together else self._tabs())
 
     def _tabs(self) -> str:
         return " ".join(
-            f"[{short}]" if place == self._panel else f" {short} "
-            for place, (_, _, short) in enumerate(_PANELS)
+            f"[{short}]" if index == self._panel else f" {short} "
+            for index, (_, _, short) in enumerate(_PANELS)
         )
 
     def _show(self, name: str, row: NodeRow, moment: RenderContext, title: str) -> None:
@@ -178,9 +177,13 @@ class NodesScreen(ViewScreen):
 
     # Keys
 
-    @on(NodeTable.Selected)
-    def _node_chosen(self) -> None:
+    @on(NodeTable.Selected, "#nodes")
+    def _node_selected(self) -> None:
         self._show_panels(self.table.rows, self._moment)
+
+    @on(NodeTable.Opened, "#nodes")
+    def _node_opened(self) -> None:
+        self.action_acts()
 
     def action_panel(self, step: int) -> None:
         self._panel = (self._panel + step) % len(_PANELS)
@@ -191,7 +194,7 @@ class NodesScreen(ViewScreen):
             return
         if not self._all_panels():
             self._panel = [name for name, _, _ in _PANELS].index("ring")
-        self.weights.turn(self.state.node_figures, self.table.chosen, step)
+        self.weights.turn(self.state.node_figures, str(self.table.selected), step)
         self._show_panels(self.table.rows, self._moment)
 
     def action_reset_weights(self) -> None:
@@ -202,12 +205,12 @@ class NodesScreen(ViewScreen):
 
     def _target(self) -> NodeRow | None:
         """The node to act on; ``None``, and why, when there is none or acts are out of reach."""
-        if self.app.read_only:
-            self.app.tell(READ_ONLY, "warning")
+        if self.context.read_only:
+            self.context.tell(READ_ONLY, "warning")
             return None
-        row = self.table.chosen_row
+        row = self.table.selected_row
         if row is None:
-            self.app.tell("no node is known yet", "warning")
+            self.context.tell("no node is known yet", "warning")
         return row
 
     def action_acts(self) -> None:
@@ -215,18 +218,18 @@ class NodesScreen(ViewScreen):
         if row is None:
             return
 
-        def chosen(act: NodeAct | None) -> None:
+        def on_choice(act: NodeAct | None) -> None:
             if act is not None:
                 self._begin(act, row)
 
-        self.app.push_screen(ActMenu(row.name, drained=row.health.drained), chosen)
+        self.app.push_screen(ActMenu(row.name, drained=row.health.drained), on_choice)
 
     def action_drain(self) -> None:
         row = self._target()
         if row is not None:
             self._begin(NodeAct.REJOIN if row.health.drained else NodeAct.DRAIN, row)
 
-    def act_on_chosen(self, act: NodeAct) -> None:
+    def act_on_selected(self, act: NodeAct) -> None:
         """Begin an act on the chosen node, from the palette."""
         row = self._target()
         if row is not None:
@@ -238,7 +241,7 @@ class NodesScreen(ViewScreen):
             self._confirm(what, row, ())
             return
         if row.health.state is not NodeState.UP:
-            self.app.tell(f"{row.name} is {row.health.state}: it cannot be told anything now", "warning")
+            self.context.tell(f"{row.name} is {row.health.state}: it cannot be told anything now", "warning")
             return
 
         def typed(values: Values | None) -> None:
@@ -253,22 +256,22 @@ class NodesScreen(ViewScreen):
         up = [node for node in self.state.nodes if node.state is NodeState.UP]
         if what is NodeAct.DRAIN and [node.name for node in up] == [row.name]:
             effect += " It is the last node in use: every read will go to the store."
-        said = " ".join((what.value, *map(str, values)))
+        message = " ".join((what.value, *map(str, values)))
 
         def decided(yes: bool | None) -> None:
             if yes:
-                self.app.ask(ActOnNode(row.name, what, values), self._told(row.name, said))
+                self.context.ask(ActOnNode(row.name, what, values), self._on_done(row.name, message))
 
-        self.app.push_screen(ConfirmScreen(f"{said} on {row.name}?", effect, yes=what.value), decided)
+        self.app.push_screen(ConfirmScreen(f"{message} on {row.name}?", effect, yes=what.value), decided)
 
-    def _told(self, name: str, said: str) -> Callable[[Answer], None]:
-        def heard(answer: Answer) -> None:
+    def _on_done(self, name: str, message: str) -> Callable[[Answer], None]:
+        def on_answer(answer: Answer) -> None:
             if answer.error:
-                self.app.tell(f"{name}: {said}: {answer.error}", "error")
+                self.context.tell(f"{name}: {message}: {answer.error}", "error")
             elif answer.value is not None:
-                self.app.tell(f"{name}: {said}: {answer.value}")
+                self.context.tell(f"{name}: {message}: {answer.value}")
 
-        return heard
+        return on_answer
 
     def export_rows(self) -> Rows | None:
         known = {one.name: one for one in self.state.node_figures.nodes} if self.state.node_figures else {}
@@ -289,7 +292,7 @@ class NodesScreen(ViewScreen):
             yield SystemCommand(
                 f"Node: {act.title}",
                 f"{act.act.value} on the chosen node, after a confirmation",
-                lambda what=act.act: self.act_on_chosen(what),
+                lambda what=act.act: self.act_on_selected(what),
             )
         yield SystemCommand(
             "Node: weights as they are", "Forget the tried weights", self.action_reset_weights

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from iotcache_tui.state.nodes.model import WatchNodes
-from iotcache_tui.state.request import Answer
-
-if TYPE_CHECKING:
-    from iotcache_tui.app import IotCacheApp
+from iotcache_tui.state.requests import Answer, RequestChannel
 
 ASK_AGAIN_S = 2.0
 
@@ -20,18 +15,18 @@ class NodeStatsSubscription:
         self._ticket: int | None = None
         self._ask_at_s = 0.0
 
-    def keep(self, app: IotCacheApp, now_s: float) -> None:
+    def keep(self, channel: RequestChannel, now_s: float) -> None:
         """Called once a frame while they are wanted."""
         if self._ticket is None and now_s >= self._ask_at_s:
             self._ask_at_s = now_s + ASK_AGAIN_S
-            self._ticket = app.ask(WatchNodes(), self._heard)
+            self._ticket = channel.ask(WatchNodes(), self._on_answer)
 
-    def drop(self, app: IotCacheApp) -> None:
+    def drop(self, channel: RequestChannel) -> None:
         """They are wanted no more."""
         if self._ticket is not None:
-            app.forget(self._ticket)
+            channel.forget(self._ticket)
             self._ticket = None
 
-    def _heard(self, answer: Answer) -> None:
+    def _on_answer(self, answer: Answer) -> None:
         if answer.done:
             self._ticket = None

@@ -29,7 +29,7 @@ class DeviceLog(LogView):
         self.show()
         return True
 
-    def place_of(self, entry: LogEntry) -> str:
+    def line_of(self, entry: LogEntry) -> str:
         """What of the device an entry is about: its subject without device name and ``:latest``."""
         for name in self._names:
             if entry.subject == name:

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from iotcache.model import Series, Severity, Value
-from iotcache_tui.state.request import Request
+from iotcache_tui.state.requests import Request
 
 SENSORS_MOST: Final = 200
 """Sensors of one device that are looked at."""
@@ -20,7 +20,7 @@ STATES_MOST: Final = 12
 """Texts that a series may take in turn and still be drawn as steps."""
 
 
-class LookAtDevice(Request, frozen=True):
+class InspectDevice(Request, frozen=True):
     """Every key of a device as its node holds it, by neutral probes. Answers: one `DeviceKeys`."""
 
     device: str
@@ -94,7 +94,7 @@ class DocumentView(Struct, frozen=True):
     source: str = "none"
     node: str = ""
     ttl_s: float | None = None
-    said_at_s: float = 0.0
+    sent_at_s: float = 0.0
     """Wall time at which this version was said."""
     reason: str = ""
     error: str = ""
@@ -186,7 +186,7 @@ class Curve:
         if self.times and at_s <= self.times[-1]:
             return
         if isinstance(value, bool):
-            value = state_word(value)
+            value = state_text(value)
         if isinstance(value, str):
             if value not in self.states:
                 if len(self.states) >= STATES_MOST or (self.times and not self.states):
@@ -216,6 +216,6 @@ def figure(value: Value) -> float:
     return float(min(max(value, -FIGURE_MOST), FIGURE_MOST))
 
 
-def state_word(value: Value) -> str:
+def state_text(value: Value) -> str:
     """A truth value as a person says it; a text as it is."""
     return ("on" if value else "off") if isinstance(value, bool) else str(value)

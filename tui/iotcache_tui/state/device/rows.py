@@ -42,6 +42,6 @@ class DeviceRows(FleetView):
         fleet.settle(self._rows)
         self.order = sorted(self._rows, key=lambda row: key(fleet, row), reverse=self.reverse)
         self.lines = self.order
-        self._place = {line: place for place, line in enumerate(self.lines)}
-        if self.selected not in self._place:
+        self._position = {line: position for position, line in enumerate(self.lines)}
+        if self.selected not in self._position:
             self.selected = None

@@ -37,6 +37,17 @@ class FleetState:
     """Columns of the fleet. Times ending in ``_at`` are monotonic seconds, ``measured_at`` is wall time."""
 
     def __init__(self) -> None:
+        self.changes = 0
+        """Grows with everything that was taken in: who looks at the whole fleet may rest while it stands."""
+        self.wall_less_monotonic_s = SYSTEM_CLOCK.now() - SYSTEM_CLOCK.monotonic()
+        """What turns a monotonic time of this run into wall time."""
+        self.marked: set[int] = set()
+        self.watched: dict[int, None] = {}
+        """Rows that are read each interval whether on screen or not, in the order they were chosen."""
+        self._clear()
+
+    def _clear(self) -> None:
+        """Columns without a row."""
         self.series: list[Series] = []
         self.row_of: dict[Series, int] = {}
         self.device: list[str] = []
@@ -49,17 +60,10 @@ class FleetState:
         self.kinds: dict[str, int] = {}
         self.sensors: dict[str, int] = {}
         """How many rows each has."""
-        self.changes = 0
-        """Grows with everything that was taken in: who looks at the whole fleet may rest while it stands."""
-        self.wall_less_monotonic_s = SYSTEM_CLOCK.now() - SYSTEM_CLOCK.monotonic()
-        """What turns a monotonic time of this run into wall time."""
-        self.marked: set[int] = set()
-        self.watched: dict[int, None] = {}
-        """Rows that are read each interval whether on screen or not, in the order they were chosen."""
         self.haystack: list[str] = []
         self.interval_s = array("d")
         self.value: list[Value | None] = []
-        self._decimals = bytearray()
+        self.decimals_seen = bytearray()
         """See `decimals`; `UNSEEN` before that was asked for."""
         self.measured_at = array("d")
         self.read_at = array("d")
@@ -75,15 +79,20 @@ class FleetState:
         self.version = array("Q")
         self.changed_at = array("d")
         """When the value last became another one; -inf before that."""
-        self._trend = array("d")
+        self.trend_ring = array("d")
         """A ring of `TREND_POINTS` for each row."""
-        self._trend_place = bytearray()
+        self.trend_next = bytearray()
         """Where a row's ring takes the next value; nan stands there before it went round once."""
-        self.standing = bytearray()
+        self.status = bytearray()
         """`UNREPORTED`, `ON_TIME` or `LATE`."""
         self.devices = DeviceCounts()
         self._unsettled: dict[int, RowUpdate] = {}
         """The newest read of each row of which only the value was taken in."""
+
+    def reset(self) -> None:
+        """Forget all rows; what the user marked stays, for the rows that come next in their place."""
+        self._clear()
+        self.changes += 1
 
     def __len__(self) -> int:
         return len(self.series)
@@ -103,7 +112,7 @@ class FleetState:
         self.haystack.append(f"{self.device[row]} {self.sensor[row]} {self.site[row]}".casefold())
         self.interval_s.append(info.interval_s)
         self.value.append(None)
-        self._decimals.append(UNSEEN)
+        self.decimals_seen.append(UNSEEN)
         self.measured_at.append(nan)
         self.read_at.append(nan)
         self.source.append(UNREAD)
@@ -115,9 +124,9 @@ class FleetState:
         self.reason.append("")
         self.version.append(0)
         self.changed_at.append(-inf)
-        self._trend.extend([nan] * TREND_POINTS)
-        self._trend_place.append(0)
-        self.standing.append(UNREPORTED)
+        self.trend_ring.extend([nan] * TREND_POINTS)
+        self.trend_next.append(0)
+        self.status.append(UNREPORTED)
         return row
 
     def _count_names(self, row: int) -> None:
@@ -142,8 +151,8 @@ class FleetState:
         not make up for: values, their trend, and who is late. The rest waits in ``_unsettled`` for `settle`.
         """
         values, measured_at, changed_at = self.value, self.measured_at, self.changed_at
-        intervals, standing = self.interval_s, self.standing
-        trends, places = self._trend, self._trend_place
+        intervals, status = self.interval_s, self.status
+        trends, places = self.trend_ring, self.trend_next
         offset = self.wall_less_monotonic_s
         for update in updates:
             row, read = update.row, update.read
@@ -166,14 +175,14 @@ class FleetState:
                     changed_at[row] = at_s
             late_s = STALE_INTERVALS * (read.interval_s or intervals[row] or DEFAULT_INTERVAL_S)
             stands = LATE if at_s + offset - moved > late_s else ON_TIME
-            if stands != standing[row]:
+            if stands != status[row]:
                 self._stand(row, stands)
         self._unsettled.update(zip(map(ROW_OF, updates), updates, strict=True))
         self.changes += len(updates)
 
     def _stand(self, row: int, stands: int) -> None:
-        self.devices.turn(self.series[row].device, self.standing[row], stands)
-        self.standing[row] = stands
+        self.devices.turn(self.series[row].device, self.status[row], stands)
+        self.status[row] = stands
 
     def settle(self, rows: Iterable[int] | None = None) -> None:
         """Bring every column of ``rows`` up to date, of all rows without; call it before reading them.
@@ -191,7 +200,7 @@ class FleetState:
         """One flat loop over local names, as a sort of a large fleet waits for it."""
         units, intervals, sources, read_at = self.unit, self.interval_s, self.source, self.read_at
         nodes, reads, hits, reasons = self.node, self.reads, self.hits, self.reason
-        versions, decimals = self.version, self._decimals
+        versions, decimals = self.version, self.decimals_seen
         ttl_end_at, ttl_span_s = self.ttl_end_at, self.ttl_span_s
         for update in updates:
             row, read, at_s = update.row, update.read, update.at_s
@@ -241,19 +250,19 @@ class FleetState:
 
     def decimals(self, row: int) -> int:
         """The most decimals that the value came with, up to `DECIMALS_MOST`: figures keep their form."""
-        known = self._decimals[row]
+        known = self.decimals_seen[row]
         if known == UNSEEN:
             seen = self.trend(row)
             known = max(map(_decimals, seen), default=0)
             if seen:
-                self._decimals[row] = known
+                self.decimals_seen[row] = known
         return known
 
     def trend(self, row: int) -> array[float]:
         """The row's last values, oldest first, at most `TREND_POINTS`."""
-        start, place = row * TREND_POINTS, row * TREND_POINTS + self._trend_place[row]
-        older = self._trend[place : start + TREND_POINTS]
-        newer = self._trend[start:place]
+        start, place = row * TREND_POINTS, row * TREND_POINTS + self.trend_next[row]
+        older = self.trend_ring[place : start + TREND_POINTS]
+        newer = self.trend_ring[start:place]
         return older + newer if isfinite(older[-1]) else newer
 
     def ttl_left_s(self, row: int, now_s: float) -> float:
@@ -266,4 +275,4 @@ class FleetState:
 
         A large fleet is read in turn: what is not on screen may have moved on since.
         """
-        return self.standing[row] == LATE
+        return self.status[row] == LATE

@@ -58,7 +58,7 @@ _NUMBERS: Final[dict[str, Callable[[FleetState, int, float, float], float]]] = {
 _TIMES: Final = {"ttl", "age", "interval"}
 _FLAGS: Final[dict[str, Test]] = {
     "stale": lambda fleet, row, now_s, wall_s: fleet.is_stale(row),
-    "live": lambda fleet, row, now_s, wall_s: fleet.standing[row] == ON_TIME,
+    "live": lambda fleet, row, now_s, wall_s: fleet.status[row] == ON_TIME,
     "cached": lambda fleet, row, now_s, wall_s: fleet.ttl_left_s(row, now_s) > 0,
     "gone": lambda fleet, row, now_s, wall_s: not fleet.ttl_left_s(row, now_s) > 0,
     "marked": lambda fleet, row, now_s, wall_s: row in fleet.marked,
@@ -83,16 +83,16 @@ class Filter:
         self.text = text
         self.timeless = timeless
         """Whether it looks at names only: a row that passes goes on passing."""
-        self._words, self._others = words, others
+        self._terms, self._others = words, others
 
     def __bool__(self) -> bool:
-        return bool(self._words or self._others)
+        return bool(self._terms or self._others)
 
     def rows(self, fleet: FleetState, rows: Iterable[int], now_s: float, wall_s: float) -> list[int]:
         """Those of ``rows`` that pass."""
         found = list(rows)
         # Words come first: they are the quickest to say no, and look at nothing that is to be settled.
-        for test in self._words:
+        for test in self._terms:
             found = [row for row in found if test(fleet, row, now_s, wall_s)]
         if self._others:
             fleet.settle(found)
@@ -221,12 +221,17 @@ def completions(text: str, fleet: FleetState) -> list[str]:
 
 def complete(text: str, fleet: FleetState) -> str | None:
     """``text`` with its last term completed as far as the first completion goes."""
-    found = completions(text, fleet)
-    if not found:
-        return None
+    return next(iter(completed(text, fleet)), None)
+
+
+def completed(text: str, fleet: FleetState) -> list[str]:
+    """``text`` with its last term completed, in each way there is."""
+    ways = completions(text, fleet)
+    if not ways:
+        return []
     last = text.rsplit(maxsplit=1)[-1]
     bang = "!" if last.startswith("!") else ""
-    return text[: len(text) - len(last)] + bang + found[0]
+    return [text[: len(text) - len(last)] + bang + way for way in ways]
 
 
 def describe() -> str:

@@ -89,7 +89,7 @@ class FleetView:
         self.filter_error = ""
         """Why the text typed is no filter; the one before it stays in force."""
         self._filter: Filter = parse("")
-        self._place: dict[int, int] = {}
+        self._position: dict[int, int] = {}
         self._known = 0
         self._now = (0.0, 0.0)
         self._changes, self._sorted = -1, -1
@@ -148,8 +148,8 @@ class FleetView:
             self._put_in_groups()
         else:
             self.lines = self.order
-        self._place = {line: place for place, line in enumerate(self.lines)}
-        if self.selected is not None and not self.folded and self.selected not in self._place:
+        self._position = {line: position for position, line in enumerate(self.lines)}
+        if self.selected is not None and not self.folded and self.selected not in self._position:
             self.selected = None
 
     def _put_in_groups(self) -> None:
@@ -184,7 +184,7 @@ class FleetView:
             self.rebuild()
             return True
         for row in self._filter.rows(self.fleet, range(self._known, len(self.fleet)), *self._now):
-            self._place[row] = len(self.order)
+            self._position[row] = len(self.order)
             self.order.append(row)
         self._known = len(self.fleet)
         return True
@@ -197,24 +197,24 @@ class FleetView:
         if self.folded:
             names = [group.name for group in self.groups]
             return names.index(self.selected_group) if self.selected_group in names else 0
-        return self._place.get(self.selected, 0) if self.selected is not None else 0
+        return self._position.get(self.selected, 0) if self.selected is not None else 0
 
     @property
     def has_selection(self) -> bool:
         return (self.selected_group if self.folded else self.selected) is not None
 
-    def move_to(self, place: int, step: int = 1) -> None:
-        """Select the line at ``place``, clamped; a heading is passed over in the direction of ``step``."""
+    def move_to(self, position: int, step: int = 1) -> None:
+        """Select the line at ``position``, clamped; a heading is passed over in the direction of ``step``."""
         if not self.lines:
             return
-        place = min(max(place, 0), len(self.lines) - 1)
-        line = self.lines[place]
+        position = min(max(position, 0), len(self.lines) - 1)
+        line = self.lines[position]
         if self.folded:
             self.selected_group = self.groups[-1 - line].name
             return
         if line < 0:
-            place += step if 0 <= place + step < len(self.lines) else -step
-            line = self.lines[place]
+            position += step if 0 <= position + step < len(self.lines) else -step
+            line = self.lines[position]
         self.selected = line
 
     def is_selected(self, line: int) -> bool:

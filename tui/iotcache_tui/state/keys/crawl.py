@@ -17,7 +17,7 @@ from iotcache_tui.state.keys.model import (
     NodeCrawl,
     Total,
 )
-from iotcache_tui.state.request import Answer, Request
+from iotcache_tui.state.requests import Answer, RequestChannel
 
 LIVE_ITEMS: Final = 20_000
 """Up to so many items a crawl is over in a blink, and is done again and again while it is looked at."""
@@ -31,19 +31,18 @@ class KeyCrawl:
 
     def __init__(
         self,
-        ask: Callable[[Request, Callable[[Answer], None]], int],
-        forget: Callable[[int], None],
+        channel: RequestChannel,
         *,
         warn: Callable[[int], None],
         show: Callable[[KeyColumns], None],
     ) -> None:
         """``warn`` is to ask a person whether so many items may be crawled, and then call `begin`; ``show``
         takes the columns when they are another crawl's, or have grown."""
-        self._ask, self._forget, self._warn, self._show = ask, forget, warn, show
+        self._channel, self._warn, self._show = channel, warn, show
         self.nodes: tuple[NodeCrawl, ...] = ()
         self.classes: tuple[Total, ...] = ()
         self.groups: tuple[Total, ...] = ()
-        self.said = "asking the nodes …"
+        self.message = "asking the nodes …"
         """What stands in place of keys."""
         self.note = ""
         """Why the keys on show are not all."""
@@ -73,7 +72,7 @@ class KeyCrawl:
         items = sum(max(node.items, node.seen) for node in self.nodes)
         return not self.first and items <= LIVE_ITEMS and not self.note
 
-    def beat(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Go on by itself where that is due. Called once a frame while the keys are looked at."""
         self._now_s = now_s
         self.over_at_s = min(self.over_at_s, now_s)  # a replay may go back
@@ -99,13 +98,13 @@ class KeyCrawl:
         self._counting = self._counted_once = True
         if wanted:
             self.note = ""
-        self._ask(CountKeys(), lambda answer: self._heard_count(answer, wanted))
+        self._channel.ask(CountKeys(), lambda answer: self._take_count(answer, wanted))
 
-    def _heard_count(self, answer: Answer, wanted: bool) -> None:
+    def _take_count(self, answer: Answer, wanted: bool) -> None:
         self._counting = not answer.done
         if answer.error:
             self.note = answer.error
-            self.said = f"{answer.error}\nc tries again"
+            self.message = f"{answer.error}\nc tries again"
         elif isinstance(answer.value, KeyCounts):
             self.nodes = answer.value.nodes
             items = sum(node.items for node in self.nodes)
@@ -115,21 +114,21 @@ class KeyCrawl:
                 self.begin()
             else:
                 cost = ": listing them costs the nodes some work" if items > COSTLY_ITEMS else ""
-                self.said = f"{items:,} items{cost}\nc crawls"
+                self.message = f"{items:,} items{cost}\nc crawls"
 
     def begin(self) -> None:
         """Crawl."""
         self.note = ""
         self._gathering, self._step, self._shown = KeyColumns(), None, 0
         if self.first:
-            self.said = "crawling …"
-        self._ticket = self._ask(CrawlKeys() if self.first else CrawlAgain(), self._heard)
+            self.message = "crawling …"
+        self._ticket = self._channel.ask(CrawlKeys() if self.first else CrawlAgain(), self._on_answer)
 
     def stop(self) -> None:
         """Leave a crawl that is under way; what the first one has brought stays."""
         if not self._ticket:
             return
-        self._forget(self._ticket)
+        self._channel.forget(self._ticket)
         self._ticket = 0
         if self.first:
             self._over()
@@ -137,11 +136,11 @@ class KeyCrawl:
         else:
             self.over_at_s = self._now_s
 
-    def _heard(self, answer: Answer) -> None:
+    def _on_answer(self, answer: Answer) -> None:
         if answer.error:
             self._ticket = 0
             self.over_at_s = self._now_s
-            self.note = self.said = answer.error
+            self.note = self.message = answer.error
             return
         if isinstance(answer.value, CrawlStep):
             self._take(answer.value)
@@ -169,7 +168,7 @@ class KeyCrawl:
         if self._step is not None:
             self._tell(self._step)
         failed = [node for node in self.nodes if node.state == "failed"]
-        self.said = "the nodes hold no keys"
+        self.message = "the nodes hold no keys"
         if failed and len(failed) == len(self.nodes):
-            self.said = f"no node lists its keys: {failed[0].why}"
+            self.message = f"no node lists its keys: {failed[0].why}"
         self._show(self._gathering)

@@ -11,15 +11,15 @@ from typing import ClassVar, Final
 from msgspec import Struct
 
 from iotcache.keys import unescape
-from iotcache_tui.state.request import Request
+from iotcache_tui.state.requests import Request
 
-KEPT_MOST: Final = 200_000
+KEYS_MAX: Final = 200_000
 """Keys that a browser holds; the totals count those beyond it, too."""
 COSTLY_ITEMS: Final = 500_000
 """A crawl over more than this is worth a question first: about a second of a node's crawler thread for each
 million items, and some 90 MB over the wire."""
 CLASSES: Final = ("latest", "bucket", "meta", "cfg", "agg", "own", "foreign")
-CLASS_WORDS: Final = {
+CLASS_LABELS: Final = {
     "latest": "newest readings",
     "bucket": "minutes of history",
     "meta": "metadata",
@@ -72,7 +72,7 @@ class CountKeys(Request, frozen=True):
 class CrawlKeys(Request, frozen=True):
     """List the items of the nodes, one node after the other. Answers: many `CrawlStep`."""
 
-    kept_most: int = KEPT_MOST
+    keys_max: int = KEYS_MAX
 
 
 class CrawlAgain(CrawlKeys, frozen=True):

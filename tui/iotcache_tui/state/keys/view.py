@@ -36,13 +36,13 @@ class KeyView:
         self.error = ""
         """Why the text typed is no filter; the one before it stays in force."""
         self._tests: list[Test] = []
-        self._place: dict[int, int] | None = None
+        self._position: dict[int, int] | None = None
 
     def replace(self, columns: KeyColumns) -> None:
         """Another crawl."""
         self.columns = columns
         self.order = ()
-        self._place = None
+        self._position = None
 
     def set_filter(self, text: str) -> bool:
         """Take a filter; false when it is none."""
@@ -62,7 +62,7 @@ class KeyView:
             rows = test(columns, rows, wall_s)
         descending = self.reverse ^ (self.sort in _DESCENDING)
         self.order = sorted(rows, key=self._key(wall_s), reverse=descending)
-        self._place = None
+        self._position = None
 
     def _key(self, wall_s: float) -> Callable[[int], Any]:
         columns = self.columns
@@ -80,24 +80,24 @@ class KeyView:
         }
         return by_name[self.sort].__getitem__
 
-    def place(self, row: int) -> int | None:
+    def position(self, row: int) -> int | None:
         """Where a row stands; ``None`` when it is not shown."""
-        if self._place is None:
-            self._place = {one: place for place, one in enumerate(self.order)}
-        return self._place.get(row)
+        if self._position is None:
+            self._position = {one: position for position, one in enumerate(self.order)}
+        return self._position.get(row)
 
 
 def parse(text: str) -> list[Test]:
     """The tests that a filter's words stand for. Raises `FilterError`."""
-    return [_term(word) for word in text.split()]
+    return [_term(term) for term in text.split()]
 
 
-def _term(word: str) -> Test:
-    found = _TERM.fullmatch(word)
-    name = found[1].casefold() if found else ""
-    if found is None or (found[2] == ":" and name not in _FIELDS):
-        return _text(word)  # keys are full of colons
-    sign, wanted = found[2], found[3]
+def _term(term: str) -> Test:
+    matched = _TERM.fullmatch(term)
+    name = matched[1].casefold() if matched else ""
+    if matched is None or (matched[2] == ":" and name not in _FIELDS):
+        return _text(term)  # keys are full of colons
+    sign, wanted = matched[2], matched[3]
     if name not in _FIELDS:
         close = get_close_matches(name, _FIELDS, 1)
         hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(_FIELDS)}"
@@ -109,16 +109,16 @@ def _term(word: str) -> Test:
     return _number(name, sign, wanted)
 
 
-def _text(word: str) -> Test:
-    raw = word.encode("utf-8", "surrogateescape")
-    if any(mark in word for mark in "*?["):
-        match = re.compile(translate(word).encode("utf-8", "surrogateescape")).match
+def _text(term: str) -> Test:
+    raw = term.encode("utf-8", "surrogateescape")
+    if any(mark in term for mark in "*?["):
+        match = re.compile(translate(term).encode("utf-8", "surrogateescape")).match
         return lambda columns, rows, wall_s: [row for row in rows if match(columns.key[row])]
     return lambda columns, rows, wall_s: [row for row in rows if raw in columns.key[row]]
 
 
 def _class(wanted: str) -> Test:
-    named = [place for place, name in enumerate(CLASSES) if name.startswith(wanted)]
+    named = [position for position, name in enumerate(CLASSES) if name.startswith(wanted)]
     if len(named) != 1:
         raise FilterError(f"class is one of {', '.join(CLASSES)}, not “{printable(wanted, 20)}”")
     (code,) = named
@@ -127,8 +127,8 @@ def _class(wanted: str) -> Test:
 
 def _node(wanted: str) -> Test:
     def test(columns: KeyColumns, rows: Sequence[int], wall_s: float) -> list[int]:
-        places = {place for place, name in enumerate(columns.nodes) if wanted in name}
-        return [row for row in rows if columns.node[row] in places]
+        positions = {position for position, name in enumerate(columns.nodes) if wanted in name}
+        return [row for row in rows if columns.node[row] in positions]
 
     return test
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from iotcache_tui.state.request import Request
+from iotcache_tui.state.requests import Request
 
 HISTORY_S = 300
 POINT_S = 2.0
@@ -133,18 +133,18 @@ class NodeCurves:
         # Places are counted in whole steps of the clock, so that a point stays in its column as it moves.
         newest = int(now_s / step)
         for point in self._points.get(name, ()):
-            place = width - 1 - (newest - int(point[0] / step))
-            if 0 <= place < width and point[field] is not None:
-                values[place] = point[field]
+            column = width - 1 - (newest - int(point[0] / step))
+            if 0 <= column < width and point[field] is not None:
+                values[column] = point[field]
         return _bridged(values)
 
 
 def _bridged(values: list[float | None]) -> list[float | None]:
     """A single gap between two points is the beat's jitter, not a silence."""
-    for place in range(1, len(values) - 1):
-        before, after = values[place - 1], values[place + 1]
-        if values[place] is None and before is not None and after is not None:
-            values[place] = (before + after) / 2
+    for column in range(1, len(values) - 1):
+        before, after = values[column - 1], values[column + 1]
+        if values[column] is None and before is not None and after is not None:
+            values[column] = (before + after) / 2
     return values
 
 
@@ -181,16 +181,18 @@ def explain_gap(node: NodeFigures) -> Sequence[str]:
     if server is None or readers is None:
         return ()
     gets, reads, lost = node.gets_per_s or 0.0, node.reads_per_s or 0.0, node.unreached_per_s or 0.0
-    told: list[str] = []
+    reasons: list[str] = []
     if lost >= 0.05:
-        told.append(f"{lost:.1f} reads/s never reached it (down or timed out): it counts none of them")
+        reasons.append(f"{lost:.1f} reads/s never reached it (down or timed out): it counts none of them")
     arrived = max(reads - lost, 0.0)
     if gets > arrived * 1.1 + 0.5:
-        told.append(f"{gets - arrived:.0f} of its {gets:.0f} gets/s are other clients', with their own hits")
+        reasons.append(
+            f"{gets - arrived:.0f} of its {gets:.0f} gets/s are other clients', with their own hits"
+        )
     if abs(server - readers) < 1.0:
-        return told
+        return reasons
     if server > readers:
-        told.append("it counts as hits what readers refuse: lease stubs, items from before a fence")
-    elif not told:
-        told.append("it counts misses that are no reads here: writers looking before they add")
-    return told
+        reasons.append("it counts as hits what readers refuse: lease stubs, items from before a fence")
+    elif not reasons:
+        reasons.append("it counts misses that are no reads here: writers looking before they add")
+    return reasons

@@ -95,10 +95,10 @@ class Canvas:
             step = (_sign(x2 - x1), _sign(y2 - y1))
             while cells[-1] != (x2, y2):
                 cells.append((cells[-1][0] + step[0], cells[-1][1] + step[1]))
-        for place, (x, y) in enumerate(cells):
-            into = _step(cells, place) if place else _step(cells, 1)
-            out = _step(cells, place + 1) if place + 1 < len(cells) else into
-            if place + 1 == len(cells):
+        for position, (x, y) in enumerate(cells):
+            into = _step(cells, position) if position else _step(cells, 1)
+            out = _step(cells, position + 1) if position + 1 < len(cells) else into
+            if position + 1 == len(cells):
                 self.put(x, y, heads[into], tone)
             elif into != out:
                 self.put(x, y, marks[_CORNERS[into, out]], tone)
@@ -121,7 +121,7 @@ def _sign(value: int) -> int:
     return (value > 0) - (value < 0)
 
 
-def _step(cells: Sequence[Point], place: int) -> Point:
-    """The direction from the cell before ``place`` to it."""
-    (x1, y1), (x2, y2) = cells[place - 1], cells[place]
+def _step(cells: Sequence[Point], position: int) -> Point:
+    """The direction from the cell before ``position`` to it."""
+    (x1, y1), (x2, y2) = cells[position - 1], cells[position]
     return x2 - x1, y2 - y1

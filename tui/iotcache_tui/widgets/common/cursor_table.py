@@ -6,7 +6,6 @@ from collections.abc import Hashable, Sequence
 from math import inf
 from typing import ClassVar
 
-from msgspec import Struct
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -15,45 +14,10 @@ from textual.message import Message
 
 from iotcache_tui.format import bar, duration, fit
 from iotcache_tui.widgets.common.lines import LineView
+from iotcache_tui.widgets.common.table_fields import Piece, TableField, lay_out
 
-Piece = tuple[str, str]
-"""A text and the name of its style (a component class without its ``table--``)."""
 LOW_SHARE = 0.25
 TTL_TEXT_CELLS = 4
-_OWN_GROUND = frozenset({"bar", "bar-low"})
-
-
-class TableField(Struct, frozen=True):
-    """One column."""
-
-    key: str
-    title: str
-    least: int
-    """Cells it must have to be worth showing."""
-    most: int
-    rank: int = 0
-    """Columns with the largest rank go first when there is little room; those of rank 0 never do."""
-    right: bool = False
-
-
-def lay_out(width: int, fields: Sequence[TableField]) -> list[tuple[TableField, int]]:
-    """The fields that fit in ``width`` cells with one blank between two, and their widths."""
-    shown = list(fields)
-    while sum(field.least + 1 for field in shown) - 1 > width:
-        last = max(shown, key=lambda field: field.rank)
-        if not last.rank:
-            break
-        shown.remove(last)
-    widths = {field.key: field.least for field in shown}
-    left = width - sum(field.least + 1 for field in shown) + 1
-    while left > 0:
-        growing = [field for field in shown if widths[field.key] < field.most]
-        if not growing:
-            break
-        field = min(growing, key=lambda field: widths[field.key] / field.most)
-        widths[field.key] += 1
-        left -= 1
-    return [(field, widths[field.key]) for field in shown]
 
 
 def ttl_pieces(left_s: float, span_s: float, width: int, ascii_only: bool) -> list[Piece]:
@@ -70,7 +34,7 @@ def ttl_pieces(left_s: float, span_s: float, width: int, ascii_only: bool) -> li
 
 
 class CursorTable(LineView):
-    """Base of the tables with a cursor. A subclass gives `FIELDS`, `identity`, `look` and `cell`."""
+    """Base of the tables with a cursor. A subclass gives `FIELDS`, `identity`, `content_key` and `cell`."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         f"table--{name}"
@@ -104,18 +68,20 @@ class CursorTable(LineView):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Line up", show=False, id="table.up"),
-        Binding("down,j", "move(1)", "Line down", show=False, id="table.down"),
+        Binding("up,k", "move(-1)", "Row up", show=False, id="table.up"),
+        Binding("down,j", "move(1)", "Row down", show=False, id="table.down"),
         Binding("pageup", "move_page(-1)", "Page up", show=False, id="table.page_up"),
         Binding("pagedown", "move_page(1)", "Page down", show=False, id="table.page_down"),
-        Binding("home", "move_end(-1)", "First line", show=False, id="table.first"),
-        Binding("end", "move_end(1)", "Last line", show=False, id="table.last"),
+        Binding("home", "move_end(-1)", "First row", show=False, id="table.first"),
+        Binding("end", "move_end(1)", "Last row", show=False, id="table.last"),
         Binding("enter", "open", "Open", show=False, key_display="↵", id="table.open"),
     ]
     FIELDS: ClassVar[Sequence[TableField]] = ()
+    OWN_GROUND: ClassVar[frozenset[str]] = frozenset({"bar", "bar-low"})
+    """Styles with a background of their own: the cursor's and the stripes' do not go through them."""
 
     class Selected(Message):
-        """The cursor stands on another line now."""
+        """The user put the cursor on a line."""
 
         def __init__(self, table: CursorTable, identity: Hashable) -> None:
             super().__init__()
@@ -152,7 +118,7 @@ class CursorTable(LineView):
         """What stays the same about the line wherever it moves."""
         raise NotImplementedError
 
-    def look(self, line: int) -> Hashable:
+    def content_key(self, line: int) -> Hashable:
         """Everything that the line's looks depend on, besides the cursor."""
         raise NotImplementedError
 
@@ -160,7 +126,7 @@ class CursorTable(LineView):
         """What a field shows of a line, in exactly ``width`` cells."""
         raise NotImplementedError
 
-    def place_of(self, identity: Hashable) -> int | None:
+    def line_of(self, identity: Hashable) -> int | None:
         """Where the line with that identity stands; ``None`` when it is not there."""
         return next((line for line in range(self.line_count()) if self.identity(line) == identity), None)
 
@@ -168,17 +134,25 @@ class CursorTable(LineView):
         """The field that the lines are sorted by, and whether it falls."""
         return "", False
 
+    def is_selected(self, line: int) -> bool:
+        """Whether the cursor stands on the line."""
+        return self.identity(line) == self.selected
+
     # Drawing
 
     def line_key(self, line: int) -> Hashable:
-        return self.look(line), self.identity(line) == self.selected, self.has_focus
+        return self.content_key(line), self.is_selected(line), self.has_focus
 
     def field_width(self, key: str) -> int:
         """Cells that a field has on screen; 0 when it is left out."""
         return next((size for field, size in self._layout if field.key == key), 0)
 
-    def draw_header(self, width: int) -> list[Segment]:
+    def lay_out(self, width: int) -> None:
+        """Give each field its cells."""
         self._layout = lay_out(width, self.fields)
+
+    def draw_header(self, width: int) -> list[Segment]:
+        self.lay_out(width)
         plain, marked = self.style_of("table--header"), self.style_of("table--header-sorted")
         by, falling = self.sorting()
         arrow = ("v" if falling else "^") if self.ascii_only else ("▼" if falling else "▲")
@@ -186,33 +160,48 @@ class CursorTable(LineView):
         for field, size in self._layout:
             if segments:
                 segments.append(Segment(" ", plain))
-            title = field.title[: size - 1] + arrow if field.key == by else field.title
-            segments.append(Segment(fit(title, size, field.right), marked if field.key == by else plain))
-        return self._filled(segments, width, plain)
+            if field.key == by:
+                title = arrow if size < 3 else field.title[: size - 1] + arrow
+                segments.append(Segment(fit(title, size, field.right), marked))
+            else:
+                segments.append(Segment(fit(field.title, size, field.right), plain))
+        return self._filled(segments, self._layout, width, plain)
 
     def draw_line(self, line: int, width: int) -> list[Segment]:
-        self._layout = self._layout or lay_out(width, self.fields)
+        if not self._layout:
+            self.lay_out(width)
+        ground = self.ground_of(line)
+        return self._filled(self.draw_cells(line, self._layout, ground), self._layout, width, ground)
+
+    def ground_of(self, line: int) -> Style:
+        """The background of a line: the cursor's, or one of two by turns."""
         under = ["table--row"]
-        if self.identity(line) == self.selected:
+        if self.is_selected(line):
             under.append("table--cursor" if self.has_focus else "table--cursor-blur")
-        elif line % 2:
+        elif line % 2 and self.app.console.color_system != "standard":
+            # Of 16 colours the stripes' would be the cursor's.
             under.append("table--odd")
-        ground = self.style_of(*under).background_style
+        return self.style_of(*under).background_style
+
+    def draw_cells(self, line: int, layout: Sequence[tuple[TableField, int]], ground: Style) -> list[Segment]:
+        """What the fields of a line show, with blanks between them."""
         segments: list[Segment] = []
-        for field, size in self._layout:
+        for field, size in layout:
             if segments:
                 segments.append(Segment(" ", ground))
             for text, name in self.cell(field.key, line, size):
                 own = self.style_of(f"table--{name}")
-                segments.append(Segment(text, own if name in _OWN_GROUND else own + ground))
-        return self._filled(segments, width, ground)
+                segments.append(Segment(text, own if name in self.OWN_GROUND else own + ground))
+        return segments
 
-    def _filled(self, segments: list[Segment], width: int, style: Style) -> list[Segment]:
-        used = sum(segment.cell_length for segment in segments)
+    def _filled(
+        self, segments: list[Segment], layout: Sequence[tuple[TableField, int]], width: int, style: Style
+    ) -> list[Segment]:
+        used = sum(size for _, size in layout) + len(layout) - 1
         return [*segments, Segment(" " * max(width - used, 0), style)]
 
     def on_resize(self) -> None:
-        self._layout = lay_out(self.line_width, self.fields)
+        self.lay_out(self.line_width)
         super().on_resize()
 
     # The cursor
@@ -220,19 +209,17 @@ class CursorTable(LineView):
     @property
     def cursor(self) -> int | None:
         """The line under the cursor."""
-        return None if self.selected is None else self.place_of(self.selected)
+        return None if self.selected is None else self.line_of(self.selected)
 
     def select(self, line: int) -> None:
         """Put the cursor on a line, clamped."""
         count = self.line_count()
         if not count:
             return
-        line = min(max(line, 0), count - 1)
-        before, self.selected = self.selected, self.identity(line)
+        self.selected = self.identity(min(max(line, 0), count - 1))
         self.keep_cursor_visible()
         self.sync_lines()
-        if self.selected != before:
-            self.post_message(self.Selected(self, self.selected))
+        self.post_message(self.Selected(self, self.selected))
 
     def keep_cursor_visible(self) -> None:
         line, top = self.cursor, round(self.scroll_y)

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
 
-from iotcache_tui.keyname import key_words
+from iotcache_tui.key_display import key_text
 
 _ALWAYS: Final = ("app.help", "help", "app.quit", "quit")
 """They lead to all the others, and out."""
@@ -33,7 +33,7 @@ class KeyFooter(Footer):
         self._made_for = self.app.size.width
         keys = [one for one in super().compose() if isinstance(one, FooterKey)]
         for key in keys:
-            key.key_display = key_words(key.key_display, self._ascii)
+            key.key_display = key_text(key.key_display, self._ascii)
         yield from _fitting(keys, self._made_for)
 
     def on_resize(self) -> None:
@@ -47,10 +47,10 @@ def _fitting(keys: list[FooterKey], width: int) -> list[FooterKey]:
         *(key for key in keys if key.action not in _ALWAYS + _FIRST_TO_GO),
         *(key for key in keys if key.action in _FIRST_TO_GO),
     ]
-    kept: list[FooterKey] = []
+    fitting: list[FooterKey] = []
     for key in order:
         width -= cell_len(key.key_display) + cell_len(key.description) + 3
         if width < 0:
             break
-        kept.append(key)
-    return [key for key in keys if key in kept]
+        fitting.append(key)
+    return [key for key in keys if key in fitting]

@@ -38,9 +38,9 @@ class PanelDeck(Container):
         else:
             self.show_panel(0 if step > 0 else -1)
 
-    def show_panel(self, place: int) -> None:
+    def show_panel(self, index: int) -> None:
         """Bring one to the front and give it the keys."""
-        self._front = place % len(self._panels)
+        self._front = index % len(self._panels)
         for at, panel in enumerate(self._panels):
             panel.set_class(at != self._front, "-behind")
         # It may have been hidden until now, and only what is on show takes the focus.

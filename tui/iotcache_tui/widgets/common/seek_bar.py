@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol
 
 from rich.text import Text
 from textual import events
 from textual.widget import Widget
 
-if TYPE_CHECKING:
-    from iotcache_tui.app import IotCacheApp
-    from iotcache_tui.record.player import RecordingPlayer
+from iotcache_tui.key_display import key_shown
 
 _HINTS_FROM, _MARKS_FROM = 76, 100
 """Cells from which on there is room for the keys: those of place and speed, then those of marks."""
@@ -22,6 +21,24 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
+class Playback(Protocol):
+    """What plays a recording. Positions are monotonic seconds of the recorded run."""
+
+    start_s: float
+    speed: float
+    playing: bool
+
+    @property
+    def length_s(self) -> float: ...
+    @property
+    def ended(self) -> bool: ...
+    def position(self) -> float: ...
+    def seek(self, to_s: float) -> None: ...
+    def marks(self) -> list[tuple[float, int]]:
+        """Where something grave happened: position, 1 for a warning, 2 for an error."""
+        ...
+
+
 class SeekBar(Widget):
     """Time, bar with marks, length, speed; a click goes there."""
 
@@ -31,10 +48,10 @@ class SeekBar(Widget):
     }
     """
 
-    app: IotCacheApp
-
-    def __init__(self, player: RecordingPlayer, *, ascii_only: bool) -> None:
+    def __init__(self, player: Playback, *, keys: Mapping[str, str], ascii_only: bool) -> None:
+        """``keys`` are the user's own."""
         super().__init__()
+        self._keys = keys
         self._player = player
         self._ascii = ascii_only
         self._shown: tuple[str, int, bool, float] = ("", -1, False, 0.0)
@@ -53,9 +70,10 @@ class SeekBar(Widget):
             pairs += [("replay.slower", "<", "replay.faster", ">", "speed")]
         if width >= _MARKS_FROM:
             pairs += [("replay.mark_before", ",", "replay.mark_next", ".", "marks")]
-        key_of = self.app.key_of
+        keys = self._keys
         return "".join(
-            f"  {key_of(less, key)} {key_of(more, other)} {what}" for less, key, more, other, what in pairs
+            f"  {key_shown(keys, less, key)} {key_shown(keys, more, other)} {what}"
+            for less, key, more, other, what in pairs
         )
 
     def show(self) -> None:
@@ -63,12 +81,12 @@ class SeekBar(Widget):
         player = self._player
         at_s = player.position() - player.start_s
         _, room = self._room()
-        shown = clock(at_s), self._place(at_s, room), player.playing, player.speed
+        shown = clock(at_s), self._column(at_s, room), player.playing, player.speed
         if shown != self._shown:
             self._shown = shown
             self.refresh()
 
-    def _place(self, at_s: float, room: int) -> int:
+    def _column(self, at_s: float, room: int) -> int:
         return min(int(at_s / max(self._player.length_s, 1e-9) * room), room - 1)
 
     def render(self) -> Text:
@@ -76,16 +94,16 @@ class SeekBar(Widget):
         _, room = self._room()
         colours = self.app.theme_variables
         at_s = player.position() - player.start_s
-        here = self._place(at_s, room)
+        here = self._column(at_s, room)
         cells = [
             ("=" if self._ascii else "━") if i <= here else ("-" if self._ascii else "─") for i in range(room)
         ]
         tones = [colours["primary"] if i <= here else "dim" for i in range(room)]
         for mark_s, gravity in player.marks():
-            place = self._place(mark_s - player.start_s, room)
-            if cells[place] not in "✗x":
-                cells[place] = ("!x" if self._ascii else "▲✗")[gravity - 1]
-                tones[place] = colours["warning" if gravity == 1 else "error"]
+            column = self._column(mark_s - player.start_s, room)
+            if cells[column] not in "✗x":
+                cells[column] = ("!x" if self._ascii else "▲✗")[gravity - 1]
+                tones[column] = colours["warning" if gravity == 1 else "error"]
         cells[here], tones[here] = ("O" if self._ascii else "●"), f"bold {colours['primary']}"
         play = ">" if self._ascii else "▶"
         rest = "=" if self._ascii else "‖"

@@ -42,13 +42,13 @@ class Starting(Widget):
         return text
 
 
-def waiting_words(parts: Sequence[Part]) -> str:
+def waiting_text(parts: Sequence[Part]) -> str:
     """What an empty fleet waits for, with the part that keeps it waiting, where one is known to."""
     down = next((part for part in parts if part.state == "down" and part.name in ("broker", "ingest")), None)
-    words = "waiting for the first readings …"
+    text = "waiting for the first readings …"
     if down is not None:
         why = f": {printable(down.text, 100)}" if down.text else ""
-        return f"{words}\n{down.name} down{why}"
+        return f"{text}\n{down.name} down{why}"
     if parts and not any(part.name == "simulator" for part in parts):
-        return f"{words}\nno simulator runs here: devices appear as soon as they publish"
-    return words
+        return f"{text}\nno simulator runs here: devices appear as soon as they publish"
+    return text

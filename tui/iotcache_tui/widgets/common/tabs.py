@@ -16,7 +16,7 @@ class ScreenTabs(Widget):
     ScreenTabs { height: 1; background: $background; color: $foreground 65%; padding: 0 1; }
     """
 
-    class Chosen(Message):
+    class TabSelected(Message):
         def __init__(self, name: str) -> None:
             super().__init__()
             self.name = name
@@ -50,6 +50,6 @@ class ScreenTabs(Widget):
         for name, piece in self._pieces():
             size = cell_len(piece)
             if left <= event.x < left + size:
-                self.post_message(self.Chosen(name))
+                self.post_message(self.TabSelected(name))
                 return
             left += size

@@ -55,28 +55,36 @@ class TopBar(Widget):
         """Everything but the clock, in ``width`` cells."""
         tone = {"up": "success", "down": "error", "starting": "accent", "off": "foreground"}
         name, badge = "iotcache", f" {self._badge}"
-        said = [Segment(name, ground + Style.parse(f"bold {colours['primary']}"))]
+        segments = [Segment(name, ground + Style.parse(f"bold {colours['primary']}"))]
         room = width - cell_len(name) - cell_len(badge)
         for state, piece in self._pieces(room):
             colour = colours[tone[state]]
-            words = ground if state == "up" else ground + Style.parse(f"bold {colour}")
-            said += Segment(f"  {_GLYPHS[state]}", ground + Style.parse(colour)), Segment(f" {piece}", words)
-        left = width - sum(segment.cell_length for segment in said) - cell_len(badge)
-        said.append(Segment(" " * max(left, 0), ground))
+            style = ground if state == "up" else ground + Style.parse(f"bold {colour}")
+            segments += (
+                Segment(f"  {_GLYPHS[state]}", ground + Style.parse(colour)),
+                Segment(f" {piece}", style),
+            )
+        left = width - sum(segment.cell_length for segment in segments) - cell_len(badge)
+        segments.append(Segment(" " * max(left, 0), ground))
         colour = colours["warning" if self._badge.startswith("PAUSED") else "success"]
-        return [*said, Segment(badge, ground + Style.parse(f"bold {colour}"))]
+        return [*segments, Segment(badge, ground + Style.parse(f"bold {colour}"))]
 
     def _pieces(self, room: int) -> list[tuple[str, str]]:
         """Each part's state and words, as long as all of them fit: nothing is cut in the middle of a word."""
         parts = sorted(self._parts, key=lambda part: _ORDER.get(part[1], 9))
         pieces: list[tuple[str, str]] = []
-        for form in (_long, _short, _shortest):
+        for form in (_whole, _long, _short, _shortest):
             pieces = [(state, form(name, state, text)) for name, state, text in parts]
             if sum(4 + cell_len(piece) for _, piece in pieces) <= room:
                 return pieces
         # Those that are well are counted, not named: those in trouble keep their words.
         well = sum(state == "up" for state, _ in pieces)
         return [*(one for one in pieces if one[0] != "up"), *([("up", f"{well} up")] if well else [])]
+
+
+def _whole(name: str, state: str, text: str) -> str:
+    """A part in trouble with all that is known of it."""
+    return printable(f"{name} {text}" if state == "up" else f"{name} {state} {text}", 500).rstrip()
 
 
 def _long(name: str, state: str, text: str) -> str:

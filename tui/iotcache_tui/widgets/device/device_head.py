@@ -12,7 +12,7 @@ from textual.widget import Widget
 from iotcache_tui.format import duration, percent
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.fleet.devices import ON_TIME
-from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.common.render_context import RenderContext
 
 
 class HeadShown(Struct, frozen=True):
@@ -48,7 +48,7 @@ def head_of(state: DashboardState, rows: Sequence[int], moment: RenderContext, a
         fleet.site[rows[0]],
         all(row in fleet.watched for row in rows),
         len(rows),
-        sum(fleet.standing[row] == ON_TIME for row in rows),
+        sum(fleet.status[row] == ON_TIME for row in rows),
         len(cached),
         100.0 * sum(fleet.hits[row] for row in rows) / reads if reads else None,
         left[soonest] // 1 if soonest is not None else None,

@@ -9,8 +9,9 @@ from typing import ClassVar
 from iotcache.text import printable
 from iotcache_tui.format import duration, fit, fit_middle
 from iotcache_tui.state.device.model import DeviceKeys, KeyFacts
-from iotcache_tui.widgets.common.cursor_table import CursorTable, Piece, TableField, ttl_pieces
-from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.common.cursor_table import CursorTable, ttl_pieces
+from iotcache_tui.widgets.common.render_context import RenderContext
+from iotcache_tui.widgets.common.table_fields import Piece, TableField
 
 _KIND_STYLES = {"latest": "good", "bucket": "second", "meta": "ttl", "cfg": "ttl"}
 
@@ -32,24 +33,26 @@ class DeviceKeyTable(CursorTable):
         super().__init__(ascii_only=ascii_only, id=id)
         self.keys: tuple[KeyFacts, ...] = ()
         self.moment = RenderContext(0.0, 0.0, {})
-        self.said = ""
+        self.message = ""
         """What to say while there is nothing."""
         self._at_s = 0.0
         self._spans: dict[str, float] = {}
         self._ends: dict[str, float] = {}
 
-    def take(self, found: DeviceKeys | None, said: str = "") -> None:
+    def take(self, answer: DeviceKeys | None, message: str = "") -> None:
         """What the nodes told; ``None`` for nothing yet, and why."""
-        changed = found is None or tuple(key.key for key in found.keys) != tuple(key.key for key in self.keys)
-        self.said = said
-        if found is None:
+        changed = answer is None or tuple(key.key for key in answer.keys) != tuple(
+            key.key for key in self.keys
+        )
+        self.message = message
+        if answer is None:
             self.keys = ()
             self._spans.clear()
             self._ends.clear()
         else:
-            self.keys, self._at_s = found.keys, found.at_s
-            for key in found.keys:
-                self._note(key, found.at_s)
+            self.keys, self._at_s = answer.keys, answer.at_s
+            for key in answer.keys:
+                self._note(key, answer.at_s)
         if changed:
             self.sync_size()
             self.redraw()
@@ -86,7 +89,7 @@ class DeviceKeyTable(CursorTable):
         line = self.cursor
         return self.keys[line] if line is not None else None
 
-    def look(self, line: int) -> Hashable:
+    def content_key(self, line: int) -> Hashable:
         key = self.keys[line]
         left = self.left_s(key)
         room = max(self.field_width("ttl") - 4, 0)
@@ -122,4 +125,4 @@ class DeviceKeyTable(CursorTable):
         return [(fit("yes" if key.fetched else "never", width), "dim")]
 
     def empty_text(self) -> str:
-        return self.said
+        return self.message

@@ -23,7 +23,7 @@ class DeviceLogView(EventLogView):
         return min(max((width - 8 - self.KIND_CELLS - 5) // 4, 11), 24)
 
     def _subject_of(self, entry: LogEntry) -> str:
-        return self._of_device.place_of(entry)
+        return self._of_device.line_of(entry)
 
     def _fit_text(self, entry: LogEntry, width: int) -> str:
         return fit_parts(entry.text, width)

@@ -38,25 +38,25 @@ class DocumentsView(LineView):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self.found: DeviceDocuments | None = None
-        self.said = ""
+        self.documents: DeviceDocuments | None = None
+        self.message = ""
         self._alerts: tuple[AlertView, ...] = ()
         self._short: dict[str, str] = {}
         self._lines: list[tuple[str, str]] = []
 
     def show(
         self,
-        found: DeviceDocuments | None,
+        documents: DeviceDocuments | None,
         alerts: tuple[AlertView, ...],
-        said: str,
+        message: str,
         nodes: dict[str, str],
     ) -> None:
-        """What is known; ``said`` stands in place of documents."""
-        if (found, alerts, said, nodes) == (self.found, self._alerts, self.said, self._short):
+        """What is known; ``message`` stands in place of documents."""
+        if (documents, alerts, message, nodes) == (self.documents, self._alerts, self.message, self._short):
             return
-        if found is None or self.found is None or found.device != self.found.device:
+        if documents is None or self.documents is None or documents.device != self.documents.device:
             self.scroll_to(y=0, animate=False)
-        self.found, self._alerts, self.said, self._short = found, alerts, said, nodes
+        self.documents, self._alerts, self.message, self._short = documents, alerts, message, nodes
         self._lay_out()
         self.redraw()
 
@@ -66,8 +66,8 @@ class DocumentsView(LineView):
     def _lay_out(self) -> None:
         """Lines for the width that there is."""
         self._lines = [self._alert(alert) for alert in self._alerts]
-        if self.found is not None:
-            self._lines += [*self._document(self.found.meta), *self._document(self.found.config)]
+        if self.documents is not None:
+            self._lines += [*self._document(self.documents.meta), *self._document(self.documents.config)]
         self.sync_size()
 
     def _alert(self, alert: AlertView) -> tuple[str, str]:
@@ -88,8 +88,8 @@ class DocumentsView(LineView):
             where += f" {node}, {duration(document.ttl_s)} left"
         elif document.reason:
             where += f" ({document.reason})"
-        said = f"  sent {clock_text(document.said_at_s)}" if document.said_at_s else ""
-        version = f"{title}  version {document.version}{said}  {where}"
+        message = f"  sent {clock_text(document.sent_at_s)}" if document.sent_at_s else ""
+        version = f"{title}  version {document.version}{message}  {where}"
         tone, room = "title" if document.source == "cache" else "store", self.line_width - 1
         heads = in_parts(version, room) if room > 0 else [version]
         return [*((f"  {head}" if at else head, tone) for at, head in enumerate(heads)),
@@ -118,4 +118,4 @@ class DocumentsView(LineView):
         return [Segment(fit(printable(text, 2_000), width), self.style_of(f"documents--{style}"))]
 
     def empty_text(self) -> str:
-        return self.said
+        return self.message

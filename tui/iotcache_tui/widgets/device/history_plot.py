@@ -18,12 +18,12 @@ from iotcache_tui.format import fit, number, wall_text
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.device.model import Curve
 from iotcache_tui.widgets.common.braille import BrailleCanvas, curve, round_limits
-from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.common.render_context import RenderContext
 
 LABEL_CELLS = 9
 AHEAD_SHARE = 0.06
 """So much of the plot lies in the future: an entry's life goes on past now."""
-_SPAN_WORDS = {300.0: "5 min", 900.0: "15 min", 3_600.0: "1 h", 21_600.0: "6 h", 86_400.0: "24 h"}
+_SPAN_LABELS = {300.0: "5 min", 900.0: "15 min", 3_600.0: "1 h", 21_600.0: "6 h", 86_400.0: "24 h"}
 
 
 class PlotShown(Struct, frozen=True):
@@ -38,11 +38,11 @@ class PlotShown(Struct, frozen=True):
     """From when the cached reading is, and until when it is to live (wall time)."""
     missed_at: tuple[float, ...] = ()
     """When reads of it fell back to the store (wall time)."""
-    said: str = ""
+    message: str = ""
     """What to say while there is no curve."""
 
 
-def plot_of(state: DashboardState, row: int, span_s: float, moment: RenderContext, said: str) -> PlotShown:
+def plot_of(state: DashboardState, row: int, span_s: float, moment: RenderContext, message: str) -> PlotShown:
     """What there is to draw of a row, besides its curve."""
     fleet = state.fleet
     fleet.settle((row,))
@@ -53,7 +53,14 @@ def plot_of(state: DashboardState, row: int, span_s: float, moment: RenderContex
     since = moment.wall_s - span_s
     missed = tuple(one.wall_s for one in state.fallbacks if one.row == row and one.wall_s >= since)
     return PlotShown(
-        fleet.sensor[row], fleet.unit[row], span_s, moment.wall_s, fleet.interval_s[row], entry, missed, said
+        fleet.sensor[row],
+        fleet.unit[row],
+        span_s,
+        moment.wall_s,
+        fleet.interval_s[row],
+        entry,
+        missed,
+        message,
     )
 
 
@@ -93,8 +100,8 @@ class HistoryPlot(Widget):
         """Draw anew when that would look different: a new point, or a dot's width of time gone by."""
         before = self._shown
         dot_s = shown.span_s * (1 + AHEAD_SHARE) / self.points
-        same = (before.title, before.unit, before.span_s, before.entry, before.missed_at, before.said) == (
-            shown.title, shown.unit, shown.span_s, shown.entry, shown.missed_at, shown.said,
+        same = (before.title, before.unit, before.span_s, before.entry, before.missed_at, before.message) == (
+            shown.title, shown.unit, shown.span_s, shown.entry, shown.missed_at, shown.message,
         )  # fmt: skip
         if same and line.version == self._version and abs(shown.wall_s - before.wall_s) < dot_s:
             return
@@ -131,7 +138,7 @@ class HistoryPlot(Widget):
         if tall < 1 or room < 10:
             return rows
         if not values:
-            text = shown.said or "no readings in this time"
+            text = shown.message or "no readings in this time"
             blank = [Strip.blank(width, self._style("dim"))] * (tall + 1)
             blank[tall // 2] = Strip([Segment(fit(text, width).rstrip().center(width), self._style("dim"))])
             return [*rows, *(strip.adjust_cell_length(width, self._style("dim")) for strip in blank)]
@@ -156,14 +163,14 @@ class HistoryPlot(Widget):
 
     def _grounds(self, room: int) -> list[bool]:
         """Which columns lie in a cached stretch."""
-        found = [False] * room
+        columns = [False] * room
         stretches = [*self._curve.cached]
         if self._shown.entry is not None:
             stretches.append(self._shown.entry)
         for begin, end in stretches:
             for column in range(max(self._column(begin, room), 0), min(self._column(end, room) + 1, room)):
-                found[column] = True
-        return found
+                columns[column] = True
+        return columns
 
     def _labels(self, tall: int, low: float, high: float, step: float) -> dict[int, str]:
         """What stands at the left of which line."""
@@ -212,7 +219,7 @@ class HistoryPlot(Widget):
     def _title(self, width: int, values: list[float]) -> Strip:
         line, shown = self._curve, self._shown
         unit = f", {shown.unit}" if shown.unit else ""
-        parts = [f"{shown.title}{unit}", f"last {_SPAN_WORDS.get(shown.span_s, f'{shown.span_s:g} s')}"]
+        parts = [f"{shown.title}{unit}", f"last {_SPAN_LABELS.get(shown.span_s, f'{shown.span_s:g} s')}"]
         if values and not line.states:
             parts.append(f"{number(min(values))} to {number(max(values))}")
         if line.readings:

@@ -61,7 +61,7 @@ class EventLogView(LineView):
         super().__init__(id=id)
         self.view = view
         self._clear_key = clear_key
-        self._told_empty = ""
+        self._empty_shown = ""
         self.following = True
         self.selected = 0
         """The number of the entry under the cursor; 0 for none."""
@@ -70,8 +70,8 @@ class EventLogView(LineView):
     def frame(self) -> None:
         """Show what came in."""
         self.view.update()
-        if self._told_empty != (empty := "" if self.view.lines else self.empty_text()):
-            self._told_empty = empty
+        if self._empty_shown != (empty := "" if self.view.lines else self.empty_text()):
+            self._empty_shown = empty
             self.redraw()
         self.sync_size()
         if self.following and round(self.scroll_y) < self.max_scroll_y:
@@ -86,12 +86,12 @@ class EventLogView(LineView):
         self.redraw()
 
     @property
-    def chosen(self) -> LogEntry | None:
+    def selected_entry(self) -> LogEntry | None:
         """The entry under the cursor, when it is still there."""
-        place = self._place()
-        return self.view.lines[place] if place is not None else None
+        position = self._position()
+        return self.view.lines[position] if position is not None else None
 
-    def _place(self) -> int | None:
+    def _position(self) -> int | None:
         lines = self.view.lines
         low, high = 0, len(lines)
         while low < high:
@@ -152,27 +152,27 @@ class EventLogView(LineView):
 
     # Moving about
 
-    def _select(self, place: int) -> None:
+    def _select(self, position: int) -> None:
         lines = self.view.lines
         if not lines:
             return
-        place = min(max(place, 0), len(lines) - 1)
-        self.selected = lines[place].number
-        self.following = place == len(lines) - 1
+        position = min(max(position, 0), len(lines) - 1)
+        self.selected = lines[position].number
+        self.following = position == len(lines) - 1
         top = round(self.scroll_y)
-        if place < top:
-            self.scroll_to(y=place, animate=False)
-        elif place >= top + self.body_height:
-            self.scroll_to(y=place - self.body_height + 1, animate=False)
+        if position < top:
+            self.scroll_to(y=position, animate=False)
+        elif position >= top + self.body_height:
+            self.scroll_to(y=position - self.body_height + 1, animate=False)
         self.sync_lines()
 
     def action_move(self, step: int) -> None:
-        place = self._place()
-        self._select(self.visible_lines().stop - 1 if place is None else place + step)
+        position = self._position()
+        self._select(self.visible_lines().stop - 1 if position is None else position + step)
 
     def action_move_page(self, step: int) -> None:
-        place = self._place()
-        start = self.visible_lines().stop - 1 if place is None else place
+        position = self._position()
+        start = self.visible_lines().stop - 1 if position is None else position
         self._select(start + step * max(self.body_height - 1, 1))
 
     def action_first(self) -> None:
@@ -182,7 +182,7 @@ class EventLogView(LineView):
         self._select(len(self.view.lines) - 1)
 
     def action_open(self) -> None:
-        entry = self.chosen
+        entry = self.selected_entry
         if entry is not None:
             self.post_message(self.Opened(entry))
 

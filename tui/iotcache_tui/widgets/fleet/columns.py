@@ -5,50 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 
-from msgspec import Struct
-
 from iotcache.text import printable
 from iotcache_tui.format import aligned_value, bar, count, duration, fit, fit_middle, sparkline
 from iotcache_tui.state.fleet.columns import FROM_CACHE, FROM_NOWHERE, FROM_STORE, UNREAD, FleetState
-from iotcache_tui.units import System, shown_unit, shown_value
+from iotcache_tui.units import shown_unit, shown_value
+from iotcache_tui.widgets.common.render_context import RenderContext
+from iotcache_tui.widgets.common.table_fields import Piece, TableField
 
-Piece = tuple[str, str]
-"""A text and the name of its style (a component class of the table without its ``fleet--``)."""
-SOURCE_WORDS = {UNREAD: "", FROM_CACHE: "cache", FROM_STORE: "store", FROM_NOWHERE: "none"}
+SOURCE_LABELS = {UNREAD: "", FROM_CACHE: "cache", FROM_STORE: "store", FROM_NOWHERE: "none"}
 _SOURCE_STYLES = {UNREAD: "dim", FROM_CACHE: "cache", FROM_STORE: "store", FROM_NOWHERE: "none"}
 LOW_TTL_SHARE = 0.25
 TTL_TEXT_CELLS = 4
 FLASH_S = 0.7
 
 
-class RenderContext(Struct, frozen=True):
-    """What a frame draws against."""
-
-    now_s: float
-    wall_s: float
-    nodes: dict[str, str]
-    """Short names of the nodes."""
-    ascii_only: bool = False
-    motion: bool = False
-    """Whether a change may glow for a moment."""
-    units: System = "as sent"
-
-
 Draw = Callable[[FleetState, int, int, RenderContext], Sequence[Piece]]
 
 
-class Column(Struct, frozen=True):
+class Column(TableField, frozen=True, kw_only=True):
     """One column: ``key`` is its sort key, too."""
 
-    key: str
-    title: str
-    least: int
-    """Cells it must have to be worth showing."""
-    most: int
-    rank: int
-    """Columns with the largest rank go first when the screen is narrow."""
     draw: Draw
-    right: bool = False
 
 
 def _device(fleet: FleetState, row: int, width: int, moment: RenderContext) -> Sequence[Piece]:
@@ -130,7 +107,7 @@ def _ttl(fleet: FleetState, row: int, width: int, moment: RenderContext) -> Sequ
 
 def _source(fleet: FleetState, row: int, width: int, moment: RenderContext) -> Sequence[Piece]:
     code = fleet.source[row]
-    return [(fit(SOURCE_WORDS[code], width), _SOURCE_STYLES[code])]
+    return [(fit(SOURCE_LABELS[code], width), _SOURCE_STYLES[code])]
 
 
 def _hit(fleet: FleetState, row: int, width: int, moment: RenderContext) -> Sequence[Piece]:
@@ -161,46 +138,24 @@ def _why(fleet: FleetState, row: int, width: int, moment: RenderContext) -> Sequ
 
 
 COLUMNS = (
-    Column("state", "  ", 2, 2, 0, _state),
-    Column("device", "Device", 13, 28, 0, _device),
-    Column("sensor", "Sensor", 11, 20, 1, _sensor),
-    Column("site", "Site", 14, 16, 9, _site),
-    Column("class", "Class", 9, 14, 8, _class),
-    Column("value", "Value", 7, 11, 0, _value, right=True),
-    Column("unit", "Unit", 4, 6, 3, _unit),
-    Column("trend", "Trend", 5, 24, 6, _trend),
-    Column("age", "Age", 4, 6, 4, _age, right=True),
-    Column("ttl", "TTL", 8, 26, 2, _ttl, right=True),
-    Column("source", "From", 5, 6, 1, _source),
-    Column("hit", "Hit", 4, 5, 5, _hit, right=True),
-    Column("reads", "Reads", 5, 6, 7, _reads, right=True),
-    Column("interval", "Every", 5, 5, 8, _interval, right=True),
-    Column("why", "Missed", 11, 11, 5, _why),
-    Column("node", "Node", 6, 16, 7, _node),
+    Column("state", "  ", 2, 2, 0, draw=_state),
+    Column("device", "Device", 13, 28, 0, draw=_device),
+    Column("sensor", "Sensor", 11, 20, 1, draw=_sensor),
+    Column("site", "Site", 14, 16, 9, draw=_site),
+    Column("class", "Class", 9, 14, 8, draw=_class),
+    Column("value", "Value", 7, 11, 0, draw=_value, right=True),
+    Column("unit", "Unit", 4, 6, 3, draw=_unit),
+    Column("trend", "Trend", 5, 24, 6, draw=_trend),
+    Column("age", "Age", 4, 6, 4, draw=_age, right=True),
+    Column("ttl", "TTL", 8, 26, 2, draw=_ttl, right=True),
+    Column("source", "From", 5, 6, 1, draw=_source),
+    Column("hit", "Hit", 4, 5, 5, draw=_hit, right=True),
+    Column("reads", "Reads", 5, 6, 7, draw=_reads, right=True),
+    Column("interval", "Every", 5, 5, 8, draw=_interval, right=True),
+    Column("why", "Missed", 11, 11, 5, draw=_why),
+    Column("node", "Node", 6, 16, 7, draw=_node),
 )
 BY_KEY = {column.key: column for column in COLUMNS}
 DEFAULT_COLUMNS = (
     "state", "device", "sensor", "site", "value", "unit", "trend", "age", "ttl", "source", "hit", "node",
 )  # fmt: skip
-
-
-def lay_out(width: int, keys: Sequence[str] = DEFAULT_COLUMNS) -> list[tuple[Column, int]]:
-    """Those columns of ``keys`` that fit in ``width`` cells with one blank between two, and their widths."""
-    shown = [BY_KEY[key] for key in keys]
-
-    def room() -> int:
-        return width - sum(column.least for column in shown) - (len(shown) - 1)
-
-    while room() < 0 and len(shown) > 1:
-        shown.remove(max(shown, key=lambda column: column.rank))
-    widths = {column.key: column.least for column in shown}
-    left = max(room(), 0)
-    while left:
-        growing = [column for column in shown if widths[column.key] < column.most]
-        if not growing:
-            break
-        # The one that has the least of what it wants grows first.
-        column = min(growing, key=lambda column: widths[column.key] / column.most)
-        widths[column.key] += 1
-        left -= 1
-    return [(column, widths[column.key]) for column in shown]

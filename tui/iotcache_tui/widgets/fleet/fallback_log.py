@@ -12,7 +12,7 @@ from iotcache_tui.format import clock_text, duration, fit, milliseconds
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.widgets.common.lines import LineView
 
-REASON_WORDS = {
+REASON_LABELS = {
     "never_set": "never set",
     "expired": "expired",
     "evicted": "evicted",
@@ -98,7 +98,7 @@ class FallbackLog(LineView):
         segments = [
             Segment(clock_text(item.wall_s) + " ", dim),
             Segment(fit(item.key, key) + " ", row),
-            Segment(fit(REASON_WORDS[item.reason.value], 11) + " ", reason),
+            Segment(fit(REASON_LABELS[item.reason.value], 11) + " ", reason),
             Segment(fit(self.nodes.get(item.node) or printable(item.node) or "–", node) + " ", dim),
         ]
         if item.error:

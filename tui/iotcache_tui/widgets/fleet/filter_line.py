@@ -15,7 +15,7 @@ from textual.widgets import Input
 from iotcache.text import printable
 from iotcache_tui.format import fit
 from iotcache_tui.state.fleet.columns import FleetState
-from iotcache_tui.state.fleet.filter import complete, completions, describe
+from iotcache_tui.state.fleet.filter import complete, completed, completions, describe
 
 
 class _Completer(Suggester):
@@ -37,11 +37,28 @@ class TypedLine(Input):
 
 class FilterInput(TypedLine):
     BINDINGS = [  # noqa: RUF012 declared by the base class
-        Binding("tab,right", "cursor_right", "Complete", key_display="Tab", id="filter.complete"),
+        Binding("tab", "complete", "Complete", key_display="Tab", id="filter.complete"),
         Binding("enter", "submit", "Done", key_display="↵", id="filter.done"),
         Binding("down", "screen.leave_filter", "To the table", show=False, id="filter.leave"),
         Binding("escape", "screen.clear_filter", "Clear", key_display="Esc", id="filter.clear"),
     ]
+
+    def __init__(self, fleet: FleetState) -> None:
+        super().__init__(placeholder="filter", suggester=_Completer(fleet), id="filter-text")
+        self._fleet = fleet
+        self._cycle: list[str] = []
+        """The completions that the key goes through; the last one leads back to the first."""
+
+    def action_complete(self) -> None:
+        """Put the first completion in; again, the next one."""
+        if self.value in self._cycle:
+            at = self._cycle.index(self.value) + 1
+            self.value = self._cycle[at % len(self._cycle)]
+        else:
+            self._cycle = completed(self.value, self._fleet)
+            if self._cycle:
+                self.value = self._cycle[0]
+        self.cursor_position = len(self.value)
 
 
 class _Hint(Widget):
@@ -86,7 +103,7 @@ class FilterLine(Vertical):
         super().__init__(id=id)
         self._fleet = fleet
         self.hint = _Hint()
-        self.input = FilterInput(placeholder="filter", suggester=_Completer(fleet), id="filter-text")
+        self.input = FilterInput(fleet)
 
     def compose(self) -> ComposeResult:
         yield self.hint

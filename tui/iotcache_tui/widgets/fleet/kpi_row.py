@@ -52,12 +52,12 @@ class KpiRow(Horizontal):
             rate(per_s), "/s", f"{in_all} in all", "warn" if per_s else "quiet", brief=in_all
         )
         last = window[-1] if window else None
-        heard = last.ingest_per_s if last else None
-        workers = sum(worker.role == "ingest" for worker in state.workers.values())
+        known = last.ingest_per_s if last else None
+        workers = len(state.processes.workers)
         self._kpis["ingest"].show(
-            rate(heard), "msg/s" if heard is not None else "",
+            rate(known), "msg/s" if known is not None else "",
             f"{workers} worker{'s' if workers != 1 else ''}" if workers else "no worker",
-            "ok" if heard else "quiet" if heard is None else "warn",
+            "ok" if known else "quiet" if known is None else "warn",
         )  # fmt: skip
         p99 = max((second.p99_ms for second in window if second.reads), default=None)
         p50 = [second.p50_ms for second in window if second.reads]

@@ -3,65 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
+from iotcache.telemetry import FleetStats, IngestStats
 from iotcache.text import printable
 from iotcache_tui.format import count, data_size, duration, fit, milliseconds, percent, rate
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.flow import HISTORY_KEPT, WINDOW_S, figure, of_role, text
-from iotcache_tui.state.updates import Worker
+from iotcache_tui.state.flow import WINDOW_S
+from iotcache_tui.state.flow_history import HISTORY_SECONDS, Rates
+from iotcache_tui.state.updates import Process
 from iotcache_tui.widgets.common.area import area, round_top
 from iotcache_tui.widgets.common.panel import Line
-from iotcache_tui.widgets.fleet.fallback_log import REASON_WORDS
+from iotcache_tui.widgets.fleet.fallback_log import REASON_LABELS
 from iotcache_tui.widgets.nodes.node_columns import state_piece
 
-Figure = tuple[str, int, Callable[[Worker], str]]
-"""Title, cells and text of a figure of one process."""
+S = TypeVar("S", IngestStats, FleetStats)
 
 
-def _whole(name: str) -> Callable[[Worker], str]:
-    return lambda worker: count(int(figure(worker, name)))
+class Figure(NamedTuple, Generic[S]):
+    """One figure of a process: title, cells, and its text."""
+
+    title: str
+    cells: int
+    text: Callable[[S], str]
 
 
-def _per_s(name: str) -> Callable[[Worker], str]:
-    return lambda worker: rate(figure(worker, name))
-
-
-def _ms(name: str) -> Callable[[Worker], str]:
-    return lambda worker: milliseconds(figure(worker, name))
-
-
-_INGEST: tuple[Figure, ...] = (
-    ("in/s", 6, _per_s("received_per_s")),
-    ("stored/s", 8, _per_s("stored_per_s")),
-    ("queued", 6, _whole("queued")),
-    ("unacked", 7, _whole("unacked")),
-    ("lag s", 6, lambda worker: f"{figure(worker, 'lag_s'):.1f}"),
-    ("commit p50", 10, _ms("commit_p50_ms")),
-    ("p99 ms", 6, _ms("commit_p99_ms")),
-    ("dup", 5, _whole("duplicates")),
-    ("dead", 5, _whole("dead_letters")),
-    ("dirty", 5, _whole("dirty_keys")),
-    ("RSS", 5, lambda worker: data_size(figure(worker, "max_rss_bytes"))),
+_INGEST: tuple[Figure[IngestStats], ...] = (
+    Figure("in/s", 6, lambda stats: rate(stats.received_per_s)),
+    Figure("stored/s", 8, lambda stats: rate(stats.stored_per_s)),
+    Figure("queued", 6, lambda stats: count(stats.queued)),
+    Figure("unacked", 7, lambda stats: count(stats.unacked)),
+    Figure("lag s", 6, lambda stats: f"{stats.lag_s:.1f}"),
+    Figure("commit p50", 10, lambda stats: milliseconds(stats.commit_p50_ms)),
+    Figure("p99 ms", 6, lambda stats: milliseconds(stats.commit_p99_ms)),
+    Figure("dup", 5, lambda stats: count(stats.duplicates)),
+    Figure("dead", 5, lambda stats: count(stats.dead_letters)),
+    Figure("dirty", 5, lambda stats: count(stats.dirty_keys)),
+    Figure("RSS", 5, lambda stats: data_size(stats.max_rss_bytes)),
 )
-_STORE: tuple[Figure, ...] = (
-    ("stored/s", 8, _per_s("stored_per_s")),
-    ("stored", 7, _whole("stored")),
-    ("dup", 6, _whole("duplicates")),
-    ("batches", 7, _whole("batches")),
-    ("commit p50", 10, _ms("commit_p50_ms")),
-    ("p99 ms", 6, _ms("commit_p99_ms")),
-    ("failures", 8, _whole("commit_failures")),
+_STORE: tuple[Figure[IngestStats], ...] = (
+    Figure("stored/s", 8, lambda stats: rate(stats.stored_per_s)),
+    Figure("stored", 7, lambda stats: count(stats.stored)),
+    Figure("dup", 6, lambda stats: count(stats.duplicates)),
+    Figure("batches", 7, lambda stats: count(stats.batches)),
+    Figure("commit p50", 10, lambda stats: milliseconds(stats.commit_p50_ms)),
+    Figure("p99 ms", 6, lambda stats: milliseconds(stats.commit_p99_ms)),
+    Figure("failures", 8, lambda stats: count(stats.commit_failures)),
 )
-_SIMULATOR: tuple[Figure, ...] = (
-    ("sent/s", 7, _per_s("rate")),
-    ("devices", 7, _whole("devices")),
-    ("series", 7, _whole("series")),
-    ("sent", 7, _whole("published")),
-    ("unconfirmed", 11, _whole("unconfirmed")),
-    ("late", 6, _whole("late")),
-    ("lag p50", 7, _ms("lag_p50_ms")),
-    ("p99 ms", 6, _ms("lag_p99_ms")),
-    ("reconnects", 10, _whole("reconnects")),
+_SIMULATOR: tuple[Figure[FleetStats], ...] = (
+    Figure("sent/s", 7, lambda stats: rate(stats.rate)),
+    Figure("devices", 7, lambda stats: count(stats.devices)),
+    Figure("series", 7, lambda stats: count(stats.series)),
+    Figure("sent", 7, lambda stats: count(stats.published)),
+    Figure("unconfirmed", 11, lambda stats: count(stats.unconfirmed)),
+    Figure("late", 6, lambda stats: count(stats.late)),
+    Figure("lag p50", 7, lambda stats: milliseconds(stats.lag_p50_ms)),
+    Figure("p99 ms", 6, lambda stats: milliseconds(stats.lag_p99_ms)),
+    Figure("reconnects", 10, lambda stats: count(stats.reconnects)),
 )
 
 
@@ -71,17 +69,13 @@ def details(
     """Lines about one box."""
     match box:
         case "simulator":
-            return _processes(
-                of_role(state.workers, "simulator"), _SIMULATOR, width, "no simulator tells of itself"
-            )
+            return _processes(state.processes.simulators, _SIMULATOR, width, "no simulator tells of itself")
         case "broker":
             return _broker(state)
         case "workers":
-            return _processes(of_role(state.workers, "ingest"), _INGEST, width, "no worker tells of itself")
+            return _processes(state.processes.workers, _INGEST, width, "no worker tells of itself")
         case "store":
-            return _processes(
-                of_role(state.workers, "ingest"), _STORE, width, "no worker tells of its commits"
-            )
+            return _processes(state.processes.workers, _STORE, width, "no worker tells of its commits")
         case "nodes":
             return _nodes(state, nodes, width, ascii_only)
         case _:
@@ -89,8 +83,8 @@ def details(
 
 
 def history(
-    rates: Sequence[tuple[float | None, ...]],
-    place: int,
+    rates: Sequence[Rates],
+    index: int,
     total: int,
     width: int,
     height: int,
@@ -104,11 +98,11 @@ def history(
     room = width - 7
     if room < 8 or height < 1:
         return ()
-    step = -(-HISTORY_KEPT // room)
+    step = -(-HISTORY_SECONDS // room)
     columns: list[list[float]] = [[] for _ in range(room)]
     newest = (total - 1) // step
     for back, each in enumerate(reversed(rates)):
-        at, value = room - 1 - (newest - (total - 1 - back) // step), each[place]
+        at, value = room - 1 - (newest - (total - 1 - back) // step), each[index]
         if at < 0:
             break
         if value is not None:
@@ -120,25 +114,28 @@ def history(
     return [[(row, "curve"), (f" {label}", "dim")] for row, label in zip(rows, labels, strict=True)]
 
 
-def _processes(workers: Sequence[Worker], figures: Sequence[Figure], width: int, none: str) -> Sequence[Line]:
-    if not workers:
+def _processes(
+    processes: Sequence[Process[S]], figures: Sequence[Figure[S]], width: int, none: str
+) -> Sequence[Line]:
+    if not processes:
         return [[(none, "dim")]]
-    name_room = min(max(7, *(len(worker.instance) for worker in workers)), 24)
+    name_room = min(max(7, *(len(process.instance) for process in processes)), 24)
     room = width - name_room - 2 - 10
-    shown: list[Figure] = []
+    shown: list[Figure[S]] = []
     for each in figures:
-        if sum(size + 1 for _, size, _ in shown) + each[1] + 1 > room:
+        if sum(size + 1 for _, size, _ in shown) + each.cells + 1 > room:
             break
         shown.append(each)
     head = "".join(f" {fit(title, size, right=True)}" for title, size, _ in shown)
     lines: list[Line] = [[(fit("process", name_room) + fit(" state", 10) + head, "dim")]]
-    for worker in workers:
-        waiting, word = text(worker, "waiting_for", 200), text(worker, "state", 20) or "running"
-        cells = "".join(f" {fit(tell(worker), size, right=True)}" for _, size, tell in shown)
+    for process in processes:
+        stats = process.stats
+        waiting, label = printable(stats.waiting_for, 200), printable(stats.state, 20) or "running"
+        cells = "".join(f" {fit(text(stats), size, right=True)}" for _, size, text in shown)
         lines.append(
             [
-                (fit(printable(worker.instance, 60), name_room), "row"),
-                (" " + fit(word, 9), "warn" if waiting else "good"),
+                (fit(printable(process.instance, 60), name_room), "row"),
+                (" " + fit(label, 9), "warn" if waiting else "good"),
                 (fit(" " + waiting, len(cells)), "warn") if waiting else (cells, "row"),
             ]
         )
@@ -146,13 +143,13 @@ def _processes(workers: Sequence[Worker], figures: Sequence[Figure], width: int,
 
 
 def _broker(state: DashboardState) -> Sequence[Line]:
-    workers = of_role(state.workers, "ingest")
+    workers = state.processes.workers
     part = next((part for part in state.parts if part.name == "broker"), None)
-    connects = sum(int(figure(worker, "connects")) for worker in workers)
-    lost = sum(int(figure(worker, "sessions_lost")) for worker in workers)
+    connects = sum(worker.stats.connects for worker in workers)
+    lost = sum(worker.stats.sessions_lost for worker in workers)
     return [
         [(f"{part.state} " if part else "unknown ", "strong"), (part.text if part else "", "row")],
-        [(f"{sum(int(figure(worker, 'unacked')) for worker in workers):,}", "strong"),
+        [(f"{sum(worker.stats.unacked for worker in workers):,}", "strong"),
          (" QoS 1 messages that it holds until a worker has committed them", "dim")],
         [(f"{connects:,}", "strong"), (" connects of the workers so far, ", "dim"),
          (f"{lost:,}", "bad" if lost else "strong"), (" sessions that it had forgotten", "dim")],
@@ -173,9 +170,9 @@ def _nodes(state: DashboardState, nodes: dict[str, str], width: int, ascii_only:
         ]
     ]
     for health in state.nodes:
-        node, word = figures.get(health.name), state_piece(health, ascii_only)
+        node, label = figures.get(health.name), state_piece(health, ascii_only)
         short = nodes.get(health.name) or printable(health.name)
-        cells: Line = [(fit(short, 24) + " ", "row"), (fit(word[0], 10), word[1])]
+        cells: Line = [(fit(short, 24) + " ", "row"), (fit(label[0], 10), label[1])]
         if node is not None and node.answered:
             memory = f"{data_size(node.used_bytes)}/{data_size(node.limit_bytes)}"
             tail = (
@@ -204,9 +201,9 @@ def _readers(state: DashboardState) -> Sequence[Line]:
          (percent(state.hit_percent(WINDOW_S)), "strong"), (" from the cache", "dim")],
     ]  # fmt: skip
     for reason, times in sorted(why.items(), key=lambda item: -item[1]):
-        word = REASON_WORDS.get(reason, printable(reason, 20))
+        label = REASON_LABELS.get(reason, printable(reason, 20))
         lines.append(
-            [(f"{word:<12}", "warn"), (f"{rate(times / span):>7}/s ", "row"),
+            [(f"{label:<12}", "warn"), (f"{rate(times / span):>7}/s ", "row"),
              (f"{100 * times / reads:>5.1f} % of reads went to the store for it", "dim")]
         )  # fmt: skip
     if not why:

@@ -32,7 +32,7 @@ class Layout(Struct, frozen=True):
     height: int
 
 
-def lay_out(width: int, height: int) -> Layout | None:
+def arrange(width: int, height: int) -> Layout | None:
     """The picture for this room; ``None`` when there is none and a list has to do."""
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
         return None
@@ -44,7 +44,7 @@ def _across(width: int) -> Layout:
     gap = min(max(10, (width - 5 * _MOST_BOX) // 4), _MOST_GAP)
     box = min((width - 4 * gap) // 5, _MOST_BOX)
     left = (width - 5 * box - 4 * gap) // 2
-    column = [left + place * (box + gap) for place in range(5)]
+    column = [left + index * (box + gap) for index in range(5)]
     middle, upper, lower = 5, 0, 10
     rects = {
         "simulator": Rect(column[0], middle, box, BOX_LINES),
@@ -94,7 +94,7 @@ def _two_rows(width: int) -> Layout:
     gap = 9
     box = min((width - 2 * gap) // 3, 24)
     left = (width - 3 * box - 2 * gap) // 2
-    column = [left + place * (box + gap) for place in range(3)]
+    column = [left + index * (box + gap) for index in range(3)]
     upper, lower = 0, BOX_LINES + 3
     rects = {
         "simulator": Rect(column[0], upper, box, BOX_LINES),

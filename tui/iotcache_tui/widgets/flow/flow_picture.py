@@ -16,10 +16,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from iotcache_tui.format import fit, rate
-from iotcache_tui.state.flow import ARROWS, BOXES, Flow
+from iotcache_tui.state.flow import BOXES, Flow
+from iotcache_tui.state.flow_history import ARROWS
 from iotcache_tui.widgets.common.area import area, round_top
 from iotcache_tui.widgets.common.canvas import Canvas, Point
-from iotcache_tui.widgets.flow.flow_layout import Layout, lay_out, towards
+from iotcache_tui.widgets.flow.flow_layout import Layout, arrange, towards
 
 TITLES = {
     "simulator": "simulator",
@@ -72,7 +73,7 @@ class FlowPicture(Widget, can_focus=True):
         Binding("enter", "open", "Open", key_display="↵", id="flow.open"),
     ]
 
-    class Chosen(Message):
+    class BoxSelected(Message):
         """Another box stands out now."""
 
         def __init__(self, name: str) -> None:
@@ -88,7 +89,7 @@ class FlowPicture(Widget, can_focus=True):
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.chosen = "workers"
+        self.selected = "workers"
         self._ascii = ascii_only
         self._flow: Flow | None = None
         self._rates: Sequence[tuple[float | None, ...]] = ()
@@ -104,14 +105,14 @@ class FlowPicture(Widget, can_focus=True):
     ) -> None:
         """Draw what changed; with ``motion`` marks wander along the arrows."""
         self._flow, self._rates = flow, rates
-        key = (flow, self.size, self.chosen, self.has_focus, self._history(12))
+        key = (flow, self.size, self.selected, self.has_focus, self._history(12))
         if key != self._key or self._still is None:
             self._key = key
             self._draw_still()
         self._draw(now_s if motion else None)
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        layout = lay_out(width, 1_000)
+        layout = arrange(width, 1_000)
         return layout.height if layout is not None else len(BOXES)
 
     # What is drawn
@@ -123,48 +124,50 @@ class FlowPicture(Widget, can_focus=True):
         flow, (width, height) = self._flow, self.size
         assert flow is not None
         canvas = Canvas(width, height, ascii_only=self._ascii)
-        self._layout = lay_out(width, height)
+        self._layout = arrange(width, height)
         self._ways = []
         if self._layout is None:
             self._draw_list(canvas, flow)
         else:
-            for place, path in enumerate(self._layout.paths):
+            for index, path in enumerate(self._layout.paths):
                 self._ways.append(canvas.line(path.points, "line"))
-                self._draw_figures(canvas, flow, place)
+                self._draw_figures(canvas, flow, index)
             for name in BOXES:
                 self._draw_box(canvas, flow, name)
         self._still = canvas
         self._still_lines = [canvas.pieces(y) for y in range(canvas.height)]
 
-    def _draw_figures(self, canvas: Canvas, flow: Flow, place: int) -> None:
+    def _draw_figures(self, canvas: Canvas, flow: Flow, index: int) -> None:
         """The arrow's rate, and how it was in the last seconds."""
         assert self._layout is not None
-        path = self._layout.paths[place]
-        per_s = flow.rates[place]
+        path = self._layout.paths[index]
+        per_s = flow.rates[index]
         canvas.text(*path.label, fit(f"{rate(per_s)}/s", min(path.room, 9)), "strong" if per_s else "dim")
-        values = [rates[place] for rates in self._rates[-min(path.room, 12) :]]
+        values = [rates[index] for rates in self._rates[-min(path.room, 12) :]]
         most = max((value for value in values if value is not None), default=0.0)
         (curve,) = area(values, 1, 0.0, round_top(most), self._ascii) if values else ("",)
         canvas.text(*path.curve, curve, "curve")
 
     def _tone(self, flow: Flow, name: str) -> str:
         held = flow.bottleneck is not None and flow.bottleneck.box == name
-        return "warn" if held else "mark" if name == self.chosen and self.has_focus else "line"
+        return "warn" if held else "mark" if name == self.selected and self.has_focus else "line"
 
     def _draw_box(self, canvas: Canvas, flow: Flow, name: str) -> None:
         assert self._layout is not None
         box, rect = flow.boxes[name], self._layout.rects[name]
-        tone, heavy = self._tone(flow, name), name == self.chosen
+        tone, heavy = self._tone(flow, name), name == self.selected
         canvas.box(rect, TITLES[name], tone, heavy=heavy)
         room = rect.width - 4
         glyph = _GLYPHS[box.state][self._ascii]
-        canvas.text(rect.x + 2, rect.y + 1, fit(f"{glyph} {box.word}", room), _TONES[box.state])
+        canvas.text(rect.x + 2, rect.y + 1, fit(f"{glyph} {box.label}", room), _TONES[box.state])
         for line, fact in enumerate(box.facts[: rect.height - 3]):
             canvas.text(rect.x + 2, rect.y + 2 + line, fit(fact, room), "row")
         if flow.bottleneck is not None and flow.bottleneck.box == name:
             sign = "!" if self._ascii else "▲"
-            word = fit(f" {sign} {flow.bottleneck.word} ", min(rect.width - 2, len(flow.bottleneck.word) + 4))
-            canvas.text(rect.x + 1, rect.y + rect.height - 1, word, "warn")
+            label = fit(
+                f" {sign} {flow.bottleneck.label} ", min(rect.width - 2, len(flow.bottleneck.label) + 4)
+            )
+            canvas.text(rect.x + 1, rect.y + rect.height - 1, label, "warn")
 
     def _draw_list(self, canvas: Canvas, flow: Flow) -> None:
         """A line a box, where there is no room for a picture."""
@@ -175,12 +178,12 @@ class FlowPicture(Widget, can_focus=True):
                 for at, (source, target) in enumerate(ARROWS)
                 if source == name
             ]
-            here = name == self.chosen
+            here = name == self.selected
             held = flow.bottleneck is not None and flow.bottleneck.box == name
             canvas.text(0, y, f"{'>' if here else ' '} {TITLES[name]:<12}", "mark" if here else "row")
-            canvas.text(15, y, f"{_GLYPHS[box.state][self._ascii]} {box.word}", _TONES[box.state])
-            said = f"! {flow.bottleneck.word}" if held and flow.bottleneck else ", ".join(out)
-            canvas.text(30, y, said, "warn" if held else "dim")
+            canvas.text(15, y, f"{_GLYPHS[box.state][self._ascii]} {box.label}", _TONES[box.state])
+            message = f"! {flow.bottleneck.label}" if held and flow.bottleneck else ", ".join(out)
+            canvas.text(30, y, message, "warn" if held else "dim")
 
     def _draw(self, now_s: float | None) -> None:
         """The still picture with the marks where they are now; lines that differ are refreshed."""
@@ -199,8 +202,8 @@ class FlowPicture(Widget, can_focus=True):
     ) -> list[list[tuple[str, str]]]:
         assert self._flow is not None
         changed: dict[int, list[tuple[str, str]]] = {}
-        for place, way in enumerate(self._ways):
-            pace = speed(self._flow.rates[place])
+        for index, way in enumerate(self._ways):
+            pace = speed(self._flow.rates[index])
             if not pace:
                 continue
             for at in range(int(now_s * pace) % MARK_SPACING, len(way) - 1, MARK_SPACING):
@@ -225,27 +228,27 @@ class FlowPicture(Widget, can_focus=True):
 
     # Moving about
 
-    def choose(self, name: str) -> None:
+    def select(self, name: str) -> None:
         """Make a box stand out."""
-        self.chosen = name
-        self.post_message(self.Chosen(name))
+        self.selected = name
+        self.post_message(self.BoxSelected(name))
 
     def action_towards(self, dx: int, dy: int) -> None:
         if self._layout is None:
             self.action_step(dx + dy)
         else:
-            self.choose(towards(self._layout, self.chosen, dx, dy))
+            self.select(towards(self._layout, self.selected, dx, dy))
 
     def action_step(self, step: int) -> None:
-        self.choose(BOXES[(BOXES.index(self.chosen) + step) % len(BOXES)])
+        self.select(BOXES[(BOXES.index(self.selected) + step) % len(BOXES)])
 
     def action_open(self) -> None:
-        self.post_message(self.Opened(self.chosen))
+        self.post_message(self.Opened(self.selected))
 
     def on_click(self, event: events.Click) -> None:
         name = self._box_at(event.x, event.y)
         if name is not None:
-            self.choose(name)
+            self.select(name)
             self.action_open()
 
     def _box_at(self, x: int, y: int) -> str | None:

@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 from iotcache.text import printable
 from iotcache_tui.format import bar, count, data_size, duration
-from iotcache_tui.keyname import key_shown
+from iotcache_tui.key_display import key_shown
 from iotcache_tui.state.keys.model import NodeCrawl, Total, crawled
 
 _GLYPHS = {"waiting": "·", "crawling": "◐", "done": "✓", "failed": "✗"}

@@ -10,8 +10,9 @@ from iotcache.text import printable_bytes
 from iotcache_tui.format import duration, fit, fit_middle
 from iotcache_tui.state.keys.model import CLASSES
 from iotcache_tui.state.keys.view import KeyView
-from iotcache_tui.widgets.common.cursor_table import CursorTable, Piece, TableField, ttl_pieces
-from iotcache_tui.widgets.fleet.columns import RenderContext
+from iotcache_tui.widgets.common.cursor_table import CursorTable, ttl_pieces
+from iotcache_tui.widgets.common.render_context import RenderContext
+from iotcache_tui.widgets.common.table_fields import Piece, TableField
 
 _CLASS_STYLES = {"latest": "good", "bucket": "second", "meta": "ttl", "cfg": "ttl", "agg": "second",
                  "own": "dim", "foreign": "mark"}  # fmt: skip
@@ -35,7 +36,7 @@ class KeyTable(CursorTable):
         super().__init__(ascii_only=ascii_only, id=id)
         self.view = view
         self.moment = RenderContext(0.0, 0.0, {})
-        self.said = ""
+        self.message = ""
         """What to say while there is nothing."""
 
     def frame(self, moment: RenderContext) -> None:
@@ -51,10 +52,10 @@ class KeyTable(CursorTable):
     def identity(self, line: int) -> Hashable:
         return self.view.order[line]
 
-    def place_of(self, identity: Hashable) -> int | None:
-        return self.view.place(identity) if isinstance(identity, int) else None
+    def line_of(self, identity: Hashable) -> int | None:
+        return self.view.position(identity) if isinstance(identity, int) else None
 
-    def look(self, line: int) -> Hashable:
+    def content_key(self, line: int) -> Hashable:
         row, wall_s = self.view.order[line], self.moment.wall_s
         left = self.view.columns.left_s(row, wall_s)
         eighths = (
@@ -84,8 +85,8 @@ class KeyTable(CursorTable):
                 (fit_middle(printable_bytes(columns.key[row], 250), width), "name" if left >= 0 else "dim")
             ]
         if field == "class":
-            word = CLASSES[columns.kind[row]]
-            return [(fit(word, width), _CLASS_STYLES[word])]
+            label = CLASSES[columns.kind[row]]
+            return [(fit(label, width), _CLASS_STYLES[label])]
         if field == "ttl":
             if left < 0:
                 return [(fit("expired" if width >= 8 else "gone", width, right=True), "dim")]
@@ -104,4 +105,4 @@ class KeyTable(CursorTable):
     def empty_text(self) -> str:
         if self.view.filter and len(self.view.columns):
             return f"no key matches “{self.view.filter}”\nEsc clears the filter"
-        return self.said
+        return self.message

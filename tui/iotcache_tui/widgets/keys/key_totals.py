@@ -6,8 +6,9 @@ from collections.abc import Hashable, Sequence
 from typing import ClassVar
 
 from iotcache_tui.format import bar, count, data_size, fit, fit_middle, percent
-from iotcache_tui.state.keys.model import CLASS_WORDS, Total
-from iotcache_tui.widgets.common.cursor_table import CursorTable, Piece, TableField
+from iotcache_tui.state.keys.model import CLASS_LABELS, Total
+from iotcache_tui.widgets.common.cursor_table import CursorTable
+from iotcache_tui.widgets.common.table_fields import Piece, TableField
 
 
 class TotalsTable(CursorTable):
@@ -40,16 +41,16 @@ class TotalsTable(CursorTable):
     def identity(self, line: int) -> Hashable:
         return self._totals[line].name
 
-    def look(self, line: int) -> Hashable:
+    def content_key(self, line: int) -> Hashable:
         return self._totals[line], self._sum
 
     def cell(self, field: str, line: int, width: int) -> Sequence[Piece]:
         total = self._totals[line]
         share = total.size / self._sum if self._sum else 0.0
         if field == "name":
-            words = CLASS_WORDS.get(total.name, "") if self.id == "by-class" else ""
-            if words and width >= 20:
-                return [(fit(total.name, 8), "name"), (fit(" " + words, width - 8), "dim")]
+            label = CLASS_LABELS.get(total.name, "") if self.id == "by-class" else ""
+            if label and width >= 20:
+                return [(fit(total.name, 8), "name"), (fit(" " + label, width - 8), "dim")]
             return [(fit_middle(total.name or "(none)", width), "name")]
         if field == "items":
             return [(fit(count(total.items), width, right=True), "strong")]

@@ -19,12 +19,12 @@ _HEX_CELLS_OF: Final = {8: 10 + 8 * 3 + 1 + 8, 16: 10 + 16 * 3 + 2 + 16, 32: 10 
 _LINE_MOST: Final = 2_000
 
 
-def flag_words(flags: int) -> str:
+def flag_text(flags: int) -> str:
     """Client flags as `iotcache.codec` means them."""
-    words = [
-        word for bit, word in ((FLAG_TEXT, "text"), (FLAG_COMPRESSED, "zlib"), (1, "pickle")) if flags & bit
+    labels = [
+        label for bit, label in ((FLAG_TEXT, "text"), (FLAG_COMPRESSED, "zlib"), (1, "pickle")) if flags & bit
     ]
-    return f"{flags} ({', '.join(words)})" if words else str(flags)
+    return f"{flags} ({', '.join(labels)})" if labels else str(flags)
 
 
 class ValueView(LineView):
@@ -56,18 +56,18 @@ class ValueView(LineView):
         super().__init__(id=id)
         self._title = title
         self.value: CachedValue | None = None
-        self.said = ""
+        self.message = ""
         """What to say while there is none."""
         self.layout_name = "read"
         """"read", "stored" (bytes as they lie there) or "inflated" (bytes after decompression)."""
 
-    def show(self, value: CachedValue | None, said: str = "") -> None:
+    def show(self, value: CachedValue | None, message: str = "") -> None:
         """Another value, or none and why."""
-        if value == self.value and said == self.said:
+        if value == self.value and message == self.message:
             return
         if value is None or self.value is None or value.key != self.value.key:
             self.scroll_to(y=0, animate=False)
-        self.value, self.said = value, said
+        self.value, self.message = value, message
         self.sync_size()
         self.redraw()
 
@@ -99,10 +99,10 @@ class ValueView(LineView):
         if value is None or not value.found:
             return []
         zipped = f", {len(value.inflated):,} B inflated" if value.flags & FLAG_COMPRESSED else ""
-        life = "for ever" if value.ttl_s == inf else duration(value.ttl_s)
+        ttl_text = "for ever" if value.ttl_s == inf else duration(value.ttl_s)
         notes = [
-            (f"{value.form}  {value.size:,} B stored{zipped}  flags {flag_words(value.flags)}  "
-             f"TTL {life}  read {clock_text(value.at_s)}", "dim")
+            (f"{value.form}  {value.size:,} B stored{zipped}  flags {flag_text(value.flags)}  "
+             f"TTL {ttl_text}  read {clock_text(value.at_s)}", "dim")
         ]  # fmt: skip
         if value.meaning:
             notes.append((printable(value.meaning, 400), "name"))
@@ -130,10 +130,10 @@ class ValueView(LineView):
     def draw_header(self, width: int) -> list[Segment]:
         value = self.value
         key = f"  {printable_bytes(value.key, 250)}" if value else ""
-        words = {"read": "", "stored": "  bytes as stored", "inflated": "  bytes inflated"}
+        labels = {"read": "", "stored": "  bytes as stored", "inflated": "  bytes inflated"}
         return [
             Segment(
-                fit(f"{self._title}{key}{words[self.layout_name]}", width), self.style_of("value--header")
+                fit(f"{self._title}{key}{labels[self.layout_name]}", width), self.style_of("value--header")
             )
         ]
 
@@ -170,4 +170,4 @@ class ValueView(LineView):
         ]
 
     def empty_text(self) -> str:
-        return self.said
+        return self.message

@@ -68,7 +68,7 @@ class LabList(LineView):
                 self.action_move(0)
 
     @property
-    def chosen(self) -> LabEntry | None:
+    def selected_entry(self) -> LabEntry | None:
         return self.entries[self.cursor] if self.cursor < len(self.entries) else None
 
     def line_count(self) -> int:
@@ -109,8 +109,8 @@ class LabList(LineView):
         self.post_message(self.Selected())
 
     def action_open(self) -> None:
-        if self.chosen is not None:
-            self.post_message(self.Opened(self.chosen))
+        if self.selected_entry is not None:
+            self.post_message(self.Opened(self.selected_entry))
 
     def on_click(self, event: events.Click) -> None:
         line = round(self.scroll_y) + event.y - self.HEADER_LINES

@@ -82,9 +82,9 @@ def _column(curves: Sequence[LabCurve], columns: Sequence[Sequence[LabCurve]], b
 def _mark_row(marks: Sequence[Mark], box: _Box) -> str:
     row = [" "] * box.width
     for number, mark in enumerate(marks, 1):
-        place = round((mark.at_s - box.begin_s) / (box.end_s - box.begin_s) * (box.width - 1))
-        if 0 <= place < box.width:
-            row[place] = str(number % 10) if not mark.note else "*"
+        column = round((mark.at_s - box.begin_s) / (box.end_s - box.begin_s) * (box.width - 1))
+        if 0 <= column < box.width:
+            row[column] = str(number % 10) if not mark.note else "*"
     return "".join(row)
 
 

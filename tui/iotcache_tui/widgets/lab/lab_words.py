@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.markdown import Markdown
 from rich.text import Text
 
-from iotcache_tui.keyname import key_shown
+from iotcache_tui.key_display import key_shown
 from iotcache_tui.state.lab import LabEntry, LabView
 
 ANSWER_KEYS = "abcdef"
@@ -107,7 +107,7 @@ def _summary(view: LabView, keys: str) -> str:
         lines.append("**Every expectation held.**")
     else:
         lines.append(f"**Did not hold:** {'; '.join(f'`{text}`' for text in red)}")
-    for number, (step, told) in enumerate(zip(state.steps, view.steps, strict=False), 1):
+    for number, (step, shown) in enumerate(zip(state.steps, view.steps, strict=False), 1):
         lines += ["", f"**{number}. {step.title}**"]
         lines += ["", *(f"- {did}" for did in step.did)] if step.did else []
         lines += [""] + [
@@ -115,10 +115,10 @@ def _summary(view: LabView, keys: str) -> str:
             + ("nothing was measured" if check.value is None else f"{check.value:.4g} {check.unit}".rstrip())
             for check in step.checks
         ]
-        if told.question is not None and step.answered:
-            right = step.answered == told.question.right
+        if shown.question is not None and step.answered:
+            right = step.answered == shown.question.right
             lines += [
                 "",
-                f"{told.question.ask} *{'You knew.' if right else 'Not quite.'}* {told.question.why}",
+                f"{shown.question.ask} *{'You knew.' if right else 'Not quite.'}* {shown.question.why}",
             ]
     return "\n".join([*lines, "", keys])

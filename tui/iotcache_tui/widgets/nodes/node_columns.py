@@ -20,9 +20,8 @@ from iotcache_tui.format import (
     rate,
 )
 from iotcache_tui.state.nodes.model import NodeFigures
+from iotcache_tui.widgets.common.table_fields import Piece, TableField
 
-Piece = tuple[str, str]
-"""A text and its tone: a component class of the table without its ``nodes--``."""
 _GLYPHS = {
     NodeState.UP: ("●", "*", "good"),
     NodeState.DOWN: ("✗", "x", "bad"),
@@ -61,12 +60,7 @@ def state_piece(health: NodeHealth, ascii_only: bool) -> Piece:
 Draw = Callable[[NodeRow, int, bool], Sequence[Piece]]
 
 
-class NodeColumn(Struct, frozen=True):
-    title: str
-    least: int
-    most: int
-    rank: int
-    """Columns with the largest rank go first when the screen is narrow."""
+class NodeColumn(TableField, frozen=True, kw_only=True):
     draw: Draw
     right: bool = True
 
@@ -91,11 +85,14 @@ def _memory(row: NodeRow, width: int, ascii_only: bool) -> Sequence[Piece]:
     figures = row.figures
     if figures is None or not figures.answered:
         return [(" " * width, "row")]
-    share = figures.used_bytes / figures.limit_bytes if figures.limit_bytes else 0.0
+    limit = figures.limit_bytes or 1
+    used = figures.used_bytes / limit
+    # A node evicts when all its pages are held by some class, however little is used of them.
+    held = max(used, sum(slab.held_bytes for slab in figures.slabs) / limit)
+    full = used >= FULL_SHARE or (held >= FULL_SHARE and bool(figures.evictions_per_s))
     text = f"{data_size(figures.used_bytes)}/{data_size(figures.limit_bytes)}"
     room = width - 12
-    tone = "full" if share >= FULL_SHARE else "bar"
-    return [(bar(share, room, ascii_only), tone), (fit(text, 12, right=True), "row")]
+    return [(bar(held, room, ascii_only), "full" if full else "bar"), (fit(text, 12, right=True), "row")]
 
 
 def _evictions(row: NodeRow, width: int, ascii_only: bool) -> Sequence[Piece]:
@@ -126,32 +123,19 @@ def _version(row: NodeRow, width: int, ascii_only: bool) -> Sequence[Piece]:
 
 
 COLUMNS = (
-    NodeColumn("State", 10, 10, 0, _state, right=False),
-    NodeColumn("Node", 7, 30, 0, _name, right=False),
-    NodeColumn("Ring", 5, 6, 3, _share),
-    NodeColumn("Ops/s", 6, 7, 1, _figure(lambda node: rate(node.ops_per_s), "strong")),
-    NodeColumn("Hit", 5, 6, 0, _hit),
-    NodeColumn("p50 ms", 6, 6, 6, _figure(lambda node: milliseconds(node.p50_ms))),
-    NodeColumn("p99 ms", 6, 6, 2, _figure(lambda node: milliseconds(node.p99_ms))),
-    NodeColumn("Memory", 17, 76, 1, _memory),
-    NodeColumn("Items", 5, 7, 3, _figure(lambda node: count(node.items))),
-    NodeColumn("Evict/s", 7, 7, 4, _evictions),
-    NodeColumn("Conns", 5, 6, 7, _figure(lambda node: count(node.connections))),
-    NodeColumn("Errors", 6, 6, 9, _figure(lambda node: count(node.errors))),
-    NodeColumn("Up", 4, 5, 8, _figure(lambda node: duration(node.uptime_s))),
-    NodeColumn("Version", 7, 16, 5, _version, right=False),
+    NodeColumn("state", "State", 10, 10, 0, draw=_state, right=False),
+    NodeColumn("node", "Node", 7, 30, 0, draw=_name, right=False),
+    NodeColumn("ring", "Ring", 5, 6, 3, draw=_share),
+    NodeColumn("ops", "Ops/s", 6, 7, 1, draw=_figure(lambda node: rate(node.ops_per_s), "strong")),
+    NodeColumn("hit", "Hit", 5, 6, 0, draw=_hit),
+    NodeColumn("p50", "p50 ms", 6, 6, 6, draw=_figure(lambda node: milliseconds(node.p50_ms))),
+    NodeColumn("p99", "p99 ms", 6, 6, 2, draw=_figure(lambda node: milliseconds(node.p99_ms))),
+    NodeColumn("memory", "Memory", 17, 76, 1, draw=_memory),
+    NodeColumn("items", "Items", 5, 7, 3, draw=_figure(lambda node: count(node.items))),
+    NodeColumn("evict", "Evict/s", 7, 7, 4, draw=_evictions),
+    NodeColumn("conns", "Conns", 5, 6, 7, draw=_figure(lambda node: count(node.connections))),
+    NodeColumn("errors", "Errors", 6, 6, 9, draw=_figure(lambda node: count(node.errors))),
+    NodeColumn("up", "Up", 4, 5, 8, draw=_figure(lambda node: duration(node.uptime_s))),
+    NodeColumn("version", "Version", 7, 16, 5, draw=_version, right=False),
 )
-
-
-def lay_out(width: int) -> list[tuple[NodeColumn, int]]:
-    """The columns that fit, each with its width; what is left over goes to those that want more."""
-    columns = list(COLUMNS)
-    while len(columns) > 1 and sum(column.least + 1 for column in columns) - 1 > width:
-        columns.remove(max(columns, key=lambda column: column.rank))
-    sizes = [column.least for column in columns]
-    spare = width - sum(sizes) - len(columns) + 1
-    for place, column in enumerate(columns):
-        more = max(min(column.most - column.least, spare), 0)
-        sizes[place] += more
-        spare -= more
-    return list(zip(columns, sizes, strict=True))
+BY_KEY = {column.key: column for column in COLUMNS}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from iotcache.model import NodeState, Severity
 from iotcache.text import printable
-from iotcache_tui.format import bar, clock_text, count, data_size, duration, fit, percent, rate
+from iotcache_tui.format import bar, clock_text, count, data_size, duration, fit, percent, plural, rate
 from iotcache_tui.state.log import LogEntry
 from iotcache_tui.state.nodes.model import NodeCurves, NodeFigures, SlabFigures, explain_gap
 from iotcache_tui.state.nodes.whatif import WhatIf
@@ -30,7 +30,7 @@ def figures_of(row: NodeRow) -> NodeFigures | Sequence[Line]:
 
 
 def memory(row: NodeRow, width: int, height: int, *, ascii_only: bool) -> Sequence[Line]:
-    """Memory by slab class, the largest first: what is used of what it holds."""
+    """Memory by slab class, those that hold most: what is used of what they hold."""
     node = figures_of(row)
     if not isinstance(node, NodeFigures):
         return node
@@ -45,6 +45,8 @@ def memory(row: NodeRow, width: int, height: int, *, ascii_only: bool) -> Sequen
     lines: list[Line] = [[(head, "dim")]]
     # With more classes than lines the rest is summed up in the last one.
     shown = slabs if len(slabs) < height else slabs[: max(height - 2, 0)]
+    rest = slabs[len(shown) :]
+    shown = sorted(shown, key=lambda slab: slab.number)
     limit = max(node.limit_bytes, sum(slab.held_bytes for slab in slabs), 1)
     for slab in shown:
         used = round(slab.used_bytes / limit * room * 8)
@@ -62,8 +64,7 @@ def memory(row: NodeRow, width: int, height: int, *, ascii_only: bool) -> Sequen
                 (f" {count(slab.evicted):>7}", "warn" if slab.evicted else "dim"),
             ]
         )
-    if len(shown) < len(slabs):
-        rest = slabs[len(shown) :]
+    if rest:
         text = f"{len(rest)} more, {data_size(sum(slab.held_bytes for slab in rest))}"
         lines.append([(fit(text, width, right=False), "dim")])
     return lines
@@ -136,14 +137,14 @@ def load(  # noqa: PLR0917 what a plot is drawn from
 ) -> Sequence[Line]:
     """Operations a second and the node's hit ratio over the last minutes, as two filled curves."""
     node = row.figures
-    room = width - 6
+    room = width - 7
     tall = max((height - 3) // 2, 1)
     ops = history.ops(row.name, now_s, room)
     hits = history.hits(row.name, now_s, room)
     known = [value for value in ops if value is not None]
     if node is None or not (known or node.answered):
-        said = figures_of(row)
-        return WAITING if isinstance(said, NodeFigures) else said
+        figures = figures_of(row)
+        return WAITING if isinstance(figures, NodeFigures) else figures
     top = round_top(max(known, default=0.0))
     least = min((value for value in hits if value is not None), default=100.0)
     low = next(end for end in (90.0, 80.0, 50.0, 0.0) if least >= end)
@@ -201,10 +202,14 @@ def story(  # noqa: PLR0917
         lines.append([(printable(health.reason, max(width - 2, 10)), "warn" if health.drained else "bad")])
     node = row.figures
     if node is not None and node.answered:
-        lines.append([(f"{node.in_flight} in flight, {node.errors} failed batches since the start", "dim")])
+        failed, threads = (
+            plural(node.errors, "failed batch", "failed batches"),
+            plural(node.threads, "thread"),
+        )
+        lines.append([(f"{node.in_flight} in flight, {failed} since the start", "dim")])
         lines.append(
             [
-                (f"{node.connections}/{node.max_connections} connections, {node.threads} threads, ", "dim"),
+                (f"{node.connections}/{node.max_connections} connections, {threads}, ", "dim"),
                 (f"running for {duration(node.uptime_s)}", "dim"),
             ]
         )
@@ -214,15 +219,15 @@ def story(  # noqa: PLR0917
     changes = [entry for entry in reversed(entries) if entry.subject == name][: max(height, 0)]
     for entry in changes:
         tone = "good" if entry.severity is Severity.INFO else "bad"
-        said = entry.text.removeprefix("node ").removeprefix(name).strip().removeprefix("is ")
-        lines.append([(f"{clock_text(entry.wall_s)} ", "dim"), (printable(said, max(width - 11, 10)), tone)])
+        text = entry.text.removeprefix("node ").removeprefix(name).strip().removeprefix("is ")
+        lines.append([(f"{clock_text(entry.wall_s)} ", "dim"), (printable(text, max(width - 11, 10)), tone)])
     if not changes:
         lines.append([("no change of state since this dashboard started", "dim")])
     return lines
 
 
 def ring(  # noqa: PLR0917
-    what: WhatIf | None, chosen: str, short: dict[str, str], width: int, height: int, ascii_only: bool
+    what: WhatIf | None, selected: str, short: dict[str, str], width: int, height: int, ascii_only: bool
 ) -> Sequence[Line]:
     """Each node's weight and share; with other weights tried, what they would come to."""
     if what is None:
@@ -236,12 +241,12 @@ def ring(  # noqa: PLR0917
     lines: list[Line] = []
     order = list(range(len(what.names)))
     keep = max(height - 2, 1)
-    at = what.names.index(chosen) if chosen in what.names else 0
+    at = what.names.index(selected) if selected in what.names else 0
     first_shown = min(max(at - keep // 2, 0), max(len(order) - keep, 0))
-    for place in order[first_shown : first_shown + keep]:
-        name, weight, virtual = what.names[place], what.weights[place], what.virtual[place]
-        share, new = what.shares[place], what.virtual_shares[place]
-        tone = "mark" if name == chosen else "row"
+    for index in order[first_shown : first_shown + keep]:
+        name, weight, virtual = what.names[index], what.weights[index], what.virtual[index]
+        share, new = what.shares[index], what.virtual_shares[index]
+        tone = "mark" if name == selected else "row"
         changed = f"{weight}{arrow}{virtual}" if weight != virtual else f"{weight}"
         after = f"{arrow} {percent(100 * new):>5} {100 * (new - share):+5.1f}" if what.changed else ""
         lines.append(

@@ -12,7 +12,7 @@ from iotcache.model import MissReason
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.updates import Second
 
-LETTERS = {
+SYMBOLS = {
     "expired": "x", "evicted": "v", "invalidated": "i", "never_set": "n", "node_down": "d", "timeout": "t",
     "restarted": "r", "corrupt": "c", "moved": "m", "unknown": "?",
 }  # fmt: skip
@@ -76,10 +76,10 @@ def stacked(seconds: Sequence[Second], width: int, height: int) -> tuple[list[st
         return [" " * width for _ in range(height)], 0.0
     drawn = []
     for column in columns[-width:]:
-        letters = ""
+        symbols = ""
         for reason, rate in column:
-            letters += LETTERS[reason] * max(1, round(rate / top * height))
-        drawn.append(letters[:height].ljust(height))
+            symbols += SYMBOLS[reason] * max(1, round(rate / top * height))
+        drawn.append(symbols[:height].ljust(height))
     blank = " " * height
     drawn = [blank] * (width - len(drawn)) + drawn
     return ["".join(column[level] for column in drawn) for level in range(height - 1, -1, -1)], top

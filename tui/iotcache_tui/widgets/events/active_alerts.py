@@ -7,17 +7,17 @@ from textual.widget import Widget
 
 from iotcache.model import Severity
 from iotcache_tui.format import duration, fit
-from iotcache_tui.state.alert_lines import AlertLine
+from iotcache_tui.state.updates import AlertLine
 from iotcache_tui.widgets.events.event_log import ASCII_GLYPHS, GLYPHS
 
 LINES_MOST = 4
 
 
-class StandingAlerts(Widget):
+class ActiveAlerts(Widget):
     """Takes no room while nothing is the matter."""
 
     DEFAULT_CSS = """
-    StandingAlerts { height: auto; background: $panel; color: $foreground; padding: 0 1; display: none; }
+    ActiveAlerts { height: auto; background: $panel; color: $foreground; padding: 0 1; display: none; }
     """
 
     def __init__(self, *, ascii_only: bool, id: str) -> None:
@@ -42,14 +42,14 @@ class StandingAlerts(Widget):
         text = Text(no_wrap=True, end="")
         over = len(self._alerts) - LINES_MOST
         for number, (alert, age) in enumerate(zip(self._alerts, self._ages, strict=False)):
-            mark = f"known by {alert.by or 'somebody'}" if alert.acknowledged else "A: I know"
+            mark = f"known by {alert.by or 'somebody'}" if alert.acknowledged else "A acknowledges"
             if over > 0 and number == LINES_MOST - 1:
                 mark = f"+{over} more  {mark}"
             head = f"{glyphs[alert.severity]} {alert.name} "
             tail = f" {age:>4}  {mark}"
             room = max(width - len(head) - len(tail), 4)
-            words = alert.text if alert.subject in alert.text else f"{alert.subject}: {alert.text}"
+            text_shown = alert.text if alert.subject in alert.text else f"{alert.subject}: {alert.text}"
             text.append(("\n" if number else "") + head, f"bold {colours[tones[alert.severity]]}")
-            text.append(fit(words, room), "dim" if alert.acknowledged else "")
+            text.append(fit(text_shown, room), "dim" if alert.acknowledged else "")
             text.append(tail, "dim")
         return text

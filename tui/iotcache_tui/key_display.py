@@ -9,7 +9,7 @@ from textual.keys import format_key
 _WORDS = {"↵": "Enter", "⏎": "Enter", "←": "Left", "→": "Right", "↑": "Up", "↓": "Down", "⌫": "Bksp"}
 
 
-def key_words(shown: str, ascii_only: bool) -> str:
+def key_text(shown: str, ascii_only: bool) -> str:
     """A key as the screen writes it; arrows and their like as words where only ASCII is to be drawn."""
     if not ascii_only or shown.isascii():
         return shown

@@ -1,0 +1,260 @@
+"""Asks every node how it does, each on its own beat, while somebody wants to know."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import structs
+
+from iotcache.cluster.placement.share import shares
+from iotcache.cluster.stats import NodeLimits, NodeStats, SlabClass, node_limits, node_stats, slab_classes
+from iotcache.errors import NodeError
+from iotcache.histogram import DurationHistogram
+from iotcache.model import NodeState
+from iotcache_tui.state.nodes.model import (
+    POINT_S,
+    NodeFigures,
+    NodesFigures,
+    NodeTuning,
+    SlabFigures,
+)
+from iotcache_tui.state.updates import Latest, Mailbox
+
+if TYPE_CHECKING:
+    from iotcache.clock import Clock
+    from iotcache.cluster import Cluster
+    from iotcache.config.urls import NodeAddress
+
+WINDOW_S = 10.0
+LINGER_S = 60.0
+"""The looks go on so long after the last one who wanted them, so that a plot has no hole from a glance
+at another screen."""
+SETTINGS_EVERY = 5
+"""A node's settings change seldom: they are read on every fifth look."""
+
+
+class NodeReadTotals:
+    """This program's reads of one node's keys, counted since the start."""
+
+    __slots__ = ("hits", "reads", "unreached")
+
+    def __init__(self) -> None:
+        self.reads = self.hits = self.unreached = 0
+
+
+class _Sample(NamedTuple):
+    at_s: float
+    stats: NodeStats
+    latency: DurationHistogram
+    reads: int
+    hits: int
+    unreached: int
+
+
+class NodeStatsPoller:
+    """Looks at the nodes while `wanted`; a node that hangs delays no other."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        addresses: Sequence[NodeAddress],
+        *,
+        placement: str,
+        mailbox: Mailbox,
+        clock: Clock,
+        readers: Mapping[str, NodeReadTotals],
+    ) -> None:
+        self._cluster = cluster
+        self._placement = placement
+        self._mailbox = mailbox
+        self._clock = clock
+        self._readers = readers
+        self._names = [address.name for address in addresses]
+        self._weights = {address.name: address.weight for address in addresses}
+        self._shares = dict(zip(self._names, shares(placement, addresses), strict=True))
+        self._samples: dict[str, deque[_Sample]] = {name: deque() for name in self._names}
+        self._tuning: dict[str, NodeTuning] = {}
+        self._figures: dict[str, NodeFigures] = {}
+        self._wanted = 0
+        self._unwanted_at_s = -inf
+        self._woken = asyncio.Event()
+
+    @contextlib.contextmanager
+    def wanted(self) -> Iterator[None]:
+        """Figures keep coming meanwhile."""
+        self._wanted += 1
+        self._woken.set()
+        try:
+            yield
+        finally:
+            self._wanted -= 1
+            self._unwanted_at_s = self._clock.monotonic()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for name in self._names:
+                tasks.create_task(self._watch(name))
+
+    async def _watch(self, name: str) -> None:
+        turn = 0
+        while True:
+            if not self._wanted and self._clock.monotonic() - self._unwanted_at_s >= LINGER_S:
+                self._woken.clear()
+                await self._woken.wait()
+                turn = 0
+            await self.poll(name, settings=turn % SETTINGS_EVERY == 0)
+            turn += 1
+            await asyncio.sleep(POINT_S)
+
+    async def poll(self, name: str, *, settings: bool = True) -> None:
+        """Ask one node, and put what is known of all into the mailbox."""
+        self._figures[name] = await self._ask(name, settings)
+        self._mailbox.put_latest(
+            Latest(
+                node_figures=NodesFigures(
+                    self._placement,
+                    tuple(self._figures.get(each) or self._bare(each) for each in self._names),
+                )
+            )
+        )
+
+    def _bare(self, name: str) -> NodeFigures:
+        return NodeFigures(
+            name=name,
+            at_s=self._clock.monotonic(),
+            weight=self._weights[name],
+            share=self._shares[name],
+        )
+
+    async def _ask(self, name: str, settings: bool) -> NodeFigures:
+        cluster, samples = self._cluster, self._samples[name]
+        state = next(node.state for node in cluster.health() if node.name == name)
+        if state is not NodeState.UP:
+            samples.clear()
+            return self._bare(name)
+        try:
+            stats = node_stats(await cluster.stats_of(name))
+            slabs = slab_classes(await cluster.stats_of(name, "slabs"), await cluster.stats_of(name, "items"))
+            if settings:
+                self._tuning[name] = _tuning(node_limits(await cluster.stats_of(name, "settings")))
+        except NodeError:
+            samples.clear()
+            return self._bare(name)
+        telemetry = cluster.telemetry_of(name)
+        totals = self._readers.get(name) or NodeReadTotals()
+        sample = _Sample(
+            self._clock.monotonic(), stats, telemetry.latency, totals.reads, totals.hits, totals.unreached
+        )
+        if samples and stats.started_s > samples[-1].stats.started_s + 2:
+            samples.clear()  # another process: its counters began anew
+        before = samples[-1] if samples else None
+        samples.append(sample)
+        while len(samples) > 2 and sample.at_s - samples[1].at_s >= WINDOW_S:
+            samples.popleft()
+        return structs.replace(
+            _figures(self._bare(name), sample, samples[0] if before else None, before, slabs),
+            tuning=self._tuning.get(name),
+            in_flight=telemetry.in_flight,
+            errors=sum(telemetry.errors.values()),
+            missing=telemetry.missing,
+        )
+
+
+def _figures(
+    bare: NodeFigures,
+    sample: _Sample,
+    first: _Sample | None,
+    before: _Sample | None,
+    slabs: Sequence[SlabClass],
+) -> NodeFigures:
+    """What ``sample`` says, with rates since ``first`` (the window's) and ``before`` (the last one)."""
+    stats = sample.stats
+    figures = structs.replace(
+        bare,
+        at_s=sample.at_s,
+        answered=True,
+        used_bytes=stats.bytes,
+        limit_bytes=stats.limit_maxbytes,
+        items=stats.curr_items,
+        evictions=stats.evictions,
+        connections=stats.curr_connections,
+        max_connections=stats.max_connections,
+        uptime_s=stats.uptime_s,
+        threads=stats.threads,
+        slabs=tuple(_slab(slab) for slab in slabs if slab.items or slab.total_pages),
+    )
+    if first is None or before is None:
+        return figures
+    old = first.stats
+    latency = sample.latency.since(first.latency)
+    reads = sample.reads - first.reads
+    return structs.replace(
+        figures,
+        ops_per_s=_rate(_ops(stats) - _ops(old), sample, first),
+        gets_per_s=_rate(_gets(stats) - _gets(old), sample, first),
+        sets_per_s=_rate(stats.cmd_set - old.cmd_set, sample, first),
+        evictions_per_s=_rate(stats.evictions - old.evictions, sample, first),
+        hit_percent=_percent(stats.get_hits - old.get_hits, _gets(stats) - _gets(old)),
+        ops_now=_rate(_ops(stats) - _ops(before.stats), sample, before),
+        hit_now=_percent(stats.get_hits - before.stats.get_hits, _gets(stats) - _gets(before.stats)),
+        p50_ms=latency.percentile(50) if latency.count else None,
+        p99_ms=latency.percentile(99) if latency.count else None,
+        reads_per_s=_rate(reads, sample, first),
+        read_hit_percent=_percent(sample.hits - first.hits, reads),
+        unreached_per_s=_rate(sample.unreached - first.unreached, sample, first),
+    )
+
+
+def _slab(slab: SlabClass) -> SlabFigures:
+    used = slab.used_chunks * slab.chunk_size
+    return SlabFigures(
+        slab.number,
+        slab.chunk_size,
+        slab.total_chunks * slab.chunk_size or used,
+        used,
+        slab.items,
+        slab.evicted,
+        slab.number_hot,
+        slab.number_warm,
+        slab.number_cold,
+        slab.number_temp,
+        slab.age_hot_s,
+        slab.age_warm_s,
+        slab.age_s,
+    )
+
+
+def _tuning(limits: NodeLimits) -> NodeTuning:
+    return NodeTuning(
+        limits.lru_segmented,
+        limits.temp_ttl,
+        limits.hot_percent,
+        limits.warm_percent,
+        limits.hot_factor,
+        limits.warm_factor,
+        limits.verbosity,
+        limits.evictions,
+    )
+
+
+def _gets(stats: NodeStats) -> int:
+    return stats.get_hits + stats.get_misses
+
+
+def _ops(stats: NodeStats) -> int:
+    return _gets(stats) + stats.cmd_set + stats.delete_hits + stats.delete_misses + stats.cmd_touch
+
+
+def _rate(grown: int, sample: _Sample, since: _Sample) -> float:
+    # Counters that fell were reset by somebody (`stats reset`).
+    return max(grown, 0) / max(sample.at_s - since.at_s, 1e-3)
+
+
+def _percent(hits: int, asked: int) -> float | None:
+    return min(max(100.0 * hits / asked, 0.0), 100.0) if asked > 0 else None

@@ -1,0 +1,50 @@
+"""What the answers to screens' requests are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iotcache.clock import Clock
+from iotcache.config.schema import Settings
+from iotcache_tui.state.updates import Mailbox
+
+if TYPE_CHECKING:
+    from iotcache.cache import DeviceCache
+    from iotcache.model import Series
+    from iotcache_simulator.lab.run import ScenarioRun
+    from iotcache_simulator.stack.stack import Stack
+    from iotcache_tui.feed.delayed_store import DelayedStore
+    from iotcache_tui.feed.node_stats import NodeStatsPoller
+
+
+@dataclass(slots=True, kw_only=True)
+class LabContext:
+    """What the Lab needs: its scenarios start servers of their own."""
+
+    settings: Settings
+    """With every embedded part replaced by its real address."""
+    mailbox: Mailbox
+    clock: Clock
+    read_only: bool
+    lab: ScenarioRun | None = None
+    """The scenario that is being run."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestContext(LabContext):
+    """What a handler may use of the running stack."""
+
+    stack: Stack
+    cache: DeviceCache
+    store: DelayedStore
+    """The cache's store, as this dashboard reaches it."""
+    series: list[Series]
+    """Grows as rows join; a row's number is its place in it."""
+    node_stats: NodeStatsPoller
+
+
+def is_read_only(settings: Settings) -> bool:
+    """Whether acts are refused: as set, or, on "auto", when the nodes are not our own."""
+    wanted = settings.dashboard.read_only
+    return not isinstance(settings.cache.nodes, str) if wanted == "auto" else bool(wanted)
