@@ -105,6 +105,8 @@ class MqttConnection(asyncio.Protocol):
         self.paused = False
         """Whether the socket is left unread because too much is queued."""
         self.session_present = False
+        self.retain_available = True
+        """Whether the broker keeps retained messages; to send it one would end the connection."""
         self.malformed = ""
         """The PUBLISH that ended the connection because it could not be read."""
         self._endpoint = endpoint
@@ -121,13 +123,14 @@ class MqttConnection(asyncio.Protocol):
         self._ended: asyncio.Future[None] = loop.create_future()
         self._reason = ""
         self._answered = False
+        self._maximum_qos = 2
         self._logged_in = False
         self._received_since_ping = False
 
     # Life
 
     async def open(self) -> None:
-        """Connect and log in. Raises `BrokerError`."""
+        """Connect and log in. Raises `BrokerError`: `ConnectRefused` when the broker answered no."""
         address, tls = self._endpoint.address, self._endpoint.tls
         loop = asyncio.get_running_loop()
         try:
@@ -146,8 +149,9 @@ class MqttConnection(asyncio.Protocol):
             reason = f"{connection_trouble(error)} {other_port(tls is not None)}"
         except (OSError, ValueError) as error:
             reason = connection_trouble(error)
-        except _Refused as refused:
-            raise BrokerError(f"the broker at {self._endpoint.name} refuses us: {refused}") from None
+        except ConnectRefused as refused:
+            text = f"the broker at {self._endpoint.name} refuses us: {refused}"
+            raise ConnectRefused(text, refused.code) from None
         except BrokerError as error:
             reason = str(error)
         what = "the broker" if tls is None else "the broker (over TLS)"
@@ -210,8 +214,10 @@ class MqttConnection(asyncio.Protocol):
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> int | None:
         """Send a message; its packet identifier (0 for QoS 0), or ``None`` when there is no room for it.
 
-        Raises `BrokerError` for a bad topic.
+        It is not retained, and has a lower QoS, where the broker takes no more. Raises `BrokerError` for a
+        bad topic.
         """
+        qos, retain = min(qos, self._maximum_qos), retain and self.retain_available
         transport = self._transport
         if transport is None or self._ended.done() or transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
             return None
@@ -327,11 +333,13 @@ class MqttConnection(asyncio.Protocol):
                 ": check broker.username and broker.password" if is_wrong_login(answer.code, version) else ""
             )
             reason = connect_refusal(answer.code, version, answer.properties) + hint
-            self._accepted.set_exception(_Refused(reason))
+            self._accepted.set_exception(ConnectRefused(reason, answer.code))
             self._accepted.exception()  # seen: asyncio need not complain
             self.abort(reason)
             return
         self.session_present = answer.session_present
+        self.retain_available = answer.retain_available
+        self._maximum_qos = answer.maximum_qos
         if answer.session_present:
             self._inbox.resumed()
         else:
@@ -340,5 +348,10 @@ class MqttConnection(asyncio.Protocol):
         self._accepted.set_result(None)
 
 
-class _Refused(BrokerError):
+class ConnectRefused(BrokerError):
     """The broker answered, and does not take us."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+        """What its CONNACK says."""

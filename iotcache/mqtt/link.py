@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from msgspec.structs import replace
+
 from iotcache.backoff import Backoff
 from iotcache.config.urls import BrokerAddress, parse_broker
 from iotcache.errors import BrokerError, PublishRefused
 from iotcache.model.messages import Message
 from iotcache.mqtt.codec import Will
-from iotcache.mqtt.connection import CLOSE_S, Endpoint, MqttConnection
+from iotcache.mqtt.codec.reasons import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED
+from iotcache.mqtt.connection import CLOSE_S, ConnectRefused, Endpoint, MqttConnection
 from iotcache.mqtt.inbox import Inbox
 from iotcache.tasks import end
 from iotcache.text import printable
@@ -223,7 +226,7 @@ class MqttLink:
         mid = self._send(topic, payload, qos, retain)
         if mid is None:
             raise BrokerError(self.reason or f"there is no connection to the broker at {self.name}")
-        if not qos:
+        if not mid:  # QoS 0, asked for or all that the broker takes
             return
         answered = self._publishes[mid] = asyncio.get_running_loop().create_future()
         try:
@@ -294,7 +297,7 @@ class MqttLink:
         # before `open` returns. An ack that was let fall then would be waited for by the broker for ever.
         self._connection = connection
         try:
-            await connection.open()
+            await self._open(connection)
             if self._closing:  # the cancel that said so was lost on the way
                 return
             self._note_session(connection.session_present)
@@ -314,6 +317,28 @@ class MqttLink:
                     )
             with contextlib.suppress(Exception):
                 await connection.close()
+
+    async def _open(self, connection: MqttConnection) -> None:
+        try:
+            await connection.open()
+        except ConnectRefused as refused:
+            self._weaken_will(refused.code)
+            raise
+        if not connection.retain_available and not self.connects:
+            log.warning(
+                "the broker at %s keeps no retained messages: whoever comes later does not see the last "
+                "counters and alerts", self.name,
+            )  # fmt: skip
+
+    def _weaken_will(self, code: int) -> None:
+        """A will that a broker of MQTT 5 refuses is one that it may take next time (3.1.2.6, 3.1.2.7)."""
+        will = self._endpoint.will
+        if will is None:
+            return
+        if code == RETAIN_NOT_SUPPORTED and will.retain:
+            self._endpoint = replace(self._endpoint, will=replace(will, retain=False))
+        elif code == QOS_NOT_SUPPORTED and will.qos:
+            self._endpoint = replace(self._endpoint, will=replace(will, qos=will.qos - 1))
 
     def _tolerated(self) -> frozenset[str]:
         """Faults of messages that have ended connections enough: the next one is delivered."""

@@ -12,7 +12,7 @@ import pytest
 
 from iotcache.errors import PublishRefused
 from iotcache.model import Message
-from iotcache.mqtt import LinkState, MqttLink, inbox
+from iotcache.mqtt import LinkState, MqttLink, Will, inbox
 from iotcache.mqtt import link as link_module
 from iotcache.mqtt.codec import (
     Acknowledgement,
@@ -41,6 +41,21 @@ async def take(link: MqttLink, count: int) -> list[Message]:
         while len(taken) < count:
             taken += await link.batch(count - len(taken))
     return taken
+
+
+def _configure(mosquitto: Server, lines: str) -> None:
+    """Start the broker again with more lines in its configuration."""
+    config = Path(str(mosquitto.folder)) / "mosquitto.conf"
+    mosquitto.kill()
+    command = mosquitto.command
+
+    def with_lines(port: int) -> list[str]:
+        made = command(port)
+        config.write_text(config.read_text() + lines + "\n")
+        return made
+
+    mosquitto.command = with_lines
+    mosquitto.start()
 
 
 async def publish_raw(port: int, packet: Publish) -> None:
@@ -176,25 +191,37 @@ async def test_a_message_that_ends_every_connection_is_put_away_the_third_time(
 async def test_a_publish_that_the_broker_refuses_fails_with_its_reason(
     mosquitto: Server, link: LinkMaker
 ) -> None:
-    config = Path(str(mosquitto.folder)) / "mosquitto.conf"
-    acl = config.with_name("acl")
+    acl = Path(str(mosquitto.folder)) / "acl"
     acl.write_text("topic read #\ntopic write t/allowed\n")
     acl.chmod(0o644)
-    mosquitto.kill()
-    command = mosquitto.command
-
-    def with_acl(port: int) -> list[str]:
-        made = command(port)
-        config.write_text(config.read_text() + f"acl_file {acl}\n")
-        return made
-
-    mosquitto.command = with_acl
-    mosquitto.start()
+    _configure(mosquitto, f"acl_file {acl}")
     sender = await link(mosquitto.port, "sender", protocol="5")
     await sender.publish("t/allowed", b"1")
     with pytest.raises(PublishRefused, match="refuses a message: we are not authorized"):
         await sender.publish("t/denied", b"1")
     assert sender.connected
+
+
+@pytest.mark.parametrize(
+    "limits", ["retain_available false", "max_qos 0", "max_qos 0\nretain_available false"]
+)
+@pytest.mark.real("mosquitto")
+async def test_a_broker_without_retained_messages_or_qos_1_is_lived_with(
+    mosquitto: Server, link: LinkMaker, limits: str
+) -> None:
+    _configure(mosquitto, limits)
+    listener = await link(mosquitto.port, "listener", subscriptions=[("w/#", 1)], protocol="5")
+    sender = await link(
+        mosquitto.port, "sender", protocol="5", will=Will("w/sender", b"gone", 1, retain=True)
+    )
+    await sender.publish("w/a", b"1", qos=1, retain=True)
+    assert sender.post("w/b", b"2", retain=True)
+    assert [message.payload for message in await take(listener, 2)] == [b"1", b"2"]
+    assert sender.connects == 1
+    sender._connection.abort("gone")
+    assert [(message.topic, message.payload) for message in await take(listener, 1)] == [
+        ("w/sender", b"gone")
+    ]
 
 
 @pytest.mark.parametrize(("protocol", "other"), [("5", "3.1.1"), ("3.1.1", "5")])

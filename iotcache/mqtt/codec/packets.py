@@ -96,6 +96,11 @@ class Connack(Struct, frozen=True):
         return number_of(self.properties, PropertyId.MAXIMUM_QOS, 2)
 
     @property
+    def retain_available(self) -> bool:
+        """Whether it keeps retained messages (3.2.2.3.5)."""
+        return bool(number_of(self.properties, PropertyId.RETAIN_AVAILABLE, 1))
+
+    @property
     def topic_alias_maximum(self) -> int:
         """Topics that may have an alias (3.2.2.3.8)."""
         return number_of(self.properties, PropertyId.TOPIC_ALIAS_MAXIMUM, 0)

@@ -8,6 +8,8 @@ from iotcache.mqtt.codec.primitives import PROTOCOL_NAMES, Version
 from iotcache.mqtt.codec.properties import Properties, PropertyId
 from iotcache.text import printable
 
+RETAIN_NOT_SUPPORTED: Final = 0x9A
+QOS_NOT_SUPPORTED: Final = 0x9B
 _OTHER: Final = {4: "5", 5: "3.1.1"}
 _LOGIN: Final = "the user name or password is wrong"
 _NOT_ALLOWED: Final = "the login is not allowed"
@@ -43,8 +45,8 @@ _REASONS: Final = {
     0x97: "its quota is exceeded",
     0x98: "an operator ended it",
     0x99: "the payload is not in the form that was said",
-    0x9A: "it keeps no retained messages",
-    0x9B: "it does not support this QoS",
+    RETAIN_NOT_SUPPORTED: "it keeps no retained messages",
+    QOS_NOT_SUPPORTED: "it does not support this QoS",
     0x9C: "another server has to be used",
     0x9D: "it has moved",
     0x9E: "it has no shared subscriptions",
