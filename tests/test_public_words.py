@@ -64,7 +64,7 @@ def _assigned(statement: ast.stmt) -> Iterator[tuple[str, int]]:
             yield name, statement.lineno
 
 
-@pytest.mark.parametrize("package", ["iotcache", "iotcache_simulator"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_no_public_name_has_a_private_word(package: str) -> None:
     found = set()
     for path in PACKAGES[package].rglob("*.py"):

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
+from iotcache.backoff import Backoff
 from iotcache.cache import DeviceCache
 from iotcache.clock import Clock
 from iotcache.config.parts import observes
@@ -34,6 +35,7 @@ TICK_S = 0.1
 BATCH_ROWS = 500
 DIRECTORY_EVERY_S = 1.0
 PROBE_EVERY_S = 1.0
+RETRY_MIN_S = 0.25
 RETRY_MAX_S = 5.0
 OBSERVED_READS_PER_S = 200
 """Most reads a second of somebody else's cache: a sample, in turn over all series."""
@@ -111,7 +113,7 @@ class LiveWork:
         self, settings: Settings, opened: contextlib.AsyncExitStack
     ) -> tuple[DeviceCache, DelayedStore]:
         """Open cluster and store; a store that is away is waited for, and shown as down."""
-        wait_s = 0.25
+        backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S)
         while True:
             try:
                 read_only = is_read_only(self._settings)
@@ -128,8 +130,7 @@ class LiveWork:
                     raise
                 self._parts.turn("store", "down", str(error))
                 self.mailbox.put_latest(Latest(ready=True))
-            await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, RETRY_MAX_S)
+            await backoff.wait()
 
     async def _every(self, period_s: float, act: Callable[..., Awaitable[None]], *args: object) -> None:
         """Do ``act`` on a steady beat; beats missed by a slow one are skipped, not made up for."""

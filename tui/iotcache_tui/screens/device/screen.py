@@ -261,7 +261,7 @@ class DeviceScreen(ViewScreen):
 
     @on(CursorTable.Selected, "#device-keys")
     def _key_selected(self) -> None:
-        key = self.keys.chosen()
+        key = self.keys.key_at_cursor()
         self.queries.selected_key = key.key if key is not None else ""
 
     @on(CursorTable.Opened, "#device-sensors")

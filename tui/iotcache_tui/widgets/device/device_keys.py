@@ -84,7 +84,7 @@ class DeviceKeyTable(CursorTable):
     def identity(self, line: int) -> Hashable:
         return self.keys[line].key
 
-    def chosen(self) -> KeyFacts | None:
+    def key_at_cursor(self) -> KeyFacts | None:
         """The key under the cursor."""
         line = self.cursor
         return self.keys[line] if line is not None else None
