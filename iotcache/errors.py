@@ -27,6 +27,10 @@ class NodeError(IotCacheError):
     """A cache node could not be reached or gave an answer that does not fit."""
 
 
+class ClusterClosed(IotCacheError, RuntimeError):
+    """A cluster client was used before it was entered, after it was closed, or in a forked process."""
+
+
 class StoreError(IotCacheError):
     """The durable store refused or could not be reached. ``retryable`` tells an outage from a mistake."""
 

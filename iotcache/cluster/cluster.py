@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+import os
 from collections.abc import Callable, Sequence
 from random import Random
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
+from weakref import WeakSet
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.cluster.exchange import gather_groups
-from iotcache.cluster.fence import Fences
+from iotcache.cluster.fence import LEASE_S, Fences
 from iotcache.cluster.node import Node, submit
+from iotcache.cluster.outage import OutageMarker
 from iotcache.cluster.placement import placement as placement_by_name
 from iotcache.cluster.reading import Reads
+from iotcache.cluster.recovery import Recovery
 from iotcache.cluster.router import Router
 from iotcache.cluster.stats import (
     NodeLimits,
@@ -30,10 +33,11 @@ from iotcache.cluster.stats import (
 from iotcache.cluster.types import GetResult, ItemInfo, SetItem, WriteResult
 from iotcache.cluster.wire.answers import Answers, ErrorReply, LineReply, StatsReplies
 from iotcache.cluster.wire.connection import Connection
+from iotcache.cluster.wire.dial import Dial, connect
 from iotcache.cluster.wire.dial import tls_context as tls_of
 from iotcache.cluster.writing import Writes
 from iotcache.config.schema import BreakerSettings, CacheSettings
-from iotcache.errors import NodeError
+from iotcache.errors import ClusterClosed, NodeError
 from iotcache.model import Event, NodeHealth, NodeState, Severity
 from iotcache.text import printable, printable_bytes
 
@@ -41,6 +45,22 @@ if TYPE_CHECKING:
     from iotcache.config.urls import NodeAddress
 
 _LOG = logging.getLogger(__name__)
+_NOT_ENTERED: Final = "this cluster client has not been entered yet: use it under `async with`"
+_CLOSED: Final = "this cluster client is closed; make a new one"
+_FORKED: Final = (
+    "this cluster client was made before the process was forked, and its connections are the parent's: "
+    "make a new one in the child"
+)
+_OPEN: Final[WeakSet[Cluster]] = WeakSet()
+
+
+def _after_fork() -> None:
+    for cluster in list(_OPEN):
+        cluster.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _stats_request(arguments: Sequence[str]) -> bytes:
@@ -74,6 +94,8 @@ class Cluster:
         password: str = "",
         tls_context: SSLContext | None = None,
         observe: bool = False,
+        role: str = "client",
+        dial: Dial = connect,
     ) -> None:
         self._clock = clock
         self._rng = rng or Random()
@@ -81,6 +103,8 @@ class Cluster:
         self._failover_ttl_s = max(1, round(failover_ttl_s))
         self._on_event = on_event
         self._told: dict[str, list[str]] = {}
+        self._unusable: str | None = _NOT_ENTERED
+        """Why nothing can be asked."""
         self._nodes = tuple(
             Node(
                 address,
@@ -93,18 +117,30 @@ class Cluster:
                 username=username,
                 password=password,
                 tls_context=tls_context,
+                dial=dial,
             )
             for address in nodes
         )
         self._fences = Fences(
-            self._nodes, timeout_s=operation_timeout_s, keep_declared_s=failover_ttl_s + 2.0
+            self._nodes,
+            timeout_s=operation_timeout_s,
+            keep_declared_s=failover_ttl_s + 2.0,
+            role=role,
+            observe=observe,
+            clock=clock,
+            rng=self._rng,
         )
+        self._recovery = Recovery(self._fences)
         self._router = Router(self._nodes, placement_by_name(placement, nodes), self._fences)
         self._router.failover = failover
         self._router.observe = observe
-        self._reads = Reads(self._router, timeout_s=operation_timeout_s, rng=self._rng)
+        self._reads = Reads(self._router, timeout_s=operation_timeout_s, clock=clock, rng=self._rng)
         self._writes = Writes(
-            self._router, timeout_s=operation_timeout_s, failover_ttl_s=self._failover_ttl_s, clock=clock
+            self._router,
+            self._recovery,
+            timeout_s=operation_timeout_s,
+            failover_ttl_s=self._failover_ttl_s,
+            clock=clock,
         )
 
     @classmethod
@@ -117,6 +153,7 @@ class Cluster:
         rng: Random | None = None,
         on_event: Callable[[Event], None] | None = None,
         observe: bool = False,
+        role: str = "client",
     ) -> Self:
         """A cluster as the configuration's ``[cache]`` section describes it.
 
@@ -133,6 +170,7 @@ class Cluster:
             clock=clock,
             rng=rng,
             on_event=on_event,
+            role=role,
             username=cache.username,
             password=cache.password,
             tls_context=tls_of(cache),
@@ -140,12 +178,23 @@ class Cluster:
         )
 
     async def __aenter__(self) -> Self:
-        """Reach for all nodes at once; those that do not answer are down, and tried again later."""
-        for node in self._nodes:
-            node.start()
-        for node in self._nodes:
-            await node.settled()
-        self._fences.start()
+        """Reach for all nodes at once; those that do not answer are down, and tried again later.
+
+        Raises `ClusterClosed` for one that was entered before.
+        """
+        if self._unusable is not _NOT_ENTERED:
+            raise ClusterClosed("a cluster client can be entered once; make a new one")
+        self._unusable = None
+        _OPEN.add(self)
+        try:
+            for node in self._nodes:
+                node.start()
+            for node in self._nodes:
+                await node.settled()
+            self._fences.start()
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(
@@ -154,10 +203,29 @@ class Cluster:
         await self.close()
 
     async def close(self) -> None:
-        """End all connections and background work."""
-        await self._fences.close()
+        """End all connections and background work, and withdraw what this client has told others."""
+        if self._unusable is _FORKED:
+            return
+        self._unusable = _CLOSED
+        _OPEN.discard(self)
+        try:
+            await self._fences.close()
+        finally:
+            # To the end, also when the closing is cancelled: nothing of this client may be left behind.
+            for node in self._nodes:
+                node.stop()
+            await asyncio.gather(*(node.close() for node in self._nodes))
+
+    def _check(self) -> None:
+        """Raises `ClusterClosed` where nothing can be asked."""
+        if self._unusable is not None:
+            raise ClusterClosed(self._unusable)
+
+    def abandon(self) -> None:
+        """This process was forked off: the connections are the parent's, and nothing may be sent there."""
+        self._unusable = _FORKED
         for node in self._nodes:
-            await node.close()
+            node.abandon()
 
     @property
     def failover(self) -> bool:
@@ -192,6 +260,10 @@ class Cluster:
         """Each node as it stands, in the order of the configuration."""
         return tuple(node.health() for node in self._nodes)
 
+    def outage_markers(self) -> tuple[OutageMarker, ...]:
+        """Which nodes are marked as out, and by which writers; as far as this client has seen."""
+        return self._fences.outage_markers()
+
     # Reading and writing ---------------------------------------------------------------------
 
     async def get_many(self, keys: Sequence[str], *, cas: bool = False) -> list[GetResult]:
@@ -200,10 +272,12 @@ class Cluster:
         With ``cas`` each hit brings its CAS unique, for `cas_many`. A connection that ends under a read is
         replaced and the read tried once more; a time-out is not.
         """
+        self._check()
         return await self._reads.get_many(keys, cas=cas)
 
     async def probe_many(self, keys: Sequence[str]) -> list[ItemInfo]:
         """Look at items without counting as a read, touching the LRU or marking them fetched (``me``)."""
+        self._check()
         return await self._reads.probe_many(keys)
 
     async def set_many(self, items: Sequence[SetItem]) -> list[WriteResult]:
@@ -213,6 +287,7 @@ class Cluster:
         lost waits until all clients know of it (about half a second), one in `Mode.ADD` does not and is
         refused. Raises ValueError for a life that is not positive.
         """
+        self._check()
         return await self._writes.set_many(items)
 
     async def cas_many(self, items: Sequence[SetItem], seen: Sequence[GetResult]) -> list[WriteResult]:
@@ -221,6 +296,7 @@ class Cluster:
         ``seen`` comes from ``get_many(…, cas=True)``, or from `lease_many` with the lease won. A key whose
         node has changed meanwhile is refused: CAS uniques mean nothing on another node.
         """
+        self._check()
         return await self._writes.cas_many(items, seen)
 
     async def lease_many(
@@ -232,14 +308,17 @@ class Cluster:
         a winner that dies. With ``recache_s`` > 0 the first to find less than so many seconds left wins, too,
         with the value in hand. The node itself counts a miss of this kind as a hit.
         """
+        self._check()
         return await self._reads.lease_many(keys, stub_s=stub_s, recache_s=recache_s)
 
     async def release_many(self, keys: Sequence[str], seen: Sequence[GetResult]) -> None:
         """Give back leases whose values could not be loaded, so that others may try."""
+        self._check()
         await self._writes.release_many(keys, seen)
 
     async def delete_many(self, keys: Sequence[str]) -> list[WriteResult]:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""
+        self._check()
         return await self._writes.delete_many(keys)
 
     async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[WriteResult]:
@@ -247,12 +326,14 @@ class Cluster:
 
         Only on their own nodes: what stands in for a node that is out lives shortly, and that is meant.
         """
+        self._check()
         return await self._writes.touch_many(keys, ttl_s)
 
     # Node facts ------------------------------------------------------------------------------
 
     async def stats(self, *arguments: str) -> dict[str, dict[str, str]]:
         """Raw ``stats`` (with ``arguments`` such as ``slabs``) of every node that answers."""
+        self._check()
         request = _stats_request(arguments)
         found: dict[str, dict[str, str]] = {}
 
@@ -297,6 +378,7 @@ class Cluster:
 
     async def _ask_one(self, name: str, request: bytes, answers: Answers) -> None:
         """Ask one node; its time is not counted among the latencies, which are of reads and writes."""
+        self._check()
         node = self._named(name)
         try:
             connection = await node.ready(self._timeout_s)
@@ -343,12 +425,14 @@ class Cluster:
 
     def changed(self, node: Node, before: NodeState) -> None:
         """A node is in another state now: route anew, and tell whoever listens."""
-        self._router.changed()
+        index = self._nodes.index(node)
         if node.up:
-            self._fences.came_up(self._nodes.index(node))
-        else:
-            wrote_lately = time.monotonic() < self._writes.last_at + self._failover_ttl_s
-            self._fences.went_out(self._nodes.index(node), declare=wrote_lately and before is NodeState.UP)
+            if self._fences.came_up(index):
+                asyncio.get_running_loop().call_later(LEASE_S * 1.1, self._router.changed)
+        elif node.state is NodeState.DOWN:
+            contact = node.spare if node.drained or node.reachable else None
+            self._fences.went_out(index, contact, lost=before is NodeState.UP and not node.reachable)
+        self._router.changed()
         if self._on_event is not None:
             self._tell(node, before)
 
@@ -384,6 +468,10 @@ class Cluster:
         except Exception:  # a listener's mistake must not cost the node its supervisor
             _LOG.exception("a listener to cluster events failed")
 
-    async def before_up(self, node: Node, connection: Connection, *, returning: bool) -> None:
+    def answers(self, node: Node, connection: Connection) -> None:
+        """Called by a node that answers, before it is made safe."""
+        self._fences.answers(self._nodes.index(node), connection)
+
+    async def before_up(self, node: Node, connection: Connection) -> None:
         """Called by a node that answers, before it is shown up."""
-        await self._fences.before_up(self._nodes.index(node), connection, returning=returning)
+        await self._recovery.before_up(self._nodes.index(node), connection)

@@ -7,20 +7,23 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from iotcache.cluster.node import Node
-from iotcache.cluster.wire.answers import Answers
+from iotcache.cluster.wire.answers import ReplyBatch
 from iotcache.cluster.wire.protocol import BARRIER
 from iotcache.errors import NodeError
 
 WINDOW_COMMANDS: Final = 1_024
 _WINDOW_BYTES: Final = 256 * 1024
 
-Made = TypeVar("Made", bound=Answers)
+Made = TypeVar("Made", bound=ReplyBatch)
 
 
 async def exchange(
     node: Node, requests: list[bytes], make: Callable[[int], Made], timeout_s: float
 ) -> list[tuple[Made, NodeError | None]]:
-    """Send ``requests`` to ``node``; for each window its answers and the error that cut them short.
+    """Send ``requests`` to ``node``; for each window its answers, or the error that makes them worth nothing.
+
+    Until its barrier has proven their count, nothing says that an answer belongs to its question; so with an
+    error there are no answers.
 
     All windows are sent before the first is waited for, as far as the connection has room; it reads
     while it writes, so that no batch is too large.
@@ -45,7 +48,7 @@ async def exchange(
             node.answered(await flight)
         except NodeError as error:
             node.failed(error)
-            done.append((answers, error))
+            done.append((make(answers.want), error))
         else:
             done.append((answers, None))
     return done

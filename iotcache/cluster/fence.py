@@ -1,380 +1,429 @@
-"""No stale value after a node returns, whoever else reads and writes: marks, leases and fences.
+"""No stale value, whoever else reads and writes, and whichever nodes are out: what this client knows of it.
 
-A node that was cut off wakes up with what it had, while newer values were written elsewhere, perhaps by other
-processes, perhaps by one that has died since. So nothing here rests on a list of what was written:
+A node that was cut off wakes up with what it had, while newer values were written elsewhere, perhaps by
+other processes, perhaps by one that has died since. So nothing here rests on a list of what was written.
 
-* **Mark.** Before a client writes to a stand-in for node A it puts a *mark* (``iotcache:out:…``, an item of a
-  few seconds' life that it keeps touching) on the nodes that are up, and waits one lease.
-* **Lease.** Every client looks for marks several times in a lease, on A's *witnesses* (the next three nodes
-  by name), and may use A only while its last look is younger than that. So when the first write to a stand-in
-  is confirmed, nobody reads A any more.
-* A stand-in's items count for A only when their CAS unique is above the mark's own on that stand-in: what is
-  left of an earlier outage lies below it.
-* **Fence.** A client that finds A answering again removes its mark (if nobody shares it), waits until no mark
-  is left, then puts an item on A, ``iotcache:fence``. What A holds with a CAS unique at or below the fence's
-  counts as not there, for every client, also for those that start later: they find the fence on the node. One
-  more lease, in which writes go to both, and A is up.
+**The rules.** A key has its nodes in an order, its owner first.
 
-Nothing of others is touched on a shared node. All clients must give their nodes the same names. Not covered:
-two clients that each reach only nodes which the other cannot.
+1. *Marker.* Before a client writes a key past a node A that is out for it, it puts an outage marker for A,
+   with a claim of its own, on every node that is up, and waits one lease (`LEASE_S`). Only a client that
+   *writes* (sets or deletes) does so; a reader's outage is its own.
+2. *Lease.* Every client looks for markers several times in a lease, on A's *witnesses* (the next three
+   nodes by name), and at A's own fence. It uses A only while its last look is younger than a lease. So when
+   the first write past A is confirmed, nobody reads A or writes to A alone.
+3. *Failover reads.* A key is read past A only on a node that has A's marker, only when this client has
+   known the marker for a lease, and only items whose CAS unique is above the one the marker had when it was
+   put. All that was written before is below; all that a reader may have loaded from the store for it, it
+   has loaded since. With several nodes out the rule holds for each of them that comes before in the key's
+   order.
+4. *Returning.* A client for which A answers again works off what lay unread on its old connections; then it
+   writes A's keys to A *and* to the failover node; then it withdraws its claim. When no claim is left whose
+   client is alive, every writer does so. Then one of them puts a *fence* on A (``iotcache:fence``): what A
+   holds with a CAS unique at or below the fence's counts as not there, for everybody, also for those who
+   start later. Then it removes the marker, by the CAS unique it had *before* the fence: a claim made
+   meanwhile has changed it.
+5. *Settling.* Who sees the marker gone reads A, and for one lease more writes to both; then nobody reads
+   the failover node for A any more.
+
+**Why it holds.** Let W be a confirmed write of a key that ended before a read began.
+
+* The read goes to A, where no marker was seen within a lease. If W went past A, its marker stood a lease
+  before W was sent, so the reader has seen it, or its removal: the fence lies before that, and all of A
+  that is below the fence does not count. Above it are only writes of rule 4 and later ones, and what
+  readers loaded after that.
+* The read goes past A. If W went to A alone, it was sent before the marker had stood for a lease, or after
+  it had been gone for one. In the first case what the failover node has above the marker's floor is newer
+  (rule 3); in the second the reader knows that the marker is gone, as its look is younger than a lease.
+* The read and W went past A to different nodes: then another node before them in the key's order was out
+  for one and not for the other, and the same argument holds for that node.
+
+What times out is not confirmed, and what a client still has under way on a node when it loses it is either
+worked off (rule 4) or lost with the connection; a fence waits until that must be over. A client that stood
+still finds its lease run out; its claim is dead when its heartbeat is, and a write past A that was answered
+later than that is not confirmed. Fences and markers are kept from eviction by being touched in looks, and a
+fence that is missed all the same is put back. A node alone has no witnesses and needs none.
+
+**Not covered** is a client pair that shares no node: one reaches only nodes which the other cannot; and the
+loss of all markers (all nodes that have them restarted) together with all clients that knew them. See
+docs/cluster.md. Nothing of others is touched on a shared node. All clients must give their nodes the same
+names.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import secrets
-import time
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
+from random import Random
 from typing import Final
 
+from iotcache.clock import Clock
+from iotcache.cluster.declaration import Declarations
 from iotcache.cluster.node import Node
-from iotcache.cluster.wire.answers import ErrorReply, LineReplies, StoreReplies
+from iotcache.cluster.outage import (
+    MARKER_TTL_S,
+    OutageMarker,
+    SeenMarker,
+    decode_marker,
+    marker_key,
+    own_claim,
+    witnesses,
+)
+from iotcache.cluster.wire.answers import ErrorReply, ItemReplies, ItemReply
 from iotcache.cluster.wire.connection import Connection
 from iotcache.cluster.wire.facts import FACTS
-from iotcache.cluster.wire.protocol import BARRIER, delete_request, probe_request
+from iotcache.cluster.wire.protocol import BARRIER, probe_request
 from iotcache.errors import NodeError
 
 POLL_S: Final = 0.12
 LEASE_S: Final = 0.5
-"""How long a client may go on without having looked for marks."""
-_MARK_TTL_S: Final = 3
-"""memcached counts whole seconds, so a mark lives 2 to 3 s after the last touch."""
-_MARK_SURE_S: Final = 0.8
-"""A mark touched this recently outlives any write that starts now."""
-_FENCE_TTL_S: Final = 2_592_000
-"""30 days, the longest relative life; by then hardly anything of before is alive."""
-_FENCE_KEY: Final = b"iotcache:fence"
-_SHARED: Final = 0
-"""Client flags of a mark that several clients rely on; else they are the one client's number."""
-_JOURNAL_MAX: Final = 100_000
-_WITNESSES: Final = 3
-
-
-def mark_key(name: str) -> bytes:
-    """The key of the mark that says "node ``name`` is out"."""
-    return b"iotcache:out:" + blake2b(name.encode(), digest_size=8).hexdigest().encode()
-
-
-def witnesses(names: Sequence[str]) -> list[frozenset[int]]:
-    """For each node the others that marks about it are looked for on: a few, the same for all clients.
-
-    A look at all of them would cost every client the square of the number of nodes.
-    """
-    order = sorted(range(len(names)), key=names.__getitem__)
-    place = {index: at for at, index in enumerate(order)}
-    count = min(_WITNESSES, len(names) - 1)
-    return [
-        frozenset(order[(place[index] + step) % len(order)] for step in range(1, count + 1))
-        for index in range(len(names))
-    ]
-
-
-class _Declaration:
-    """This client's word that a node is out."""
-
-    __slots__ = ("confirmed", "last_write", "since", "task")
-
-    def __init__(self, now: float) -> None:
-        self.confirmed: dict[int, float] = {}
-        """When the mark was last known to stand, by the node it stands on."""
-        self.since: float | None = None
-        """Since when it has stood on every node that is up."""
-        self.last_write = now
-        self.task: asyncio.Task[None] | None = None
+"""How long a client may go on without having looked for markers."""
+_TOUCH_EVERY_S: Final = 1.0
+FENCE_KEY: Final = b"iotcache:fence"
+FENCE_TTL_S: Final = 2_592_000
+"""30 days, the longest relative TTL; by then hardly anything of before is alive."""
+NEVER: Final = float("-inf")
 
 
 class Fences:
-    """What this client knows of marks and fences, and what it puts there itself."""
+    """What this client knows of markers and fences, and when it may use a node."""
 
-    def __init__(self, nodes: Sequence[Node], *, timeout_s: float, keep_declared_s: float) -> None:
-        self._nodes = nodes
-        self._timeout_s = timeout_s
-        self._keep_declared_s = keep_declared_s
-        self._number = secrets.randbits(31) | 1
-        self._mark_keys = [mark_key(node.name) for node in nodes]
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        *,
+        timeout_s: float,
+        keep_declared_s: float,
+        role: str,
+        observe: bool,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
+        self.nodes = nodes
+        self.timeout_s = timeout_s
+        self.observe = observe
+        """Whether this client only looks: it touches, fences and removes nothing."""
+        self.monotonic = clock.monotonic
+        self.marker_keys = [marker_key(node.name) for node in nodes]
+        self.declarations = Declarations(
+            self, own_claim(rng.getrandbits(31) | 1, role), keep_declared_s=keep_declared_s
+        )
         self._witnesses = witnesses([node.name for node in nodes])
         self.floors = [0] * len(nodes)
         """CAS unique of each node's fence; 0 for none. Items at or below it are not there."""
-        self._marks: list[dict[int, int]] = [{} for _ in nodes]
-        """On node x: CAS unique of the mark that says node a is out."""
-        self._looked = [float("-inf")] * len(nodes)
-        self._undeclared = [float("-inf")] * len(nodes)
-        self._declared: dict[int, _Declaration] = {}
+        self.markers: list[dict[int, SeenMarker]] = [{} for _ in nodes]
+        """On node x: the marker that says node a is out."""
+        self.marked_since: dict[int, float] = {}
+        """Since when a node's marker has been known without a break."""
+        self.suspect: dict[int, int] = {}
+        """Nodes that must be fenced before they are used: they were marked. With the fence known by then."""
         self.returning: dict[int, Connection] = {}
-        """Nodes that answer again and are being made safe, by index."""
-        self._journal: dict[int, set[bytes]] = {}
-        self.valid_until = float("-inf")
-        """Until when (monotonic) nodes may be used without looking for marks first."""
+        """Nodes that answer again and are being made safe; what is written past them goes to them as well."""
+        self.contact: dict[int, Connection] = {}
+        """Nodes that are not used and answer all the same: drained, marked or on their way back. They serve
+        for markers, so that clients that use different nodes know of each other."""
+        self._settling: dict[int, float] = {}
+        self._looked = [NEVER] * len(nodes)
+        self._touched = [NEVER] * len(nodes)
+        self._outdated = [NEVER] * len(nodes)
+        self.valid_until = NEVER
+        """Until when (monotonic) any node that is up may be used without another look."""
+        self.last_write = NEVER
+        """When this client last set or deleted something: only then it has a vote."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._watch(index)) for index in range(len(self._nodes))]
+        self._tasks = [asyncio.create_task(self._watch(index)) for index in range(len(self.nodes))]
 
     async def close(self) -> None:
-        tasks = [*self._tasks, *(word.task for word in self._declared.values() if word.task is not None)]
-        for task in tasks:
+        """End the background work, and withdraw this client's claims as far as nodes answer."""
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await self.declarations.close()
 
-    # Reading ---------------------------------------------------------------------------------
+    # May a node be used? ---------------------------------------------------------------------
 
-    async def renew(self) -> None:
-        """Look for marks everywhere now: the lease has run out, for instance as the program was stalled."""
-        await self._look_at(self._up())
+    def usable(self, index: int) -> bool:
+        """Whether a node is up and was looked at within a lease."""
+        return self.nodes[index].up and self.monotonic() <= self._valid_until(index)
 
-    def stand_in_floor(self, stand_in: int, owner: int) -> int | None:
-        """Above which CAS unique the stand-in's items count for ``owner``; ``None``: none does."""
-        mark = self._marks[stand_in].get(owner, 0)
-        if not mark or owner in self.returning or time.monotonic() > self._looked[stand_in] + LEASE_S:
+    def _valid_until(self, index: int) -> float:
+        if not self._witnesses[index]:
+            return float("inf")
+        looked = self._looked
+        freshest = looked[index]
+        reach = [looked[witness] for witness in self._witnesses[index] if self._reaches(witness)]
+        if reach:
+            # As fresh as the freshest look at one of its witnesses; each of them has every marker.
+            freshest = min(freshest, max(reach))
+        return freshest + LEASE_S
+
+    def vouched(self, owner: int, *, without: int) -> bool:
+        """Whether a node is up, and a look at another witness than ``without`` found no marker just now."""
+        if not self.usable(owner):
+            return False
+        since = self.monotonic() - LEASE_S
+        return any(
+            self._looked[witness] >= since and owner not in self.markers[witness]
+            for witness in self._witnesses[owner]
+            if witness != without and self.nodes[witness].up
+        )
+
+    def looked_since(self, since: float, *, without: int) -> bool:
+        """Whether a look at another node than ``without``, begun then or later, was answered."""
+        return any(self._looked[index] >= since for index in self.reach() if index != without)
+
+    async def renew(self, owners: Iterable[int]) -> None:
+        """Look again where a lease has run out, for instance as the program was stalled."""
+        now = self.monotonic()
+        stale = [index for index in owners if self.nodes[index].up and self._valid_until(index) < now]
+        wanted = dict.fromkeys(stale)
+        for index in stale:
+            wanted.update(dict.fromkeys(self._witnesses[index]))
+        if wanted:
+            await self.look_at([index for index in wanted if self._reaches(index)])
+
+    def settling(self, index: int) -> bool:
+        """Whether others may still take a node that is up for out: write to both."""
+        until = self._settling.get(index)
+        return until is not None and self.monotonic() < until
+
+    def failover_floor(self, index: int, skipped: Iterable[int]) -> int | None:
+        """Above which CAS unique items on node ``index`` count for keys of the nodes ``skipped``, all out.
+
+        ``None``: none does, as not everybody may know of it.
+        """
+        now = self.monotonic()
+        if now > self._looked[index] + LEASE_S:
             return None
-        return max(mark, self.floors[stand_in])
+        floor = self.floors[index]
+        markers = self.markers[index]
+        for owner in skipped:
+            marker = markers.get(owner)
+            if marker is None or now < self.marked_since.get(owner, now) + LEASE_S:
+                return None
+            floor = max(floor, marker.floor)
+        return floor
 
-    # Writing ---------------------------------------------------------------------------------
+    @property
+    def votes(self) -> bool:
+        """Whether this client writes: has set or deleted something lately."""
+        return self.monotonic() < self.last_write + self.declarations.keep_declared_s
 
-    def declared(self, owner: int) -> bool:
-        """Whether everybody knows by now that ``owner`` is out, so that a stand-in may be written to."""
-        word = self._declared.get(owner)
-        if word is None or word.since is None:
-            return False
-        now = time.monotonic()
-        if now < word.since + LEASE_S:
-            return False
-        return all(word.confirmed.get(index, 0.0) > now - _MARK_SURE_S for index in self._up())
-
-    def declare(self, owner: int) -> asyncio.Task[None]:
-        """Say that ``owner`` is out; the task ends when everybody knows, after about a lease."""
-        now = time.monotonic()
-        word = self._declared.get(owner)
-        if word is None:
-            word = self._declared[owner] = _Declaration(now)
-        word.last_write = now
-        if word.task is None or word.task.done():
-            word.task = asyncio.create_task(self._establish(owner, word))
-        return word.task
-
-    def wrote_elsewhere(self, owner: int, keys: Iterable[bytes]) -> None:
-        """Note keys to be deleted on ``owner`` when it returns, for readers that know nothing of fences."""
-        journal = self._journal.setdefault(owner, set())
-        if len(journal) < _JOURNAL_MAX:
-            journal.update(keys)
-        word = self._declared.get(owner)
-        if word is not None:
-            word.last_write = time.monotonic()
-
-    async def _establish(self, owner: int, word: _Declaration) -> None:
-        await self._look_at(self._up())
-        if word.since is None:
-            if not self._up() or not all(index in word.confirmed for index in self._up()):
-                return
-            word.since = time.monotonic()
-        await asyncio.sleep(max(0.0, word.since + LEASE_S * 1.02 - time.monotonic()))
-        if not self.declared(owner):
-            await self._look_at(self._up())
+    def outage_markers(self) -> tuple[OutageMarker, ...]:
+        """All markers this client knows of."""
+        found = []
+        for owner, node in enumerate(self.nodes):
+            seen = [index for index in self.reach() if owner in self.markers[index]]
+            if seen:
+                claims = {claim.id: claim for index in seen for claim in self.markers[index][owner].claims}
+                names = tuple(self.nodes[index].name for index in seen)
+                found.append(OutageMarker(node.name, names, tuple(claims.values())))
+        return tuple(found)
 
     # Looking ---------------------------------------------------------------------------------
 
-    def _up(self) -> list[int]:
-        return [index for index, node in enumerate(self._nodes) if node.up]
+    def up(self) -> list[int]:
+        """Indexes of the nodes that are up."""
+        return [index for index, node in enumerate(self.nodes) if node.up]
+
+    def _reaches(self, index: int) -> bool:
+        return self.nodes[index].up or index in self.contact
+
+    def reach(self) -> list[int]:
+        """Indexes of the nodes that answer, whether they are used or not."""
+        return [index for index in range(len(self.nodes)) if self._reaches(index)]
+
+    def link(self, index: int) -> Connection | None:
+        """The connection to a node that answers."""
+        return self.nodes[index].connection if self.nodes[index].up else self.contact.get(index)
 
     async def _watch(self, index: int) -> None:
         """Look at one node again and again while it is up; so one that hangs is found though nobody asks."""
         while True:
             await asyncio.sleep(POLL_S)
-            if self._nodes[index].up:
-                await self._look_at([index])
-            old = time.monotonic() - self._keep_declared_s
-            for owner in [owner for owner, word in self._declared.items() if word.last_write < old]:
-                # Everything this client wrote elsewhere has expired: no need to keep others off the node.
-                del self._declared[owner]
+            if self._reaches(index):
+                await self.look_at([index])
+            if not index:
+                await self.declarations.expire()
 
-    async def _look_at(self, indexes: Sequence[int]) -> None:
+    async def look_at(self, indexes: Sequence[int]) -> None:
+        """Look at several nodes at once; one that does not answer is passed over."""
+
         async def look(index: int) -> None:
-            connection = self._nodes[index].connection
-            if connection is not None:
-                with contextlib.suppress(NodeError):
-                    await self.look(index, connection)
+            connection = self.link(index)
+            if connection is None:
+                return
+            try:
+                await self.look(index, connection)
+            except NodeError:
+                if self.contact.get(index) is connection:
+                    del self.contact[index]
+                    self.renew_lease()
 
-        await asyncio.gather(*(look(index) for index in indexes))
+        if len(indexes) == 1:
+            await look(indexes[0])
+        else:
+            await asyncio.gather(*(look(index) for index in indexes))
 
     async def look(self, index: int, connection: Connection) -> None:
-        """Read a node's fence and the marks on it, and set or touch this client's own. Raises `NodeError`."""
-        sent = time.monotonic()
-        # Of nodes that are up only their witnesses are looked at, of the others all: any may stand in.
-        others = [
-            other
-            for other, node in enumerate(self._nodes)
-            if other != index and (not node.up or index in self._witnesses[other])
+        """Read a node's fence and the markers on it, and put this client's own claims. Raises `NodeError`."""
+        sent = self.monotonic()
+        # Of nodes that are up only their witnesses are looked at, of the others all: any may take over.
+        owners = [
+            owner
+            for owner, node in enumerate(self.nodes)
+            if owner != index and (not node.up or index in self._witnesses[owner])
         ]
-        mine = [other for other in others if other in self._declared]
-        asked = [other for other in others if other not in self._declared]
-        words = [self._declared[other] for other in mine]
-        requests = [probe_request(_FENCE_KEY), *(probe_request(self._mark_keys[other]) for other in asked)]
-        for other in mine:
-            key = self._mark_keys[other]
-            requests.append(b"ms %b 1 T%d F%d ME\r\n1\r\n" % (key, _MARK_TTL_S, self._number))
-            requests.append(b"mg %b T%d f c\r\n" % (key, _MARK_TTL_S))
-        lines = await self._ask(connection, requests)
-        self._note_fence(index, _cas_of_item(lines[0]))
-        for other, line in zip(asked, lines[1:], strict=False):
-            self._note_mark(index, other, _cas_of_item(line), sent)
-        placed = lines[1 + len(asked) :]
-        for other, word, added, touched in zip(mine, words, placed[::2], placed[1::2], strict=True):
-            await self._confirm(index, other, word, connection, sent, added, touched)
+        touch = not self.observe and sent - self._touched[index] > _TOUCH_EVERY_S
+        known = self.markers[index]
+        requests = [_touch_request(FENCE_KEY) if touch and self.floors[index] else probe_request(FENCE_KEY)]
+        for owner in owners:
+            key = self.marker_keys[owner]
+            requests.append(self._read_marker(key) if owner in known else probe_request(key))
+        beat = bool(self.declarations)
+        if beat:
+            requests.append(self.declarations.heartbeat())
+        answers = await self.ask(connection, requests)
+        cas = cas_of(answers[0])
+        found = dict(zip(owners, answers[1 : 1 + len(owners)], strict=True))
+        fresh = [owner for owner in owners if owner not in known and cas_of(found[owner])]
+        if fresh:
+            again = await self.ask(
+                connection, [self._read_marker(self.marker_keys[owner]) for owner in fresh]
+            )
+            found.update(zip(fresh, again, strict=True))
+        if not cas and self.floors[index] and not self.observe:
+            cas = await self._put_fence_back(connection)
+        if touch:
+            self._touched[index] = sent
+        if sent < self._looked[index] or sent <= self._outdated[index]:
+            return  # a later look has been taken in, or this client has changed something since
+        if cas:
+            self.floors[index] = cas
+        for owner, reply in found.items():
+            self.note_marker(index, owner, _marker_of(reply))
         self._looked[index] = sent
-        self._renew_lease()
+        await self.declarations.claim(index, connection, owners, sent, beat=beat)
+        self.renew_lease()
         self._review()
 
-    async def _confirm(  # noqa: PLR0917
-        self,
-        index: int,
-        owner: int,
-        word: _Declaration,
-        connection: Connection,
-        sent: float,
-        added: bytes | ErrorReply,
-        touched: bytes | ErrorReply,
-    ) -> None:
-        """Take in what became of this client's own mark for ``owner`` on node ``index``."""
-        flags, cas = _flags_and_cas(touched)
-        if cas and flags not in (self._number, _SHARED):
-            (line,) = await self._ask(
-                connection, [b"ms %b 1 T%d F%d c\r\n1\r\n" % (self._mark_keys[owner], _MARK_TTL_S, _SHARED)]
-            )
-            _, cas = _flags_and_cas(line)
-        if added == b"HD" and index in word.confirmed:
-            word.since = None  # it had lapsed, so others may have come back: start over
-        if cas:
-            word.confirmed[index] = sent
-            self._note_mark(index, owner, cas, sent)
+    def _read_marker(self, key: bytes) -> bytes:
+        """Value and CAS unique of a marker, and another 30 days: it is not evicted while anybody looks."""
+        return b"mg %b v c\r\n" % key if self.observe else b"mg %b v c T%d\r\n" % (key, MARKER_TTL_S)
 
-    def _note_fence(self, index: int, cas: int) -> None:
-        if cas:
-            self.floors[index] = max(cas, self.floors[index])
+    async def _put_fence_back(self, connection: Connection) -> int:
+        """The fence was evicted or flushed: what lies below it must not be found by those who start now."""
+        await self.ask(connection, [b"ms %b 1 T%d ME\r\n1\r\n" % (FENCE_KEY, FENCE_TTL_S)])
+        (reply,) = await self.ask(connection, [probe_request(FENCE_KEY)])
+        return cas_of(reply)
 
-    def _note_mark(self, index: int, owner: int, cas: int, sent: float) -> None:
-        if sent >= self._undeclared[owner]:
-            self._marks[index][owner] = cas
+    def note_marker(self, index: int, owner: int, marker: SeenMarker | None) -> None:
+        """Take in what a look has found, or what this client has put or removed."""
+        before = self.markers[index].get(owner)
+        if marker is None:
+            if before is not None:
+                del self.markers[index][owner]
+                if not any(owner in markers for markers in self.markers):
+                    self.marked_since.pop(owner, None)
+            return
+        self.markers[index][owner] = marker
+        if owner not in self.marked_since or (before is not None and before.floor != marker.floor):
+            # Since the answer has come, not since the question was asked: it stood at some time in between.
+            self.marked_since[owner] = self.monotonic()
+        self.suspect.setdefault(owner, self.floors[owner])
 
-    def _renew_lease(self) -> None:
-        up = set(self._up())
-        # A node's lease is as fresh as the freshest look at one of its witnesses.
-        looked = [
-            max(self._looked[witness] for witness in self._witnesses[owner] if witness in up)
-            for owner in up
-            if not up.isdisjoint(self._witnesses[owner])
-        ]
-        self.valid_until = min(looked) + LEASE_S if looked else float("inf")
+    def outdate_looks(self, index: int) -> None:
+        """This client is about to remove a marker: looks that are under way will tell what was before."""
+        self._outdated[index] = self.monotonic()
+
+    def renew_lease(self) -> None:
+        """Work out until when every node that is up may be used."""
+        self.valid_until = min((self._valid_until(index) for index in self.up()), default=float("inf"))
 
     def _review(self) -> None:
-        for owner, node in enumerate(self._nodes):
-            if node.up and self._marked(owner):
-                node.put_out("another client cannot reach it")
+        for owner, node in enumerate(self.nodes):
+            if node.up and self.marked(owner):
+                claims = {claim for index in self.reach() for claim in self._claims(index, owner)}
+                who = ", ".join(sorted({str(claim) for claim in claims}))
+                connection = node.connection
+                node.put_out("another client cannot reach it" + (f": {who}" if who else ""), reachable=True)
+                if connection is not None and connection.usable:
+                    # It answers us: what is written past it goes to it as well, from now on.
+                    self.returning[owner] = connection
 
-    def _marked(self, owner: int) -> bool:
-        return any(self._marks[index].get(owner, 0) for index in self._up())
+    def _claims(self, index: int, owner: int) -> Sequence[object]:
+        marker = self.markers[index].get(owner)
+        return marker.claims if marker is not None else ()
 
-    async def _ask(self, connection: Connection, requests: list[bytes]) -> list[bytes | ErrorReply]:
-        answers = LineReplies(len(requests), bytes)
-        await connection.submit(b"".join(requests) + BARRIER, answers, self._timeout_s)
+    def marked(self, owner: int) -> bool:
+        """Whether a node that answers has the marker of ``owner``."""
+        return any(owner in self.markers[index] for index in self.reach())
+
+    async def ask(self, connection: Connection, requests: list[bytes]) -> list[ItemReply | ErrorReply]:
+        """Send commands over one connection; the answers in their order. Raises `NodeError`."""
+        answers = ItemReplies(len(requests))
+        await connection.submit(b"".join(requests) + BARRIER, answers, self.timeout_s)
         return answers.out
 
-    # Coming back -----------------------------------------------------------------------------
+    # Nodes come and go -----------------------------------------------------------------------
 
-    async def before_up(self, index: int, connection: Connection, *, returning: bool) -> None:
-        """Make sure that nothing stale can be read from a node that answers. Raises `NodeError`."""
-        if self._nodes[index].restarted:
-            self.floors[index] = 0
-        if returning:
+    def answers(self, index: int, connection: Connection) -> None:
+        """A node that is not used answers over a connection, maybe a new one."""
+        self.contact[index] = connection
+        if index in self.returning:
             self.returning[index] = connection
-            try:
-                await self._make_safe(index, connection)
-                await self.look(index, connection)
-            except BaseException:
-                self.came_up(index)
-                raise
-            return
-        await self.look(index, connection)
-        if self._marked(index):
-            raise NodeError("another client cannot reach it")
 
-    def came_up(self, index: int) -> None:
-        """The node is up, or its return has failed."""
+    def came_up(self, index: int) -> bool:
+        """A node is up; whether others may still take it for out."""
         self.returning.pop(index, None)
-        self._renew_lease()
+        self.contact.pop(index, None)
+        settles = self.suspect.pop(index, None) is not None or (
+            self.floors[index] > 0 and self._settling.get(index) is None
+        )
+        if settles:
+            self._settling[index] = self.monotonic() + LEASE_S * 1.02
+        self.renew_lease()
+        return settles
 
-    def went_out(self, index: int, *, declare: bool) -> None:
-        """A node is no longer up; ``declare`` that at once when writes to a stand-in are likely to follow."""
-        self._renew_lease()
-        if declare and self._up() and not self._marked(index):
-            self.declare(index)
-
-    async def _make_safe(self, index: int, connection: Connection) -> None:
-        await self._undeclare(index)
-        while True:
-            while await self._still_marked(index):
-                await self._ask(connection, [probe_request(_FENCE_KEY)])  # it must go on answering
-                await asyncio.sleep(POLL_S)
-            await self._fence(index, connection)
-            await asyncio.sleep(LEASE_S * 1.02)
-            if not await self._still_marked(index):
-                return
-
-    async def _still_marked(self, index: int) -> bool:
-        await self._look_at(self._up())
-        return self._marked(index)
-
-    async def _undeclare(self, index: int) -> None:
-        """Take this client's mark away where nobody else relies on it; a shared one runs out by itself."""
-        word = self._declared.pop(index, None)
-        if word is None:
-            return
-        if word.task is not None:
-            word.task.cancel()
-        self._undeclared[index] = time.monotonic()
-        key = self._mark_keys[index]
-        for other in self._up():
-            connection = self._nodes[other].connection
-            if connection is None:
-                continue
-            with contextlib.suppress(NodeError):
-                (line,) = await self._ask(connection, [b"mg %b f c\r\n" % key])
-                flags, cas = _flags_and_cas(line)
-                if cas and flags == self._number:
-                    await self._ask(connection, [delete_request(key, cas)])
-
-    async def _fence(self, index: int, connection: Connection) -> None:
-        (line,) = await self._ask(connection, [b"ms %b 1 T%d c\r\n1\r\n" % (_FENCE_KEY, _FENCE_TTL_S)])
-        _, cas = _flags_and_cas(line)
-        if not cas:
-            raise NodeError("the node does not take a fence against stale values")
-        self.floors[index] = cas
-        keys = list(self._journal.pop(index, ()))
-        for start in range(0, len(keys), 1_024):
-            window = keys[start : start + 1_024]
-            answers = StoreReplies(len(window))
-            await connection.submit(
-                b"".join([*map(delete_request, window), BARRIER]), answers, self._timeout_s
-            )
+    def went_out(self, index: int, contact: Connection | None, *, lost: bool) -> None:
+        """A node is no longer used. ``contact`` is the connection over which it answers still; ``lost``: this
+        client cannot reach it, or was told not to use it."""
+        self.returning.pop(index, None)
+        self.contact.pop(index, None)
+        if contact is not None:
+            self.contact[index] = contact
+        else:
+            for owner in list(self.markers[index]):
+                self.note_marker(index, owner, None)
+        self.renew_lease()
+        if lost and self.votes and self.up():
+            self.declarations.declare(index)
 
 
-def _cas_of_item(line: bytes | ErrorReply) -> int:
-    """CAS unique in an answer to ``me``; 0 when the item is not there, or the node has no ``me``."""
-    if isinstance(line, ErrorReply):
+def _touch_request(key: bytes) -> bytes:
+    return b"mg %b c T%d\r\n" % (key, MARKER_TTL_S)
+
+
+def cas_of(reply: ItemReply | ErrorReply) -> int:
+    """CAS unique in an answer to ``me``, ``mg … c`` or ``ms … c``; 0 when there is no item."""
+    if isinstance(reply, ErrorReply) or reply.line == b"EN":
         return 0
-    facts = FACTS(line)
-    return facts.cas if facts is not None else 0
+    if reply.line.startswith(b"ME "):
+        facts = FACTS(reply.line)
+        return facts.cas if facts is not None else 0
+    if not reply.line.startswith((b"HD", b"VA ")):
+        return 0
+    for part in reply.line.split(b" ")[1:]:
+        if part[:1] == b"c" and part[1:].isdigit():
+            return int(part[1:])
+    return 0
 
 
-def _flags_and_cas(line: bytes | ErrorReply) -> tuple[int, int]:
-    """``f`` and ``c`` of an answer such as ``HD f7 c55``; (0, 0) when there is no item."""
-    if isinstance(line, ErrorReply) or not line.startswith(b"HD"):
-        return 0, 0
-    flags = cas = 0
-    for part in line.split(b" ")[1:]:
-        if part[:1] == b"f" and part[1:].isdigit():
-            flags = int(part[1:])
-        elif part[:1] == b"c" and part[1:].isdigit():
-            cas = int(part[1:])
-    return flags, cas
+def _marker_of(reply: ItemReply | ErrorReply) -> SeenMarker | None:
+    cas = cas_of(reply)
+    if not cas:
+        return None
+    assert isinstance(reply, ItemReply)
+    return decode_marker(reply.value, cas)

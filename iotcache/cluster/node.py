@@ -13,9 +13,9 @@ from iotcache.clock import Clock
 from iotcache.cluster.breaker import Breaker
 from iotcache.cluster.capability import Capabilities, capabilities
 from iotcache.cluster.stats import NodeTelemetry
-from iotcache.cluster.wire import dial
 from iotcache.cluster.wire.answers import Answers, ErrorReply, LineReply, StatsReplies
 from iotcache.cluster.wire.connection import AnswerTimeout, Connection, ConnectionLost
+from iotcache.cluster.wire.dial import Dial, connect
 from iotcache.cluster.wire.protocol import login_request
 from iotcache.config.schema import BreakerSettings
 from iotcache.errors import NodeError
@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 
 _DRAIN_GRACE_S = 2.0
 """How long a node that answers again may take to work off what lay unread on its old connection."""
+_HUNG_S = 1.0
+_UNSETTLED_S = 0.05
+"""A node works off what lies in its sockets within milliseconds, in any order."""
 _LOG = logging.getLogger(__name__)
 _NEVER_BOOTED = ("", 0.0)
+CLOSED = "this program has closed its connections"
 DRAINED = "drained: this program was told not to use it"
 
 
@@ -41,7 +45,11 @@ class Surroundings(Protocol):
         """The node's state is another one now."""
         ...
 
-    async def before_up(self, node: Node, connection: Connection, *, returning: bool) -> None:
+    def answers(self, node: Node, connection: Connection) -> None:
+        """The node answers over ``connection``, and is not used yet."""
+        ...
+
+    async def before_up(self, node: Node, connection: Connection) -> None:
         """Make sure that nothing stale can be read from the node; raises `NodeError` to keep it out."""
         ...
 
@@ -66,6 +74,7 @@ class Node:
         username: str = "",
         password: str = "",
         tls_context: SSLContext | None = None,
+        dial: Dial = connect,
     ) -> None:
         self.address = address
         self.name = address.name
@@ -86,11 +95,20 @@ class Node:
         self._clock = clock
         self._login = (username, password)
         self._tls_context = tls_context
+        self._dial = dial
         self._task: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
         self._change = asyncio.Event()
         self._was_out = False
+        self.reachable = False
+        """Out though it answers: another client cannot reach it."""
         self._old: Connection | None = None
+        self._unsettled = False
+        """The last connection has ended with commands unanswered: they may still be carried out."""
+        self._hurry = asyncio.Event()
+        self._failed_attempt = (float("-inf"), float("-inf"), False)
+        """Begin and end (monotonic) of the last attempt that failed, and whether it was a time-out."""
+        self._closed = False
         self._taken_back = asyncio.Event()
         self._taken_back.set()
 
@@ -124,6 +142,25 @@ class Node:
             missing=self.capabilities.missing() if self.capabilities else (),
         )
 
+    async def reach(self, timeout_s: float) -> bool:
+        """Try to reach a node that is out now, not only when its breaker has it; whether it is up.
+
+        With False it was not reachable at some time since the call, unless it hangs: for one that hung a
+        moment ago nobody waits.
+        """
+        asked_s = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.up and not self.drained and not self._closed:
+                    began_s, ended_s, hung = self._failed_attempt
+                    if began_s >= asked_s or (hung and ended_s > asked_s - _HUNG_S):
+                        break
+                    self._hurry.set()
+                    await self._change.wait()
+        except TimeoutError:
+            pass
+        return self.up
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._supervise(), name=f"cache node {self.name}")
 
@@ -131,13 +168,37 @@ class Node:
         """Return when the first attempt to reach the node is over, either way."""
         await self._settled.wait()
 
+    def not_yet(self, reason: str) -> None:
+        """It answers, but it may take a while until it can be used: who waits for the start need not wait."""
+        if self.state is NodeState.STARTING:
+            self.reason = reason
+            self._settled.set()
+
+    def stop(self) -> None:
+        """Begin to end: nothing is dialled any more."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def abandon(self) -> None:
+        """The process was forked: the connections are not this one's."""
+        self._closed = True
+        for connection in (self.connection, self._old):
+            if connection is not None:
+                connection.abandon()
+        self.connection = self._old = None
+        self.state, self.reason = NodeState.DOWN, CLOSED
+
     async def close(self) -> None:
+        self.stop()
         if self._task is not None:
             await end(self._task)
         for connection in (self.connection, self._old):
             if connection is not None:
                 connection.close()
         self.connection = self._old = None
+        self.state, self.reason = NodeState.DOWN, CLOSED
+        self._change.set()
 
     async def ready(self, timeout_s: float) -> Connection:
         """The connection, with room for a batch. Raises `NodeError` when the node is out."""
@@ -187,7 +248,9 @@ class Node:
     # The node's life -------------------------------------------------------------------------
 
     async def _supervise(self) -> None:
-        while True:
+        while not self._closed:
+            began_s = self._clock.monotonic()
+            self._hurry.clear()
             try:
                 connection = await self._open()
                 self.connection = connection
@@ -196,6 +259,10 @@ class Node:
             except Exception as error:
                 if not isinstance(error, NodeError):  # a mistake of ours: say so, and go on trying
                     _LOG.exception("cache node %s could not be brought up", self.name)
+                # A refusal comes at once; what takes longer is silence.
+                ended_s = self._clock.monotonic()
+                hung = ended_s - began_s > 0.5 * min(self._connect_timeout_s, self._operation_timeout_s)
+                self._failed_attempt = (began_s, ended_s, hung)
                 self._out(str(error) or type(error).__name__)
                 await self._until_probe()
                 self._breaker.probe()
@@ -220,6 +287,7 @@ class Node:
                 await end(changed)
             if self.up and connection.lost.done():
                 self.connection = None
+                self._unsettled |= connection.unanswered > 0
                 return connection.lost.result()
         return None
 
@@ -228,9 +296,9 @@ class Node:
 
     async def _until_probe(self) -> None:
         """Wait for the breaker's next probe; less when the old connection shows life before."""
-        waits = {asyncio.create_task(asyncio.sleep(self._breaker.retry_in_s()))}
+        waits = [asyncio.create_task(self._pause())]
         if self._old is not None and self._old.usable:
-            waits.add(asyncio.create_task(self._old.drained()))
+            waits.append(asyncio.create_task(self._old.drained()))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -240,6 +308,11 @@ class Node:
             self._enter(NodeState.DOWN, DRAINED)
             await self._taken_back.wait()
 
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._breaker.retry_in_s()):
+                await self._hurry.wait()
+
     async def _open(self) -> Connection:
         """A connection over which the node has shown that it works and holds nothing stale.
 
@@ -247,7 +320,7 @@ class Node:
         """
         connection = self._old
         if connection is None or not connection.usable or connection.in_flight:
-            connection = await dial.connect(
+            connection = await self._dial(
                 self.address,
                 lambda: Connection(self._overdue),
                 timeout_s=self._connect_timeout_s,
@@ -255,13 +328,20 @@ class Node:
             )
         try:
             await self._greet(connection, fresh=connection is not self._old)
+            self._surroundings.answers(self, connection)
             await self._work_off(connection)
-            returning = self._was_out
-            await self._surroundings.before_up(self, connection, returning=returning)
-            if self._was_out is not returning:
+            was_out = self._was_out
+            await self._surroundings.before_up(self, connection)
+            if self._was_out is not was_out:
                 raise NodeError(self.reason)  # put out meanwhile
             if self.drained:
                 raise NodeError(DRAINED)
+        except NodeError:
+            if self.drained and connection.usable:
+                self._old = connection  # it serves to know of other clients
+            else:
+                connection.close()
+            raise
         except BaseException:
             connection.close()
             raise
@@ -295,7 +375,8 @@ class Node:
 
     def _note_boot(self, stats: dict[str, str]) -> None:
         with contextlib.suppress(ValueError):
-            started = self._clock.now() - float(stats.get("uptime", "0"))
+            # By the monotonic clock: a wall clock that is set must not look like a restart.
+            started = self._clock.monotonic() - float(stats.get("uptime", "0"))
             pid = stats.get("pid", "")
             before_pid, before_started = self._boot
             self.restarted = self._boot != _NEVER_BOOTED and (
@@ -310,36 +391,48 @@ class Node:
         node is fenced, or it would count as new.
         """
         old, self._old = self._old, None
-        if old is None or old is connection:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_GRACE_S):
-                await old.drained()
-        old.close()
+        if old is not None and old is not connection:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_GRACE_S):
+                    await old.drained()
+            self._unsettled |= old.in_flight > 0 or old.unanswered > 0
+            old.close()
+        if self._unsettled and not self.restarted:
+            await asyncio.sleep(_UNSETTLED_S)
+        self._unsettled = False
 
     def _overdue(self, heard: bool) -> None:
         """A batch ran out of time; with nothing at all heard meanwhile the node hangs."""
         if self.up:
             opened = self._breaker.failure(hard=not heard)
             if opened:
+                self.reachable = False
                 why = "answers too slowly" if heard else "does not answer"
                 reason = f"{why} (waited {self._operation_timeout_s:g} s)"
                 self._enter_out(reason, AnswerTimeout(reason))
 
     def _enter_out(self, reason: str, error: NodeError) -> None:
         connection, self.connection = self.connection, None
+        self._old = connection
         self._was_out = True
         self._enter(NodeState.DOWN, reason)
         if connection is not None:
             connection.abandon_all(error)
 
     def _out(self, reason: str) -> None:
+        self.reachable = False
         self._breaker.failure(hard=True)
         self._was_out = True
         self._enter(NodeState.DOWN, reason)
 
-    def put_out(self, reason: str) -> None:
-        """Take the node out for a reason found elsewhere."""
+    @property
+    def spare(self) -> Connection | None:
+        """The connection of a node that is out, while it may still answer."""
+        return self._old if self._old is not None and self._old.usable else None
+
+    def put_out(self, reason: str, *, reachable: bool = False) -> None:
+        """Take the node out for a reason found elsewhere; ``reachable``: it answers this client well."""
+        self.reachable = reachable
         if self.up:
             self._breaker.failure(hard=True)
             self._enter_out(reason, ConnectionLost(reason))

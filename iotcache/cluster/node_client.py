@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from iotcache.cluster.types import FOREVER_S
 from iotcache.cluster.wire import dial
-from iotcache.cluster.wire.answers import ERRORS, MAX_LINE_BYTES, StatsReplies, unfit
+from iotcache.cluster.wire.answers import ERRORS, MAX_LINE_BYTES, StatsReplies, unexpected
 from iotcache.cluster.wire.metadump import DUMP_ALL, CrawlBusy, DumpedItem, Metadump
 from iotcache.cluster.wire.protocol import login_request
 from iotcache.errors import NodeError
@@ -122,7 +122,7 @@ class NodeClient:
         """The node's general statistics."""
         reader, answer = self._send(b"stats\r\n"), StatsReplies()
         while not answer.complete:
-            answer.take(await self._read_line(reader) + b"\r\n", 0)
+            answer.feed(await self._read_line(reader) + b"\r\n", 0)
         if not isinstance(answer.out, dict):
             raise NodeError(f"refused: {answer.out.text}")
         return answer.out
@@ -173,9 +173,9 @@ class NodeClient:
             fields = {part[:1]: int(part[1:]) for part in parts[2:] if part[:1] in b"tf"}
             size, ttl, flags = int(parts[1]), fields[b"t"], fields[b"f"]
         except (ValueError, IndexError, KeyError) as error:
-            raise unfit(line) from error
+            raise unexpected(line) from error
         if parts[0] != b"VA" or size < 0:
-            raise unfit(line)
+            raise unexpected(line)
         try:
             async with asyncio.timeout(_SILENCE_S):
                 value = await reader.readexactly(min(size, most_bytes))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from random import Random
 from typing import Final, NamedTuple
 
+from iotcache.clock import Clock
 from iotcache.cluster.exchange import exchange, gather_groups
 from iotcache.cluster.node import Node
 from iotcache.cluster.router import Route, Router
@@ -41,11 +41,12 @@ class _Read(NamedTuple):
 class Reads:
     """The reading half of a cluster."""
 
-    def __init__(self, router: Router, *, timeout_s: float, rng: Random) -> None:
+    def __init__(self, router: Router, *, timeout_s: float, clock: Clock, rng: Random) -> None:
         self._router = router
         self._nodes = router.nodes
         self._fences = router.fences
         self._timeout_s = timeout_s
+        self._monotonic = clock.monotonic
         self._rng = rng
 
     async def get_many(self, keys: Sequence[str], *, cas: bool = False) -> list[GetResult]:
@@ -81,8 +82,10 @@ class Reads:
         These are the ones whose connection was lost, and those found with a value that does not count.
         """
         keys, places, checked = read
-        if time.monotonic() > self._fences.valid_until:
-            await self._fences.renew()
+        doubtful = self._monotonic() > self._fences.valid_until
+        if doubtful:
+            await self._fences.renew(range(len(self._nodes)))
+            doubtful = self._monotonic() > self._fences.valid_until
         floors = self._fences.floors
         groups: dict[tuple[int, int | None], list[int]] = {}
         by_owner: list[list[int]] = [[] for _ in self._nodes]
@@ -90,7 +93,7 @@ class Reads:
             by_owner[places[position][0]].append(position)
         elsewhere: list[int] = []
         for owner, positions in enumerate(by_owner):
-            if positions and self._nodes[owner].up:
+            if positions and self._nodes[owner].up and not (doubtful and not self._fences.usable(owner)):
                 groups[owner, floors[owner] or (0 if checked else None)] = positions
             elif positions:
                 elsewhere += positions
@@ -116,36 +119,41 @@ class Reads:
                 wanted = [request(places[position][2]) for position in groups[group]]
             for answers, error in await exchange(node, wanted, _gets(node.name, floor), self._timeout_s):
                 positions = list(islice(order, answers.want))
-                for position, got in zip(positions, answers.out, strict=False):
+                if error is not None:
+                    failed = GetResult(False, node=node.name, failure=_failure(error))
+                    for position in positions:
+                        results[position] = failed
+                    if isinstance(error, ConnectionLost):
+                        again.extend(positions)
+                    continue
+                for position, got in zip(positions, answers.out, strict=True):
                     results[position] = got
                 if answers.stale and not self._router.observe:
                     _discard(node, [(places[positions[at]].key, cas) for at, cas in answers.stale])
                     if checked:
                         again.extend(positions[at] for at, _ in answers.stale)
-                if error is not None:
-                    failed = GetResult(False, node=node.name, failure=_failure(error))
-                    unanswered = positions[len(answers.out) :]
-                    for position in unanswered:
-                        results[position] = failed
-                    if isinstance(error, ConnectionLost):
-                        again.extend(unanswered)
 
         await gather_groups(ask, list(groups))
         self._blame_owners(places, elsewhere, results)
         return again
 
     def _nothing(self, key: str, owner: int) -> GetResult:
-        stand_in = self._router.stand_in(key)
-        name = self._nodes[owner if stand_in < 0 else stand_in].name
+        index = self._router.failover_node(key)
+        name = self._nodes[owner if index < 0 else index].name
         return GetResult(False, node=name, failure=MissReason.NODE_DOWN)
 
     def _blame_owners(self, places: list[Route], which: Sequence[int], results: list[GetResult]) -> None:
-        """A stand-in that has nothing says little: the miss is the owner's, who is out."""
+        """A failover node that has nothing says little: the miss is the owner's, who is out."""
         for position in which:
             got = results[position]
             if not got.hit and got.failure is None and got.node != self._nodes[places[position].owner].name:
                 results[position] = GetResult(
-                    False, node=got.node, failure=MissReason.NODE_DOWN, latency_ms=got.latency_ms
+                    False,
+                    node=got.node,
+                    failure=MissReason.NODE_DOWN,
+                    latency_ms=got.latency_ms,
+                    cas=got.cas,
+                    lease=got.lease,
                 )
 
     async def probe_many(self, keys: Sequence[str]) -> list[ItemInfo]:
@@ -169,10 +177,12 @@ class Reads:
             wanted = [protocol.probe_request(places[at].key) for at in groups[route]]
             order = iter(groups[route])
             for answers, error in await exchange(node, wanted, make, self._timeout_s):
-                for facts in answers.out:
-                    results[next(order)] = _probe(node.name, facts, floor)
-                for _ in range(answers.want - len(answers.out)):
-                    results[next(order)] = ItemInfo(False, node.name, failure=_failure(error))
+                for at in range(answers.want):
+                    results[next(order)] = (
+                        _probe(node.name, answers.out[at], floor)
+                        if error is None
+                        else ItemInfo(False, node.name, failure=_failure(error))
+                    )
 
         await gather_groups(ask, list(groups))
         return results

@@ -1,4 +1,4 @@
-"""Where a key is to be read and written now: its owner, or the node that stands in for it."""
+"""Where a key is to be read and written now: its owner, or the nodes it fails over to."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ class Route(NamedTuple):
     key: bytes
 
 
+class Targets(NamedTuple):
+    """Where a key has to be written, so that whoever reads it anywhere finds it."""
+
+    nodes: tuple[int, ...]
+    """All of them; a node that is returning or settling first, the one that is up for everybody last."""
+    skipped: tuple[int, ...]
+    """Nodes that are out and would come first: everybody must know of that."""
+
+
 class Router:
     """Keys to nodes, by index into ``nodes``; everything about a key that can be remembered is."""
 
@@ -29,12 +38,14 @@ class Router:
         self.nodes = nodes
         self.fences = fences
         self.all_up = False
+        """Every node is up, and nobody takes one for out any more: a key is its owner's."""
+        self.failover = True
+        """Whether other nodes take over for one that is out."""
         self.observe = False
         """Whether reads leave the nodes' LRU as it is. Set before the first key is placed."""
-        self._failover = True
         self._placement = placement
         self._memo: dict[str, Route] = {}
-        self._stand_ins: dict[str, int] = {}
+        self._orders: dict[str, tuple[int, ...]] = {}
 
     def place(self, key: str) -> Route:
         """Raises `KeyFormatError` for what is no key."""
@@ -56,39 +67,56 @@ class Router:
         except KeyError:
             return [self.place(key) for key in keys]
 
-    @property
-    def failover(self) -> bool:
-        """Whether another node stands in for one that is out."""
-        return self._failover
+    def _order(self, key: str) -> tuple[int, ...]:
+        order = self._orders.get(key)
+        if order is None:
+            if len(self._orders) >= MEMO_MAX:
+                self._orders.clear()
+            order = self._orders[key] = tuple(self._placement.order(key))
+        return order
 
-    @failover.setter
-    def failover(self, failover: bool) -> None:
-        self._failover = failover
-        self._stand_ins.clear()
-
-    def stand_in(self, key: str) -> int:
-        """The first node in the key's own order that is up; -1 for none, and where none may stand in."""
-        if not self._failover:
+    def failover_node(self, key: str) -> int:
+        """The first node in the key's own order that is up; -1 for none, and where none may take over."""
+        if not self.failover:
             return -1
-        found = self._stand_ins.get(key)
-        if found is None:
-            found = next((index for index in self._placement.order(key) if self.nodes[index].up), -1)
-            if len(self._stand_ins) >= MEMO_MAX:
-                self._stand_ins.clear()
-            self._stand_ins[key] = found
-        return found
+        return next((index for index in self._order(key) if self.nodes[index].up), -1)
 
     def read_route(self, key: str, owner: int) -> tuple[int, int | None] | None:
         """Which node to ask for ``key``, and above which CAS unique its items count; ``None``: none."""
+        fences = self.fences
         if self.nodes[owner].up:
-            return owner, self.fences.floors[owner] or None
-        stand_in = self.stand_in(key)
-        if stand_in < 0:
+            return (owner, fences.floors[owner] or None) if fences.usable(owner) else None
+        if not self.failover:
             return None
-        floor = self.fences.stand_in_floor(stand_in, owner)
-        return None if floor is None else (stand_in, floor)
+        skipped: list[int] = []
+        for index in self._order(key):
+            if self.nodes[index].up:
+                floor = fences.failover_floor(index, skipped) if fences.usable(index) else None
+                return None if floor is None else (index, floor)
+            skipped.append(index)
+        return None
+
+    def targets(self, key: str, owner: int) -> Targets:
+        """Where to write ``key``."""
+        fences = self.fences
+        if not self.failover:
+            there = self.nodes[owner].up or owner in fences.returning
+            return Targets((owner,), ()) if there else Targets((), (owner,))
+        found: list[int] = []
+        skipped: list[int] = []
+        for index in self._order(key):
+            if self.nodes[index].up:
+                found.append(index)
+                if not fences.settling(index):
+                    break
+            elif index in fences.returning:
+                found.append(index)
+            else:
+                skipped.append(index)
+        return Targets(tuple(found), tuple(skipped))
 
     def changed(self) -> None:
         """Some node is in another state than before."""
-        self._stand_ins.clear()
-        self.all_up = all(node.up for node in self.nodes)
+        self.all_up = all(
+            node.up and not self.fences.settling(index) for index, node in enumerate(self.nodes)
+        )

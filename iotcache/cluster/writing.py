@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from iotcache.clock import Clock
 from iotcache.cluster.exchange import exchange, gather_groups, windows
 from iotcache.cluster.fence import LEASE_S
 from iotcache.cluster.node import Node
 from iotcache.cluster.pipelined_set import SetPipeline
+from iotcache.cluster.recovery import Recovery
 from iotcache.cluster.router import Route, Router
-from iotcache.cluster.types import GetResult, Mode, SetItem, WriteResult
+from iotcache.cluster.types import GetResult, Lease, Mode, SetItem, WriteResult
 from iotcache.cluster.wire import protocol
 from iotcache.cluster.wire.answers import ErrorReply, StoreReplies
 from iotcache.cluster.wire.connection import Connection, ConnectionLost
 from iotcache.cluster.wire.protocol import BARRIER
 from iotcache.errors import NodeError
-from iotcache.ttl import RELATIVE_LIMIT_S, wire_ttl
+from iotcache.ttl import MAX_TTL_S, RELATIVE_LIMIT_S, wire_ttl
 
 _UNTOLD = WriteResult(False, "", "not sent")
 _SET_REASONS = {
@@ -46,25 +45,50 @@ class _Write(NamedTuple):
     keys: Sequence[str]
     places: list[Route]
     encode: Callable[[Sequence[int], bool], list[bytes]]
-    """The requests for some positions; True when they are for a stand-in."""
+    """The requests for some positions; True when they go past a node that is out, for a short time."""
     impatient: frozenset[int]
-    """Positions that must not wait until all clients know that a node is out."""
+    """Positions that must not wait until all clients know that a node is out: a reader's additions."""
     reasons: dict[bytes, tuple[bool, str]]
+
+    @property
+    def adds(self) -> bool:
+        """Whether there is nothing but additions: the caller is a reader, and has no vote."""
+        return len(self.impatient) == len(self.keys)
+
+
+class _Batches:
+    """What goes to which node: by its index, and whether it goes there past a node that is out."""
+
+    def __init__(self) -> None:
+        self.first: dict[tuple[int, bool], list[int]] = {}
+        """Where the outcome comes from."""
+        self.more: dict[tuple[int, bool], list[int]] = {}
+        """Where it has to be as well."""
+        self.diverted: list[int] = []
+
+    def add(self, write: _Write, position: int, nodes: tuple[int, ...], owner: int) -> None:
+        self.diverted.append(position)
+        # The one that everybody takes for up is the last; a node on its way back is only written as well.
+        for at, index in enumerate(reversed(nodes)):
+            groups = self.first if not at else self.more
+            groups.setdefault((index, index != owner), []).append(position)
 
 
 class Writes:
     """The writing half of a cluster."""
 
-    def __init__(self, router: Router, *, timeout_s: float, failover_ttl_s: int, clock: Clock) -> None:
+    def __init__(
+        self, router: Router, recovery: Recovery, *, timeout_s: float, failover_ttl_s: int, clock: Clock
+    ) -> None:
         self._router = router
+        self._recovery = recovery
         self._nodes = router.nodes
         self._fences = router.fences
         self._timeout_s = timeout_s
         self._failover_ttl_s = failover_ttl_s
         self._clock = clock
-        self._bursts = SetPipeline(router)
-        self.last_at = float("-inf")
-        """Monotonic time of the last write."""
+        self._monotonic = clock.monotonic
+        self._pipeline = SetPipeline(router)
 
     async def set_many(self, items: Sequence[SetItem]) -> list[WriteResult]:
         """Store ``items``; every set is confirmed by its node, and the outcomes are in their order.
@@ -73,18 +97,20 @@ class Writes:
         lost waits until all clients know of it (about half a second), one in `Mode.ADD` does not and is
         refused. Raises ValueError for a life that is not positive.
         """
-        lives = {item.ttl_s for item in items}
-        if lives and min(lives) <= 0:
-            item = next(item for item in items if item.ttl_s <= 0)
-            raise ValueError(f"the life of {item.key!r} is {item.ttl_s} s; it must be positive")
+        ttls = {item.ttl_s for item in items}
+        for ttl_s in ttls:
+            if type(ttl_s) is not int or not 0 < ttl_s <= MAX_TTL_S:
+                raise ValueError(_wrong_ttl(next(item.key for item in items if item.ttl_s == ttl_s), ttl_s))
         flights = None
-        if lives and max(lives) <= RELATIVE_LIMIT_S:
-            self.last_at = time.monotonic()
-            if self.last_at > self._fences.valid_until:
-                await self._fences.renew()
-            flights = self._bursts.send(items, self._timeout_s)
+        now = self._monotonic()
+        if ttls and max(ttls) <= RELATIVE_LIMIT_S and now <= self._fences.valid_until:
+            flights = self._pipeline.send(items, self._timeout_s)
         if flights is None:
-            return await self._write(self._sets(items))
+            write = self._sets(items)
+            if not write.adds:
+                self._fences.last_write = now
+            return await self._write(write)
+        self._fences.last_write = now
         results: list[WriteResult] = [_UNTOLD] * len(items)
         again: list[int] = []
         for flight in flights:
@@ -96,7 +122,8 @@ class Writes:
                 node.failed(failure)
                 error = failure
             order = iter(flight.positions)
-            again += _note(node, order, flight.answers, error, _shared(node, _SET_REASONS), results)
+            answers = flight.answers if error is None else StoreReplies(flight.answers.want)
+            again += _note(node, order, answers, error, _shared(node, _SET_REASONS), results)
         if again:
             await self._send(self._sets(items), again, results)
         return results
@@ -109,11 +136,11 @@ class Writes:
         impatient = frozenset(at for at, item in enumerate(items) if item.mode is not Mode.SET)
         longest = self._failover_ttl_s
 
-        def encode(positions: Sequence[int], stand_in: bool) -> list[bytes]:
+        def encode(positions: Sequence[int], past: bool) -> list[bytes]:
             requests = []
             for position in positions:
                 item = items[position]
-                ttl = wire_ttl(min(item.ttl_s, longest) if stand_in else item.ttl_s, now)
+                ttl = wire_ttl(min(item.ttl_s, longest) if past else item.ttl_s, now)
                 extra = b" ME" if position in impatient else b""
                 requests.append(
                     protocol.set_request(places[position].key, item.value, item.flags, ttl, extra)
@@ -127,43 +154,77 @@ class Writes:
 
         A key whose node has changed meanwhile is refused: CAS uniques mean nothing on another node.
         """
-        if time.monotonic() > self._fences.valid_until:
-            await self._fences.renew()
+        fences = self._fences
+        if self._monotonic() > fences.valid_until:
+            await fences.renew(range(len(self._nodes)))
         now = self._clock.now()
         places = self._router.places([item.key for item in items])
         results: list[WriteResult] = [_UNTOLD] * len(items)
         groups: dict[int, list[int]] = {}
         for position, (_, got) in enumerate(zip(items, seen, strict=True)):
             owner = places[position].owner
-            node = self._nodes[owner]
-            if not got.cas or got.node != node.name or not node.up:
+            route = self._router.read_route(items[position].key, owner)
+            index = owner if route is None else route[0]
+            # What was seen before the node was fenced does not count any more. Past its owner a key is put
+            # by readers with a lease only: a writer's newest value has to be where everybody looks for it.
+            if (
+                route is None
+                or got.node != self._nodes[index].name
+                or got.cas <= (route[1] or 0)
+                or (index != owner and got.lease is not Lease.WON)
+            ):
                 results[position] = WriteResult(
-                    False, node.name, "it was not read with its CAS unique from this node"
+                    False, self._nodes[owner].name, "it was not read with its CAS unique from this node"
                 )
             else:
-                groups.setdefault(owner, []).append(position)
+                groups.setdefault(index, []).append(position)
 
-        def encode(position: int) -> bytes:
+        def encode(position: int, index: int) -> bytes:
             item = items[position]
             extra = b" C%d" % seen[position].cas
+            ttl_s = item.ttl_s if places[position].owner == index else min(item.ttl_s, self._failover_ttl_s)
             return protocol.set_request(
-                places[position].key, item.value, item.flags, wire_ttl(item.ttl_s, now), extra
+                places[position].key, item.value, item.flags, wire_ttl(ttl_s, now), extra
             )
 
         async def ask(index: int) -> None:
             await self._confirm(
-                index, groups[index], [encode(at) for at in groups[index]], _SET_REASONS, results
+                index, groups[index], [encode(at, index) for at in groups[index]], _SET_REASONS, results
             )
 
         await gather_groups(ask, list(groups))
+        if not self._router.all_up:
+            await self._forget_elsewhere(items, places, results)
         return results
+
+    async def _forget_elsewhere(
+        self, items: Sequence[SetItem], places: Sequence[Route], results: list[WriteResult]
+    ) -> None:
+        """What was swapped on a node that others may still take for out must not be read older elsewhere."""
+        elsewhere: dict[int, list[int]] = {}
+        for position, place in enumerate(places):
+            if results[position].ok and self._fences.settling(place.owner):
+                for index in self._router.targets(items[position].key, place.owner).nodes:
+                    if index != place.owner and self._nodes[index].up:
+                        elsewhere.setdefault(index, []).append(position)
+
+        async def forget(index: int) -> None:
+            deleted: dict[int, WriteResult] = {}
+            requests = [protocol.delete_request(places[at].key) for at in elsewhere[index]]
+            await self._confirm(index, elsewhere[index], requests, _DELETE_REASONS, deleted)
+            for position, outcome in deleted.items():
+                if not outcome.ok:
+                    results[position] = outcome
+
+        await gather_groups(forget, list(elsewhere))
 
     async def release_many(self, keys: Sequence[str], seen: Sequence[GetResult]) -> None:
         """Give back leases (from `lease_many`) whose values could not be loaded, so that others may try."""
         groups: dict[int, list[bytes]] = {}
+        indexes = {node.name: index for index, node in enumerate(self._nodes)}
         for place, got in zip(self._router.places(keys), seen, strict=True):
-            if got.cas and self._nodes[place.owner].name == got.node:
-                groups.setdefault(place.owner, []).append(protocol.delete_request(place.key, got.cas))
+            if got.cas and got.node in indexes:
+                groups.setdefault(indexes[got.node], []).append(protocol.delete_request(place.key, got.cas))
 
         async def release(index: int) -> None:
             await exchange(self._nodes[index], groups[index], StoreReplies, self._timeout_s)
@@ -173,8 +234,10 @@ class Writes:
     async def delete_many(self, keys: Sequence[str]) -> list[WriteResult]:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""
         places = self._router.places(keys)
+        if places:
+            self._fences.last_write = self._monotonic()
 
-        def encode(positions: Sequence[int], stand_in: bool) -> list[bytes]:
+        def encode(positions: Sequence[int], past: bool) -> list[bytes]:
             return [protocol.delete_request(places[position].key) for position in positions]
 
         return await self._write(_Write(keys, places, encode, frozenset(), _DELETE_REASONS))
@@ -184,14 +247,16 @@ class Writes:
 
         Only on their own nodes: what stands in for a node that is out lives shortly, and that is meant.
         """
-        if ttl_s <= 0:
-            raise ValueError(f"a life of {ttl_s} s is not positive")
+        if type(ttl_s) is not int or not 0 < ttl_s <= MAX_TTL_S:
+            raise ValueError(_wrong_ttl(", ".join(keys[:1]), ttl_s))
         ttl = wire_ttl(ttl_s, self._clock.now())
         places = self._router.places(keys)
         results: list[WriteResult] = [_UNTOLD] * len(places)
+        if self._monotonic() > self._fences.valid_until:
+            await self._fences.renew(range(len(self._nodes)))
         groups: dict[int, list[int]] = {}
         for position, place in enumerate(places):
-            if self._nodes[place.owner].up:
+            if self._fences.usable(place.owner):
                 groups.setdefault(place.owner, []).append(position)
             else:
                 results[position] = WriteResult(False, self._nodes[place.owner].name, "its node is out")
@@ -205,7 +270,6 @@ class Writes:
 
     async def _write(self, write: _Write) -> list[WriteResult]:
         """Send every key to where it belongs now; what its node did not take is tried once more elsewhere."""
-        self.last_at = time.monotonic()
         results: list[WriteResult] = [_UNTOLD] * len(write.places)
         again = await self._send(write, range(len(write.places)), results)
         if again:
@@ -213,114 +277,133 @@ class Writes:
         return results
 
     async def _send(self, write: _Write, which: Sequence[int], results: list[WriteResult]) -> list[int]:
-        """Send the writes at ``which``; returns those whose node failed and that a stand-in may take."""
-        if time.monotonic() > self._fences.valid_until:
-            await self._fences.renew()
+        """Send the writes at ``which``; returns those whose node failed, for another try."""
+        fences = self._fences
+        if self._monotonic() > fences.valid_until:
+            await fences.renew(range(len(self._nodes)))
         if not self._router.all_up:
-            await self._declare_missing(write, which)
+            await self._prepare(write, which)
+        began_s = self._monotonic()
+        batches = _Batches()
         by_owner: list[list[int]] = [[] for _ in self._nodes]
         for position in which:
             by_owner[write.places[position][0]].append(position)
-        at_owner: dict[int, list[int]] = {}
-        elsewhere: dict[int, list[int]] = {}
         for owner, positions in enumerate(by_owner):
-            if positions and self._nodes[owner].up:
-                at_owner[owner] = positions
-            elif positions:
-                self._divert(write, owner, positions, elsewhere, results)
+            if positions and fences.usable(owner) and (write.adds or not fences.settling(owner)):
+                batches.first[owner, False] = positions
+            else:
+                for position in positions:
+                    self._divert(write, owner, position, batches, results)
         failed: list[int] = []
+        second: dict[int, WriteResult] = {}
 
-        async def to_owner(index: int) -> None:
-            positions = at_owner[index]
-            requests = write.encode(positions, False)
-            unanswered = await self._confirm(index, positions, requests, write.reasons, results)
-            failed.extend(position for position in unanswered if position not in write.impatient)
+        async def send(batch: tuple[dict[tuple[int, bool], list[int]], tuple[int, bool]]) -> None:
+            groups, (index, past) = batch
+            positions = groups[index, past]
+            into = results if groups is batches.first else second
+            failed.extend(await self._to_node(index, write, positions, past, into))
 
-        tasks: list[Callable[[], Coroutine[Any, Any, None]]] = [partial(to_owner, at) for at in at_owner]
-        if elsewhere:
-            tasks.append(partial(self._send_elsewhere, write, elsewhere, results))
-        await gather_groups(_run, tasks)
-        return failed
+        await gather_groups(
+            send, [(groups, key) for groups in (batches.first, batches.more) for key in groups]
+        )
+        for position, outcome in second.items():
+            if results[position].ok and not outcome.ok:
+                results[position] = outcome
+        if batches.diverted and self._monotonic() - began_s > LEASE_S:
+            # The node passed over may be up again for others by now, and they would not look elsewhere.
+            for position in batches.diverted:
+                results[position] = WriteResult(
+                    False, results[position].node, "the failover node was too slow"
+                )
+        return list(dict.fromkeys(position for position in failed if position not in write.impatient))
 
     def _divert(
         self,
         write: _Write,
         owner: int,
-        positions: list[int],
-        elsewhere: dict[int, list[int]],
+        position: int,
+        batches: _Batches,
         results: list[WriteResult],
     ) -> None:
-        """Find the stand-ins for the keys of a node that is out."""
+        """Find the nodes for a key whose owner is out, returning or settling."""
         name = self._nodes[owner].name
-        returning = owner in self._fences.returning
-        declared = self._fences.declared(owner)
-        for position in positions:
-            stand_in = self._router.stand_in(write.keys[position])
-            if stand_in < 0:
-                why = "no cache node is up" if self._router.failover else "its node is out"
-                results[position] = WriteResult(False, name, why)
-            elif position not in write.impatient if returning else declared:
-                elsewhere.setdefault(stand_in, []).append(position)
+        key = write.keys[position]
+        if position in write.impatient:
+            route = self._router.read_route(key, owner)
+            if route is None:
+                results[position] = WriteResult(
+                    False, name, _why_out(self._router, key, "and not all clients know yet")
+                )
             else:
-                results[position] = WriteResult(False, name, "its node is out, and not all clients know yet")
+                batches.add(write, position, (route[0],), owner)
+            return
+        nodes, skipped = self._router.targets(key, owner)
+        why = ""
+        if not nodes:
+            why = "no cache node is up" if self._router.failover else "its node is out"
+        elif not all(self._fences.declarations.established(each) for each in skipped):
+            why = "its node is out, and not all clients know yet"
+        elif not all(index in self._fences.returning or self._fences.usable(index) for index in nodes):
+            why = "it is not known whether its node may be used"
+        if why:
+            results[position] = WriteResult(False, name, why)
+            self._recovery.missed(owner, [write.places[position].key])
+            return
+        for each in skipped:
+            self._fences.declarations.wrote_past(each)
+        if nodes[0] != owner or len(nodes) > 1:
+            self._recovery.missed(owner, [write.places[position].key]) if owner in skipped else None
+        batches.add(write, position, nodes, owner)
 
-    async def _send_elsewhere(
-        self, write: _Write, elsewhere: dict[int, list[int]], results: list[WriteResult]
-    ) -> None:
-        """Write to the nodes that stand in for others."""
-        started = time.monotonic()
-        await self._also_at_returning(write, elsewhere, results)
-
-        async def to_stand_in(index: int) -> None:
-            positions = elsewhere[index]
-            requests = write.encode(positions, True)
-            await self._confirm(index, positions, requests, write.reasons, results)
-
-        await gather_groups(to_stand_in, [index for index, positions in elsewhere.items() if positions])
-        if time.monotonic() - started > LEASE_S:
-            # Its owner may be up again by now for others, who would not look at the stand-in any more.
-            for positions in elsewhere.values():
-                for position in positions:
-                    results[position] = WriteResult(
-                        False, results[position].node, "the stand-in was too slow"
-                    )
-
-    async def _declare_missing(self, write: _Write, which: Sequence[int]) -> None:
-        """Let all clients know which of the nodes concerned are out, before anything is written elsewhere."""
-        out = {write.places[at].owner for at in which if not self._nodes[write.places[at].owner].up}
-        waits = set()
-        for owner in out:
-            if owner not in self._fences.returning and not self._fences.declared(owner):
-                task = self._fences.declare(owner)
-                if any(at not in write.impatient and write.places[at].owner == owner for at in which):
-                    waits.add(task)
+    async def _prepare(self, write: _Write, which: Sequence[int]) -> None:
+        """Reach for nodes that are out, and let all clients know of those that stay so."""
+        if write.adds:
+            return
+        fences, declarations = self._fences, self._fences.declarations
+        out: dict[int, None] = {}
+        hopeless: dict[int, None] = {}
+        for position in which:
+            owner = write.places[position].owner
+            if self._nodes[owner].up or position in write.impatient:
+                continue
+            nodes, skipped = self._router.targets(write.keys[position], owner)
+            if nodes:
+                out.update(dict.fromkeys(skipped))
+            else:
+                hopeless.update(dict.fromkeys(skipped))
+        if hopeless:
+            # Nobody takes over: what has just come back must not be found empty, or old, by readers first.
+            await asyncio.gather(*(self._nodes[index].reach(self._timeout_s) for index in hopeless))
+        waits = [
+            declarations.declare(owner)
+            for owner in out
+            if owner not in fences.returning
+            and not self._nodes[owner].up
+            and not declarations.established(owner)
+        ]
         if waits:
             await asyncio.wait(waits)
 
-    async def _also_at_returning(
-        self, write: _Write, elsewhere: dict[int, list[int]], results: list[WriteResult]
-    ) -> None:
-        """While a node is being made safe, what is written elsewhere is written to it as well.
-
-        Clients that have it back already read it there. What it does not take is not written at all.
-        """
-        back: dict[int, list[int]] = {}
-        for positions in elsewhere.values():
-            for position in positions:
-                back.setdefault(write.places[position].owner, []).append(position)
-        for owner, positions in back.items():
-            self._fences.wrote_elsewhere(owner, [write.places[position].key for position in positions])
-            connection = self._fences.returning.get(owner)
-            if connection is None:
-                continue
-            requests = write.encode(positions, False)
-            if await _confirmed(connection, requests, self._timeout_s):
-                continue
-            refused = set(positions)
-            for stand_in, kept in elsewhere.items():
-                elsewhere[stand_in] = [at for at in kept if at not in refused]
-            for position in positions:
-                results[position] = WriteResult(False, self._nodes[owner].name, "its node is on its way back")
+    async def _to_node(
+        self,
+        index: int,
+        write: _Write,
+        positions: list[int],
+        past: bool,
+        results: list[WriteResult] | dict[int, WriteResult],
+    ) -> list[int]:
+        """Send to one node; returns the positions it did not answer."""
+        requests = write.encode(positions, past)
+        connection = self._fences.returning.get(index)
+        if self._nodes[index].up or connection is None:
+            return await self._confirm(index, positions, requests, write.reasons, results)
+        if await _confirmed(connection, requests, self._timeout_s):
+            outcome = WriteResult(True, self._nodes[index].name)
+        else:
+            outcome = WriteResult(False, self._nodes[index].name, "its node is on its way back")
+        for position in positions:
+            results[position] = outcome
+        return []
 
     async def _confirm(
         self,
@@ -328,7 +411,7 @@ class Writes:
         positions: list[int],
         requests: list[bytes],
         reasons: dict[bytes, tuple[bool, str]],
-        results: list[WriteResult],
+        results: list[WriteResult] | dict[int, WriteResult],
     ) -> list[int]:
         """Send ``requests`` to one node and note their outcomes; returns the positions it did not answer."""
         node = self._nodes[index]
@@ -351,29 +434,34 @@ def _note(  # noqa: PLR0917
     answers: StoreReplies,
     error: NodeError | None,
     shared: dict[bytes, WriteResult],
-    results: list[WriteResult],
+    results: list[WriteResult] | dict[int, WriteResult],
 ) -> list[int]:
-    """Put a window's outcomes where ``order`` says; returns the positions that a stand-in may take."""
-    unanswered: list[int] = []
+    """Put a window's outcomes where ``order`` says; returns the positions that may be tried elsewhere."""
+    if error is not None:
+        failed = WriteResult(False, node.name, str(error))
+        positions = list(islice(order, answers.want))
+        for position in positions:
+            results[position] = failed
+        # A node that is up and only slow would be no faster the second time.
+        return positions if isinstance(error, ConnectionLost) or not node.up else []
     if answers.out.count(b"HD") == answers.want:  # as nearly always
         done = shared[b"HD"]
         for position in islice(order, answers.want):
             results[position] = done
-        return unanswered
+        return []
     for answer, position in zip(answers.out, order, strict=False):
         results[position] = shared.get(answer) or WriteResult(False, node.name, _words(answer))
-    if error is not None:
-        failed = WriteResult(False, node.name, str(error))
-        for position in islice(order, answers.want - len(answers.out)):
-            results[position] = failed
-            # A node that is up and only slow would be no faster the second time.
-            if isinstance(error, ConnectionLost) or not node.up:
-                unanswered.append(position)
-    return unanswered
+    return []
 
 
-async def _run(task: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    await task()
+def _why_out(router: Router, key: str, why: str) -> str:
+    if router.failover_node(key) >= 0:
+        return f"its node is out, {why}"
+    return "no cache node is up" if router.failover else "its node is out"
+
+
+def _wrong_ttl(key: str, ttl_s: object) -> str:
+    return f"the TTL of {key!r} is {ttl_s} s; it must be a whole number from 1 to {MAX_TTL_S}"
 
 
 def _words(answer: object) -> str:

@@ -117,8 +117,11 @@ async def test_wrong_keys_and_lives_are_refused_before_anything_is_sent(memcache
                 await cluster.get_many(["fine", wrong])
             with pytest.raises(KeyFormatError):
                 await cluster.set_many([SetItem("fine", b"", 0, 1), SetItem(wrong, b"", 0, 1)])
-        with pytest.raises(ValueError, match="positive"):
-            await cluster.set_many([SetItem("fine", b"", 0, 0)])
+        for ttl_s in (0, -1, 0.5, True, 10**9):  # 0.5 would be stored for ever, 10**9 be gone at once
+            with pytest.raises(ValueError, match="whole number"):
+                await cluster.set_many([SetItem("fine", b"", 0, ttl_s)])  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match="whole number"):
+                await cluster.touch_many(["fine"], ttl_s)
         assert not (await cluster.get_many(["fine"]))[0].hit
 
 
@@ -207,14 +210,14 @@ async def scripted(answers: list[bytes]) -> tuple[asyncio.Server, str]:
         ([b"VA 1 t5 f0\r\na\r\n", b"SERVER_ERROR out of memory\r\n"], MissReason.NODE_DOWN),
     ],
 )
-async def test_what_was_answered_counts_and_the_rest_fails_with_a_reason(
+async def test_nothing_of_a_batch_is_given_out_before_its_barrier_has_proven_the_count(
     over: Any, answers: list[bytes], failure: MissReason
 ) -> None:
     server, address = await scripted(answers)
     async with server, over(address, breaker=BreakerSettings(open_min_s=0.01, open_max_s=0.02)) as cluster:
         first, second = await cluster.get_many(["d1", "d2"])
-        assert (first.hit, first.value) == (True, b"a")
-        assert not second.hit and second.failure is failure
+        assert (first.hit, second.hit) == (False, False)
+        assert second.failure is failure
 
 
 async def test_keys_are_found_where_the_cluster_says(memcached_factory: Any, over: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pymemcache.client.base import Client
 
 from iotcache.cluster import Cluster, Mode, SetItem
-from iotcache.cluster.fence import mark_key
+from iotcache.cluster.outage import marker_key
 from iotcache.model import MissReason, NodeState
 
 from .tools import keys_of, pause, resume, state_of, until
@@ -151,7 +151,7 @@ async def test_a_node_stays_out_while_another_client_cannot_reach_it(
 ) -> None:
     servers = [memcached_factory() for _ in range(2)]
     async with over(*servers) as cluster:
-        mark = mark_key(servers[0].address).decode()
+        mark = marker_key(servers[0].address).decode()
         other = Client(servers[1].address)
         other.set(mark, b"1", expire=2, noreply=False)
         await until(lambda: state_of(cluster, servers[0]) is not NodeState.UP)

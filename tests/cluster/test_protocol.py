@@ -61,7 +61,7 @@ def test_requests_byte_for_byte() -> None:
     assert protocol.delete_request(b"k") == b"md k\r\n"
     assert protocol.delete_request(b"k", 7) == b"md k C7\r\n"
     assert protocol.touch_request(b"k", 5) == b"mg k T5\r\n"
-    assert protocol.login_request("u", "p") == b"set auth 0 0 3\r\nu p\r\n"
+    assert protocol.login_request("u", "p") == b"set auth 0 -1 3\r\nu p\r\n"
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "a\r\nflush_all", "a\n", "ключ", "x" * 251, "a\x00", "\x7f"])
@@ -135,7 +135,7 @@ def test_a_damaged_stream_never_invents_a_value(values: list[bytes | None], at: 
 
 def test_header_fields_are_read() -> None:
     answers = GetReplies(3, "node")
-    answers.take(b"VA 2 t-1 f0\r\nab\r\nVA 0 t7 f24\r\n\r\nEN\r\nMN\r\n", 0)
+    answers.feed(b"VA 2 t-1 f0\r\nab\r\nVA 0 t7 f24\r\n\r\nEN\r\nMN\r\n", 0)
     forever, seven, miss = answers.out
     assert (forever.ttl_s, forever.flags, forever.value) == (float("inf"), 0, b"ab")
     assert (seven.ttl_s, seven.flags, seven.value) == (7.0, 24, b"")
@@ -154,10 +154,10 @@ def test_a_known_header_cut_before_its_line_end_waits_for_it() -> None:
 
 def test_an_error_fails_its_own_key_only() -> None:
     answers = GetReplies(3, "n")
-    answers.take(b"VA 1 t1 f0\r\nx\r\nSERVER_ERROR out of memory\r\nEN\r\nMN\r\n", 0)
+    answers.feed(b"VA 1 t1 f0\r\nx\r\nSERVER_ERROR out of memory\r\nEN\r\nMN\r\n", 0)
     assert [got.failure for got in answers.out] == [None, MissReason.NODE_DOWN, None]
     stored = StoreReplies(3)
-    stored.take(b"HD\r\nSERVER_ERROR object too large for cache\r\nHD\r\nMN\r\n", 0)
+    stored.feed(b"HD\r\nSERVER_ERROR object too large for cache\r\nHD\r\nMN\r\n", 0)
     assert stored.out == [b"HD", ErrorReply("SERVER_ERROR object too large for cache"), b"HD"]
 
 
@@ -206,18 +206,18 @@ def test_marks_of_leases_and_staleness_are_understood_by_every_kind_of_get() -> 
         b"VA 1 t9 f0 c1 W",
     ]
     checked = CheckedGetReplies(5, "n", 0)
-    checked.take(b"".join(line + b"\r\n" + b"x" * int(line[3:4]) + b"\r\n" for line in lines) + b"MN\r\n", 0)
+    checked.feed(b"".join(line + b"\r\n" + b"x" * int(line[3:4]) + b"\r\n" for line in lines) + b"MN\r\n", 0)
     assert [got.lease for got in checked.out] == [Lease.WON, Lease.HELD, Lease.WON, Lease.HELD, Lease.WON]
     assert [got.hit for got in checked.out] == [False, False, False, False, True]
     plain = GetReplies(5, "n")
     bare = [line.replace(b" c1", b"") for line in lines]
-    plain.take(b"".join(line + b"\r\n" + b"x" * int(line[3:4]) + b"\r\n" for line in bare) + b"MN\r\n", 0)
+    plain.feed(b"".join(line + b"\r\n" + b"x" * int(line[3:4]) + b"\r\n" for line in bare) + b"MN\r\n", 0)
     assert [got.hit for got in plain.out] == [False, False, False, False, True]
 
 
 def test_items_at_or_below_the_floor_are_not_there() -> None:
     answers = CheckedGetReplies(3, "n", 10)
-    answers.take(b"VA 1 t1 f0 c10\r\na\r\nVA 1 t1 f0 c11\r\nb\r\nVA 1 t1 f0 c9\r\nc\r\nMN\r\n", 0)
+    answers.feed(b"VA 1 t1 f0 c10\r\na\r\nVA 1 t1 f0 c11\r\nb\r\nVA 1 t1 f0 c9\r\nc\r\nMN\r\n", 0)
     assert [got.hit for got in answers.out] == [False, True, False]
     assert answers.stale == [(0, 10), (2, 9)]
 
@@ -239,7 +239,7 @@ def test_seconds_left_of_either_sign(line: bytes, negated: bool, ttl: float) -> 
 
 def test_stats_pass_over_what_they_do_not_know() -> None:
     stats = StatsReplies()
-    stats.take(b"STAT pid 5\r\nSTAT empty \r\nOKAY what\r\nSTAT version 1.6\x1b[31m\r\nEND\r\n", 0)
+    stats.feed(b"STAT pid 5\r\nSTAT empty \r\nOKAY what\r\nSTAT version 1.6\x1b[31m\r\nEND\r\n", 0)
     assert stats.out == {"pid": "5", "empty": "", "version": "1.6\\x1b[31m"}
 
 

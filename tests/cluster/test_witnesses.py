@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iotcache.cluster.fence import witnesses
+from iotcache.cluster.outage import witnesses
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 50])

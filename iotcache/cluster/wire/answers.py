@@ -33,7 +33,7 @@ class ErrorReply(NamedTuple):
 class Answers(Protocol):
     """Takes the answers to one batch out of a byte stream."""
 
-    def take(self, data: bytes, start: int) -> int:
+    def feed(self, data: bytes, start: int) -> int:
         """Consume whole answers from ``start`` on; return where it stopped."""
         ...
 
@@ -44,7 +44,7 @@ class Answers(Protocol):
 
     @property
     def lacking(self) -> int:
-        """At least this many bytes after the place where `take` stopped are needed to go on."""
+        """At least this many bytes after the place where `feed` stopped are needed to go on."""
         ...
 
 
@@ -56,7 +56,7 @@ def line_end(data: bytes, start: int) -> int:
     return end
 
 
-def unfit(line: bytes) -> ProtocolViolation:
+def unexpected(line: bytes) -> ProtocolViolation:
     """The error for a line that cannot be an answer."""
     return ProtocolViolation(f"answered {printable_bytes(line, 80)!r}, which fits no question asked")
 
@@ -65,7 +65,7 @@ def refusal(line: bytes) -> ErrorReply:
     """The error line as a `ErrorReply`. Raises `ProtocolViolation` when it is none or leaves debris
     behind."""
     if not line.startswith(ERRORS):
-        raise unfit(line)
+        raise unexpected(line)
     if line.startswith(b"CLIENT_ERROR bad data chunk"):
         # The lengths did not match, so the node goes on to read our value's tail as commands.
         raise ProtocolViolation("the node lost its place in our data")
@@ -83,7 +83,7 @@ class ReplyBatch:
         self.complete = False
         self.lacking = 1
 
-    def take(self, data: bytes, start: int) -> int:
+    def feed(self, data: bytes, start: int) -> int:
         """See `Answers`."""
         raise NotImplementedError
 
@@ -93,7 +93,7 @@ class ReplyBatch:
         if self.lacking > 0:
             return start
         if not data.startswith(b"MN\r\n", start):
-            raise unfit(data[start : start + 80])
+            raise unexpected(data[start : start + 80])
         self.complete = True
         return start + 4
 
@@ -111,7 +111,7 @@ class LineReplies(ReplyBatch):
         super().__init__(want)
         self._meaning = meaning
 
-    def take(self, data: bytes, start: int) -> int:
+    def feed(self, data: bytes, start: int) -> int:
         out = self.out
         meaning = self._meaning
         # Whole lines only: what comes after the last CRLF waits for the rest of it.
@@ -126,6 +126,48 @@ class LineReplies(ReplyBatch):
         return self.close(data, start)
 
 
+class ItemReply(NamedTuple):
+    """A command's answer line, and the value that came with it."""
+
+    line: bytes
+    value: bytes = b""
+
+
+class ItemReplies(ReplyBatch):
+    """Answers to any meta commands, each as an `ItemReply` or an `ErrorReply`; not made for speed."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes, start: int) -> int:
+        while len(self.out) < self.want:
+            end = line_end(data, start)
+            if end < 0:
+                self.lacking = 1
+                return start
+            line = data[start:end]
+            if not line.startswith(b"VA "):
+                if not line.startswith((*ERRORS, *_META_ANSWERS)):
+                    raise unexpected(line)
+                self.out.append(refusal(line) if line.startswith(ERRORS) else ItemReply(line))
+                start = end + 2
+                continue
+            size = line.split(b" ", 2)[1]
+            stop = end + 2 + int(size) if size.isdigit() and len(size) < 9 else -1
+            if stop < 0:
+                raise unexpected(line)
+            if stop + 2 > len(data):
+                self.lacking = stop + 2 - len(data)
+                return start
+            if data[stop : stop + 2] != CRLF:
+                raise ProtocolViolation("a value is longer than the node announced")
+            self.out.append(ItemReply(line, data[end + 2 : stop]))
+            start = stop + 2
+        return self.close(data, start)
+
+
+_META_ANSWERS: Final = (b"HD", b"EN", b"ME ", b"NS", b"NF", b"EX")
+
+
 class StoreReplies(ReplyBatch):
     """Answers to sets, deletes and touches: ``HD``, ``NS`` and so on as bytes, or a `ErrorReply`.
 
@@ -134,7 +176,7 @@ class StoreReplies(ReplyBatch):
 
     __slots__ = ()
 
-    def take(self, data: bytes, start: int) -> int:
+    def feed(self, data: bytes, start: int) -> int:
         out = self.out
         while (left := self.want - len(out)) > 0:
             run = _run_of_hd(data, start, left)
@@ -178,7 +220,7 @@ class StatsReplies:
         self.complete = False
         self.lacking = 1
 
-    def take(self, data: bytes, start: int) -> int:
+    def feed(self, data: bytes, start: int) -> int:
         found: dict[str, str] = self.out if isinstance(self.out, dict) else {}
         while True:
             end = line_end(data, start)
@@ -208,7 +250,7 @@ class LineReply:
         self.complete = False
         self.lacking = 1
 
-    def take(self, data: bytes, start: int) -> int:
+    def feed(self, data: bytes, start: int) -> int:
         end = line_end(data, start)
         if end < 0:
             return start
@@ -249,9 +291,9 @@ class AnswerStream:
         waiting = self.waiting
         while start < len(data):
             if not waiting:
-                raise unfit(data[start : start + 80])
+                raise unexpected(data[start : start + 80])
             answers = waiting[0]
-            start = answers.take(data, start)
+            start = answers.feed(data, start)
             if not answers.complete:
                 rest = data[start:] if start else data
                 if rest:

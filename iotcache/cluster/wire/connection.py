@@ -59,6 +59,8 @@ class Connection(asyncio.Protocol):
         """Done, with the reason, when the connection has ended."""
         self._drained: asyncio.Future[None] | None = None
         self.local_port = 0
+        self.unanswered = 0
+        """Batches that were in flight when the connection ended."""
 
     # What callers use ------------------------------------------------------------------------
 
@@ -122,6 +124,11 @@ class Connection(asyncio.Protocol):
             if not batch.future.done():
                 batch.future.set_exception(error)
                 batch.future.exception()  # a caller that has gone away need not look at it
+
+    def abandon(self) -> None:
+        """Forget the transport without touching it: it belongs to another process."""
+        self._error = ConnectionLost("the process was forked")
+        self._transport = None
 
     def close(self, error: NodeError | None = None) -> None:
         """End the connection now."""
@@ -216,6 +223,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self.abandon_all(error)
+        self.unanswered = len(self._flight)
         self._flight.clear()
         self._stream = AnswerStream()
         self._wake()

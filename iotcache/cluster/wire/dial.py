@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pymemcache.client.base import Client, KeepaliveOpts
 
@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     from iotcache.config.urls import NodeAddress
 
 Made = TypeVar("Made", bound=asyncio.Protocol)
+
+
+class Dial(Protocol):
+    """How a connection is opened; the simulation passes one that needs no socket."""
+
+    async def __call__(
+        self,
+        address: NodeAddress,
+        make: Callable[[], Made],
+        *,
+        timeout_s: float,
+        tls_context: ssl.SSLContext | None = None,
+    ) -> Made:
+        """See `connect`."""
+        ...
 
 
 class _Dialler(Client):  # type: ignore[misc]

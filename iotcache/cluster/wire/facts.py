@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from iotcache.cluster.types import FOREVER_S
-from iotcache.cluster.wire.answers import unfit
+from iotcache.cluster.wire.answers import unexpected
 
 
 class ItemFacts(NamedTuple):
@@ -31,7 +31,7 @@ def facts_reader(negated_exp: bool) -> Callable[[bytes], ItemFacts | None]:
             return None
         parts = line.split(b" ")
         if parts[0] != b"ME" or len(parts) < 2:
-            raise unfit(line)
+            raise unexpected(line)
         fields = dict(part.partition(b"=")[::2] for part in parts[2:])
         try:
             exp = int(fields.get(b"exp", b"-1"))
@@ -47,7 +47,7 @@ def facts_reader(negated_exp: bool) -> Callable[[bytes], ItemFacts | None]:
                 int(fields.get(b"cas", b"0")),
             )
         except ValueError as error:
-            raise unfit(line) from error
+            raise unexpected(line) from error
 
     return read
 

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Final
 
 from iotcache.cluster.types import FOREVER_S, GetResult, Lease
-from iotcache.cluster.wire.answers import ProtocolViolation, ReplyBatch, line_end, refusal, unfit
+from iotcache.cluster.wire.answers import ProtocolViolation, ReplyBatch, line_end, refusal, unexpected
 from iotcache.model import MissReason
 
 _CR: Final = 13
@@ -25,12 +25,12 @@ def _header(line: bytes) -> Header:
     parts = line.split(b" ")
     try:
         if len(parts) != 4 or parts[0] != b"VA" or parts[2][:1] != b"t" or parts[3][:1] != b"f":
-            raise unfit(line)
+            raise unexpected(line)
         size, ttl, flags = int(parts[1]), int(parts[2][1:]), int(parts[3][1:])
     except ValueError as error:
-        raise unfit(line) from error
+        raise unexpected(line) from error
     if not 0 <= size <= MAX_VALUE_BYTES:
-        raise unfit(line)
+        raise unexpected(line)
     header = (size, FOREVER_S if ttl == -1 else float(max(ttl, 0)), flags)
     # The same few thousand lines come again and again (sizes times seconds left), and looking one up
     # costs a fifth of reading it.
@@ -72,7 +72,7 @@ class GetReplies(GetBatch):
 
     __slots__ = ()
 
-    def take(self, data: bytes, start: int) -> int:
+    def feed(self, data: bytes, start: int) -> int:
         # The hot loop of the whole client: one find, one slice, one look-up and one slice a hit.
         latency_ms = (self.clock() - self.asked_at) * 1000.0
         out = self.out
@@ -130,7 +130,7 @@ class CheckedGetReplies(GetBatch):
         super().__init__(want, node, clock)
         self._floor = floor
 
-    def take(self, data: bytes, start: int) -> int:
+    def feed(self, data: bytes, start: int) -> int:
         latency_ms = (self.clock() - self.asked_at) * 1000.0
         out = self.out
         node = self.node
@@ -148,7 +148,7 @@ class CheckedGetReplies(GetBatch):
             line, marks = _without_marks(line)
             head, mark, number = line.rpartition(b" c")
             if not mark or not number.isdigit():
-                raise unfit(line)
+                raise unexpected(line)
             size, ttl_s, flags = _headers.get(head) or _header(head)
             begin = end + 2
             stop = begin + size

@@ -12,7 +12,7 @@ from math import inf
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from iotcache.cluster.wire.answers import ProtocolViolation, unfit
+from iotcache.cluster.wire.answers import ProtocolViolation, unexpected
 from iotcache.errors import NodeError
 from iotcache.text import printable_bytes
 
@@ -83,7 +83,7 @@ class Metadump:
         elif line != b"OK":  # 1.6.43 and later begin with it
             if line.startswith((b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR", b"BADCLASS")):
                 raise NodeError(f"the node does not list its keys: {printable_bytes(line, 120)}")
-            raise unfit(line)
+            raise unexpected(line)
 
 
 def _unusual(line: bytes) -> DumpedItem:
@@ -100,4 +100,4 @@ def _unusual(line: bytes) -> DumpedItem:
             int(fields.get(b"size", b"0")),
         )
     except ValueError as error:
-        raise unfit(line) from error
+        raise unexpected(line) from error

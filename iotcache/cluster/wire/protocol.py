@@ -95,4 +95,5 @@ def login_request(username: str, password: str) -> bytes:
     if any(not char.isprintable() or char == " " for char in username + password):
         raise NodeError("a cache login may hold no spaces and no control characters")
     value = f"{username} {password}".encode()
-    return b"set auth 0 0 %d\r\n%b\r\n" % (len(value), value)
+    # A node that asks for no login takes this for an ordinary set: of an item that is dead at once.
+    return b"set auth 0 -1 %d\r\n%b\r\n" % (len(value), value)
