@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test lab lint types check picture clean
+.PHONY: run test simulate-cluster lab lint types check picture clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -20,6 +20,10 @@ test: $(DEV)
 # Every training scenario in full, and broken on purpose: some ten minutes.
 lab: $(DEV)
 	@$(BIN)/python -m pytest -m lab tests/lab $(ARGS)
+
+# The cluster client under every fault we know of, in virtual time: a million steps, some minutes.
+simulate-cluster: $(RUN)
+	@$(BIN)/iotcache-tui verify cluster --steps 1000000 $(ARGS)
 
 lint: $(DEV)
 	@$(BIN)/ruff check .

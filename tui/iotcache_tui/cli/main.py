@@ -28,6 +28,7 @@ COMMANDS = (
     ("lab", "training scenarios on real servers, also headless, as tests"),
     ("snapshot", "print what the dashboard would show, once"),
     ("replay", "play a recording of the dashboard, with pause, seek and speed"),
+    ("verify", "simulate the cluster client under faults, deterministically"),
     ("doctor", "check configuration, servers and terminal, and say how to mend them"),
     ("config", "print every setting in force and where it came from"),
     ("bench", "compare ourselves with our peers, side by side"),

@@ -1,0 +1,103 @@
+"""Simulate the cluster client under faults, deterministically, and check that no read is ever stale."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from iotcache.errors import UsageError
+
+if TYPE_CHECKING:
+    from iotcache_simulator.clustersim.run import Totals
+
+_SEED_MOST = 1 << 31
+_SHOWN = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("cluster",), help="the cluster client, over simulated nodes")
+    parser.add_argument("--seeds", type=int, metavar="N", help="simulations to run (default 200)")
+    parser.add_argument("--steps", type=int, metavar="N", help="or: as many as it takes for N steps")
+    parser.add_argument("--seed", type=int, metavar="S", help="the first seed, or with --trace the only one")
+    parser.add_argument("--trace", action="store_true", help="tell everything that happens in one simulation")
+    parser.add_argument(
+        "--shrink", action="store_true", help="with --seed: the shortest list of steps that still fails"
+    )
+    parser.add_argument("--processes", type=int, default=0, metavar="N", help="(default: one a core)")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    for flag, value, most in (
+        ("--seeds", args.seeds, 10_000_000),
+        ("--steps", args.steps, 10**12),
+        ("--processes", args.processes, 256),
+        ("--seed", args.seed, _SEED_MOST),
+    ):
+        if value is not None and not 0 <= value <= most:
+            raise UsageError(f"{flag} is {value}, allowed is 0 to {most:,}")
+    if args.seeds is not None and args.steps is not None:
+        raise UsageError(
+            "--seeds and --steps exclude each other: say how many simulations, or how many steps"
+        )
+    if args.trace or args.shrink:
+        if args.seed is None:
+            raise UsageError("--trace and --shrink are about one simulation: say which with --seed")
+        return _one(args.seed, shrunk=args.shrink, trace=args.trace)
+    return _many(args)
+
+
+def _one(seed: int, *, shrunk: bool, trace: bool) -> int:
+    """Tell what happens in the simulation of one seed."""
+    from iotcache_simulator.clustersim.plan import draw
+    from iotcache_simulator.clustersim.shrink import shrink
+    from iotcache_simulator.clustersim.world import simulate
+
+    plan = draw(seed)
+    if shrunk and simulate(plan).violations:
+        plan = shrink(plan)
+    if shrunk:
+        facts = {name: getattr(plan, name) for name in plan.__struct_fields__ if name != "steps"}
+        print(", ".join(f"{name} {value}" for name, value in facts.items()))
+        for step in plan.steps:
+            print(step.text())
+    outcome = simulate(plan, print if trace else None)
+    for text in outcome.violations:
+        print(f"VIOLATION {text}")
+    print(_sentence(1, outcome.steps, outcome.reads, outcome.writes_confirmed, int(bool(outcome.violations))))
+    return 1 if outcome.violations else 0
+
+
+def _many(args: argparse.Namespace) -> int:
+    from iotcache_simulator.clustersim.run import verify
+
+    seeds = args.seeds if args.seeds is not None else 0 if args.steps is not None else 200
+
+    def show(totals: Totals) -> None:
+        if sys.stderr.isatty() and totals.seeds % 16 == 0:
+            print(f"\r{totals.seeds} simulations, {totals.steps:,} steps", end="", file=sys.stderr)
+
+    totals = verify(
+        args.seed or 0, seeds=seeds, steps=args.steps or 0, processes=args.processes, progress=show
+    )
+    if sys.stderr.isatty():
+        print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
+    if args.json:
+        import msgspec
+
+        print(msgspec.json.encode(totals).decode())
+        return 1 if totals.failed else 0
+    for outcome in totals.failed[:_SHOWN]:
+        print(f"seed {outcome.seed}: {len(outcome.violations)} violations, first: {outcome.violations[0]}")
+    if totals.failed:
+        print(f"see one with: iotcache-tui verify cluster --seed {totals.failed[0].seed} --trace")
+    print(_sentence(totals.seeds, totals.steps, totals.reads, totals.writes_confirmed, len(totals.failed)))
+    return 1 if totals.failed else 0
+
+
+def _sentence(seeds: int, steps: int, reads: int, writes: int, failed: int) -> str:
+    return (
+        f"{seeds:,} simulations, {steps:,} steps, {reads:,} reads checked, {writes:,} confirmed writes, "
+        f"{failed} with violations"
+    )
