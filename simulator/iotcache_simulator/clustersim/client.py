@@ -51,7 +51,7 @@ class SimulatedClient:
         self._changed = changed
         self._lives = 0
         self._ending = False
-        self._lanes: dict[int, asyncio.Queue[Step]] = {}
+        self._tracks: dict[int, asyncio.Queue[Step]] = {}
         self._programs: list[asyncio.Task[None]] = []
         self._ready = False
         self.loop: SimulatedLoop
@@ -72,7 +72,7 @@ class SimulatedClient:
         self._rng = Random(plan.seed * 1_000 + self._number * 10 + self._lives)
         self.cluster = self._make(self._rng, self._event)
         self._ready = False
-        self._lanes = {}
+        self._tracks = {}
         self._programs = [self.loop.start(self._live())]
 
     def _make(self, rng: Random, on_event: Callable[[Event], None] | None = None) -> Cluster:
@@ -137,16 +137,16 @@ class SimulatedClient:
     # The program
 
     def do(self, step: Step) -> None:
-        """Have a step done, after what its lane still has to do."""
+        """Have a step done, after what its track still has to do."""
         if not self.ready:
             return
         if step.verb in ("drain", "rejoin"):
             self.take(step.verb, self._addresses[step.node].name)
             return
-        queue = self._lanes.get(step.lane)
+        queue = self._tracks.get(step.track)
         if queue is None:
-            queue = self._lanes[step.lane] = asyncio.Queue()
-            self._programs.append(self.loop.start(self._lane(queue)))
+            queue = self._tracks[step.track] = asyncio.Queue()
+            self._programs.append(self.loop.start(self._track(queue)))
         with self.loop.inside():
             queue.put_nowait(step)
 
@@ -155,7 +155,7 @@ class SimulatedClient:
         with self.loop.inside():
             getattr(self.cluster, verb)(node)
 
-    async def _lane(self, queue: asyncio.Queue[Step]) -> None:
+    async def _track(self, queue: asyncio.Queue[Step]) -> None:
         while True:
             step = await queue.get()
             work: Any = getattr(self, f"_{step.verb}")(step)

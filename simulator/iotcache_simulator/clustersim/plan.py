@@ -21,8 +21,8 @@ class Step(Struct, frozen=True):
     verb: str
     client: int = -1
     node: int = -1
-    lane: int = 0
-    """Steps of one lane of a client follow each other; lanes run side by side."""
+    track: int = 0
+    """Steps of one track of a client follow each other; tracks run side by side."""
     keys: tuple[int, ...] = ()
     value: float = 0.0
     """Seconds, or 1 for yes, as the verb has it."""
@@ -33,7 +33,7 @@ class Step(Struct, frozen=True):
         """For a person."""
         parts = [f"{self.at_s:7.3f} s", self.verb]
         if self.client >= 0:
-            parts.append(f"client={self.client} lane={self.lane}")
+            parts.append(f"client={self.client} track={self.track}")
         if self.node >= 0:
             parts.append(f"node={self.node}")
         if self.keys:
@@ -51,9 +51,9 @@ class Plan(Struct, frozen=True):
     seed: int
     nodes: int
     writers: int
-    """Clients 0 to ``writers`` - 1 write; each key is one lane's of one of them."""
+    """Clients 0 to ``writers`` - 1 write; each key is one track's of one of them."""
     readers: int
-    lanes: int
+    tracks: int
     keys: int
     shuffle: float
     open_min_s: float
@@ -73,12 +73,12 @@ class Plan(Struct, frozen=True):
     """A read gives nothing older than a write that has *ended* before, confirmed or not."""
 
     def writer_of(self, key: int) -> tuple[int, int]:
-        """Client and lane that write ``key``."""
-        return key % self.writers, key // self.writers % self.lanes
+        """Client and track that write ``key``."""
+        return key % self.writers, key // self.writers % self.tracks
 
-    def keys_of(self, client: int, lane: int) -> list[int]:
-        """What that lane writes."""
-        return [key for key in range(self.keys) if self.writer_of(key) == (client, lane)]
+    def keys_of(self, client: int, track: int) -> list[int]:
+        """What that track writes."""
+        return [key for key in range(self.keys) if self.writer_of(key) == (client, track)]
 
 
 def draw(seed: int) -> Plan:
@@ -86,11 +86,11 @@ def draw(seed: int) -> Plan:
     rng = Random(seed)
     nodes = rng.choice((1, 2, 2, 3, 3, 3, 4))
     writers, readers = rng.choice(((1, 1), (1, 1), (1, 2), (2, 1), (2, 1), (2, 2)))
-    lanes = rng.choice((1, 1, 2, 4))
+    tracks = rng.choice((1, 1, 2, 4))
     end_s = rng.choice((1.2, 2.0, 2.8))
     storm = nodes > 1 and rng.random() < 0.1
     if storm:
-        writers, readers, lanes, end_s = 1, 1, 4, 1.6
+        writers, readers, tracks, end_s = 1, 1, 4, 1.6
     readers_only = nodes > 1 and rng.random() < 0.08
     strict = nodes == 1 and rng.random() < 0.5
     plan = Plan(
@@ -98,8 +98,8 @@ def draw(seed: int) -> Plan:
         nodes=nodes,
         writers=writers,
         readers=readers,
-        lanes=lanes,
-        keys=max(8, 3 * lanes * writers),
+        tracks=tracks,
+        keys=max(8, 3 * tracks * writers),
         shuffle=rng.choice((0.0, 0.0, 0.02, 0.1)),
         alert=rng.random() < 0.6,
         storm=storm,
@@ -128,26 +128,26 @@ def _work(plan: Plan, rng: Random) -> list[Step]:
     cancels = rng.random() < 0.2
     deletes = rng.random() < 0.3
     for client in range(plan.writers):
-        for lane in range(plan.lanes):
-            own = plan.keys_of(client, lane)
+        for track in range(plan.tracks):
+            own = plan.keys_of(client, track)
             at_s = rng.random() * 0.1
             while own and at_s < plan.end_s:
                 keys = rng.sample(own, rng.randint(1, len(own)))
                 verb = "delete" if deletes and rng.random() < 0.1 else "set"
                 cancel_s = rng.random() * 0.3 if cancels and rng.random() < 0.1 else -1.0
-                steps.append(Step(at_s, verb, client, lane=lane, keys=tuple(keys), cancel_s=cancel_s))
-                at_s += rng.expovariate(1.0 / (busy * plan.lanes))
+                steps.append(Step(at_s, verb, client, track=track, keys=tuple(keys), cancel_s=cancel_s))
+                at_s += rng.expovariate(1.0 / (busy * plan.tracks))
     for client in range(plan.writers, plan.writers + plan.readers):
         fills = rng.random() < 0.6
-        for lane in range(2):
+        for track in range(2):
             at_s = rng.random() * 0.1
             while at_s < plan.end_s:
                 keys = rng.sample(range(plan.keys), rng.randint(1, plan.keys))
-                if fills and lane == 1:
+                if fills and track == 1:
                     load_s = rng.choice((0.0, 0.01, 0.1, 0.4, 1.3))
-                    steps.append(Step(at_s, "fill", client, lane=lane, keys=tuple(keys), value=load_s))
+                    steps.append(Step(at_s, "fill", client, track=track, keys=tuple(keys), value=load_s))
                 else:
-                    steps.append(Step(at_s, "get", client, lane=lane, keys=tuple(keys)))
+                    steps.append(Step(at_s, "get", client, track=track, keys=tuple(keys)))
                 at_s += rng.expovariate(1.0 / (busy * 3))
     return steps
 

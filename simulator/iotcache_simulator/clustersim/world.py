@@ -82,8 +82,8 @@ class World:
         if scheduler.now > plan.end_s:
             return
         if plan.storm and event.kind == "node_probing" and 0 <= number < plan.writers:
-            for lane in range(plan.lanes):
-                self._own(number, "storm", lane)
+            for track in range(plan.tracks):
+                self._own(number, "storm", track)
         if plan.alert and scheduler.now >= self._alert_until_s:
             self._alert_until_s = scheduler.now + _ALERT_S
             for _ in range(_ALERTS):
@@ -92,13 +92,13 @@ class World:
     def _alert(self) -> None:
         for number, client in enumerate(self.clients):
             if number < self.plan.writers:
-                self._own(number, "set", self.scheduler.rng.randrange(self.plan.lanes))
-            client.do(Step(self.scheduler.now, "get", number, lane=8, keys=tuple(range(self.plan.keys))))
+                self._own(number, "set", self.scheduler.rng.randrange(self.plan.tracks))
+            client.do(Step(self.scheduler.now, "get", number, track=8, keys=tuple(range(self.plan.keys))))
 
-    def _own(self, number: int, verb: str, lane: int) -> None:
-        keys = tuple(self.plan.keys_of(number, lane))
+    def _own(self, number: int, verb: str, track: int) -> None:
+        keys = tuple(self.plan.keys_of(number, track))
         if keys:
-            self.clients[number].do(Step(self.scheduler.now, verb, number, lane=lane, keys=keys))
+            self.clients[number].do(Step(self.scheduler.now, verb, number, track=track, keys=keys))
 
     def run(self) -> Outcome:
         """Carry the plan out, heal everything, and look at what is left."""
@@ -134,12 +134,12 @@ class World:
         everything = tuple(range(plan.keys))
         scheduler.run(scheduler.now + _REST_S)
         for number, client in enumerate(self.clients):
-            client.do(Step(scheduler.now, "get", number, lane=9, keys=everything))
+            client.do(Step(scheduler.now, "get", number, track=9, keys=everything))
         scheduler.run(scheduler.now + _REST_S)
         before = list(history.confirmed)
         for number in range(plan.writers):
-            for lane in range(plan.lanes):
-                self._own(number, "set", lane)
+            for track in range(plan.tracks):
+                self._own(number, "set", track)
         scheduler.run(scheduler.now + _REST_S)
         if all(client.all_up for client in self.clients):
             for key in everything:
@@ -148,7 +148,7 @@ class World:
                         f"{scheduler.now:.4f} s key {key} cannot be written though everything is well"
                     )
         for number, client in enumerate(self.clients):
-            client.do(Step(scheduler.now, "get", number, lane=9, keys=everything))
+            client.do(Step(scheduler.now, "get", number, track=9, keys=everything))
         scheduler.run(scheduler.now + _REST_S)
 
     def _close(self) -> None:
