@@ -20,7 +20,7 @@ SYMBOLS = {
 SAMPLE_MOST = 20_000
 
 
-class Miss(Struct, frozen=True):
+class MissShare(Struct, frozen=True):
     """One reason's part over the time looked at."""
 
     reason: str
@@ -36,7 +36,7 @@ class Miss(Struct, frozen=True):
         return None if self.store_ms is None else self.store_ms * self.count / 1e3
 
 
-def misses(state: DashboardState, seconds: int) -> list[Miss]:
+def misses(state: DashboardState, seconds: int) -> list[MissShare]:
     """By reason, the most frequent first."""
     counts: Counter[str] = Counter()
     for second in state.recent(seconds):
@@ -46,7 +46,9 @@ def misses(state: DashboardState, seconds: int) -> list[Miss]:
         times[fallback.reason.value].append(fallback.store_ms)
     total = sum(counts.values())
     return [
-        Miss(reason, count, count / total, sum(times[reason]) / len(times[reason]) if times[reason] else None)
+        MissShare(
+            reason, count, count / total, sum(times[reason]) / len(times[reason]) if times[reason] else None
+        )
         for reason, count in counts.most_common()
         if count
     ]

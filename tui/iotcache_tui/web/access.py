@@ -21,7 +21,7 @@ TOKEN_MIN = 12
 _PORTS = {"http": 80, "https": 443}
 
 
-class Refusal(Struct, frozen=True):
+class RefusedRequest(Struct, frozen=True):
     status: int
     text: str
 
@@ -38,15 +38,15 @@ class Access(Struct, frozen=True):
     cookie: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     """What a browser shows instead of the token, once it has shown that; good for one run of the server."""
 
-    def refusal(self, host: str, origin: str | None) -> Refusal | None:
+    def refusal(self, host: str, origin: str | None) -> RefusedRequest | None:
         """Why a request with these headers is refused, if it is."""
         name, _ = _split(host)
         if not self._is_ours(name):
-            return Refusal(
+            return RefusedRequest(
                 403, f"this server is not called {printable(host, 80) or 'nothing'}: see --serve-url"
             )
         if origin is not None and not self._is_own_page(origin, host):
-            return Refusal(403, "pages of another site may not use the dashboard: see --serve-url")
+            return RefusedRequest(403, "pages of another site may not use the dashboard: see --serve-url")
         return None
 
     def knows(self, *, token: str = "", authorization: str = "", cookie: str = "") -> bool:

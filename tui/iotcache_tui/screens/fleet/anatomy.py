@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 
 from iotcache_tui.format import bar, duration, fit, milliseconds, rate
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.miss_anatomy import SYMBOLS, Lens, Miss, lenses, misses, stacked
+from iotcache_tui.state.miss_anatomy import SYMBOLS, Lens, MissShare, lenses, misses, stacked
 from iotcache_tui.widgets.common.panel import Line, Panel
 from iotcache_tui.widgets.fleet.fallback_log import REASON_LABELS
 
@@ -108,7 +108,7 @@ def _coloured(line: str) -> Line:
     return pieces
 
 
-def _table(rows: list[Miss], width: int, ascii_only: bool) -> list[Line]:
+def _table(rows: list[MissShare], width: int, ascii_only: bool) -> list[Line]:
     head = f"  {'Reason':12} {'Misses':>9} {'Share':>6}  {'':12} {'Store each':>10} {'Store in all':>13}"
     lines: list[Line] = [[(fit(head, width), "dim")]]
     for miss in rows:
