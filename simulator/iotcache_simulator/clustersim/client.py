@@ -11,10 +11,10 @@ from iotcache.cluster.cluster import Cluster
 from iotcache.cluster.types import GetResult, Lease, SetItem
 from iotcache.config.schema import BreakerSettings
 from iotcache.config.urls import NodeAddress
-from iotcache_simulator.clustersim.history import History
+from iotcache_simulator.clustersim.history import WriteHistory
 from iotcache_simulator.clustersim.loop import Scheduler, SimulatedClock, SimulatedLoop
 from iotcache_simulator.clustersim.network import Network
-from iotcache_simulator.clustersim.plan import Plan, Step
+from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
 
 if TYPE_CHECKING:
     from iotcache.model import Event
@@ -30,10 +30,10 @@ class SimulatedClient:
     def __init__(  # noqa: PLR0917
         self,
         number: int,
-        plan: Plan,
+        plan: SimulationPlan,
         scheduler: Scheduler,
         network: Network,
-        history: History,
+        history: WriteHistory,
         addresses: Sequence[NodeAddress],
         note: Callable[[str], None],
         changed: Callable[[SimulatedClient, Event], None],
@@ -51,7 +51,7 @@ class SimulatedClient:
         self._changed = changed
         self._lives = 0
         self._ending = False
-        self._tracks: dict[int, asyncio.Queue[Step]] = {}
+        self._tracks: dict[int, asyncio.Queue[SimulationStep]] = {}
         self._programs: list[asyncio.Task[None]] = []
         self._ready = False
         self.loop: SimulatedLoop
@@ -136,7 +136,7 @@ class SimulatedClient:
 
     # The program
 
-    def do(self, step: Step) -> None:
+    def do(self, step: SimulationStep) -> None:
         """Have a step done, after what its track still has to do."""
         if not self.ready:
             return
@@ -155,7 +155,7 @@ class SimulatedClient:
         with self.loop.inside():
             getattr(self.cluster, verb)(node)
 
-    async def _track(self, queue: asyncio.Queue[Step]) -> None:
+    async def _track(self, queue: asyncio.Queue[SimulationStep]) -> None:
         while True:
             step = await queue.get()
             work: Any = getattr(self, f"_{step.verb}")(step)
@@ -169,7 +169,7 @@ class SimulatedClient:
             if not task.cancelled() and task.exception() is not None:
                 await task
 
-    async def _set(self, step: Step) -> None:
+    async def _set(self, step: SimulationStep) -> None:
         history = self._history
         versions = history.commit(step.keys)
         items = [
@@ -185,7 +185,7 @@ class SimulatedClient:
             told.append(f"{key}={version}" + (f"@{outcome.node}" if outcome.ok else f" ({outcome.reason})"))
         self._note(f"{self.name}: set {', '.join(told)}")
 
-    async def _storm(self, step: Step) -> None:
+    async def _storm(self, step: SimulationStep) -> None:
         """Write again and again until every node is up."""
         for _ in range(_STORM_SETS):
             if self.all_up:
@@ -193,7 +193,7 @@ class SimulatedClient:
             await self._set(step)
             await asyncio.sleep(self._rng.random() * 0.01)
 
-    async def _enter(self, step: Step) -> None:
+    async def _enter(self, step: SimulationStep) -> None:
         """Enter another cluster and be cancelled; nothing of it may be left."""
         before = sum(name.startswith("cache node") for name in self.loop.leftovers())
         cluster = self._make(Random(step.at_s))
@@ -208,7 +208,7 @@ class SimulatedClient:
         if left:
             self._history.violations.append(f"{self.name}: a cancelled start has left {left} behind")
 
-    async def _delete(self, step: Step) -> None:
+    async def _delete(self, step: SimulationStep) -> None:
         history = self._history
         versions = history.commit(step.keys)
         outcomes = await self.cluster.delete_many([history.names[key] for key in step.keys])
@@ -220,12 +220,12 @@ class SimulatedClient:
             told.append(f"{key}={version}" + (f"@{outcome.node}" if outcome.ok else f" ({outcome.reason})"))
         self._note(f"{self.name}: delete {', '.join(told)}")
 
-    async def _get(self, step: Step) -> None:
+    async def _get(self, step: SimulationStep) -> None:
         least = self._history.begin(step.keys)
         answers = await self.cluster.get_many([self._history.names[key] for key in step.keys])
         self._check("get", step.keys, least, answers)
 
-    async def _fill(self, step: Step) -> None:
+    async def _fill(self, step: SimulationStep) -> None:
         """Read; of what is not there, load from the store what this client wins the lease for."""
         history = self._history
         least = history.begin(step.keys)

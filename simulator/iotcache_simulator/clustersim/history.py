@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from iotcache.cluster.types import GetResult
 
 
-class History:
+class WriteHistory:
     """The versions of all keys."""
 
     def __init__(self, keys: int, *, strict: bool = False) -> None:

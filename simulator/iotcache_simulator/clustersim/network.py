@@ -27,7 +27,7 @@ _SPREAD_S: Final = 0.000_2
 
 
 @dataclass
-class Link:
+class SimulatedLink:
     """What lies between one client and one node."""
 
     up_blocked: bool = False
@@ -47,7 +47,7 @@ class SimulatedTransport(asyncio.Transport):
         self,
         network: Network,
         loop: SimulatedLoop,
-        link: Link,
+        link: SimulatedLink,
         node: SimulatedNode,
         protocol: asyncio.Protocol,
     ) -> None:
@@ -183,20 +183,20 @@ class Network:
     def __init__(self, scheduler: Scheduler, nodes: dict[str, SimulatedNode]) -> None:
         self.scheduler = scheduler
         self._nodes = nodes
-        self._links: dict[tuple[str, str], Link] = {}
+        self._links: dict[tuple[str, str], SimulatedLink] = {}
 
-    def link(self, client: str, node: str) -> Link:
+    def link(self, client: str, node: str) -> SimulatedLink:
         """What lies between the two."""
         found = self._links.get((client, node))
         if found is None:
-            found = self._links[client, node] = Link()
+            found = self._links[client, node] = SimulatedLink()
         return found
 
-    def links(self) -> list[Link]:
+    def links(self) -> list[SimulatedLink]:
         """All that were ever used."""
         return list(self._links.values())
 
-    def pieces(self, link: Link, data: bytes) -> list[bytes]:
+    def pieces(self, link: SimulatedLink, data: bytes) -> list[bytes]:
         """``data`` as it travels."""
         if not link.fragment or len(data) < 2:
             return [data]

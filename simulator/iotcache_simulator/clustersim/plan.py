@@ -14,7 +14,7 @@ from msgspec import Struct
 OUTAGES_S: Final = (0.1, 0.4, 0.8, 1.2, 1.6)
 
 
-class Step(Struct, frozen=True):
+class SimulationStep(Struct, frozen=True):
     """One thing that is done, by a client or to the world."""
 
     at_s: float
@@ -45,7 +45,7 @@ class Step(Struct, frozen=True):
         return " ".join(parts)
 
 
-class Plan(Struct, frozen=True):
+class SimulationPlan(Struct, frozen=True):
     """A whole simulation. The same plan gives the same history."""
 
     seed: int
@@ -59,7 +59,7 @@ class Plan(Struct, frozen=True):
     open_min_s: float
     open_max_s: float
     timeout_s: float
-    steps: tuple[Step, ...]
+    steps: tuple[SimulationStep, ...]
     end_s: float
     """When all faults end; what comes after must find everything well."""
     failover: bool = True
@@ -81,7 +81,7 @@ class Plan(Struct, frozen=True):
         return [key for key in range(self.keys) if self.writer_of(key) == (client, track)]
 
 
-def draw(seed: int) -> Plan:
+def draw(seed: int) -> SimulationPlan:
     """The plan of a seed."""
     rng = Random(seed)
     nodes = rng.choice((1, 2, 2, 3, 3, 3, 4))
@@ -93,7 +93,7 @@ def draw(seed: int) -> Plan:
         writers, readers, tracks, end_s = 1, 1, 4, 1.6
     readers_only = nodes > 1 and rng.random() < 0.08
     strict = nodes == 1 and rng.random() < 0.5
-    plan = Plan(
+    plan = SimulationPlan(
         seed=seed,
         nodes=nodes,
         writers=writers,
@@ -117,11 +117,11 @@ def draw(seed: int) -> Plan:
     return _with(plan, steps=tuple(steps), end_s=max(plan.end_s, last_s + 0.1))
 
 
-def _with(plan: Plan, **changes: Any) -> Plan:
+def _with(plan: SimulationPlan, **changes: Any) -> SimulationPlan:
     return msgspec.structs.replace(plan, **changes)
 
 
-def _work(plan: Plan, rng: Random) -> list[Step]:
+def _work(plan: SimulationPlan, rng: Random) -> list[SimulationStep]:
     """What the clients do."""
     steps = []
     busy = rng.choice((0.03, 0.06, 0.12))
@@ -135,7 +135,9 @@ def _work(plan: Plan, rng: Random) -> list[Step]:
                 keys = rng.sample(own, rng.randint(1, len(own)))
                 verb = "delete" if deletes and rng.random() < 0.1 else "set"
                 cancel_s = rng.random() * 0.3 if cancels and rng.random() < 0.1 else -1.0
-                steps.append(Step(at_s, verb, client, track=track, keys=tuple(keys), cancel_s=cancel_s))
+                steps.append(
+                    SimulationStep(at_s, verb, client, track=track, keys=tuple(keys), cancel_s=cancel_s)
+                )
                 at_s += rng.expovariate(1.0 / (busy * plan.tracks))
     for client in range(plan.writers, plan.writers + plan.readers):
         fills = rng.random() < 0.6
@@ -145,16 +147,18 @@ def _work(plan: Plan, rng: Random) -> list[Step]:
                 keys = rng.sample(range(plan.keys), rng.randint(1, plan.keys))
                 if fills and track == 1:
                     load_s = rng.choice((0.0, 0.01, 0.1, 0.4, 1.3))
-                    steps.append(Step(at_s, "fill", client, track=track, keys=tuple(keys), value=load_s))
+                    steps.append(
+                        SimulationStep(at_s, "fill", client, track=track, keys=tuple(keys), value=load_s)
+                    )
                 else:
-                    steps.append(Step(at_s, "get", client, track=track, keys=tuple(keys)))
+                    steps.append(SimulationStep(at_s, "get", client, track=track, keys=tuple(keys)))
                 at_s += rng.expovariate(1.0 / (busy * 3))
     return steps
 
 
-def _faults(plan: Plan, rng: Random) -> list[Step]:
+def _faults(plan: SimulationPlan, rng: Random) -> list[SimulationStep]:
     """What befalls the world: node faults that may overlap, and at most one client with bad links."""
-    steps: list[Step] = []
+    steps: list[SimulationStep] = []
     kinds: tuple[str, ...] = rng.choice(
         (
             ("hang",),
@@ -205,49 +209,67 @@ def _faults(plan: Plan, rng: Random) -> list[Step]:
 
 def _fault(  # noqa: PLR0917
     kind: str, node: int, weak: int, clients: range, at_s: float, lasts_s: float, rng: Random
-) -> list[Step]:
+) -> list[SimulationStep]:
     until_s = at_s + lasts_s
     match kind:
         case "hang":
-            return [Step(at_s, "hang", node=node), Step(until_s, "resume", node=node)]
+            return [SimulationStep(at_s, "hang", node=node), SimulationStep(until_s, "resume", node=node)]
         case "kill" | "keep":
             keep = float(kind == "keep")
-            return [Step(at_s, "kill", node=node), Step(until_s, "restart", node=node, value=keep)]
+            return [
+                SimulationStep(at_s, "kill", node=node),
+                SimulationStep(until_s, "restart", node=node, value=keep),
+            ]
         case "slow":
             slow_s = rng.choice((0.05, 0.2, 0.6))
-            return [Step(at_s, "slow", node=node, value=slow_s), Step(until_s, "slow", node=node)]
+            return [
+                SimulationStep(at_s, "slow", node=node, value=slow_s),
+                SimulationStep(until_s, "slow", node=node),
+            ]
         case "block":
             way = rng.choice(("block", "block up", "block down"))
-            return [Step(at_s, way, weak, node), Step(until_s, "unblock", weak, node)]
+            return [SimulationStep(at_s, way, weak, node), SimulationStep(until_s, "unblock", weak, node)]
         case "cut":
-            return [Step(at_s, "cut", rng.choice(clients), node)]
+            return [SimulationStep(at_s, "cut", rng.choice(clients), node)]
         case "lose" | "double":
-            return [Step(at_s, kind, node=node)]
+            return [SimulationStep(at_s, kind, node=node)]
         case "evict":
-            return [Step(at_s + rng.random() * lasts_s, "evict", node=node, value=float(rng.randrange(3)))]
+            return [
+                SimulationStep(
+                    at_s + rng.random() * lasts_s, "evict", node=node, value=float(rng.randrange(3))
+                )
+            ]
         case "stall":
-            return [Step(at_s, "stall", rng.choice(clients), value=lasts_s)]
+            return [SimulationStep(at_s, "stall", rng.choice(clients), value=lasts_s)]
         case "jump":
-            return [Step(at_s, "jump", rng.choice(clients), value=rng.choice((-30.0, 5.0, 3_600.0)))]
+            return [
+                SimulationStep(at_s, "jump", rng.choice(clients), value=rng.choice((-30.0, 5.0, 3_600.0)))
+            ]
         case "drain":
             who = rng.choice(clients)
-            steps = [Step(at_s, "drain", who, node), Step(until_s, "rejoin", who, node)]
+            steps = [SimulationStep(at_s, "drain", who, node), SimulationStep(until_s, "rejoin", who, node)]
             if rng.random() < 0.4:
                 again_s = until_s + rng.random() * 0.6
-                steps += [Step(again_s, "drain", who, node), Step(again_s + lasts_s, "rejoin", who, node)]
+                steps += [
+                    SimulationStep(again_s, "drain", who, node),
+                    SimulationStep(again_s + lasts_s, "rejoin", who, node),
+                ]
             return steps
         case "enter":
-            return [Step(at_s, "enter", rng.choice(clients), value=rng.random() * 0.3)]
+            return [SimulationStep(at_s, "enter", rng.choice(clients), value=rng.random() * 0.3)]
         case "forget":  # a node returns, loses its fence, and somebody starts who has never seen it
             back_s = at_s + max(lasts_s, 0.8)
             late_s = back_s + 0.8 + rng.random() * 0.6
             who = rng.choice(clients)
             return [
-                Step(at_s, "hang", node=node), Step(back_s, "resume", node=node),
-                Step(late_s, "evict", node=node),
-                Step(late_s + 0.15, "end", who), Step(late_s + 0.3, "start", who),
+                SimulationStep(at_s, "hang", node=node), SimulationStep(back_s, "resume", node=node),
+                SimulationStep(late_s, "evict", node=node),
+                SimulationStep(late_s + 0.15, "end", who), SimulationStep(late_s + 0.3, "start", who),
             ]  # fmt: skip
         case "start":
             who = rng.choice(clients)
-            return [Step(at_s, "end", who, value=rng.choice((0.0, 1.0))), Step(until_s, "start", who)]
+            return [
+                SimulationStep(at_s, "end", who, value=rng.choice((0.0, 1.0))),
+                SimulationStep(until_s, "start", who),
+            ]
     raise AssertionError(kind)

@@ -11,12 +11,12 @@ from typing import Final
 from msgspec import Struct
 
 from iotcache_simulator.clustersim.plan import draw
-from iotcache_simulator.clustersim.world import Outcome, simulate
+from iotcache_simulator.clustersim.world import SimulationResult, simulate
 
 _CHUNK: Final = 8
 
 
-class Totals(Struct):
+class SimulationTotals(Struct):
     """What many simulations have come to."""
 
     seeds: int = 0
@@ -25,9 +25,9 @@ class Totals(Struct):
     hits: int = 0
     writes: int = 0
     writes_confirmed: int = 0
-    failed: list[Outcome] = []
+    failed: list[SimulationResult] = []
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: SimulationResult) -> None:
         """Count one more."""
         self.seeds += 1
         self.steps += outcome.steps
@@ -39,12 +39,12 @@ class Totals(Struct):
             self.failed.append(outcome)
 
 
-def simulate_seed(seed: int) -> Outcome:
+def simulate_seed(seed: int) -> SimulationResult:
     """Run the plan of one seed."""
     return simulate(draw(seed))
 
 
-def outcomes(first: int, count: int, processes: int) -> Iterator[Outcome]:
+def outcomes(first: int, count: int, processes: int) -> Iterator[SimulationResult]:
     """The outcomes of ``count`` seeds from ``first`` on, in order."""
     seeds = range(first, first + count)
     if processes <= 1:
@@ -61,14 +61,14 @@ def verify(
     seeds: int = 0,
     steps: int = 0,
     processes: int = 0,
-    progress: Callable[[Totals], None] | None = None,
-) -> Totals:
+    progress: Callable[[SimulationTotals], None] | None = None,
+) -> SimulationTotals:
     """Run ``seeds`` simulations, or as many as it takes for ``steps`` steps.
 
     ``processes`` 0: one for each core. A step is one decision of the scheduler: a turn of a client's loop, an
     arrival of bytes, a fault, an operation.
     """
-    totals = Totals(failed=[])
+    totals = SimulationTotals(failed=[])
     processes = processes or os.cpu_count() or 1
     at = first
     while totals.seeds < seeds or totals.steps < steps:

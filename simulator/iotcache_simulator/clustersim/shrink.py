@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from iotcache_simulator.clustersim.plan import Plan, Step
+from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
 from iotcache_simulator.clustersim.world import simulate
 
 
-def shrink(plan: Plan, fails: Callable[[Plan], bool] | None = None, *, most_runs: int = 400) -> Plan:
+def shrink(
+    plan: SimulationPlan, fails: Callable[[SimulationPlan], bool] | None = None, *, most_runs: int = 400
+) -> SimulationPlan:
     """The shortest plan found that still fails, by leaving out ever smaller parts (delta debugging).
 
     ``fails`` decides what counts; by default any violation does. At most ``most_runs`` simulations are run.
@@ -22,7 +24,7 @@ def shrink(plan: Plan, fails: Callable[[Plan], bool] | None = None, *, most_runs
     while size and runs < most_runs:
         start, shorter = 0, False
         while start < len(steps) and runs < most_runs:
-            left: list[Step] = steps[:start] + steps[start + size :]
+            left: list[SimulationStep] = steps[:start] + steps[start + size :]
             runs += 1
             if failing(replace(plan, steps=tuple(left))):
                 steps, shorter = left, True

@@ -12,11 +12,11 @@ from msgspec import Struct
 from iotcache.config.urls import NodeAddress, parse_node
 from iotcache.model import Event
 from iotcache_simulator.clustersim.client import SimulatedClient, silent
-from iotcache_simulator.clustersim.history import History
+from iotcache_simulator.clustersim.history import WriteHistory
 from iotcache_simulator.clustersim.loop import Scheduler
-from iotcache_simulator.clustersim.network import Link, Network
+from iotcache_simulator.clustersim.network import Network, SimulatedLink
 from iotcache_simulator.clustersim.node import SimulatedNode
-from iotcache_simulator.clustersim.plan import Plan, Step
+from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
 
 _EVICTED: Final = (b"iotcache:fence", b"iotcache:out", b"dev-")
 _HEAL_S: Final = 12.0
@@ -27,7 +27,7 @@ _REST_S: Final = 0.15
 _CLOSE_S: Final = 3.0
 
 
-class Outcome(Struct, frozen=True):
+class SimulationResult(Struct, frozen=True):
     """What came of one simulation."""
 
     seed: int
@@ -44,10 +44,10 @@ class Outcome(Struct, frozen=True):
 class World:
     """Nodes, network, clients and their history."""
 
-    def __init__(self, plan: Plan, note: Callable[[str], None] | None = None) -> None:
+    def __init__(self, plan: SimulationPlan, note: Callable[[str], None] | None = None) -> None:
         self.plan = plan
         self.scheduler = Scheduler(Random(plan.seed ^ 0x5EED))
-        self.history = History(plan.keys, strict=plan.strict)
+        self.history = WriteHistory(plan.keys, strict=plan.strict)
         self._told = note
         self.digest = 0
         self._alert_until_s = 0.0
@@ -93,14 +93,16 @@ class World:
         for number, client in enumerate(self.clients):
             if number < self.plan.writers:
                 self._own(number, "set", self.scheduler.rng.randrange(self.plan.tracks))
-            client.do(Step(self.scheduler.now, "get", number, track=8, keys=tuple(range(self.plan.keys))))
+            client.do(
+                SimulationStep(self.scheduler.now, "get", number, track=8, keys=tuple(range(self.plan.keys)))
+            )
 
     def _own(self, number: int, verb: str, track: int) -> None:
         keys = tuple(self.plan.keys_of(number, track))
         if keys:
-            self.clients[number].do(Step(self.scheduler.now, verb, number, track=track, keys=keys))
+            self.clients[number].do(SimulationStep(self.scheduler.now, verb, number, track=track, keys=keys))
 
-    def run(self) -> Outcome:
+    def run(self) -> SimulationResult:
         """Carry the plan out, heal everything, and look at what is left."""
         plan, scheduler, history = self.plan, self.scheduler, self.history
         for step in plan.steps:
@@ -123,7 +125,7 @@ class World:
         self._finish()
         self._close()
         history.violations += [f"an exception nobody handled: {text}" for text in scheduler.crashes]
-        return Outcome(
+        return SimulationResult(
             plan.seed, scheduler.steps, history.reads, history.hits, history.writes,
             history.writes_confirmed, tuple(history.violations), self.digest,
         )  # fmt: skip
@@ -134,7 +136,7 @@ class World:
         everything = tuple(range(plan.keys))
         scheduler.run(scheduler.now + _REST_S)
         for number, client in enumerate(self.clients):
-            client.do(Step(scheduler.now, "get", number, track=9, keys=everything))
+            client.do(SimulationStep(scheduler.now, "get", number, track=9, keys=everything))
         scheduler.run(scheduler.now + _REST_S)
         before = list(history.confirmed)
         for number in range(plan.writers):
@@ -148,7 +150,7 @@ class World:
                         f"{scheduler.now:.4f} s key {key} cannot be written though everything is well"
                     )
         for number, client in enumerate(self.clients):
-            client.do(Step(scheduler.now, "get", number, track=9, keys=everything))
+            client.do(SimulationStep(scheduler.now, "get", number, track=9, keys=everything))
         scheduler.run(scheduler.now + _REST_S)
 
     def _close(self) -> None:
@@ -183,7 +185,7 @@ class World:
                 for address in self.addresses:
                     client.take("rejoin", address.name)
 
-    def _do(self, step: Step) -> None:
+    def _do(self, step: SimulationStep) -> None:
         node = self.nodes[step.node] if step.node >= 0 else None
         client = self.clients[step.client] if step.client >= 0 else None
         if step.verb not in ("get", "set", "fill", "delete"):
@@ -218,7 +220,7 @@ class World:
             case _:
                 raise AssertionError(step)
 
-    def _link(self, verb: str, link: Link) -> None:
+    def _link(self, verb: str, link: SimulatedLink) -> None:
         if verb == "cut":
             for transport in list(link.connections):
                 transport.reset()
@@ -228,12 +230,12 @@ class World:
             link.up_blocked = verb in ("block", "block up")
             link.down_blocked = verb in ("block", "block down")
 
-    def _unblock(self, link: Link) -> None:
+    def _unblock(self, link: SimulatedLink) -> None:
         link.up_blocked = link.down_blocked = False
         for transport in list(link.connections):
             transport.unblocked()
 
 
-def simulate(plan: Plan, note: Callable[[str], None] | None = None) -> Outcome:
+def simulate(plan: SimulationPlan, note: Callable[[str], None] | None = None) -> SimulationResult:
     """Run a plan. With ``note`` each thing that happens is told."""
     return World(plan, note).run()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from iotcache.errors import UsageError
 
 if TYPE_CHECKING:
-    from iotcache_simulator.clustersim.run import Totals
+    from iotcache_simulator.clustersim.run import SimulationTotals
 
 _SEED_MOST = 1 << 31
 _SHOWN = 10
@@ -74,7 +74,7 @@ def _many(args: argparse.Namespace) -> int:
 
     seeds = args.seeds if args.seeds is not None else 0 if args.steps is not None else 200
 
-    def show(totals: Totals) -> None:
+    def show(totals: SimulationTotals) -> None:
         if sys.stderr.isatty() and totals.seeds % 16 == 0:
             print(f"\r{totals.seeds} simulations, {totals.steps:,} steps", end="", file=sys.stderr)
 

@@ -1,0 +1,150 @@
+"""Faults planted in the cluster client, each a function that plants it; the simulation has to find them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from iotcache.cluster import declaration
+from iotcache.cluster.declaration import Declarations
+from iotcache.cluster.fence import Fences
+from iotcache.cluster.node import Node
+from iotcache.cluster.recovery import Recovery
+from iotcache.cluster.router import Router, Targets
+from iotcache.cluster.wire import protocol
+from iotcache.cluster.wire.answers import ReplyBatch
+
+Patch = pytest.MonkeyPatch
+
+
+async def _nothing(*args: Any, **options: Any) -> None:
+    return None
+
+
+def skip_the_fence(patch: Patch) -> None:
+    """A node returns without a fence."""
+    patch.setattr(Recovery, "_fence", _nothing)
+
+
+def skip_the_lease_wait(patch: Patch) -> None:
+    """The first write past a node does not wait until everybody knows."""
+    patch.setattr(declaration, "_LEASE_S", 0.0)
+
+
+def ignore_the_barrier(patch: Patch) -> None:
+    """A batch is complete when it has as many answers as questions; what follows is passed over."""
+
+    def close(self: ReplyBatch, data: bytes, start: int) -> int:
+        self.complete = True
+        return len(data)
+
+    patch.setattr(ReplyBatch, "close", close)
+
+
+def do_not_settle(patch: Patch) -> None:
+    """A node that is back is written to alone, at once."""
+    patch.setattr(Fences, "settling", lambda self, index: False)
+
+
+def let_readers_vote(patch: Patch) -> None:
+    """Whoever loses a node marks it."""
+    patch.setattr(Fences, "votes", property(lambda self: True))
+
+
+def forget_the_floor_of_failover_nodes(patch: Patch) -> None:
+    """What lies on a failover node from an earlier outage counts."""
+    real = Fences.failover_floor
+    patch.setattr(
+        Fences,
+        "failover_floor",
+        lambda self, index, skipped: None if real(self, index, skipped) is None else self.floors[index],
+    )
+
+
+def write_past_a_returning_node(patch: Patch) -> None:
+    """What is written while a node is on its way back does not go to it."""
+    real = Router.targets
+
+    def targets(self: Router, key: str, owner: int) -> Targets:
+        nodes, skipped = real(self, key, owner)
+        return Targets(tuple(index for index in nodes if self.nodes[index].up), skipped)
+
+    patch.setattr(Router, "targets", targets)
+
+
+def overlook_claims(patch: Patch) -> None:
+    """A node is fenced though another writer cannot reach it."""
+
+    async def alive(self: Declarations, owner: int) -> bool:
+        return False
+
+    patch.setattr(Declarations, "alive", alive)
+
+
+def never_lose_a_lease(patch: Patch) -> None:
+    """A node is used however long ago markers were looked for."""
+    patch.setattr(Fences, "usable", lambda self, index: self.nodes[index].up)
+    patch.setattr(Fences, "_valid_until", lambda self, index: float("inf"))
+
+
+def forget_old_connections(patch: Patch) -> None:
+    """A node is used though commands of before lie unread in its sockets."""
+
+    async def work_off(self: Node, connection: object) -> None:
+        self._old = None
+
+    patch.setattr(Node, "_work_off", work_off)
+
+
+def set_instead_of_swap(patch: Patch) -> None:
+    """A reader puts what it loaded over whatever is there."""
+    real = protocol.set_request
+    patch.setattr(
+        protocol,
+        "set_request",
+        lambda key, value, flags, ttl, extra=b"": real(key, value, flags, ttl),
+    )
+
+
+def let_fences_be_evicted(patch: Patch) -> None:
+    """A fence that is missed is not put back."""
+
+    async def put_back(self: Fences, connection: object) -> int:
+        return 0
+
+    patch.setattr(Fences, "_put_fence_back", put_back)
+
+
+def look_at_the_owner_alone(patch: Patch) -> None:
+    """Of several nodes that are out, only the owner counts."""
+    real = Fences.failover_floor
+    patch.setattr(Fences, "failover_floor", lambda self, index, skipped: real(self, index, list(skipped)[:1]))
+    real_targets = Router.targets
+
+    def targets(self: Router, key: str, owner: int) -> Targets:
+        nodes, skipped = real_targets(self, key, owner)
+        return Targets(nodes, tuple(index for index in skipped if index == owner))
+
+    patch.setattr(Router, "targets", targets)
+
+
+MUTATIONS: dict[str, Callable[[Patch], None]] = {
+    plant.__name__: plant
+    for plant in (
+        skip_the_fence,
+        skip_the_lease_wait,
+        ignore_the_barrier,
+        do_not_settle,
+        let_readers_vote,
+        forget_the_floor_of_failover_nodes,
+        write_past_a_returning_node,
+        overlook_claims,
+        never_lose_a_lease,
+        forget_old_connections,
+        set_instead_of_swap,
+        let_fences_be_evicted,
+        look_at_the_owner_alone,
+    )
+}
