@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from iotcache.cluster import declaration
+from iotcache.cluster import declaration, writing
 from iotcache.cluster.declaration import Declarations
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node
 from iotcache.cluster.recovery import Recovery
 from iotcache.cluster.router import Router, Targets
+from iotcache.cluster.types import WriteResult
 from iotcache.cluster.wire import protocol
 from iotcache.cluster.wire.answers import ReplyBatch
 
@@ -130,6 +131,36 @@ def look_at_the_owner_alone(patch: Patch) -> None:
     patch.setattr(Router, "targets", targets)
 
 
+def confirm_what_timed_out(patch: Patch) -> None:
+    """A write that was not answered counts as done."""
+    real = writing._note
+
+    def note(  # noqa: PLR0917
+        node: Any, order: Any, answers: Any, error: Any, shared: Any, results: Any
+    ) -> list[int]:
+        seen: dict[int, WriteResult] = {}
+        positions = real(node, order, answers, error, shared, seen)
+        for position, outcome in seen.items():
+            results[position] = WriteResult(True, node.name) if error is not None else outcome
+        return [] if error is not None else positions
+
+    patch.setattr(writing, "_note", note)
+
+
+def use_marked_nodes(patch: Patch) -> None:
+    """A node that another client has marked as out is used all the same."""
+    patch.setattr(Fences, "_review", lambda self: None)
+
+
+def trust_returning_nodes(patch: Patch) -> None:
+    """A node that answers again is used at once."""
+
+    async def before_up(self: Recovery, index: int, connection: Any) -> None:
+        await self._fences.look(index, connection)
+
+    patch.setattr(Recovery, "before_up", before_up)
+
+
 MUTATIONS: dict[str, Callable[[Patch], None]] = {
     plant.__name__: plant
     for plant in (
@@ -146,5 +177,8 @@ MUTATIONS: dict[str, Callable[[Patch], None]] = {
         set_instead_of_swap,
         let_fences_be_evicted,
         look_at_the_owner_alone,
+        confirm_what_timed_out,
+        use_marked_nodes,
+        trust_returning_nodes,
     )
 }

@@ -1,6 +1,6 @@
 """The cluster client in a simulated world: no read is stale, whatever befalls nodes, network and clients.
 
-The seeds named here failed on the client as it was before it was mended; each shows another fault.
+The seeds named here failed on the client as it was before it was mended, but for 354: that one failed on the way.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def test_what_was_once_found_stays_mended(fault: str) -> None:
     assert result.writes_confirmed and result.hits
 
 
-@pytest.mark.parametrize("first", range(0, 2_000, 50))
+@pytest.mark.parametrize("first", range(0, 600, 50))
 def test_no_seed_shows_a_stale_read(first: int) -> None:
-    """Two thousand worlds, fifty at a time."""
+    """Six hundred worlds, fifty at a time; `make simulate-cluster` runs far more."""
     failed = {seed: simulate(draw(seed)).violations[:1] for seed in range(first, first + 50)}
     assert {seed: found for seed, found in failed.items() if found} == {}
 
