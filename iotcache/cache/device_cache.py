@@ -137,13 +137,15 @@ class DeviceCache:
         *,
         read_only: bool = False,
         observe: bool = False,
+        role: str = "client",
         on_event: Callable[[Event], None] | None = None,
         store: Store | None = None,
     ) -> DeviceCache:
         """A cache that opens and closes its cluster and store with itself.
 
         ``read_only`` opens the store for reading. ``observe`` is for who only looks: reads leave the cache
-        as it is, put nothing back, take no lease and make no item younger. ``on_event`` is called when nodes
+        as it is, put nothing back, take no lease and make no item younger. ``role`` is what other clients are
+        told of this one where it keeps a node out. ``on_event`` is called when nodes
         go down and up.
         ``store`` stands in for the one that the settings name, and is opened and closed as that would be.
         Raises `ConfigError` while a part is still "embedded".
@@ -158,7 +160,7 @@ class DeviceCache:
                 f"cache.nodes is {cache.nodes!r}: embedded nodes have addresses only in a stack"
             )
         cluster = Cluster.from_settings(
-            [parse_node(node) for node in cache.nodes], cache, observe=observe, on_event=on_event
+            [parse_node(node) for node in cache.nodes], cache, observe=observe, on_event=on_event, role=role
         )
         store = store or open_store(settings.store, read_only=read_only)
         device_cache = cls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +13,7 @@ from iotcache.cache.dirty import DirtyKeys
 from iotcache.cache.ordered import MAX_ROUNDS, OrderedSets
 from iotcache.cluster.types import SetItem, WriteResult
 from iotcache.codec import encode_reading
-from iotcache.errors import StoreError
+from iotcache.errors import ClusterClosed, StoreError
 from iotcache.misses import Record
 from iotcache.model import Reading, StoredReading
 from iotcache.store.rows import age_key
@@ -138,9 +139,10 @@ class WriteThrough:
             self._repair_task = asyncio.create_task(self._repair_until_clean())
 
     async def _repair_until_clean(self) -> None:
-        while len(self.dirty):
-            await asyncio.sleep(REPAIR_EVERY_S)
-            await self.repair()
+        with contextlib.suppress(ClusterClosed):
+            while len(self.dirty):
+                await asyncio.sleep(REPAIR_EVERY_S)
+                await self.repair()
 
     async def _set_in_order(self, newest: Sequence[StoredReading]) -> list[WriteResult]:
         """Set what others may be writing as well."""

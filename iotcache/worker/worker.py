@@ -218,7 +218,7 @@ class Ingest:
         while True:
             try:
                 if cache is None:
-                    opened = DeviceCache.from_settings(self.settings, on_event=_log_node)
+                    opened = DeviceCache.from_settings(self.settings, on_event=_log_node, role="ingest")
                     cache = await self._exits.enter_async_context(opened)
                 await cache.store.commit(
                     (), ()

@@ -1,6 +1,6 @@
 """The cluster client in a simulated world: no read is stale, whatever befalls nodes, network and clients.
 
-The seeds named here failed on the client as it was before it was mended, but for 354: that one failed on the way.
+The seeds named here failed on the client as it was before it was mended; 354 failed on the way.
 """
 
 from __future__ import annotations
