@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
 from iotcache.cluster.outage import (
     HEARTBEAT_TTL_S,
     MARKER_TTL_S,
     Claim,
     Marker,
+    SeenMarker,
     decode_marker,
     encode_marker,
     heartbeat_key,
@@ -19,11 +20,11 @@ from iotcache.cluster.outage import (
     without_claim,
 )
 from iotcache.cluster.wire.answers import ErrorReply, ItemReply
+from iotcache.cluster.wire.facts import cas_of
 from iotcache.cluster.wire.protocol import delete_request, probe_request
 from iotcache.errors import NodeError
 
 if TYPE_CHECKING:
-    from iotcache.cluster.fence import Fences
     from iotcache.cluster.wire.connection import Connection
 
 _LEASE_S: Final = 0.5
@@ -32,6 +33,22 @@ _SURE_S: Final = 0.8
 _TRIES: Final = 4
 _CLOSE_S: Final = 0.25
 """A client that closes waits no longer for its claims to be withdrawn; they end with its heartbeat."""
+
+
+class MarkerView(Protocol):
+    """What declarations need to know of nodes and markers; `iotcache.cluster.fence.Fences` has it."""
+
+    marker_keys: list[bytes]
+    markers: list[dict[int, SeenMarker]]
+    monotonic: Callable[[], float]
+
+    def up(self) -> list[int]: ...
+    def reach(self) -> list[int]: ...
+    def link(self, index: int) -> Connection | None: ...
+    def outdate_looks(self, index: int) -> None: ...
+    def note_marker(self, index: int, owner: int, marker: SeenMarker | None) -> None: ...
+    async def look_at(self, indexes: Sequence[int]) -> None: ...
+    async def ask(self, connection: Connection, requests: list[bytes]) -> list[ItemReply | ErrorReply]: ...
 
 
 class _Declaration:
@@ -51,7 +68,7 @@ class _Declaration:
 class Declarations:
     """This client's claims."""
 
-    def __init__(self, fences: Fences, claim: Claim, *, keep_declared_s: float) -> None:
+    def __init__(self, fences: MarkerView, claim: Claim, *, keep_declared_s: float) -> None:
         self.keep_declared_s = keep_declared_s
         """So long after the last write past a node everything this client wrote elsewhere has expired."""
         self.own = claim
@@ -145,7 +162,7 @@ class Declarations:
         first = encode_marker(Marker(0, (self.own,)))
         for _ in range(_TRIES):
             (reply,) = await fences.ask(connection, [b"mg %b v c T%d\r\n" % (key, MARKER_TTL_S)])
-            cas = _cas(reply)
+            cas = cas_of(reply)
             if cas:
                 assert isinstance(reply, ItemReply)
                 value = with_claim(decode_marker(reply.value, cas), self.own)
@@ -154,7 +171,7 @@ class Declarations:
                 value = first
                 request = b"ms %b %d c T%d ME\r\n%b\r\n" % (key, len(value), MARKER_TTL_S, value)
             (put,) = await fences.ask(connection, [request])
-            new = _cas(put)
+            new = cas_of(put)
             if new:
                 fences.note_marker(index, owner, decode_marker(value, new))
                 return True
@@ -179,7 +196,7 @@ class Declarations:
         with contextlib.suppress(NodeError):
             for _ in range(_TRIES):
                 (reply,) = await fences.ask(connection, [b"mg %b v c\r\n" % key])
-                cas = _cas(reply)
+                cas = cas_of(reply)
                 if not cas or isinstance(reply, ErrorReply):
                     return
                 seen = decode_marker(reply.value, cas)
@@ -188,9 +205,9 @@ class Declarations:
                 value = without_claim(seen, self.own.id)
                 request = b"ms %b %d c T%d C%d\r\n%b\r\n" % (key, len(value), MARKER_TTL_S, cas, value)
                 (put,) = await fences.ask(connection, [request])
-                if _cas(put):
+                if cas_of(put):
                     if owner in fences.markers[index]:
-                        fences.note_marker(index, owner, decode_marker(value, _cas(put)))
+                        fences.note_marker(index, owner, decode_marker(value, cas_of(put)))
                     return
 
     async def expire(self) -> None:
@@ -248,9 +265,3 @@ class Declarations:
             else:
                 gone = False
         return gone
-
-
-def _cas(reply: ItemReply | ErrorReply) -> int:
-    from iotcache.cluster.fence import cas_of
-
-    return cas_of(reply)

@@ -70,7 +70,7 @@ from iotcache.cluster.outage import (
 )
 from iotcache.cluster.wire.answers import ErrorReply, ItemReplies, ItemReply
 from iotcache.cluster.wire.connection import Connection
-from iotcache.cluster.wire.facts import FACTS
+from iotcache.cluster.wire.facts import cas_of
 from iotcache.cluster.wire.protocol import BARRIER, probe_request
 from iotcache.errors import NodeError
 
@@ -404,21 +404,6 @@ class Fences:
 
 def _touch_request(key: bytes) -> bytes:
     return b"mg %b c T%d\r\n" % (key, MARKER_TTL_S)
-
-
-def cas_of(reply: ItemReply | ErrorReply) -> int:
-    """CAS unique in an answer to ``me``, ``mg … c`` or ``ms … c``; 0 when there is no item."""
-    if isinstance(reply, ErrorReply) or reply.line == b"EN":
-        return 0
-    if reply.line.startswith(b"ME "):
-        facts = FACTS(reply.line)
-        return facts.cas if facts is not None else 0
-    if not reply.line.startswith((b"HD", b"VA ")):
-        return 0
-    for part in reply.line.split(b" ")[1:]:
-        if part[:1] == b"c" and part[1:].isdigit():
-            return int(part[1:])
-    return 0
 
 
 def _marker_of(reply: ItemReply | ErrorReply) -> SeenMarker | None:

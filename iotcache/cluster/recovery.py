@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from iotcache.cluster.fence import FENCE_KEY, FENCE_TTL_S, LEASE_S, POLL_S, Fences, cas_of
+from iotcache.cluster.fence import FENCE_KEY, FENCE_TTL_S, LEASE_S, POLL_S, Fences
 from iotcache.cluster.wire.answers import StoreReplies
 from iotcache.cluster.wire.connection import Connection
+from iotcache.cluster.wire.facts import cas_of
 from iotcache.cluster.wire.protocol import BARRIER, delete_request
 from iotcache.errors import NodeError
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from iotcache.cluster.types import FOREVER_S
-from iotcache.cluster.wire.answers import unexpected
+from iotcache.cluster.wire.answers import ErrorReply, ItemReply, unexpected
 
 
 class ItemFacts(NamedTuple):
@@ -53,3 +53,18 @@ def facts_reader(negated_exp: bool) -> Callable[[bytes], ItemFacts | None]:
 
 
 FACTS: Final = facts_reader(False)
+
+
+def cas_of(reply: ItemReply | ErrorReply) -> int:
+    """CAS unique in an answer to ``me``, ``mg … c`` or ``ms … c``; 0 when there is no item."""
+    if isinstance(reply, ErrorReply) or reply.line == b"EN":
+        return 0
+    if reply.line.startswith(b"ME "):
+        facts = FACTS(reply.line)
+        return facts.cas if facts is not None else 0
+    if not reply.line.startswith((b"HD", b"VA ")):
+        return 0
+    for part in reply.line.split(b" ")[1:]:
+        if part[:1] == b"c" and part[1:].isdigit():
+            return int(part[1:])
+    return 0
