@@ -1,4 +1,7 @@
-"""What a rule of ``[[alerts]]`` means: for which subjects it is, when it holds, and what it says then."""
+"""What a rule of ``[[alerts]]`` means: for which subjects it is, when it holds, and what it says then.
+
+The keys and kinds themselves are declared in `iotcache.config.schema.AlertRule`.
+"""
 
 from __future__ import annotations
 

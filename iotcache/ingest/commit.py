@@ -92,6 +92,7 @@ class Committer:
     async def commit(self, batches: Sequence[DecodedBatch]) -> Committed:
         """Commit the readings and the dead letters of batches in one transaction."""
         dead = [letter for batch in batches for letter in batch.dead_letters]
+        count = len(dead)
         backoff, since_s = Backoff(RETRY_MIN_S, RETRY_MAX_S), self._clock.monotonic()
         while True:
             for batch in batches:
@@ -118,7 +119,7 @@ class Committer:
         counters.readings += len(planned)
         counters.stored += committed.stored
         counters.duplicates += committed.duplicates
-        counters.dead_letters += len(dead)
+        counters.dead_letters += count
         return committed
 
     async def _write(self, planned: Sequence[StoredReading], dead: Sequence[DeadLetter]) -> Committed:
@@ -143,13 +144,13 @@ class Committer:
         return _Failure(describe(error), retryable=False, foreseen=False)
 
     async def _commit_piecewise(
-        self, planned: Sequence[StoredReading], dead: Sequence[DeadLetter], *, last_try: bool
+        self, planned: Sequence[StoredReading], dead: list[DeadLetter], *, last_try: bool
     ) -> Committed | None:
         """Commit what the store takes, and dead letters of those readings that it refuses for good.
 
         One reading that a store cannot hold must not stop all others for ever. ``None`` when the store takes
         nothing at all, or is away: then it is not the readings' fault, and what did get in is a duplicate the
-        next time.
+        next time. ``dead`` is emptied once it is written: dead letters have no identity to know them by.
         """
         done: list[Committed] = []
         refused: list[DeadLetter] = []
@@ -158,6 +159,7 @@ class Committer:
         try:
             await self._write((), ())
             await self._write_dead_letters(dead)
+            dead.clear()
             while parts:
                 part = parts.pop()
                 try:

@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from iotcache.errors import StackError, UsageError
-from iotcache_tui.cli.simulating.flags import check_flags
+from iotcache_tui.cli.simulating.flag_check import check_flags
 from iotcache_tui.cli.simulating.values import (
     connections,
     control_name,
