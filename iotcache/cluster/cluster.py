@@ -14,9 +14,9 @@ from weakref import WeakSet
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.cluster.exchange import gather_groups
-from iotcache.cluster.fence import LEASE_S, Fences
+from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node, submit
-from iotcache.cluster.outage import OutageMarker
+from iotcache.cluster.outage import LEASE_S, OutageMarker
 from iotcache.cluster.placement import placement as placement_by_name
 from iotcache.cluster.reading import Reads
 from iotcache.cluster.recovery import Recovery

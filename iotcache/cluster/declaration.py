@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from iotcache.cluster.outage import (
     HEARTBEAT_TTL_S,
+    LEASE_S,
     MARKER_TTL_S,
     Claim,
     Marker,
@@ -27,7 +28,6 @@ from iotcache.errors import NodeError
 if TYPE_CHECKING:
     from iotcache.cluster.wire.connection import Connection
 
-_LEASE_S: Final = 0.5
 _SURE_S: Final = 0.8
 """A heartbeat as young as this outlives any write past the node that starts now."""
 _TRIES: Final = 4
@@ -92,7 +92,7 @@ class Declarations:
         if declaration is None or declaration.since is None:
             return False
         now = self._fences.monotonic()
-        if now < declaration.since + _LEASE_S:
+        if now < declaration.since + LEASE_S:
             return False
         confirmed = declaration.confirmed
         return all(
@@ -126,7 +126,7 @@ class Declarations:
                 continue
             if declaration.since is None:
                 declaration.since = fences.monotonic()
-            await asyncio.sleep(max(0.0, declaration.since + _LEASE_S * 1.02 - fences.monotonic()))
+            await asyncio.sleep(max(0.0, declaration.since + LEASE_S * 1.02 - fences.monotonic()))
             if self.established(owner):
                 return
 

@@ -60,6 +60,7 @@ from iotcache.clock import Clock
 from iotcache.cluster.declaration import Declarations
 from iotcache.cluster.node import Node
 from iotcache.cluster.outage import (
+    LEASE_S,
     MARKER_TTL_S,
     OutageMarker,
     SeenMarker,
@@ -75,8 +76,6 @@ from iotcache.cluster.wire.protocol import BARRIER, probe_request
 from iotcache.errors import NodeError
 
 POLL_S: Final = 0.12
-LEASE_S: Final = 0.5
-"""How long a client may go on without having looked for markers."""
 _TOUCH_EVERY_S: Final = 1.0
 FENCE_KEY: Final = b"iotcache:fence"
 FENCE_TTL_S: Final = 2_592_000

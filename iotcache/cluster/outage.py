@@ -16,6 +16,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+LEASE_S: Final = 0.5
+"""How long a client may go on without having looked for markers."""
 MARKER_TTL_S: Final = 2_592_000
 """30 days, the longest relative TTL. A marker is removed by whoever fences the node, never by time."""
 HEARTBEAT_TTL_S: Final = 3

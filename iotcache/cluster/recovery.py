@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from iotcache.cluster.fence import FENCE_KEY, FENCE_TTL_S, LEASE_S, POLL_S, Fences
+from iotcache.cluster.fence import FENCE_KEY, FENCE_TTL_S, POLL_S, Fences
+from iotcache.cluster.outage import LEASE_S
 from iotcache.cluster.wire.answers import StoreReplies
 from iotcache.cluster.wire.connection import Connection
 from iotcache.cluster.wire.facts import cas_of

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from iotcache.clock import Clock
 from iotcache.cluster.exchange import exchange, gather_groups, windows
-from iotcache.cluster.fence import LEASE_S
 from iotcache.cluster.node import Node
+from iotcache.cluster.outage import LEASE_S
 from iotcache.cluster.pipelined_set import SetPipeline
 from iotcache.cluster.recovery import Recovery
 from iotcache.cluster.router import Route, Router

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol, TypeVar
 
 from iotcache.backoff import Backoff
 from iotcache.clock import Clock
@@ -21,6 +21,8 @@ from iotcache.store.base import Committed
 from iotcache.text import printable
 
 log = logging.getLogger(__name__)
+
+_R = TypeVar("_R")
 
 RETRY_MIN_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
@@ -93,24 +95,19 @@ class Committer:
         """Commit the readings and the dead letters of batches in one transaction."""
         dead = [letter for batch in batches for letter in batch.dead_letters]
         count = len(dead)
-        backoff, since_s = Backoff(RETRY_MIN_S, RETRY_MAX_S), self._clock.monotonic()
-        while True:
+        since_s = self._clock.monotonic()
+        planned: list[StoredReading] = []
+
+        async def whole() -> Committed:
             for batch in batches:
                 self._planner.refresh(batch)
-            planned = [stored for batch in batches for stored in batch.planned]
-            try:
-                committed = await self._write(planned, dead)
-                break
-            except _Failure as failure:
-                self._counters.commit_failures += 1
-                if not failure.retryable:
-                    last_try = backoff.attempts >= TRIES - 1
-                    piecewise = await self._commit_piecewise(planned, dead, last_try=last_try)
-                    if piecewise is not None:
-                        committed = piecewise
-                        break
-                self._wait_for(str(failure))
-            await backoff.wait()
+            planned[:] = [stored for batch in batches for stored in batch.planned]
+            return await self._write(planned, dead)
+
+        async def piecewise(last_try: bool) -> Committed | None:
+            return await self._commit_piecewise(planned, dead, last_try=last_try)
+
+        committed = await self._until_written(whole, piecewise)
         if self.waiting_for:
             log.info("the store answers again after %.1f s", self._clock.monotonic() - since_s)
             self._wait_for("")
@@ -121,6 +118,26 @@ class Committer:
         counters.duplicates += committed.duplicates
         counters.dead_letters += count
         return committed
+
+    async def _until_written(
+        self, whole: Callable[[], Awaitable[_R]], piecewise: Callable[[bool], Awaitable[_R | None]]
+    ) -> _R:
+        """Write all at once; what the store refuses for good, piece by piece.
+
+        ``piecewise`` is told whether it is the last try.
+        """
+        backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S)
+        while True:
+            try:
+                return await whole()
+            except _Failure as failure:
+                self._counters.commit_failures += 1
+                if not failure.retryable:
+                    result = await piecewise(backoff.attempts >= TRIES - 1)
+                    if result is not None:
+                        return result
+                self._wait_for(str(failure))
+            await backoff.wait()
 
     async def _write(self, planned: Sequence[StoredReading], dead: Sequence[DeadLetter]) -> Committed:
         """One transaction. Raises `_Failure`."""
@@ -218,21 +235,11 @@ class Committer:
         self, devices: DeviceMessages, messages: Sequence[DeviceMessage]
     ) -> LifecycleResult:
         """Store what devices said of themselves, however long it takes."""
-        backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S)
-        while True:
-            try:
-                result = await self._store_once(devices, messages)
-                break
-            except _Failure as failure:
-                self._counters.commit_failures += 1
-                if not failure.retryable:
-                    last_try = backoff.attempts >= TRIES - 1
-                    singly = await self._store_singly(devices, messages, last_try=last_try)
-                    if singly is not None:
-                        result = singly
-                        break
-                self._wait_for(str(failure))
-            await backoff.wait()
+
+        async def singly(last_try: bool) -> LifecycleResult | None:
+            return await self._store_singly(devices, messages, last_try=last_try)
+
+        result = await self._until_written(lambda: self._store_once(devices, messages), singly)
         if self.waiting_for:
             self._wait_for("")
         return result
