@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "iotcache": ROOT,
     "iotcache_simulator": ROOT / "simulator",
+    "iotcache_tui": ROOT / "tui",
 }
 
 

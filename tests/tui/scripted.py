@@ -111,7 +111,9 @@ def fill(state: DashboardState, devices: int, *, now_s: float, wall_s: float) ->
     for second in range(240):
         misses = int(8 + 6 * sin(second / 20) + (60 if 100 < second < 112 else 0))
         seconds.append(
-            Second(now_s - 240 + second, 400, 400 - misses, {"expired": misses}, 0.42, 1.9, 240.0, 240.0)
+            Second(
+                now_s - 240 + second, 400, 400 - misses, {MissReason.EXPIRED: misses}, 0.42, 1.9, 240.0, 240.0
+            )
         )
     state.fleet.wall_less_monotonic_s = wall_s - now_s
     state.apply(Drained(joined=infos))

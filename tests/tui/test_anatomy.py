@@ -5,17 +5,19 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from iotcache.model import Read, Series, Source
+from iotcache.model import MissReason, Read, Series, Source
 from iotcache.store.base import SeriesInfo
 from iotcache_tui.screens.fleet.anatomy import AnatomyScreen, times_text
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.miss_anatomy import lenses, misses, stacked
+from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.state.updates import RowUpdate, Second
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 
 
 def second(at_s: float, **counts: int) -> Second:
-    return Second(at_s, 100, 100 - sum(counts.values()), counts)
+    by_reason = {MissReason(name): count for name, count in counts.items()}
+    return Second(at_s, 100, 100 - sum(counts.values()), by_reason)
 
 
 def test_columns_stack_reasons_and_the_newest_is_at_the_right() -> None:
@@ -92,3 +94,9 @@ def test_a_class_of_quick_and_slow_sensors_is_not_called_overdue() -> None:
     (lens,) = lenses(state)
     assert (lens.ttl_s, lens.age_p95_s) == (3.0, 60.0)
     assert lens.spent_p95 == pytest.approx(1 / 3)
+
+
+def test_every_reason_has_a_form_of_its_own() -> None:
+    assert set(REASONS) == set(MissReason)
+    assert len({form.symbol for form in REASONS.values()}) == len(REASONS)
+    assert all(len(form.symbol) == 1 and len(form.label) <= 11 for form in REASONS.values())

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from iotcache.model import MissReason, Read, Series, Source
 from iotcache.store.base import SeriesInfo
-from iotcache_tui.state.fleet.columns import FleetState
 from iotcache_tui.state.fleet.filter import FilterError, complete, completions, parse
+from iotcache_tui.state.fleet.fleet_state import FleetState
 from iotcache_tui.state.fleet.view import FleetView
 from iotcache_tui.state.updates import RowUpdate
 

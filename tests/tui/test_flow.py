@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from iotcache.clock import ManualClock
 from iotcache.config.schema import Settings
-from iotcache.model import NodeHealth, NodeState
+from iotcache.model import MissReason, NodeHealth, NodeState
 from iotcache.mqtt import Message
 from iotcache.telemetry import FleetStats, IngestStats
 from iotcache_tui.app import IotCacheApp
@@ -46,7 +46,7 @@ def processes(*, late: int = 0, **ingest: Any) -> Processes:
 
 
 def second(**changes: Any) -> Second:
-    return structs.replace(Second(0.0, 400, 396, {"expired": 4}, 0.4, 1.9, 240.0, 240.0), **changes)
+    return structs.replace(Second(0.0, 400, 396, {MissReason.EXPIRED: 4}, 0.4, 1.9, 240.0, 240.0), **changes)
 
 
 def state(**changes: Any) -> DashboardState:
@@ -114,7 +114,10 @@ def test_nodes_that_are_out_drained_short_of_memory_missed_or_behind() -> None:
         "ketama", (NodeFigures(name=NODES[0], at_s=0.0, answered=True, evictions_per_s=9.0),)
     )
     assert held(node_figures=evicting) == ("nodes", "full")
-    assert held(seconds=[second(hits=200, misses={"expired": 150, "evicted": 50})] * 5) == ("nodes", "missed")
+    assert held(seconds=[second(hits=200, misses={MissReason.EXPIRED: 150, MissReason.EVICTED: 50})] * 5) == (
+        "nodes",
+        "missed",
+    )
     assert held(processes=processes(dirty_keys=5)) == ("nodes", "behind")
 
 

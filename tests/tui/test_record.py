@@ -13,7 +13,7 @@ import pytest
 
 from iotcache.clock import ManualClock
 from iotcache.config.schema import DashboardSettings
-from iotcache.model import Event, Read, Severity, Source
+from iotcache.model import Event, MissReason, Read, Severity, Source
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.cli.main import main
 from iotcache_tui.record import chunks
@@ -53,7 +53,7 @@ def drained_at(second: int, now_s: float, wall_s: float, state: DashboardState) 
     return Drained(
         rows=rows,
         ttls=[TtlUpdate(1, now_s, None)],
-        seconds=[Second(now_s, 100, 90 + second % 10, {"expired": 3}, 0.4, 1.5, 10.0, 10.0)],
+        seconds=[Second(now_s, 100, 90 + second % 10, {MissReason.EXPIRED: 3}, 0.4, 1.5, 10.0, 10.0)],
         events=events,
     )
 

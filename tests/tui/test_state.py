@@ -11,7 +11,7 @@ from iotcache.store.base import SeriesInfo
 from iotcache_tui.feed.pace import ReadingPace
 from iotcache_tui.feed.read_stats import ReadStats
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.fleet.columns import FROM_CACHE, TREND_POINTS, FleetState
+from iotcache_tui.state.fleet.fleet_state import FROM_CACHE, TREND_POINTS, FleetState
 from iotcache_tui.state.fleet.view import SORTS, FleetView
 from iotcache_tui.state.updates import (
     FALLBACKS_MAX,

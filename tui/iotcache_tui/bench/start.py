@@ -161,7 +161,7 @@ def _a_mib(made: Callable[[], object]) -> float:
 def _series() -> Callable[[], object]:
     """The dashboard's columns, each series read once. What the feed hands over is the feed's."""
     from iotcache_tui.bench.frame import Updates
-    from iotcache_tui.state.fleet.columns import FleetState
+    from iotcache_tui.state.fleet.fleet_state import FleetState
 
     given = Updates(_MANY)
 

@@ -24,7 +24,7 @@ class ReadStats:
         self._reads = array("Q")
         self._hits = array("Q")
         self._latency = DurationHistogram()
-        self._misses: Counter[str] = Counter()
+        self._misses: Counter[MissReason] = Counter()
         self._second_reads = self._second_hits = 0
         self.by_node: dict[str, NodeReadTotals] = {}
         """All reads since the start, by the node that was asked."""
@@ -56,7 +56,7 @@ class ReadStats:
                 self._second_hits += 1
             else:
                 totals.unreached += reason in _UNREACHED
-                self._misses[reason.value] += 1
+                self._misses[reason] += 1
                 key = self._keys.latest(read.device, read.sensor)
                 error = printable(read.error, 160)
                 fallbacks.append(

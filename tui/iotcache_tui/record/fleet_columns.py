@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from iotcache.model import Series, Value
 from iotcache_tui.record.chunks import RecordingError
-from iotcache_tui.state.fleet.columns import TREND_POINTS, FleetState
 from iotcache_tui.state.fleet.devices import UNREPORTED
+from iotcache_tui.state.fleet.fleet_state import TREND_POINTS, FleetState
 
 
 class FleetColumns(Struct, frozen=True):

@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
-from iotcache_tui.state.fleet.columns import FleetState
+from iotcache_tui.state.fleet.fleet_state import FleetState
 from iotcache_tui.state.flow_history import FlowHistory, Rates, rates
 from iotcache_tui.state.lab import LabView
-from iotcache_tui.state.log import EventLog, grave, kind_of
+from iotcache_tui.state.log import EventLog, kind_of
 from iotcache_tui.state.nodes.model import NodeCurves, NodesFigures
+from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.state.updates import (
     EVENTS_MAX,
     FALLBACKS_MAX,
@@ -105,7 +106,14 @@ class DashboardState:
             store = f"store {one.store_ms:.1f} ms" if not one.error else one.error
             where = f", {one.node}" if one.node else ""
             row = one.row if one.row < len(fleet) else -1
-            log.add(one.wall_s, "fallback", grave(one.reason), one.key, f"{what}, {store}{where}", row=row)
+            log.add(
+                one.wall_s,
+                "fallback",
+                REASONS[one.reason].severity,
+                one.key,
+                f"{what}, {store}{where}",
+                row=row,
+            )
         for event in drained.events:
             log.add(event.ts_s, kind_of(event), event.severity, event.subject, event.text)
 

@@ -7,20 +7,13 @@ from heapq import merge
 
 from msgspec import Struct
 
-from iotcache.model import Event, MissReason, Severity
+from iotcache.model import Event, Severity
 from iotcache.text import printable
 
 KINDS = ("fallback", "alert", "node", "part", "dead letter", "other")
 PER_KIND_MAX = 2_000
 """Each kind has room of its own: a flood of fallbacks drives out no node change."""
 RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
-_GRAVE_MISSES = {
-    MissReason.NODE_DOWN: Severity.ERROR,
-    MissReason.TIMEOUT: Severity.ERROR,
-    MissReason.CORRUPT: Severity.ERROR,
-    MissReason.RESTARTED: Severity.WARNING,
-    MissReason.EVICTED: Severity.WARNING,
-}
 _PREFIXES = {
     "node.": "node", "breaker.": "node", "stack.": "part", "part.": "part", "alert": "alert",
     "dead_letter": "dead letter",
@@ -46,11 +39,6 @@ class LogEntry(Struct, frozen=True):
 def kind_of(event: Event) -> str:
     """Which of `KINDS` an event belongs to."""
     return next((kind for prefix, kind in _PREFIXES.items() if event.kind.startswith(prefix)), "other")
-
-
-def grave(reason: MissReason) -> Severity:
-    """How bad a miss is: one that expired is the cache at work, one on a dead node is not."""
-    return _GRAVE_MISSES.get(reason, Severity.INFO)
 
 
 class EventLog:

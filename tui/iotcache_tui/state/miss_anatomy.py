@@ -10,20 +10,16 @@ from msgspec import Struct
 
 from iotcache.model import MissReason
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.state.updates import Second
 
-SYMBOLS = {
-    "expired": "x", "evicted": "v", "invalidated": "i", "never_set": "n", "node_down": "d", "timeout": "t",
-    "restarted": "r", "corrupt": "c", "moved": "m", "unknown": "?",
-}  # fmt: skip
-"""What stands for a reason in the plot: it can be told without colour."""
 SAMPLE_MOST = 20_000
 
 
 class MissShare(Struct, frozen=True):
     """One reason's part over the time looked at."""
 
-    reason: str
+    reason: MissReason
     count: int
     share: float
     """Of all misses, 0 to 1."""
@@ -38,12 +34,12 @@ class MissShare(Struct, frozen=True):
 
 def misses(state: DashboardState, seconds: int) -> list[MissShare]:
     """By reason, the most frequent first."""
-    counts: Counter[str] = Counter()
+    counts: Counter[MissReason] = Counter()
     for second in state.recent(seconds):
         counts.update(second.misses)
-    times: defaultdict[str, list[float]] = defaultdict(list)
+    times: defaultdict[MissReason, list[float]] = defaultdict(list)
     for fallback in state.fallbacks:
-        times[fallback.reason.value].append(fallback.store_ms)
+        times[fallback.reason].append(fallback.store_ms)
     total = sum(counts.values())
     return [
         MissShare(
@@ -60,19 +56,13 @@ def stacked(seconds: Sequence[Second], width: int, height: int) -> tuple[list[st
     if not seconds or width < 1 or height < 1:
         return [], 0.0
     each = max(-(-len(seconds) // width), 1)
-    columns: list[list[tuple[str, float]]] = []
+    columns: list[list[tuple[MissReason, float]]] = []
     for first in range(len(seconds) % each if len(seconds) > each else 0, len(seconds), each):
         part = seconds[first : first + each]
-        counts: Counter[str] = Counter()
+        counts: Counter[MissReason] = Counter()
         for second in part:
             counts.update(second.misses)
-        columns.append(
-            [
-                (reason.value, counts[reason.value] / len(part))
-                for reason in MissReason
-                if counts[reason.value]
-            ]
-        )
+        columns.append([(reason, counts[reason] / len(part)) for reason in MissReason if counts[reason]])
     top = max((sum(rate for _, rate in column) for column in columns), default=0.0)
     if not top:
         return [" " * width for _ in range(height)], 0.0
@@ -80,7 +70,7 @@ def stacked(seconds: Sequence[Second], width: int, height: int) -> tuple[list[st
     for column in columns[-width:]:
         symbols = ""
         for reason, rate in column:
-            symbols += SYMBOLS[reason] * max(1, round(rate / top * height))
+            symbols += REASONS[reason].symbol * max(1, round(rate / top * height))
         drawn.append(symbols[:height].ljust(height))
     blank = " " * height
     drawn = [blank] * (width - len(drawn)) + drawn

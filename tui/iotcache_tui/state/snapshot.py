@@ -10,7 +10,7 @@ from typing import Any
 from iotcache.clock import utc_text
 from iotcache.text import printable
 from iotcache_tui.state.dashboard import WINDOW_S, DashboardState
-from iotcache_tui.state.fleet.columns import FROM_CACHE, FROM_NOWHERE, FROM_STORE, FleetState
+from iotcache_tui.state.fleet.fleet_state import FROM_CACHE, FROM_NOWHERE, FROM_STORE, FleetState
 
 SCHEMA = 1
 SOURCES = {FROM_CACHE: "cache", FROM_STORE: "store", FROM_NOWHERE: "none"}

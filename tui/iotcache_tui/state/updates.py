@@ -67,7 +67,7 @@ class Second(Struct, frozen=True):
     """Monotonic time of its end."""
     reads: int = 0
     hits: int = 0
-    misses: Mapping[str, int] = {}
+    misses: Mapping[MissReason, int] = {}
     """By `MissReason`."""
     p50_ms: float = 0.0
     p99_ms: float = 0.0

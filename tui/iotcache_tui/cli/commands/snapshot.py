@@ -55,7 +55,7 @@ def observe(settings: Settings, seconds: float) -> tuple[DashboardState, float, 
     """
     from iotcache_tui.feed.live import LiveFeed
     from iotcache_tui.state.dashboard import DashboardState
-    from iotcache_tui.state.fleet.columns import UNREAD
+    from iotcache_tui.state.fleet.fleet_state import UNREAD
 
     feed, state = LiveFeed(settings), DashboardState()
     feed.start()

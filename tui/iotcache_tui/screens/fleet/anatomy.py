@@ -9,15 +9,17 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from iotcache.model import Severity
 from iotcache_tui.format import bar, duration, fit, milliseconds, rate
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.miss_anatomy import SYMBOLS, Lens, MissShare, lenses, misses, stacked
+from iotcache_tui.state.miss_anatomy import Lens, MissShare, lenses, misses, stacked
+from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.widgets.common.panel import Line, Panel
-from iotcache_tui.widgets.fleet.fallback_log import REASON_LABELS
 
 ROOMY = 70
 """Cells from which on the lens has room for its bar, for intervals and numbers of series."""
-_GRAVE = {"node_down", "timeout", "corrupt", "restarted"}
+_TONES = {Severity.INFO: "curve", Severity.WARNING: "warn", Severity.ERROR: "bad"}
+_BY_SYMBOL = {form.symbol: form for form in REASONS.values()}
 
 
 class AnatomyScreen(ModalScreen[None]):
@@ -92,15 +94,11 @@ class AnatomyScreen(ModalScreen[None]):
         ]
 
 
-def _tone(reason: str) -> str:
-    return "bad" if reason in _GRAVE else "warn" if reason in ("evicted", "invalidated") else "curve"
-
-
 def _coloured(line: str) -> Line:
-    reasons = {symbol: reason for reason, symbol in SYMBOLS.items()}
     pieces: list[tuple[str, str]] = []
     for symbol in line:
-        tone = _tone(reasons[symbol]) if symbol in reasons else "row"
+        form = _BY_SYMBOL.get(symbol)
+        tone = _TONES[form.severity] if form else "row"
         if pieces and pieces[-1][1] == tone:
             pieces[-1] = (pieces[-1][0] + symbol, tone)
         else:
@@ -112,12 +110,13 @@ def _table(rows: list[MissShare], width: int, ascii_only: bool) -> list[Line]:
     head = f"  {'Reason':12} {'Misses':>9} {'Share':>6}  {'':12} {'Store each':>10} {'Store in all':>13}"
     lines: list[Line] = [[(fit(head, width), "dim")]]
     for miss in rows:
+        form = REASONS[miss.reason]
         each = f"{milliseconds(miss.store_ms)} ms" if miss.store_ms is not None else "–"
         cost = f"{miss.cost_s:.1f} s" if miss.cost_s is not None else "–"
         lines.append(
             [
-                (f"{SYMBOLS[miss.reason]} ", _tone(miss.reason)),
-                (f"{REASON_LABELS[miss.reason]:12} ", "strong"),
+                (f"{form.symbol} ", _TONES[form.severity]),
+                (f"{form.label:12} ", "strong"),
                 (f"{miss.count:>9,} {100 * miss.share:>5.1f}%  ", "row"),
                 (bar(miss.share, 12, ascii_only), "bar"),
                 (f" {each:>10} {cost:>13}", "row"),

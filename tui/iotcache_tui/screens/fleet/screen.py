@@ -21,11 +21,11 @@ from iotcache_tui.state.fleet.view import GROUPS, SORTS, FleetView
 from iotcache_tui.state.snapshot import SERIES_FIELDS, series
 from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.common.starting import Starting, waiting_text
-from iotcache_tui.widgets.fleet.columns import BY_KEY
 from iotcache_tui.widgets.fleet.fallback_log import FallbackLog
 from iotcache_tui.widgets.fleet.filter_line import FilterInput, FilterLine
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
 from iotcache_tui.widgets.fleet.kpi_row import KpiRow
+from iotcache_tui.widgets.fleet.table_columns import BY_KEY
 
 if TYPE_CHECKING:
     from iotcache_tui.widgets.fleet.plots import MinutePlot

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iotcache_tui.state.device.model import SENSORS_MOST
-from iotcache_tui.state.fleet.columns import FleetState
+from iotcache_tui.state.fleet.fleet_state import FleetState
 from iotcache_tui.state.fleet.view import SORTS, FleetView
 
 

@@ -14,8 +14,8 @@ from operator import eq, ge, gt, le, lt
 from typing import Final
 
 from iotcache.text import printable
-from iotcache_tui.state.fleet.columns import FROM_CACHE, FROM_NOWHERE, FROM_STORE, FleetState
 from iotcache_tui.state.fleet.devices import ON_TIME
+from iotcache_tui.state.fleet.fleet_state import FROM_CACHE, FROM_NOWHERE, FROM_STORE, FleetState
 
 Test = Callable[[FleetState, int, float, float], bool]
 """Whether a row passes, at a monotonic and a wall time."""

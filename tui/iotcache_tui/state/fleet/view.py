@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from iotcache_tui.state.fleet.columns import FleetState
 from iotcache_tui.state.fleet.filter import Filter, FilterError, parse
+from iotcache_tui.state.fleet.fleet_state import FleetState
 
 SortKey = Callable[[FleetState, int], Any]
 

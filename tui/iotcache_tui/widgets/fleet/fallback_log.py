@@ -10,21 +10,9 @@ from rich.segment import Segment
 from iotcache.text import printable
 from iotcache_tui.format import clock_text, duration, fit, milliseconds
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.widgets.common.lines import LineView
 
-REASON_LABELS = {
-    "never_set": "never set",
-    "expired": "expired",
-    "evicted": "evicted",
-    "invalidated": "invalidated",
-    "node_down": "node down",
-    "timeout": "timeout",
-    "restarted": "restarted",
-    "corrupt": "corrupt",
-    "moved": "moved",
-    "unknown": "unknown",
-}
-_ALARMING = {"node_down", "timeout", "restarted", "corrupt", "evicted"}
 _KEY_MOST = 64
 
 
@@ -93,12 +81,13 @@ class FallbackLog(LineView):
         item = self.state.fallbacks[line]
         key, node = self._widths(width)
         row, dim = self.style_of("log--row"), self.style_of("log--dim")
-        reason = self.style_of("log--alarm" if item.reason.value in _ALARMING else "log--reason")
+        form = REASONS[item.reason]
+        reason = self.style_of("log--alarm" if form.alarming else "log--reason")
         new = duration(item.ttl_s) if item.ttl_s is not None else "–"
         segments = [
             Segment(clock_text(item.wall_s) + " ", dim),
             Segment(fit(item.key, key) + " ", row),
-            Segment(fit(REASON_LABELS[item.reason.value], 11) + " ", reason),
+            Segment(fit(form.label, 11) + " ", reason),
             Segment(fit(self.nodes.get(item.node) or printable(item.node) or "–", node) + " ", dim),
         ]
         if item.error:

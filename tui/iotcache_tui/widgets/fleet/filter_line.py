@@ -14,8 +14,8 @@ from textual.widgets import Input
 
 from iotcache.text import printable
 from iotcache_tui.format import fit
-from iotcache_tui.state.fleet.columns import FleetState
 from iotcache_tui.state.fleet.filter import complete, completed, completions, describe
+from iotcache_tui.state.fleet.fleet_state import FleetState
 
 
 class _Completer(Suggester):

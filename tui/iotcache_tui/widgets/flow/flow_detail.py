@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+from iotcache.model import MissReason
 from iotcache.telemetry import FleetStats, IngestStats
 from iotcache.text import printable
 from iotcache_tui.format import count, data_size, duration, fit, milliseconds, percent, rate
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow import WINDOW_S
 from iotcache_tui.state.flow_history import HISTORY_SECONDS, Rates
+from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.state.updates import Process
 from iotcache_tui.widgets.common.area import area, round_top
 from iotcache_tui.widgets.common.panel import Line
-from iotcache_tui.widgets.fleet.fallback_log import REASON_LABELS
 from iotcache_tui.widgets.nodes.node_columns import state_piece
 
 S = TypeVar("S", IngestStats, FleetStats)
@@ -191,7 +192,7 @@ def _readers(state: DashboardState) -> Sequence[Line]:
     if not any(second.reads for second in seconds):
         return [[("nothing has been read in the last seconds", "dim")]]
     reads = sum(second.reads for second in seconds)
-    why: dict[str, int] = {}
+    why: dict[MissReason, int] = {}
     for second in seconds:
         for reason, times in second.misses.items():
             why[reason] = why.get(reason, 0) + times
@@ -201,9 +202,8 @@ def _readers(state: DashboardState) -> Sequence[Line]:
          (percent(state.hit_percent(WINDOW_S)), "strong"), (" from the cache", "dim")],
     ]  # fmt: skip
     for reason, times in sorted(why.items(), key=lambda item: -item[1]):
-        label = REASON_LABELS.get(reason, printable(reason, 20))
         lines.append(
-            [(f"{label:<12}", "warn"), (f"{rate(times / span):>7}/s ", "row"),
+            [(f"{REASONS[reason].label:<12}", "warn"), (f"{rate(times / span):>7}/s ", "row"),
              (f"{100 * times / reads:>5.1f} % of reads went to the store for it", "dim")]
         )  # fmt: skip
     if not why:

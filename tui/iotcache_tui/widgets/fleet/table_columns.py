@@ -7,7 +7,7 @@ from math import inf
 
 from iotcache.text import printable
 from iotcache_tui.format import aligned_value, bar, count, duration, fit, fit_middle, sparkline
-from iotcache_tui.state.fleet.columns import FROM_CACHE, FROM_NOWHERE, FROM_STORE, UNREAD, FleetState
+from iotcache_tui.state.fleet.fleet_state import FROM_CACHE, FROM_NOWHERE, FROM_STORE, UNREAD, FleetState
 from iotcache_tui.units import shown_unit, shown_value
 from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.common.table_fields import Piece, TableField
