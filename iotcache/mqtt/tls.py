@@ -12,7 +12,7 @@ from iotcache.text import printable
 _NO_CERTIFICATE: Final = frozenset({"NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE"})
 _UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
 """OpenSSL's codes for a certificate that leads to nobody we trust (its ``x509_vfy.h``)."""
-_SAID: Final = {
+_EXPLAINED: Final = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a client certificate: "
     "set broker.tls_cert_file and broker.tls_key_file",
     "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the authority behind broker.tls_cert_file",
@@ -58,7 +58,7 @@ def tls_trouble(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = " (broker.tls_ca_file says whom to trust)" if error.verify_code in _UNKNOWN_ISSUER else ""
         return f"its certificate is not trusted: {printable(error.verify_message).rstrip('.')}{hint}"
-    return _SAID.get(error.reason or "") or f"TLS failed: {_named(error)}"
+    return _EXPLAINED.get(error.reason or "") or f"TLS failed: {_named(error)}"
 
 
 def other_port(encrypted: bool) -> str:

@@ -163,9 +163,9 @@ def _dealt(weights: Sequence[int], count: int) -> Iterator[int]:
     for _ in range(count):
         for n, weight in enumerate(weights):
             credit[n] += weight
-        chosen = max(range(len(weights)), key=credit.__getitem__)
-        credit[chosen] -= total
-        yield chosen
+        richest = max(range(len(weights)), key=credit.__getitem__)
+        credit[richest] -= total
+        yield richest
 
 
 def interval_us(sensor: Sensor, scale: float) -> int:

@@ -163,11 +163,11 @@ def serve(settings: Settings, options: ServeOptions) -> int:
                 "iotcache-tui: whoever reaches this address sees the dashboard: see --serve-token",
                 file=sys.stderr, flush=True,
             )  # fmt: skip
-        asyncio.run(_until_told(server, listener))
+        asyncio.run(_until_stopped(server, listener))
     return 0
 
 
-async def _until_told(server: DashboardServer, listener: socket.socket) -> None:
+async def _until_stopped(server: DashboardServer, listener: socket.socket) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         with contextlib.suppress(NotImplementedError, AttributeError):  # Windows

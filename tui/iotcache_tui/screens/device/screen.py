@@ -163,11 +163,11 @@ class DeviceScreen(ViewScreen):
 
     def draw(self, moment: RenderContext) -> None:
         went_back, self._moment = moment.wall_s < self._moment.wall_s - 1.0, moment
-        chosen = self.context.selected_row
-        if chosen is not None and chosen >= len(self.state.fleet):
-            chosen = None
-        if chosen != self._row or went_back:  # back: in a replay
-            self._choose(chosen)
+        selected = self.context.selected_row
+        if selected is not None and selected >= len(self.state.fleet):
+            selected = None
+        if selected != self._row or went_back:  # back: in a replay
+            self._choose(selected)
         series = self.series
         if series is None:
             self._say_nothing()
@@ -284,10 +284,14 @@ class DeviceScreen(ViewScreen):
         if not series:
             return
         names = sorted({one.device for one in series})
-        chosen = (
+        selected = (
             self.context.selected_row
         )  # not what is drawn: the key may be pressed twice between two frames
-        at = names.index(series[chosen].device) + step if chosen is not None and chosen < len(series) else 0
+        at = (
+            names.index(series[selected].device) + step
+            if selected is not None and selected < len(series)
+            else 0
+        )
         device = names[at % len(names)]
         self.context.selected_row = next(row for row, one in enumerate(series) if one.device == device)
 

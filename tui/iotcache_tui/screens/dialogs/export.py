@@ -44,5 +44,5 @@ class ExportScreen(ModalScreen[str]):
             yield OptionList(*(Option(_FORMS[form], id=form) for form in self._forms))
 
     @on(OptionList.OptionSelected)
-    def _chosen(self, event: OptionList.OptionSelected) -> None:
+    def _on_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option.id or "")

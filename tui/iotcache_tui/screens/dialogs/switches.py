@@ -71,7 +71,7 @@ class SwitchesScreen(ModalScreen[None]):
         self.effect.update(f"{effect or 'at once'}\nEnter does it · Esc closes")
 
     @on(OptionList.OptionSelected)
-    def _chosen(self, event: OptionList.OptionSelected) -> None:
+    def _on_selected(self, event: OptionList.OptionSelected) -> None:
         name, _, request = self._acts[event.option_index]
 
         def on_answer(answer: Answer) -> None:

@@ -197,9 +197,9 @@ class FleetTable(CursorTable):
         view = self.view
         if not view.has_selection and view.lines:
             self.select(round(self.scroll_y))
-        chosen = view.selected_group if view.folded else view.selected
-        if chosen is not None:
-            self.post_message(self.Opened(self, chosen))
+        selected = view.selected_group if view.folded else view.selected
+        if selected is not None:
+            self.post_message(self.Opened(self, selected))
 
     def action_move(self, step: int) -> None:
         line = self.cursor
