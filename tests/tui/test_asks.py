@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import importlib
+import inspect
 import pkgutil
 import time
 from collections.abc import AsyncIterator
@@ -11,13 +13,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar, cast
 
-import pytest
-
 from iotcache.errors import StoreError
 from iotcache.model import Reading, Series, StoredReading
 from iotcache.store.sqlite.store import SqliteStore
 from iotcache.tasks import end
 from iotcache_tui.feed import dispatcher as asks
+from iotcache_tui.feed.answers import route
+from iotcache_tui.feed.answers.route import Answering
 from iotcache_tui.feed.answers.switches import slow_store
 from iotcache_tui.feed.delayed_store import DelayedStore
 from iotcache_tui.feed.dispatcher import RequestDispatcher
@@ -70,10 +72,17 @@ async def wipe(request: Wipe, context: LabContext) -> AsyncIterator[str]:
     yield "wiped"
 
 
-@pytest.fixture(autouse=True)
-def handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in (Count, Fail, Hang, Wipe):
-        monkeypatch.setitem(asks.LAB_HANDLERS, kind, f"{__name__}:{kind.__name__.lower()}")
+def answer_ours(request: Request, context: LabContext) -> Answering | None:
+    match request:
+        case Count():
+            return count(request, context)
+        case Fail():
+            return fail(request, context)
+        case Hang():
+            return hang(request, context)
+        case Wipe():
+            return wipe(request, context)
+    return None
 
 
 async def serving(dispatcher: RequestDispatcher, *, read_only: bool = False) -> asyncio.Task[None]:
@@ -94,7 +103,7 @@ async def answers(mailbox: Mailbox, until: int = 1) -> list[Answer]:
 
 async def test_a_question_is_answered_in_pieces_under_its_ticket() -> None:
     mailbox = Mailbox()
-    dispatcher = RequestDispatcher(mailbox)
+    dispatcher = RequestDispatcher(mailbox, answer_ours)
     task = await serving(dispatcher)
     ticket = dispatcher.ask(Count(3))
     assert await answers(mailbox) == [*(Answer(ticket, n, done=False) for n in range(3)), Answer(ticket)]
@@ -103,7 +112,7 @@ async def test_a_question_is_answered_in_pieces_under_its_ticket() -> None:
 
 async def test_an_error_comes_as_one_safe_sentence() -> None:
     mailbox = Mailbox()
-    dispatcher = RequestDispatcher(mailbox)
+    dispatcher = RequestDispatcher(mailbox, answer_ours)
     task = await serving(dispatcher)
     dispatcher.ask(Fail("away \x1b[31m"))
     (answer,) = await answers(mailbox)
@@ -115,7 +124,7 @@ async def test_an_error_comes_as_one_safe_sentence() -> None:
 
 async def test_before_the_servers_answer_and_after_the_end_a_request_is_refused() -> None:
     mailbox = Mailbox()
-    dispatcher = RequestDispatcher(mailbox)
+    dispatcher = RequestDispatcher(mailbox, answer_ours)
     dispatcher.ask(Count())
     assert "not ready" in mailbox.take_answers()[0].error
     task = await serving(dispatcher)
@@ -126,7 +135,7 @@ async def test_before_the_servers_answer_and_after_the_end_a_request_is_refused(
 
 async def test_read_only_refuses_acts_and_answers_questions() -> None:
     mailbox = Mailbox()
-    dispatcher = RequestDispatcher(mailbox)
+    dispatcher = RequestDispatcher(mailbox, answer_ours)
     task = await serving(dispatcher, read_only=True)
     dispatcher.ask(Wipe())
     (refused,) = await answers(mailbox)
@@ -138,7 +147,7 @@ async def test_read_only_refuses_acts_and_answers_questions() -> None:
 
 async def test_what_nobody_waits_for_is_cancelled_and_no_more_run_at_once_than_allowed() -> None:
     mailbox = Mailbox()
-    dispatcher = RequestDispatcher(mailbox)
+    dispatcher = RequestDispatcher(mailbox, answer_ours)
     task = await serving(dispatcher)
     tickets = [dispatcher.ask(Hang()) for _ in range(asks.RUNNING_MOST)]
     dispatcher.ask(Count())
@@ -155,7 +164,7 @@ async def test_what_nobody_waits_for_is_cancelled_and_no_more_run_at_once_than_a
 
 async def test_a_handler_waits_for_a_screen_that_does_not_take() -> None:
     mailbox = Mailbox()
-    dispatcher = RequestDispatcher(mailbox)
+    dispatcher = RequestDispatcher(mailbox, answer_ours)
     task = await serving(dispatcher)
     dispatcher.ask(Count(10_000))
     for _ in range(500):
@@ -168,22 +177,26 @@ def _all_requests(kind: type[Request] = Request) -> list[type[Request]]:
     return [each for sub in kind.__subclasses__() for each in (sub, *_all_requests(sub))]
 
 
-def test_every_request_of_the_program_has_a_handler_that_can_be_imported() -> None:
+def test_every_request_of_the_program_is_answered() -> None:
     import iotcache_tui.state
 
     for module in pkgutil.walk_packages(iotcache_tui.state.__path__, "iotcache_tui.state."):
         importlib.import_module(module.name)
     kinds = {kind for kind in _all_requests() if kind.__module__.startswith("iotcache_tui.")}
     assert len(kinds) > 15
-    own = {kind for kind in (*asks.HANDLERS, *asks.LAB_HANDLERS) if kind.__module__ != __name__}
-    assert own == kinds
-    for kind in kinds:
-        assert callable(asks.find_handler(kind))
+    routed = {
+        node.cls.id
+        for node in ast.walk(ast.parse(inspect.getsource(route)))
+        if isinstance(node, ast.MatchClass) and isinstance(node.cls, ast.Name)
+    }
+    bases = {kind.__name__ for kind in kinds if kind.__name__ in routed}
+    assert routed == bases
+    assert not [kind for kind in kinds if not {base.__name__ for base in kind.__mro__} & routed]
 
 
 async def test_where_only_the_lab_runs_its_requests_alone_are_answered() -> None:
     mailbox = Mailbox()
-    dispatcher = RequestDispatcher(mailbox)
+    dispatcher = RequestDispatcher(mailbox, answer_ours)
     task = await serving(dispatcher)
     dispatcher.ask(CountKeys())
     (refused,) = await answers(mailbox)

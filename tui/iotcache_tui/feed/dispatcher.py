@@ -3,85 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from typing import TypeAlias
 
-from iotcache.errors import IotCacheError
+from iotcache.errors import IotCacheError, UsageError
 from iotcache.tasks import end
 from iotcache.text import printable
+from iotcache_tui.feed.answers.route import Answering, answer, answer_lab
 from iotcache_tui.feed.request_context import LabContext, RequestContext
-from iotcache_tui.state.device.model import InspectDevice, ReadAlerts, ReadDocuments, ReadHistory, ReadNow
-from iotcache_tui.state.keys.model import CountKeys, CrawlAgain, CrawlKeys, DeleteKey, FetchValue
-from iotcache_tui.state.lab import LabDo, LabExport, LabRun, LoadLabCatalogue
-from iotcache_tui.state.nodes.model import ActOnNode, WatchNodes
-from iotcache_tui.state.requests import (
-    READ_ONLY,
-    AcknowledgeAlerts,
-    Answer,
-    InvalidateSeries,
-    Request,
-    SlowStore,
-    SwitchPart,
-    TurnLoad,
-    WarmSeries,
-)
+from iotcache_tui.state.requests import READ_ONLY, Answer, Request
 from iotcache_tui.state.updates import Mailbox
 
 log = logging.getLogger(__name__)
 
-_ANSWERS: Final = "iotcache_tui.feed.answers"
-LAB_HANDLERS: Final[dict[type[Request], str]] = {
-    LoadLabCatalogue: f"{_ANSWERS}.lab:catalogue_of",
-    LabRun: f"{_ANSWERS}.lab:run",
-    LabDo: f"{_ANSWERS}.lab:do",
-    LabExport: f"{_ANSWERS}.lab:export",
-}
-"""The requests that need no stack, and the ``module:function`` that answers each, with a `LabContext`."""
-HANDLERS: Final[dict[type[Request], str]] = {
-    AcknowledgeAlerts: f"{_ANSWERS}.alerts:acknowledge_all",
-    SwitchPart: f"{_ANSWERS}.switches:switch",
-    TurnLoad: f"{_ANSWERS}.switches:turn_load",
-    SlowStore: f"{_ANSWERS}.switches:slow_store",
-    WarmSeries: f"{_ANSWERS}.series:warm",
-    InvalidateSeries: f"{_ANSWERS}.series:invalidate",
-    CountKeys: f"{_ANSWERS}.keys:count",
-    CrawlKeys: f"{_ANSWERS}.keys:crawl",
-    CrawlAgain: f"{_ANSWERS}.keys:crawl",
-    FetchValue: f"{_ANSWERS}.keys:fetch",
-    DeleteKey: f"{_ANSWERS}.keys:delete",
-    InspectDevice: f"{_ANSWERS}.device:inspect",
-    ReadAlerts: f"{_ANSWERS}.device:alerts",
-    ReadDocuments: f"{_ANSWERS}.device:documents",
-    ReadHistory: f"{_ANSWERS}.device:history",
-    ReadNow: f"{_ANSWERS}.device:read_now",
-    WatchNodes: f"{_ANSWERS}.nodes:watch",
-    ActOnNode: f"{_ANSWERS}.nodes:act",
-}
-"""All others, with a `RequestContext`. A module is imported when it is first asked."""
 RUNNING_MOST = 32
 UNTAKEN_MOST = 64
 """Answers that may wait for the screen before a handler has to."""
 ROOM_POLL_S = 0.05
 
-Handler = Callable[[Any, Any], AsyncIterator[object] | Awaitable[object]]
-"""Gives the answer's value, or several with progress; raises `IotCacheError` in words for the user."""
-
-
-def find_handler(kind: type[Request]) -> Handler:
-    """What answers requests of this class."""
-    module, _, name = (LAB_HANDLERS.get(kind) or HANDLERS[kind]).partition(":")
-    handler: Handler = getattr(importlib.import_module(module), name)
-    return handler
+LabAnswers: TypeAlias = Callable[[Request, LabContext], Answering | None]
 
 
 class RequestDispatcher:
     """Takes requests in from the screen's thread and runs their handlers in the feed's loop."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
+    def __init__(self, mailbox: Mailbox, answer_lab: LabAnswers = answer_lab) -> None:
         self._mailbox = mailbox
+        self._answer_lab = answer_lab
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context: LabContext | None = None
         self._running: dict[int, asyncio.Task[None]] = {}
@@ -125,8 +75,6 @@ class RequestDispatcher:
         context = self._context
         if context is None:
             self._refuse(ticket, "not ready yet: the servers are still being reached")
-        elif type(request) not in LAB_HANDLERS and not isinstance(context, RequestContext):
-            self._refuse(ticket, "only the Lab runs here")
         elif request.acts and context.read_only:
             self._refuse(ticket, READ_ONLY)
         elif len(self._running) >= RUNNING_MOST:
@@ -143,7 +91,11 @@ class RequestDispatcher:
 
     async def _answer(self, ticket: int, request: Request, context: LabContext) -> None:
         try:
-            answered = find_handler(type(request))(request, context)
+            answered = self._answer_lab(request, context)
+            if answered is None and isinstance(context, RequestContext):
+                answered = answer(request, context)
+            if answered is None:
+                raise UsageError("only the Lab runs here")
             if isinstance(answered, AsyncIterator):
                 async for value in answered:
                     await self._put(ticket, value)

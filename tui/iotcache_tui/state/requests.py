@@ -20,7 +20,7 @@ READ_ONLY = "this dashboard is read-only: start it with --no-read-only to change
 class Request(Struct, frozen=True):
     """Base of all questions and acts. A screen builds one and hands it to ``app.ask``.
 
-    What answers it is named in `iotcache_tui.feed.dispatcher.HANDLERS`. Equal requests are equal values: a
+    What answers it stands in `iotcache_tui.feed.answers.route`. Equal requests are equal values: a
     replay finds the recorded answer by that.
     """
 
