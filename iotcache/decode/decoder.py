@@ -32,7 +32,6 @@ from iotcache.decode.field_paths import FieldReader, NotThere
 from iotcache.decode.limits import BOOT_LIMIT, NAME_LIMIT, READINGS_LIMIT, TEXT_LIMIT, UNIT_LIMIT
 from iotcache.decode.topics import TopicNames, Topics
 from iotcache.model import DeadLetter, Reading, Value
-from iotcache.model.dead_letters import HEAD_KEPT
 from iotcache.model.messages import KEPT_BYTES, PAYLOAD_LIMIT_BYTES
 from iotcache.text import printable, printable_bytes
 
@@ -45,6 +44,7 @@ AHEAD_LIMIT_US: Final = 86_400_000_000
 """A day: past any time zone taken for UTC. A reading from the future would stay the newest until then."""
 _INT64: Final = 1 << 63
 _REASON_LIMIT: Final = 300
+_HEAD_KEPT: Final = f"(only its first {KEPT_BYTES:,} are kept here)"
 
 _Name = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT)]
 _Seq = Annotated[int, Meta(ge=0, le=_INT64 - 1)]
@@ -138,7 +138,7 @@ class Decoder:
             reason = str(refused)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason = explain(payload, error)
-        return dead_letter(topic, payload, reason, received_us)
+        return dead_letter(topic, payload, reason, received_us, size)
 
     def _sparkplug_readings(
         self, topic: str, payload: bytes, received_us: int
@@ -186,17 +186,24 @@ def decode_named(payload: bytes, received_us: int) -> list[Reading]:
         raise Refused(explain(payload, error)) from error
 
 
-def dead_letter(topic: str, payload: bytes, reason: str, received_us: int) -> DeadLetter:
-    """A dead letter that any store can hold: no NUL in its texts, a payload of bounded size."""
+def dead_letter(
+    topic: str, payload: bytes, reason: str, received_us: int, size: int | None = None
+) -> DeadLetter:
+    """A dead letter that any store can hold: no NUL in its texts, a payload of bounded size.
+
+    ``size`` is that of the whole payload when ``payload`` is not all of it.
+    """
+    if size is None:
+        size = len(payload)
     if len(payload) > PAYLOAD_LIMIT_BYTES:
         payload = payload[:KEPT_BYTES]
-    return DeadLetter(
-        topic.replace("\0", "\\0"), payload, printable(reason, _REASON_LIMIT), received_us
-    )  # fmt: skip
+    truncated = size != len(payload)
+    reason = printable(reason, _REASON_LIMIT)
+    return DeadLetter(topic.replace("\0", "\\0"), payload, reason, received_us, truncated)
 
 
 def _too_large(size: int) -> str:
-    return f"the payload has {size:,} bytes; {PAYLOAD_LIMIT_BYTES:,} are allowed {HEAD_KEPT}"
+    return f"the payload has {size:,} bytes; {PAYLOAD_LIMIT_BYTES:,} are allowed {_HEAD_KEPT}"
 
 
 def _readings(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]:

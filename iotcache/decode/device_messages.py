@@ -58,7 +58,8 @@ def read_device_message(names: TopicNames, message: Message) -> DeviceMessage | 
         stated_us = _stated_us(content.get("ts"), message)
         return Document(names.device, DocumentKind.META, stated_us, text, site, stated_us)
     except _Refused as refused:
-        return dead_letter(message.topic, message.payload, printable(str(refused)), message.received_us)
+        reason = printable(str(refused))
+        return dead_letter(message.topic, message.payload, reason, message.received_us, message.size)
 
 
 def _content(message: Message, form: str) -> dict[str, Any]:

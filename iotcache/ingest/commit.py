@@ -8,6 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from iotcache.backoff import Backoff
 from iotcache.clock import Clock
 from iotcache.decode.decoder import dead_letter
@@ -225,7 +227,7 @@ class Committer:
         topic = letter.topic.encode("ascii", "backslashreplace").decode()
         reason = printable(f"{letter.reason}; {failure.reason}", 300).encode("ascii", "backslashreplace")
         try:
-            await self._write((), [DeadLetter(topic, letter.payload, reason.decode(), letter.received_us)])
+            await self._write((), [replace(letter, topic=topic, reason=reason.decode())])
         except _Failure as again:
             if again.retryable:
                 raise

@@ -28,7 +28,7 @@ class MessageReader:
         topic, payload, received_us = message.topic, message.payload, message.received_us
         try:
             if message.fault:
-                return dead_letter(topic, payload, message.fault, received_us)
+                return dead_letter(topic, payload, message.fault, received_us, message.size)
             decoded = self._decoder.decode(topic, payload, received_us, message.size)
             if decoded:
                 return decoded
@@ -36,7 +36,7 @@ class MessageReader:
         except Exception as error:
             self._faults.note(_STAGE, error)
             reason = f"the decoder failed on it: {describe(error)}"
-            return dead_letter(topic, payload, reason, received_us)
+            return dead_letter(topic, payload, reason, received_us, message.size)
 
     def read_body(self, body: bytes, received_us: int) -> list[Reading]:
         """The readings of a payload that comes without a topic. Raises `Refused`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -154,11 +154,14 @@ def row_key(reading: Reading, known: SeriesRow) -> tuple[int, int, int, str, str
     return known.id, ts_us, seq, boot if boot.isalnum() else escape_text(boot), overrides
 
 
-def dead_letter_row(dead_letter: DeadLetter) -> tuple[int, str, str, bytes, bytes]:
-    """A dead letter as ``received_us, topic, reason, payload`` and a digest of topic and payload."""
+def dead_letter_row(dead_letter: DeadLetter) -> tuple[int, str, str, bytes, bytes, bool]:
+    """A dead letter as ``received_us, topic, reason, payload``, both's digest, ``truncated``."""
     topic = escape_text(dead_letter.topic)
     digest = hashlib.blake2b(topic.encode() + b"\0" + dead_letter.payload, digest_size=16).digest()
-    return dead_letter.received_us, topic, escape_text(dead_letter.reason), dead_letter.payload, digest
+    return (
+        dead_letter.received_us, topic, escape_text(dead_letter.reason), dead_letter.payload, digest,
+        dead_letter.truncated,
+    )  # fmt: skip
 
 
 key_order: Final = itemgetter(0, 1)
@@ -194,10 +197,16 @@ def of_site(rows: Iterable[tuple[Any, ...]], site: str) -> Iterable[tuple[Any, .
 
 
 def row_dead_letter(row: tuple[Any, ...]) -> StoredDeadLetter:
-    """The dead letter of a row ``id, topic, payload, reason, received_us, times``."""
-    number, topic, payload, reason, received_us, times = row
-    return StoredDeadLetter(
-        number, DeadLetter(unescape_text(topic), bytes(payload), unescape_text(reason), received_us), times
+    """The dead letter of a row ``id, times, topic, payload, reason, received_us, truncated``."""
+    number, times, *columns = row
+    return StoredDeadLetter(number, dead_letter_of(columns), times)
+
+
+def dead_letter_of(columns: Sequence[Any]) -> DeadLetter:
+    """The dead letter of ``topic, payload, reason, received_us, truncated``."""
+    topic, payload, reason, received_us, truncated = columns
+    return DeadLetter(
+        unescape_text(topic), bytes(payload), unescape_text(reason), received_us, bool(truncated)
     )
 
 

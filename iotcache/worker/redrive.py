@@ -28,6 +28,8 @@ class Redriven(Struct, frozen=True):
     """Births, ends and configurations, which stand where nothing newer does."""
     refused: int
     """Still not decodable: kept, with their reason of now."""
+    truncated: int
+    """Not tried, as only a part of the message was kept."""
 
 
 async def redrive(
@@ -36,13 +38,14 @@ async def redrive(
     """One transaction takes the readings in and their dead letters away; the cache is updated afterwards.
 
     What devices said of themselves is stored before that: it may be stored twice.
-    A dead letter of which only the head was kept (over 1 MiB) stays. Raises `StoreError`.
+    A dead letter of which only a part was kept is left as it is. Raises `StoreError`.
     """
     readings: list[StoredReading] = []
     messages: list[DeviceMessage] = []
     settled: list[int] = []
     refused: list[DeadLetter] = []
-    for stored in dead_letters:
+    whole = [stored for stored in dead_letters if not stored.dead_letter.truncated]
+    for stored in whole:
         decoded = _read(stored.dead_letter, reader)
         if isinstance(decoded, PartlyDecoded):  # its readings are kept, and so is what could not be
             readings += [StoredReading(reading, cache.plan_ttl(reading)) for reading in decoded.readings]
@@ -65,13 +68,12 @@ async def redrive(
         await cache.write_through(done.newest)
     if result is not None:
         await lifecycle.tell_cache(result)
-    return Redriven(len(settled), done.stored, done.duplicates, len(messages), len(refused))
+    truncated = len(dead_letters) - len(whole)
+    return Redriven(len(settled), done.stored, done.duplicates, len(messages), len(refused), truncated)
 
 
 def _read(
     letter: DeadLetter, reader: MessageReader
 ) -> list[Reading] | DeviceMessage | DeadLetter | PartlyDecoded | None:
-    if letter.truncated:
-        return letter
     size = len(letter.payload)
     return reader.read(Message(letter.topic, letter.payload, 1, False, 0, 0, letter.received_us, size))

@@ -93,17 +93,17 @@ def test_what_a_device_said_of_itself_is_redriven_too_and_numbers_that_are_not_t
                 [],
                 [
                     DeadLetter("iot/s/d1/cfg", b'{"every_s": 5}', "no version", T0),
-                    DeadLetter(
-                        "iot/s/d1/t", b" " * 65_536, "too long (only its first 65,536 are kept here)", T0
-                    ),
+                    DeadLetter("iot/s/d1/t", b'{"value":1,"ts":17500', "too long", T0, truncated=True),
                     DeadLetter("fleet/d1/cfg", b'{"version": 3, "every_s": 7}', "no template", T0),
                 ],
             )
 
     asyncio.run(fill())
     more = [*flags, "--set", 'ingest.topics=["iot/{site}/{device}/{sensor}", "fleet/{device}/{sensor}"]']
-    text = said(capsys, "deadletter", "redrive", "--all", *more)
-    assert "decoded 1 of 5: readings new 0, known already 0; births and configurations 1; left 4" in text
+    assert main(["deadletter", "redrive", "--all", *more]) == 0
+    text, refusal = capsys.readouterr()
+    assert "decoded 1 of 4: readings new 0, known already 0; births and configurations 1; left 3" in text
+    assert "1 dead letter cannot be decoded again: only a part of the message was kept" in refusal
     assert '"every_s": 7' in said(capsys, "device", "show", "d1", *flags)
     (left,) = json.loads(said(capsys, "deadletter", "list", "--json", "--reason", "whole number", *flags))
     number = str(left["number"])
@@ -114,6 +114,14 @@ def test_what_a_device_said_of_itself_is_redriven_too_and_numbers_that_are_not_t
     assert "there is no dead letter 999" in capsys.readouterr().err
     assert "1 dead letter deleted" in said(capsys, "deadletter", "purge", number, "--yes", *flags)
     assert main(["deadletter", "purge", number, "--yes", *flags]) == 3
+    (part,) = json.loads(said(capsys, "deadletter", "list", "--json", "--reason", "too long", *flags))
+    assert part["truncated"]
+    assert main(["deadletter", "redrive", str(part["number"]), *flags]) == 1
+    assert "cannot be decoded again" in capsys.readouterr().err
+    listed = said(capsys, "deadletter", "list", *flags)
+    assert "21+ iot/s/d1/t: too long" in listed
+    assert "+ truncated:" in listed
+    assert "bytes   21 (truncated)" in said(capsys, "deadletter", "show", str(part["number"]), *flags)
 
 
 @pytest.mark.real("memcached")

@@ -214,10 +214,14 @@ def test_a_payload_over_the_limit_keeps_its_head_only() -> None:
     found = DECODER.decode(TOPIC, b" " * 2_000_000, NOW_US)
     assert isinstance(found, DeadLetter)
     assert "2,000,000 bytes; 1,048,576 are allowed" in found.reason
-    assert len(found.payload) == 65_536
+    assert (len(found.payload), found.truncated) == (65_536, True)
     cut = DECODER.decode(TOPIC, b"1", NOW_US, size=5_000_000)
     assert isinstance(cut, DeadLetter)
     assert "5,000,000 bytes" in cut.reason
+    assert cut.truncated
+    whole = DECODER.decode(TOPIC, b"no number", NOW_US)
+    assert isinstance(whole, DeadLetter)
+    assert not whole.truncated
 
 
 def test_a_dead_letter_holds_nothing_that_a_store_cannot() -> None:

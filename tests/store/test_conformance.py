@@ -206,6 +206,17 @@ async def test_the_same_dead_letter_again_is_one_letter_with_its_last_time(store
     assert (await store.counts()).dead_letters == 3
 
 
+async def test_a_dead_letter_is_truncated_until_the_whole_message_is_there(store: Store) -> None:
+    part, whole = (DeadLetter("a", b"x", "r", T0, truncated=truncated) for truncated in (True, False))
+    await store.commit([], [part, DeadLetter("b", b"x", "r", T0 - 1)])
+    assert [letter.truncated for letter in await store.recent_dead_letters()] == [True, False]
+    assert (await store.dead_letters.page())[1].dead_letter == part
+    await store.commit([], [whole])
+    assert await store.recent_dead_letters(1) == [whole]
+    await store.commit([], [part])  # the same bytes of a longer message
+    assert await store.recent_dead_letters(1) == [whole]
+
+
 async def test_dead_letters_one_by_one(store: Store) -> None:
     for n in range(5):
         await store.commit([], [DeadLetter("t", bytes([n]), f"Reason {n % 2} of \x00", T0 + n)])

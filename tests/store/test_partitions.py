@@ -311,11 +311,19 @@ async def test_an_empty_table_of_before_is_replaced(postgres: Postgres) -> None:
 async def test_two_workers_of_the_new_format_migrate_once(postgres: Postgres) -> None:
     url = postgres.new_database()
     fill_first_format(postgres, url, [(NOON_US + n, n) for n in range(100)])
+    with postgres.connect(url.rpartition("/")[2]) as db:
+        for number, reason in enumerate(("no JSON", "the broker sent a PUBLISH that has QoS 3")):
+            db.execute(
+                "INSERT INTO iotcache.dead_letter (received_us, topic, payload, reason, digest) "
+                "VALUES (%s, 't', '', %s, %s)",
+                (number, reason, bytes([number])),
+            )
     settings = StoreSettings(url=url, password=PASSWORD)
     async with open_store(settings) as a, open_store(settings) as b:
         done = await asyncio.gather(a.commit([stored(NOON_US + 1, 1)]), b.commit([stored(NOON_US + 2, 2)]))
         assert [one.stored for one in done] == [0, 0]
         assert (await a.counts()).readings == 100
+        assert [letter.truncated for letter in await a.recent_dead_letters()] == [True, False]
 
 
 @real

@@ -11,12 +11,12 @@ from iotcache.store.postgres.types import Begin, Query
 from iotcache.store.rows import MAX_NUMBER, escape_text, row_dead_letter
 
 _PAGE: Final = """
-    SELECT id, topic, payload, reason, received_us, times FROM iotcache.dead_letter
+    SELECT id, times, topic, payload, reason, received_us, truncated FROM iotcache.dead_letter
     WHERE id < %s AND (%s::text = '' OR position(lower(%s::text) in lower(reason)) > 0)
     ORDER BY id DESC LIMIT %s
 """
 _FIND: Final = """
-    SELECT id, topic, payload, reason, received_us, times FROM iotcache.dead_letter
+    SELECT id, times, topic, payload, reason, received_us, truncated FROM iotcache.dead_letter
     WHERE id = ANY(%s) ORDER BY id DESC
 """
 _REMOVE_BEFORE: Final = """

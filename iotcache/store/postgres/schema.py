@@ -64,4 +64,11 @@ STEPS: Final[tuple[Step, ...]] = (
     """,
     partition_readings,
     "CREATE INDEX series_sensor ON series (sensor);",
+    # Until now the reason alone told of it.
+    """
+    ALTER TABLE dead_letter ADD COLUMN truncated boolean NOT NULL DEFAULT false;
+    UPDATE dead_letter SET truncated = true
+    WHERE (length(payload) = 65536 AND reason LIKE '% are allowed (only its first %')
+        OR reason LIKE 'the broker sent a PUBLISH %';
+    """,
 )

@@ -115,13 +115,14 @@ PRUNE_DEAD_LETTERS: Final = """
     WHERE id IN (SELECT id FROM iotcache.dead_letter WHERE received_us < %s ORDER BY received_us LIMIT %s)
 """
 ADD_DEAD_LETTER: Final = """
-    INSERT INTO iotcache.dead_letter (received_us, topic, reason, payload, digest)
-    VALUES (%s, %s, %s, %s, %s)
+    INSERT INTO iotcache.dead_letter (received_us, topic, reason, payload, digest, truncated)
+    VALUES (%s, %s, %s, %s, %s, %s)
     ON CONFLICT (digest) DO UPDATE SET
-        received_us = excluded.received_us, reason = excluded.reason, times = dead_letter.times + 1
+        received_us = excluded.received_us, reason = excluded.reason, times = dead_letter.times + 1,
+        truncated = dead_letter.truncated AND excluded.truncated
 """
 RECENT_DEAD_LETTERS: Final = """
-    SELECT topic, payload, reason, received_us FROM iotcache.dead_letter
+    SELECT topic, payload, reason, received_us, truncated FROM iotcache.dead_letter
     ORDER BY received_us DESC, id DESC LIMIT %s
 """
 COUNTS: Final = """

@@ -39,6 +39,7 @@ from iotcache.store.rows import (
     INT64_MAX,
     INT64_MIN,
     NO_SEQ,
+    dead_letter_of,
     escape_text,
     history_reading,
     of_site,
@@ -187,10 +188,7 @@ class PostgresStore:
 
     async def recent_dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """See `iotcache.store.base.Store.recent_dead_letters`."""
-        return [
-            DeadLetter(unescape_text(topic), payload, unescape_text(reason), received_us)
-            for topic, payload, reason, received_us in await self._query(sql.RECENT_DEAD_LETTERS, (limit,))
-        ]
+        return [dead_letter_of(row) for row in await self._query(sql.RECENT_DEAD_LETTERS, (limit,))]
 
     async def counts(self) -> StoreCounts:
         """See `iotcache.store.base.Store.counts`."""

@@ -12,11 +12,13 @@ from iotcache.store.sqlite.thread import FileThread
 from iotcache.store.sqlite.writer import SqliteWriter
 
 _PAGE: Final = """
-    SELECT id, topic, payload, reason, received_us, times FROM dead_letter
+    SELECT id, times, topic, payload, reason, received_us, truncated FROM dead_letter
     WHERE id < ? AND (? = '' OR instr(lower(reason), lower(?)) > 0)
     ORDER BY id DESC LIMIT ?
 """
-_FIND: Final = "SELECT id, topic, payload, reason, received_us, times FROM dead_letter WHERE id = ?"
+_FIND: Final = """
+    SELECT id, times, topic, payload, reason, received_us, truncated FROM dead_letter WHERE id = ?
+"""
 _REMOVE_BEFORE: Final = """
     DELETE FROM dead_letter WHERE id IN
         (SELECT id FROM dead_letter WHERE received_us < ? ORDER BY received_us LIMIT ?)

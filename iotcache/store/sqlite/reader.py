@@ -13,6 +13,7 @@ from iotcache.store.rows import (
     INT64_MAX,
     INT64_MIN,
     NO_SEQ,
+    dead_letter_of,
     escape_text,
     history_reading,
     of_site,
@@ -45,7 +46,8 @@ _SERIES_OF_SITE: Final = """
 """
 _WINDOW: Final = "SELECT ts_us, value, odd, ? FROM reading WHERE series_id = ? AND ts_us >= ? AND ts_us < ?"
 _RECENT_DEAD_LETTERS: Final = """
-    SELECT topic, payload, reason, received_us FROM dead_letter ORDER BY received_us DESC, id DESC LIMIT ?
+    SELECT topic, payload, reason, received_us, truncated FROM dead_letter
+    ORDER BY received_us DESC, id DESC LIMIT ?
 """
 _COUNTS: Final = """
     SELECT (SELECT n FROM total WHERE name = 'readings'), (SELECT count(*) FROM series),
@@ -134,10 +136,7 @@ class SqliteReader(SqliteFile):
 
     def recent_dead_letters(self, limit: int) -> list[DeadLetter]:
         """See `iotcache.store.base.Store.recent_dead_letters`."""
-        return [
-            DeadLetter(unescape_text(topic), payload, unescape_text(reason), received_us)
-            for topic, payload, reason, received_us in self.query(_RECENT_DEAD_LETTERS, (limit,))
-        ]
+        return [dead_letter_of(row) for row in self.query(_RECENT_DEAD_LETTERS, (limit,))]
 
     def counts(self) -> StoreCounts:
         """See `iotcache.store.base.Store.counts`."""

@@ -59,6 +59,13 @@ _STEPS: Final = (
     CREATE INDEX alert_past ON alert (changed_us) WHERE state = 'cleared';
     """,
     "CREATE INDEX series_sensor ON series (sensor);",
+    # Until now the reason alone told of it.
+    """
+    ALTER TABLE dead_letter ADD COLUMN truncated INTEGER NOT NULL DEFAULT 0;
+    UPDATE dead_letter SET truncated = 1
+    WHERE (length(payload) = 65536 AND reason LIKE '% are allowed (only its first %')
+        OR reason LIKE 'the broker sent a PUBLISH %';
+    """,
 )
 
 

@@ -33,9 +33,11 @@ get it back: 2,000 rows one by one were seen to take 300 ms, in large statements
 
 _INSERT_READING: Final = "INSERT OR IGNORE INTO reading VALUES {rows}"
 _ADD_DEAD_LETTER: Final = """
-    INSERT INTO dead_letter (received_us, topic, reason, payload, digest) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO dead_letter (received_us, topic, reason, payload, digest, truncated)
+    VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (digest) DO UPDATE SET
-        received_us = excluded.received_us, reason = excluded.reason, times = times + 1
+        received_us = excluded.received_us, reason = excluded.reason, times = times + 1,
+        truncated = truncated AND excluded.truncated
 """
 _IN_HISTORY: Final = """
     SELECT 1 FROM reading WHERE series_id = ? AND ts_us = ? AND seq = ? AND boot = ? AND value IS ?

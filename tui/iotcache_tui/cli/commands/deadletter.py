@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from iotcache.config.schema import Settings
     from iotcache.store.base import Store, StoredDeadLetter
 
+EXIT_TRUNCATED = 1
 EXIT_UNKNOWN = 3
 BATCH = 200
 _AGE = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
@@ -81,6 +82,7 @@ def _row(stored: StoredDeadLetter) -> dict[str, object]:
         "time": utc_text(message.received_us),
         "topic": printable(message.topic, 200),
         "bytes": len(message.payload),
+        "truncated": message.truncated,
         "times": stored.times,
         "reason": printable(message.reason, 300),
     }
@@ -100,9 +102,11 @@ def _print(args: argparse.Namespace, dead_letters: object) -> int:
     for stored in dead_letters:
         row = _row(stored)
         print(
-            f"{row['number']:>8}  {row['time']:24}  {row['times']:>6}  {row['bytes']:>9,}  "
-            f"{row['topic']}: {row['reason']}"
+            f"{row['number']:>8}  {row['time']:24}  {row['times']:>6}  {row['bytes']:>9,}"
+            f"{'+' if row['truncated'] else ' '} {row['topic']}: {row['reason']}"
         )
+    if any(stored.dead_letter.truncated for stored in dead_letters):
+        print("+ truncated: only these bytes of the message were kept, so that redrive leaves it out")
     return 0
 
 
@@ -121,7 +125,7 @@ def _show(args: argparse.Namespace, dead_letters: object) -> int:
             print(msgspec.json.encode({**row, "hex": payload.hex()}).decode())
             continue
         for name in ("number", "time", "times", "topic", "reason", "bytes"):
-            print(f"{name:7} {row[name]}")
+            print(f"{name:7} {row[name]}{' (truncated)' if name == 'bytes' and row['truncated'] else ''}")
         print(f"text    {printable_bytes(payload[:1_000], 1_000)}")
         for first in range(0, min(len(payload), 512), 16):
             part = payload[first : first + 16]
@@ -146,7 +150,7 @@ async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
     from iotcache.worker.redrive import redrive
 
     reader = message_reader(settings.ingest)
-    settled = readings = duplicates = documents = refused = 0
+    settled = readings = duplicates = documents = refused = truncated = 0
     missing: list[int] = []
     async with DeviceCache.from_settings(settings) as cache:
         below: int | None = None
@@ -161,11 +165,11 @@ async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
             done = await redrive(cache, reader, dead_letters)
             settled, refused = settled + done.letters, refused + done.refused
             readings, duplicates = readings + done.readings, duplicates + done.duplicates
-            documents += done.device_messages
+            documents, truncated = documents + done.device_messages, truncated + done.truncated
             if args.numbers:
                 break
             below = dead_letters[-1].number
-    if not (settled or refused or missing):
+    if not (settled or refused or truncated or missing):
         print(_none(args))
     elif settled or refused:
         print(
@@ -173,7 +177,13 @@ async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
             f"{duplicates:,}; births and configurations {documents:,}"
             + (f"; left {refused:,} ('deadletter list' says why)" if refused else "")
         )
-    return _missing(missing)
+    if truncated:
+        print(
+            f"iotcache-tui: {truncated:,} dead letter{'' if truncated == 1 else 's'} cannot be decoded again:"
+            " only a part of the message was kept ('deadletter list' marks such with a +)",
+            file=sys.stderr,
+        )
+    return _missing(missing) or (EXIT_TRUNCATED if truncated and args.numbers else 0)
 
 
 async def _purge(args: argparse.Namespace, store: Store) -> int:
