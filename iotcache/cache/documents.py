@@ -81,15 +81,15 @@ class DocumentCache:
             name.kind,
             None if document is None else document.version,
             content,
-            source,
             "" if document is None else document.site,
             0 if document is None else document.at_us,
-            answer.node,
-            answer.ttl_s,
-            answer.miss_reason,
-            answer.latency_ms,
-            answer.store_ms,
-            error,
+            source=source,
+            node=answer.node,
+            ttl_s=answer.ttl_s,
+            miss_reason=answer.miss_reason,
+            latency_ms=answer.latency_ms,
+            store_ms=answer.store_ms,
+            error=error,
         )
 
     async def fill(self, names: Sequence[DocumentName]) -> FillResult:

@@ -10,8 +10,6 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Generic
 
-from msgspec import Struct
-
 from iotcache.cache.context import CacheContext
 from iotcache.cache.counters import CacheCountersBuilder
 from iotcache.cache.entry_kind import EntryKind, K, V
@@ -19,7 +17,7 @@ from iotcache.cache.fill_result import FillResult
 from iotcache.cache.loading import LoadRequest, LoadResult, SharedLoads
 from iotcache.errors import CorruptValue
 from iotcache.misses import Record, miss_reason
-from iotcache.model import MissReason, Source
+from iotcache.model import MissReason, ReadWay, Source
 
 if TYPE_CHECKING:
     from iotcache.cluster import GetResult
@@ -43,17 +41,10 @@ class Miss(Generic[K]):
         self.failure = failure
 
 
-class Answer(Struct, Generic[V], frozen=True):
+class Answer(ReadWay, Generic[V], frozen=True):
     """One answered read."""
 
     value: V | None
-    source: Source
-    node: str = ""
-    ttl_s: float | None = None
-    miss_reason: MissReason | None = None
-    latency_ms: float = 0.0
-    store_ms: float = 0.0
-    error: str = ""
 
 
 class ReadThrough(Generic[K, V]):
@@ -93,7 +84,11 @@ class ReadThrough(Generic[K, V]):
                 now_s = context.clock.now()
                 context.records.note(key, Record(now_s, now_s + result.ttl_s, result.node))
                 return Answer(
-                    value, Source.CACHE, result.node, result.ttl_s, latency_ms=context.since_ms(began_s)
+                    value,
+                    source=Source.CACHE,
+                    node=result.node,
+                    ttl_s=result.ttl_s,
+                    latency_ms=context.since_ms(began_s),
                 )
         ((_, answer),) = await self.resolve((Miss(0, name, key, result, failure),), began_s)
         return answer
@@ -115,7 +110,11 @@ class ReadThrough(Generic[K, V]):
             if load.hit is not None:
                 self.counters.hits += 1
                 hit = load.hit
-                answers.append(Answer(load.value, Source.CACHE, hit.node, hit.ttl_s, latency_ms=latency_ms))
+                answers.append(
+                    Answer(
+                        load.value, source=Source.CACHE, node=hit.node, ttl_s=hit.ttl_s, latency_ms=latency_ms
+                    )
+                )
             else:
                 answers.append(
                     self._missed(
@@ -165,7 +164,14 @@ class ReadThrough(Generic[K, V]):
         self.counters.misses[reason] += 1
         source = Source.NONE if load.value is None else Source.STORE
         return Answer(
-            load.value, source, miss.result.node, load.ttl_s, reason, latency_ms, load.store_ms, load.error
+            load.value,
+            source=source,
+            node=miss.result.node,
+            ttl_s=load.ttl_s,
+            miss_reason=reason,
+            latency_ms=latency_ms,
+            store_ms=load.store_ms,
+            error=load.error,
         )
 
     def _reason(

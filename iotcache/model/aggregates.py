@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from iotcache.model.readings import MissReason, Source, Value
+from iotcache.model.readings import ReadWay, Value
 
 
 class Figures(Struct, frozen=True):
@@ -23,7 +23,7 @@ class Figures(Struct, frozen=True):
     Made good at its end."""
 
 
-class AggregateRead(Struct, frozen=True):
+class AggregateRead(ReadWay, frozen=True):
     """One answered read of a site's aggregate of one sensor, and its way."""
 
     site: str
@@ -32,17 +32,9 @@ class AggregateRead(Struct, frozen=True):
     """Of the newest window with readings, mostly the one that is not over; ``None`` without any."""
     before: Figures | None
     """Of the window before that."""
-    source: Source
-    node: str = ""
-    ttl_s: float | None = None
-    miss_reason: MissReason | None = None
-    latency_ms: float = 0.0
-    store_ms: float = 0.0
-    error: str = ""
-    """Why even the store gave nothing, when it failed; safe to show."""
 
 
-class BucketRead(Struct, frozen=True):
+class BucketRead(ReadWay, frozen=True):
     """One answered read of a series' readings in one bucket of time, and its way."""
 
     device: str
@@ -57,10 +49,3 @@ class BucketRead(Struct, frozen=True):
     """There were more readings than the bucket holds."""
     open: bool
     """Its time is not over yet, or was just now: more readings are to be expected."""
-    source: Source
-    node: str = ""
-    ttl_s: float | None = None
-    miss_reason: MissReason | None = None
-    latency_ms: float = 0.0
-    store_ms: float = 0.0
-    error: str = ""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from iotcache.model.readings import MissReason, Source
+from iotcache.model.readings import ReadWay
 
 
 class DocumentKind(StrEnum):
@@ -43,7 +43,7 @@ class Document(Struct, frozen=True, gc=False):
         return DocumentName(self.device, self.kind)
 
 
-class DocumentRead(Struct, frozen=True):
+class DocumentRead(ReadWay, frozen=True):
     """One answered read of a document, and its way."""
 
     device: str
@@ -52,18 +52,8 @@ class DocumentRead(Struct, frozen=True):
     """``None`` when there is no such document."""
     content: Any
     """The decoded JSON; ``None`` when there is no such document."""
-    source: Source
     site: str = ""
     at_us: int = 0
-    node: str = ""
-    """The node that was asked; empty when none could be."""
-    ttl_s: float | None = None
-    """Remaining life of the cache entry; ``None`` when the document is not in the cache."""
-    miss_reason: MissReason | None = None
-    latency_ms: float = 0.0
-    store_ms: float = 0.0
-    error: str = ""
-    """Why even the store gave nothing, when it failed; safe to show."""
 
 
 class DeviceRetired(Struct, frozen=True):

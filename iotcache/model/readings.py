@@ -87,6 +87,23 @@ class MissReason(StrEnum):
     """Nothing tells, or what is known leaves more than one cause."""
 
 
+class ReadWay(Struct, frozen=True, kw_only=True):
+    """How a document or an aggregate was come by: what the reads of both have in common."""
+
+    source: Source
+    node: str = ""
+    """``host:port`` (or socket path) of the node that was asked; empty when none could be."""
+    ttl_s: float | None = None
+    """Remaining life of the cache entry; ``None`` when it is not in the cache."""
+    miss_reason: MissReason | None = None
+    latency_ms: float = 0.0
+    """From the call to the answer, store included."""
+    store_ms: float = 0.0
+    """The part of it spent in the store; 0 for a hit."""
+    error: str = ""
+    """Why even the store gave nothing, when it failed; safe to show."""
+
+
 class Read(Struct, frozen=True, gc=False):
     """One answered read: the value, and everything the dashboard wants to say about its way."""
 

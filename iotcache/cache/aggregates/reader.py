@@ -114,8 +114,8 @@ class AggregateCache:
             site, sensor,
             windows.last.figures if windows else None,
             windows.before.figures if windows and windows.before else None,
-            answer.source, answer.node, answer.ttl_s, answer.miss_reason,
-            answer.latency_ms, answer.store_ms, answer.error,
+            source=answer.source, node=answer.node, ttl_s=answer.ttl_s, miss_reason=answer.miss_reason,
+            latency_ms=answer.latency_ms, store_ms=answer.store_ms, error=answer.error,
         )  # fmt: skip
 
     async def bucket(self, series: Series, ts_us: int) -> BucketRead:
@@ -129,8 +129,8 @@ class AggregateCache:
             bucket.figures.figures if bucket and bucket.figures else None,
             bucket.left_out if bucket else False,
             bucket.open if bucket else False,
-            answer.source, answer.node, answer.ttl_s, answer.miss_reason,
-            answer.latency_ms, answer.store_ms, answer.error,
+            source=answer.source, node=answer.node, ttl_s=answer.ttl_s, miss_reason=answer.miss_reason,
+            latency_ms=answer.latency_ms, store_ms=answer.store_ms, error=answer.error,
         )  # fmt: skip
 
 

@@ -102,16 +102,16 @@ class DashboardState:
     def _log(self, drained: Drained) -> None:
         log, fleet = self.log, self.fleet
         for one in drained.fallbacks:
-            what = one.reason.value.replace("_", " ")
+            form = REASONS[one.reason]
             store = f"store {one.store_ms:.1f} ms" if not one.error else one.error
             where = f", {one.node}" if one.node else ""
             row = one.row if one.row < len(fleet) else -1
             log.add(
                 one.wall_s,
                 "fallback",
-                REASONS[one.reason].severity,
+                form.severity,
                 one.key,
-                f"{what}, {store}{where}",
+                f"{form.label}, {store}{where}",
                 row=row,
             )
         for event in drained.events:

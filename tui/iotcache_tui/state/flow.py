@@ -11,6 +11,7 @@ from iotcache.text import printable
 from iotcache_tui.format import count, data_size, milliseconds, percent, plural, rate
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow_history import Rates, mean, rates
+from iotcache_tui.state.reasons import label_of
 from iotcache_tui.state.updates import Second, Simulator, Worker
 
 BOXES = ("simulator", "broker", "workers", "nodes", "store", "readers")
@@ -264,7 +265,7 @@ def _falling_through(seconds: Sequence[Second]) -> Bottleneck | None:
     for second in seconds:
         for reason, times in second.misses.items():
             why[reason] = why.get(reason, 0) + times
-    most = max(why, key=lambda reason: why[reason]).replace("_", " ") if why else "unknown"
+    most = label_of(max(why, key=lambda reason: why[reason])) if why else "unknown"
     return Bottleneck(
         "nodes", "missed", f"{100 * fallbacks / reads:.0f} % of reads fall to the store, mostly: {most}"
     )

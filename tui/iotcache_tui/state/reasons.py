@@ -35,3 +35,9 @@ REASONS: Final[dict[MissReason, ReasonForm]] = {
     MissReason.MOVED: ReasonForm("moved", "m", Severity.INFO),
     MissReason.UNKNOWN: ReasonForm("unknown", "?", Severity.INFO),
 }
+_LABELS: Final[dict[str, str]] = {reason.value: form.label for reason, form in REASONS.items()}
+
+
+def label_of(reason: str) -> str:
+    """The label of a reason that is at hand as text; any other text is its own label."""
+    return _LABELS.get(reason, reason)

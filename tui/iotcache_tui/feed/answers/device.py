@@ -32,6 +32,7 @@ from iotcache_tui.state.device.model import (
     figure,
     state_text,
 )
+from iotcache_tui.state.reasons import label_of
 
 READINGS_MOST: Final = 20_000
 """Of one history: a day at one reading in four seconds."""
@@ -64,7 +65,7 @@ def _keys_of(keys: Keys, device: str, sensors: Sequence[str], now_us: int) -> li
 def _facts(key: str, kind: str, sensor: str, probe: ItemInfo) -> KeyFacts:
     return KeyFacts(
         key, kind, sensor, probe.node, probe.present, probe.ttl_s, probe.age_s, probe.size, probe.fetched,
-        probe.failure.value.replace("_", " ") if probe.failure else "",
+        label_of(probe.failure or ""),
     )  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def _document(read: DocumentRead) -> DocumentView:
         lines = [*lines[:DOCUMENT_LINES_MOST], "…"]
     return DocumentView(
         read.kind.value, read.version, tuple(lines), read.source.value, read.node, read.ttl_s,
-        read.at_us / 1e6, read.miss_reason.value.replace("_", " ") if read.miss_reason else "", read.error,
+        read.at_us / 1e6, label_of(read.miss_reason or ""), read.error,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from math import inf
 from iotcache.text import printable
 from iotcache_tui.format import aligned_value, bar, count, duration, fit, fit_middle, sparkline
 from iotcache_tui.state.fleet.fleet_state import FROM_CACHE, FROM_NOWHERE, FROM_STORE, UNREAD, FleetState
+from iotcache_tui.state.reasons import label_of
 from iotcache_tui.units import shown_unit, shown_value
 from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.common.table_fields import Piece, TableField
@@ -134,7 +135,7 @@ def _interval(fleet: FleetState, row: int, width: int, moment: RenderContext) ->
 
 
 def _why(fleet: FleetState, row: int, width: int, moment: RenderContext) -> Sequence[Piece]:
-    return [(fit(fleet.reason[row].replace("_", " "), width), "store")]
+    return [(fit(label_of(fleet.reason[row]), width), "store")]
 
 
 COLUMNS = (

@@ -8,6 +8,7 @@ from textwrap import wrap
 from iotcache_simulator.lab.definition.metrics import metric_name, unit_of
 from iotcache_tui.format import fit, milliseconds, rate
 from iotcache_tui.state.lab import LabView
+from iotcache_tui.state.reasons import label_of
 from iotcache_tui.widgets.common.panel import Line
 
 SCARCE = 2
@@ -136,7 +137,7 @@ def figure_lines(view: LabView, width: int, height: int, ascii_only: bool) -> li
             state.figures.get(f"{side}.misses.{reason}" if side else f"misses.{reason}") for side in sides
         ]
         pointed = "log" in point or "fallbacks" in point
-        add(pointed, reason.replace("_", " "), values, "misses/s", ("warn", "row"))
+        add(pointed, label_of(reason), values, "misses/s", ("warn", "row"))
     room = height - len(head)
     if len(rows) <= room:
         return [*head, *(line for _, line in rows)]
