@@ -59,6 +59,8 @@ class _Reader:
         major, minor = head >> 5, head & 0x1F
         if major == 7:
             return self._simple(minor)
+        if major in (4, 5, 6) and depth >= DEPTH_LIMIT:
+            raise NotCbor("it is nested too deeply")
         length = self._argument(minor)
         if length is None and major in (0, 1, 6):
             raise NotCbor("an integer or a tag without a length")

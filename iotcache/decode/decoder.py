@@ -29,7 +29,15 @@ from iotcache.clock import utc_text
 from iotcache.decode import senml
 from iotcache.decode.explain import explain
 from iotcache.decode.field_paths import FieldReader, NotThere
-from iotcache.decode.limits import BOOT_LIMIT, NAME_LIMIT, READINGS_LIMIT, TEXT_LIMIT, UNIT_LIMIT
+from iotcache.decode.limits import (
+    BOOT_LIMIT,
+    DEPTH_LIMIT,
+    NAME_LIMIT,
+    READINGS_LIMIT,
+    TEXT_LIMIT,
+    UNIT_LIMIT,
+    is_too_deep,
+)
 from iotcache.decode.topics import TopicNames, Topics
 from iotcache.model import DeadLetter, Reading, Value
 from iotcache.model.messages import KEPT_BYTES, PAYLOAD_LIMIT_BYTES
@@ -130,7 +138,7 @@ class Decoder:
                 return _by_paths(self._fields, payload, names, received_us)
             head = payload[:1]
             if head == b"{":
-                return [_reading(_decode_one(payload), names, received_us)]
+                return [_reading(_one(payload), names, received_us)]
             if head == b"[":
                 return _readings(payload, names, received_us)
             return _plain(payload, names, received_us)
@@ -181,7 +189,7 @@ def decode_named(payload: bytes, received_us: int) -> list[Reading]:
     try:
         if payload.lstrip()[:1] == b"[":
             return _readings(payload, _NO_NAMES, received_us)
-        return [_reading(_decode_one(payload), _NO_NAMES, received_us)]
+        return [_reading(_one(payload), _NO_NAMES, received_us)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(explain(payload, error)) from error
 
@@ -206,8 +214,21 @@ def _too_large(size: int) -> str:
     return f"the payload has {size:,} bytes; {PAYLOAD_LIMIT_BYTES:,} are allowed {_HEAD_KEPT}"
 
 
+def _one(payload: bytes) -> Incoming:
+    _check_depth(payload)
+    return _decode_one(payload)
+
+
+def _check_depth(payload: bytes) -> None:
+    """Raises `Refused` for JSON that is nested too deeply, also in what is of no interest here: how deep the
+    library reads depends on who calls it."""
+    if is_too_deep(payload):
+        raise Refused(f"the JSON is nested deeper than {DEPTH_LIMIT} objects and arrays")
+
+
 def _readings(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]:
     """The readings of an array. Those without a time are a microsecond apart, lest they count as the same."""
+    _check_depth(payload)
     if senml.looks_like(payload):
         try:
             senml.check_json_labels(payload)
@@ -235,6 +256,7 @@ def _by_paths(fields: FieldReader, payload: bytes, names: TopicNames, received_u
     """The readings of a payload of another's making; a bare number or white space is what it always is."""
     stripped = payload.lstrip()
     if stripped[:1] in (b"{", b"["):
+        _check_depth(stripped)
         content = msgspec.json.decode(stripped)
     elif payload[:1] >= b"\x80":
         from iotcache.decode import cbor
@@ -380,7 +402,7 @@ def _plain(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]
     if not stripped:
         return []
     if stripped[:1] == b"{":
-        return [_reading(_decode_one(stripped), names, received_us)]
+        return [_reading(_one(stripped), names, received_us)]
     if stripped[:1] == b"[":
         return _readings(stripped, names, received_us)
     value: Value
