@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from iotcache.config.alert_rules import Rule
+from iotcache.config.alert_rules import AlertRule
 from iotcache.model import Series
 
 
 class Verdict(Struct, frozen=True):
     """An alert is to be raised, or cleared."""
 
-    rule: Rule
+    rule: AlertRule
     subject: str
     raised: bool
     value: float | None = None
@@ -26,7 +26,7 @@ class RuleState:
 
     __slots__ = ("raised", "rule", "since_s", "value")
 
-    def __init__(self, rule: Rule, raised: bool = False) -> None:
+    def __init__(self, rule: AlertRule, raised: bool = False) -> None:
         self.rule = rule
         self.raised = raised
         self.since_s: float | None = None

@@ -13,15 +13,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from iotcache.alerts.nodes import NodeRules
+from iotcache.alerts.node_rules import NodeRules
 from iotcache.alerts.publish import AlertLink, AlertPublisher
-from iotcache.alerts.readings import ReadingRules
+from iotcache.alerts.reading_rules import ReadingRules
 from iotcache.alerts.rule_state import Verdict
-from iotcache.alerts.silence import Silence
+from iotcache.alerts.silence_rules import SilenceRules
 from iotcache.alerts.webhook import Webhook
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.cluster.leader import LeaderLock
-from iotcache.config.alert_rules import Rule
+from iotcache.config.alert_rules import AlertRule
 from iotcache.errors import IotCacheError, StoreError
 from iotcache.model import Series, Severity, StoredReading, figure_of
 from iotcache.model.alerts import Alert, AlertState
@@ -68,7 +68,7 @@ class AlertWatch:
         tick_s: float = TICK_S,
     ) -> None:
         """``well`` tells whether readings can come in just now; while they cannot, nobody is silent."""
-        rules = [Rule(one) for one in settings.alerts]
+        rules = [AlertRule(one) for one in settings.alerts]
         self._rules = {rule.name: rule for rule in rules}
         self._cache = cache
         self._link = link
@@ -79,7 +79,7 @@ class AlertWatch:
         self._keep_us = round(settings.store.retention_days * 86_400e6)
         self._leader = LeaderLock(cache.cluster, f"{cache.keys.prefix}lock:alerts", instance, clock=clock)
         self._readings = ReadingRules(rules, self._stands)
-        self._silence = Silence(rules, self._stands)
+        self._silence = SilenceRules(rules, self._stands)
         self._nodes = NodeRules(rules, self._stands)
         self._publisher = AlertPublisher(link)
         alerting = settings.alerting

@@ -1,6 +1,6 @@
 """What a rule of ``[[alerts]]`` means: for which subjects it is, when it holds, and what it says then.
 
-The keys and kinds themselves are declared in `iotcache.config.schema.AlertRule`.
+The keys and kinds themselves are declared in `iotcache.config.schema.AlertRuleSettings`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Final
 
-from iotcache.config.schema import AlertRule
+from iotcache.config.schema import AlertRuleSettings
 from iotcache.keys import escape, unescape
 from iotcache.model import Series, Severity
 from iotcache.text import printable
@@ -36,7 +36,7 @@ _CLEARED: Final = {
 """What is said instead when one is cleared; who finds a device or node well again says so itself."""
 
 
-def wrong_rule(rules: Sequence[AlertRule]) -> str | None:
+def wrong_rule(rules: Sequence[AlertRuleSettings]) -> str | None:
     """What a rule cannot be, as a sentence; ``None`` when all can."""
     names: set[str] = set()
     for n, rule in enumerate(rules, 1):
@@ -53,7 +53,7 @@ def wrong_rule(rules: Sequence[AlertRule]) -> str | None:
     return None
 
 
-def _wrong_limits(rule: AlertRule) -> str | None:
+def _wrong_limits(rule: AlertRuleSettings) -> str | None:
     above, below = rule.above, rule.below
     if rule.kind in ("threshold", "rate"):
         if above is None and below is None:
@@ -68,7 +68,7 @@ def _wrong_limits(rule: AlertRule) -> str | None:
     return None
 
 
-def _wrong_subject(rule: AlertRule) -> str | None:
+def _wrong_subject(rule: AlertRuleSettings) -> str | None:
     of_readings = rule.kind in ("threshold", "rate", "silent")
     idle = ("node",) if of_readings else _OF_READINGS if rule.kind == "node_down" else (*_OF_READINGS, "node")
     for name in idle:
@@ -77,7 +77,7 @@ def _wrong_subject(rule: AlertRule) -> str | None:
     return None
 
 
-def _wrong_figures(rule: AlertRule) -> str | None:
+def _wrong_figures(rule: AlertRuleSettings) -> str | None:
     if rule.hysteresis < 0:
         return f"hysteresis is {rule.hysteresis:g}: allowed is a number from 0 on"
     if rule.per_s <= 0:
@@ -87,10 +87,10 @@ def _wrong_figures(rule: AlertRule) -> str | None:
     return None
 
 
-class Rule:
+class AlertRule:
     """A rule at work. Its settings are known to be right."""
 
-    def __init__(self, settings: AlertRule) -> None:
+    def __init__(self, settings: AlertRuleSettings) -> None:
         self.settings = settings
         self.name = settings.name
         self.kind = settings.kind

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from iotcache.config.fields import SECRETS, SettingField, fields, nearest, sections
 from iotcache.config.file_owner import SAFE_CONFIG, require_own
-from iotcache.config.rules import CHECKS, check_range, check_together, describe
 from iotcache.config.schema import Settings
 from iotcache.config.tables import given_tables, given_texts, is_texts, table_type
 from iotcache.config.urls import mask, parse_broker, without_login
+from iotcache.config.validation import CHECKS, check_range, check_together, describe
 from iotcache.errors import ConfigError
 from iotcache.text import printable
 

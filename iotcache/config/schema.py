@@ -146,7 +146,7 @@ class AggregatesSettings(Section, frozen=True):
     """A window takes late readings until this long after its end."""
 
 
-class AlertRule(Section, frozen=True):
+class AlertRuleSettings(Section, frozen=True):
     """One rule of ``[[alerts]]``; see `iotcache.config.alert_rules`."""
 
     name: str
@@ -241,8 +241,8 @@ class Settings(Section, frozen=True):
     onboarding: OnboardingSettings = field(default_factory=OnboardingSettings)
     aggregates: AggregatesSettings = field(default_factory=AggregatesSettings)
     alerting: AlertingSettings = field(default_factory=AlertingSettings)
-    alerts: tuple[AlertRule, ...] = (
-        AlertRule(name="node-down", kind="node_down", for_s=5.0, severity="error"),
+    alerts: tuple[AlertRuleSettings, ...] = (
+        AlertRuleSettings(name="node-down", kind="node_down", for_s=5.0, severity="error"),
     )
     http: HttpSettings = field(default_factory=HttpSettings)
     simulator: SimulatorSettings = field(default_factory=SimulatorSettings)

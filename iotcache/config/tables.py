@@ -11,7 +11,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct
 
 from iotcache.config.fields import nearest
-from iotcache.config.rules import describe
+from iotcache.config.validation import describe
 from iotcache.errors import ConfigError
 from iotcache.text import printable
 

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iotcache.alerts.nodes import NodeRules
-from iotcache.alerts.readings import ReadingRules
+from iotcache.alerts.node_rules import NodeRules
+from iotcache.alerts.reading_rules import ReadingRules
 from iotcache.alerts.rule_state import Verdict
-from iotcache.alerts.silence import OWN_MIN_S, Silence
+from iotcache.alerts.silence_rules import OWN_MIN_S, SilenceRules
 from iotcache.alerts.topics import AlertName, alert_topic, parse_topic
-from iotcache.config.alert_rules import Rule, series_named, subject_of
-from iotcache.config.schema import AlertRule
+from iotcache.config.alert_rules import AlertRule, series_named, subject_of
+from iotcache.config.schema import AlertRuleSettings
 from iotcache.model import NodeHealth, NodeState, Reading, Series
 
 
-def rule(kind: str = "threshold", **settings: object) -> Rule:
-    return Rule(AlertRule(name="r", kind=kind, **settings))  # type: ignore[arg-type]
+def rule(kind: str = "threshold", **settings: object) -> AlertRule:
+    return AlertRule(AlertRuleSettings(name="r", kind=kind, **settings))  # type: ignore[arg-type]
 
 
 def reading(value: object, at_s: float, device: str = "dev-1", sensor: str = "t", site: str = "n") -> Reading:
@@ -81,7 +81,7 @@ def test_what_stood_before_is_not_raised_again_but_cleared() -> None:
 
 
 def test_a_silent_device_is_told_once_until_it_is_heard_again() -> None:
-    silence = Silence([rule("silent", for_s=30.0)])
+    silence = SilenceRules([rule("silent", for_s=30.0)])
     silence.follow([reading(1, 0), reading(1, 0, device="d2")], 0.0)
     silence.follow([reading(1, 0, device="d2")], 25.0)
     assert turns(silence.due(29.9)) == []
@@ -95,7 +95,7 @@ def test_a_silent_device_is_told_once_until_it_is_heard_again() -> None:
 
 
 def test_without_a_time_it_is_three_of_the_devices_own_intervals() -> None:
-    silence = Silence([rule("silent")])
+    silence = SilenceRules([rule("silent")])
     silence.add_series(Series("slow", "t"), "n", 20.0, 0.0)
     silence.add_series(Series("fast", "u"), "n", 90.0, 0.0)
     silence.add_series(Series("fast", "t"), "n", 0.5, 0.0)
@@ -105,7 +105,7 @@ def test_without_a_time_it_is_three_of_the_devices_own_intervals() -> None:
 
 
 def test_while_we_are_deaf_nobody_is_silent_and_the_retired_may_be() -> None:
-    silence = Silence([rule("silent", for_s=10.0)])
+    silence = SilenceRules([rule("silent", for_s=10.0)])
     silence.follow([reading(1, 0), reading(1, 0, device="old")], 0.0)
     silence.deaf_until_s = 100.0
     assert turns(silence.due(105.0)) == []
@@ -114,7 +114,7 @@ def test_while_we_are_deaf_nobody_is_silent_and_the_retired_may_be() -> None:
 
 
 def test_many_devices_heard_again_and_again_keep_one_deadline_each() -> None:
-    silence = Silence([rule("silent", for_s=1.0)])
+    silence = SilenceRules([rule("silent", for_s=1.0)])
     for second in range(200):
         silence.follow([reading(1, 0, device=f"d{n}") for n in range(20)], second * 0.5)
         silence.due(second * 0.5)

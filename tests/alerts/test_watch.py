@@ -11,7 +11,7 @@ import pytest
 from iotcache.alerts.watch import AlertWatch
 from iotcache.cache import DeviceCache
 from iotcache.clock import ManualClock
-from iotcache.config.schema import AlertingSettings, AlertRule, IngestSettings, Settings
+from iotcache.config.schema import AlertingSettings, AlertRuleSettings, IngestSettings, Settings
 from iotcache.errors import StoreError
 from iotcache.model import Reading, StoredReading
 from iotcache.model.alerts import Alert, AlertState, decode_alert
@@ -27,8 +27,8 @@ __all__ = ["open_cache"]
 pytestmark = pytest.mark.real("memcached")
 Make = Callable[..., Any]
 S = 1_000_000
-HOT = AlertRule(name="hot", kind="threshold", above=8.0)
-SILENT = AlertRule(name="silent", kind="silent", for_s=30.0)
+HOT = AlertRuleSettings(name="hot", kind="threshold", above=8.0)
+SILENT = AlertRuleSettings(name="silent", kind="silent", for_s=30.0)
 
 
 class Broker:
@@ -74,7 +74,7 @@ class Worker:
 async def team(memcached: Server, open_cache: Make) -> AsyncIterator[Make]:
     clock = ManualClock()
 
-    async def make(names: Sequence[str], *rules: AlertRule) -> list[Worker]:
+    async def make(names: Sequence[str], *rules: AlertRuleSettings) -> list[Worker]:
         settings = Settings(alerts=rules, ingest=IngestSettings(group="g" if len(names) > 1 else ""))
         made = [Worker(await open_cache([memcached], clock=clock), clock, settings, name) for name in names]
         for one in made:
@@ -167,7 +167,9 @@ async def test_of_a_group_a_threshold_is_judged_by_the_newest_reading(team: Make
 
 
 async def test_a_hit_ratio_is_judged_by_the_nodes_own_counters(team: Make) -> None:
-    (one,) = await team(["one"], AlertRule(name="ratio", kind="hit_ratio", below=50.0, hysteresis=5.0))
+    (one,) = await team(
+        ["one"], AlertRuleSettings(name="ratio", kind="hit_ratio", below=50.0, hysteresis=5.0)
+    )
     assert await one.turn() == []
     await one.cache.cluster.get_many([f"nothing{n}" for n in range(60)])
     one.clock.advance(6)

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from iotcache.alerts.acknowledge import acknowledge
-from iotcache.config.schema import AlertRule, Settings
+from iotcache.config.schema import AlertRuleSettings, Settings
 from iotcache.errors import UsageError
 from iotcache.model.alerts import Alert, AlertState, decode_alert
 from iotcache.mqtt import MqttLink
@@ -23,8 +23,8 @@ __all__ = ["link", "settings_for", "worker"]
 
 pytestmark = [pytest.mark.real("memcached"), pytest.mark.real("mosquitto")]
 Make = Callable[..., Any]
-HOT = AlertRule(name="hot", kind="threshold", sensor="t", above=8.0)
-DOWN = AlertRule(name="down", kind="node_down", severity="error")
+HOT = AlertRuleSettings(name="hot", kind="threshold", sensor="t", above=8.0)
+DOWN = AlertRuleSettings(name="down", kind="node_down", severity="error")
 
 
 class Board:
@@ -61,7 +61,7 @@ async def board(mosquitto: Server, link: Make) -> AsyncIterator[Make]:
         task.cancel()
 
 
-def ruled(settings: Settings, *rules: AlertRule) -> Settings:
+def ruled(settings: Settings, *rules: AlertRuleSettings) -> Settings:
     return replace(settings, alerts=rules)
 
 

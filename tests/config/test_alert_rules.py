@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from iotcache.config import Settings, load
-from iotcache.config.schema import AlertRule
+from iotcache.config.schema import AlertRuleSettings
 from iotcache.errors import ConfigError
 
 HOT = '[[alerts]]\nname = "hot"\nkind = "threshold"\n'
@@ -25,8 +25,8 @@ def test_rules_are_read_and_stand_instead_of_the_default_ones(tmp_path: Path) ->
         HOT + 'above = 8\nseverity = "error"\n[[alerts]]\nname = "gone"\nkind = "silent"\nfor_s = 30',
     )
     assert settings.alerts == (
-        AlertRule(name="hot", kind="threshold", above=8.0, severity="error"),
-        AlertRule(name="gone", kind="silent", for_s=30.0),
+        AlertRuleSettings(name="hot", kind="threshold", above=8.0, severity="error"),
+        AlertRuleSettings(name="gone", kind="silent", for_s=30.0),
     )
     assert loaded(tmp_path, "alerts = []").alerts == ()
     assert loaded(tmp_path, "").alerts == Settings().alerts

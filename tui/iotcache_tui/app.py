@@ -17,12 +17,12 @@ from iotcache.config.schema import DashboardSettings
 from iotcache.errors import IotCacheError
 from iotcache.model import Event, Severity
 from iotcache.text import printable
+from iotcache_tui.command_palette import DeviceProvider
 from iotcache_tui.feed.base import Feed
 from iotcache_tui.format import clock_text, short_nodes, use_zone
 from iotcache_tui.frame_clock import FrameClock
 from iotcache_tui.key_display import key_shown
 from iotcache_tui.keymap import APP_BINDINGS, complete
-from iotcache_tui.palette import DeviceProvider
 from iotcache_tui.preferences import PreferencesFile, UiPreferences
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.context import PreferenceChanges, ToastSeverity

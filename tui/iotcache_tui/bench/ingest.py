@@ -22,10 +22,10 @@ from iotcache.store import open_store
 from iotcache.worker.worker import Ingest
 from iotcache_simulator.stack.nodes import EmbeddedNode, choose_program
 from iotcache_tui.bench.broker import mosquitto
-from iotcache_tui.bench.offer import DEVICES
+from iotcache_tui.bench.load_generator import DEVICES
 from iotcache_tui.bench.postgres import BenchPostgres, postgres_programs
 from iotcache_tui.bench.report import OURS, BenchReport, BenchRow, BenchTarget
-from iotcache_tui.bench.team import Team
+from iotcache_tui.bench.worker_processes import Team
 
 if TYPE_CHECKING:
     from iotcache.store.base import Store
@@ -116,7 +116,7 @@ class _Servers:
     ) -> asyncio.subprocess.Process:
         numbers = (str(number) for number in (self.port, messages, readings, devices, first))
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "iotcache_tui.bench.offer", *numbers
+            sys.executable, "-P", "-m", "iotcache_tui.bench.load_generator", *numbers
         )
 
 

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from iotcache_tui.cli.options import load_settings
-    from iotcache_tui.cli.reaching import reached
+    from iotcache_tui.cli.running_stack import reached
 
     if args.limit < 1:
         raise UsageError(f"--limit is {args.limit}, allowed is 1 or more")

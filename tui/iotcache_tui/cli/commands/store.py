@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from iotcache_tui.cli.options import load_settings
-    from iotcache_tui.cli.reaching import reached
+    from iotcache_tui.cli.running_stack import reached
 
     settings = load_settings(args).settings
     keep_days = settings.store.retention_days

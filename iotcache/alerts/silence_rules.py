@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from iotcache.alerts.rule_state import Verdict
-from iotcache.config.alert_rules import Rule
+from iotcache.config.alert_rules import AlertRule
 from iotcache.keys import escape, unescape
 from iotcache.model import Reading, Series
 
@@ -33,7 +33,7 @@ class _Device:
         self.subject = escape(name)
         self.last_seen_s = last_seen_s
         self.interval_s = 0.0
-        self.rules: list[Rule] = []
+        self.rules: list[AlertRule] = []
         self.raised: set[str] = set()
         self.due_s: dict[str, float] = {}
         """The next deadline, by rule."""
@@ -41,11 +41,11 @@ class _Device:
         """Those that a rule is about."""
 
 
-class Silence:
+class SilenceRules:
     """All silent rules and the devices that they are about."""
 
     def __init__(
-        self, rules: Sequence[Rule], stands: Callable[[str, str], bool] = lambda name, subject: False
+        self, rules: Sequence[AlertRule], stands: Callable[[str, str], bool] = lambda name, subject: False
     ) -> None:
         self._rules = [rule for rule in rules if rule.kind == "silent"]
         self._by_name = {rule.name: rule for rule in self._rules}
@@ -166,10 +166,10 @@ class Silence:
             if rule.name in cleared
         ]
 
-    def _await(self, device: _Device, rule: Rule) -> None:
+    def _await(self, device: _Device, rule: AlertRule) -> None:
         self._push(device, rule, self._last_seen_s(device) + _limit_s(device, rule))
 
-    def _push(self, device: _Device, rule: Rule, due_s: float) -> None:
+    def _push(self, device: _Device, rule: AlertRule, due_s: float) -> None:
         device.due_s[rule.name] = due_s
         heapq.heappush(self._deadlines, (due_s, device.name, rule.name))
 
@@ -190,13 +190,13 @@ class Silence:
         return max(device.last_seen_s, self.deaf_until_s)
 
     def _verdict(
-        self, device: _Device, rule: Rule, raised: bool, value: float | None, text: str = ""
+        self, device: _Device, rule: AlertRule, raised: bool, value: float | None, text: str = ""
     ) -> Verdict:
         figure = None if value is None else round(value, 1)
         return Verdict(rule, device.subject, raised, figure, Series(device.name, ""), device.site, text)
 
 
-def _limit_s(device: _Device, rule: Rule) -> float:
+def _limit_s(device: _Device, rule: AlertRule) -> float:
     if rule.for_s > 0:
         return rule.for_s
     return max(INTERVALS * (device.interval_s or INTERVAL_DEFAULT_S), OWN_MIN_S)

@@ -1,4 +1,4 @@
-"""``python -m iotcache_tui.bench.offer PORT MESSAGES READINGS DEVICES FIRST``:
+"""``python -m iotcache_tui.bench.load_generator PORT MESSAGES READINGS DEVICES FIRST``:
 publish as fast as the broker takes it.
 
 A process of its own, so that offering the load costs the contestants no time of their interpreter.

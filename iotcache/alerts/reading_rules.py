@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from iotcache.alerts.rule_state import RuleState, Verdict
-from iotcache.config.alert_rules import Rule, series_named, subject_of
+from iotcache.config.alert_rules import AlertRule, series_named, subject_of
 from iotcache.model import Reading, Series, figure_of
 
 SERIES_LIMIT: Final = 200_000
@@ -39,7 +39,7 @@ class ReadingRules:
     """All threshold and rate rules, and what they wait for."""
 
     def __init__(
-        self, rules: Sequence[Rule], stands: Callable[[str, str], bool] = lambda name, subject: False
+        self, rules: Sequence[AlertRule], stands: Callable[[str, str], bool] = lambda name, subject: False
     ) -> None:
         """``stands`` tells whether an alert of this name and subject was raised before our time."""
         self._rules = [rule for rule in rules if rule.kind in ("threshold", "rate")]

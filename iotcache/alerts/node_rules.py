@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from iotcache.alerts.rule_state import RuleState, Verdict
-from iotcache.config.alert_rules import CLUSTER, Rule
+from iotcache.config.alert_rules import CLUSTER, AlertRule
 from iotcache.model import NodeHealth, NodeState
 
 READS_MIN: Final = 50
@@ -17,7 +17,7 @@ class NodeRules:
     """All rules of the kinds ``node_down`` and ``hit_ratio``."""
 
     def __init__(
-        self, rules: Sequence[Rule], stands: Callable[[str, str], bool] = lambda name, subject: False
+        self, rules: Sequence[AlertRule], stands: Callable[[str, str], bool] = lambda name, subject: False
     ) -> None:
         self._down = [rule for rule in rules if rule.kind == "node_down"]
         self._ratio = [rule for rule in rules if rule.kind == "hit_ratio"]
@@ -41,7 +41,9 @@ class NodeRules:
                     self._judge(rule, node, down, now_s, verdicts)
         return verdicts
 
-    def _judge(self, rule: Rule, node: NodeHealth, down: bool, now_s: float, verdicts: list[Verdict]) -> None:
+    def _judge(
+        self, rule: AlertRule, node: NodeHealth, down: bool, now_s: float, verdicts: list[Verdict]
+    ) -> None:
         key = (rule.name, node.name)
         stands = self._stands(*key)
         if not down:
