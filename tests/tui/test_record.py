@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import tracemalloc
 import zlib
+from array import array
 from math import sin
 from pathlib import Path
 from typing import ClassVar
@@ -19,9 +20,11 @@ from iotcache_tui.cli.main import main
 from iotcache_tui.record import chunks
 from iotcache_tui.record.chunks import FRAMES, ChunkFile, RecordingError
 from iotcache_tui.record.export import export
+from iotcache_tui.record.fleet_columns import pack, unpack
 from iotcache_tui.record.player import RecordingPlayer, ReplayClock, ReplayFeed
 from iotcache_tui.record.recorder import Recorder
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.fleet.fleet_state import TREND_POINTS
 from iotcache_tui.state.requests import ActionProgress, Answer, Request
 from iotcache_tui.state.updates import Drained, Latest, Mailbox, RowUpdate, Second, TtlUpdate
 from tests.tui.conftest import WALL_S, screen_text
@@ -365,3 +368,24 @@ async def test_without_a_replay_its_keys_are_not_told_of(tmp_path: Path) -> None
         await pilot.press("question_mark")
         await pilot.pause()
         assert "Replay" not in screen_text(app)
+
+
+def test_a_keyframe_holds_every_column_of_the_fleet() -> None:
+    """A column that is left out would be empty in a replay, and its drawing would fail there."""
+    state = DashboardState()
+    fill(state, 20, now_s=1_000.0, wall_s=WALL_S)
+    fleet, played = state.fleet, DashboardState().fleet
+    rows = len(fleet)
+    unpack(pack(fleet), played)
+    columns = {
+        name: value
+        for name, value in vars(fleet).items()
+        if isinstance(value, (list, bytearray, array)) and len(value) in (rows, rows * TREND_POINTS)
+    }
+    assert len(columns) > 15
+    for name, value in columns.items():
+        # nan equals nothing, so that arrays are compared as bytes.
+        left, right = (
+            one.tobytes() if isinstance(one, array) else one for one in (value, getattr(played, name))
+        )
+        assert left == right, name
