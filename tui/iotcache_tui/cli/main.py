@@ -31,6 +31,7 @@ COMMANDS = (
     ("verify", "simulate the cluster client under faults, deterministically"),
     ("doctor", "check configuration, servers and terminal, and say how to mend them"),
     ("config", "print every setting in force and where it came from"),
+    ("schema", "print the JSON Schema of config.toml, class files and scenarios"),
     ("bench", "compare ourselves with our peers, side by side"),
 )
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
