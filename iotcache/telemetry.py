@@ -57,7 +57,11 @@ class IngestStats(ProcessStats, kw_only=True):
     """Readings that the table had already: redelivered, or sent twice."""
     dead_letters: int = 0
     ignored: int = 0
-    """Messages that are no readings: configuration, metadata."""
+    """Messages that are no readings: configuration, metadata, and those that mappings pass over."""
+    nothing_in_it: int = 0
+    """Messages of which nothing was used: no mistake, and no reading either."""
+    last_nothing_in_it: str = ""
+    """The topic of the last of them. Safe to show."""
     batches: int = 0
     received_per_s: float = 0.0
     stored_per_s: float = 0.0

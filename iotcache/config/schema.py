@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field, structs
+from msgspec import Meta, Struct, field
 
 from iotcache.config.urls import mask
+from iotcache.decode.mapping.settings import FieldPaths, IngestMapping
 from iotcache.ttl import TtlPolicy
-
-if TYPE_CHECKING:
-    from iotcache.decode.field_paths import FieldPaths
 
 Switch = bool | Literal["auto"]
 """On, off, or whatever fits: "auto" is on when the service it belongs to is embedded."""
@@ -86,29 +84,6 @@ class StoreSettings(Section, frozen=True):
     retention_days: Annotated[float, Meta(gt=0)] = 30.0
 
 
-class IngestFieldsSettings(Section, frozen=True):
-    """Where a payload keeps what a reading needs; see `iotcache.decode.field_paths`."""
-
-    readings: str = ""
-    """Path of the array of readings; empty: the payload is one reading, or an array of them."""
-    value: str = "value"
-    ts: str = "ts"
-    ts_unit: Literal["auto", "s", "ms", "us", "ns", "rfc3339", "utc"] = "auto"
-    device: str = "device"
-    sensor: str = "sensor"
-    site: str = "site"
-    unit: str = "unit"
-    seq: str = "seq"
-    boot: str = "boot"
-
-    @property
-    def paths(self) -> FieldPaths:
-        """The same as the decoder takes it."""
-        from iotcache.decode.field_paths import FieldPaths
-
-        return FieldPaths(**structs.asdict(self))
-
-
 class IngestSettings(Section, frozen=True):
     enabled: Switch = "auto"
     """Whether the dashboard's stack runs an ingest worker; "auto": when all of broker, nodes and store are
@@ -126,7 +101,12 @@ class IngestSettings(Section, frozen=True):
     """Of which parts of its topic a Sparkplug device's name is made."""
     sparkplug_rebirth: bool = True
     """Whether edge nodes are asked for their births when data cannot be read without."""
-    fields: IngestFieldsSettings = field(default_factory=IngestFieldsSettings)
+    fields: FieldPaths = field(default_factory=FieldPaths)
+    """Where a payload on `topics` keeps what a reading needs."""
+    preset: str | tuple[str, ...] = ()
+    """Names of mappings that come with the program; see `iotcache.config.presets`."""
+    mapping: tuple[IngestMapping, ...] = ()
+    """How messages of fleets that do not write the default payload are read; tried before the presets'."""
 
 
 class OnboardingSettings(Section, frozen=True):

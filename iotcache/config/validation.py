@@ -8,7 +8,7 @@ import re
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from msgspec import Meta
 
@@ -28,10 +28,13 @@ def describe(kind: Any) -> str:
         return " or ".join(f'"{one}"' if isinstance(one, str) else str(one) for one in get_args(kind))
     if origin in (Union, types.UnionType):
         return " or ".join(describe(one) for one in get_args(kind) if one is not type(None))
+    if origin is Annotated:
+        inner, *limits = get_args(kind)
+        return next((allowed_range(one) for one in limits if isinstance(one, Meta)), describe(inner))
     if origin is tuple:
         return "a list of texts"
     if origin is dict:
-        return "a table of texts"
+        return "a table of texts" if get_args(kind)[1] is str else "a table of texts, numbers, true and false"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[kind]
 
 
@@ -82,8 +85,6 @@ def _nodes(nodes: str | tuple[str, ...]) -> None:
 def _topics(topics: tuple[str, ...]) -> None:
     from iotcache.decode.topics import TopicTemplate
 
-    if not topics:
-        raise ValueError("a list of at least one topic template")
     for topic in topics:
         try:
             TopicTemplate(topic)
@@ -101,23 +102,27 @@ def _zone(name: str) -> None:
             raise ValueError('"local", "UTC" or a name such as Europe/Berlin') from None
 
 
-def _path(text: str) -> None:
-    from iotcache.decode.field_paths import check_path
+def _fields(key: str) -> Check:
+    """The check of one field of ``[ingest.fields]``: the compiler of mappings says what is wrong."""
 
-    check_path(text)
+    def check(value: object) -> None:
+        from msgspec import structs
+
+        from iotcache.decode.mapping.reader import FieldReader
+        from iotcache.decode.mapping.settings import FieldPaths
+
+        FieldReader(structs.replace(FieldPaths(), **{key: value}))
+
+    return check
 
 
-def _value_path(text: str) -> None:
-    from iotcache.decode.field_paths import check_value
+def _preset(given: str | tuple[str, ...]) -> None:
+    from iotcache.config.presets import preset_names
 
-    check_value(text)
-
-
-def _array_path(text: str) -> None:
-    from iotcache.decode.field_paths import parse_path
-
-    if text:
-        parse_path(text)
+    known = preset_names()
+    for name in (given,) if isinstance(given, str) else given:
+        if name not in known:
+            raise ValueError(f"one or more of {', '.join(known)}")
 
 
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -144,6 +149,7 @@ def _webhook(text: str) -> None:
         parse_hook(text)
 
 
+FIELD_KEYS = ("readings", "value", "ts", "zone", "device", "sensor", "site", "unit", "seq", "boot")
 CHECKS: Mapping[str, Check] = {
     "broker.url": _broker,
     "cache.nodes": _nodes,
@@ -152,15 +158,8 @@ CHECKS: Mapping[str, Check] = {
     "ingest.topics": _topics,
     "ingest.client_id": _client_id,
     "ingest.group": lambda text: _client_id(text) if text else None,
-    "ingest.fields.readings": _array_path,
-    "ingest.fields.value": _value_path,
-    "ingest.fields.ts": _path,
-    "ingest.fields.device": _path,
-    "ingest.fields.sensor": _path,
-    "ingest.fields.site": _path,
-    "ingest.fields.unit": _path,
-    "ingest.fields.seq": _path,
-    "ingest.fields.boot": _path,
+    "ingest.preset": _preset,
+    **{f"ingest.fields.{key}": _fields(key) for key in FIELD_KEYS},
     "alerting.webhook": _webhook,
     "http.listen": _listen,
     "dashboard.time_zone": _zone,
@@ -175,9 +174,14 @@ def check_together(settings: Settings) -> str | None:
             f"cache.ttl.volatile_min_s is {ttl.volatile_min_s:g}, "
             f"above cache.ttl.volatile_max_s, which is {ttl.volatile_max_s:g}"
         )
-    if settings.ingest.group and settings.broker.url == "embedded":
+    ingest = settings.ingest
+    if not ingest.topics and not ingest.mapping and not ingest.preset:
         return (
-            f"ingest.group is {settings.ingest.group!r}, and the embedded broker has no shared subscriptions "
+            "ingest.topics is empty: allowed is a list of at least one topic template, a mapping or a preset"
+        )
+    if ingest.group and settings.broker.url == "embedded":
+        return (
+            f"ingest.group is {ingest.group!r}, and the embedded broker has no shared subscriptions "
             "that survive a worker's end: leave it empty, or name a broker in broker.url"
         )
     if breaker.open_min_s > breaker.open_max_s:
@@ -186,8 +190,9 @@ def check_together(settings: Settings) -> str | None:
             f"above cache.breaker.open_max_s, which is {breaker.open_max_s:g}"
         )
     from iotcache.config.alert_rules import wrong_rule
+    from iotcache.config.mappings import wrong_mapping
 
-    if wrong := wrong_rule(settings.alerts):
+    if wrong := wrong_rule(settings.alerts) or wrong_mapping(ingest.mapping):
         return wrong
     return _broker_together(settings.broker) or _cache_together(settings.cache) or _http(settings.http)
 

@@ -20,9 +20,10 @@ from typing import Any, Final
 
 import msgspec
 
-from iotcache.decode.decoder import EARLIEST_US, Refused, dead_letter, epoch_us
 from iotcache.decode.explain import explain
+from iotcache.decode.incoming import EARLIEST_US, epoch_us
 from iotcache.decode.limits import DEPTH_LIMIT, is_too_deep
+from iotcache.decode.outcomes import Refused, dead_letter
 from iotcache.decode.topics import TopicNames
 from iotcache.model import DeadLetter, DeviceMessage, DeviceRetired, Document, DocumentKind, Message
 from iotcache.text import printable

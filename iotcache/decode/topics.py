@@ -1,24 +1,25 @@
 """Topic templates such as ``iot/{site}/{device}/{sensor}``: what to subscribe to, and what a topic names.
 
-One template level is one topic level: a constant, a field in braces, or ``+`` for a level that says nothing.
-A last ``#`` takes any further levels, or none. Topics of Sparkplug B name group, node and device in levels of
-their own: a template under ``spBv1.0/`` says only which of them to subscribe to. Sources: MQTT 3.1.1 and 5.0,
-sections 4.7 and 4.8.2.
+One template level is one topic level: a constant, a field in braces, ``+`` for a level that says nothing, or
+``$+`` for such a one that begins with ``$``. A field that ends in ``…`` (or ``...``) takes one level or more,
+and a last ``#`` any further levels, or none. What ``{rest…}`` takes is the sensor's name where nothing else
+in the topic is. Topics of Sparkplug B name group, node and device in levels of their own: a template under
+``spBv1.0/`` says only which to subscribe to. Sources: MQTT 3.1.1 and 5.0, sections 4.7 and 4.8.2.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from iotcache.decode.limits import NAME_LIMIT
 from iotcache.errors import ConfigError
 
-FIELDS: Final = ("device", "sensor", "site", "unit")
+FIELDS: Final = ("device", "sensor", "site", "unit", "rest")
 RESERVED_SENSORS: Final = frozenset({"cfg", "meta", "birth", "death"})
 """Levels in the sensor's place that carry no reading: configuration, metadata, birth and death messages."""
 PACK_SENSORS: Final = frozenset({"pack", "senml"})
@@ -29,7 +30,9 @@ _REMEMBERED_BYTES: Final = 64 * 1024 * 1024
 """Of topics read before: anyone who may publish chooses topics, of up to 65,535 bytes each."""
 _ENTRY_BYTES: Final = 600
 """Of one topic, without its text: the dictionary's entry and the `TopicNames`, rounded up."""
-_LEVEL: Final = re.compile(r"\{([A-Za-z_]*)\}")
+_LEVEL: Final = re.compile(r"\{([A-Za-z_]*)(…|\.\.\.)?\}")
+_CLOSED: Final = ("$SYS/", "$share/", "$queue/", "$CONTROL/")
+"""Topics of brokers' own that no device publishes on."""
 
 
 class TopicNames(Struct, frozen=True):
@@ -45,22 +48,29 @@ class TopicNames(Struct, frozen=True):
     """A topic of Sparkplug B, whose payload is protobuf."""
     reserved: bool = False
     """A topic of configuration, metadata or life signs, or of our own: no reading, and no mistake."""
+    routes: tuple[tuple[int, TopicNames], ...] = ()
+    """Mappings that are for the topic, by their numbers, each with what the topic names by its template."""
     life: str = ""
     """Which of `RESERVED_SENSORS` the topic ends a device's name with."""
+
+
+_NO_NAMES: Final = TopicNames()
 
 
 class TopicTemplate:
     """One template. Raises `ConfigError` for one that cannot be used."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, key: str = "ingest.topics") -> None:
+        """``key`` is the setting that it is from."""
         self.text = text
         self.fields: list[str] = []
-        wrong = f"ingest.topics: {text!r} is no topic template"
-        if not text or text.startswith("$") or any(char in text for char in "\0\r\n"):
+        wrong = f"{key}: {text!r} is no topic template"
+        if not text or text.startswith(_CLOSED) or any(char in text for char in "\0\r\n"):
             raise ConfigError(f"{wrong}: allowed is for instance iot/{{site}}/{{device}}/{{sensor}}")
         pattern: list[str] = []
         levels: list[str] = []
         parts = text.split("/")
+        several = False
         for place, level in enumerate(parts):
             field = _LEVEL.fullmatch(level)
             if field:
@@ -70,24 +80,27 @@ class TopicTemplate:
                     raise ConfigError(f"{wrong}: {{{name}}} is no field; allowed are {allowed}")
                 if name in self.fields:
                     raise ConfigError(f"{wrong}: {{{name}}} is there twice")
+                if field[2] and several:
+                    raise ConfigError(f"{wrong}: only one of its fields can take several levels")
+                several = several or bool(field[2])
                 self.fields.append(name)
-                pattern.append(f"(?P<{name}>[^/]*)")
+                pattern.append(f"(?P<{name}>.*)" if field[2] else f"(?P<{name}>[^/]*)")
+                levels.append("#" if field[2] else "+")
+            elif level in ("+", "$+"):
+                pattern.append("[^/]*" if level == "+" else r"\$[^/]*")
                 levels.append("+")
-            elif level == "+":
-                pattern.append("[^/]*")
-                levels.append("+")
-            elif level == "#" and place == len(parts) - 1:
+            elif level == "#" and place == len(parts) - 1 and not several:
                 levels.append("#")
             elif any(char in level for char in "{}+#"):
                 raise ConfigError(f"{wrong}: {level!r} mixes text and a field; a field is a whole level")
             else:
                 pattern.append(re.escape(level))
                 levels.append(level)
-        if "device" not in self.fields and not text.startswith(SPARKPLUG):
-            raise ConfigError(f"{wrong}: it has no {{device}} level")
-        self.filter = "/".join(levels)
+        self.filter = "/".join(levels[: levels.index("#") + 1] if "#" in levels else levels)
         """The subscription that covers it."""
-        further = "(?:/.*)?" if levels[-1] == "#" else ""
+        self.takes_more = "#" in levels[:-1] or "$+" in parts
+        """Whether that subscription brings topics that the template does not fit."""
+        further = "(?:/.*)?" if levels[-1] == "#" and not several else ""
         self._pattern = re.compile("/".join(pattern) + further, re.DOTALL)
 
     def match(self, topic: str) -> dict[str, Any] | None:
@@ -96,24 +109,66 @@ class TopicTemplate:
         return found.groupdict() if found else None
 
 
-class Topics:
-    """All templates of a deployment; the first that fits a topic reads it."""
+class MappedTopics(Struct, frozen=True):
+    """The topics of a mapping."""
 
-    def __init__(self, templates: Sequence[str]) -> None:
+    templates: tuple[str, ...]
+    is_subscribed: bool = True
+    """Whether its messages are asked for, and not only told apart when something else brings them."""
+
+
+def filter_covers(wide: str, narrow: str) -> bool:
+    """Whether every topic that the filter ``narrow`` takes is one that ``wide`` takes (section 4.7)."""
+    if wide == narrow:
+        return True
+    if narrow.startswith("$") and wide[:1] in "+#":
+        return False
+    wide_levels, narrow_levels = wide.split("/"), narrow.split("/")
+    for place, level in enumerate(wide_levels):
+        if level == "#":
+            return True
+        if place >= len(narrow_levels) or narrow_levels[place] == "#":
+            return False
+        if level not in ("+", narrow_levels[place]):
+            return False
+    return len(wide_levels) == len(narrow_levels)
+
+
+class Topics:
+    """All templates of a deployment; the first that fits a topic reads it, and mappings before them."""
+
+    def __init__(self, templates: Sequence[str], mappings: Sequence[MappedTopics] = ()) -> None:
+        """``mappings`` are in the order in which they are tried."""
         self.templates = tuple(TopicTemplate(text) for text in templates)
+        self._routes = tuple(
+            (number, TopicTemplate(text, "ingest.mapping"))
+            for number, mapped in enumerate(mappings)
+            for text in mapped.templates
+        )
+        self._wanted = [
+            template.filter for number, template in self._routes if mappings[number].is_subscribed
+        ]
         self._known: dict[str, TopicNames] = {}
         self._known_bytes = 0
 
     def filters(self, group: str = "") -> list[str]:
-        """What to subscribe to; under ``$share/{group}/`` workers of that group share the messages."""
+        """What to subscribe to; under ``$share/{group}/`` workers of that group share the messages.
+
+        A filter that another covers is left out: a broker may send what both take twice.
+        """
         head = f"$share/{group}/" if group else ""
-        return [head + text for text in dict.fromkeys(template.filter for template in self.templates)]
+        texts = dict.fromkeys((*(template.filter for template in self.templates), *self._wanted))
+        return [
+            head + text
+            for text in texts
+            if not any(other != text and filter_covers(other, text) for other in texts)
+        ]
 
     def names(self, topic: str) -> TopicNames:
         """What ``topic`` names; remembered, as a fleet has few topics and many messages."""
         names = self._known.get(topic)
         if names is None:
-            self._known_bytes += _ENTRY_BYTES + 2 * sys.getsizeof(topic)
+            self._known_bytes += _ENTRY_BYTES * (1 + len(self._routes)) + 2 * sys.getsizeof(topic)
             if self._known_bytes > _REMEMBERED_BYTES:
                 self._known.clear()
                 self._known_bytes = 0
@@ -125,25 +180,42 @@ class Topics:
             return TopicNames(reserved=True)
         if topic.startswith(SPARKPLUG):
             return TopicNames(sparkplug=True)
+        if self._routes and (routes := tuple(self._matching(topic))):
+            return TopicNames(routes=routes)
         for template in self.templates:
             found = template.match(topic)
             if found is None:
                 continue
-            for field, name in found.items():
-                if not name:
-                    return TopicNames(refused=f"the topic's {{{field}}} level is empty")
-                if len(name) > NAME_LIMIT:
-                    return TopicNames(
-                        refused=f"the topic's {{{field}}} has {len(name)} characters; "
-                        f"{NAME_LIMIT} are allowed"
-                    )
-                if "\0" in name:
-                    return TopicNames(refused=f"the topic's {{{field}}} contains a NUL character")
-            if found.get("sensor") in RESERVED_SENSORS:
-                life = found.pop("sensor")
-                return TopicNames(**found, reserved=True, life=life)
-            if found.get("sensor") in PACK_SENSORS:
-                found["sensor"] = ""
-            return TopicNames(**found)
-        forms = ", ".join(template.text for template in self.templates)
+            names = _names(found)
+            if not names.refused and names.sensor in RESERVED_SENSORS:
+                return structs.replace(names, sensor="", reserved=True, life=names.sensor)
+            return structs.replace(names, sensor="") if names.sensor in PACK_SENSORS else names
+        used = [*self.templates, *(template for _, template in self._routes)]
+        if any(template.takes_more and filter_covers(template.filter, topic) for template in used):
+            return TopicNames(reserved=True)  # nobody asked for it: a broker's filters are coarser
+        forms = ", ".join(template.text for template in used)
         return TopicNames(refused=f"the topic fits none of the templates in ingest.topics: {forms}")
+
+    def _matching(self, topic: str) -> Iterator[tuple[int, TopicNames]]:
+        last = -1
+        for number, template in self._routes:
+            if number != last and (found := template.match(topic)) is not None:
+                last = number
+                yield number, _names(found)
+
+
+def _names(found: dict[str, str]) -> TopicNames:
+    """What the fields of a template hold, or why it cannot be read."""
+    rest = found.pop("rest", "")
+    if rest and "sensor" not in found:
+        found["sensor"] = rest
+    for field, name in found.items():
+        if not name:
+            return TopicNames(refused=f"the topic's {{{field}}} level is empty")
+        if len(name) > NAME_LIMIT:
+            return TopicNames(
+                refused=f"the topic's {{{field}}} has {len(name)} characters; {NAME_LIMIT} are allowed"
+            )
+        if "\0" in name:
+            return TopicNames(refused=f"the topic's {{{field}}} contains a NUL character")
+    return structs.replace(_NO_NAMES, **found)

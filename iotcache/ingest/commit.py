@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from iotcache.backoff import Backoff
 from iotcache.clock import Clock
-from iotcache.decode.decoder import dead_letter
+from iotcache.decode.outcomes import dead_letter
 from iotcache.errors import StoreError
 from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.counters import IngestCounters

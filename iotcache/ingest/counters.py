@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from iotcache.clock import Clock
+from iotcache.decode.outcomes import NothingInIt
 from iotcache.histogram import DurationHistogram
+from iotcache.text import printable
+
+log = logging.getLogger(__name__)
 
 WINDOW_S = 10.0
 
@@ -49,8 +55,21 @@ class IngestCounters:
         self.duplicates = 0
         self.dead_letters = 0
         self.ignored = 0
+        self.nothing_in_it = 0
+        self.last_nothing_in_it = ""
         self.batches = 0
         self.commit_failures = 0
         self.http_requests = 0
         self.commit_ms = RecentDurations(clock)
         self.write_through_ms = RecentDurations(clock)
+
+    def note_nothing(self, message: NothingInIt) -> None:
+        """Count a message of which nothing was used, and keep which it was: the log tells of the first."""
+        self.nothing_in_it += 1
+        self.last_nothing_in_it = printable(message.topic, 120)
+        if self.nothing_in_it == 1:
+            log.warning(
+                "nothing in a message on %s: %s; 'iotcache-tui explain' says why, the counter how many more",
+                self.last_nothing_in_it,
+                message.reason,
+            )

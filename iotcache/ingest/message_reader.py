@@ -6,8 +6,9 @@ name.
 
 from __future__ import annotations
 
-from iotcache.decode.decoder import Decoder, PartlyDecoded, Refused, dead_letter, decode_named
+from iotcache.decode.decoder import Decoder, decode_named
 from iotcache.decode.device_messages import read_device_message
+from iotcache.decode.outcomes import NothingInIt, PartlyDecoded, Refused, dead_letter
 from iotcache.decode.topics import Topics
 from iotcache.ingest.faults import Faults, describe
 from iotcache.model import DeadLetter, DeviceMessage, Message, Reading
@@ -23,7 +24,9 @@ class MessageReader:
         self._decoder = decoder
         self._faults = faults
 
-    def read(self, message: Message) -> list[Reading] | DeviceMessage | DeadLetter | PartlyDecoded | None:
+    def read(
+        self, message: Message
+    ) -> list[Reading] | DeviceMessage | DeadLetter | PartlyDecoded | NothingInIt | None:
         """What a message holds; ``None`` for one that is neither a reading nor a mistake."""
         topic, payload, received_us = message.topic, message.payload, message.received_us
         try:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 
 from iotcache.clock import Clock
-from iotcache.decode.decoder import dead_letter
+from iotcache.decode.outcomes import dead_letter
 from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.faults import Faults, describe
 from iotcache.ingest.intervals import Intervals

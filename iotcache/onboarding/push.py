@@ -105,7 +105,7 @@ def _topic(templates: Sequence[str], site: str, device: str) -> str:
         raise UsageError("a name with '/', '+' or '#' has no topic of its own")
     for template in templates:
         levels = template.split("/")
-        if "{sensor}" in levels and "+" not in levels and "#" not in levels:
+        if {"{device}", "{sensor}"} <= set(levels) and "+" not in levels and "#" not in levels:
             if "{site}" in levels and not site:
                 raise UsageError(f"the topic {template} needs the device's site, which is not known: name it")
             named = {"{site}": site, "{device}": device, "{sensor}": "cfg"}

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from iotcache.decode.decoder import Refused
+from iotcache.decode.outcomes import Refused
 from iotcache.errors import ConfigError, IotCacheError, StackError, StoreError
 from iotcache.model import Source
 from iotcache.read_json import read_fields

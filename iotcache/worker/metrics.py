@@ -28,6 +28,7 @@ _COUNTERS: Final = (
     ("iotcache_ingest_readings_duplicate", "Readings that the store had already.", "duplicates"),
     ("iotcache_ingest_dead_letters", "Messages that could not be decoded.", "dead_letters"),
     ("iotcache_ingest_messages_ignored", "Messages that are no readings.", "ignored"),
+    ("iotcache_ingest_messages_nothing_in_it", "Messages of which nothing was used.", "nothing_in_it"),
     ("iotcache_ingest_commits", "Store transactions.", "batches"),
     ("iotcache_ingest_commit_failures", "Store transactions that failed and were tried again.",
      "commit_failures"),

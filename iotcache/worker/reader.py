@@ -5,14 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from iotcache.config.mappings import all_mappings, all_topics
 from iotcache.decode.decoder import Decoder
-from iotcache.decode.field_paths import reader_for
-from iotcache.decode.topics import Topics
+from iotcache.decode.mapping.announced import AnnouncedUnits
+from iotcache.decode.mapping.outcome import Mapping
+from iotcache.decode.mapping.reader import reader_for
+from iotcache.decode.topics import MappedTopics, Topics
 from iotcache.ingest.faults import Faults
 from iotcache.ingest.message_reader import MessageReader
 
 if TYPE_CHECKING:
     from iotcache.config.schema import IngestSettings
+
+
+def topics_of(ingest: IngestSettings) -> Topics:
+    """What the settings have to be subscribed to and read. Raises `ConfigError` for wrong topics."""
+    return Topics(
+        all_topics(ingest),
+        [MappedTopics(one.topics, is_subscribed=not one.pass_over) for one in all_mappings(ingest)],
+    )
+
+
+def decoder_for(
+    ingest: IngestSettings,
+    topics: Topics,
+    on_unknown_birth: Callable[[str, str], None] = lambda group, node: None,
+) -> Decoder:
+    """The decoder of those topics; ``on_unknown_birth`` as there."""
+    announced = AnnouncedUnits()
+    return Decoder(
+        topics,
+        reader_for(ingest.fields),
+        [Mapping(mapping, n, announced) for n, mapping in enumerate(all_mappings(ingest), 1)],
+        sparkplug_device=ingest.sparkplug_device,
+        on_unknown_birth=on_unknown_birth,
+    )
 
 
 def message_reader(
@@ -22,11 +49,5 @@ def message_reader(
     on_unknown_birth: Callable[[str, str], None] = lambda group, node: None,
 ) -> MessageReader:
     """``on_unknown_birth``: see `iotcache.decode.decoder.Decoder`. Raises `ConfigError` for wrong topics."""
-    topics = topics or Topics(ingest.topics)
-    decoder = Decoder(
-        topics,
-        reader_for(ingest.fields.paths),
-        sparkplug_device=ingest.sparkplug_device,
-        on_unknown_birth=on_unknown_birth,
-    )
-    return MessageReader(topics, decoder, faults or Faults())
+    topics = topics or topics_of(ingest)
+    return MessageReader(topics, decoder_for(ingest, topics, on_unknown_birth), faults or Faults())

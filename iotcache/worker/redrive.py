@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from iotcache.cache import DeviceCache
 from iotcache.config.schema import OnboardingSettings
-from iotcache.decode.decoder import PartlyDecoded
+from iotcache.decode.outcomes import NothingInIt, PartlyDecoded
 from iotcache.ingest.message_reader import MessageReader
 from iotcache.model import DeadLetter, DeviceMessage, Message, Reading, StoredReading
 from iotcache.onboarding.lifecycle import DeviceLifecycle
@@ -53,6 +53,8 @@ async def redrive(
         if isinstance(decoded, DeadLetter):
             refused.append(decoded)
             continue
+        if isinstance(decoded, NothingInIt):
+            decoded = None
         settled.append(stored.number)
         if isinstance(decoded, list):
             readings += [StoredReading(reading, cache.plan_ttl(reading)) for reading in decoded]
@@ -74,6 +76,6 @@ async def redrive(
 
 def _read(
     letter: DeadLetter, reader: MessageReader
-) -> list[Reading] | DeviceMessage | DeadLetter | PartlyDecoded | None:
+) -> list[Reading] | DeviceMessage | DeadLetter | PartlyDecoded | NothingInIt | None:
     size = len(letter.payload)
     return reader.read(Message(letter.topic, letter.payload, 1, False, 0, 0, letter.received_us, size))

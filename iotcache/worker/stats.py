@@ -78,6 +78,8 @@ class IngestStatsBuilder:
             duplicates=counters.duplicates,
             dead_letters=counters.dead_letters,
             ignored=counters.ignored,
+            nothing_in_it=counters.nothing_in_it,
+            last_nothing_in_it=counters.last_nothing_in_it,
             batches=counters.batches,
             received_per_s=received_per_s,
             stored_per_s=stored_per_s,

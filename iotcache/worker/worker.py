@@ -16,8 +16,7 @@ from iotcache.aggregates.writer import Aggregates
 from iotcache.alerts.watch import AlertWatch
 from iotcache.backoff import Backoff
 from iotcache.clock import SYSTEM_CLOCK, Clock
-from iotcache.decode.decoder import PartlyDecoded
-from iotcache.decode.topics import Topics
+from iotcache.decode.outcomes import NothingInIt, PartlyDecoded
 from iotcache.errors import StoreError
 from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.commit import RETRY_MAX_S, RETRY_MIN_S
@@ -33,7 +32,7 @@ from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end
 from iotcache.telemetry import INGEST_ROLE, IngestStats, encode, gone, stats_topic
 from iotcache.text import printable
-from iotcache.worker.reader import message_reader
+from iotcache.worker.reader import message_reader, topics_of
 from iotcache.worker.stats import IngestStatsBuilder
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class Ingest:
         self.followers = Followers(faults=self.faults)
         self._clock = clock
         self._on_state = on_state
-        topics = Topics(ingest.topics)
+        topics = topics_of(ingest)
         self._rebirths = RebirthRequests(clock) if ingest.sparkplug_rebirth else None
         want = self._rebirths.want if self._rebirths is not None else lambda group, node: None
         self._reader = message_reader(ingest, topics, self.faults, want)
@@ -266,6 +265,8 @@ class Ingest:
                 readings += decoded
             elif decoded is None:
                 self.counters.ignored += 1
+            elif isinstance(decoded, NothingInIt):
+                self.counters.note_nothing(decoded)
             elif isinstance(decoded, DeadLetter):
                 dead.append(decoded)
             elif isinstance(decoded, PartlyDecoded):

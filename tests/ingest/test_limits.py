@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iotcache.decode.decoder import Decoder, Refused, decode_named
-from iotcache.decode.field_paths import FieldPaths, FieldReader
+from iotcache.decode.decoder import Decoder, decode_named
 from iotcache.decode.limits import DEPTH_LIMIT, is_too_deep
+from iotcache.decode.mapping.reader import FieldReader
+from iotcache.decode.mapping.settings import FieldPaths
+from iotcache.decode.outcomes import Refused
 from iotcache.decode.topics import Topics
 from iotcache.ingest.faults import Faults
 from iotcache.ingest.message_reader import MessageReader

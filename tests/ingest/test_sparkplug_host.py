@@ -9,7 +9,8 @@ import zlib
 import pytest
 
 from iotcache.clock import ManualClock
-from iotcache.decode.decoder import Decoder, PartlyDecoded
+from iotcache.decode.decoder import Decoder
+from iotcache.decode.outcomes import PartlyDecoded
 from iotcache.decode.sparkplug import NotSparkplug, Sparkplug, parse_topic
 from iotcache.decode.sparkplug.births import Births
 from iotcache.decode.topics import Topics

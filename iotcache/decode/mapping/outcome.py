@@ -1,0 +1,175 @@
+"""What becomes of a message that mappings are for: readings, a dead letter, nothing, or it is passed over.
+
+The mappings whose topic template fits are tried in their order. One whose condition is not met, or that finds
+nothing where its values should be, leaves the message to the next.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from iotcache.decode import cbor
+from iotcache.decode.explain import explain
+from iotcache.decode.incoming import NO_NAMES, Incoming, check_depth, reading_of, readings_of
+from iotcache.decode.limits import READINGS_LIMIT
+from iotcache.decode.mapping.announced import AnnouncedUnits
+from iotcache.decode.mapping.paths import NotThere
+from iotcache.decode.mapping.reader import FieldReader
+from iotcache.decode.mapping.settings import IngestMapping
+from iotcache.decode.outcomes import NothingInIt, PartlyDecoded, Refused, dead_letter, partly
+from iotcache.decode.plain import number, without_marks
+from iotcache.decode.topics import TopicNames
+from iotcache.model import Reading
+from iotcache.text import printable, printable_bytes
+
+_NO_MEASUREMENT: Final = frozenset({b"nan", b"inf", b"infinity", b"-nan", b"-inf", b"-infinity"})
+_DECIMAL_COMMA: Final = re.compile(rb"[+-]?[0-9]+,[0-9]+")
+_WORDS: Final = {b"true": True, b"false": False, b"null": None}
+
+
+class Mapping:
+    """A mapping, compiled."""
+
+    def __init__(self, settings: IngestMapping, number: int, announced: AnnouncedUnits | None = None) -> None:
+        """``announced`` is what mappings of one deployment share."""
+        self.announced = AnnouncedUnits() if announced is None else announced
+        self.settings = settings
+        self.name = settings.name or f"mapping {number}"
+        self.reader = FieldReader(settings, self.announced)
+
+
+class Trial(Struct, frozen=True):
+    """A mapping that did not take a message."""
+
+    mapping: str
+    reason: str
+
+
+class Mapped(Struct, frozen=True):
+    """What became of a message."""
+
+    outcome: list[Reading] | PartlyDecoded | NothingInIt
+    """An empty list for a message that is passed over."""
+    mapping: str = ""
+    """The mapping that took it."""
+    trials: tuple[Trial, ...] = ()
+    """Those before it."""
+
+
+class NotTaken(Refused):
+    """A message that no mapping could read, with what each lacked."""
+
+    def __init__(self, reason: str, trials: Sequence[Trial]) -> None:
+        super().__init__(reason)
+        self.trials = tuple(trials)
+
+
+def content_of(payload: bytes) -> tuple[bool, Any]:
+    """Whether a payload is a value alone, and what it holds.
+
+    Raises `Refused`, and what msgspec raises for broken JSON. An empty payload is a bare null.
+    """
+    text = without_marks(payload).strip()
+    if not text:
+        return True, None
+    head = text[:1]
+    if head in (b"{", b"["):
+        check_depth(text)
+        return False, msgspec.json.decode(text)
+    if payload[:1] >= b"\x80" and text[:1] >= b"\x80":
+        try:
+            content = cbor.loads(payload)
+        except cbor.NotCbor as error:
+            raise Refused(f"the payload is neither text nor CBOR: {error}") from error
+        return not isinstance(content, dict | list), content
+    if head == b'"':
+        return True, msgspec.json.decode(text, type=str)
+    if text in _WORDS:
+        return True, _WORDS[text]
+    if (found := number(text)) is not None:
+        return True, found
+    if text.lower().lstrip(b"+") in _NO_MEASUREMENT or _DECIMAL_COMMA.fullmatch(text):
+        raise Refused(f"the payload is no number that can be read: '{printable_bytes(text, 40)}'")
+    return True, text.decode("utf-8")
+
+
+def read_by_mappings(
+    routes: Sequence[tuple[Mapping, TopicNames]], topic: str, payload: bytes, received_us: int
+) -> Mapped:
+    """What becomes of a message on a topic that these mappings are for. Raises `Refused`, `MsgspecError`."""
+    trials: list[Trial] = []
+    first = routes[0][0]
+    if first.settings.pass_over and not first.settings.when:
+        return Mapped([], first.name)  # whatever is in it
+    is_bare, content = content_of(payload)
+    reason, is_nothing = "", False
+    for mapping, names in routes:
+        settings, reader = mapping.settings, mapping.reader
+        if unmet := reader.unmet(content):
+            trials.append(Trial(mapping.name, unmet))
+            continue
+        if settings.pass_over:
+            return Mapped([], mapping.name, tuple(trials))
+        if settings.announces:
+            mapping.announced.learn(settings.announces, topic, is_bare, content)
+            return Mapped([], mapping.name, tuple(trials))
+        try:
+            if names.refused:
+                raise NotThere(names.refused)
+            if is_bare:
+                one = reader.bare(content, names, topic)
+                found = [] if one is None else [one]
+            else:
+                found = list(reader.records(content, names, READINGS_LIMIT, topic))
+            outcome = _readings(reader, found, topic, payload, received_us)
+        except (NotThere, Refused) as error:
+            why = str(error)
+            if settings.on_missing == "pass_over" and isinstance(error, NotThere):
+                return Mapped([], mapping.name, tuple(trials))
+            trials.append(Trial(mapping.name, why))
+            reason = reason or why
+            if settings.on_missing == "dead_letter":
+                break
+            continue
+        if outcome:
+            return Mapped(outcome, mapping.name, tuple(trials))
+        trials.append(Trial(mapping.name, "it found no value"))
+        is_nothing = True
+        if settings.on_missing == "pass_over":
+            return Mapped([], mapping.name, tuple(trials))
+    if reason and not is_nothing:
+        raise NotTaken(reason, trials)
+    why = trials[-1].reason if trials else "no mapping is for it"
+    return Mapped(NothingInIt(topic, printable(why, 200)), "", tuple(trials))
+
+
+def _readings(
+    reader: FieldReader, found: Sequence[dict[str, Any]], topic: str, payload: bytes, received_us: int
+) -> list[Reading] | PartlyDecoded:
+    if reader.each:
+        return unrelated(found, topic, payload, received_us)
+    return readings_of(msgspec.convert(found, list[Incoming]), NO_NAMES, received_us)
+
+
+def unrelated(
+    found: Sequence[dict[str, Any]], topic: str, payload: bytes, received_us: int
+) -> list[Reading] | PartlyDecoded:
+    """The readings of values that have nothing to do with each other: one that cannot be kept spoils none."""
+    try:
+        return readings_of(msgspec.convert(found, list[Incoming]), NO_NAMES, received_us)
+    except (Refused, msgspec.ValidationError):
+        pass
+    readings: list[Reading] = []
+    problems: list[str] = []
+    for n, one in enumerate(found):
+        try:
+            readings.append(reading_of(msgspec.convert(one, Incoming), NO_NAMES, received_us + n))
+        except (Refused, msgspec.ValidationError) as error:
+            why = str(error) if isinstance(error, Refused) else explain(b"{", error)
+            problems.append(f'"{printable(str(one.get("sensor", "")), 60)}": {why}')
+    return partly(readings, problems, lambda reason: dead_letter(topic, payload, reason, received_us))

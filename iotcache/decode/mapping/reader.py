@@ -1,0 +1,234 @@
+"""One mapping at work: from a decoded JSON or CBOR payload to the fields that a reading has.
+
+Pure. Paths and tables are compiled once; `iotcache.decode.mapping.outcome` makes readings of what comes out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from iotcache.decode.incoming import contradiction
+from iotcache.decode.limits import TEXT_LIMIT
+from iotcache.decode.mapping.announced import AnnouncedUnits
+from iotcache.decode.mapping.flatten import VALUE_MEMBER, Leaf, leaves
+from iotcache.decode.mapping.paths import (
+    FieldPath,
+    FieldText,
+    NotThere,
+    Step,
+    follow,
+    kind_of,
+    parse_field,
+    parse_name,
+    parse_path,
+    parse_steps,
+    parse_text,
+    path_text,
+)
+from iotcache.decode.mapping.sensors import SensorTable
+from iotcache.decode.mapping.settings import FieldPaths, IngestMapping, Scalar
+from iotcache.decode.mapping.times import TimeReader
+from iotcache.decode.topics import TopicNames
+from iotcache.text import printable
+
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""As JSON writes it: 007 and +5 are texts."""
+_ANY: Final = "*"
+_NAMES: Final = ("device", "sensor", "site", "unit", "boot")
+
+
+class FieldReader:
+    """Reads payloads by one mapping, or by ``[ingest.fields]``.
+
+    Raises `ValueError` for paths that cannot be used; settings are checked before they come here.
+    """
+
+    def __init__(self, fields: FieldPaths, announced: AnnouncedUnits | None = None) -> None:
+        """``announced`` are units that messages on other topics told."""
+        self._announced = announced
+        value = fields.value
+        if not value:
+            raise ValueError("a path such as data.v, or one that ends in .* for each member's value")
+        self.each = value == "*" or value.endswith(".*")
+        """Whether the value's path names an object of which every member is a reading."""
+        if self.each:
+            value = value[:-1].removesuffix(".")
+        mapping = fields if isinstance(fields, IngestMapping) else None
+        self._depth = fields.depth
+        self._at_readings = parse_steps(fields.readings) if fields.readings else ()
+        self._value = parse_path(value, whole=True)
+        self._value_text = fields.value
+        self._names: dict[str, tuple[FieldText, ...]] = {
+            name: forms for name in _NAMES if (forms := parse_name(getattr(fields, name)))
+        }
+        if self.each and not fields.sensor.startswith("="):
+            self._names.pop("sensor", None)
+        self._ts = () if fields.ts.startswith("=") else parse_field(fields.ts)
+        self._ts_constant = fields.ts[1:] if fields.ts.startswith("=") else None
+        self._seq = () if fields.seq.startswith("=") else parse_field(fields.seq)
+        self._time = TimeReader(fields.ts_unit, fields.zone)
+        self._payload_decides = mapping is not None or fields.device != FieldPaths().device
+        """Whether a device that the payload names counts where the topic names another, as of a gateway."""
+        self._below_topic = mapping is not None or self.each
+        """Whether a sensor in the payload is one below the topic's."""
+        self.quoted_numbers = fields.quoted_numbers
+        self._states: dict[str, Scalar] = dict(mapping.states) if mapping else {}
+        self._units = SensorTable(
+            {sensor: parse_text(unit) for sensor, unit in mapping.units.items()} if mapping else {}
+        )
+        self._ignore = SensorTable(dict.fromkeys(mapping.ignore, True) if mapping else {})
+        self._when = [(parse_path(path), wanted) for path, wanted in mapping.when.items()] if mapping else []
+        paths = [*self._ts, *self._seq, *(path for path, _ in self._when)]
+        paths += [path for forms in self._names.values() for form in forms for path in form.paths()]
+        self._whole = not self._at_readings and any(
+            path.steps and isinstance(path.steps[0], int)
+            for path in (self._value, *(path for path in paths if not path.from_root))
+        )
+        """Whether a payload that is an array is itself the record: its paths begin with a place in it."""
+        self._taken = self._relative(paths)
+
+    def _relative(self, paths: list[FieldPath]) -> frozenset[tuple[Step, ...]]:
+        """The paths of the other fields that lead below the value's own, as seen from there."""
+        base, at_root = self._value.steps, self._value.from_root
+        found = set()
+        for path in paths:
+            same_start = path.from_root == at_root or (not self._at_readings and not self._whole)
+            if same_start and path.steps[: len(base)] == base and len(path.steps) > len(base):
+                found.add(path.steps[len(base) :])
+        return frozenset(found)
+
+    def unmet(self, root: Any) -> str:
+        """Which condition of `when` the payload does not meet; empty when it meets all."""
+        for path, wanted in self._when:
+            found = path.find(root, root)
+            is_met = found is not None if wanted == _ANY else found == wanted and _same_kind(found, wanted)
+            if not is_met:
+                shown = "nothing" if found is None else printable(str(found), 60)
+                return f'"{path.text}" is {shown}, and must be {"there" if wanted == _ANY else wanted}'
+        return ""
+
+    def records(self, root: Any, names: TopicNames, limit: int, topic: str = "") -> Iterator[dict[str, Any]]:
+        """The fields of each reading in a payload, under the names of the default one. Raises `NotThere`."""
+        found = follow(root, self._at_readings)
+        if found is None:
+            raise NotThere(f'the payload has nothing at "{printable(path_text(self._at_readings), 100)}"')
+        many = [found]
+        is_many = isinstance(found, list) and not self._whole
+        if is_many and (not self.each or any(isinstance(one, dict) for one in found)):
+            many = found
+        if len(many) > limit:
+            raise NotThere(f"it holds {len(many):,} readings; {limit:,} are allowed")
+        count = 0
+        for record in many:
+            for fields in self._record(root, record, names, topic):
+                count += 1
+                if count > limit:
+                    raise NotThere(f"it holds more than {limit:,} readings")
+                yield fields
+
+    def bare(self, value: Any, names: TopicNames, topic: str = "") -> dict[str, Any] | None:
+        """The fields of a reading whose payload is its value alone; ``None`` for a null."""
+        if value is None:
+            return None
+        fields = {name: text for name in _NAMES if (text := self._name(name, None, None)) is not None}
+        return self._fields(self._topics(fields, names), None, Leaf("", value, None), topic)
+
+    def _record(self, root: Any, record: Any, names: TopicNames, topic: str) -> Iterator[dict[str, Any]]:
+        fields: dict[str, Any] = {}
+        for name in self._names:
+            if (text := self._name(name, root, record)) is not None:
+                fields[name] = text
+        fields = self._topics(fields, names)
+        if self._ts_constant is not None:
+            fields["ts"] = self._ts_constant
+        for path in self._ts:
+            if (found := path.find(root, record)) is not None:
+                fields["ts"] = self._time.read(found, path.text)
+                break
+        for path in self._seq:
+            if (found := path.find(root, record)) is not None:
+                fields["seq"] = found
+                break
+        value = self._value.find(root, record)
+        if value is None:
+            raise NotThere(f'the payload has nothing at "{printable(self._value_text, 100)}"')
+        if not self.each:
+            if isinstance(value, dict | list):
+                raise NotThere(f'what stands at "{printable(self._value_text, 100)}" is {kind_of(value)}')
+            yield self._fields(fields, root, Leaf("", value, None), topic)
+            return
+        if not isinstance(value, dict | list):
+            raise NotThere(f'what "{printable(self._value_text, 100)}" asks for is no object')
+        seen: set[str] = set()
+        for leaf in leaves(value, self._depth, self._taken):
+            if self._ignore.find(leaf.name or VALUE_MEMBER):
+                continue
+            if leaf.name in seen:
+                raise NotThere(f'two of its members are both called "{printable(leaf.name, 100)}"')
+            seen.add(leaf.name)
+            yield self._fields(fields, root, leaf, topic)
+
+    def _name(self, name: str, root: Any, record: Any) -> str | None:
+        for form in self._names.get(name, ()):
+            if (text := form.find(root, record)) is not None:
+                return text
+        return None
+
+    def _topics(self, fields: dict[str, Any], names: TopicNames) -> dict[str, Any]:
+        """The fields, with what the topic names. Raises `NotThere` where both must not differ and do."""
+        for what in ("device", "sensor", "site"):
+            of_topic = getattr(names, what)
+            if not of_topic:
+                continue
+            found = fields.get(what)
+            if found is None or found == of_topic:
+                fields[what] = of_topic
+            elif what == "sensor" and self._below_topic:
+                fields[what] = f"{of_topic}/{found}"
+            elif not self._payload_decides:
+                raise NotThere(contradiction(what, found, of_topic))
+        if names.unit and "unit" not in fields:
+            fields["unit"] = names.unit
+        return fields
+
+    def _fields(self, fields: dict[str, Any], root: Any, leaf: Leaf, topic: str) -> dict[str, Any]:
+        """One reading's fields."""
+        above = fields.get("sensor", "")
+        sensor = f"{above}/{leaf.name}" if above and leaf.name else above or leaf.name
+        if not sensor and self.each:
+            sensor = VALUE_MEMBER
+        value = leaf.value
+        if isinstance(value, str):
+            value = self._state(value)
+        found = {**fields, "value": value}
+        if sensor:
+            found["sensor"] = sensor
+        if leaf.unit is not None:
+            found["unit"] = leaf.unit
+        elif self._announced is not None and (told := self._announced.find(topic, leaf.name)) is not None:
+            found["unit"] = told
+        elif "unit" not in fields and (unit := self._units.find(sensor)) is not None:
+            text = unit.find(root, root)
+            if text is not None:
+                found["unit"] = text
+        return found
+
+    def _state(self, text: str) -> Scalar:
+        """What a text stands for."""
+        state = self._states.get(text)
+        if state is not None:
+            return state
+        if self.quoted_numbers and len(text) <= TEXT_LIMIT and (number := _NUMBER.fullmatch(text)):
+            return float(text) if number[1] or number[2] else int(text)
+        return text
+
+
+def reader_for(fields: FieldPaths) -> FieldReader | None:
+    """A reader, or ``None`` where the default payload is meant, which is read a faster way."""
+    return None if fields == FieldPaths() else FieldReader(fields)
+
+
+def _same_kind(found: Any, wanted: Scalar) -> bool:
+    return isinstance(found, bool) == isinstance(wanted, bool)

@@ -1,0 +1,84 @@
+"""Times in the forms that fleets write them, with the time zone of those that have none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from iotcache.decode.mapping.paths import NotThere, kind_of
+from iotcache.decode.mapping.settings import TimeUnit
+from iotcache.text import printable
+
+LOCAL: Final = "local"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_US_PER_UNIT: Final = {"s": 1_000_000.0, "ms": 1_000.0, "us": 1.0, "ns": 0.001}
+_LONGEST_TEXT: Final = 80
+
+
+def check_zone(name: str) -> None:
+    """Raises `ValueError` with what is allowed for a time zone that does not exist."""
+    if name not in ("", LOCAL):
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError('a time zone such as "Europe/Berlin" or "UTC", "local", or empty') from None
+
+
+class TimeReader:
+    """Reads times of one form."""
+
+    def __init__(self, unit: TimeUnit, zone: str) -> None:
+        """Raises `ValueError` for an unknown zone."""
+        self._unit = unit
+        self._local = zone == LOCAL
+        self._zone: tzinfo | None = UTC if unit == "utc" and not zone else None
+        if zone and not self._local:
+            check_zone(zone)
+            self._zone = ZoneInfo(zone)
+
+    def read(self, found: Any, path: str) -> Any:
+        """A time in a form that the default payload may have. Raises `NotThere`."""
+        unit = self._unit
+        where = f'the time at "{printable(path, 100)}"'
+        if isinstance(found, str) and unit in ("auto", "s", "ms", "us", "ns") and len(found) <= _LONGEST_TEXT:
+            try:
+                found = float(found) if "." in found or "e" in found else int(found)
+            except ValueError:
+                if unit != "auto":
+                    raise NotThere(f"{where} is no number") from None
+        if isinstance(found, str | datetime) and unit in ("auto", "rfc3339", "utc"):
+            return self._of_text(found, where)
+        if unit in ("rfc3339", "utc"):
+            raise NotThere(f"{where} is {kind_of(found)}, no text")
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            raise NotThere(f"{where} is {kind_of(found)}, no number")
+        if unit == "auto":
+            return found
+        try:
+            if isinstance(found, int) and unit == "ns":
+                found //= 1_000
+                return _EPOCH + timedelta(microseconds=found)
+            return _EPOCH + timedelta(microseconds=round(found * _US_PER_UNIT[unit]))
+        except (OverflowError, ValueError):
+            raise NotThere("its time is past anything a clock shows") from None
+
+    def _of_text(self, found: str | datetime, where: str) -> datetime:
+        if isinstance(found, str):
+            # 2024-06-18T15:00:00+02:00[Europe/Berlin], as Java writes it: the offset says all.
+            text = found.strip().partition("[")[0]
+            try:
+                found = datetime.fromisoformat(text)
+            except ValueError:
+                raise NotThere(f"{where} is not ISO 8601, as 2024-06-18T15:00:00Z is") from None
+        if found.tzinfo is not None:
+            return found
+        try:
+            # An hour that a clock shows twice is taken for the first of the two.
+            if self._local:
+                return found.astimezone()
+            if self._zone is not None:
+                return found.replace(tzinfo=self._zone).astimezone(UTC)
+        except (OverflowError, ValueError, OSError):
+            raise NotThere("its time is past anything a clock shows") from None
+        raise NotThere(f'{where} has no time zone: set zone = "Europe/Berlin", say, or "local"')
