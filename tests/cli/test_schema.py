@@ -12,7 +12,7 @@ import pytest
 import tomli
 
 from iotcache_tui.cli.main import main
-from iotcache_tui.schemas import SCHEMAS, schema
+from iotcache_tui.cli.schemas import SCHEMAS, schema
 
 ROOT = Path(__file__).parents[2]
 FILES = {

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from iotcache_tui.schemas import SCHEMAS, schema
+    from iotcache_tui.cli.schemas import SCHEMAS, schema
 
     if args.name is None:
         for name, (title, _) in SCHEMAS.items():
