@@ -55,6 +55,8 @@ class IngestStats(ProcessStats, kw_only=True):
     stored: int = 0
     duplicates: int = 0
     """Readings that the table had already: redelivered, or sent twice."""
+    conflicts: int = 0
+    """Readings of a known identity and another value; each is among the dead letters."""
     dead_letters: int = 0
     ignored: int = 0
     """Messages that are no readings: configuration, metadata, and those that mappings pass over."""

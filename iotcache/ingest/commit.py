@@ -118,7 +118,8 @@ class Committer:
         counters.readings += len(planned)
         counters.stored += committed.stored
         counters.duplicates += committed.duplicates
-        counters.dead_letters += count
+        counters.conflicts += committed.conflicts
+        counters.dead_letters += count + committed.conflicts
         return committed
 
     async def _until_written(
@@ -204,6 +205,7 @@ class Committer:
             stored=sum(one.stored for one in done),
             duplicates=sum(one.duplicates for one in done),
             newest=tuple(newest for one in done for newest in one.newest),
+            conflicts=sum(one.conflicts for one in done),
         )
 
     async def _write_dead_letters(self, dead: Sequence[DeadLetter]) -> None:

@@ -184,6 +184,7 @@ class Pipeline:
         if stored.committed is None or not readings:
             return
         try:
-            self._on_commit(CommittedBatch(readings, stored.committed.newest, stored.committed.duplicates))
+            known = stored.committed.duplicates + stored.committed.conflicts
+            self._on_commit(CommittedBatch(readings, stored.committed.newest, known))
         except Exception as error:
             self._faults.note("telling followers of a batch", error)

@@ -79,7 +79,8 @@ class Planner:
         return [
             Reading(
                 one.device, one.sensor, one.value, one.ts_us, one.unit, one.site, one.seq, one.boot,
-                one.received_us, note(one.device, one.sensor, one.ts_us),
+                one.received_us, note(one.device, one.sensor, one.ts_us) if one.is_news else 0.0,
+                one.historical, one.retained,
             )
             for one in readings
         ]  # fmt: skip

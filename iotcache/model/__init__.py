@@ -29,6 +29,7 @@ from iotcache.model.readings import (
     StoredReading,
     Value,
     figure_of,
+    same_value,
 )
 
 __all__ = [
@@ -61,4 +62,5 @@ __all__ = [
     "StoredReading",
     "Value",
     "figure_of",
+    "same_value",
 ]

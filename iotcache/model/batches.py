@@ -18,7 +18,7 @@ class CommittedBatch(Struct, frozen=True, gc=False):
     newest: Sequence[StoredReading]
     """The series whose newest reading changed (`iotcache.store.base.Committed.newest`)."""
     duplicates: int = 0
-    """How many of the readings the table had already."""
+    """How many of the readings the table had already, or contradict what it has."""
 
 
 class Follower(Protocol):

@@ -31,7 +31,9 @@ class Series(NamedTuple):
 class Reading(Struct, frozen=True, gc=False):
     """One measurement as a device reported it.
 
-    Its identity is ``(device, boot, sensor, seq)`` when ``seq`` is given, else ``(device, sensor, ts_us)``.
+    Its identity is its series and its time, with ``boot`` and ``seq`` where ``seq`` is given: counters begin
+    again when a device restarts or joins anew. A reading with ``seq`` that was given the time of its receipt
+    (`is_stamped`) has another time when it is delivered again: it is known by its value then.
     """
 
     device: str
@@ -46,10 +48,26 @@ class Reading(Struct, frozen=True, gc=False):
     """When the ingest worker took it in; 0 for not yet."""
     interval_s: float = 0.0
     """The time between two readings of this series as far as known; 0 for unknown."""
+    historical: bool = False
+    """Measured earlier and sent late, as its device says: it enters history, and is no news of the device."""
+    retained: bool = False
+    """The broker's copy of an older message: no news of the device, and nothing where newer is known."""
 
     @property
     def series(self) -> Series:
         return Series(self.device, self.sensor)
+
+    @property
+    def is_news(self) -> bool:
+        """Whether its device was heard of just now."""
+        return not (self.historical or self.retained)
+
+
+def same_value(one: Value, other: Value) -> bool:
+    """Whether two values say the same: numbers by their amount, truth values and texts among themselves."""
+    if isinstance(one, bool | str) or isinstance(other, bool | str):
+        return type(one) is type(other) and one == other
+    return one == other
 
 
 class StoredReading(Struct, frozen=True, gc=False):

@@ -22,12 +22,14 @@ class Committed(Struct, frozen=True):
     stored: int
     """Readings that are new in the table."""
     duplicates: int
-    """Readings whose identity was there already."""
+    """Readings that were there already."""
     newest: tuple[StoredReading, ...]
     """What must be written to the cache: the series whose ``latest`` this commit replaced, as stored now.
 
     Includes series whose newest reading was delivered again: the worker that committed it first may have
     died before it wrote to the cache."""
+    conflicts: int = 0
+    """Readings of a known identity and another value. Each is kept as a dead letter, by the same commit."""
 
 
 class WindowPage(Struct, frozen=True, gc=False):

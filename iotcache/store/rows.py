@@ -94,10 +94,12 @@ def age_key(reading: Reading) -> tuple[int, int, str]:
 
 
 def newest_of(readings: Iterable[StoredReading]) -> dict[Names, StoredReading]:
-    """The newest of each series in a batch."""
+    """The newest of each series in a batch; historical readings are never it."""
     best: dict[Names, StoredReading] = {}
     for stored in readings:
         reading = stored.reading
+        if reading.historical:
+            continue
         names = reading.device, reading.sensor
         before = best.get(names)
         if before is not None:

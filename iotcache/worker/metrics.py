@@ -26,6 +26,7 @@ _COUNTERS: Final = (
     ("iotcache_ingest_messages", "Messages taken from the broker or the gateway.", "received"),
     ("iotcache_ingest_readings_stored", "Readings that were new in the store.", "stored"),
     ("iotcache_ingest_readings_duplicate", "Readings that the store had already.", "duplicates"),
+    ("iotcache_ingest_readings_conflicting", "Readings of a known identity and another value.", "conflicts"),
     ("iotcache_ingest_dead_letters", "Messages that could not be decoded.", "dead_letters"),
     ("iotcache_ingest_messages_ignored", "Messages that are no readings.", "ignored"),
     ("iotcache_ingest_messages_nothing_in_it", "Messages of which nothing was used.", "nothing_in_it"),

@@ -13,6 +13,7 @@ from iotcache.ingest.message_reader import MessageReader
 from iotcache.model import DeadLetter, DeviceMessage, Message, Reading, StoredReading
 from iotcache.onboarding.lifecycle import DeviceLifecycle
 from iotcache.store.base import StoredDeadLetter
+from iotcache.store.identity import CONFLICT
 
 
 class Redriven(Struct, frozen=True):
@@ -38,7 +39,8 @@ async def redrive(
     """One transaction takes the readings in and their dead letters away; the cache is updated afterwards.
 
     What devices said of themselves is stored before that: it may be stored twice.
-    A dead letter of which only a part was kept is left as it is. Raises `StoreError`.
+    A dead letter of which only a part was kept is left as it is, and so is a reading that contradicts what is
+    stored. Raises `StoreError`.
     """
     readings: list[StoredReading] = []
     messages: list[DeviceMessage] = []
@@ -77,5 +79,7 @@ async def redrive(
 def _read(
     letter: DeadLetter, reader: MessageReader
 ) -> list[Reading] | DeviceMessage | DeadLetter | PartlyDecoded | NothingInIt | None:
+    if letter.reason.startswith(CONFLICT):
+        return letter
     size = len(letter.payload)
     return reader.read(Message(letter.topic, letter.payload, 1, False, 0, 0, letter.received_us, size))

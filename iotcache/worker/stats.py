@@ -76,6 +76,7 @@ class IngestStatsBuilder:
             readings=counters.readings,
             stored=counters.stored,
             duplicates=counters.duplicates,
+            conflicts=counters.conflicts,
             dead_letters=counters.dead_letters,
             ignored=counters.ignored,
             nothing_in_it=counters.nothing_in_it,

@@ -107,26 +107,33 @@ async def test_the_newest_reading_redelivered_is_told_to_the_cache_again(store: 
     assert (again.stored, again.newest) == (0, (new,))
 
 
-async def test_another_value_under_a_known_identity_changes_nothing(store: Store) -> None:
+async def test_another_value_under_a_known_identity_becomes_a_dead_letter(
+    store: Store,
+) -> None:
     first = reading(1.0, T0)
     await store.commit([first])
-    other = await store.commit([reading(9.0, T0, boot="other"), reading(1, T0), reading(True, T0)])
-    assert (other.stored, other.duplicates) == (0, 3)
+    for _ in range(2):  # delivered again it is the same dead letter
+        other = await store.commit([reading(9.0, T0, boot="other"), reading(1, T0), reading(True, T0)])
+        assert (other.stored, other.duplicates, other.conflicts) == (0, 1, 2)
+    dead = await store.recent_dead_letters()
+    assert sorted(letter.reason.rpartition(": ")[2] for letter in dead) == [
+        "stored is 1.0, this one says 9.0", "stored is 1.0, this one says True",
+    ]  # fmt: skip
     assert (await store.latest_many([DEV]))[DEV].reading.value == 1.0
     assert [one.value for one in await store.history(DEV, T0, T0 + 1)] == [1.0]
 
 
 async def test_a_redelivery_stamped_anew_does_not_become_the_latest(store: Store) -> None:
     # A payload without a time is given that of its receipt, which differs when the broker sends it again.
-    await store.commit([reading(1.0, T0, seq=1, boot="a")])
-    again = await store.commit([reading(1.0, T0 + 500, seq=1, boot="a")])
+    await store.commit([reading(1.0, T0, seq=1, boot="a", received_us=T0)])
+    again = await store.commit([reading(1.0, T0 + 500, seq=1, boot="a", received_us=T0 + 500)])
     assert (again.stored, again.duplicates, again.newest) == (0, 1, ())
     assert (await store.latest_many([DEV]))[DEV].reading.ts_us == T0
     assert len(await store.history(DEV, T0, T0 + 1000)) == 1
 
 
 async def test_a_reading_without_seq_is_known_by_its_time(store: Store) -> None:
-    done = await store.commit([reading(1.0, T0), reading(9.0, T0, boot="other"), reading(2.0, T0 + 1)])
+    done = await store.commit([reading(1.0, T0), reading(1.0, T0, boot="other"), reading(2.0, T0 + 1)])
     assert (done.stored, done.duplicates) == (2, 1)
     assert (await store.commit([reading(1.0, T0)])).stored == 0
 

@@ -153,11 +153,27 @@ async def test_a_message_stamped_at_each_receipt_is_one_reading_over_midnight(st
 
 
 @real
-async def test_the_same_number_with_two_times_of_the_senders_making(store: PostgresStore) -> None:
-    """Within a day it is one reading; a day apart it is the sender's mistake, and two."""
-    await store.commit([stored(NOON_US, 7)])
-    assert (await store.commit([stored(NOON_US + 1, 7)])).stored == 0
-    assert (await store.commit([stored(NOON_US + DAY_US, 7)])).stored == 1
+async def test_indexes_of_before_that_knew_no_time_of_a_number_are_replaced(
+    store: PostgresStore, postgres: Postgres
+) -> None:
+    await store.commit([stored(NOON_US, 7, received_us=1)])
+    with postgres.connect(store.url.rpartition("/")[2]) as connection:
+        wide = connection.execute(
+            "SELECT indexrelid::regclass::text, indrelid::regclass::text FROM pg_index "
+            "WHERE pg_get_indexdef(indexrelid) LIKE '%(series_id, boot, seq, ts_us) WHERE%'"
+        ).fetchall()
+        assert wide
+        for index, part in wide:
+            connection.execute(f"DROP INDEX {index}".encode())
+            narrow = "(series_id, boot, seq) WHERE seq > -9223372036854775808"
+            connection.execute(f"CREATE UNIQUE INDEX ON {part} {narrow}".encode())
+        connection.execute("UPDATE iotcache.format SET version = version - 1")
+    rejoined = stored(NOON_US + 1, 7, received_us=1)
+    assert (await store.commit([rejoined])).stored == 0, "as it was"
+    url = f"{postgres.url.rpartition('/')[0]}/{store.url.rpartition('/')[2]}"
+    async with PostgresStore(url, password=PASSWORD) as mended:
+        assert (await mended.commit([rejoined])).stored == 1
+        assert (await mended.commit([rejoined])).duplicates == 1
 
 
 @real

@@ -13,8 +13,9 @@ from iotcache.model import DeadLetter, Reading, Series, StoredReading
 from iotcache.store.base import Committed
 from iotcache.store.postgres import statements as sql
 from iotcache.store.postgres.connection import WriterConnection
+from iotcache.store.postgres.identity import without_repeats
 from iotcache.store.postgres.partitions import TABLE, Partitions
-from iotcache.store.postgres.readings import copy_all, insert_new, move_latest, not_stamped_before
+from iotcache.store.postgres.readings import copy_all, insert_new, move_latest
 from iotcache.store.postgres.rows import ReadingRow, reading_row, series_arrays, texts_array
 from iotcache.store.postgres.types import Connection
 from iotcache.store.rows import (
@@ -85,43 +86,44 @@ class Commits:
         time. A COPY that fails leaves dead rows behind, so after it duplicates are expected for a while.
         """
         new: dict[Names, SeriesRow] = {}
-        stored_count, newest = 0, tuple[StoredReading, ...]()
+        stored_count, newest, conflicts = 0, tuple[StoredReading, ...](), list[DeadLetter]()
         async with self._writer.transaction(connection):
             if readings:
                 await self._identify(connection, readings, new)
                 try:
-                    stored_count, newest = await self._store(
+                    stored_count, newest, conflicts = await self._store(
                         connection, self._rows(readings, new), optimistic=optimistic
                     )
                 except psycopg.errors.UndefinedTable as error:
                     self._partitions.forget()
                     raise StoreError("a partition of the readings was removed by hand") from error
             dead_letters, redriven = others
-            if dead_letters:
-                await connection.cursor().executemany(
-                    sql.ADD_DEAD_LETTER, sorted(map(dead_letter_row, dead_letters), key=itemgetter(4))
-                )
+            if dead_letters or conflicts:
+                letters = map(dead_letter_row, (*dead_letters, *conflicts))
+                await connection.cursor().executemany(sql.ADD_DEAD_LETTER, sorted(letters, key=itemgetter(4)))
             if redriven:
                 await connection.execute(sql.REMOVE_DEAD_LETTERS, (list(redriven),))
         if len(self._known) + len(new) > _SERIES_REMEMBERED:
             self._known.clear()
         self._known.update(new)
-        return Committed(stored_count, len(readings) - stored_count, newest)
+        duplicates = len(readings) - stored_count - len(conflicts)
+        return Committed(stored_count, duplicates, newest, len(conflicts))
 
     async def _store(
         self, connection: Connection, given: Sequence[ReadingRow], *, optimistic: bool
-    ) -> tuple[int, tuple[StoredReading, ...]]:
-        """Store readings; returns how many are new, and those that are the latest of their series now."""
-        rows = await not_stamped_before(connection, given)
+    ) -> tuple[int, tuple[StoredReading, ...], list[DeadLetter]]:
+        """Store readings; returns how many are new, those that are the latest of their series now, and dead
+        letters of those that contradict what is stored."""
+        rows = await without_repeats(connection, given)
         if not rows:
-            return 0, ()
+            return 0, (), []
         table = self._partitions.target([row[1] for row in rows])
         if optimistic and len(rows) == len(given) and table != TABLE:
-            return len(rows), await copy_all(connection, table, rows)
-        count, in_history = await insert_new(connection, table, rows)
+            return len(rows), await copy_all(connection, table, rows), []
+        count, in_history, conflicts = await insert_new(connection, table, rows)
         if count < len(rows):
             self.duplicates_expected = self._duplicates_expected_after
-        return count, await move_latest(connection, in_history)
+        return count, await move_latest(connection, in_history), conflicts
 
     def _rows(self, readings: Sequence[StoredReading], new: Mapping[Names, SeriesRow]) -> list[ReadingRow]:
         """The row of each reading with the reading itself, in the order of their keys."""

@@ -1,15 +1,9 @@
 """Readings by day: partitions made ahead, one for all other times, whole days dropped when they are old.
 
-A unique index of a partitioned table must hold the time, so the identity of a reading, which is (series,
-boot, seq) or, without a number, (series, time), is kept unique *within* a partition, by indexes of each
-partition's own. A third one, of no uniqueness, serves reads; a primary key over all four columns would cost
-a fifth of the commit rate. Across partitions:
-
-- a redelivery carries its own time, and so meets itself in its own partition;
-- a reading without a time is stamped at its receipt, each time anew: those with a number are looked for among
-  the last `LOOK_BACK_US` before they are stored (`iotcache.store.postgres.store`);
-- the same number with another time of the *sender's* making, more than its partition apart, is the sender's
-  mistake, and two readings.
+The key of a reading (series, time and, where it has them, boot and number) is kept unique by two indexes of
+each partition. A third one, of no uniqueness, serves reads; a primary key over all four columns would cost
+a fifth of the commit rate. Readings with a number that are stamped at each receipt are looked for before they
+are stored (`iotcache.store.postgres.identity`).
 
 Source: PostgreSQL's documentation, "Table Partitioning" and "CREATE TABLE".
 """
@@ -27,6 +21,7 @@ from msgspec import Struct
 from psycopg import sql
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.store.postgres.identity import IDENTITY_INDEX
 from iotcache.store.postgres.statements import LOCK, PRUNE_READINGS
 from iotcache.store.postgres.types import Begin, Connection
 from iotcache.store.rows import INT64_MAX, INT64_MIN
@@ -36,8 +31,6 @@ log = logging.getLogger(__name__)
 DAY_US: Final = 86_400_000_000
 AHEAD_DAYS: Final = 3
 BACK_DAYS_LIMIT: Final = 3_650
-LOOK_BACK_US: Final = 7 * DAY_US
-"""How long after its first receipt a message may come again: what a broker keeps for a session."""
 LOCK_TIMEOUT_S: Final = 1.0
 """Making and dropping partitions locks out everybody for a moment; they wait no longer for their own lock."""
 RETRY_S: Final = 60.0
@@ -54,7 +47,7 @@ _DROPS_A_CALL: Final = 32
 
 INDEXES: Final = (
     "CREATE INDEX ON {name} (series_id, ts_us)",
-    "CREATE UNIQUE INDEX ON {name} (series_id, boot, seq) WHERE seq > -9223372036854775808",
+    IDENTITY_INDEX,
     "CREATE UNIQUE INDEX ON {name} (series_id, ts_us) WHERE seq = -9223372036854775808",
 )
 """Of each partition."""

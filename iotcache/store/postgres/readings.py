@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from psycopg.sql import SQL, Identifier
 
-from iotcache.model import StoredReading
+from iotcache.model import DeadLetter, StoredReading
 from iotcache.store.postgres import statements as sql
-from iotcache.store.postgres.partitions import LOOK_BACK_US
+from iotcache.store.postgres.identity import in_history
 from iotcache.store.postgres.rows import ReadingRow, arrays, copy_rows
 from iotcache.store.postgres.types import Connection
-from iotcache.store.rows import INT64_MIN, NO_SEQ, age_key, escape_text
+from iotcache.store.rows import NO_SEQ, age_key, escape_text
 
 
 async def copy_all(
@@ -29,18 +29,15 @@ async def copy_all(
 
 async def insert_new(
     connection: Connection, table: str, rows: Sequence[ReadingRow]
-) -> tuple[int, Sequence[ReadingRow]]:
-    """Store the new readings; returns how many were new, and those that the table now holds unchanged."""
+) -> tuple[int, Sequence[ReadingRow], list[DeadLetter]]:
+    """Store the new readings; returns how many were new, those that the table now holds unchanged, and dead
+    letters of those that contradict it."""
     statement = SQL(sql.INSERT_READINGS).format(table=Identifier("iotcache", table))
     done = await (await connection.execute(statement, arrays(rows, sql.READING_KINDS))).fetchone()
     count = int(done[0]) if done is not None else 0
-    return count, rows if count == len(rows) else await _in_history(connection, rows)
-
-
-async def _in_history(connection: Connection, rows: Sequence[ReadingRow]) -> Sequence[ReadingRow]:
-    columns = arrays(rows, sql.READING_KINDS[:6])
-    stored = await (await connection.execute(sql.IN_HISTORY, columns)).fetchall()
-    return [rows[n - 1] for (n,) in stored]
+    if count == len(rows):
+        return count, rows, []
+    return count, *await in_history(connection, rows)
 
 
 async def move_latest(
@@ -52,6 +49,8 @@ async def move_latest(
     """
     by_id: dict[int, ReadingRow] = {}
     for row in rows:
+        if row[-1].reading.historical:
+            continue
         before = by_id.get(row[0])
         # Rows are in the order of time, so only those of one instant need a comparison.
         one_instant = before is not None and row[1] == before[1]
@@ -66,24 +65,6 @@ async def move_latest(
     else:
         moved = await connection.execute(sql.COUNT_COPIED + sql.UPSERT_LATEST, (*copied, *columns))
     return tuple(by_id[number][-1] for (number,) in await moved.fetchall())
-
-
-async def not_stamped_before(connection: Connection, rows: Sequence[ReadingRow]) -> Sequence[ReadingRow]:
-    """``rows`` without the readings that were stored under the time of an earlier receipt.
-
-    A reading with a sequence number and no time of its own is stamped at each receipt. Within a partition the
-    number identifies it; this looks into the partitions before.
-    """
-    stamped = [row for row in rows if row[1] == row[6] and row[2] != NO_SEQ]
-    if not stamped:
-        return rows
-    times_us = [row[1] for row in stamped]
-    since_us, until_us = max(min(times_us) - LOOK_BACK_US, INT64_MIN), max(times_us)
-    stored = await connection.execute(
-        sql.STAMPED_BEFORE, (*arrays(stamped, sql.READING_KINDS[:4]), since_us, until_us)
-    )
-    known = {id(stamped[n - 1]) for (n,) in await stored.fetchall()}
-    return [row for row in rows if id(row) not in known] if known else rows
 
 
 def _latest_row(row: ReadingRow) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, LiteralString
 
+from iotcache.store.postgres.identity import widen_identity
 from iotcache.store.postgres.partitions import partition_readings
 from iotcache.store.postgres.types import Connection
 
@@ -71,4 +72,5 @@ STEPS: Final[tuple[Step, ...]] = (
     WHERE (length(payload) = 65536 AND reason LIKE '% are allowed (only its first %')
         OR reason LIKE 'the broker sent a PUBLISH %';
     """,
+    widen_identity,
 )

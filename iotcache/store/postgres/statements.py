@@ -36,16 +36,17 @@ COUNT_COPIED: Final = """
 # One by one (LATERAL, LIMIT): of a partition that was not analysed yet the planner knows nothing, and would
 # rather read all of it.
 STAMPED_BEFORE: Final = """
-    SELECT n FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
+    SELECT n, known.ts_us, number, exact
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
         WITH ORDINALITY AS want (series_id, ts_us, seq, boot, n)
     CROSS JOIN LATERAL (
-        SELECT 1 FROM iotcache.reading
+        SELECT reading.ts_us, number, exact FROM iotcache.reading
         WHERE reading.series_id = want.series_id AND reading.boot = want.boot AND reading.seq = want.seq
             AND reading.seq > -9223372036854775808 AND reading.ts_us < want.ts_us
-            AND reading.ts_us >= %s AND reading.ts_us < %s
-        LIMIT 1) AS known
+            AND received_us IN (0, reading.ts_us) AND reading.ts_us >= %s AND reading.ts_us < %s
+        LIMIT %s) AS known
 """
-"""Readings that were stored under another time: that of an earlier receipt."""
+"""Readings of the same number that were stamped at an earlier receipt."""
 LATEST_KINDS: Final = "nnntntnttnn"
 UPSERT_LATEST: Final = """
     INSERT INTO iotcache.latest SELECT * FROM unnest(
@@ -58,15 +59,14 @@ UPSERT_LATEST: Final = """
     WHERE (excluded.ts_us, excluded.seq, excluded.boot) >= (latest.ts_us, latest.seq, latest.boot)
     RETURNING series_id
 """
-IN_HISTORY: Final = """
-    SELECT n FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::text[])
-        WITH ORDINALITY AS want (series_id, ts_us, seq, boot, number, exact, n)
+STORED_VALUES: Final = """
+    SELECT n, number, exact FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
+        WITH ORDINALITY AS want (series_id, ts_us, seq, boot, n)
     CROSS JOIN LATERAL (
         SELECT number, exact FROM iotcache.reading
         WHERE reading.series_id = want.series_id AND reading.ts_us = want.ts_us
             AND reading.seq = want.seq AND reading.boot = want.boot
         LIMIT 1) AS known
-    WHERE want.number IS NOT DISTINCT FROM known.number AND want.exact IS NOT DISTINCT FROM known.exact
 """
 LATEST: Final = """
     SELECT n, ts_us, seq, boot, number, exact, received_us, latest.unit, latest.site, interval_s,

@@ -12,8 +12,8 @@ APPLICATION_ID: Final = 0x696F7463
 
 # Readings lie clustered by series and time: a history read is one walk. `odd` holds, as JSON, whatever
 # of unit, site and boot is not as the series or the key says, which is next to never.
-# A reading is known again by (series, boot, seq), or by (series, time) when it has no seq: then the
-# primary key says it, with seq = INT64_MIN and boot = ''.
+# A reading is known again by the primary key, with seq = INT64_MIN and boot = '' when it has no seq. One that
+# was stamped at its receipt is looked for by (series, boot, seq) before (`iotcache.store.identity`).
 # A dead letter is known again by its topic and payload: sent again, or garbage without end, it stays one row.
 _STEPS: Final = (
     """
@@ -65,6 +65,11 @@ _STEPS: Final = (
     UPDATE dead_letter SET truncated = 1
     WHERE (length(payload) = 65536 AND reason LIKE '% are allowed (only its first %')
         OR reason LIKE 'the broker sent a PUBLISH %';
+    """,
+    """
+    DROP INDEX reading_identity;
+    CREATE INDEX reading_identity ON reading (series_id, boot, seq)
+        WHERE seq > -9223372036854775808 AND (received_us = ts_us OR received_us = 0);
     """,
 )
 

@@ -7,9 +7,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from iotcache.model import DeadLetter, Reading, StoredReading
+from iotcache.model import DeadLetter, Reading, StoredReading, same_value
 from iotcache.store.base import Committed
+from iotcache.store.identity import LOOK_BACK_US, Stamps, conflict
 from iotcache.store.rows import (
+    NO_SEQ,
     Names,
     SeriesRow,
     check_range,
@@ -21,7 +23,7 @@ from iotcache.store.rows import (
     unescape_text,
 )
 from iotcache.store.sqlite.file import SqliteFile
-from iotcache.store.sqlite.rows import Row, encode_value, reading_row
+from iotcache.store.sqlite.rows import Row, decode_value, encode_value, reading_row
 
 _SERIES_REMEMBERED: Final = 500_000
 _CHUNK: Final = 1_000
@@ -39,9 +41,17 @@ _ADD_DEAD_LETTER: Final = """
         received_us = excluded.received_us, reason = excluded.reason, times = times + 1,
         truncated = truncated AND excluded.truncated
 """
-_IN_HISTORY: Final = """
-    SELECT 1 FROM reading WHERE series_id = ? AND ts_us = ? AND seq = ? AND boot = ? AND value IS ?
+_STORED_VALUE: Final = "SELECT value FROM reading WHERE series_id = ? AND ts_us = ? AND seq = ? AND boot = ?"
+_STAMPED_BEFORE: Final = """
+    WITH want (series_id, boot, seq, ts_us) AS (VALUES {rows})
+    SELECT DISTINCT reading.series_id, reading.boot, reading.seq, reading.ts_us, reading.value
+    FROM want CROSS JOIN reading
+    WHERE reading.series_id = want.series_id AND reading.boot = want.boot AND reading.seq = want.seq
+        AND reading.seq > -9223372036854775808
+        AND (reading.received_us = reading.ts_us OR reading.received_us = 0)
+        AND reading.ts_us < want.ts_us AND reading.ts_us >= want.ts_us - {look_back_us}
 """
+"""Its conditions are those of the index `reading_identity`, word by word: else SQLite does not use it."""
 _UPSERT_LATEST: Final = """
     INSERT INTO latest VALUES {rows}
     ON CONFLICT (series_id) DO UPDATE SET
@@ -82,19 +92,25 @@ class SqliteWriter(SqliteFile):
         new: dict[Names, SeriesRow] = {}
         with self.transaction() as db:
             rows = self._rows(readings, new)
+            candidates = readings
+            if any(row[2] != NO_SEQ and row[5] in (0, row[1]) for row in rows):
+                candidates, rows = self._without_repeats(readings, rows)
             stored_count = self._write(_INSERT_READING, sorted(rows, key=key_order))
-            candidates = readings if stored_count == len(rows) else self._in_history(readings, rows)
+            conflicts: list[DeadLetter] = []
+            if stored_count != len(rows):
+                candidates, conflicts = self._in_history(candidates, rows)
             newest = self._move_latest(candidates, new)
             if stored_count:
                 db.execute("UPDATE total SET n = n + ? WHERE name = 'readings'", (stored_count,))
-            if dead_letters:
-                db.executemany(_ADD_DEAD_LETTER, map(dead_letter_row, dead_letters))
+            if dead_letters or conflicts:
+                db.executemany(_ADD_DEAD_LETTER, map(dead_letter_row, chain(dead_letters, conflicts)))
             if redriven:
                 db.executemany("DELETE FROM dead_letter WHERE id = ?", [(number,) for number in redriven])
         if len(self._known) + len(new) > _SERIES_REMEMBERED:
             self._known.clear()
         self._known.update(new)
-        return Committed(stored_count, len(rows) - stored_count, newest)
+        duplicates = len(readings) - stored_count - len(conflicts)
+        return Committed(stored_count, duplicates, newest, len(conflicts))
 
     def _rows(self, readings: Sequence[StoredReading], new: dict[Names, SeriesRow]) -> list[Row]:
         """The row of each reading; new series are inserted.
@@ -124,17 +140,51 @@ class SqliteWriter(SqliteFile):
         assert inserted.lastrowid is not None
         return SeriesRow(inserted.lastrowid, reading.site, reading.unit)
 
-    def _in_history(self, readings: Sequence[StoredReading], rows: Sequence[Row]) -> list[StoredReading]:
-        """The readings that the table holds unchanged.
-
-        A redelivery with a new time stamp is not the newest reading. One that is the newest is returned
-        again: the worker that committed it first may have died before it wrote to the cache.
-        """
-        return [
-            stored
-            for stored, row in zip(readings, rows, strict=True)
-            if self._db.execute(_IN_HISTORY, row[:5]).fetchone()
+    def _without_repeats(
+        self, readings: Sequence[StoredReading], rows: Sequence[Row]
+    ) -> tuple[list[StoredReading], list[Row]]:
+        """The readings, and their rows, without those that were stamped at an earlier receipt."""
+        stamps = Stamps()
+        wanted = [
+            (row[0], row[3], row[2], row[1]) for row in rows if row[2] != NO_SEQ and row[5] in (0, row[1])
         ]
+        for start in range(0, len(wanted), _CHUNK // 4):
+            chunk = wanted[start : start + _CHUNK // 4]
+            marks = ", ".join([_row_marks(4)] * len(chunk))
+            statement = _STAMPED_BEFORE.format(rows=marks, look_back_us=LOOK_BACK_US)
+            for series_id, boot, seq, ts_us, value in self._db.execute(
+                statement, list(chain.from_iterable(chunk))
+            ):
+                stamps.note((series_id, boot, seq), ts_us, decode_value(value))
+        kept: list[int] = []
+        for n in sorted(range(len(rows)), key=lambda n: rows[n][1]):
+            row, reading = rows[n], readings[n].reading
+            if row[2] != NO_SEQ and row[5] in (0, row[1]):
+                identity = row[0], row[3], row[2]
+                if stamps.repeats(identity, row[1], reading.value):
+                    continue
+                stamps.note(identity, row[1], reading.value)
+            kept.append(n)
+        kept.sort()
+        return [readings[n] for n in kept], [rows[n] for n in kept]
+
+    def _in_history(
+        self, readings: Sequence[StoredReading], rows: Sequence[Row]
+    ) -> tuple[list[StoredReading], list[DeadLetter]]:
+        """The readings that the table holds unchanged, and dead letters of those that contradict it.
+
+        One that is the newest is returned again: the worker that committed it first may have died before it
+        wrote to the cache.
+        """
+        unchanged: list[StoredReading] = []
+        conflicts: list[DeadLetter] = []
+        for stored, row in zip(readings, rows, strict=True):
+            (value,) = self._db.execute(_STORED_VALUE, row[:4]).fetchone()
+            if value == row[4] and type(value) is type(row[4]):
+                unchanged.append(stored)
+            elif not same_value(stored.reading.value, known := decode_value(value)):
+                conflicts.append(conflict(stored.reading, known))
+        return unchanged, conflicts
 
     def _move_latest(
         self, readings: Sequence[StoredReading], new: dict[Names, SeriesRow]
