@@ -57,6 +57,8 @@ class IngestStats(ProcessStats, kw_only=True):
     """Readings that the table had already: redelivered, or sent twice."""
     conflicts: int = 0
     """Readings of a known identity and another value; each is among the dead letters."""
+    retained: int = 0
+    """The broker's copies of older readings that told nothing new, and were passed over."""
     dead_letters: int = 0
     ignored: int = 0
     """Messages that are no readings: configuration, metadata, and those that mappings pass over."""

@@ -62,7 +62,7 @@ class ReadingRules:
                 watched = known[name]
             except KeyError:
                 watched = self._add(reading)
-            if watched is not None and reading.ts_us > watched.ts_us:
+            if watched is not None and reading.ts_us > watched.ts_us and reading.is_news:
                 self._take(watched, reading, now_s, verdicts)
         return verdicts
 

@@ -63,7 +63,7 @@ class SilenceRules:
         return bool(self._rules)
 
     def follow(self, readings: Iterable[Reading], now_s: float) -> list[Verdict]:
-        """These were heard, also those that come late."""
+        """These were heard, also those that come late, but for what devices and broker had kept."""
         verdicts: list[Verdict] = []
         if not self._rules:
             return verdicts
@@ -73,7 +73,7 @@ class SilenceRules:
                 device = known[reading.device, reading.sensor]
             except KeyError:
                 device = self.add_series(reading.series, reading.site, 0.0, now_s)
-            if device is not None:
+            if device is not None and reading.is_news:
                 device.last_seen_s = now_s
                 if device.raised:
                     verdicts += self._seen_again(device)

@@ -18,6 +18,7 @@ from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.counters import IngestCounters
 from iotcache.ingest.faults import Faults, describe
 from iotcache.ingest.planning import Planner, refused_reading
+from iotcache.ingest.retained import LatestStore, drop_outdated
 from iotcache.model import DeadLetter, DeviceMessage, Document, LifecycleResult, StoredReading
 from iotcache.store.base import Committed
 from iotcache.text import printable
@@ -37,7 +38,7 @@ _FAILURES_LOOKED_AT: Final = 16
 """Readings tried alone, all in vain, before the last try: the rest would hardly fare better."""
 
 
-class CommitStore(Protocol):
+class CommitStore(LatestStore, Protocol):
     """The part of `iotcache.store.base.Store` that is needed here."""
 
     async def commit(
@@ -102,6 +103,7 @@ class Committer:
 
         async def whole() -> Committed:
             for batch in batches:
+                await self._drop_outdated(batch)
                 self._planner.refresh(batch)
             planned[:] = [stored for batch in batches for stored in batch.planned]
             return await self._write(planned, dead)
@@ -141,6 +143,14 @@ class Committer:
                         return result
                 self._wait_for(str(failure))
             await backoff.wait()
+
+    async def _drop_outdated(self, batch: DecodedBatch) -> None:
+        """Leave out retained readings that are no news. Raises `_Failure`."""
+        if any(reading.retained for reading in batch.readings):
+            try:
+                self._counters.retained += await drop_outdated(self._store, batch)
+            except Exception as error:
+                raise self._failure("looking for what retained readings are news to", error) from error
 
     async def _write(self, planned: Sequence[StoredReading], dead: Sequence[DeadLetter]) -> Committed:
         """One transaction. Raises `_Failure`."""

@@ -54,6 +54,7 @@ class IngestCounters:
         self.stored = 0
         self.duplicates = 0
         self.conflicts = 0
+        self.retained = 0
         self.dead_letters = 0
         self.ignored = 0
         self.nothing_in_it = 0

@@ -11,6 +11,7 @@ from iotcache.decode.device_messages import read_device_message
 from iotcache.decode.outcomes import NothingInIt, PartlyDecoded, Refused, dead_letter
 from iotcache.decode.topics import Topics
 from iotcache.ingest.faults import Faults, describe
+from iotcache.ingest.retained import as_retained
 from iotcache.model import DeadLetter, DeviceMessage, Message, Reading
 
 _STAGE = "decoding a message"
@@ -34,7 +35,7 @@ class MessageReader:
                 return dead_letter(topic, payload, message.fault, received_us, message.size)
             decoded = self._decoder.decode(topic, payload, received_us, message.size)
             if decoded:
-                return decoded
+                return _marked(decoded) if message.retain else decoded
             return read_device_message(self._topics.names(topic), message)
         except Exception as error:
             self._faults.note(_STAGE, error)
@@ -50,3 +51,14 @@ class MessageReader:
         except Exception as error:
             self._faults.note(_STAGE, error)
             raise Refused(f"the decoder failed on it: {describe(error)}") from error
+
+
+def _marked(
+    decoded: list[Reading] | DeadLetter | PartlyDecoded,
+) -> list[Reading] | DeadLetter | PartlyDecoded:
+    """What a retained message holds, its readings marked as such."""
+    if isinstance(decoded, DeadLetter):
+        return decoded
+    if isinstance(decoded, PartlyDecoded):
+        return PartlyDecoded(as_retained(decoded.readings), decoded.dead_letter)
+    return as_retained(decoded)

@@ -27,6 +27,7 @@ _COUNTERS: Final = (
     ("iotcache_ingest_readings_stored", "Readings that were new in the store.", "stored"),
     ("iotcache_ingest_readings_duplicate", "Readings that the store had already.", "duplicates"),
     ("iotcache_ingest_readings_conflicting", "Readings of a known identity and another value.", "conflicts"),
+    ("iotcache_ingest_readings_retained", "Retained readings that told nothing new.", "retained"),
     ("iotcache_ingest_dead_letters", "Messages that could not be decoded.", "dead_letters"),
     ("iotcache_ingest_messages_ignored", "Messages that are no readings.", "ignored"),
     ("iotcache_ingest_messages_nothing_in_it", "Messages of which nothing was used.", "nothing_in_it"),

@@ -77,6 +77,7 @@ class IngestStatsBuilder:
             stored=counters.stored,
             duplicates=counters.duplicates,
             conflicts=counters.conflicts,
+            retained=counters.retained,
             dead_letters=counters.dead_letters,
             ignored=counters.ignored,
             nothing_in_it=counters.nothing_in_it,
