@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from iotcache.alerts.silence import Silence
-from iotcache.config.alert_rules import Rule
-from iotcache.config.schema import AlertRule
+from iotcache.alerts.silence_rules import SilenceRules
+from iotcache.config.alert_rules import AlertRule
+from iotcache.config.schema import AlertRuleSettings
 from iotcache.decode.decoder import EARLIEST_US
 from iotcache.model import Reading, Series
 from iotcache.worker.worker import Ingest
@@ -73,8 +73,8 @@ async def test_a_retained_reading_with_a_time_of_its_own_fills_what_was_missed(
 
 
 def test_what_broker_and_device_had_kept_is_no_sign_of_life() -> None:
-    rule = Rule(AlertRule(name="quiet", kind="silent", for_s=10.0))
-    silence = Silence([rule])
+    rule = AlertRule(AlertRuleSettings(name="quiet", kind="silent", for_s=10.0))
+    silence = SilenceRules([rule])
     reading = Reading("dev1", "temp", 1.0, NOW_US)
     silence.follow([reading], 0.0)
     for old in ("retained", "historical"):
