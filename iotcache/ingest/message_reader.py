@@ -54,11 +54,11 @@ class MessageReader:
 
 
 def _marked(
-    decoded: list[Reading] | DeadLetter | PartlyDecoded,
-) -> list[Reading] | DeadLetter | PartlyDecoded:
+    decoded: list[Reading] | DeadLetter | PartlyDecoded | NothingInIt,
+) -> list[Reading] | DeadLetter | PartlyDecoded | NothingInIt:
     """What a retained message holds, its readings marked as such."""
-    if isinstance(decoded, DeadLetter):
-        return decoded
+    if isinstance(decoded, list):
+        return as_retained(decoded)
     if isinstance(decoded, PartlyDecoded):
         return PartlyDecoded(as_retained(decoded.readings), decoded.dead_letter)
-    return as_retained(decoded)
+    return decoded
