@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from iotcache.decode.decoder import EARLIEST_US
+from iotcache.decode.incoming import EARLIEST_US
 from iotcache.ingest.batches import DecodedBatch
 from iotcache.model import Reading, Series, StoredReading
 

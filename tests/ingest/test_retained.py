@@ -13,7 +13,7 @@ import pytest
 from iotcache.alerts.silence_rules import SilenceRules
 from iotcache.config.alert_rules import AlertRule
 from iotcache.config.schema import AlertRuleSettings
-from iotcache.decode.decoder import EARLIEST_US
+from iotcache.decode.incoming import EARLIEST_US
 from iotcache.model import Reading, Series
 from iotcache.worker.worker import Ingest
 from tests.conftest import Server
