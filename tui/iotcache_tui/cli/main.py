@@ -2,107 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from iotcache.errors import ConfigError, IotCacheError, UsageError
 from iotcache.text import printable
+from iotcache_tui.cli.parsers import COMMANDS, PROGRAM, command_module, command_parser
 
-COMMANDS = (
-    ("simulate", "publish a seeded device fleet over MQTT, with a report and verdict"),
-    ("ingest", "take readings in: broker to store to cache, then acknowledge"),
-    ("stack", "run broker, cache nodes, store, ingest and fleet, headless"),
-    ("get", "read one sensor through the cache"),
-    ("where", "say which cache node owns a key"),
-    ("warm", "fill the cache from the store, with a progress bar"),
-    ("device", "show, configure, retire and return devices"),
-    ("alerts", "list what is the matter, and acknowledge it"),
-    ("deadletter", "messages that could not be decoded: list, show, redrive, purge"),
-    ("store", "the durable store: stats, prune, export"),
-    ("plan", "what a fleet needs: messages, memory, nodes, workers, database"),
-    ("lab", "training scenarios on real servers, also headless, as tests"),
-    ("snapshot", "print what the dashboard would show, once"),
-    ("replay", "play a recording of the dashboard, with pause, seek and speed"),
-    ("verify", "simulate the cluster client under faults, deterministically"),
-    ("doctor", "check configuration, servers and terminal, and say how to mend them"),
-    ("config", "print every setting in force and where it came from"),
-    ("schema", "print the JSON Schema of config.toml, class files and scenarios"),
-    ("bench", "compare ourselves with our peers, side by side"),
-)
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-PROGRAM = "iotcache-tui"
 
 
 _SENTENCE_LIMIT = 2_000
-
-
-class _Wide(argparse.RawDescriptionHelpFormatter):
-    """A flag a line."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=31, width=79)
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose mistakes are one sentence, with the nearest flag for an unknown one."""
-
-    _given: Sequence[str] = ()
-
-    def error(self, message: str) -> NoReturn:
-        if "are required" in message:
-            # A flag that does not exist is the likelier mistake, and would be told of only after this one.
-            for word in self._given:
-                name = word.partition("=")[0]
-                if name.startswith("--") and not any(
-                    flag.startswith(name) for flag in self._option_string_actions
-                ):
-                    message = self._unknown(word)
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """As ``parse_args``. Raises `UsageError`."""
-        self._given = argv
-        known, unknown = self.parse_known_args(argv)
-        if unknown and not unknown[0].startswith("-"):
-            # argparse takes all words that belong to no flag at once: `capture --topic X FILE` is not for it.
-            known, unknown = self.parse_known_intermixed_args(argv)
-        if unknown:
-            self.error(self._unknown(unknown[0]))
-        return known
-
-    def _unknown(self, word: str) -> str:
-        from iotcache.config.fields import fields, nearest
-
-        name = word.partition("=")[0]
-        shown = printable(name, 60)
-        if not word.startswith("-"):
-            if word in dict(COMMANDS):
-                return f"the command comes first: {PROGRAM} {word} …"
-            return f"'{shown}' is one word too many"
-        wanted = name.lstrip("-").replace("-", "_")
-        meant = [key for key in fields() if wanted in (key, key.rpartition(".")[2])]
-        if len(meant) == 1:
-            return f"there is no flag {shown}; did you mean --set {meant[0]}=…?"
-        return f"there is no flag {shown}{nearest(name, self._option_string_actions)}"
-
-
-def _overview() -> str:
-    lines = [f"  {name:<10} {line}" for name, line in COMMANDS]
-    return f"commands ({PROGRAM} COMMAND --help tells each one's flags):\n" + "\n".join(lines)
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("iotcache-tui")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
 
 
 def _command_and_rest(argv: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -121,8 +32,6 @@ def _command_and_rest(argv: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def _run(argv: Sequence[str]) -> int:
-    from iotcache_tui.cli.options import add_common
-
     command, rest = _command_and_rest(argv)
     names = [name for name, _ in COMMANDS]
     if command is not None and command not in names:
@@ -131,27 +40,13 @@ def _run(argv: Sequence[str]) -> int:
         close = difflib.get_close_matches(command, names, 1)
         hint = f"; did you mean {close[0]}?" if close else f": there are {', '.join(names)}"
         raise UsageError(f"there is no command '{printable(command, 40)}'{hint}")
-    module = importlib.import_module(f"iotcache_tui.cli.commands.{command or 'dashboard'}")
-    if command is None:
-        parser = _Parser(
-            prog=PROGRAM,
-            usage=f"{PROGRAM} [COMMAND] [flags]",
-            description="Without a command: the live dashboard. It starts everything it needs,\n"
-            "or watches the servers that the configuration names.",
-            epilog=_overview(),
-            formatter_class=_Wide,
-        )
-        parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
-    else:
-        parser = _Parser(prog=f"{PROGRAM} {command}", description=(module.__doc__ or "").replace("``", ""))
-    module.add_arguments(parser)
-    add_common(parser)
+    parser = command_parser(command)
     args = parser.parse(rest)
 
     from iotcache.logs import begin
 
     begin()
-    return int(module.run(args))
+    return int(command_module(command).run(args))
 
 
 def _say(text: str) -> None:

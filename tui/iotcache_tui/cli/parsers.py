@@ -1,0 +1,146 @@
+"""The commands there are, and the argument parser of each."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+from types import ModuleType
+from typing import NoReturn
+
+from iotcache.errors import UsageError
+from iotcache.text import printable
+
+COMMANDS = (
+    ("simulate", "publish a seeded device fleet over MQTT, with a report and verdict"),
+    ("ingest", "take readings in: broker to store to cache, then acknowledge"),
+    ("stack", "run broker, cache nodes, store, ingest and fleet, headless"),
+    ("get", "read one sensor through the cache"),
+    ("where", "say which cache node owns a key"),
+    ("warm", "fill the cache from the store, with a progress bar"),
+    ("device", "show, configure, retire and return devices"),
+    ("alerts", "list what is the matter, and acknowledge it"),
+    ("deadletter", "messages that could not be decoded: list, show, redrive, purge"),
+    ("store", "the durable store: stats, prune, export"),
+    ("plan", "what a fleet needs: messages, memory, nodes, workers, database"),
+    ("lab", "training scenarios on real servers, also headless, as tests"),
+    ("snapshot", "print what the dashboard would show, once"),
+    ("replay", "play a recording of the dashboard, with pause, seek and speed"),
+    ("verify", "simulate the cluster client under faults, deterministically"),
+    ("doctor", "check configuration, servers and terminal, and say how to mend them"),
+    ("config", "print every setting in force and where it came from"),
+    ("schema", "print the JSON Schema of config.toml, class files and scenarios"),
+    ("bench", "compare ourselves with our peers, side by side"),
+)
+PROGRAM = "iotcache-tui"
+
+
+class WideFormatter(argparse.RawDescriptionHelpFormatter):
+    """A flag a line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=31, width=79)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are one sentence, with the nearest flag for an unknown one."""
+
+    _given: Sequence[str] = ()
+
+    def error(self, message: str) -> NoReturn:
+        if "are required" in message:
+            # A flag that does not exist is the likelier mistake, and would be told of only after this one.
+            for word in self._given:
+                name = word.partition("=")[0]
+                if name.startswith("--") and not any(
+                    flag.startswith(name) for flag in self._option_string_actions
+                ):
+                    message = self._unknown(word)
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """As ``parse_args``. Raises `UsageError`."""
+        self._given = argv
+        known, unknown = self.parse_known_args(argv)
+        if unknown and not unknown[0].startswith("-"):
+            # argparse takes all words that belong to no flag at once: `capture --topic X FILE` is not for it.
+            known, unknown = self.parse_known_intermixed_args(argv)
+        if unknown:
+            self.error(self._unknown(unknown[0]))
+        return known
+
+    def _unknown(self, word: str) -> str:
+        from iotcache.config.fields import fields, nearest
+
+        name = word.partition("=")[0]
+        shown = printable(name, 60)
+        if not word.startswith("-"):
+            if word in dict(COMMANDS):
+                return f"the command comes first: {PROGRAM} {word} …"
+            return f"'{shown}' is one word too many"
+        wanted = name.lstrip("-").replace("-", "_")
+        meant = [key for key in fields() if wanted in (key, key.rpartition(".")[2])]
+        if len(meant) == 1:
+            return f"there is no flag {shown}; did you mean --set {meant[0]}=…?"
+        return f"there is no flag {shown}{nearest(name, self._option_string_actions)}"
+
+
+def _overview() -> str:
+    lines = [f"  {name:<10} {line}" for name, line in COMMANDS]
+    return f"commands ({PROGRAM} COMMAND --help tells each one's flags):\n" + "\n".join(lines)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("iotcache-tui")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def command_module(command: str | None) -> ModuleType:
+    """The module of a command; that of the dashboard for ``None``. Each has ``add_arguments`` and ``run``."""
+    return importlib.import_module(f"iotcache_tui.cli.commands.{command or 'dashboard'}")
+
+
+def _description(module: ModuleType) -> str:
+    return (module.__doc__ or "").replace("``", "")
+
+
+def command_parser(command: str | None) -> CommandParser:
+    """The parser of one command, with the flags that all have."""
+    from iotcache_tui.cli.options import add_common
+
+    module = command_module(command)
+    if command is None:
+        parser = CommandParser(
+            prog=PROGRAM,
+            usage=f"{PROGRAM} [COMMAND] [flags]",
+            description="Without a command: the live dashboard. It starts everything it needs,\n"
+            "or watches the servers that the configuration names.",
+            epilog=_overview(),
+            formatter_class=WideFormatter,
+        )
+        parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
+    else:
+        parser = CommandParser(
+            prog=f"{PROGRAM} {command}", description=(module.__doc__ or "").replace("``", "")
+        )
+    module.add_arguments(parser)
+    add_common(parser)
+    return parser
+
+
+def whole_parser() -> CommandParser:
+    """All commands in one parser, to describe them: it is never parsed with."""
+    from iotcache_tui.cli.options import add_common
+
+    parser = command_parser(None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=CommandParser)
+    for name, line in COMMANDS:
+        module = command_module(name)
+        each = commands.add_parser(name, help=line, description=_description(module))
+        module.add_arguments(each)
+        add_common(each)
+    return parser
