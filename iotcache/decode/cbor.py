@@ -1,12 +1,13 @@
 """CBOR (RFC 8949) into plain Python values: what sensors send of it, within bounds.
 
 Simple and floating values, integers, texts, bytes, arrays and maps, definite and indefinite. Tags 2 and 3
-make large integers, tag 4 decimal fractions; others (0 and 1 for times, 55799 for self-described CBOR) are
-passed over for what they tag.
+make large integers, tag 4 decimal fractions, tag 5 bigfloats; others (0 and 1 for times, 55799 for
+self-described CBOR) are passed over for what they tag.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from iotcache.decode.limits import DEPTH_LIMIT
 ITEMS_LIMIT: Final = 200_000
 _EXPONENT_LIMIT: Final = 400
 """Of a decimal fraction, either way: a float ends at 10^308."""
+_BINARY_EXPONENT_LIMIT: Final = 1_400
+"""Of a bigfloat: a float ends at 2^1024, and begins at 2^-1074."""
 _BREAK: Final = object()
 _SIMPLE: Final = {20: False, 21: True, 22: None, 23: None}
 _FLOATS: Final = {25: (">e", 2), 26: (">f", 4), 27: (">d", 8)}
@@ -150,16 +153,25 @@ class _Reader:
         if tag in (2, 3) and isinstance(content, bytes) and len(content) <= 64:
             number = int.from_bytes(content, "big")
             return number if tag == 2 else -1 - number
-        if tag == 4:
-            return _decimal(content)
+        if tag in (4, 5):
+            return _fraction(tag, content)
         return content
 
 
-def _decimal(content: Any) -> int | float:
-    """A decimal fraction, an array of exponent and mantissa (RFC 8949, section 3.4.4)."""
+def _fraction(tag: int, content: Any) -> int | float:
+    """An array of exponent and mantissa, to the base of ten or of two (RFC 8949, section 3.4.4)."""
+    what = "a decimal fraction (tag 4)" if tag == 4 else "a bigfloat (tag 5)"
     if not (isinstance(content, list) and len(content) == 2 and all(type(one) is int for one in content)):
-        raise NotCbor("a decimal fraction (tag 4) is not an array of two integers")
+        raise NotCbor(f"{what} is not an array of two integers")
     exponent, mantissa = content
-    if abs(exponent) > _EXPONENT_LIMIT:
-        raise NotCbor(f"a decimal fraction (tag 4) has an exponent beyond {_EXPONENT_LIMIT}")
-    return mantissa if exponent == 0 else float(f"{mantissa}e{exponent}")
+    limit = _EXPONENT_LIMIT if tag == 4 else _BINARY_EXPONENT_LIMIT
+    if abs(exponent) > limit:
+        raise NotCbor(f"{what} has an exponent beyond {limit:,}")
+    if exponent == 0:
+        return int(mantissa)
+    if tag == 4:
+        return float(f"{mantissa}e{exponent}")
+    try:
+        return math.ldexp(mantissa, exponent)
+    except OverflowError:
+        raise NotCbor(f"{what} is beyond any number") from None
