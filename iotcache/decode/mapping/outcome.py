@@ -6,6 +6,7 @@ nothing where its values should be, leaves the message to the next.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -85,6 +86,9 @@ def content_of(payload: bytes) -> tuple[bool, Any]:
         try:
             content = cbor.loads(payload)
         except cbor.NotCbor as error:
+            with contextlib.suppress(UnicodeDecodeError):
+                if (word := text.decode("utf-8")).isprintable():
+                    return True, word
             raise Refused(f"the payload is neither text nor CBOR: {error}") from error
         return not isinstance(content, dict | list), content
     if head == b'"':
