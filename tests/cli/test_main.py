@@ -121,10 +121,12 @@ def test_help_is_short_and_narrow() -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_output_that_cannot_be_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["config", "schema scenario", "doctor --help"])
+def test_output_that_cannot_be_written(tmp_path: Path, command: str) -> None:
+    """Longer than the stream's buffer, and shorter."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "iotcache_tui", "config"],
+            [sys.executable, "-P", "-m", "iotcache_tui", *command.split()],
             stdout=full, stderr=subprocess.PIPE, text=True,
             cwd=tmp_path, timeout=60, env={**ENVIRONMENT, "PYTHONUNBUFFERED": ""},
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -11,8 +12,7 @@ from iotcache.text import printable
 from iotcache_tui.cli.parsers import COMMANDS, PROGRAM, command_module, command_parser
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-
-
+_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _SENTENCE_LIMIT = 2_000
 
 
@@ -96,6 +96,11 @@ def _outcome(error: BaseException) -> int:
         return EXIT_INTERRUPTED
     if isinstance(error, BrokenPipeError):
         _drop_output()
+        return EXIT_FAILED
+    if isinstance(error, OSError) and error.errno in _CANNOT_WRITE and error.filename is None:
+        # What is longer than the stream's buffer fails in print, and a flush has nothing left to fail with.
+        _drop_output()
+        _say(f"the output cannot be written: {error.strerror}")
         return EXIT_FAILED
     if isinstance(error, OSError) and not _flushed():
         return EXIT_FAILED
