@@ -29,6 +29,7 @@ COMMANDS = (
     ("verify", "simulate the cluster client under faults, deterministically"),
     ("doctor", "check configuration, servers and terminal, and say how to mend them"),
     ("config", "print every setting in force and where it came from"),
+    ("completion", "make bash, zsh or fish complete these commands with Tab"),
     ("schema", "print the JSON Schema of config.toml, class files and scenarios"),
     ("bench", "compare ourselves with our peers, side by side"),
 )

@@ -1,0 +1,101 @@
+"""Shell completion of every command: flags, actions, files, and names that the program knows.
+
+A shell expands what it is offered: ``compgen -W`` would run a device named ``$(rm -rf ~)``. Only names of
+letters, digits and ``_.:@%+-`` are offered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import shtab
+
+from iotcache_tui.cli.parsers import COMMANDS, PROGRAM, whole_parser
+
+SHELLS: Final = ("bash", "zsh", "fish")
+
+
+def _scenarios() -> Sequence[str]:
+    from iotcache_simulator.lab.definition.scenario import catalogue
+
+    return [one.name for one in catalogue()[0]]
+
+
+def _classes() -> Sequence[str]:
+    from iotcache_simulator.fleet.classes import shipped_classes
+
+    return [one.name for one in shipped_classes()]
+
+
+def _schemas() -> Sequence[str]:
+    from iotcache_tui.cli.schemas import SCHEMAS
+
+    return list(SCHEMAS)
+
+
+def _benchmarks() -> Sequence[str]:
+    from iotcache_tui.bench import BENCHES
+
+    return [name for name, _, _ in BENCHES]
+
+
+FIXED: Final[dict[tuple[str, str], Callable[[], Sequence[str]]]] = {
+    ("lab", "name"): _scenarios,
+    ("schema", "name"): _schemas,
+    ("bench", "name"): _benchmarks,
+    ("simulate", "what"): lambda: ("fleet", "readers", "capture", "play"),
+    ("simulate", "classes"): _classes,
+    ("config", "what"): lambda: ("show", "default", "keys"),
+    ("completion", "shell"): lambda: SHELLS,
+}
+"""Command and argument whose words stand in the script; they are those of the installed version."""
+ASKED: Final[dict[tuple[str, str], str]] = {
+    ("get", "device"): "devices",
+    ("get", "sensor"): "sensors",
+    ("device", "devices"): "devices",
+    ("where", "key"): "keys",
+}
+"""Command and argument whose words the program is asked for, as ``iotcache-tui completion --names KIND``."""
+
+
+_SAFE: Final = re.compile(r"[A-Za-z0-9_.:@%+-]+")
+NAMES_MOST: Final = 2_000
+
+
+def safe_names(names: Iterable[str]) -> list[str]:
+    """The first `NAMES_MOST` different names that mean nothing to a shell, sorted."""
+    return sorted({name for name in names if _SAFE.fullmatch(name) and not name.startswith("-")})[:NAMES_MOST]
+
+
+def script(shell: str) -> str:
+    """What a shell reads to complete our commands."""
+    parser = whole_parser()
+    lines = dict(COMMANDS)
+    for command, each in commands_of(parser).items():
+        each.description = lines[command]  # beside the command in the shell's list
+        for action in each._actions:
+            _complete(command, action)
+    return shtab.complete(parser, shell)
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command within the parser of all."""
+    subparsers = next(one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+    return dict(subparsers.choices)
+
+
+def _complete(command: str, action: argparse.Action) -> None:
+    words = FIXED.get((command, action.dest))
+    asked = ASKED.get((command, action.dest))
+    metavar = action.metavar if isinstance(action.metavar, str) else ""
+    if words is not None:
+        action.choices = list(words())
+    elif asked is not None:
+        action.complete = shtab.cmd(f"{PROGRAM} completion --names {asked} 2>/dev/null")  # type: ignore[attr-defined]
+    elif metavar.endswith("FILE") or action.dest == "file":
+        action.complete = shtab.FILE  # type: ignore[attr-defined]
+    elif metavar.endswith("DIR"):
+        action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
