@@ -110,9 +110,13 @@ def test_common_flags_may_stand_before_the_command(tmp_path: Path) -> None:
 
 
 def test_the_shipped_file_in_the_working_folder_is_taken() -> None:
-    done = run("config", "--json", cwd=Path(__file__).parents[2])
-    origins = {one["origin"] for one in json.loads(done.stdout).values()}
-    assert origins == {"config.toml"}
+    root = Path(__file__).parents[2]
+    shown = json.loads(run("config", "--json", cwd=root).stdout)
+    text = (root / "config.toml").read_text("utf-8")
+    # An array of tables that is empty stands there as a comment: its key would forbid the tables.
+    left_out = {key for key, one in shown.items() if one["origin"] != "config.toml"}
+    assert all(f"# [[{key}]]" in text for key in left_out), left_out
+    assert len(left_out) < 3
 
 
 def test_help_is_short_and_narrow() -> None:
