@@ -13,7 +13,7 @@ from typing import Final
 
 import shtab
 
-from iotcache_tui.cli.parsers import COMMANDS, PROGRAM, whole_parser
+from iotcache_tui.cli.parsers import COMMANDS, PROGRAM, commands_of, whole_parser
 
 SHELLS: Final = ("bash", "zsh", "fish")
 
@@ -79,12 +79,6 @@ def script(shell: str) -> str:
         for action in each._actions:
             _complete(command, action)
     return shtab.complete(parser, shell)
-
-
-def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """The parser of each command within the parser of all."""
-    subparsers = next(one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
-    return dict(subparsers.choices)
 
 
 def _complete(command: str, action: argparse.Action) -> None:

@@ -30,6 +30,7 @@ COMMANDS = (
     ("doctor", "check configuration, servers and terminal, and say how to mend them"),
     ("config", "print every setting in force and where it came from"),
     ("completion", "make bash, zsh or fish complete these commands with Tab"),
+    ("manual", "open the manual page, or print it for man"),
     ("schema", "print the JSON Schema of config.toml, class files and scenarios"),
     ("bench", "compare ourselves with our peers, side by side"),
 )
@@ -91,7 +92,7 @@ def _overview() -> str:
     return f"commands ({PROGRAM} COMMAND --help tells each one's flags):\n" + "\n".join(lines)
 
 
-def _version() -> str:
+def program_version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -123,7 +124,7 @@ def command_parser(command: str | None) -> CommandParser:
             epilog=_overview(),
             formatter_class=WideFormatter,
         )
-        parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
+        parser.add_argument("--version", action="version", version=f"{PROGRAM} {program_version()}")
     else:
         parser = CommandParser(
             prog=f"{PROGRAM} {command}", description=(module.__doc__ or "").replace("``", "")
@@ -138,10 +139,18 @@ def whole_parser() -> CommandParser:
     from iotcache_tui.cli.options import add_common
 
     parser = command_parser(None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=CommandParser)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", prog=PROGRAM, parser_class=CommandParser
+    )
     for name, line in COMMANDS:
         module = command_module(name)
         each = commands.add_parser(name, help=line, description=_description(module))
         module.add_arguments(each)
         add_common(each)
     return parser
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command within the parser of all."""
+    subparsers = next(one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+    return dict(subparsers.choices)
