@@ -164,6 +164,10 @@ class Topics:
             if not any(other != text and filter_covers(other, text) for other in texts)
         ]
 
+    def template_of(self, topic: str) -> str:
+        """The template that reads a topic, mappings' aside; empty when none fits."""
+        return next((one.text for one in self.templates if one.match(topic) is not None), "")
+
     def names(self, topic: str) -> TopicNames:
         """What ``topic`` names; remembered, as a fleet has few topics and many messages."""
         names = self._known.get(topic)

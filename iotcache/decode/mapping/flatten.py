@@ -9,6 +9,8 @@ from iotcache.decode.mapping.paths import Step
 
 VALUE_MEMBER: Final = "value"
 """A member of this name has the name of the object that it is in."""
+NAMELESS: Final = "_"
+"""What stands for a member whose name is empty."""
 UNIT_MEMBERS: Final = ("unit", "units", "uom", "unit_of_measurement")
 """Beside a `VALUE_MEMBER`: its unit."""
 
@@ -45,7 +47,8 @@ def leaves(
             continue
         if unit_at and step == unit_at:
             continue
-        below = f"{name}/{step}" if name else str(step)
+        part = str(step) or NAMELESS
+        below = f"{name}/{part}" if name else part
         if not isinstance(one, dict | list):
             yield Leaf(below, one, None)
         elif depth > 1:

@@ -1,0 +1,140 @@
+"""What is proposed for a message that nobody reads makes it readable, whatever is in it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import msgspec
+import pytest
+import tomli
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iotcache.config.presets import preset_names
+from iotcache.config.schema import IngestSettings
+from iotcache.decode.explanation import DEAD, NOTHING, READ, Explainer
+from iotcache.decode.mapping.flatten import leaves
+from iotcache.decode.mapping.proposal import propose
+from iotcache.decode.mapping.settings import IngestMapping
+from iotcache.decode.outcomes import PartlyDecoded
+from iotcache.model import Reading
+from iotcache.worker.reader import decoder_for, topics_of
+
+NOW_US = 1_795_348_800_000_000
+
+
+def pasted(text: str) -> IngestSettings:
+    """The settings of a configuration that holds nothing but the proposal."""
+    tables = tomli.loads(text)["ingest"]["mapping"]
+    return IngestSettings(topics=(), mapping=tuple(msgspec.convert(one, IngestMapping) for one in tables))
+
+
+def applied(text: str, topic: str, payload: bytes) -> list[Reading]:
+    ingest = pasted(text)
+    topics = topics_of(ingest)
+    found = decoder_for(ingest, topics).decode(topic, payload, NOW_US)
+    if isinstance(found, PartlyDecoded):
+        return found.readings
+    assert isinstance(found, list), found
+    return found
+
+
+def explained(topic: str, payload: bytes) -> Any:
+    ingest = IngestSettings()
+    topics = topics_of(ingest)
+    presets = []
+    for name in preset_names():
+        alone = IngestSettings(topics=(), preset=name)
+        presets.append((name, decoder_for(alone, topics_of(alone))))
+    return Explainer(decoder_for(ingest, topics), topics, presets).explain(topic, payload, NOW_US)
+
+
+@pytest.mark.parametrize(
+    ("topic", "content", "readings"),
+    [
+        ("heating/boiler-7/state", {"flow": 61.5, "return": {"t": 44.0}, "time": "2026-11-22T11:59:00Z"},
+         [("boiler-7", "flow", 61.5), ("boiler-7", "return/t", 44.0)]),
+        ("gw/up", {"device_id": "a1", "temp": 21.5, "ts": 1_795_348_790}, [("a1", "temp", 21.5)]),
+        ("field/77/soil/moisture", 31.5, [("77", "moisture", 31.5)]),
+        ("acme/line/data", [{"id": 17, "v": 1.5}, {"id": 18, "v": 2.5}],
+         [("17", "v", 1.5), ("18", "v", 2.5)]),
+        ("x/dev-1", {"sensor": "pressure", "value": 3.5, "unit": "bar"}, [("dev-1", "pressure", 3.5)]),
+        ("pump", 5, [("pump", "value", 5)]),
+        ("a/b1/j", {"n": [1, 2, {"x": 3}]}, [("b1", "n/0", 1), ("b1", "n/1", 2), ("b1", "n/2/x", 3)]),
+    ],
+)  # fmt: skip
+def test_a_proposal_finds_device_time_and_values(
+    topic: str, content: Any, readings: list[tuple[str, str, Any]]
+) -> None:
+    payload = json.dumps(content).encode()
+    proposal = propose(topic, payload, NOW_US)
+    assert proposal is not None
+    found = applied(proposal.text, topic, payload)
+    assert [(one.device, one.sensor, one.value) for one in found] == readings
+    stated = isinstance(content, dict) and ("time" in content or "ts" in content)
+    assert all((one.ts_us < NOW_US) == stated for one in found)
+
+
+def test_the_topics_of_messages_alike_show_where_the_device_is() -> None:
+    topic = "site/kitchen/climate/now"
+    proposal = propose(topic, b'{"t": 1}', NOW_US, ["site/attic/climate/now", "site/cellar/climate/now"])
+    assert proposal is not None
+    assert proposal.mapping.topic == "site/{device}/climate/now"
+
+
+_NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/"), max_size=8) | st.sampled_from(
+    ["ts", "time", "id", "device", "value", "unit", "sensor", "a.b", "it's", "x]", "$", "="]
+)
+_NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+_JSON = st.recursive(
+    _NUMBERS | st.booleans() | st.none() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_NAMES, inner, max_size=5),
+    max_leaves=12,
+)
+_LEVELS = st.text(st.characters(codec="utf-8", exclude_characters="/+#\0"), max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_LEVELS, min_size=1, max_size=5), st.dictionaries(_NAMES, _JSON, min_size=1, max_size=5))
+def test_a_proposal_pasted_yields_every_number_of_its_message(levels: list[str], content: Any) -> None:
+    topic = "t/" + "/".join(levels)
+    payload = json.dumps(content).encode("utf-8", "surrogatepass")
+    proposal = propose(topic, payload, NOW_US)
+    numbers = [
+        leaf for leaf in leaves(content, 32)
+        if isinstance(leaf.value, int | float) and not isinstance(leaf.value, bool)
+    ]  # fmt: skip
+    storable = [leaf for leaf in numbers if "\0" not in leaf.name and math.isfinite(leaf.value)]
+    clash = len({leaf.name for leaf in leaves(content, 32)}) != len(list(leaves(content, 32)))
+    if proposal is None:
+        assert not storable or clash
+        return
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\x1b]", proposal.text)
+    found = applied(proposal.text, topic, payload)
+    assert found == proposal.readings
+    left = [one.value for one in found if isinstance(one.value, int | float)]
+    mapping = proposal.mapping
+    named = sum(1 for path in (mapping.ts, mapping.device, mapping.sensor) if path and path[0] != "=")
+    assert len(storable) - len(left) <= named
+    for leaf in storable:
+        if leaf.value not in left:
+            assert named
+
+
+def test_what_cannot_be_read_has_no_proposal_and_a_preset_is_named_where_one_fits() -> None:
+    assert propose("a/b", b"{", NOW_US) is None
+    assert propose("a/b", b"", NOW_US) is None
+    assert propose("a/b", b'{"a": null}', NOW_US) is None
+    sensor = explained("tele/attic/SENSOR", b'{"AM2301":{"Temperature":1.5},"TempUnit":"C"}')
+    assert (sensor.outcome, sensor.preset) == (DEAD, "tasmota")
+    assert explained("iot/s/d/t", b"21.5").by == "the template iot/{site}/{device}/{sensor}"
+    assert explained("iot/s/d/t", b"[]").outcome == NOTHING
+    config = {"stat_t": "w/ATC-1/air", "unit_of_meas": "°C", "val_tpl": "{{ value_json.T }}"}
+    found = explained("homeassistant/sensor/x/config", msgspec.json.encode(config))
+    assert found.preset == "home-assistant-discovery"
+    ((one,)) = applied(found.proposal, "w/ATC-1/air", b'{"T": 21.5}')
+    assert (one.device, one.sensor, one.unit) == ("ATC-1", "T", "°C")
+    assert explained("iot/s/d/t", b'{"value": 5}').outcome == READ
