@@ -148,7 +148,7 @@ def _candidates(
         yield (base if "{sensor" in template else structs.replace(base, sensor="=value", value="value")), {}
         yield base, {}
         return
-    base = structs.replace(base, depth=min(max(_depth(content), 1), DEPTH_LIMIT))
+    base = structs.replace(base, depth=min(max(_depth(content), base.depth), DEPTH_LIMIT))
     with_time, notes = _with_time(base, fields, received_us)
     sensor, value = _first(fields, _SENSORS, _is_name), _first(fields, _VALUES, _is_number)
     if sensor and value and "{sensor" not in template:

@@ -11,13 +11,14 @@ from msgspec import structs
 from iotcache.decode.mapping.settings import IngestMapping
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+_FIRST: Final = ("name", "topic")
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def mapping_text(mapping: IngestMapping, notes: Mapping[str, str] | None = None) -> str:
     """``[[ingest.mapping]]`` and what differs from the defaults; ``notes`` are comments after its keys."""
     lines = ["[[ingest.mapping]]"]
-    for item in structs.fields(type(mapping)):
+    for item in sorted(structs.fields(type(mapping)), key=lambda one: one.name not in _FIRST):
         value = getattr(mapping, item.name)
         if item.required or value != item.default:
             if not value and isinstance(value, dict | tuple):

@@ -20,6 +20,7 @@ COMMANDS = (
     ("warm", "fill the cache from the store, with a progress bar"),
     ("device", "show, configure, retire and return devices"),
     ("alerts", "list what is the matter, and acknowledge it"),
+    ("explain", "what is made of a message, and a mapping for what nobody reads"),
     ("deadletter", "messages that could not be decoded: list, show, redrive, purge"),
     ("store", "the durable store: stats, prune, export"),
     ("plan", "what a fleet needs: messages, memory, nodes, workers, database"),

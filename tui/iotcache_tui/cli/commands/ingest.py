@@ -1,6 +1,7 @@
 """``iotcache-tui ingest``: take readings from the broker into store and cache, and acknowledge what is safe.
 
 Any number of workers share the load under one ``--group``, each with an ``--instance`` name of its own.
+``ingest preset list`` names the mappings of well-known fleets, ``ingest preset show NAME`` prints one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from iotcache.text import printable
+
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
 
@@ -21,6 +24,10 @@ log = logging.getLogger("iotcache.ingest")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own flags; ``--config`` and its like are common to all commands."""
+    parser.add_argument(
+        "action", nargs="*", metavar="ACTION",
+        help="nothing to take readings in; preset list; preset show NAME",
+    )  # fmt: skip
     parser.add_argument(
         "--instance", metavar="NAME", default="",
         help="this worker's name, the same after a restart (default: the host's, numbered in a group)",
@@ -42,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT; exit status 0 then. Raises `IotCacheError`."""
+    if args.action:
+        return _act(args.action)
     from msgspec.structs import replace
 
     from iotcache import logs
@@ -68,6 +77,20 @@ def run(args: argparse.Namespace) -> int:
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
     asyncio.run(_until_signalled(settings, args.instance, args.stop_after_idle))
     return 0
+
+
+def _act(action: list[str]) -> int:
+    """What is not taking readings in. Raises `UsageError`."""
+    from iotcache.errors import UsageError
+
+    match action:
+        case ["preset", *rest]:
+            from iotcache_tui.cli.presets import show
+
+            return show(rest)
+    raise UsageError(
+        f"ingest {printable(' '.join(action), 60)!r} is nothing it does: there is 'ingest preset'"
+    )
 
 
 async def _until_signalled(settings: Settings, instance: str, stop_after_idle_s: float) -> None:
