@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test simulate-cluster lab lint types check picture clean
+.PHONY: run test simulate-cluster lab lint lint-deploy types check picture clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -29,6 +29,18 @@ lint: $(DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
+
+# What is in deploy/, by the linters of its own trades: promtool and systemd-analyze are Debian's.
+lint-deploy: $(DEV)
+	@$(call install,--group deploy)
+	@$(BIN)/hadolint deploy/Dockerfile
+	@promtool check rules deploy/prometheus/rules.yaml
+	@cd deploy/prometheus && promtool test rules rules_test.yaml
+	@promtool check config --syntax-only deploy/prometheus/prometheus.yaml
+	@$(BIN)/kubernetes-validate deploy/kubernetes/iotcache.yaml
+	@folder=$$(mktemp -d) && cp deploy/systemd/*.service $$folder && \
+	    sed -i 's#/usr/local/bin/iotcache-tui#/bin/true#' $$folder/*.service && \
+	    systemd-analyze verify --man=no $$folder/*.service && rm -r $$folder
 
 types: $(DEV)
 	@$(BIN)/mypy
