@@ -16,6 +16,7 @@ from msgspec import Struct
 
 INGEST_ROLE: Final = "ingest"
 SIMULATOR_ROLE: Final = "simulator"
+READERS_ROLE: Final = "readers"
 STATS_FILTER: Final = "iotcache/stats/#"
 _TOPIC: Final = re.compile(r"iotcache/stats/([^/]{1,128})/([^/]{1,128})")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._~@-]")
@@ -82,6 +83,8 @@ class IngestStats(ProcessStats, kw_only=True):
     """Age of the oldest message that is not acknowledged."""
     commit_failures: int = 0
     """Attempts to commit that failed; each is tried again."""
+    cache_writes_per_s: float = 0.0
+    """Entries set in the cache over the last second."""
     cache_write_failures: int = 0
     dirty_keys: int = 0
     """Cache entries that may be old: their node could not be told, and is to be."""
@@ -143,6 +146,22 @@ class FleetStats(ProcessStats, kw_only=True):
     lag_p99_ms: float = 0.0
 
 
+class ReaderStats(ProcessStats, kw_only=True):
+    """What readers of the cache count. Totals since their start; ``_per_s`` and times over the last second."""
+
+    series: int = 0
+    """Series that they read among."""
+    reads: int = 0
+    hits: int = 0
+    """Reads that the cache answered."""
+    fallbacks: int = 0
+    """Reads that the store answered."""
+    reads_per_s: float = 0.0
+    hits_per_s: float = 0.0
+    fallbacks_per_s: float = 0.0
+    read_p99_ms: float = 0.0
+
+
 def stats_topic(role: str, instance: str) -> str:
     """Where a process publishes its counters; characters with a meaning in topics become ``_``."""
     return f"iotcache/stats/{_UNSAFE.sub('_', role)}/{_UNSAFE.sub('_', instance) or '_'}"
@@ -170,13 +189,14 @@ def decode(payload: bytes, kind: type[S]) -> S | None:
         return None
 
 
-_KINDS: Final[dict[str, type[IngestStats] | type[FleetStats]]] = {
+_KINDS: Final[dict[str, type[IngestStats] | type[FleetStats] | type[ReaderStats]]] = {
     INGEST_ROLE: IngestStats,
     SIMULATOR_ROLE: FleetStats,
+    READERS_ROLE: ReaderStats,
 }
 
 
-def decode_role(role: str, payload: bytes) -> IngestStats | FleetStats | None:
+def decode_role(role: str, payload: bytes) -> IngestStats | FleetStats | ReaderStats | None:
     """Counters of a process by the role that its topic names; ``None`` for other roles, and when the payload
     is no counters."""
     kind = _KINDS.get(role)

@@ -148,13 +148,15 @@ class DeviceCache:
         told of this one where it keeps a node out. ``on_event`` is called when nodes
         go down and up.
         ``store`` stands in for the one that the settings name, and is opened and closed as that would be.
-        Raises `ConfigError` while a part is still "embedded".
+        Raises `ConfigError` while a part is still "embedded", or is "none".
         """
         from iotcache.cluster import Cluster
         from iotcache.config.urls import parse_node
         from iotcache.store import open_store
 
         cache = settings.cache
+        if cache.nodes == "none":
+            raise ConfigError('cache.nodes is "none": there is no cache to read')
         if isinstance(cache.nodes, str):
             raise ConfigError(
                 f"cache.nodes is {cache.nodes!r}: embedded nodes have addresses only in a stack"

@@ -176,7 +176,7 @@ def variable_of(path: str) -> str:
 def _from_text(field: SettingField, text: str) -> object:
     """What a person typed in a shell, as the type the field wants where it can be."""
     if field.path == "cache.nodes":
-        return text if text.startswith("embedded") else _list(text)
+        return text if text.startswith("embedded") or text == "none" else _list(text)
     kind = field.type
     if kind is str:
         return text

@@ -29,7 +29,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 class BrokerSettings(Section, frozen=True):
     url: str = "embedded"
-    """ "embedded", ``mqtt://[user[:password]@]host[:port]`` or ``mqtts://…``."""
+    """ "embedded", "none", ``mqtt://[user[:password]@]host[:port]`` or ``mqtts://…``."""
     username: str = ""
     password: str = ""
     password_file: str = ""
@@ -49,7 +49,7 @@ class BreakerSettings(Section, frozen=True):
 
 class CacheSettings(Section, frozen=True):
     nodes: str | tuple[str, ...] = "embedded:3"
-    """ "embedded:N", or a list of ``host:port``, ``host:port=weight`` and socket paths."""
+    """ "embedded:N", "none", or a list of ``host:port``, ``host:port=weight`` and socket paths."""
     embedded_server: Literal["auto", "memcached", "bundled"] = "auto"
     """Which program embedded nodes are: memcached when it is on PATH, else the bundled Python node."""
     embedded_memory_mb: Annotated[int, Meta(ge=1, le=65_536)] = 64
@@ -77,7 +77,7 @@ class CacheSettings(Section, frozen=True):
 
 class StoreSettings(Section, frozen=True):
     url: str = "embedded"
-    """ "embedded" (SQLite in a folder that goes with the program), ``sqlite:///file``, ``postgresql://…``."""
+    """ "embedded" (SQLite in a folder that goes with the program), "none", ``sqlite:///file``, ``postgresql://…``."""
     password: str = ""
     password_file: str = ""
     busy_timeout_s: Annotated[float, Meta(ge=0, le=600)] = 5.0
@@ -171,6 +171,8 @@ class SimulatorSettings(Section, frozen=True):
     devices: Annotated[int, Meta(ge=1, le=1_000_000)] = 120
     rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
     """Messages a second of the whole fleet; 0: each sensor at its class's own interval."""
+    reads_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 100.0
+    """Reads a second through the cache by readers beside the embedded servers; 0: none."""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
     qos: Literal[0, 1] = 1
     control: Switch = "auto"
@@ -190,7 +192,7 @@ class DashboardSettings(Section, frozen=True):
     """How often each series is read, when the budget above allows."""
     observe: Switch = "auto"
     """Whether the dashboard's reads leave the cache as it is: no entry is put back, no lease taken, no item
-    made younger; "auto": when broker, nodes or store are named."""
+    made younger; "auto": yes."""
     history_s: Annotated[int, Meta(ge=60, le=900)] = 300
     """How far back the plots look."""
     theme: str = "iotcache-dark"

@@ -54,25 +54,25 @@ def check_range(value: float, meta: Meta) -> None:
 
 
 def _broker(url: str) -> None:
-    if url != "embedded":
+    if url not in ("embedded", "none"):
         try:
             parse_broker(url)
         except ConfigError as error:
-            raise ValueError(f'"embedded" or a URL such as mqtt://host:1883 ({error})') from None
+            raise ValueError(f'"embedded", "none" or a URL such as mqtt://host:1883 ({error})') from None
 
 
 def _store(url: str) -> None:
-    if url != "embedded":
+    if url not in ("embedded", "none"):
         try:
             parse_store(url)
         except ConfigError as error:
-            raise ValueError(f'"embedded", sqlite:///file or postgresql://… ({error})') from None
+            raise ValueError(f'"embedded", "none", sqlite:///file or postgresql://… ({error})') from None
 
 
 def _nodes(nodes: str | tuple[str, ...]) -> None:
     if isinstance(nodes, str):
-        if parse_embedded_nodes(nodes) is None:
-            raise ValueError('"embedded:3" or a list such as ["cache1:11211", "cache2:11211=2"]')
+        if nodes != "none" and parse_embedded_nodes(nodes) is None:
+            raise ValueError('"embedded:3", "none" or a list such as ["cache1:11211", "cache2:11211=2"]')
         return
     if not nodes:
         raise ValueError("a list of at least one node")
@@ -194,7 +194,26 @@ def check_together(settings: Settings) -> str | None:
 
     if wrong := wrong_rule(settings.alerts) or wrong_mapping(ingest.mapping):
         return wrong
-    return _broker_together(settings.broker) or _cache_together(settings.cache) or _http(settings.http)
+    return _parts_together(settings) or _broker_together(settings.broker) or _cache_together(settings.cache) or _http(settings.http)
+
+
+def _parts_together(settings: Settings) -> str | None:
+    """What is switched on by name needs its servers, and something must be there to be looked at."""
+    broker, nodes, store = settings.broker.url, settings.cache.nodes, settings.store.url
+    absent = [
+        key
+        for key, value in (("broker.url", broker), ("cache.nodes", nodes), ("store.url", store))
+        if value == "none"
+    ]
+    if len(absent) == len((broker, nodes, store)):
+        return f'{", ".join(absent)} are all "none": there is nothing to look at'
+    for name, enabled, needed in (
+        ("ingest", settings.ingest.enabled, absent),
+        ("simulator", settings.simulator.enabled, absent[:1] if broker == "none" else []),
+    ):
+        if enabled is True and needed:
+            return f'{name}.enabled is true, and {needed[0]} is "none": name a server, or leave it "embedded"'
+    return None
 
 
 def _broker_together(broker: BrokerSettings) -> str | None:
@@ -204,7 +223,7 @@ def _broker_together(broker: BrokerSettings) -> str | None:
     named = next((name for name, file in files.items() if file), None)
     if named and broker.url.startswith("mqtt://"):
         return f"broker.{named} needs an mqtts:// URL, and broker.url is {mask(broker.url)}"
-    outside = broker.url != "embedded"
+    outside = broker.url not in ("embedded", "none")
     if outside and broker.password and not broker.username and broker.protocol == "3.1.1":
         # MQTT 3.1.1, section 3.1.2.9: without a user name there can be no password.
         return "broker.password is set without broker.username, which MQTT 3.1.1 does not allow: set both"

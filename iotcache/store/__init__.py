@@ -22,6 +22,8 @@ def open_store(settings: StoreSettings, *, read_only: bool = False) -> Store:
     """
     if settings.url == "embedded":
         raise ConfigError('store.url is "embedded": such a store has an address only while a stack runs')
+    if settings.url == "none":
+        raise ConfigError('store.url is "none": there is no store to read')
     address = parse_store(settings.url)
     if address.path is not None:
         from iotcache.store.sqlite.store import SqliteStore

@@ -36,6 +36,13 @@ async def run_ingest(
     for key, value in (("broker.url", settings.broker.url), ("store.url", settings.store.url)):
         if value == "embedded":
             raise ConfigError(f'{key} is "embedded", which has an address only while a stack runs')
+    for key, value in (
+        ("broker.url", settings.broker.url),
+        ("cache.nodes", settings.cache.nodes),
+        ("store.url", settings.store.url),
+    ):
+        if value == "none":
+            raise ConfigError(f'{key} is "none": a worker needs broker, nodes and store')
     async with AsyncExitStack() as exits:
         instance = instance or exits.enter_context(own_name(settings.ingest.group))
         worker = await exits.enter_async_context(Ingest(settings, instance=instance))

@@ -36,8 +36,8 @@ class IngestStatsBuilder:
         self._counters = counters
         self._clock = clock
         self._started_us = int(clock.now() * 1e6)
-        self._last = (clock.monotonic(), 0, 0)
-        self._per_s = (0.0, 0.0)
+        self._last = (clock.monotonic(), 0, 0, 0)
+        self._per_s = (0.0, 0.0, 0.0)
 
     def stats(
         self,
@@ -57,7 +57,8 @@ class IngestStatsBuilder:
     ) -> IngestStats:
         """The counters as they stand."""
         counters = self._counters
-        received_per_s, stored_per_s = self._rates()
+        written = cache_counters.writes if cache_counters else 0
+        received_per_s, stored_per_s, cache_writes_per_s = self._rates(written)
         commit, through = counters.commit_ms.percentiles(), counters.write_through_ms.percentiles()
         now_us, oldest_us = int(self._clock.now() * 1e6), link.oldest_unacked_us()
         return IngestStats(
@@ -93,6 +94,7 @@ class IngestStatsBuilder:
             queued=link.queued,
             lag_s=round(max(0, now_us - oldest_us) / 1e6, 3) if oldest_us else 0.0,
             commit_failures=counters.commit_failures,
+            cache_writes_per_s=cache_writes_per_s,
             cache_write_failures=cache_counters.write_failures if cache_counters else 0,
             dirty_keys=cache_counters.dirty if cache_counters else 0,
             nodes_out=[
@@ -120,17 +122,18 @@ class IngestStatsBuilder:
             aggregates_outside=aggregates.outside if aggregates else 0,
         )
 
-    def _rates(self) -> tuple[float, float]:
-        """Messages and readings a second since the last time, some good part of a second ago."""
+    def _rates(self, written: int) -> tuple[float, float, float]:
+        """Messages, readings and ``written`` cache entries a second since some good part of a second ago."""
         now_s, counters = self._clock.monotonic(), self._counters
-        last_s, received, stored = self._last
+        last_s, received, stored, written_before = self._last
         passed_s = now_s - last_s
         if passed_s >= _RATE_OVER_S:
             self._per_s = (
                 round((counters.received - received) / passed_s, 1),
                 round((counters.stored - stored) / passed_s, 1),
+                round((written - written_before) / passed_s, 1),
             )
-            self._last = (now_s, counters.received, counters.stored)
+            self._last = (now_s, counters.received, counters.stored, written)
         return self._per_s
 
 

@@ -65,10 +65,19 @@ def run_simulator(parent: ParentWatch) -> None:
     _run(parent, run_fleet(settings, ready=lambda: say(ready={})))
 
 
+def run_readers(parent: ParentWatch) -> None:
+    """Read through the cache until it is told to stop."""
+    from iotcache_simulator.readers.steady import run_readers as read
+
+    settings = _settings(parent)
+    _run(parent, read(settings, ready=lambda: say(ready={})))
+
+
 ROLES: dict[str, Callable[[ParentWatch], None]] = {
     "broker": run_broker,
     "ingest": run_ingest,
     "simulator": run_simulator,
+    "readers": run_readers,
 }
 
 

@@ -47,7 +47,7 @@ class Pids(Struct, frozen=True):
 
 
 class Stack:
-    """Broker, cache nodes, store, ingest worker and fleet, as far as the settings leave them to us.
+    """Broker, cache nodes, store, ingest worker, fleet and readers, as far as the settings leave them to us.
 
     An async context manager: inside, every embedded server answers and :attr:`settings` holds real
     addresses only. Parts that the settings point elsewhere are not started. A part that dies is started
@@ -60,6 +60,7 @@ class Stack:
         settings: Settings,
         *,
         simulate: bool = True,
+        readers: bool = False,
         http: bool = False,
         announced: bool = True,
         on_event: Callable[[Event], None] = lambda event: None,
@@ -72,12 +73,15 @@ class Stack:
         self.broker: Service | None = None
         self.ingest: Service | None = None
         self.simulator: Service | None = None
+        self.readers: Service | None = None
+        """Who reads the cache as an application does; only where ``readers`` asks for them."""
         self.nodes: tuple[Service, ...] = ()
         self.node_program: NodeProgram | None = None
         self._requested = settings
         self._embedded_broker = settings.broker.url == "embedded"
         starting = writers(settings)
         self._simulate = simulate and starting.simulator
+        self._with_readers = readers and starting.readers
         self._announced = announced
         """Whether this user's other commands find it."""
         self._with_ingest = starting.ingest
@@ -108,8 +112,8 @@ class Stack:
 
     @property
     def services(self) -> tuple[Service, ...]:
-        """All parts that we started: broker, nodes, ingest, simulator."""
-        parts = (self.broker, *self.nodes, self.ingest, self.simulator)
+        """All parts that we started: broker, nodes, ingest, simulator, readers."""
+        parts = (self.broker, *self.nodes, self.ingest, self.simulator, self.readers)
         return tuple(part for part in parts if part is not None)
 
     async def __aenter__(self) -> Self:
@@ -124,7 +128,7 @@ class Stack:
         try:
             self._prepare()
             async with asyncio.TaskGroup() as parts:
-                for service in (self.ingest, self.simulator):
+                for service in (self.ingest, self.simulator, self.readers):
                     if service is not None:
                         parts.create_task(service.start())
                 await self._start_servers()
@@ -141,7 +145,7 @@ class Stack:
 
     async def stop(self) -> None:
         """End every part and remove what the stack wrote. Safe to call twice, and amid the start."""
-        await _stop_all((self.simulator, self.ingest))
+        await _stop_all((self.simulator, self.readers, self.ingest))
         await _stop_all((self.broker, *self.nodes))
         for owner in (self._broker_server, self._http_port, *self._node_servers):
             if owner is not None:
@@ -181,6 +185,8 @@ class Stack:
             self.ingest = self._service("ingest", self._launch_ingest)
         if self._simulate:
             self.simulator = self._service("simulator", self._launch_fleet)
+        if self._with_readers:
+            self.readers = self._service("readers", self._launch_readers)
 
     async def _start_servers(self) -> None:
         async with asyncio.TaskGroup() as servers:
@@ -241,6 +247,17 @@ class Stack:
         async with _stopped_on_error(process):
             await process.start()
             await (self._ingest_up if self._with_ingest else self._servers_up).wait()
+            await process.say(msgspec.json.encode(self.settings))
+            with contextlib.suppress(*self._patience()):
+                await process.receive("ready", self._wait_s())
+        return process
+
+    async def _launch_readers(self, on_exit: Callable[[Exit], None]) -> Process:
+        """Not before the worker: it makes the store's tables."""
+        process = own_child("the readers", "readers", grace_s=_FLEET_GRACE_S, on_exit=on_exit)
+        async with _stopped_on_error(process):
+            await process.start()
+            await self._ingest_up.wait()
             await process.say(msgspec.json.encode(self.settings))
             with contextlib.suppress(*self._patience()):
                 await process.receive("ready", self._wait_s())
