@@ -147,7 +147,7 @@ class FleetStats(ProcessStats, kw_only=True):
 
 
 class ReaderStats(ProcessStats, kw_only=True):
-    """What readers of the cache count. Totals since their start; ``_per_s`` and times over the last second."""
+    """What readers of the cache count. Totals since their start; the rest over the last second."""
 
     series: int = 0
     """Series that they read among."""

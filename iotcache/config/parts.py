@@ -15,6 +15,7 @@ from iotcache.config.schema import Settings
 PART_KEYS: Final = ("broker.url", "cache.nodes", "store.url")
 NONE: Final = "none"
 """The address of a part that there is not, and that nothing stands in for."""
+OBSERVED_READS_PER_S: Final = 200
 
 
 class Writers(Struct, frozen=True):
@@ -37,9 +38,7 @@ def _embedded(value: str | tuple[str, ...]) -> bool:
 
 def named_parts(settings: Settings) -> tuple[str, ...]:
     """The keys of the parts that are somebody's own: neither "embedded" nor "none"."""
-    return tuple(
-        key for key, value in _addresses(settings).items() if value != NONE and not _embedded(value)
-    )
+    return tuple(key for key, value in _addresses(settings).items() if value != NONE and not _embedded(value))
 
 
 def absent_parts(settings: Settings) -> tuple[str, ...]:
@@ -85,6 +84,13 @@ def without_idle_parts(settings: Settings) -> Settings:
         if not starting.simulator and _embedded(broker.url):
             broker = replace(broker, url=NONE)
     return replace(settings, broker=broker, cache=cache, store=store)
+
+
+def looks_per_s(settings: Settings) -> float:
+    """Most reads a second that the dashboard makes: of somebody's own nodes only a sample of all series."""
+    wanted = settings.dashboard.reads_per_s
+    sampled = observes(settings) and "cache.nodes" in named_parts(settings)
+    return min(wanted, OBSERVED_READS_PER_S) if sampled else wanted
 
 
 def observes(settings: Settings) -> bool:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from msgspec import Meta
 
+from iotcache.config.parts import absent_parts, named_parts
 from iotcache.config.schema import BrokerSettings, CacheSettings, HttpSettings, Settings
 from iotcache.config.urls import mask, parse_broker, parse_embedded_nodes, parse_hook, parse_node, parse_store
 from iotcache.errors import ConfigError
@@ -194,22 +195,22 @@ def check_together(settings: Settings) -> str | None:
 
     if wrong := wrong_rule(settings.alerts) or wrong_mapping(ingest.mapping):
         return wrong
-    return _parts_together(settings) or _broker_together(settings.broker) or _cache_together(settings.cache) or _http(settings.http)
+    return (
+        _parts_together(settings)
+        or _broker_together(settings.broker)
+        or _cache_together(settings.cache)
+        or _http(settings.http)
+    )
 
 
 def _parts_together(settings: Settings) -> str | None:
     """What is switched on by name needs its servers, and something must be there to be looked at."""
-    broker, nodes, store = settings.broker.url, settings.cache.nodes, settings.store.url
-    absent = [
-        key
-        for key, value in (("broker.url", broker), ("cache.nodes", nodes), ("store.url", store))
-        if value == "none"
-    ]
-    if len(absent) == len((broker, nodes, store)):
-        return f'{", ".join(absent)} are all "none": there is nothing to look at'
+    absent = absent_parts(settings)
+    if absent and not named_parts(settings):
+        return f'{absent[0]} is "none" and no server is named: there is nothing to look at'
     for name, enabled, needed in (
         ("ingest", settings.ingest.enabled, absent),
-        ("simulator", settings.simulator.enabled, absent[:1] if broker == "none" else []),
+        ("simulator", settings.simulator.enabled, [key for key in absent if key == "broker.url"]),
     ):
         if enabled is True and needed:
             return f'{name}.enabled is true, and {needed[0]} is "none": name a server, or leave it "embedded"'

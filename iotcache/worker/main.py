@@ -7,6 +7,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol
 
+from iotcache.config.parts import absent_parts
 from iotcache.errors import ConfigError
 from iotcache.worker.instance import own_name
 from iotcache.worker.worker import Ingest
@@ -36,13 +37,8 @@ async def run_ingest(
     for key, value in (("broker.url", settings.broker.url), ("store.url", settings.store.url)):
         if value == "embedded":
             raise ConfigError(f'{key} is "embedded", which has an address only while a stack runs')
-    for key, value in (
-        ("broker.url", settings.broker.url),
-        ("cache.nodes", settings.cache.nodes),
-        ("store.url", settings.store.url),
-    ):
-        if value == "none":
-            raise ConfigError(f'{key} is "none": a worker needs broker, nodes and store')
+    for key in absent_parts(settings):
+        raise ConfigError(f'{key} is "none": a worker needs broker, nodes and store')
     async with AsyncExitStack() as exits:
         instance = instance or exits.enter_context(own_name(settings.ingest.group))
         worker = await exits.enter_async_context(Ingest(settings, instance=instance))

@@ -112,8 +112,9 @@ def fill(state: DashboardState, devices: int, *, now_s: float, wall_s: float) ->
         misses = int(8 + 6 * sin(second / 20) + (60 if 100 < second < 112 else 0))
         seconds.append(
             Second(
-                now_s - 240 + second, 400, 400 - misses, {MissReason.EXPIRED: misses}, 0.42, 1.9, 240.0, 240.0
-            )
+                now_s - 240 + second, 400, 400 - misses, {MissReason.EXPIRED: misses}, 0.42, 1.9, 240.0, 240.0,
+                stored_per_s=240.0, written_per_s=240.0, served_per_s=400.0 - misses, fallen_per_s=misses,
+            )  # fmt: skip
         )
     state.fleet.wall_less_monotonic_s = wall_s - now_s
     state.apply(Drained(joined=infos))

@@ -11,17 +11,27 @@ from rich.cells import cell_len
 
 from iotcache.clock import ManualClock
 from iotcache.config.schema import Settings
-from iotcache.model import MissReason, NodeHealth, NodeState
+from iotcache.model import MissReason, NodeHealth, NodeState, Read, Source
 from iotcache.mqtt import Message
-from iotcache.telemetry import FleetStats, IngestStats
+from iotcache.telemetry import FleetStats, IngestStats, ReaderStats
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.feed.parts import Parts, cause_first
 from iotcache_tui.feed.process_stats import ProcessStatsListener
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow import BOXES, bottleneck
-from iotcache_tui.state.flow_history import ARROWS
-from iotcache_tui.state.nodes.model import NodeFigures, NodesFigures, WatchNodes
-from iotcache_tui.state.updates import Drained, Latest, Mailbox, Part, Processes, Second, Simulator, Worker
+from iotcache_tui.state.flow_history import ARROWS, rates
+from iotcache_tui.state.nodes.model import NodeFigures, NodesFigures, WatchNodes, applications
+from iotcache_tui.state.updates import (
+    Drained,
+    Latest,
+    Mailbox,
+    Part,
+    Processes,
+    Reader,
+    Second,
+    Simulator,
+    Worker,
+)
 from iotcache_tui.widgets.common.area import area, round_top
 from iotcache_tui.widgets.common.canvas import Canvas
 from iotcache_tui.widgets.flow.flow_layout import arrange, towards
@@ -46,7 +56,11 @@ def processes(*, late: int = 0, **ingest: Any) -> Processes:
 
 
 def second(**changes: Any) -> Second:
-    return structs.replace(Second(0.0, 400, 396, {MissReason.EXPIRED: 4}, 0.4, 1.9, 240.0, 240.0), **changes)
+    told = Second(
+        0.0, 400, 396, {MissReason.EXPIRED: 4}, 0.4, 1.9, 240.0, 241.0,
+        stored_per_s=239.0, written_per_s=239.0, served_per_s=396.0, fallen_per_s=4.0,
+    )  # fmt: skip
+    return structs.replace(told, **changes)
 
 
 def state(**changes: Any) -> DashboardState:
@@ -167,8 +181,29 @@ def test_counters_that_are_nonsense_are_passed_over() -> None:
 def test_of_seconds_that_come_late_only_what_they_tell_is_kept() -> None:
     made = state(seconds=[second(published_per_s=float(number)) for number in range(4)])
     assert [rates[0] for rates in made.flow_history.rates] == [0.0, 1.0, 2.0, 3.0]
-    assert [rates[3] for rates in made.flow_history.rates] == [None, None, None, 239.0]
-    assert made.flow_history.rates[0][4:] == (396.0, 4.0)
+    assert made.flow_history.rates[0][1:] == (240.0, 239.0, 239.0, 396.0, 4.0)
+
+
+def test_arrows_are_what_workers_and_applications_tell_never_what_this_program_does() -> None:
+    """A foreign program sets 4,187 keys a second, and this one looks at 400: neither is on an arrow."""
+    from iotcache.keys import Keys
+    from iotcache_tui.feed.read_stats import ReadStats
+
+    foreign = NodeFigures(
+        name=NODES[0], at_s=0.0, answered=True, sets_per_s=4_187.0, gets_per_s=5_000.0,
+        others_gets_per_s=4_600.0, others_hit_percent=50.0,
+    )  # fmt: skip
+    others = applications(NodesFigures("ketama", (foreign,)))
+    assert others is not None and others.hits_per_s == 2_300.0
+    stats = ReadStats(Keys())
+    stats.grow(1)
+    stats.add([0] * 400, [Read("a", "t", 1.0, Source.CACHE)] * 400, 1.0, 2.0)
+    none_heard = stats.close_second(1.0, 0, Processes(), (None, None), others.hits_per_s)
+    assert rates(none_heard) == (None, None, None, None, 2_300.0, None)
+    ours = Reader("r1", 0.0, ReaderStats(hits_per_s=90.0, fallbacks_per_s=10.0))
+    told = structs.replace(processes(cache_writes_per_s=12.0), readers=(ours,))
+    heard = stats.close_second(2.0, 0, told, (240.0, 241.0), others.hits_per_s)
+    assert rates(heard) == (241.0, 240.0, 12.0, 239.0, 90.0, 10.0)
 
 
 # Drawing ---------------------------------------------------------------------------------------

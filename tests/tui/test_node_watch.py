@@ -92,13 +92,18 @@ async def test_a_hanging_node_holds_no_other_up(memcached_factory: Any) -> None:
 
 
 @pytest.mark.real("memcached")
-async def test_nobody_is_asked_while_nobody_wants_to_know(memcached: Any) -> None:
+async def test_nodes_are_asked_for_little_until_somebody_wants_to_know_more(memcached: Any) -> None:
     async with watching(memcached) as it:
         task = asyncio.create_task(it.watch.run())
-        await asyncio.sleep(0.05)
-        assert it.mailbox.drain().node_figures is None
+        await it.cluster.set_many([SetItem("k", b"x", 0, 60)])
+        while it.state.node_figures is None or not figures(it, memcached).answered:
+            it.state.apply(it.mailbox.drain())
+            await asyncio.sleep(0.01)
+        # The general figures are known, so that their history has no hole; nothing else was asked for.
+        assert figures(it, memcached).limit_bytes == 64 << 20
+        assert not figures(it, memcached).slabs
         asked = asyncio.create_task(watch(WatchNodes(), it.context))
-        while it.mailbox.drain().node_figures is None:
+        while not figures(it, memcached).slabs:
             await asyncio.sleep(0.01)
         for each in (asked, task):
             each.cancel()

@@ -18,6 +18,7 @@ from iotcache_tui.state.updates import (
     Drained,
     FallbackRead,
     Mailbox,
+    Processes,
     RowUpdate,
     Second,
     TtlUpdate,
@@ -213,11 +214,13 @@ def test_account_counts_hits_misses_and_latency_by_second() -> None:
     updates, fallbacks = account.add([0, 1], [hit, hit], 1.0, 2.0)
     assert [(u.reads, u.hits) for u in updates] == [(2, 2), (2, 1)]
     assert not fallbacks
-    second = account.close_second(3.0, 5.0, None)
+    second = account.close_second(3.0, 7, Processes(), (5.0, None), None)
     assert (second.reads, second.hits, second.fallbacks) == (4, 3, 1)
     assert second.misses == {"evicted": 1}
     assert second.p99_ms == pytest.approx(9.0, rel=0.04)
-    assert account.close_second(4.0, None, None).reads == 0
+    assert (second.writes, second.ingest_per_s) == (7, 5.0)
+    later = account.close_second(4.0, 9, Processes(), (None, None), 3.0)
+    assert (later.reads, later.writes, later.served_per_s) == (0, 2, 3.0)
 
 
 def test_pace_reads_the_watched_first_and_spreads_the_rest_within_the_budget() -> None:

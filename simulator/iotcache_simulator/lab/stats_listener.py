@@ -13,7 +13,7 @@ from iotcache.errors import StoreError
 from iotcache.mqtt import MqttLink
 from iotcache.store.base import Store
 from iotcache.tasks import end
-from iotcache.telemetry import STATS_FILTER, FleetStats, decode_role, parse_topic
+from iotcache.telemetry import STATS_FILTER, FleetStats, IngestStats, decode_role, parse_topic
 from iotcache_simulator.publish.control import control_topic
 
 
@@ -55,7 +55,7 @@ class FleetStatsListener:
                 if isinstance(stats, FleetStats):
                     self._confirmed[instance] = stats.confirmed
                     await self._compare()
-                else:
+                elif isinstance(stats, IngestStats):
                     self._dead[instance] = stats.dead_letters
 
     async def _compare(self) -> None:

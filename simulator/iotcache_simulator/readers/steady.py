@@ -95,7 +95,10 @@ class SteadyReaders:
 
 
 async def run_readers(settings: Settings, *, ready: Callable[[], None] = lambda: None) -> None:
-    """Read at ``simulator.reads_per_s`` until cancelled. Raises `StoreError` for a store that never can be."""
+    """Read at ``simulator.reads_per_s`` until cancelled.
+
+    Raises `StoreError` for a store that never can be opened.
+    """
     instance = f"{platform.node()[:40] or 'host'}-{os.getpid()}"
     will = Will(stats_topic(READERS_ROLE, instance), gone(READERS_ROLE, instance), 1, retain=True)
     link = MqttLink.from_settings(settings.broker, f"iotcache-readers-{instance}", will=will)

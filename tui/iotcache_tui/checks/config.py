@@ -9,7 +9,7 @@ from pathlib import Path
 from iotcache.config import LoadedSettings
 from iotcache.config.fields import SECRETS
 from iotcache.config.load import COMMANDED, ENVIRONMENT, FLAG, SECRET_FILES
-from iotcache.config.parts import named_parts, observes, writers
+from iotcache.config.parts import absent_parts, named_parts, observes, without_idle_parts, writers
 from iotcache.config.schema import Settings
 from iotcache_tui.checks.base import Finding
 
@@ -38,16 +38,18 @@ def check_config(loaded: LoadedSettings) -> list[Finding]:
 
 def check_starts(settings: Settings) -> Finding:
     """What ``iotcache-tui`` would start, and where that would write."""
-    named, starting = named_parts(settings), writers(settings)
+    settings = without_idle_parts(settings)
+    named, absent, starting = named_parts(settings), absent_parts(settings), writers(settings)
     servers = [
         name
         for key, name in (("broker.url", "broker"), ("cache.nodes", "cache nodes"), ("store.url", "store"))
-        if key not in named
+        if key not in named and key not in absent
     ]
     ours = [
         *servers,
         *(["ingest worker"] if starting.ingest else []),
         *(["fleet"] if starting.simulator else []),
+        *(["readers"] if starting.readers else []),
     ]
     text = f"the dashboard starts {', '.join(ours) if ours else 'nothing'}"
     if not named:

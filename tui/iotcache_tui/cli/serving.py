@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from iotcache.config.parts import observes
+from iotcache.config.parts import observes, without_idle_parts
 from iotcache.errors import IotCacheError, UsageError
 from iotcache.text import printable
 
@@ -78,7 +78,7 @@ class _Servers:
         from iotcache_simulator.stack.stack import Stack
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with Stack(self._settings) as stack:
+        async with Stack(self._settings, readers=True) as stack:
             self.settings = stack.settings
             self._ready.set()
             await self._stop.wait()
@@ -147,6 +147,7 @@ def serve(settings: Settings, options: ServeOptions) -> int:
         listener = listening_socket(host, port)
     except OSError as error:
         raise IotCacheError(f"cannot listen on {_shown(host)}:{port}: {error.strerror}") from error
+    settings = without_idle_parts(settings)
     with listener, _Servers(settings) as real:
         server = DashboardServer(
             session_arguments(options.read_only),

@@ -1,4 +1,4 @@
-"""What stands in for a part that the settings say is "none": it has nothing, and says so when asked for more."""
+"""What stands in for a part that is "none": it has nothing, and says so when it is asked for more."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class NoStore:
 
 
 class NoCluster:
-    """Used as a `Cluster`: every key is missing and nothing can be set; refuses all else with a `NodeError`."""
+    """Used as a `Cluster`: every key is missing, nothing can be set; refuses all else with a `NodeError`."""
 
     node_names: tuple[str, ...] = ()
 

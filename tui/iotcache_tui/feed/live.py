@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.config.parts import looks_per_s
 from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError
 from iotcache.tasks import end
@@ -27,10 +28,14 @@ class LiveFeed:
     thread: the first frame does not wait for it.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, settings: Settings, *, reads_per_s: float | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        """``reads_per_s`` is the most reads a second; `looks_per_s` of the settings where it is not given."""
         self.mailbox = Mailbox()
         self._dispatcher = RequestDispatcher(self.mailbox)
         self._settings = settings
+        self._reads_per_s = looks_per_s(settings) if reads_per_s is None else reads_per_s
         self._clock = clock
         self._watched: tuple[int, ...] = ()
         self._thread: threading.Thread | None = None
@@ -80,7 +85,14 @@ class LiveFeed:
             return
         from iotcache_tui.feed.work import LiveWork
 
-        work = LiveWork(self._settings, self.mailbox, self._dispatcher, lambda: self._watched, self._clock)
+        work = LiveWork(
+            self._settings,
+            self.mailbox,
+            self._dispatcher,
+            lambda: self._watched,
+            self._clock,
+            reads_per_s=self._reads_per_s,
+        )
         job = asyncio.create_task(work.run())
         stop = asyncio.create_task(self._stopping.wait())
         try:

@@ -1,4 +1,4 @@
-"""Asks every node how it does, each on its own beat, while somebody wants to know."""
+"""Asks every node how it does, each on its own beat: always, and in depth while somebody wants to know."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
@@ -18,10 +17,12 @@ from iotcache.histogram import DurationHistogram
 from iotcache.model import NodeState
 from iotcache_tui.state.nodes.model import (
     POINT_S,
+    Applications,
     NodeFigures,
     NodesFigures,
     NodeTuning,
     SlabFigures,
+    applications,
 )
 from iotcache_tui.state.updates import Latest, Mailbox
 
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
     from iotcache.config.urls import NodeAddress
 
 WINDOW_S = 10.0
-LINGER_S = 60.0
-"""The looks go on so long after the last one who wanted them, so that a plot has no hole from a glance
-at another screen."""
+IDLE_POINT_S = 5.0
+"""Between two looks while nobody wants more than the general figures: rates, ratios and their history."""
 SETTINGS_EVERY = 5
 """A node's settings change seldom: they are read on every fifth look."""
 
@@ -57,7 +57,7 @@ class _Sample(NamedTuple):
 
 
 class NodeStatsPoller:
-    """Looks at the nodes while `wanted`; a node that hangs delays no other."""
+    """Looks at the nodes, more often and at more while `wanted`; a node that hangs delays no other."""
 
     def __init__(
         self,
@@ -80,20 +80,22 @@ class NodeStatsPoller:
         self._samples: dict[str, deque[_Sample]] = {name: deque() for name in self._names}
         self._tuning: dict[str, NodeTuning] = {}
         self._figures: dict[str, NodeFigures] = {}
+        self._told = NodesFigures(placement, ())
+        self._slabs: dict[str, Sequence[SlabClass]] = {}
         self._wanted = 0
-        self._unwanted_at_s = -inf
         self._woken = asyncio.Event()
 
     @contextlib.contextmanager
     def wanted(self) -> Iterator[None]:
-        """Figures keep coming meanwhile."""
+        """All figures keep coming meanwhile."""
         self._wanted += 1
         self._woken.set()
         try:
             yield
         finally:
             self._wanted -= 1
-            self._unwanted_at_s = self._clock.monotonic()
+            if not self._wanted:
+                self._woken.clear()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -104,25 +106,31 @@ class NodeStatsPoller:
     async def _watch(self, name: str) -> None:
         turn = 0
         while True:
-            if not self._wanted and self._clock.monotonic() - self._unwanted_at_s >= LINGER_S:
-                self._woken.clear()
-                await self._woken.wait()
+            if self._wanted:
+                await self.poll(name, settings=turn % SETTINGS_EVERY == 0)
+                turn += 1
+                await asyncio.sleep(POINT_S)
+            else:
+                await self.poll(name, slabs=False, settings=False)
                 turn = 0
-            await self.poll(name, settings=turn % SETTINGS_EVERY == 0)
-            turn += 1
-            await asyncio.sleep(POINT_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(IDLE_POINT_S):
+                        await self._woken.wait()
 
-    async def poll(self, name: str, *, settings: bool = True) -> None:
-        """Ask one node, and put what is known of all into the mailbox."""
-        self._figures[name] = await self._ask(name, settings)
-        self._mailbox.put_latest(
-            Latest(
-                node_figures=NodesFigures(
-                    self._placement,
-                    tuple(self._figures.get(each) or self._bare(each) for each in self._names),
-                )
-            )
+    async def poll(self, name: str, *, slabs: bool = True, settings: bool = True) -> None:
+        """Ask one node, and put what is known of all into the mailbox.
+
+        Without ``slabs`` and ``settings`` those are left as they were known last.
+        """
+        self._figures[name] = await self._ask(name, slabs, settings)
+        self._told = NodesFigures(
+            self._placement, tuple(self._figures.get(each) or self._bare(each) for each in self._names)
         )
+        self._mailbox.put_latest(Latest(node_figures=self._told))
+
+    def applications(self) -> Applications | None:
+        """What everybody else reads from the nodes, by the last looks."""
+        return applications(self._told)
 
     def _bare(self, name: str) -> NodeFigures:
         return NodeFigures(
@@ -132,7 +140,7 @@ class NodeStatsPoller:
             share=self._shares[name],
         )
 
-    async def _ask(self, name: str, settings: bool) -> NodeFigures:
+    async def _ask(self, name: str, slabs: bool, settings: bool) -> NodeFigures:
         cluster, samples = self._cluster, self._samples[name]
         state = next(node.state for node in cluster.health() if node.name == name)
         if state is not NodeState.UP:
@@ -140,7 +148,10 @@ class NodeStatsPoller:
             return self._bare(name)
         try:
             stats = node_stats(await cluster.stats_of(name))
-            slabs = slab_classes(await cluster.stats_of(name, "slabs"), await cluster.stats_of(name, "items"))
+            if slabs:
+                self._slabs[name] = slab_classes(
+                    await cluster.stats_of(name, "slabs"), await cluster.stats_of(name, "items")
+                )
             if settings:
                 self._tuning[name] = _tuning(node_limits(await cluster.stats_of(name, "settings")))
         except NodeError:
@@ -158,7 +169,9 @@ class NodeStatsPoller:
         while len(samples) > 2 and sample.at_s - samples[1].at_s >= WINDOW_S:
             samples.popleft()
         return structs.replace(
-            _figures(self._bare(name), sample, samples[0] if before else None, before, slabs),
+            _figures(
+                self._bare(name), sample, samples[0] if before else None, before, self._slabs.get(name, ())
+            ),
             tuning=self._tuning.get(name),
             in_flight=telemetry.in_flight,
             errors=sum(telemetry.errors.values()),
@@ -194,6 +207,7 @@ def _figures(
     old = first.stats
     latency = sample.latency.since(first.latency)
     reads = sample.reads - first.reads
+    others = max(_gets_of_others(sample) - _gets_of_others(first), 0)
     return structs.replace(
         figures,
         ops_per_s=_rate(_ops(stats) - _ops(old), sample, first),
@@ -208,7 +222,18 @@ def _figures(
         reads_per_s=_rate(reads, sample, first),
         read_hit_percent=_percent(sample.hits - first.hits, reads),
         unreached_per_s=_rate(sample.unreached - first.unreached, sample, first),
+        others_gets_per_s=_rate(others, sample, first),
+        others_hit_percent=_percent(_hits_of_others(sample) - _hits_of_others(first), others),
     )
+
+
+def _gets_of_others(sample: _Sample) -> int:
+    """The node's gets less those of this program that it answered."""
+    return _gets(sample.stats) - (sample.reads - sample.unreached)
+
+
+def _hits_of_others(sample: _Sample) -> int:
+    return sample.stats.get_hits - sample.hits
 
 
 def _slab(slab: SlabClass) -> SlabFigures:

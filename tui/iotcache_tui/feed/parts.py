@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from iotcache.config.parts import absent_parts
 from iotcache.config.schema import Settings
 from iotcache.config.urls import mask, parse_embedded_nodes
 from iotcache.model import Event, NodeHealth, NodeState, Severity
@@ -57,6 +58,9 @@ class Parts:
         self._node_kind = "memcached"
         for name in ("broker", "nodes", "store"):
             self._parts[name] = Part(name, "starting", self._what.get(name, ""))
+        for key in absent_parts(settings):
+            name = key.partition(".")[0].replace("cache", "nodes")
+            self._parts[name] = Part(name, "off", "none")
         self._put()
 
     def _put(self) -> None:
@@ -102,13 +106,13 @@ class Parts:
         """The stack is up: what its nodes are is known now."""
         if stack.bundled:
             self._node_kind = "bundled"
-        if stack.broker is None:
+        if stack.broker is None and self._parts["broker"].state != "off":
             self.turn("broker", "starting", "connecting")
 
     def nodes(self, health: Sequence[NodeHealth]) -> list[Event]:
         """Where the nodes stand; the changes since the last time, as events."""
         now = tuple(health)
-        if now == self._nodes:
+        if now == self._nodes or self._parts["nodes"].state == "off":
             return []
         before = {node.name: node for node in self._nodes}
         events: list[Event] = []

@@ -6,15 +6,16 @@ import os
 import secrets
 from typing import Generic, TypeVar
 
+from iotcache import telemetry
 from iotcache.clock import Clock
 from iotcache.config.schema import Settings
 from iotcache.mqtt import LinkState, Message, MqttLink
 from iotcache.telemetry import (
-    INGEST_ROLE,
     STATS_FILTER,
     FleetStats,
     IngestStats,
     ProcessStats,
+    ReaderStats,
     decode,
     decode_role,
     parse_topic,
@@ -27,7 +28,7 @@ SILENT_S = 5.0
 """A process not heard of for this long is taken for gone."""
 PROCESSES_MOST = 200
 """Of one role."""
-S = TypeVar("S", IngestStats, FleetStats)
+S = TypeVar("S", IngestStats, FleetStats, ReaderStats)
 
 
 class _Rate:
@@ -87,6 +88,7 @@ class ProcessStatsListener:
         self._clock = clock
         self._workers = _Role[IngestStats]()
         self._simulators = _Role[FleetStats]()
+        self._readers = _Role[ReaderStats]()
 
     async def listen(self, settings: Settings) -> None:
         """Run until cancelled; the link heals by itself."""
@@ -113,8 +115,13 @@ class ProcessStatsListener:
         role, instance = source
         envelope = decode(message.payload, ProcessStats)
         if envelope is not None and envelope.state == "gone":
-            gone = self._workers if role == INGEST_ROLE else self._simulators
-            gone.remove(instance)
+            match role:
+                case telemetry.INGEST_ROLE:
+                    self._workers.remove(instance)
+                case telemetry.SIMULATOR_ROLE:
+                    self._simulators.remove(instance)
+                case telemetry.READERS_ROLE:
+                    self._readers.remove(instance)
             return
         if message.retain:
             return  # it may be from long ago: the next live one is at most a second away
@@ -123,10 +130,14 @@ class ProcessStatsListener:
                 self._workers.update(instance, stats, stats.received, self._clock.monotonic())
             case FleetStats() as stats:
                 self._simulators.update(instance, stats, stats.published, self._clock.monotonic())
+            case ReaderStats() as stats:
+                self._readers.update(instance, stats, stats.reads, self._clock.monotonic())
 
     def processes(self, now_s: float) -> Processes:
         """Those heard of lately."""
-        return Processes(self._workers.recent(now_s), self._simulators.recent(now_s))
+        return Processes(
+            self._workers.recent(now_s), self._simulators.recent(now_s), self._readers.recent(now_s)
+        )
 
     def rates(self) -> tuple[float | None, float | None]:
         """Messages a second that all workers took in, and that all simulators sent."""

@@ -6,12 +6,14 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from iotcache.histogram import DurationHistogram
 from iotcache.keys import Keys
 from iotcache.model import MissReason, Read
 from iotcache.text import printable
 from iotcache_tui.feed.node_stats import NodeReadTotals
-from iotcache_tui.state.updates import FallbackRead, RowUpdate, Second
+from iotcache_tui.state.updates import FallbackRead, Processes, RowUpdate, Second
 
 _UNREACHED = frozenset({MissReason.NODE_DOWN, MissReason.TIMEOUT})
 
@@ -19,8 +21,11 @@ _UNREACHED = frozenset({MissReason.NODE_DOWN, MissReason.TIMEOUT})
 class ReadStats:
     """Totals a row, and the second that is under way."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, *, cached: bool = True) -> None:
+        """``cached`` is false where there are no nodes: a read of the store is then neither hit nor miss."""
         self._keys = keys
+        self._cached = cached
+        self._writes = 0
         self._reads = array("Q")
         self._hits = array("Q")
         self._latency = DurationHistogram()
@@ -41,6 +46,11 @@ class ReadStats:
         """Count the answers of one batch; what the mailbox should be told of them."""
         updates: list[RowUpdate] = []
         fallbacks: list[FallbackRead] = []
+        if not self._cached:
+            return [
+                RowUpdate(row, structs.replace(read, miss_reason=None), now_s, 0, 0)
+                for row, read in zip(rows, reads, strict=True)
+            ], []
         for row, read in zip(rows, reads, strict=True):
             self._reads[row] += 1
             self._second_reads += 1
@@ -65,8 +75,16 @@ class ReadStats:
             updates.append(RowUpdate(row, read, now_s, self._reads[row], self._hits[row]))
         return updates, fallbacks
 
-    def close_second(self, now_s: float, ingest_per_s: float | None, published_per_s: float | None) -> Second:
-        """What the second that ends now held."""
+    def close_second(
+        self, now_s: float, writes: int, processes: Processes, rates: tuple[float | None, float | None],
+        served_per_s: float | None,
+    ) -> Second:  # fmt: skip
+        """What the second that ends now held.
+
+        ``writes`` are this program's own so far, ``rates`` the messages a second that workers took in and
+        simulators sent, ``served_per_s`` what the nodes answered to others as they count.
+        """
+        workers, readers = processes.workers, processes.readers
         second = Second(
             now_s,
             self._second_reads,
@@ -74,9 +92,14 @@ class ReadStats:
             dict(self._misses),
             self._latency.percentile(50),
             self._latency.percentile(99),
-            ingest_per_s,
-            published_per_s,
+            *rates,
+            writes=writes - self._writes,
+            stored_per_s=sum(one.stats.stored_per_s for one in workers) if workers else None,
+            written_per_s=sum(one.stats.cache_writes_per_s for one in workers) if workers else None,
+            served_per_s=sum(one.stats.hits_per_s for one in readers) if readers else served_per_s,
+            fallen_per_s=sum(one.stats.fallbacks_per_s for one in readers) if readers else None,
         )
+        self._writes = writes
         self._second_reads = self._second_hits = 0
         self._misses.clear()
         self._latency.clear()

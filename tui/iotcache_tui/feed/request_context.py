@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotcache.clock import Clock
+from iotcache.config.parts import NONE, observes
 from iotcache.config.schema import Settings
 from iotcache_tui.state.updates import Mailbox
 
@@ -43,8 +46,29 @@ class RequestContext(LabContext):
     """Grows as rows join; a row's number is its place in it."""
     node_stats: NodeStatsPoller
 
+    @asynccontextmanager
+    async def writer(self) -> AsyncIterator[DeviceCache]:
+        """A cache that an act may change: one of its own where this dashboard's only looks.
+
+        Raises `NodeError` where there are no nodes, and `StoreError` where there is no store.
+        """
+        from iotcache.cache import DeviceCache
+        from iotcache.errors import NodeError, StoreError
+        from iotcache_tui.feed.absent import NO_NODES, NO_STORE
+
+        if self.settings.cache.nodes == NONE:
+            raise NodeError(NO_NODES)
+        if self.settings.store.url == NONE:
+            raise StoreError(NO_STORE, retryable=False)
+        if not observes(self.settings):
+            yield self.cache
+            return
+        async with DeviceCache.from_settings(self.settings, read_only=True, role="dashboard") as cache:
+            yield cache
+
 
 def is_read_only(settings: Settings) -> bool:
     """Whether acts are refused: as set, or, on "auto", when the nodes are not our own."""
     wanted = settings.dashboard.read_only
-    return not isinstance(settings.cache.nodes, str) if wanted == "auto" else bool(wanted)
+    embedded = isinstance(settings.cache.nodes, str) and settings.cache.nodes != NONE
+    return not embedded if wanted == "auto" else bool(wanted)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from iotcache.backoff import Backoff
 from iotcache.cache import DeviceCache
 from iotcache.clock import Clock
-from iotcache.config.parts import observes
+from iotcache.config.parts import NONE, absent_parts, named_parts, observes, without_idle_parts
 from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_node
 from iotcache.errors import StoreError
@@ -19,6 +19,7 @@ from iotcache.model import Series
 from iotcache.store import open_store
 from iotcache.store.base import Store
 from iotcache_simulator.stack.stack import Stack
+from iotcache_tui.feed.absent import NoCluster, NoStore
 from iotcache_tui.feed.answers.alerts import AlertPoller
 from iotcache_tui.feed.dead_letters import DeadLetterPoller
 from iotcache_tui.feed.delayed_store import DelayedStore
@@ -29,7 +30,10 @@ from iotcache_tui.feed.parts import Parts
 from iotcache_tui.feed.process_stats import ProcessStatsListener
 from iotcache_tui.feed.read_stats import ReadStats
 from iotcache_tui.feed.request_context import RequestContext, is_read_only
-from iotcache_tui.state.updates import Latest, Mailbox, TtlUpdate
+from iotcache_tui.state.updates import Attachment, Latest, Mailbox, TtlUpdate
+
+if TYPE_CHECKING:
+    from iotcache.cluster import Cluster
 
 TICK_S = 0.1
 BATCH_ROWS = 500
@@ -37,12 +41,13 @@ DIRECTORY_EVERY_S = 1.0
 PROBE_EVERY_S = 1.0
 RETRY_MIN_S = 0.25
 RETRY_MAX_S = 5.0
-OBSERVED_READS_PER_S = 200
-"""Most reads a second of somebody else's cache: a sample, in turn over all series."""
 
 
 class LiveWork:
-    """One run of the feed, in the feed's event loop; ``watched`` says which rows are on screen."""
+    """One run of the feed, in the feed's event loop; ``watched`` says which rows are on screen.
+
+    ``reads_per_s`` is the most reads a second.
+    """
 
     def __init__(
         self,
@@ -51,9 +56,11 @@ class LiveWork:
         dispatcher: RequestDispatcher,
         watched: Callable[[], Sequence[int]],
         clock: Clock,
+        *,
+        reads_per_s: float,
     ) -> None:
         self.mailbox = mailbox
-        self._settings = settings
+        settings = self._settings = without_idle_parts(settings)
         self._dispatcher = dispatcher
         self._watched = watched
         self._clock = clock
@@ -62,23 +69,29 @@ class LiveWork:
         self._process_stats = ProcessStatsListener(self._parts, clock)
         self._dead_letters = DeadLetterPoller(mailbox, clock)
         self._alerts = AlertPoller(mailbox)
-        wanted = settings.dashboard.reads_per_s
-        self._reads_per_s = min(wanted, OBSERVED_READS_PER_S) if observes(settings) else wanted
+        self._reads_per_s = reads_per_s
+        mailbox.put_latest(
+            Latest(attachment=Attachment(named_parts(settings), absent_parts(settings), observes(settings)))
+        )
 
     async def run(self) -> None:
         async with Stack(
-            self._settings, on_event=self.mailbox.put_event, on_progress=self._parts.progress
+            self._settings,
+            readers=True,
+            on_event=self.mailbox.put_event,
+            on_progress=self._parts.progress,
         ) as stack:
             self._parts.started(stack)
             settings = stack.settings
             async with contextlib.AsyncExitStack() as opened:
                 cache, store = await self._open_cache(settings, opened)
-                stats = ReadStats(Keys(settings.cache.prefix, settings.cache.bucket_s))
+                nodes = settings.cache.nodes
+                stats = ReadStats(Keys(settings.cache.prefix, settings.cache.bucket_s), cached=nodes != NONE)
                 pace = ReadingPace(self._reads_per_s, settings.dashboard.read_interval_s)
                 await self._learn_rows(cache, stats, pace)
                 node_stats = NodeStatsPoller(
                     cache.cluster,
-                    [parse_node(node) for node in settings.cache.nodes],
+                    [] if isinstance(nodes, str) else [parse_node(node) for node in nodes],
                     placement=settings.cache.placement,
                     mailbox=self.mailbox,
                     clock=self._clock,
@@ -89,9 +102,10 @@ class LiveWork:
                     tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, cache, stats, pace))
                     tasks.create_task(self._every(PROBE_EVERY_S, self._probe, cache))
                     tasks.create_task(self._every(TICK_S, self._read, cache, stats, pace))
-                    tasks.create_task(self._every(1.0, self._close_second, cache, stats))
+                    tasks.create_task(self._every(1.0, self._close_second, cache, stats, node_stats))
                     tasks.create_task(self._every(2.0, self._poll_store, cache))
-                    tasks.create_task(self._process_stats.listen(settings))
+                    if settings.broker.url != NONE:
+                        tasks.create_task(self._process_stats.listen(settings))
                     tasks.create_task(node_stats.run())
                     tasks.create_task(
                         self._dispatcher.serve(
@@ -116,21 +130,41 @@ class LiveWork:
         backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S)
         while True:
             try:
-                read_only = is_read_only(self._settings)
-                store = DelayedStore(open_store(settings.store, read_only=read_only))
-                cache = DeviceCache.from_settings(
-                    settings,
-                    read_only=read_only,
-                    observe=observes(self._settings),
-                    store=cast("Store", store),
-                )
-                return await opened.enter_async_context(cache), store
+                return await self._open(settings, opened)
             except StoreError as error:
                 if not error.retryable:
                     raise
                 self._parts.turn("store", "down", str(error))
                 self.mailbox.put_latest(Latest(ready=True))
             await backoff.wait()
+
+    async def _open(
+        self, settings: Settings, opened: contextlib.AsyncExitStack
+    ) -> tuple[DeviceCache, DelayedStore]:
+        """Raises `StoreError`."""
+        read_only = is_read_only(self._settings)
+        if settings.store.url == NONE:
+            store = DelayedStore(cast("Store", NoStore()))
+        else:
+            store = DelayedStore(open_store(settings.store, read_only=read_only))
+        if settings.cache.nodes == NONE:
+            await opened.enter_async_context(store)
+            cache = DeviceCache(
+                cast("Cluster", NoCluster()),
+                cast("Store", store),
+                keys=Keys(settings.cache.prefix, settings.cache.bucket_s),
+                store_reads_per_s=self._reads_per_s,
+                repopulate=False,
+                stampede_lease=False,
+            )
+        else:
+            cache = DeviceCache.from_settings(
+                settings,
+                read_only=read_only,
+                observe=observes(self._settings),
+                store=cast("Store", store),
+            )
+        return await opened.enter_async_context(cache), store
 
     async def _every(self, period_s: float, act: Callable[..., Awaitable[None]], *args: object) -> None:
         """Do ``act`` on a steady beat; beats missed by a slow one are skipped, not made up for."""
@@ -156,7 +190,8 @@ class LiveWork:
         except StoreError as error:
             self._parts.turn("store", "down", str(error))
         else:
-            self._parts.turn("store", "up")
+            if self._settings.store.url != NONE:
+                self._parts.turn("store", "up")
 
     async def _read(self, cache: DeviceCache, stats: ReadStats, pace: ReadingPace) -> None:
         pace.watched = self._watched()
@@ -187,10 +222,17 @@ class LiveWork:
             cache.store, self._process_stats.processes(self._clock.monotonic()).workers
         )
 
-    async def _close_second(self, cache: DeviceCache, stats: ReadStats) -> None:
-        now_s = self._clock.monotonic()
-        ingest, published = self._process_stats.rates()
-        self.mailbox.put_second(stats.close_second(now_s, ingest, published))
+    async def _close_second(self, cache: DeviceCache, stats: ReadStats, nodes: NodeStatsPoller) -> None:
+        now_s, counted, others = self._clock.monotonic(), cache.counters(), nodes.applications()
+        self.mailbox.put_second(
+            stats.close_second(
+                now_s,
+                counted.repopulated + counted.writes,
+                self._process_stats.processes(now_s),
+                self._process_stats.rates(),
+                None if others is None else others.hits_per_s,
+            )
+        )
         for event in self._parts.nodes(cache.cluster.health()):
             self.mailbox.put_event(event)
         self._parts.processes(self._process_stats.processes(now_s))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
 from iotcache_tui.state.fleet.fleet_state import FleetState
-from iotcache_tui.state.flow_history import FlowHistory, Rates, rates
+from iotcache_tui.state.flow_history import FlowHistory
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.log import EventLog, kind_of
 from iotcache_tui.state.nodes.model import NodeCurves, NodesFigures
@@ -18,6 +18,7 @@ from iotcache_tui.state.updates import (
     NOTHING,
     SECONDS_MAX,
     AlertLine,
+    Attachment,
     Drained,
     FallbackRead,
     Part,
@@ -49,6 +50,7 @@ class DashboardState:
         self.nodes: tuple[NodeHealth, ...] = ()
         self.parts: tuple[Part, ...] = ()
         self.processes = Processes()
+        self.attachment = Attachment()
         self.node_figures: NodesFigures | None = None
         """``None`` before anybody wanted them."""
         self.node_history = NodeCurves()
@@ -85,11 +87,13 @@ class DashboardState:
             self.parts = tuple(drained.parts)
         if drained.processes is not None:
             self.processes = drained.processes
+        if drained.attachment is not None:
+            self.attachment = drained.attachment
         if drained.node_figures is not None:
             self.node_figures = drained.node_figures
             self.node_history.add(drained.node_figures)
         if drained.seconds:
-            self.flow_history.add(drained.seconds, self._flow_rates(), self.processes)
+            self.flow_history.add(drained.seconds, self.processes)
         if drained.alerts is not None:
             self.alerts = tuple(drained.alerts)
         if drained.lab is not None:
@@ -118,12 +122,9 @@ class DashboardState:
             log.add(event.ts_s, kind_of(event), event.severity, event.subject, event.text)
 
     def recall(self, seconds: Sequence[Second]) -> None:
-        """Take in seconds that went before, and what is known to have run in them."""
+        """Take in seconds that went before."""
         self.seconds.extend(seconds)
-        self.flow_history.recall(seconds, self._flow_rates())
-
-    def _flow_rates(self) -> Rates:
-        return rates(self.processes, self.node_figures, self.recent(3))
+        self.flow_history.recall(seconds)
 
     def recent(self, seconds: int = WINDOW_S) -> list[Second]:
         """The newest ``seconds`` entries, oldest first."""

@@ -10,7 +10,7 @@ from iotcache.model import NodeState
 from iotcache.text import printable
 from iotcache_tui.format import count, data_size, milliseconds, percent, plural, rate
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.flow_history import Rates, mean, rates
+from iotcache_tui.state.flow_history import Rates, mean, mean_rates
 from iotcache_tui.state.reasons import label_of
 from iotcache_tui.state.updates import Second, Simulator, Worker
 
@@ -50,7 +50,7 @@ class Flow(Struct, frozen=True):
 
 
 def _rates(state: DashboardState) -> Rates:
-    return rates(state.processes, state.node_figures, state.recent(3))
+    return mean_rates(state.recent(3))
 
 
 def flow(state: DashboardState) -> Flow:

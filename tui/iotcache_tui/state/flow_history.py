@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from iotcache_tui.state.nodes.model import NodesFigures
 from iotcache_tui.state.updates import Processes, Second
 
-HISTORY_SECONDS = 300
+HISTORY_SECONDS = 3_600
 """Seconds of each arrow's rate that are kept."""
 ARROWS = (
     ("simulator", "broker"),
@@ -28,19 +27,25 @@ def mean(values: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def rates(processes: Processes, figures: NodesFigures | None, seconds: Sequence[Second]) -> Rates:
-    """What runs along each arrow now; ``seconds`` are the newest few."""
-    workers, simulators = processes.workers, processes.simulators
-    sets = [node.sets_per_s for node in figures.nodes if node.sets_per_s is not None] if figures else []
-    stored = sum(worker.stats.stored_per_s for worker in workers) if workers else None
+def rates(second: Second) -> Rates:
+    """What ran along each arrow in one second: as workers, simulators and readers tell themselves.
+
+    Between nodes and readers it is what applications got, never what this program looked at.
+    """
     return (
-        sum(simulator.stats.rate for simulator in simulators) if simulators else None,
-        sum(worker.stats.received_per_s for worker in workers) if workers else None,
-        sum(sets) if sets else stored,
-        stored,
-        mean(float(second.hits) for second in seconds),
-        mean(float(second.fallbacks) for second in seconds),
+        second.published_per_s,
+        second.ingest_per_s,
+        second.written_per_s,
+        second.stored_per_s,
+        second.served_per_s,
+        second.fallen_per_s,
     )
+
+
+def mean_rates(seconds: Sequence[Second]) -> Rates:
+    """The mean of some seconds."""
+    columns = list(zip(*map(rates, seconds), strict=True)) or [()] * len(ARROWS)
+    return tuple(mean(column) for column in columns)
 
 
 class FlowHistory:
@@ -58,22 +63,12 @@ class FlowHistory:
         self.late_counts.clear()
         self.seconds_total = 0
 
-    def add(self, seconds: Sequence[Second], now: Rates, processes: Processes) -> None:
-        """Seconds that have just ended; the newest of them is ``now``."""
-        self.recall(seconds, now)
+    def add(self, seconds: Sequence[Second], processes: Processes) -> None:
+        """Seconds that have just ended."""
+        self.recall(seconds)
         self.late_counts.append(sum(simulator.stats.late for simulator in processes.simulators))
 
-    def recall(self, seconds: Sequence[Second], now: Rates) -> None:
-        """Seconds that went before: of older ones only what they tell themselves is known."""
-        self.rates.extend(
-            (
-                second.published_per_s,
-                second.ingest_per_s,
-                now[2] if second is seconds[-1] else None,
-                now[3] if second is seconds[-1] else None,
-                float(second.hits),
-                float(second.fallbacks),
-            )
-            for second in seconds
-        )
+    def recall(self, seconds: Sequence[Second]) -> None:
+        """Seconds that went before."""
+        self.rates.extend(map(rates, seconds))
         self.seconds_total += len(seconds)

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from iotcache.model import Event, MissReason, NodeHealth, Read, Severity
 from iotcache.store.base import SeriesInfo
-from iotcache.telemetry import FleetStats, IngestStats
+from iotcache.telemetry import FleetStats, IngestStats, ReaderStats
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.nodes.model import NodesFigures
 from iotcache_tui.state.requests import Answer
@@ -74,6 +74,17 @@ class Second(Struct, frozen=True):
     ingest_per_s: float | None = None
     """Readings a second over all ingest workers heard of; ``None`` when none was."""
     published_per_s: float | None = None
+    writes: int = 0
+    """Entries that this program itself set in the cache."""
+    stored_per_s: float | None = None
+    """Readings a second that all workers heard of committed."""
+    written_per_s: float | None = None
+    """Entries a second that all workers heard of set in the cache."""
+    served_per_s: float | None = None
+    """Reads a second by applications that the nodes answered: as readers of ours tell, else as the nodes
+    count, less this program's own."""
+    fallen_per_s: float | None = None
+    """Reads a second by applications that the store answered; only readers of ours tell."""
 
     @property
     def fallbacks(self) -> int:
@@ -97,7 +108,7 @@ ROW_OF = attrgetter("row")
 """Rows by the thousand are keyed without a loop of ours."""
 
 
-S = TypeVar("S", IngestStats, FleetStats)
+S = TypeVar("S", IngestStats, FleetStats, ReaderStats)
 
 
 class Process(Struct, Generic[S], frozen=True):
@@ -112,6 +123,7 @@ class Process(Struct, Generic[S], frozen=True):
 
 Worker = Process[IngestStats]
 Simulator = Process[FleetStats]
+Reader = Process[ReaderStats]
 
 
 class Processes(Struct, frozen=True):
@@ -119,6 +131,18 @@ class Processes(Struct, frozen=True):
 
     workers: tuple[Worker, ...] = ()
     simulators: tuple[Simulator, ...] = ()
+    readers: tuple[Reader, ...] = ()
+
+
+class Attachment(Struct, frozen=True):
+    """What the dashboard looks at, and how."""
+
+    named: tuple[str, ...] = ()
+    """Settings' keys of the parts that are somebody's own; none where all is embedded."""
+    absent: tuple[str, ...] = ()
+    """Settings' keys of the parts that there are not."""
+    observes: bool = True
+    """Whether its reads leave the cache as it is."""
 
 
 class AlertLine(Struct, frozen=True):
@@ -142,6 +166,7 @@ class Latest(Struct, frozen=True):
     parts: Sequence[Part] | None = None
     processes: Processes | None = None
     node_figures: NodesFigures | None = None
+    attachment: Attachment | None = None
     lab: LabView | None = None
     alerts: Sequence[AlertLine] | None = None
     ready: bool | None = None

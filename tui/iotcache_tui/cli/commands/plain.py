@@ -17,6 +17,7 @@ FIGURES_EVERY_S = 10.0
 
 def run_plain(settings: Settings) -> int:
     """Print until the pipe closes, Ctrl-C or a SIGTERM. Raises `IotCacheError` when the feed fails."""
+    from iotcache.config.parts import looks_per_s
     from iotcache_tui.cli.commands.snapshot import attached
     from iotcache_tui.feed.live import LiveFeed
     from iotcache_tui.format import clock_text, milliseconds, percent, rate
@@ -24,7 +25,7 @@ def run_plain(settings: Settings) -> int:
     from iotcache_tui.state.dashboard import DashboardState
     from iotcache_tui.state.snapshot import figures
 
-    feed, state = LiveFeed(attached(settings)), DashboardState()
+    feed, state = LiveFeed(attached(settings), reads_per_s=looks_per_s(settings)), DashboardState()
     stopping = leave_on_signals()
     feed.start()
     last_number = 0

@@ -37,10 +37,11 @@ def attached(settings: Settings) -> Settings:
     """The running stack's addresses where settings say "embedded"; as they are when none runs."""
     from msgspec.structs import replace
 
-    from iotcache.config.parts import observes
+    from iotcache.config.parts import observes, without_idle_parts
     from iotcache_simulator.stack.rundir import find_running
 
     # A stack of our own is ours, though it has addresses.
+    settings = without_idle_parts(settings)
     settings = replace(settings, dashboard=replace(settings.dashboard, observe=observes(settings)))
     try:
         return find_running(settings)
@@ -48,7 +49,7 @@ def attached(settings: Settings) -> Settings:
         return settings
 
 
-def observe(settings: Settings, seconds: float) -> tuple[DashboardState, float, float]:
+def observe(settings: Settings, seconds: float, reads_per_s: float) -> tuple[DashboardState, float, float]:
     """Run the feed for a while; the state and the moment (monotonic, wall) it was taken at.
 
     Raises `IotCacheError` when the servers cannot be reached at all.
@@ -57,7 +58,7 @@ def observe(settings: Settings, seconds: float) -> tuple[DashboardState, float, 
     from iotcache_tui.state.dashboard import DashboardState
     from iotcache_tui.state.fleet.fleet_state import UNREAD
 
-    feed, state = LiveFeed(settings), DashboardState()
+    feed, state = LiveFeed(settings, reads_per_s=reads_per_s), DashboardState()
     feed.start()
     try:
         begun_s = 0.0
@@ -84,6 +85,7 @@ def observe(settings: Settings, seconds: float) -> tuple[DashboardState, float, 
 
 
 def run(args: argparse.Namespace) -> int:
+    from iotcache.config.parts import looks_per_s
     from iotcache_tui.cli.options import load_settings
     from iotcache_tui.state.fleet.filter import FilterError, parse
     from iotcache_tui.state.fleet.view import SORTS, FleetView
@@ -99,7 +101,8 @@ def run(args: argparse.Namespace) -> int:
         parse(args.filter)
     except FilterError as error:
         raise UsageError(f"--filter: {error}") from error
-    state, now_s, wall_s = observe(attached(load_settings(args).settings), args.watch)
+    settings = load_settings(args).settings
+    state, now_s, wall_s = observe(attached(settings), args.watch, looks_per_s(settings))
     view = FleetView(state.fleet)
     view.at(now_s, wall_s)
     view.set_filter(args.filter)

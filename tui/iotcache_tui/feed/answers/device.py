@@ -180,5 +180,5 @@ async def _cached_stretches(
 
 
 async def read_now(request: ReadNow, context: RequestContext) -> AsyncIterator[Read]:
-    """As any reader would."""
+    """As this dashboard reads everything."""
     yield await context.cache.read(*request.series)

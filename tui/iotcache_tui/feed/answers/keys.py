@@ -12,6 +12,7 @@ import msgspec
 from iotcache.cluster.node_client import ItemValue, NodeClient
 from iotcache.cluster.wire.metadump import DumpedItem
 from iotcache.codec import FLAG_COMPRESSED, decode_cached, unpack
+from iotcache.config.parts import NONE
 from iotcache.config.urls import NodeAddress, parse_node
 from iotcache.errors import CorruptValue, KeyFormatError, NodeError
 from iotcache.keys import unescape
@@ -257,8 +258,9 @@ async def delete(request: DeleteKey, context: RequestContext) -> AsyncIterator[D
         ours = cache.cluster.node_of(key) == request.node
     except (UnicodeDecodeError, KeyFormatError):
         series, ours = None, False
-    if series is not None and ours:
-        (outcome,) = await cache.invalidate([series])
+    if series is not None and ours and context.settings.store.url != NONE:
+        async with context.writer() as writer:
+            (outcome,) = await writer.invalidate([series])
         if not outcome.ok:
             raise NodeError(outcome.reason)
         yield Deleted(not outcome.reason)

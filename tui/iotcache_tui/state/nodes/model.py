@@ -11,9 +11,14 @@ from msgspec import Struct
 
 from iotcache_tui.state.requests import Request
 
-HISTORY_S = 300
+HISTORY_S = 3_600
+"""How far back the curves of the nodes are known."""
+SPANS_S = (300, 900, 3_600)
+"""What plots of the past can show."""
 POINT_S = 2.0
 _POINTS = int(HISTORY_S / POINT_S)
+_HOLD_S = 12.0
+"""A look counts for so long where no other follows: nodes that nobody watches are looked at less often."""
 
 
 class SlabFigures(Struct, frozen=True):
@@ -97,6 +102,9 @@ class NodeFigures(Struct, frozen=True, kw_only=True):
     read_hit_percent: float | None = None
     unreached_per_s: float | None = None
     """Those of them that never got an answer: node down or time-out."""
+    others_gets_per_s: float | None = None
+    """The node's gets less this program's own: those of the applications."""
+    others_hit_percent: float | None = None
 
 
 class NodesFigures(Struct, frozen=True):
@@ -106,8 +114,32 @@ class NodesFigures(Struct, frozen=True):
     nodes: tuple[NodeFigures, ...]
 
 
+class Applications(Struct, frozen=True):
+    """What everybody but this program read from the nodes, as the nodes count it."""
+
+    gets_per_s: float
+    hit_percent: float | None
+    """``None`` without gets."""
+
+    @property
+    def hits_per_s(self) -> float:
+        return self.gets_per_s * (self.hit_percent or 0.0) / 100.0
+
+
+def applications(figures: NodesFigures | None) -> Applications | None:
+    """Of all nodes together; ``None`` before two looks at one of them."""
+    nodes = figures.nodes if figures is not None else ()
+    known = [(node.others_gets_per_s, node.others_hit_percent) for node in nodes]
+    counted = [(gets, hit or 0.0) for gets, hit in known if gets is not None]
+    if not counted:
+        return None
+    gets = sum(each for each, _ in counted)
+    hits = sum(each * hit / 100.0 for each, hit in counted)
+    return Applications(gets, 100.0 * hits / gets if gets > 0 else None)
+
+
 class NodeCurves:
-    """The last minutes of each node: ops a second and the node's own hit ratio, a point every two seconds."""
+    """The last hour of each node: ops a second and its own hit ratio, a point every two seconds at most."""
 
     def __init__(self) -> None:
         self._points: dict[str, deque[tuple[float, float | None, float | None]]] = {}
@@ -119,33 +151,30 @@ class NodeCurves:
             if not points or points[-1][0] != node.at_s:
                 points.append((node.at_s, node.ops_now, node.hit_now))
 
-    def ops(self, name: str, now_s: float, width: int) -> list[float | None]:
-        """``width`` values ending now, oldest first; ``None`` where nobody looked."""
-        return self._spread(name, now_s, width, 1)
+    def ops(self, name: str, now_s: float, width: int, span_s: float = SPANS_S[0]) -> list[float | None]:
+        """``width`` values of the last ``span_s``, oldest first; ``None`` where nobody looked."""
+        return self._spread(name, (now_s, span_s), width, 1)
 
-    def hits(self, name: str, now_s: float, width: int) -> list[float | None]:
+    def hits(self, name: str, now_s: float, width: int, span_s: float = SPANS_S[0]) -> list[float | None]:
         """As `ops`, in percent."""
-        return self._spread(name, now_s, width, 2)
+        return self._spread(name, (now_s, span_s), width, 2)
 
-    def _spread(self, name: str, now_s: float, width: int, field: int) -> list[float | None]:
+    def _spread(self, name: str, when: tuple[float, float], width: int, field: int) -> list[float | None]:
+        now_s, span_s = when
         values: list[float | None] = [None] * max(width, 0)
-        step = max(HISTORY_S / max(width, 1), POINT_S)
+        step = max(span_s / max(width, 1), POINT_S)
         # Places are counted in whole steps of the clock, so that a point stays in its column as it moves.
         newest = int(now_s / step)
+        before: tuple[int, float, float] | None = None
         for point in self._points.get(name, ()):
-            column = width - 1 - (newest - int(point[0] / step))
-            if 0 <= column < width and point[field] is not None:
-                values[column] = point[field]
-        return _bridged(values)
-
-
-def _bridged(values: list[float | None]) -> list[float | None]:
-    """A single gap between two points is the beat's jitter, not a silence."""
-    for column in range(1, len(values) - 1):
-        before, after = values[column - 1], values[column + 1]
-        if values[column] is None and before is not None and after is not None:
-            values[column] = (before + after) / 2
-    return values
+            column, value = width - 1 - (newest - int(point[0] / step)), point[field]
+            if before is not None and point[0] - before[1] <= _HOLD_S:
+                for gap in range(max(before[0] + 1, 0), min(column, width)):
+                    values[gap] = before[2]
+            before = None if value is None else (column, point[0], value)
+            if 0 <= column < width and value is not None:
+                values[column] = value
+        return values
 
 
 class WatchNodes(Request, frozen=True):
