@@ -24,7 +24,6 @@ from iotcache.config.parts import (
     without_idle_parts,
     writers,
 )
-from iotcache.config.rules import check_together
 from iotcache.config.schema import (
     BrokerSettings,
     CacheSettings,
@@ -34,6 +33,7 @@ from iotcache.config.schema import (
     SimulatorSettings,
     StoreSettings,
 )
+from iotcache.config.validation import check_together
 from iotcache.errors import IotCacheError
 from iotcache.model import Reading, Series, Source, StoredReading
 from iotcache.store import open_store

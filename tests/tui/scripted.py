@@ -103,18 +103,33 @@ def fill(state: DashboardState, devices: int, *, now_s: float, wall_s: float) ->
             reason = REASONS[row % len(REASONS)]
             fallbacks.append(
                 FallbackRead(
-                    wall_s - (devices - row) * 0.1, row, f"{series.device}:{sensor}:latest", reason,
-                    NODES[row % 3], 1.2 + row % 9, None if reason is MissReason.NODE_DOWN else 3 * interval,
+                    wall_s - (devices - row) * 0.1,
+                    row,
+                    f"{series.device}:{sensor}:latest",
+                    reason,
+                    NODES[row % 3],
+                    1.2 + row % 9,
+                    None if reason is MissReason.NODE_DOWN else 3 * interval,
                 )
-            )  # fmt: skip
+            )
     seconds: list[Second] = []
     for second in range(240):
         misses = int(8 + 6 * sin(second / 20) + (60 if 100 < second < 112 else 0))
         seconds.append(
             Second(
-                now_s - 240 + second, 400, 400 - misses, {MissReason.EXPIRED: misses}, 0.42, 1.9, 240.0, 240.0,
-                stored_per_s=240.0, written_per_s=240.0, served_per_s=400.0 - misses, fallen_per_s=misses,
-            )  # fmt: skip
+                now_s - 240 + second,
+                400,
+                400 - misses,
+                {MissReason.EXPIRED: misses},
+                0.42,
+                1.9,
+                240.0,
+                240.0,
+                stored_per_s=240.0,
+                written_per_s=240.0,
+                served_per_s=400.0 - misses,
+                fallen_per_s=misses,
+            )
         )
     state.fleet.wall_less_monotonic_s = wall_s - now_s
     state.apply(Drained(joined=infos))
