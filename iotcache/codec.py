@@ -35,6 +35,8 @@ class CachedReading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     interval_s: float = 0.0
     received: int = 0
     """Microseconds since the epoch."""
+    stale: bool = False
+    """Its edge node, or device, said since that it is gone."""
 
 
 _encode_json = msgspec.json.Encoder().encode
@@ -73,7 +75,7 @@ def encode_reading(reading: Reading, min_bytes: int = COMPRESS_MIN_BYTES) -> tup
         _encode_json(
             CachedReading(
                 reading.value, reading.ts_us, reading.unit, reading.site, reading.seq, reading.boot,
-                reading.interval_s, reading.received_us,
+                reading.interval_s, reading.received_us, reading.stale,
             )
         ),
         min_bytes,
@@ -92,7 +94,8 @@ def decode_reading(device: str, sensor: str, value: bytes, flags: int) -> Readin
     """The reading that `encode_reading` packed. Raises `CorruptValue` for anything else."""
     got = decode_cached(value, flags)
     return Reading(
-        device, sensor, got.value, got.ts, got.unit, got.site, got.seq, got.boot, got.received, got.interval_s
+        device, sensor, got.value, got.ts, got.unit, got.site, got.seq, got.boot, got.received,
+        got.interval_s, stale=got.stale,
     )  # fmt: skip
 
 

@@ -98,6 +98,12 @@ class IngestStats(ProcessStats, kw_only=True):
     faults: int = 0
     """Exceptions that nobody foresaw, each contained in its stage: the message is a dead letter, the worker
     goes on. The log tells each."""
+    rebirths_asked: int = 0
+    """How often Sparkplug edge nodes were asked for their births."""
+    births_awaited: int = 0
+    """Messages that wait for such a birth."""
+    metrics_passed_over: dict[str, int] = {}
+    """Sparkplug metrics that are no measurements, by their kind: DataSets, bytes."""
     documents: int = 0
     """Births and configurations that stand in the store since they were said."""
     documents_outdated: int = 0

@@ -97,7 +97,7 @@ class LatestCache:
                         Read(
                             name[0], name[1], cached.value, Source.CACHE, cached.unit, cached.ts, result.node,
                             ttl_s, latency_ms=result.latency_ms, site=cached.site,
-                            interval_s=cached.interval_s,
+                            interval_s=cached.interval_s, stale=cached.stale,
                         )
                     )  # fmt: skip
                     continue
@@ -140,4 +140,5 @@ def _read(series: Series, answer: Answer[StoredReading]) -> Read:
         reading.site if reading else "",
         reading.interval_s if reading else 0.0,
         answer.error,
+        reading.stale if reading else False,
     )

@@ -100,7 +100,11 @@ class IngestSettings(Section, frozen=True):
     sparkplug_device: Literal["group/node/device", "node/device", "device"] = "group/node/device"
     """Of which parts of its topic a Sparkplug device's name is made."""
     sparkplug_rebirth: bool = True
-    """Whether edge nodes are asked for their births when data cannot be read without."""
+    """Whether edge nodes are asked for their births when data cannot be read without, or is missing."""
+    sparkplug_reorder_s: Annotated[float, Meta(ge=0, le=60)] = 1.0
+    """How long a message that is missing may come late before the births are asked for."""
+    sparkplug_host_id: str = ""
+    """As which host application the worker tells edge nodes that it is there; none when empty."""
     fields: FieldPaths = field(default_factory=FieldPaths)
     """Where a payload on `topics` keeps what a reading needs."""
     preset: str | tuple[str, ...] = ()

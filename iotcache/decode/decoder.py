@@ -24,19 +24,20 @@ from msgspec import Meta, structs
 
 from iotcache.decode import senml
 from iotcache.decode.explain import explain
-from iotcache.decode.incoming import NO_NAMES, Incoming, check_depth, checked, reading_of, readings_of
+from iotcache.decode.incoming import NO_NAMES, Incoming, check_depth, reading_of, readings_of
 from iotcache.decode.limits import READINGS_LIMIT
-from iotcache.decode.outcomes import NothingInIt, PartlyDecoded, Refused, dead_letter, partly
+from iotcache.decode.outcomes import NothingInIt, PartlyDecoded, Refused, dead_letter
 from iotcache.decode.plain import number, switch_word, without_marks
 from iotcache.decode.topics import TopicNames, Topics
 from iotcache.model import DeadLetter, Reading, Value
 from iotcache.model.messages import KEPT_BYTES, PAYLOAD_LIMIT_BYTES
-from iotcache.text import printable, printable_bytes
+from iotcache.text import printable_bytes
 
 if TYPE_CHECKING:
     from iotcache.decode.mapping.outcome import Mapped, Mapping
     from iotcache.decode.mapping.reader import FieldReader
-    from iotcache.decode.sparkplug import DeviceNaming, Sparkplug
+    from iotcache.decode.sparkplug import DeviceNaming
+    from iotcache.decode.sparkplug.reader import SparkplugEvent, SparkplugReader
 
 _decode_one = msgspec.json.Decoder(Incoming).decode
 _decode_many = msgspec.json.Decoder(Annotated[list[Incoming], Meta(max_length=READINGS_LIMIT)]).decode
@@ -57,20 +58,22 @@ class Decoder:
         mappings: Sequence[Mapping] = (),
         *,
         sparkplug_device: DeviceNaming = "group/node/device",
-        on_unknown_birth: Callable[[str, str], None] = lambda group, node: None,
+        on_sparkplug: Callable[[SparkplugEvent], None] = lambda event: None,
+        watch_sequence: bool = True,
     ) -> None:
         """``fields`` reads the JSON and CBOR of a fleet that does not write the default payload.
 
         ``mappings`` are those whose topic templates ``topics`` has, in the same order. ``sparkplug_device``
-        says of what the names of Sparkplug devices are made. ``on_unknown_birth`` is called with group and
-        edge node when a Sparkplug message cannot be read without a birth.
+        says of what the names of Sparkplug devices are made, ``on_sparkplug`` is called with what messages
+        tell beside readings, ``watch_sequence`` is false where others get a part of them.
         """
         self._names = topics.names
         self._fields = fields
         self._mappings = tuple(mappings)
-        self._sparkplug: Sparkplug | None = None
+        self._sparkplug: SparkplugReader | None = None
         self._sparkplug_device: DeviceNaming = sparkplug_device
-        self._on_unknown_birth = on_unknown_birth
+        self._on_sparkplug = on_sparkplug
+        self._watch_sequence = watch_sequence
 
     def decode(
         self, topic: str, payload: bytes, received_us: int, size: int | None = None
@@ -91,7 +94,7 @@ class Decoder:
             if names.routes:
                 return self.mapped(names, topic, payload, received_us).outcome
             if names.sparkplug:
-                return self._sparkplug_readings(topic, payload, received_us)
+                return self._by_sparkplug().read(topic, payload, received_us)
             return self._default(names, topic, payload, received_us)
         except Refused as refused:
             reason = str(refused)
@@ -130,36 +133,19 @@ class Decoder:
             return _readings(payload, names, received_us) or NothingInIt(topic, _NOTHING)
         return _plain(payload, names, received_us)
 
-    def _sparkplug_readings(
-        self, topic: str, payload: bytes, received_us: int
-    ) -> list[Reading] | PartlyDecoded:
-        from iotcache.decode.sparkplug import NotSparkplug, Sparkplug, device_name, parse_topic
-
+    def _by_sparkplug(self) -> SparkplugReader:
         if self._sparkplug is None:
-            self._sparkplug = Sparkplug()
-        try:
-            origin = parse_topic(topic)
-            message = self._sparkplug.read(origin, payload)
-        except NotSparkplug as error:
-            raise Refused(f"the payload is no Sparkplug B: {error}") from error
-        if message.rebirth:
-            self._on_unknown_birth(origin.group, origin.node)
-        device, problems = device_name(origin, self._sparkplug_device), message.problems
-        readings: list[Reading] = []
-        for metric in message.metrics:
-            ts_us = received_us if metric.ts_ms is None else metric.ts_ms * 1_000
-            try:
-                readings.append(
-                    checked(
-                        device, metric.name, metric.value, ts_us,
-                        unit="", site=origin.group, seq=None, boot="", received_us=received_us,
-                    )
-                )  # fmt: skip
-            except Refused as refused:
-                problems.append(f'the metric "{printable(metric.name, 60)}": {refused}')
-        return partly(
-            readings, problems, lambda reason: dead_letter(topic, payload, reason, received_us), "metrics"
-        )
+            from iotcache.decode.sparkplug.reader import SparkplugReader
+
+            self._sparkplug = SparkplugReader(
+                self._sparkplug_device, self._on_sparkplug, watch_sequence=self._watch_sequence
+            )
+        return self._sparkplug
+
+    def sparkplug_overdue(self, now_us: int, tolerance_us: int) -> None:
+        """See `iotcache.decode.sparkplug.reader.SparkplugReader.overdue`."""
+        if self._sparkplug is not None:
+            self._sparkplug.overdue(now_us, tolerance_us)
 
 
 def decode_named(payload: bytes, received_us: int) -> list[Reading]:

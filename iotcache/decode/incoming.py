@@ -84,7 +84,7 @@ def check_depth(payload: bytes) -> None:
 
 def checked(
     device: str, sensor: str, value: Value, ts_us: int, *,
-    unit: str, site: str, seq: int | None, boot: str, received_us: int,
+    unit: str, site: str, seq: int | None, boot: str, received_us: int, historical: bool = False,
 ) -> Reading:  # fmt: skip
     """A reading that every store and the cache can hold. Raises `Refused`."""
     if not device or not sensor:
@@ -114,7 +114,7 @@ def checked(
         )
     if "\0" in device or "\0" in sensor or "\0" in unit or "\0" in site or "\0" in boot:
         raise Refused("a name, unit or boot identifier contains a NUL character")
-    return Reading(device, sensor, value, ts_us, unit, site, seq, boot, received_us)
+    return Reading(device, sensor, value, ts_us, unit, site, seq, boot, received_us, 0.0, historical)
 
 
 def epoch_us(ts: float | datetime | None, received_us: int) -> int:

@@ -26,6 +26,8 @@ PACK_SENSORS: Final = frozenset({"pack", "senml"})
 """Levels in the sensor's place of messages whose payload names its sensors itself."""
 SPARKPLUG: Final = "spBv1.0/"
 """What topics of Sparkplug B begin with (3.0, section 4.1)."""
+SHARED_KINDS: Final = ("NDATA", "DDATA")
+OWN_KINDS: Final = ("NBIRTH", "DBIRTH", "NDEATH", "DDEATH")
 _REMEMBERED_BYTES: Final = 64 * 1024 * 1024
 """Of topics read before: anyone who may publish chooses topics, of up to 65,535 bytes each."""
 _ENTRY_BYTES: Final = 600
@@ -134,6 +136,22 @@ def filter_covers(wide: str, narrow: str) -> bool:
     return len(wide_levels) == len(narrow_levels)
 
 
+def _sparkplug_parts(text: str) -> tuple[list[str], list[str]]:
+    """A filter of Sparkplug topics as filters of data, and of births and deaths."""
+    levels = text.split("/")[1:]
+    group, kind, rest = "+", "+", ["#"]  # a last "#" stands for all of them
+    if levels[0] != "#":
+        group = levels[0]
+        if len(levels) > 1 and levels[1] != "#":
+            kind, rest = levels[1], levels[2:]
+    kinds = [kind] if kind != "+" else [*SHARED_KINDS, *OWN_KINDS]
+    parts = {name: "/".join(["spBv1.0", group, name, *rest]) for name in kinds}
+    return (
+        [part for name, part in parts.items() if name not in OWN_KINDS],
+        [part for name, part in parts.items() if name in OWN_KINDS],
+    )
+
+
 class Topics:
     """All templates of a deployment; the first that fits a topic reads it, and mappings before them."""
 
@@ -154,15 +172,21 @@ class Topics:
     def filters(self, group: str = "") -> list[str]:
         """What to subscribe to; under ``$share/{group}/`` workers of that group share the messages.
 
-        A filter that another covers is left out: a broker may send what both take twice.
+        A filter that another covers is left out: a broker may send what both take twice. Births and deaths
+        of Sparkplug come to each worker of a group: whoever gets the data must know them.
         """
         head = f"$share/{group}/" if group else ""
         texts = dict.fromkeys((*(template.filter for template in self.templates), *self._wanted))
-        return [
-            head + text
-            for text in texts
-            if not any(other != text and filter_covers(other, text) for other in texts)
+        wanted = [
+            text for text in texts if not any(other != text and filter_covers(other, text) for other in texts)
         ]
+        if not group:
+            return wanted
+        filters: list[str] = []
+        for text in wanted:
+            shared, own = _sparkplug_parts(text) if text.startswith(SPARKPLUG) else ([text], [])
+            filters += [*(head + one for one in shared), *own]
+        return filters
 
     def template_of(self, topic: str) -> str:
         """The template that reads a topic, mappings' aside; empty when none fits."""

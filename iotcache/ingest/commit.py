@@ -19,7 +19,7 @@ from iotcache.ingest.counters import IngestCounters
 from iotcache.ingest.faults import Faults, describe
 from iotcache.ingest.planning import Planner, refused_reading
 from iotcache.ingest.retained import LatestStore, drop_outdated
-from iotcache.model import DeadLetter, DeviceMessage, Document, LifecycleResult, StoredReading
+from iotcache.model import DeadLetter, DeviceMessage, Document, LifecycleResult, Series, StoredReading
 from iotcache.store.base import Committed
 from iotcache.text import printable
 
@@ -44,6 +44,8 @@ class CommitStore(LatestStore, Protocol):
     async def commit(
         self, readings: Sequence[StoredReading], dead_letters: Sequence[DeadLetter] = ()
     ) -> Committed: ...
+
+    async def mark_stale(self, series: Sequence[Series], at_us: int) -> None: ...
 
 
 class DeviceMessages(Protocol):
@@ -244,6 +246,22 @@ class Committer:
             if again.retryable:
                 raise
             log.error("a dead letter of the topic %s is lost: %s", printable(topic, 100), again)
+
+    async def mark_stale(self, series: Sequence[Series], at_us: int) -> None:
+        """Mark series stale, however long it takes; what the store refuses for good is noted."""
+
+        async def mark() -> None:
+            try:
+                await self._store.mark_stale(series, at_us)
+            except Exception as error:
+                raise self._failure("marking series stale", error) from error
+
+        async def give_up(last_try: bool) -> bool | None:
+            return last_try or None
+
+        await self._until_written(mark, give_up)
+        if self.waiting_for:
+            self._wait_for("")
 
     async def store_messages(
         self, devices: DeviceMessages, messages: Sequence[DeviceMessage]

@@ -42,6 +42,10 @@ class MessageReader:
             reason = f"the decoder failed on it: {describe(error)}"
             return dead_letter(topic, payload, reason, received_us, message.size)
 
+    def sparkplug_overdue(self, now_us: int, tolerance_us: int) -> None:
+        """See `iotcache.decode.sparkplug.reader.SparkplugReader.overdue`."""
+        self._decoder.sparkplug_overdue(now_us, tolerance_us)
+
     def read_body(self, body: bytes, received_us: int) -> list[Reading]:
         """The readings of a payload that comes without a topic. Raises `Refused`."""
         try:

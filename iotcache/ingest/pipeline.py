@@ -25,7 +25,7 @@ from iotcache.ingest.counters import IngestCounters
 from iotcache.ingest.faults import Faults
 from iotcache.ingest.intervals import Intervals
 from iotcache.ingest.planning import Planner
-from iotcache.model import CommittedBatch, LifecycleResult, StoredReading
+from iotcache.model import CommittedBatch, LifecycleResult, Series, StoredReading
 from iotcache.store.base import Committed
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class _Stored(Struct):
     batches: list[DecodedBatch]
     committed: Committed | None
     lifecycle: LifecycleResult | None = None
+    stale: list[Series] = []
 
 
 class Pipeline:
@@ -129,7 +130,11 @@ class Pipeline:
             lifecycle: LifecycleResult | None = None
             if messages and self._devices is not None:
                 lifecycle = await self._committer.store_messages(self._devices, messages)
-            await self._stored.put(_Stored(batches, committed, lifecycle))
+            stale: list[Series] = []
+            for at_us, series in (death for batch in batches for death in batch.deaths):
+                await self._committer.mark_stale(series, at_us)
+                stale += series
+            await self._stored.put(_Stored(batches, committed, lifecycle, stale))
 
     async def _finish_all(self) -> None:
         while True:
@@ -138,6 +143,8 @@ class Pipeline:
                 await self._write_through(stored.committed.newest)
             if stored.lifecycle is not None and self._devices is not None:
                 await self._update_cache(self._devices, stored.lifecycle)
+            if stored.stale:
+                await self._invalidate(stored.stale)
             for batch in stored.batches:
                 try:
                     batch.on_settled(stored.committed)
@@ -168,6 +175,15 @@ class Pipeline:
                     await self._cache.invalidate([stored.reading.series])
                 except Exception as error:
                     self._faults.note("invalidating an entry", error)
+
+    async def _invalidate(self, series: Sequence[Series]) -> None:
+        """Let readers see in the store that series are stale."""
+        try:
+            await self._cache.invalidate(series)
+        except (IotCacheError, OSError) as error:
+            log.warning("series are stale, and the cache could not be told: %s", error)
+        except Exception as error:
+            self._faults.note("invalidating the entries of stale series", error)
 
     async def _update_cache(self, devices: DeviceMessages, lifecycle: LifecycleResult) -> None:
         try:

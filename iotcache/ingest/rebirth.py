@@ -13,7 +13,9 @@ from typing import Final
 from iotcache.clock import Clock
 
 EVERY_S: Final = 10.0
-"""An edge node is asked again after this long at the earliest."""
+"""An edge node that did not answer is asked again after this long at the earliest."""
+ANSWERED_EVERY_S: Final = 2.0
+"""One that did answer."""
 PER_S: Final = 20
 """Commands a second to all edge nodes."""
 NODES_REMEMBERED: Final = 10_000
@@ -28,34 +30,47 @@ class RebirthRequests:
         self._clock = clock
         self._asked_s: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._wanted: dict[tuple[str, str], None] = {}
+        self._answered: set[tuple[str, str]] = set()
+        """Of those asked, the ones that were born since."""
         self._second = 0
         self._left = PER_S
+        self.asked = 0
+        """Commands since the start."""
 
     def want(self, group: str, node: str) -> None:
         """The births of an edge node are not known."""
         if len(self._wanted) < NODES_REMEMBERED:
             self._wanted[group, node] = None
 
+    def born(self, group: str, node: str) -> None:
+        """The birth of an edge node came, asked for or not."""
+        self._wanted.pop((group, node), None)
+        if (group, node) in self._asked_s:
+            self._answered.add((group, node))
+
     def take(self) -> list[tuple[str, bytes]]:
-        """Topics and payloads to publish now. What there is no room for is wanted again by the next data."""
+        """Topics and payloads to publish now; what there is no room for waits for the next time."""
         if not self._wanted:
             return []
         now_s = self._clock.monotonic()
         if int(now_s) != self._second:
             self._second, self._left = int(now_s), PER_S
         commands: list[tuple[str, bytes]] = []
-        for node in self._wanted:
+        for node in list(self._wanted):
             if self._left <= 0:
                 break
-            if now_s - self._asked_s.get(node, now_s - EVERY_S) < EVERY_S:
+            every_s = ANSWERED_EVERY_S if node in self._answered else EVERY_S
+            if now_s - self._asked_s.get(node, now_s - every_s) < every_s:
                 continue
+            del self._wanted[node]
+            self._answered.discard(node)
             self._asked_s[node] = now_s
             self._asked_s.move_to_end(node)
             if len(self._asked_s) > NODES_REMEMBERED:
-                self._asked_s.popitem(last=False)
+                self._answered.discard(self._asked_s.popitem(last=False)[0])
             self._left -= 1
+            self.asked += 1
             commands.append((f"spBv1.0/{node[0]}/NCMD/{node[1]}", _command(round(self._clock.now() * 1e3))))
-        self._wanted.clear()
         return commands
 
 

@@ -52,6 +52,8 @@ class Reading(Struct, frozen=True, gc=False):
     """Measured earlier and sent late, as its device says: it enters history, and is no news of the device."""
     retained: bool = False
     """The broker's copy of an older message: no news of the device, and nothing where newer is known."""
+    stale: bool = False
+    """Its edge node, or device, said since that it is gone. Of a store's newest readings only."""
 
     @property
     def series(self) -> Series:
@@ -146,3 +148,5 @@ class Read(Struct, frozen=True, gc=False):
     """The time between two readings of this series as far as known; 0 for unknown."""
     error: str = ""
     """Why even the store gave nothing, when it failed; safe to show."""
+    stale: bool = False
+    """Its edge node, or device, said since that it is gone."""

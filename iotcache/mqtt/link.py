@@ -57,6 +57,8 @@ class LinkState(StrEnum):
 class MqttLink:
     """An async context manager over one broker. It enters at once: `state` and `reason` tell the rest.
 
+    ``will`` may be a function, called for each connection.
+
     ``persistent`` keeps the session (and what the broker queues for it) across connections, under a fixed
     ``client_id``. ``window`` bounds the QoS 1 messages we let be unacknowledged; MQTT 5 brokers are told it,
     older ones have their own (20 by default on mosquitto). ``backoff_max_s`` bounds the pause between two
@@ -73,7 +75,7 @@ class MqttLink:
         protocol: Literal["3.1.1", "5"] = "3.1.1",
         keepalive_s: int = 30,
         tls: ssl.SSLContext | None = None,
-        will: Will | None = None,
+        will: Will | Callable[[], Will] | None = None,
         window: int = 2_000,
         backoff_max_s: float = BACKOFF_MAX_S,
         on_state: Callable[[LinkState, str], None] = lambda state, reason: None,
@@ -99,8 +101,9 @@ class MqttLink:
             window=window,
             keepalive_s=keepalive_s,
             tls=tls or (ssl.create_default_context() if address.tls else None),
-            will=will,
+            will=None if callable(will) else will,
         )
+        self._make_will = will if callable(will) else None
         self._inbox = Inbox(window if protocol == "5" else None, self._resume)
         self._backoff = Backoff(BACKOFF_MIN_S, backoff_max_s)
         self._backoff_max_s = backoff_max_s
@@ -290,6 +293,8 @@ class MqttLink:
         """One connection from beginning to end. Raises `BrokerError` with the reason of its end."""
         self.epoch += 1
         self._inbox.begin(self.epoch)
+        if self._make_will is not None:
+            self._endpoint = replace(self._endpoint, will=self._make_will())
         connection = MqttConnection(
             self._endpoint, self.epoch, self._inbox, self._publish_answered, self._tolerated()
         )
@@ -335,6 +340,7 @@ class MqttLink:
         will = self._endpoint.will
         if will is None:
             return
+        self._make_will = None
         if code == RETAIN_NOT_SUPPORTED and will.retain:
             self._endpoint = replace(self._endpoint, will=replace(will, retain=False))
         elif code == QOS_NOT_SUPPORTED and will.qos:

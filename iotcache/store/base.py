@@ -186,6 +186,11 @@ class Store(Protocol):
         """The newest reading of each known series; the unknown are left out."""
         ...
 
+    async def mark_stale(self, series: Sequence[Series], at_us: int) -> None:
+        """What was received of these series until a time is stale: who sent it is gone since. Unknown ones
+        are passed over; the next reading that is received makes its series fresh again."""
+        ...
+
     async def directory(self, above: int = 0, limit: int = 10_000) -> Sequence[SeriesInfo]:
         """Series first seen after ``above`` (see `SeriesInfo.order`), oldest first."""
         ...

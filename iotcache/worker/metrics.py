@@ -35,6 +35,7 @@ _COUNTERS: Final = (
     ("iotcache_ingest_commit_failures", "Store transactions that failed and were tried again.",
      "commit_failures"),
     ("iotcache_ingest_faults", "Unforeseen errors, each contained; the message is a dead letter.", "faults"),
+    ("iotcache_ingest_rebirths_asked", "Edge nodes asked for their births.", "rebirths_asked"),
     ("iotcache_ingest_broker_connects", "Connections made to the broker.", "connects"),
     ("iotcache_ingest_sessions_lost", "Times that the broker had forgotten the session.", "sessions_lost"),
     ("iotcache_ingest_documents", "Births and configurations stored.", "documents"),

@@ -16,6 +16,7 @@ from iotcache.ingest.message_reader import MessageReader
 
 if TYPE_CHECKING:
     from iotcache.config.schema import IngestSettings
+    from iotcache.decode.sparkplug.reader import SparkplugEvent
 
 
 def topics_of(ingest: IngestSettings) -> Topics:
@@ -29,16 +30,17 @@ def topics_of(ingest: IngestSettings) -> Topics:
 def decoder_for(
     ingest: IngestSettings,
     topics: Topics,
-    on_unknown_birth: Callable[[str, str], None] = lambda group, node: None,
+    on_sparkplug: Callable[[SparkplugEvent], None] = lambda event: None,
 ) -> Decoder:
-    """The decoder of those topics; ``on_unknown_birth`` as there."""
+    """The decoder of those topics; ``on_sparkplug`` as there."""
     announced = AnnouncedUnits()
     return Decoder(
         topics,
         reader_for(ingest.fields),
         [Mapping(mapping, n, announced) for n, mapping in enumerate(all_mappings(ingest), 1)],
         sparkplug_device=ingest.sparkplug_device,
-        on_unknown_birth=on_unknown_birth,
+        on_sparkplug=on_sparkplug,
+        watch_sequence=not ingest.group,
     )
 
 
@@ -46,8 +48,8 @@ def message_reader(
     ingest: IngestSettings,
     topics: Topics | None = None,
     faults: Faults | None = None,
-    on_unknown_birth: Callable[[str, str], None] = lambda group, node: None,
+    on_sparkplug: Callable[[SparkplugEvent], None] = lambda event: None,
 ) -> MessageReader:
-    """``on_unknown_birth``: see `iotcache.decode.decoder.Decoder`. Raises `ConfigError` for wrong topics."""
+    """``on_sparkplug``: see `iotcache.decode.decoder.Decoder`. Raises `ConfigError` for wrong topics."""
     topics = topics or topics_of(ingest)
-    return MessageReader(topics, decoder_for(ingest, topics, on_unknown_birth), faults or Faults())
+    return MessageReader(topics, decoder_for(ingest, topics, on_sparkplug), faults or Faults())

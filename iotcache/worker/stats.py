@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from iotcache.aggregates.writer import Aggregates
     from iotcache.alerts.watch import AlertWatch
     from iotcache.cache import CacheCounters
+    from iotcache.ingest.sparkplug_host import SparkplugHost
     from iotcache.mqtt import MqttLink
     from iotcache.onboarding.lifecycle import DeviceLifecycle
 
@@ -51,6 +52,7 @@ class IngestStatsBuilder:
         nodes: Sequence[NodeHealth],
         series: int,
         faults: int,
+        sparkplug: SparkplugHost | None = None,
         lifecycle: DeviceLifecycle | None = None,
         alerts: AlertWatch | None = None,
         aggregates: Aggregates | None = None,
@@ -104,6 +106,9 @@ class IngestStatsBuilder:
             ],
             series=series,
             faults=faults,
+            rebirths_asked=sparkplug.rebirths_asked if sparkplug else 0,
+            births_awaited=sparkplug.held if sparkplug else 0,
+            metrics_passed_over=dict(sparkplug.passed_over) if sparkplug else {},
             connects=link.connects,
             sessions_lost=link.sessions_lost,
             http_requests=counters.http_requests,

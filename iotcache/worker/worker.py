@@ -24,7 +24,7 @@ from iotcache.ingest.counters import IngestCounters
 from iotcache.ingest.faults import Faults
 from iotcache.ingest.followers import Followers
 from iotcache.ingest.pipeline import Pipeline
-from iotcache.ingest.rebirth import RebirthRequests
+from iotcache.ingest.sparkplug_host import SparkplugHost
 from iotcache.model import DeadLetter, DeviceMessage, Event, Message, Reading, Severity
 from iotcache.mqtt import LinkState, MqttLink, Will
 from iotcache.onboarding.lifecycle import DeviceLifecycle
@@ -32,6 +32,7 @@ from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end
 from iotcache.telemetry import INGEST_ROLE, IngestStats, encode, gone, stats_topic
 from iotcache.text import printable
+from iotcache.worker.host_state import HostState
 from iotcache.worker.reader import message_reader, topics_of
 from iotcache.worker.stats import IngestStatsBuilder
 
@@ -78,12 +79,14 @@ class Ingest:
         self.alerts: AlertWatch | None = None
         self.aggregates: Aggregates | None = None
         self.followers = Followers(faults=self.faults)
+        self.host_state: HostState | None = None
         self._clock = clock
         self._on_state = on_state
         topics = topics_of(ingest)
-        self._rebirths = RebirthRequests(clock) if ingest.sparkplug_rebirth else None
-        want = self._rebirths.want if self._rebirths is not None else lambda group, node: None
-        self._reader = message_reader(ingest, topics, self.faults, want)
+        self.sparkplug = SparkplugHost(
+            clock, asks=ingest.sparkplug_rebirth, reorder_s=ingest.sparkplug_reorder_s
+        )
+        self._reader = message_reader(ingest, topics, self.faults, self.sparkplug.note)
         self._topic = stats_topic(INGEST_ROLE, self.instance)
         self._stats = IngestStatsBuilder(INGEST_ROLE, self.instance, self.counters, clock)
         self._waiting_store = _OPENING
@@ -103,6 +106,14 @@ class Ingest:
             window=min(65_535, max(ingest.batch_max * 4, 100)),
             on_state=lambda state, reason: self._changed(),
         )
+        if ingest.sparkplug_host_id:
+            self.host_state = HostState(
+                settings.broker,
+                ingest.sparkplug_host_id,
+                f"{client_id}-state",
+                clock=clock,
+                faults=self.faults,
+            )
 
     @property
     def waiting_for(self) -> str:
@@ -206,7 +217,15 @@ class Ingest:
             retention_days = self.settings.store.retention_days
             prune = partial(keep_pruned, cache.store, retention_days, self._clock)
             tasks.create_task(self.faults.keep_running("deleting old readings", prune))
+            hand_on = partial(self._hand_on, pipeline=self.pipeline)
+            host = partial(
+                self.sparkplug.run, self._reader, self.link.post, hand_on, partial(hand_on, is_last_try=True)
+            )
+            tasks.create_task(self.faults.keep_running("the work as a Sparkplug host", host))
             self._pump_task = tasks.create_task(self._pump(self.pipeline))
+            if self.host_state is not None:
+                await self.link.until_connected()  # who is told that we are there may send at once
+                await self._exits.enter_async_context(self.host_state)
             self._ready.set()
 
     async def _open_cache(self) -> DeviceCache:
@@ -247,20 +266,30 @@ class Ingest:
         while True:
             messages = await self.link.batch(ingest.batch_max, linger_s)
             self.counters.received += len(messages)
-            for batch in self._decoded(messages):
-                await pipeline.put(batch)
-                self._ask_for_births()
-                await asyncio.sleep(0)  # there may be many batches, and a commit wants to go on meanwhile
+            await self._hand_on(messages, pipeline=pipeline)
 
-    def _decoded(self, messages: Sequence[Message]) -> Iterator[DecodedBatch]:
+    async def _hand_on(
+        self, messages: Sequence[Message], *, pipeline: Pipeline, is_last_try: bool = False
+    ) -> None:
+        for batch in self._decoded(messages, is_last_try=is_last_try):
+            await pipeline.put(batch)
+            for topic, payload in self.sparkplug.take_commands():
+                self.link.post(topic, payload)
+            await asyncio.sleep(0)  # there may be many batches, and a commit wants to go on meanwhile
+
+    def _decoded(self, messages: Sequence[Message], *, is_last_try: bool = False) -> Iterator[DecodedBatch]:
         """The messages decoded, one after the other, cut into batches of a bounded number of readings."""
         readings: list[Reading] = []
         dead: list[DeadLetter] = []
         device_messages: list[DeviceMessage] = []
-        first = 0
-        read = self._reader.read
+        done: list[Message] = []
+        read, sparkplug = self._reader.read, self.sparkplug
         for index, message in enumerate(messages):
             decoded = read(message)
+            if not sparkplug.takes_back(message, is_last_try=is_last_try):
+                done.append(message)
+            else:
+                decoded = []
             if isinstance(decoded, list):
                 readings += decoded
             elif decoded is None:
@@ -275,14 +304,9 @@ class Ingest:
             else:
                 device_messages.append(decoded)
             if len(readings) >= BATCH_READINGS or index == len(messages) - 1:
-                acknowledge = partial(self._acknowledge, messages[first : index + 1])
-                yield DecodedBatch(readings, dead, acknowledge, device_messages)
-                readings, dead, device_messages, first = [], [], [], index + 1
-
-    def _ask_for_births(self) -> None:
-        """Ask Sparkplug edge nodes whose data could not be read for what came before it."""
-        for topic, payload in self._rebirths.take() if self._rebirths is not None else ():
-            self.link.post(topic, payload)
+                acknowledge = partial(self._acknowledge, done)
+                yield DecodedBatch(readings, dead, acknowledge, device_messages, sparkplug.take_deaths())
+                readings, dead, device_messages, done = [], [], [], []
 
     def _acknowledge(self, messages: Sequence[Message], committed: Committed | None) -> None:
         self.link.ack(messages)
@@ -346,6 +370,7 @@ class Ingest:
             nodes=self.cache.cluster.health() if self.cache is not None else (),
             series=len(self.pipeline.intervals) if self.pipeline is not None else 0,
             faults=self.faults.count,
+            sparkplug=self.sparkplug,
             lifecycle=self.lifecycle,
             alerts=self.alerts,
             aggregates=self.aggregates,

@@ -47,7 +47,7 @@ async def test_one_retained_message_and_restarts_of_the_broker_make_one_row_of_u
         mosquitto.start()
         await until(lambda times=times: made.link.connects == times + 1)  # type: ignore[misc]
         if protocol == "3.1.1":
-            await until(lambda times=times: made.counters.retained == times)  # type: ignore[misc]
+            await until(lambda times=times: made.counters.retained >= times)  # type: ignore[misc]
     assert await kept(made) == [(21.5, EARLIEST_US)]
     await sender.until_connected()
     await sender.publish(TOPIC, b"22.5")
@@ -68,7 +68,7 @@ async def test_a_retained_reading_with_a_time_of_its_own_fills_what_was_missed(
     await until(lambda: made.counters.stored == 1)
     assert await kept(made) == [(21.5, own * 1000)]
     made.link._connection.abort("a test")
-    await until(lambda: made.counters.retained == 1)
+    await until(lambda: made.counters.retained >= 1)
     assert len(await kept(made)) == 1
 
 

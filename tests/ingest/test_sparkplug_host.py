@@ -13,6 +13,7 @@ from iotcache.decode.decoder import Decoder
 from iotcache.decode.outcomes import PartlyDecoded
 from iotcache.decode.sparkplug import NotSparkplug, Sparkplug, parse_topic
 from iotcache.decode.sparkplug.births import Births
+from iotcache.decode.sparkplug.reader import PassedOver
 from iotcache.decode.topics import Topics
 from iotcache.ingest.rebirth import EVERY_S, PER_S, RebirthRequests
 from iotcache.model import DeadLetter, Reading
@@ -51,7 +52,7 @@ def test_a_birth_fixes_the_type_of_data_by_name(alias: int | None) -> None:
 
 def test_a_number_that_may_be_negative_is_not_guessed_without_its_birth() -> None:
     asked: list[tuple[str, str]] = []
-    reader = decoder(on_unknown_birth=lambda group, node: asked.append((group, node)))
+    reader = decoder(on_sparkplug=lambda event: asked.append((event.group, event.node)))
     data = message(untyped("temp", field(10, 4_294_967_284)), untyped("level", field(10, 5)))
     found = reader.decode("spBv1.0/G/DDATA/E/dev1", data, NOW_US)
     assert isinstance(found, PartlyDecoded)
@@ -163,13 +164,14 @@ def test_one_bad_metric_does_not_take_the_good_ones_with_it() -> None:
         assert found.dead_letter.payload == data
 
 
-def test_a_birth_tells_of_metrics_that_are_no_measurement_and_data_does_not_repeat_it() -> None:
+def test_metrics_that_are_no_measurement_are_told_of_and_passed_over() -> None:
     metrics = (named("doc", 17, field(16, b"\1\2")), named("good", DOUBLE, field(13, 2.5)))
-    reader = decoder()
-    born = reader.decode("spBv1.0/G/DBIRTH/E/d", message(*metrics), NOW_US)
-    assert isinstance(born, PartlyDecoded)
-    assert '"doc" is binary data' in born.dead_letter.reason
+    seen: list[object] = []
+    reader = decoder(on_sparkplug=seen.append)
+    assert len(read(reader, "spBv1.0/G/DBIRTH/E/d", message(*metrics))) == 1
     assert len(read(reader, "spBv1.0/G/DDATA/E/d", message(*metrics))) == 1
+    told = [event for event in seen if isinstance(event, PassedOver)]
+    assert told == [PassedOver("bytes", "G/E/d", "doc")] * 2
 
 
 @pytest.mark.parametrize("level", range(3))

@@ -11,6 +11,8 @@ import sys
 from collections import OrderedDict
 from typing import Final
 
+from iotcache.decode.sparkplug.sequence import Sequence
+
 MEMORY_LIMIT_BYTES: Final = 64 * 1024 * 1024
 """For all edge nodes together: some 150,000 metrics with names of usual length."""
 METRICS_REMEMBERED: Final = 10_000
@@ -23,13 +25,20 @@ _METRIC_BYTES: Final = 150
 class NodeBirths:
     """What the births of one edge node taught."""
 
-    __slots__ = ("aliases", "bytes", "types")
+    __slots__ = ("aliases", "bd_seq", "bytes", "is_born", "sequence", "types", "units")
 
     def __init__(self, key_bytes: int = 0) -> None:
         self.aliases: dict[int, tuple[str, int]] = {}
         """The name and type behind an alias; aliases are unique under an edge node."""
         self.types: dict[str, dict[str, int]] = {}
         """The type of each metric by device ("" for the edge node itself) and name."""
+        self.units: dict[tuple[str, str], str] = {}
+        """The engineering unit of a metric that has one, by device and name."""
+        self.sequence = Sequence()
+        self.bd_seq: int | None = None
+        """The number of its birth, which its death repeats."""
+        self.is_born = False
+        """Whether the birth of the edge node itself was seen, not only those of its devices."""
         self.bytes = _NODE_BYTES + key_bytes
 
     def begin(self, device: str) -> int:
@@ -39,10 +48,13 @@ class NodeBirths:
             return 0
         freed = sum(_METRIC_BYTES + sys.getsizeof(name) for name in types)
         freed += _METRIC_BYTES + sys.getsizeof(device)
+        for name in types:
+            unit = self.units.pop((device, name), None)
+            freed += 0 if unit is None else _METRIC_BYTES + sys.getsizeof(unit)
         self.bytes -= freed
         return -freed
 
-    def learn(self, device: str, name: str, alias: int | None, kind: int) -> int:
+    def learn(self, device: str, name: str, alias: int | None, kind: int, unit: str = "") -> int:
         """Remember a metric of a birth; how many bytes that takes more."""
         before = self.bytes
         types = self.types.get(device)
@@ -53,6 +65,9 @@ class NodeBirths:
             if name not in types:
                 self.bytes += _METRIC_BYTES + sys.getsizeof(name)
             types[name] = kind
+            if unit and (device, name) not in self.units:
+                self.units[device, name] = unit
+                self.bytes += _METRIC_BYTES + sys.getsizeof(unit)
         if alias is not None and (alias in self.aliases or len(self.aliases) < METRICS_REMEMBERED):
             if alias not in self.aliases:
                 self.bytes += _METRIC_BYTES
@@ -96,6 +111,12 @@ class Births:
         births = self._nodes.pop((group, node), None)
         if births is not None:
             self.bytes -= births.bytes
+
+    def overdue(self, now_us: int, tolerance_us: int) -> list[tuple[str, str]]:
+        """Edge nodes of which a message is missing for longer than that."""
+        return [
+            key for key, births in self._nodes.items() if births.sequence.is_overdue(now_us, tolerance_us)
+        ]
 
     def shrink(self) -> None:
         """Forget those that were silent longest until the rest is within the limit."""

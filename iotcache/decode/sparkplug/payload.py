@@ -12,6 +12,7 @@ from msgspec import Struct
 from iotcache.decode.float32 import single
 from iotcache.decode.limits import DEPTH_LIMIT
 from iotcache.decode.sparkplug.births import Births, NodeBirths, new_node
+from iotcache.decode.sparkplug.properties import engineering_unit
 from iotcache.decode.sparkplug.protobuf import NotSparkplug, fields, text
 from iotcache.decode.sparkplug.topics import OTHER_KINDS, Origin
 from iotcache.model import Value
@@ -21,12 +22,15 @@ METRICS_LIMIT: Final = 10_000
 """Of one message, members of templates included."""
 _COMPRESSED: Final = "SPBV1.0_COMPRESSED"
 """The ``uuid`` of a payload whose body is another payload, compressed (Eclipse Tahu's clients)."""
+BD_SEQ: Final = "bdSeq"
+"""The metric that says which death belongs to which birth of an edge node."""
 _CONTROL: Final = ("Node Control/", "Device Control/")
 _SIGNED_BITS: Final = {1: 8, 2: 16, 3: 32, 4: 64}
 """Datatypes Int8 to Int64: on the wire they are unsigned fields with two's complement."""
 _ANY_WIDTH: Final = zlib.MAX_WBITS | 32
 """zlib's or gzip's header, told by itself."""
-_NO_MEASUREMENT: Final = {16: "binary data", 17: "a DataSet", 19: "an extension"}
+_NO_MEASUREMENT: Final = {16: "bytes", 17: "DataSet", 19: "extension"}
+"""Values that are no measurements, by the number of their field. A file comes as bytes, too."""
 
 
 class Metric(Struct, frozen=True, gc=False):
@@ -35,6 +39,9 @@ class Metric(Struct, frozen=True, gc=False):
     name: str
     value: Value
     ts_ms: int | None
+    unit: str = ""
+    historical: bool = False
+    """Measured earlier, and kept by the edge node until now."""
 
 
 class SparkplugMessage(Struct):
@@ -45,6 +52,12 @@ class SparkplugMessage(Struct):
     """Why metrics were left out that should have been readings; each safe to show."""
     rebirth: bool = False
     """The births of the edge node are not known here: it should be asked to send them again."""
+    is_waiting: bool = False
+    """Some of it cannot be read before they come."""
+    passed_over: list[tuple[str, str]] = []
+    """Kind and name of metrics that are no measurements."""
+    died: dict[str, list[str]] | None = None
+    """What a death ends: by device ("" for the edge node itself) the names of its metrics."""
 
 
 class _Fields(Struct):
@@ -60,33 +73,73 @@ class _Fields(Struct):
     """The width of the field that an integer came in; 0 for other values."""
     template: bytes | None = None
     unfit: str = ""
+    historical: bool = False
+    unit: str = ""
 
 
 class Sparkplug:
     """Reads messages of one namespace; remembers what births taught."""
 
-    def __init__(self, births: Births | None = None) -> None:
+    def __init__(self, births: Births | None = None, *, watch_sequence: bool = True) -> None:
+        """``watch_sequence``: not where several workers share the messages of an edge node."""
         self._births = Births() if births is None else births
+        self._watch_sequence = watch_sequence
 
-    def read(self, origin: Origin, payload: bytes) -> SparkplugMessage:
-        """What a message holds; nothing for deaths and commands. Raises `NotSparkplug`."""
+    def read(self, origin: Origin, payload: bytes, now_us: int = 0) -> SparkplugMessage:
+        """What a message holds; nothing for commands. Raises `NotSparkplug`."""
         if origin.kind in OTHER_KINDS:
-            return SparkplugMessage([], [])
-        ts_ms, raws = _metrics_of(payload)
+            is_death = origin.kind in ("NDEATH", "DDEATH")
+            return self._death(origin, payload, now_us) if is_death else SparkplugMessage([], [])
+        content = content_of(payload)
         known = self._births.of(origin.group, origin.node)
         is_birth = origin.kind.endswith("BIRTH")
         began = origin.kind == "NBIRTH" or (is_birth and known is None)
         births = new_node(origin.group, origin.node) if known is None or began else known
         reading = _Reading(births, origin.device, is_birth=is_birth)
+        if origin.kind == "NBIRTH":
+            births.is_born = True
+            births.sequence.begin(content.seq, now_us)
+        elif known is not None and self._watch_sequence:
+            known.sequence.note(content.seq, now_us)
         try:
-            for raw in raws:
-                reading.add(raw, ts_ms)
+            for raw in content.metrics:
+                reading.add(raw, content.ts_ms)
         finally:
             if began:
                 self._births.put(origin.group, origin.node, births)
             elif is_birth:
                 self._births.grown(reading.grown_bytes)
+        # Who joined late asks, also where the data could be read: the rest is in the births.
+        if not births.is_born or (not is_birth and origin.device and origin.device not in births.types):
+            reading.message.rebirth = True
         return reading.message
+
+    def overdue(self, now_us: int, tolerance_us: int) -> list[tuple[str, str]]:
+        """Edge nodes (group and name) of which a message did not come within that time."""
+        return self._births.overdue(now_us, tolerance_us)
+
+    def _death(self, origin: Origin, payload: bytes, now_us: int) -> SparkplugMessage:
+        """What a death ends; nothing where the edge node was born again since, or is not known."""
+        known = self._births.of(origin.group, origin.node)
+        if known is None:
+            return SparkplugMessage([], [])
+        content = content_of(payload)
+        if origin.kind == "DDEATH":
+            known.sequence.note(content.seq, now_us)
+            died = {origin.device: list(known.types.get(origin.device, ()))}
+            return SparkplugMessage([], [], died=died)
+        bd_seq = _bd_seq(content)
+        if None not in (bd_seq, known.bd_seq) and bd_seq != known.bd_seq:
+            return SparkplugMessage([], [])
+        return SparkplugMessage([], [], died={device: list(names) for device, names in known.types.items()})
+
+
+def _bd_seq(content: Content) -> int | None:
+    for raw in content.metrics:
+        metric = _metric(raw)
+        if metric.name == BD_SEQ and type(metric.value) is int:
+            return metric.value
+    return None
 
 
 class _Reading:
@@ -117,9 +170,11 @@ class _Reading:
                 for member in _members(metric.template):
                     self.add(member, when_ms, f"{name}/", depth + 1)
             return
-        if metric.unfit and self._is_birth:  # said once, not with each message of the same kind
-            self.message.problems.append(f'the metric "{name}" is {metric.unfit}, which is no measurement')
-        if metric.is_null or metric.value is None or name == "bdSeq" or name.startswith(_CONTROL):
+        if metric.unfit and not metric.is_null:
+            self.message.passed_over.append((metric.unfit, name))
+        if name == BD_SEQ and self._is_birth and not self._device and type(metric.value) is int:
+            self._births.bd_seq = metric.value
+        if metric.is_null or metric.value is None or name == BD_SEQ or name.startswith(_CONTROL):
             return
         value = metric.value
         if not metric.kind and metric.bits and isinstance(value, int) and value >> (metric.bits - 1):
@@ -130,7 +185,8 @@ class _Reading:
         if isinstance(value, float) and not math.isfinite(value):
             self.message.problems.append(f'the metric "{name}" is {value}, which is no measurement')
             return
-        self.message.metrics.append(Metric(name, value, when_ms))
+        unit = metric.unit or self._births.units.get((self._device, name), "")
+        self.message.metrics.append(Metric(name, value, when_ms, unit, metric.historical))
 
     def _named(self, metric: _Fields, prefix: str) -> str | None:
         """The metric's whole name; with its type filled in, or learnt, by what births say."""
@@ -138,7 +194,7 @@ class _Reading:
         name = prefix + metric.name if metric.name else ""
         if self._is_birth:
             if name:
-                self.grown_bytes += births.learn(self._device, name, alias, metric.kind)
+                self.grown_bytes += births.learn(self._device, name, alias, metric.kind, metric.unit)
             return name or None
         if alias is not None and alias in births.aliases:
             known_name, kind = births.aliases[alias]
@@ -152,21 +208,32 @@ class _Reading:
 
     def _ask(self, problem: str) -> None:
         """Only a birth can tell: it is to be asked for."""
-        self.message.rebirth = True
+        self.message.rebirth = self.message.is_waiting = True
         self.message.problems.append(
             f"{problem}: its birth message was not seen here; let the edge node send it again "
             "(Node Control/Rebirth)"
         )
 
 
-def _metrics_of(payload: bytes, *, inner: bool = False) -> tuple[int | None, list[bytes]]:
-    """The time of a payload and its metrics, decompressed where it is compressed. Raises `NotSparkplug`."""
+class Content(Struct):
+    """A payload, its metrics not read yet."""
+
+    ts_ms: int | None
+    seq: int | None
+    metrics: list[bytes]
+
+
+def content_of(payload: bytes, *, inner: bool = False) -> Content:
+    """A payload, decompressed where it is compressed. Raises `NotSparkplug`."""
     ts_ms: int | None = None
+    seq: int | None = None
     raws: list[bytes] = []
     uuid, body = "", b""
     for number, content in fields(payload):
         if number == 1 and isinstance(content, int):
             ts_ms = content
+        elif number == 3 and isinstance(content, int):
+            seq = content
         elif not isinstance(content, bytes):
             continue
         elif number == 2:
@@ -180,8 +247,11 @@ def _metrics_of(payload: bytes, *, inner: bool = False) -> tuple[int | None, lis
     if uuid == _COMPRESSED:
         if inner:
             raise NotSparkplug("it is compressed twice")
-        return _metrics_of(_decompressed(body), inner=True)
-    return ts_ms, raws
+        content_inside = content_of(_decompressed(body), inner=True)
+        return Content(
+            content_inside.ts_ms, content_inside.seq if seq is None else seq, content_inside.metrics
+        )
+    return Content(ts_ms, seq, raws)
 
 
 def _decompressed(body: bytes) -> bytes:
@@ -203,6 +273,8 @@ def _metric(raw: bytes) -> _Fields:
         if isinstance(content, bytes):
             if number == 1:
                 metric.name = text(content)
+            elif number == 9:
+                metric.unit = engineering_unit(content)
             elif number == 12 and len(content) == 4:
                 metric.value = single(content, "<")
             elif number == 13 and len(content) == 8:
@@ -219,6 +291,8 @@ def _metric(raw: bytes) -> _Fields:
             metric.ts_ms = content
         elif number == 4:
             metric.kind = content
+        elif number == 5:
+            metric.historical = bool(content)
         elif number == 7:
             metric.is_null = bool(content)
         elif number in (10, 11):

@@ -73,4 +73,5 @@ STEPS: Final[tuple[Step, ...]] = (
         OR reason LIKE 'the broker sent a PUBLISH %';
     """,
     widen_identity,
+    "CREATE TABLE stale (series_id bigint PRIMARY KEY, at_us bigint NOT NULL) WITH (fillfactor = 70);",
 )

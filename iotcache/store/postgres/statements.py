@@ -70,9 +70,16 @@ STORED_VALUES: Final = """
 """
 LATEST: Final = """
     SELECT n, ts_us, seq, boot, number, exact, received_us, latest.unit, latest.site, interval_s,
-        cached_until_us
+        cached_until_us, received_us <= coalesce(at_us, -1)
     FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS want (device, sensor, n)
-    JOIN iotcache.series USING (device, sensor) JOIN iotcache.latest ON series_id = id
+    JOIN iotcache.series USING (device, sensor) JOIN iotcache.latest ON latest.series_id = id
+    LEFT JOIN iotcache.stale ON stale.series_id = id
+"""
+MARK_STALE: Final = """
+    INSERT INTO iotcache.stale SELECT id, %s
+    FROM unnest(%s::text[], %s::text[]) AS want (device, sensor) JOIN iotcache.series USING (device, sensor)
+    ORDER BY id
+    ON CONFLICT (series_id) DO UPDATE SET at_us = greatest(stale.at_us, excluded.at_us)
 """
 ADD_SERIES: Final = """
     INSERT INTO iotcache.series (device, sensor, site, unit)

@@ -119,16 +119,21 @@ class PostgresStore:
             done = await connection.execute(sql.PRUNE_DEAD_LETTERS, (before_us, limit - deleted))
             return deleted + done.rowcount
 
+    async def mark_stale(self, series: Sequence[Series], at_us: int) -> None:
+        """See `iotcache.store.base.Store.mark_stale`."""
+        async with self._write() as connection, self._writer.transaction(connection):
+            await connection.execute(sql.MARK_STALE, (at_us, *series_arrays(series)))
+
     async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
         """See `iotcache.store.base.Store.latest_many`."""
         latest: dict[Series, StoredReading] = {}
         rows = await self._query(sql.LATEST, series_arrays(series))
-        for n, ts_us, seq, boot, number, exact, received_us, unit, site, interval_s, until_us in rows:
+        for n, ts_us, seq, boot, number, exact, received_us, unit, site, interval_s, until_us, stale in rows:
             key = Series(*series[n - 1])
             reading = Reading(
                 key.device, key.sensor, decode_value(number, exact), ts_us, unescape_text(unit),
                 unescape_text(site), None if seq == NO_SEQ else seq, unescape_text(boot), received_us,
-                interval_s,
+                interval_s, stale=stale,
             )  # fmt: skip
             latest[key] = StoredReading(reading, until_us)
         return latest

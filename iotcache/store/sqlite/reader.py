@@ -27,8 +27,10 @@ _CHUNK: Final = 1_000
 
 _LATEST: Final = """
     WITH want (n, device, sensor) AS (VALUES ?)
-    SELECT n, ts_us, seq, boot, value, received_us, latest.unit, latest.site, interval_s, cached_until_us
-    FROM want JOIN series USING (device, sensor) JOIN latest ON series_id = id
+    SELECT n, ts_us, seq, boot, value, received_us, latest.unit, latest.site, interval_s, cached_until_us,
+        received_us <= coalesce(at_us, -1)
+    FROM want JOIN series USING (device, sensor) JOIN latest ON latest.series_id = id
+    LEFT JOIN stale ON stale.series_id = id
 """
 _DIRECTORY: Final = """
     SELECT id, device, sensor, latest.site, latest.unit, interval_s
@@ -72,13 +74,13 @@ class SqliteReader(SqliteFile):
                 parameters += (number, escape_text(wanted.device), escape_text(wanted.sensor))
             values = ",".join(["(?, ?, ?)"] * len(chunk))
             rows = self.query(_LATEST.replace("?", values, 1), parameters)
-            for n, ts_us, seq, boot, value, received_us, unit, site, interval_s, until_us in rows:
+            for n, ts_us, seq, boot, value, received_us, unit, site, interval_s, until_us, stale in rows:
                 key = chunk[n]
                 latest[key] = StoredReading(
                     Reading(
                         key.device, key.sensor, decode_value(value), ts_us, unescape_text(unit),
                         unescape_text(site), None if seq == NO_SEQ else seq, unescape_text(boot),
-                        received_us, interval_s,
+                        received_us, interval_s, stale=bool(stale),
                     ),
                     until_us,
                 )  # fmt: skip

@@ -71,6 +71,7 @@ _STEPS: Final = (
     CREATE INDEX reading_identity ON reading (series_id, boot, seq)
         WHERE seq > -9223372036854775808 AND (received_us = ts_us OR received_us = 0);
     """,
+    "CREATE TABLE stale (series_id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL);",
 )
 
 

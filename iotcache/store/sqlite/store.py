@@ -75,6 +75,9 @@ class SqliteStore:
     async def prune(self, before_us: int, limit: int = 10_000) -> int:
         return await self.writer.run(SqliteWriter.prune, before_us, limit)
 
+    async def mark_stale(self, series: Sequence[Series], at_us: int) -> None:
+        await self.writer.run(SqliteWriter.mark_stale, series, at_us)
+
     async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
         return await self.reader.run(SqliteReader.latest_many, series)
 

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from iotcache.model import DeadLetter, Reading, StoredReading, same_value
+from iotcache.model import DeadLetter, Reading, Series, StoredReading, same_value
 from iotcache.store.base import Committed
 from iotcache.store.identity import LOOK_BACK_US, Stamps, conflict
 from iotcache.store.rows import (
@@ -63,6 +63,10 @@ _UPSERT_LATEST: Final = """
 _LATEST_KEYS: Final = "SELECT series_id, ts_us, seq, boot FROM latest WHERE series_id IN {rows}"
 _FIND_SERIES: Final = "SELECT id, site, unit FROM series WHERE device = ? AND sensor = ?"
 _ADD_SERIES: Final = "INSERT INTO series (device, sensor, site, unit) VALUES (?, ?, ?, ?)"
+_MARK_STALE: Final = """
+    INSERT INTO stale SELECT id, ? FROM series WHERE device = ? AND sensor = ?
+    ON CONFLICT (series_id) DO UPDATE SET at_us = max(at_us, excluded.at_us)
+"""
 _PRUNE_READINGS: Final = """
     DELETE FROM reading WHERE (series_id, ts_us, seq, boot) IN (
         SELECT series_id, ts_us, seq, boot FROM reading
@@ -221,6 +225,13 @@ class SqliteWriter(SqliteFile):
                 db.execute(sql.format(rows=marks), list(chain.from_iterable(rows[start : start + count])))
                 start += count
         return db.total_changes - before
+
+    def mark_stale(self, series: Sequence[Series], at_us: int) -> None:
+        """See `iotcache.store.base.Store.mark_stale`."""
+        with self.transaction() as db:
+            db.executemany(
+                _MARK_STALE, [(at_us, escape_text(one.device), escape_text(one.sensor)) for one in series]
+            )
 
     def prune(self, before_us: int, limit: int) -> int:
         """See `iotcache.store.base.Store.prune`."""

@@ -174,7 +174,7 @@ class FleetState:
                 if known is not None:
                     changed_at[row] = at_s
             late_s = STALE_INTERVALS * (read.interval_s or intervals[row] or DEFAULT_INTERVAL_S)
-            stands = LATE if at_s + offset - moved > late_s else ON_TIME
+            stands = LATE if read.stale or at_s + offset - moved > late_s else ON_TIME
             if stands != status[row]:
                 self._stand(row, stands)
         self._unsettled.update(zip(map(ROW_OF, updates), updates, strict=True))
@@ -271,7 +271,8 @@ class FleetState:
         return left if left == inf or left != left else max(left, 0.0)  # noqa: PLR0124 nan test
 
     def is_stale(self, row: int) -> bool:
-        """Whether the value was `STALE_INTERVALS` of its series' own intervals old when it was last read.
+        """Whether the value was `STALE_INTERVALS` of its series' own intervals old when it was last read, or
+        its edge node gone.
 
         A large fleet is read in turn: what is not on screen may have moved on since.
         """
