@@ -208,6 +208,21 @@ async def test_dead_letters_are_told_of_once_and_looked_for_only_with_a_reason()
     assert not mailbox.drain().events
 
 
+async def test_messages_with_nothing_in_them_are_told_of_now_and_then() -> None:
+    from iotcache.telemetry import IngestStats
+    from iotcache_tui.state.updates import Worker
+
+    mailbox, clock, store = Mailbox(), ManualClock(100.0), _Letters()
+    watch = DeadLetterPoller(mailbox, clock)
+    counts = []
+    for total, passed_s in ((0, 1.0), (2, 1.0), (5, 1.0), (9, 20.0), (9, 60.0), (1, 1.0), (3, 60.0)):
+        clock.advance(passed_s)
+        stats = IngestStats(nothing_in_it=total, last_nothing_in_it="m/empty")
+        await watch.poll(store, [Worker("w", 1.0, stats)])  # type: ignore[arg-type]
+        counts += [(event.subject, event.text.partition(" such")[0]) for event in mailbox.drain().events]
+    assert counts == [("m/empty", f"nothing in it: {count}") for count in (2, 7, 2)]
+
+
 async def test_standing_alerts_are_shown_toasted_and_acknowledged(run_app: RunApp) -> None:
     async with run_app() as (app, pilot):
         lines = (

@@ -1,4 +1,4 @@
-"""Tells of messages that could not be decoded, as the store keeps them."""
+"""Tells of messages that could not be decoded, as the store keeps them, and of those with nothing in them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ class DeadLetterPoller:
         self._count = -1
         self._looked_at_s = -POLL_EVERY_S
         self._newest_us = int(clock.now() * 1e6)
+        self._nothing = 0
+        self._nothing_at_s = -POLL_EVERY_S
 
     async def poll(self, store: Store, workers: Sequence[Worker]) -> None:
         """One look, when there is a reason for it."""
+        self._tell_of_nothing(workers)
         count = sum(worker.stats.dead_letters for worker in workers)
         now_s = self._clock.monotonic()
         if count == self._count and now_s - self._looked_at_s < POLL_EVERY_S:
@@ -49,3 +52,22 @@ class DeadLetterPoller:
                         printable(f"{dead_letter.reason} ({len(dead_letter.payload):,} bytes)", 300),
                     )
                 )
+
+    def _tell_of_nothing(self, workers: Sequence[Worker]) -> None:
+        """Tell of messages of which nothing was used, now and then: there may be many."""
+        count = sum(worker.stats.nothing_in_it for worker in workers)
+        now_s = self._clock.monotonic()
+        self._nothing = min(self._nothing, count)  # a worker began anew, or is gone
+        if count == self._nothing or now_s - self._nothing_at_s < POLL_EVERY_S:
+            return
+        more, self._nothing, self._nothing_at_s = count - self._nothing, count, now_s
+        latest = max(workers, key=lambda worker: worker.stats.nothing_in_it).stats.last_nothing_in_it
+        self._mailbox.put_event(
+            Event(
+                self._clock.now(),
+                "nothing_in_it",
+                Severity.WARNING,
+                printable(latest, 120),
+                f"nothing in it: {more:,} such messages; 'iotcache-tui explain' says why",
+            )
+        )

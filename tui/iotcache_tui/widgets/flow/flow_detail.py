@@ -39,6 +39,7 @@ _INGEST: tuple[Figure[IngestStats], ...] = (
     Figure("p99 ms", 6, lambda stats: milliseconds(stats.commit_p99_ms)),
     Figure("dup", 5, lambda stats: count(stats.duplicates)),
     Figure("dead", 5, lambda stats: count(stats.dead_letters)),
+    Figure("nothing in it", 13, lambda stats: count(stats.nothing_in_it)),
     Figure("dirty", 5, lambda stats: count(stats.dirty_keys)),
     Figure("RSS", 5, lambda stats: data_size(stats.max_rss_bytes)),
 )
