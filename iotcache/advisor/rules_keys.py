@@ -1,0 +1,136 @@
+"""Keys that are asked for too often, nodes that have more than their part, sizes and writes in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from iotcache.advisor.advice import Advice, Confidence, Subject
+from iotcache.advisor.evidence import Evidence, NodeFigures
+from iotcache.advisor.item_size import DEFAULT_CHUNKS
+from iotcache.text import printable_bytes
+
+HOT_SHARE: Final = 0.2
+"""Of all gets, for one key: no placement can spread it."""
+UNEVEN: Final = 1.4
+"""A node's gets as a multiple of the mean, from which on its weight matters."""
+BUSY_PER_S: Final = 100.0
+"""Fewer gets are no load worth spreading."""
+CLOSE: Final = 0.08
+"""How far above a chunk's end an item may be to be worth shortening, as a share of its size."""
+SHORTER_LEAST: Final = 0.12
+UNREAD: Final = 0.6
+UNREAD_SHARE: Final = 0.3
+"""Of all sets, that are written in vain."""
+
+
+def hot_keys(evidence: Evidence) -> Iterator[Advice]:
+    """One key that is a good part of all gets, of a ring of several nodes or of one."""
+    total = evidence.gets_per_s
+    for node in evidence.nodes:
+        for hot in node.top_gets[:3]:
+            if not node.gets_counted or total < BUSY_PER_S:
+                continue
+            per_s = (hot.count - hot.error) / node.gets_counted * node.gets_per_s
+            if per_s < HOT_SHARE * total:
+                continue
+            name = printable_bytes(hot.key, 80)
+            yield Advice(
+                subject=Subject.HOT_KEY,
+                about=name,
+                text=f"{name}: {per_s:.0f} gets/s are {100 * per_s / total:.0f} % of all, and all at "
+                f"{node.name}: keep it in the readers for a second, or under a few keys",
+                reason="a key lies on one node, whatever the weights; replicas spread its load, "
+                "a second in the reader's memory takes nearly all of it away",
+                do=f"readers keep {name} for 1 s",
+                undo=f"readers ask for {name} each time",
+                confidence=Confidence.HIGH,
+                # It spares the node, not the store: worth as much as the tenth of it.
+                store_reads_per_s=0.1 * per_s,
+                now=per_s,
+            )
+
+
+def weights(evidence: Evidence) -> Iterator[Advice]:
+    """A node that has far more gets than the mean, without one key being the cause."""
+    nodes = evidence.nodes
+    if len(nodes) < 2 or evidence.gets_per_s < BUSY_PER_S * len(nodes):
+        return
+    mean = evidence.gets_per_s / len(nodes)
+    node = max(nodes, key=lambda one: one.gets_per_s)
+    if node.gets_per_s < UNEVEN * mean or any(_is_hot(node, evidence.gets_per_s)):
+        return
+    share = node.share or 1.0 / len(nodes)
+    wanted = max(round(10 * node.weight * mean / node.gets_per_s), 1)
+    yield Advice(
+        subject=Subject.WEIGHT,
+        about=node.name,
+        text=f"{node.name}: weight {10 * node.weight} → {wanted}, with 10 times today's of the others: "
+        f"{node.gets_per_s:.0f} → about {mean:.0f} gets/s",
+        reason=f"it has {node.gets_per_s / mean:.1f} times the mean of gets, "
+        f"and {100 * share:.0f} % of the keys",
+        do=f"weight of {node.name} in cache.nodes: {wanted}, the others' × 10",
+        undo="the weights of cache.nodes as before",
+        confidence=Confidence.MEDIUM,
+        store_reads_per_s=0.1 * (node.gets_per_s - mean),
+        now=node.gets_per_s,
+        predicted=mean,
+    )
+
+
+def _is_hot(node: NodeFigures, total: float) -> Iterator[bool]:
+    for hot in node.top_gets[:3]:
+        if node.gets_counted:
+            yield (hot.count - hot.error) / node.gets_counted * node.gets_per_s >= HOT_SHARE * total
+
+
+def item_sizes(evidence: Evidence) -> Iterator[Advice]:
+    """Items a few bytes too long for the chunk below theirs."""
+    for node in evidence.nodes:
+        sizes = tuple(sorted(one.chunk_bytes for one in node.slabs))
+        for slab in node.slabs:
+            below = max((size for size in sizes if size < slab.chunk_bytes), default=0)
+            below = max(below, DEFAULT_CHUNKS.below(slab.chunk_bytes))
+            excess = slab.item_bytes - below
+            saved = (slab.chunk_bytes - below) * slab.used_chunks
+            if not below or not 0 < excess <= CLOSE * slab.item_bytes:
+                continue
+            if saved < SHORTER_LEAST * node.memory_bytes:
+                continue
+            percent = 100 * (slab.chunk_bytes - below) / slab.chunk_bytes
+            yield Advice(
+                subject=Subject.ITEM_SIZE,
+                about=f"{node.name} class {slab.number}",
+                text=f"{node.name}: entries of {slab.item_bytes:.0f} B are in chunks of {slab.chunk_bytes} B: "
+                f"{excess:.0f} bytes shorter saves {percent:.0f} %, {saved / (1 << 20):.0f} MB",
+                reason=f"the chunk below has {below} B; keys and values count alike",
+                do=f"shorten key or value by {excess:.0f} bytes",
+                undo="the longer form",
+                confidence=Confidence.MEDIUM,
+                saved_bytes=float(saved),
+            )
+
+
+def unread_writes(evidence: Evidence) -> Iterator[Advice]:
+    """Entries that are written again and again between two reads, if there are any reads."""
+    sets = sum(node.sets_per_s for node in evidence.nodes)
+    used = sum(node.used_bytes for node in evidence.nodes)
+    writes = sum(group.writes_per_s for group in evidence.groups)
+    for group in evidence.groups:
+        if group.unread is None or group.unread < UNREAD or not writes:
+            continue
+        vain = group.unread * group.writes_per_s
+        if vain < UNREAD_SHARE * sets:
+            continue
+        freed = used * group.unread * group.writes_per_s / writes
+        yield Advice(
+            subject=Subject.WRITES,
+            about=group.name,
+            text=f"{group.name}: write around the cache, let readers fill it: {vain:.0f} of "
+            f"{group.writes_per_s:.0f} writes/s spared, up to {freed / (1 << 20):.0f} MB",
+            reason=f"{100 * group.unread:.0f} % of its writes are replaced before anybody reads them",
+            do=f"stop writing {group.name} through",
+            undo=f"write {group.name} through",
+            confidence=Confidence.MEDIUM,
+            saved_bytes=freed,
+        )

@@ -1,0 +1,187 @@
+"""How much memory, how it is divided among slab classes and segments, and how many nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+from typing import Final
+
+from iotcache.advisor.advice import MEBIBYTE, Advice, Confidence, Subject
+from iotcache.advisor.curves import MemoryCurve
+from iotcache.advisor.evidence import Evidence, NodeFigures, SlabFigures
+
+GAIN_LEAST: Final = 0.01
+"""A point of hit ratio: less is within the prediction's own error."""
+LOSS_MOST: Final = 0.001
+"""Memory counts as wasted when doing without it costs no more than this."""
+WASTE_LEAST: Final = 0.4
+"""Of a node's memory; a quarter to spare is what growth needs."""
+HEADROOM: Final = 1.25
+MEMORY_LEAST_BYTES: Final = 64 * MEBIBYTE
+"""Smaller nodes are not worth the trouble of making them smaller."""
+GETS_FOR_HIGH: Final = 20_000
+GETS_FOR_MEDIUM: Final = 2_000
+EVICTIONS_LEAST: Final = 0.01
+"""Share of sets that evict something; below it the memory is enough."""
+NODE_GETS_MOST_PER_S: Final = 500_000
+"""What one memcached with four threads is planned for (docs/scaling.md)."""
+
+
+def confidence(curve: MemoryCurve, measured: float | None, skipped: float) -> Confidence:
+    """By how many gets were sampled, and how near the prediction for today comes to what is measured."""
+    off = abs(curve.now - measured) if measured is not None else 0.05
+    if curve.sampled_gets >= GETS_FOR_HIGH and off <= 0.02 and skipped < 0.2:
+        return Confidence.HIGH
+    if curve.sampled_gets >= GETS_FOR_MEDIUM and off <= 0.05 and skipped < 0.5:
+        return Confidence.MEDIUM
+    return Confidence.LOW
+
+
+def memory(evidence: Evidence) -> Iterator[Advice]:
+    """More where more would hit, less where less would do."""
+    for node in evidence.nodes:
+        curve = node.curve
+        if curve is None or not node.gets_per_s:
+            continue
+        sure = confidence(curve, node.hit_ratio, evidence.skipped)
+        evicts = node.evictions_per_s > EVICTIONS_LEAST * max(node.sets_per_s, 1.0)
+        wanted = _megabytes(curve.knee_bytes)
+        gain = curve.at(wanted * MEBIBYTE) - curve.now
+        if evicts and gain >= GAIN_LEAST and wanted * MEBIBYTE > node.memory_bytes:
+            yield _more(node, curve, wanted, gain, sure)
+            continue
+        enough = curve.smallest_for(curve.now - LOSS_MOST) or node.memory_bytes
+        least = _megabytes(max(enough, curve.working_set_bytes if not evicts else 0.0) * HEADROOM)
+        saved = node.memory_bytes - least * MEBIBYTE
+        if node.memory_bytes >= MEMORY_LEAST_BYTES and saved >= WASTE_LEAST * node.memory_bytes:
+            yield _less(node, curve, least, saved, sure)
+
+
+def _megabytes(size: float) -> int:
+    return max(ceil(size / MEBIBYTE), 8)
+
+
+def _more(node: NodeFigures, curve: MemoryCurve, wanted: int, gain: float, sure: Confidence) -> Advice:
+    today = node.memory_bytes // MEBIBYTE
+    reads = gain * node.gets_per_s
+    return Advice(
+        subject=Subject.MEMORY,
+        about=node.name,
+        text=f"{node.name}: {today} → {wanted} MB: hit ratio {100 * curve.now:.1f} → "
+        f"{100 * (curve.now + gain):.1f} %, {reads:.0f} store reads/s fewer",
+        reason=f"it evicts {node.evictions_per_s:.1f} entries/s that are asked for again; "
+        f"entries in use take {curve.working_set_bytes / MEBIBYTE:.0f} MB",
+        do=f"cache_memlimit {wanted}",
+        undo=f"cache_memlimit {today}",
+        confidence=sure,
+        store_reads_per_s=reads,
+        now=curve.now,
+        predicted=curve.now + gain,
+        lasting=False,
+    )
+
+
+def _less(node: NodeFigures, curve: MemoryCurve, least: int, saved: float, sure: Confidence) -> Advice:
+    today = node.memory_bytes // MEBIBYTE
+    return Advice(
+        subject=Subject.MEMORY,
+        about=node.name,
+        text=f"{node.name}: {today} → {least} MB: {saved / MEBIBYTE:.0f} MB saved, "
+        f"hit ratio stays {100 * curve.now:.1f} %",
+        reason=f"entries in use take {curve.working_set_bytes / MEBIBYTE:.0f} MB; "
+        f"{HEADROOM - 1:.0%} are left for growth",
+        do=f"cache_memlimit {least}",
+        undo=f"cache_memlimit {today}",
+        confidence=sure,
+        saved_bytes=saved,
+        now=curve.now,
+        predicted=curve.at(least * MEBIBYTE),
+        lasting=False,
+    )
+
+
+def slabs(evidence: Evidence) -> Iterator[Advice]:
+    """A class that evicts while another holds whole pages that it does not use."""
+    for node in evidence.nodes:
+        idle = [one for one in node.slabs if _idle_pages(one) >= 2]
+        starved = [one for one in node.slabs if one.evictions_per_s > 0]
+        if not idle or not starved:
+            continue
+        source = max(idle, key=_idle_pages)
+        target = max(starved, key=lambda one: one.evictions_per_s)
+        if source.number == target.number:
+            continue
+        pages = _idle_pages(source)
+        # Evicted entries are asked for again about as often as any other is.
+        reads = target.evictions_per_s * min(pages / max(target.pages, 1), 1.0) * (node.hit_ratio or 0.0)
+        yield Advice(
+            subject=Subject.SLABS,
+            about=node.name,
+            text=f"{node.name}: move {pages} pages from class {source.number} ({source.chunk_bytes} B) "
+            f"to class {target.number} ({target.chunk_bytes} B): about {reads:.0f} store reads/s fewer",
+            reason=f"class {target.number} evicts {target.evictions_per_s:.1f} entries/s while "
+            f"{pages} of {source.pages} pages of class {source.number} are empty",
+            do=f"slabs reassign {source.number} {target.number}",
+            undo=f"slabs reassign {target.number} {source.number}",
+            confidence=Confidence.MEDIUM,
+            store_reads_per_s=reads,
+            lasting=False,
+        )
+
+
+def _idle_pages(one: SlabFigures) -> int:
+    return one.free_chunks // one.chunks_per_page if one.chunks_per_page else 0
+
+
+def lru(evidence: Evidence) -> Iterator[Advice]:
+    """One list for all, under a load that is mostly read once."""
+    for node in evidence.nodes:
+        once = node.evicted_unfetched_per_s
+        if node.lru_segmented or once < 0.5 * node.evictions_per_s or not node.evictions_per_s:
+            continue
+        if node.evictions_per_s <= EVICTIONS_LEAST * max(node.sets_per_s, 1.0):
+            continue
+        reads = 0.1 * node.misses_per_s
+        yield Advice(
+            subject=Subject.LRU,
+            about=node.name,
+            text=f"{node.name}: keep entries that are read again apart from those that never are "
+            f"(segmented LRU): in the order of {reads:.0f} store reads/s fewer",
+            reason=f"{100 * once / node.evictions_per_s:.0f} % of what it evicts was never read, and pushes "
+            "out what is",
+            do="lru mode segmented",
+            undo="lru mode flat",
+            confidence=Confidence.LOW,
+            store_reads_per_s=reads,
+            lasting=False,
+        )
+
+
+def nodes(evidence: Evidence) -> Iterator[Advice]:
+    """One more where a node has all that it can bear; one less where the rest would do."""
+    number = len(evidence.nodes)
+    if not number:
+        return
+    busiest = max(evidence.nodes, key=lambda node: node.gets_per_s + node.sets_per_s)
+    load = busiest.gets_per_s + busiest.sets_per_s
+    full = busiest.connections_max and busiest.connections > 0.9 * busiest.connections_max
+    if load > 0.8 * NODE_GETS_MOST_PER_S or full:
+        what = (
+            f"{busiest.connections} of {busiest.connections_max} connections"
+            if full
+            else f"{load:.0f} requests/s, of some {NODE_GETS_MOST_PER_S} that one bears"
+        )
+        moved = 1.0 / (number + 1)
+        yield Advice(
+            subject=Subject.NODES,
+            about=busiest.name,
+            text=f"one node more: {busiest.name} would have {load * number / (number + 1):.0f} requests/s "
+            f"instead of {load:.0f}; {100 * moved:.0f} % of all keys move and are missed once",
+            reason=f"{busiest.name} has {what}",
+            do="cache.nodes += one more host:port",
+            undo="cache.nodes as before",
+            confidence=Confidence.MEDIUM,
+            store_reads_per_s=0.1 * load,
+            now=load,
+            predicted=load * number / (number + 1),
+        )
