@@ -101,7 +101,7 @@ def item_sizes(evidence: Evidence) -> Iterator[Advice]:
             yield Advice(
                 subject=Subject.ITEM_SIZE,
                 about=f"{node.name} class {slab.number}",
-                text=f"{node.name}: entries of {slab.item_bytes:.0f} B are in chunks of {slab.chunk_bytes} B: "
+                text=f"{node.name}: entries of {slab.item_bytes:.0f} B take chunks of {slab.chunk_bytes}: "
                 f"{excess:.0f} bytes shorter saves {percent:.0f} %, {saved / (1 << 20):.0f} MB",
                 reason=f"the chunk below has {below} B; keys and values count alike",
                 do=f"shorten key or value by {excess:.0f} bytes",

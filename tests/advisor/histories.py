@@ -34,7 +34,6 @@ def observed(references: Sequence[Reference], now_bytes: int, *, name: str = "a:
     writes = sum(one.kind is Kind.WRITE for one in references)
     curve = sampler.memory_curve()
     evicting = curve.working_set_bytes > now_bytes
-    ttl = sampler.ttl_curve(0)
     gets_per_s = SCALE * real.gets / seconds
     node = NodeFigures(
         name=name,
