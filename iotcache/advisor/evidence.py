@@ -8,7 +8,7 @@ from iotcache.advisor.curves import MemoryCurve, TtlCurve
 from iotcache.advisor.hot_keys import HotKey
 
 
-class SlabFigures(Struct, frozen=True, kw_only=True):
+class SlabEvidence(Struct, frozen=True, kw_only=True):
     """One slab class of a node."""
 
     number: int
@@ -22,7 +22,7 @@ class SlabFigures(Struct, frozen=True, kw_only=True):
     """Mean size of its items before they were put into chunks; 0 where it is not known."""
 
 
-class NodeFigures(Struct, frozen=True, kw_only=True):
+class NodeEvidence(Struct, frozen=True, kw_only=True):
     """One node; rates over the time that was looked at."""
 
     name: str
@@ -42,7 +42,7 @@ class NodeFigures(Struct, frozen=True, kw_only=True):
     lru_segmented: bool = True
     temp_ttl_s: int = -1
     """Entries with a shorter TTL go to the segment that is never evicted; -1: off."""
-    slabs: tuple[SlabFigures, ...] = ()
+    slabs: tuple[SlabEvidence, ...] = ()
     curve: MemoryCurve | None = None
     top_gets: tuple[HotKey, ...] = ()
     gets_counted: float = 0.0
@@ -53,7 +53,7 @@ class NodeFigures(Struct, frozen=True, kw_only=True):
         return 1.0 - self.misses_per_s / self.gets_per_s if self.gets_per_s > 0 else None
 
 
-class GroupFigures(Struct, frozen=True, kw_only=True):
+class GroupEvidence(Struct, frozen=True, kw_only=True):
     """Keys of one kind, whose TTL is set in one place."""
 
     name: str
@@ -74,8 +74,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     seconds: float
     """How long was looked."""
-    nodes: tuple[NodeFigures, ...]
-    groups: tuple[GroupFigures, ...] = ()
+    nodes: tuple[NodeEvidence, ...]
+    groups: tuple[GroupEvidence, ...] = ()
     prefixes: tuple[HotKey, ...] = ()
     """The most frequent beginnings of keys, among all gets."""
     skipped: float = 0.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from iotcache.advisor.advice import Advice, Confidence, Subject
-from iotcache.advisor.evidence import Evidence, NodeFigures
+from iotcache.advisor.evidence import Evidence, NodeEvidence
 from iotcache.advisor.item_size import DEFAULT_CHUNKS
 from iotcache.text import printable_bytes
 
@@ -78,7 +78,7 @@ def weights(evidence: Evidence) -> Iterator[Advice]:
     )
 
 
-def _is_hot(node: NodeFigures, total: float) -> Iterator[bool]:
+def _is_hot(node: NodeEvidence, total: float) -> Iterator[bool]:
     for hot in node.top_gets[:3]:
         if node.gets_counted:
             yield (hot.count - hot.error) / node.gets_counted * node.gets_per_s >= HOT_SHARE * total

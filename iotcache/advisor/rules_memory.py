@@ -8,7 +8,7 @@ from typing import Final
 
 from iotcache.advisor.advice import MEBIBYTE, Advice, Confidence, Subject
 from iotcache.advisor.curves import MemoryCurve
-from iotcache.advisor.evidence import Evidence, NodeFigures, SlabFigures
+from iotcache.advisor.evidence import Evidence, NodeEvidence, SlabEvidence
 
 GAIN_LEAST: Final = 0.01
 """A point of hit ratio: less is within the prediction's own error."""
@@ -61,7 +61,7 @@ def _megabytes(size: float) -> int:
     return max(ceil(size / MEBIBYTE), 8)
 
 
-def _more(node: NodeFigures, curve: MemoryCurve, wanted: int, gain: float, sure: Confidence) -> Advice:
+def _more(node: NodeEvidence, curve: MemoryCurve, wanted: int, gain: float, sure: Confidence) -> Advice:
     today = node.memory_bytes // MEBIBYTE
     reads = gain * node.gets_per_s
     return Advice(
@@ -81,7 +81,7 @@ def _more(node: NodeFigures, curve: MemoryCurve, wanted: int, gain: float, sure:
     )
 
 
-def _less(node: NodeFigures, curve: MemoryCurve, least: int, saved: float, sure: Confidence) -> Advice:
+def _less(node: NodeEvidence, curve: MemoryCurve, least: int, saved: float, sure: Confidence) -> Advice:
     today = node.memory_bytes // MEBIBYTE
     return Advice(
         subject=Subject.MEMORY,
@@ -129,7 +129,7 @@ def slabs(evidence: Evidence) -> Iterator[Advice]:
         )
 
 
-def _idle_pages(one: SlabFigures) -> int:
+def _idle_pages(one: SlabEvidence) -> int:
     return one.free_chunks // one.chunks_per_page if one.chunks_per_page else 0
 
 

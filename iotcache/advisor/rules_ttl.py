@@ -7,7 +7,7 @@ from typing import Final
 
 from iotcache.advisor.advice import Advice, Confidence, Subject
 from iotcache.advisor.curves import TtlCurve
-from iotcache.advisor.evidence import Evidence, GroupFigures
+from iotcache.advisor.evidence import Evidence, GroupEvidence
 from iotcache.advisor.rules_memory import GETS_FOR_HIGH, GETS_FOR_MEDIUM
 
 GAIN_LEAST: Final = 0.02
@@ -51,7 +51,7 @@ def _sure(curve: TtlCurve, skipped: float) -> Confidence:
     return Confidence.MEDIUM if curve.sampled_gets >= GETS_FOR_MEDIUM else Confidence.LOW
 
 
-def _longer(group: GroupFigures, curve: TtlCurve, gain: float, reads: float, skipped: float) -> Advice:
+def _longer(group: GroupEvidence, curve: TtlCurve, gain: float, reads: float, skipped: float) -> Advice:
     factor = curve.knee
     older = curve.age_p99_s(factor) - curve.age_p99_s(1.0)
     return Advice(
@@ -70,7 +70,9 @@ def _longer(group: GroupFigures, curve: TtlCurve, gain: float, reads: float, ski
     )
 
 
-def _shorter(group: GroupFigures, curve: TtlCurve, factor: float, saved: float, evidence: Evidence) -> Advice:
+def _shorter(
+    group: GroupEvidence, curve: TtlCurve, factor: float, saved: float, evidence: Evidence
+) -> Advice:
     freed = saved * sum(node.used_bytes for node in evidence.nodes)
     # What is freed is as good as more memory to the entries that are evicted today.
     reads = sum(

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from iotcache.advisor.advice import Subject
-from iotcache.advisor.evidence import Evidence, GroupFigures, NodeFigures, SlabFigures
+from iotcache.advisor.evidence import Evidence, GroupEvidence, NodeEvidence, SlabEvidence
 from iotcache.advisor.hot_keys import HotKey
 from iotcache.advisor.references import Kind, Reference, mixed
 from iotcache.advisor.sampler import Sampler
@@ -35,7 +35,7 @@ def observed(references: Sequence[Reference], now_bytes: int, *, name: str = "a:
     curve = sampler.memory_curve()
     evicting = curve.working_set_bytes > now_bytes
     gets_per_s = SCALE * real.gets / seconds
-    node = NodeFigures(
+    node = NodeEvidence(
         name=name,
         memory_bytes=SCALE * now_bytes,
         used_bytes=round(SCALE * min(now_bytes, curve.working_set_bytes)),
@@ -51,7 +51,7 @@ def observed(references: Sequence[Reference], now_bytes: int, *, name: str = "a:
         ),
     )
     groups = tuple(
-        GroupFigures(
+        GroupEvidence(
             name=name,
             gets_per_s=SCALE * sum(one.group == at and one.kind is Kind.GET for one in references) / seconds,
             ttl=sampler.ttl_curve(at),
@@ -130,11 +130,11 @@ def an_uneven_ring() -> Evidence:
 
 def pages_in_the_wrong_class() -> Evidence:
     slabs = (
-        SlabFigures(
+        SlabEvidence(
             number=3, chunk_bytes=152, pages=40, used_chunks=6_898 * 12, free_chunks=6_898 * 28,
             chunks_per_page=6_898,
         ),
-        SlabFigures(
+        SlabEvidence(
             number=9, chunk_bytes=600, pages=20, used_chunks=1_747 * 20, chunks_per_page=1_747,
             evictions_per_s=80.0,
         ),
@@ -145,7 +145,7 @@ def pages_in_the_wrong_class() -> Evidence:
 def just_too_long() -> Evidence:
     node = sound().nodes[0]
     chunks = node.memory_bytes // 240
-    slab = SlabFigures(number=5, chunk_bytes=240, pages=64, used_chunks=chunks, item_bytes=196.0)
+    slab = SlabEvidence(number=5, chunk_bytes=240, pages=64, used_chunks=chunks, item_bytes=196.0)
     return changed(sound(), slabs=(slab,))
 
 
