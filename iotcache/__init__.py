@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iotcache.cache import DeviceCache
+    from iotcache.cache import DeviceCache, Written
     from iotcache.cluster import Cluster
     from iotcache.errors import IotCacheError
     from iotcache.model import MissReason, Read, Reading, Series
@@ -23,9 +23,10 @@ _HOME = {
     "Read": "iotcache.model",
     "Reading": "iotcache.model",
     "Series": "iotcache.model",
+    "Written": "iotcache.cache",
 }
 
-__all__ = ["Cluster", "DeviceCache", "IotCacheError", "MissReason", "Read", "Reading", "Series"]
+__all__ = ["Cluster", "DeviceCache", "IotCacheError", "MissReason", "Read", "Reading", "Series", "Written"]
 
 
 def __getattr__(name: str) -> Any:

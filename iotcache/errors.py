@@ -19,6 +19,10 @@ class KeyFormatError(IotCacheError, ValueError):
     """A text that no cache key can be made of."""
 
 
+class ReadingRefused(IotCacheError, ValueError):
+    """A reading that no store could hold: without a name, not finite, or at a time that cannot be."""
+
+
 class CorruptValue(IotCacheError, ValueError):
     """Bytes from a cache node that are not what the codec wrote."""
 

@@ -20,6 +20,7 @@ from iotcache.cache.fill_result import FillResult
 from iotcache.cache.latest import LatestCache
 from iotcache.cache.node_facts import NodeFactsCache
 from iotcache.cache.promise import Promises
+from iotcache.cache.reading_writer import ReadingWriter, Written
 from iotcache.cache.write_through import WriteThrough
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.codec import COMPRESS_MIN_BYTES
@@ -98,6 +99,7 @@ class DeviceCache:
         )
         documents = DocumentEntries(context)
         self._writes = WriteThrough(context)
+        self._readings = ReadingWriter(context, self._writes)
         self._latest = LatestCache(context)
         self._documents = DocumentCache(context, documents)
         self._document_writes = DocumentWrites(context, documents, self._writes)
@@ -252,6 +254,15 @@ class DeviceCache:
         return await self._latest.probe_many(series)
 
     # Writing
+
+    async def write(self, readings: Sequence[Reading]) -> Written:
+        """Store readings, then put them into the cache: when this returns, they are on disk.
+
+        One transaction: either all are stored or none. Readings that are there already count as duplicates,
+        so that a call that failed may be made again. An interval that is not given is learnt from their
+        times. Raises `ReadingRefused` (nothing was written) and `StoreError`; a node that is out is no error.
+        """
+        return await self._readings.write(readings)
 
     def plan_ttl(self, reading: Reading) -> int:
         """The promise of this reading's entry: until when it is to live, jitter included, and where.

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from iotcache.cache.intervals import Intervals
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import IotCacheError
 from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.commit import Committer, DeviceMessages
 from iotcache.ingest.counters import IngestCounters
 from iotcache.ingest.faults import Faults
-from iotcache.ingest.intervals import Intervals
 from iotcache.ingest.planning import Planner
 from iotcache.model import CommittedBatch, LifecycleResult, Series, StoredReading
 from iotcache.store.base import Committed

@@ -7,11 +7,11 @@ from typing import Final, Protocol
 
 import msgspec
 
+from iotcache.cache.intervals import Intervals
 from iotcache.clock import Clock
 from iotcache.decode.outcomes import dead_letter
 from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.faults import Faults, describe
-from iotcache.ingest.intervals import Intervals
 from iotcache.model import DeadLetter, Reading, StoredReading
 
 PLAN_KEPT_S: Final = 1.0

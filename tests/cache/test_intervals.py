@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from iotcache.ingest.intervals import Intervals
+from iotcache.cache.intervals import Intervals
 from iotcache.model import Series
 
 
