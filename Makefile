@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test simulate-cluster lab lint lint-deploy types check picture clean
+.PHONY: run test simulate-cluster lab lint lint-deploy types check picture class-plots clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -50,6 +50,10 @@ check: lint types test
 # The README's picture, taken by the program itself of a live fleet.
 picture: $(DEV)
 	@$(BIN)/python docs/make_picture.py
+
+# An hour and a day of each device class, for people who know such devices.
+class-plots: $(DEV)
+	@$(BIN)/python docs/make_class_plots.py
 
 $(RUN): pyproject.toml
 	@$(call install,-e .)

@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotcache_simulator.fleet.classes import load_classes, parse_class
-from iotcache_simulator.fleet.rendering.arrays import array_functions, compiled
-from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.fleet.rendering.array_classes import array_functions, array_peers
+from iotcache_simulator.fleet.roster import Roster, plain_peers
 from iotcache_simulator.fleet.stream import Stream, Timeline
-from iotcache_simulator.fleet.waves.noise import stream_key
-from iotcache_simulator.fleet.waves.waves import WAVE_KINDS, Wave
+from iotcache_simulator.fleet.waves.kinds import WAVE_KINDS, Wave
+from iotcache_simulator.fleet.waves.route import Route
 
-SALT = stream_key(0, "salt")
 FEW = st.floats(-1e3, 1e3)
 LENGTH = st.floats(0.001, 1e7)
 SHARE = st.floats(0.0, 1.0)
@@ -25,7 +24,9 @@ MADE: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "constant": {"value": FEW, "spread": st.just(0.0) | FEW},
     "diurnal": {"amplitude": FEW, "peak_hour": st.floats(0.0, 23.999)},
     "seasonal": {"amplitude": FEW, "peak_day": st.floats(0.0, 365.9)},
-    "walk": {"amplitude": FEW, "step_s": LENGTH, "octaves": st.integers(1, 6)},
+    "walk": {
+        "amplitude": FEW, "step_s": LENGTH, "octaves": st.integers(1, 6), "balanced": st.booleans(),
+    },
     "ornstein-uhlenbeck": {"sigma": FEW, "tau_s": LENGTH},
     "duty": {
         "period_s": LENGTH, "on": FEW, "off": FEW, "duty": SHARE, "ramp_s": st.just(0.0) | LENGTH,
@@ -39,8 +40,43 @@ MADE: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "enum": {"states": st.lists(st.text("abc", min_size=1), min_size=1, max_size=4), "hold_s": LENGTH},
     "track": {"center": FEW, "reach_km": LENGTH, "leg_s": LENGTH},
     "follows": {"sensor": st.just("lead"), "gain": FEW, "offset": FEW, "lag_s": st.just(0.0) | LENGTH},
+    "lag": {"sensor": st.just("lead"), "gain": FEW, "offset": FEW, "tau_s": LENGTH},
+    "curve": {
+        "sensor": st.just("lead"),
+        "points": st.lists(st.tuples(FEW, FEW), min_size=2, max_size=5, unique_by=lambda p: p[0]).map(sorted),
+    },
+    "state": {"sensor": st.just("mode"), "values": st.fixed_dictionaries({"a": FEW, "b": FEW})},
+    "bands": {
+        "sensor": st.just("lead"), "states": st.just(["x", "y", "z"]),
+        "at": st.lists(FEW, min_size=2, max_size=2, unique=True).map(sorted),
+    },
+    "integral": {
+        "sensor": st.just("power"), "per_s": st.floats(0.001, 1e6), "since_day": st.floats(0.0, 2e4),
+    },
+    "route": {"gives": st.sampled_from(["lat", "lon", "speed", "heading", "odometer"])},
+    "weather": {"gives": st.sampled_from(["temperature", "humidity", "sun"]), "gain": FEW, "offset": FEW},
 }  # fmt: skip
-LEAD = msgspec.convert({"kind": "walk", "amplitude": 2.0, "step_s": 60.0}, Wave)
+PEERS = {
+    "lead": [{"kind": "walk", "amplitude": 2.0, "step_s": 60.0}],
+    "mode": [{"kind": "enum", "states": ["a", "b"], "hold_s": 40.0}],
+    "power": [
+        {"kind": "constant", "value": 3.0, "spread": 1.0},
+        {"kind": "diurnal", "amplitude": 1.0},
+        {"kind": "seasonal", "amplitude": 1.0},
+        {"kind": "walk", "amplitude": 2.0, "step_s": 60.0, "balanced": True},
+        {"kind": "duty", "period_s": 420.0, "on": 2.0, "ramp_s": 7.0},
+        {"kind": "sawtooth", "amplitude": 2.0, "period_s": 900.0},
+        {"kind": "follows", "sensor": "base", "gain": 2.0, "offset": 1.0, "lag_s": 5.0},
+    ],
+    "base": [{"kind": "duty", "period_s": 60.0, "on": 2.0}],
+}
+ROUTES = msgspec.convert(
+    [
+        {"point": [{"at": [52.0, 4.9], "kmh": 80, "stop_s": 60}, {"at": [52.1, 5.0], "kmh": 50}]},
+        {"point": [{"at": [-10.0, 4.9], "kmh": 30}, {"at": [-10.0, 5.0], "kmh": 50}], "traffic": 0.1},
+    ],
+    tuple[Route, ...],
+)
 
 
 def test_every_wave_is_tried_here() -> None:
@@ -52,11 +88,11 @@ def test_every_wave_is_tried_here() -> None:
 @given(st.data())
 def test_each_wave_in_arrays_is_the_plain_one(kind: str, data: st.DataObject) -> None:
     fields = data.draw(st.fixed_dictionaries(MADE[kind]))
-    wave = msgspec.convert({"kind": kind, **fields}, Wave)
     moments = st.tuples(st.integers(0, 2**64 - 1), st.integers(10**15, 4 * 10**15))
     slots = data.draw(st.lists(moments, min_size=1, max_size=20))
-    plain = wave.compile(SALT, {"lead": LEAD.compile(SALT, {})})
-    arrays = compiled(wave, SALT, {"lead": compiled(LEAD, SALT, {})})
+    made = {**PEERS, "own": [{"kind": kind, **fields}]}
+    quantities = {name: msgspec.convert(waves, tuple[Wave, ...]) for name, waves in made.items()}
+    plain, arrays = plain_peers(quantities, ROUTES)["own"], array_peers(quantities, ROUTES)["own"]
     keys, times = (np.array(column, np.uint64) for column in zip(*slots, strict=True))
     found = arrays(keys, times.astype(np.int64) / 1e6).tolist()
     assert found == [plain(key, t_us / 1e6) for key, t_us in slots]

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from iotcache.errors import ConfigError
-from iotcache_simulator.fleet.classes import DeviceClass, load_classes, parse_class, shipped_classes
+from iotcache_simulator.fleet.classes import load_classes, parse_class, shipped_classes
+from iotcache_simulator.fleet.definition import DeviceClass
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.toml_file import read
 
@@ -103,7 +104,7 @@ def test_a_users_file_needs_no_code(tmp_path: Path) -> None:
             '{ kind = "constant", value = 6 }',
             '{ kind = "follows", sensor = "valve" }',
             9,
-            ["'valve'", "above"],
+            ["'valve'", "is a text, not a number"],
         ),
     ],
 )
@@ -144,3 +145,66 @@ class _Wanted(msgspec.Struct):
 def test_a_choice_and_a_type_are_named_in_plain_words(line: str, says: str) -> None:
     with pytest.raises(ConfigError, match=f"x.toml, line 1: {says}"):
         read(line, "x.toml", _Wanted)
+
+
+PHYSICS = """\
+name = "plant"
+sites = ["a"]
+[[quantity]]
+name = "mode"
+waves = [{ kind = "bands", sensor = "power", states = ["low", "high"], at = [5] }]
+[[sensor]]
+name = "power"
+interval_s = 5
+waves = [{ kind = "duty", period_s = 60, on = 9 }]
+[[sensor]]
+name = "energy"
+interval_s = 60
+waves = [{ kind = "integral", sensor = "power" }]
+[[sensor]]
+name = "speed"
+interval_s = 5
+waves = [{ kind = "route", gives = "speed" }]
+[[sensor]]
+name = "heat"
+interval_s = 5
+waves = [{ kind = "state", sensor = "mode", values = { low = 1, high = 2 } }]
+[[route]]
+point = [{ at = [52, 4], kmh = 50 }, { at = [52, 5], kmh = 50 }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('sensor = "power", states', 'sensor = "powr", states', ["quantity[0].waves[0].sensor", "'powr'"]),
+        ('sensor = "power", states', 'sensor = "mode", states', ["'mode' and itself are made of each other"]),
+        ("at = [5]", "at = [5, 6]", ["quantity[0].waves[0].at", "one limit between two states"]),
+        ('kind = "duty", period_s = 60, on = 9', 'kind = "lag", sensor = "heat", tau_s = 9', ["each other"]),
+        (
+            'kind = "duty", period_s = 60, on = 9',
+            'kind = "walk", amplitude = 1, step_s = 9',
+            ["balanced = true"],
+        ),
+        (
+            'kind = "duty", period_s = 60, on = 9',
+            'kind = "step", levels = [1], hold_s = 9',
+            ["sensor[1].waves[0].sensor", "of a step wave there is no integral"],
+        ),
+        ("low = 1, high = 2", "low = 1", ["sensor[3].waves[0].values", "each of low, high"]),
+        ('"state", sensor = "mode"', '"state", sensor = "power"', ["'power' has no states"]),
+        ("at = [52, 5]", "at = [52, 4]", ["route[0].point[0].at", "elsewhere"]),
+        ("at = [52, 5]", "at = [99, 4]", ["route[0].point[1].at", "at most 85"]),
+        ("[[route]]\npoint = [{ at = [52, 4], kmh = 50 }, { at = [52, 5], kmh = 50 }]\n", "", ["[[route]]"]),
+    ],
+)
+def test_a_mistake_between_sensors_gets_one_sentence(old: str, new: str, words: list[str]) -> None:
+    parse_class(PHYSICS, "plant.toml")
+    assert old in PHYSICS
+    with pytest.raises(ConfigError) as caught:
+        parse_class(PHYSICS.replace(old, new, 1), "plant.toml")
+    text = str(caught.value)
+    assert text.startswith("plant.toml, line ")
+    assert "\n" not in text
+    for word in words:
+        assert word in text

@@ -47,7 +47,7 @@ def test_one_seed_gives_one_stream_and_another_gives_another() -> None:
 def test_a_digest_that_no_platform_or_version_may_change() -> None:
     digest = StreamDigest(60)
     digest.add(messages(stream(), 10 * SECOND))
-    assert digest.hexdigest() == "e61a987c49d7c192ae539e0baed825f0c1a883e6278689c1ef40f81b1850edb5"
+    assert digest.hexdigest() == "153a40175f7fde81195bdfdfd5929ab6bad2992dee814b78094e8758b007fd95"
 
 
 @settings(max_examples=15, deadline=None)
@@ -135,8 +135,25 @@ def test_a_truck_out_of_coverage_falls_silent_and_then_sends_all_of_it_in_order(
     gaps = [after - before for (before, _), (after, _) in itertools.pairwise(cargo)]
     assert 25 <= max(gaps) / SECOND <= 82, "an outage of 25 to 80 s in every 240 s"
     assert sum(gap > 20 * SECOND for gap in gaps) in {2, 3}
-    assert sum(gap < SECOND for gap in gaps) > 20, "the backlog comes in a burst"
+    assert sum(gap < 1.5 * SECOND for gap in gaps) > 20, "the backlog comes faster than it was measured"
     assert all(message[0] < 600 * SECOND for message in found), "nothing is owed at the end"
+
+
+@pytest.mark.parametrize(
+    ("devices", "rate", "seconds"), [(100, 1_000.0, 10), (20, 200.0, 12), (100, 400.0, 60)]
+)
+def test_a_mixed_fleet_holds_its_rate_from_the_first_second_to_the_last(
+    devices: int, rate: float, seconds: int
+) -> None:
+    """No truck is forced back at the end of a run, and none begins it out of coverage."""
+    timeline = Timeline(end_us=seconds * SECOND)
+    found = messages(Stream(Roster(1, devices), timeline, rate=rate), seconds * SECOND, 250_000)
+    by_second = [0] * seconds
+    for message in found:
+        by_second[message[0] // SECOND] += 1
+    assert min(by_second) > 0.85 * rate
+    assert max(by_second) < 1.15 * rate
+    assert len(found) == pytest.approx(rate * seconds, rel=0.01)
 
 
 def test_the_time_shown_may_be_moved_without_changing_the_digest() -> None:
@@ -182,8 +199,8 @@ def held(devices: int) -> int:
 
 
 def test_a_simulated_device_takes_less_than_a_kibibyte() -> None:
-    held(500)  # fills what all fleets of a process share
-    assert held(500) / 500 < 1_024
+    held(300)  # fills what all fleets of a process share
+    assert (held(1_300) - held(300)) / 1_000 < 1_024
 
 
 def test_a_fixed_start_gives_one_boot_id_to_one_run_and_others_to_others() -> None:

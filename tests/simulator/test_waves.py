@@ -9,17 +9,22 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from iotcache_simulator.fleet.roster import plain_peers
+from iotcache_simulator.fleet.waves.base import Function
+from iotcache_simulator.fleet.waves.kinds import Wave
 from iotcache_simulator.fleet.waves.noise import stream_key
-from iotcache_simulator.fleet.waves.waves import Function, Wave
 
 KEYS = [stream_key(1, "device", str(n)) for n in range(40)]
-SALT = stream_key(0, "salt")
 START = 1_718_722_800.0
 
 
 def wave(**fields: object) -> Function:
-    function: Function = msgspec.convert(fields, Wave).compile(SALT, {})
-    return function
+    return quantity(own=[fields])
+
+
+def quantity(**waves: list[dict[str, object]]) -> Function:
+    """The quantity ``own``, beside those that it refers to."""
+    return plain_peers({name: msgspec.convert(made, tuple[Wave, ...]) for name, made in waves.items()})["own"]
 
 
 def over(function: Function, seconds: float, step_s: float, key: int = KEYS[0]) -> list[float]:
@@ -135,11 +140,11 @@ def test_a_track_stays_in_reach_and_drives_no_faster_than_a_leg() -> None:
 
 
 def test_follows_is_its_leader_shifted_and_scaled() -> None:
-    leader = wave(kind="walk", amplitude=2.0, step_s=60)
-    follower = msgspec.convert(
-        {"kind": "follows", "sensor": "lead", "gain": -2.0, "offset": 90.0, "lag_s": 30.0},
-        Wave,
-    ).compile(SALT, {"lead": leader})
+    made: dict[str, object] = {"kind": "walk", "amplitude": 2.0, "step_s": 60.0}
+    lead = [made]
+    leader = quantity(own=[{"kind": "follows", "sensor": "lead"}], lead=lead)
+    follows = {"kind": "follows", "sensor": "lead", "gain": -2.0, "offset": 90.0, "lag_s": 30.0}
+    follower = quantity(own=[follows], lead=lead)
     assert follower(KEYS[3], START + 30) == 90.0 - 2.0 * leader(KEYS[3], START)
 
 

@@ -126,7 +126,7 @@ class FaultyStream(Stream):
             return []
         t_us = start + rel
         truth = function.measure(key, t_us)
-        sent = rel if group.link is None else group.link.sent_at(key, t_us, start + end_us) - start
+        sent = rel if group.link is None else group.link.sent_at(key, t_us, start, start + end_us) - start
         draft = Draft(truth, t_us + timeline.shift_us, [sent], cycle + 1, faults=[])
         for fault in faults:
             fault.fault.apply(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iotcache_simulator.fleet.classes import RadioLink
+from iotcache_simulator.fleet.definition import RadioLink
 from iotcache_simulator.fleet.waves.noise import phase, stream_key, unit
 
 _MICRO = 1_000_000
@@ -36,15 +36,15 @@ class CoverageWindows:
         self._known[key] = start, start + every_us, begin, begin + length
         return begin, begin + length
 
-    def sent_at(self, key: int, t_us: int, last_us: int) -> int:
+    def sent_at(self, key: int, t_us: int, first_us: int, last_us: int) -> int:
         """When a reading of ``t_us`` leaves the device: at once, or after the outage in which it fell.
 
-        Readings leave in the order in which they were measured. A device comes back early enough that
-        all is sent by ``last_us``, the end of the run.
+        Readings leave in the order in which they were measured. Only outages count that lie wholly between
+        ``first_us`` and ``last_us``, the begin and the end of the run, with the time to catch up: so no run
+        begins with devices that have nothing to send, or ends with all of them sending at once.
         """
         begin, end = self.outage(key, t_us)
-        back = min(end, last_us - self._catchup_us)
-        if not begin <= t_us < back + self._catchup_us or back <= begin:
+        if not begin <= t_us < end + self._catchup_us or begin < first_us or end + self._catchup_us > last_us:
             return t_us
         # What is measured while the backlog is being sent waits behind it.
-        return back + (t_us - begin) * self._catchup_us // (back - begin + self._catchup_us)
+        return end + (t_us - begin) * self._catchup_us // (end - begin + self._catchup_us)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from iotcache.model import Value
-from iotcache_simulator.fleet.classes import DeviceClass, Sensor, shipped_classes
+from iotcache_simulator.fleet.classes import shipped_classes
 from iotcache_simulator.fleet.coverage import CoverageWindows
+from iotcache_simulator.fleet.definition import DeviceClass, Sensor
+from iotcache_simulator.fleet.waves.base import Function, Peers
+from iotcache_simulator.fleet.waves.kinds import Wave
 from iotcache_simulator.fleet.waves.noise import GOLDEN, MASK64, NORMAL, stream_key
-from iotcache_simulator.fleet.waves.waves import Function, wave_salt
+from iotcache_simulator.fleet.waves.route import ROUTE_SALT, Route, RouteWave
+from iotcache_simulator.fleet.waves.weather import with_site
 
 _MICRO = 1_000_000
 MIN_INTERVAL_US = 100
@@ -24,6 +28,7 @@ class SensorFunction(Struct, frozen=True):
     sensor: Sensor
     waves: Function
     salt: int
+    """Decides at which moments of its interval each device measures; a drive's sensors do so together."""
     noise_salt: int
 
     def measure(self, device_key: int, t_us: int) -> Value:
@@ -49,18 +54,27 @@ def noise_at(key: int, t_us: int) -> float:
 
 
 def _compile(kind: DeviceClass) -> tuple[SensorFunction, ...]:
-    peers: dict[str, Function] = {}
-    compiled = []
-    for sensor in kind.sensor:
-        parts = [wave.compile(wave_salt(sensor.name, n), peers) for n, wave in enumerate(sensor.waves)]
-        function = _added(parts)
-        peers[sensor.name] = function
-        compiled.append(
-            SensorFunction(
-                sensor, function, stream_key(0, "sensor", sensor.name), stream_key(0, "noise", sensor.name)
-            )
+    peers = plain_peers(kind.waves, kind.route)
+    return tuple(
+        SensorFunction(
+            sensor,
+            peers[sensor.name],
+            ROUTE_SALT if isinstance(sensor.waves[0], RouteWave) else stream_key(0, "sensor", sensor.name),
+            stream_key(0, "noise", sensor.name),
         )
-    return tuple(compiled)
+        for sensor in kind.sensor
+    )
+
+
+def plain_peers(waves: Mapping[str, Sequence[Wave]], routes: tuple[Route, ...] = ()) -> Peers[Function]:
+    """The quantities of a class as plain functions."""
+    return Peers(
+        waves,
+        lambda wave, salt, peers: wave.compile(salt, peers),
+        lambda wave, salt, peers: wave.integral(salt, peers),
+        _added,
+        routes,
+    )
 
 
 def _added(parts: Sequence[Function]) -> Function:
@@ -106,9 +120,10 @@ class Roster:
             prefix = self.classes[kind].prefix or self.classes[kind].name
             name = f"{prefix}-{numbers[kind]:04d}"
             self.names.append(name)
-            self.keys.append(stream_key(seed, "device", name))
             self.kinds.append(kind)
             self._numbers.append(numbers[kind])
+            site = self.site(len(self.names) - 1)
+            self.keys.append(with_site(stream_key(seed, "device", name), seed, site))
         self.links = tuple(CoverageWindows(kind.link) if kind.link else None for kind in self.classes)
 
     def __len__(self) -> int:

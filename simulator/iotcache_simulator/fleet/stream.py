@@ -17,7 +17,7 @@ from msgspec import Struct
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.fleet.formats.payload import Stamps, Wholes
 from iotcache_simulator.fleet.load import LiveLoad, Load
-from iotcache_simulator.fleet.rendering.arrays import array_functions
+from iotcache_simulator.fleet.rendering.array_classes import array_functions
 from iotcache_simulator.fleet.rendering.group import FOREVER_US, SensorGroup, TopicOf
 from iotcache_simulator.fleet.rendering.value_blocks import Epoch, Moment
 from iotcache_simulator.fleet.roster import Roster, interval_us
@@ -229,7 +229,7 @@ class Stream:
             last_us = start_us + (timeline.end_us or FOREVER_US)
             keys = map(self._roster.keys.__getitem__, devices)
             sent = [
-                link.sent_at(key, start_us + at, last_us) - start_us
+                link.sent_at(key, start_us + at, start_us, last_us) - start_us
                 for key, at in zip(keys, moments, strict=True)
             ]
         tie = group.number * len(self._names)

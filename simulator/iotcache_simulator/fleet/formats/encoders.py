@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from iotcache.clock import utc_text
 from iotcache.errors import ConfigError, UsageError
-from iotcache_simulator.fleet.classes import Sensor
+from iotcache_simulator.fleet.definition import Sensor
 from iotcache_simulator.fleet.formats import sparkplug
 from iotcache_simulator.fleet.formats.payload import value_texts
 

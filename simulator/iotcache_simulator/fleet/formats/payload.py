@@ -9,7 +9,7 @@ import json
 from functools import lru_cache
 
 from iotcache.clock import utc_text
-from iotcache_simulator.fleet.classes import Sensor
+from iotcache_simulator.fleet.definition import Sensor
 
 _KNOWN_MOMENTS = 256
 _KNOWN_NUMBERS = 16_384

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from iotcache.model import Value
-from iotcache_simulator.fleet.classes import Sensor
+from iotcache_simulator.fleet.definition import Sensor
 
 INT64: Final = 4
 UINT64: Final = 8

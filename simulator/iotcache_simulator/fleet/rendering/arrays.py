@@ -8,27 +8,28 @@ which is exact while a wave's shortest length is at least a millisecond.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Final, cast
 
 from numpy.typing import NDArray
 
-from iotcache_simulator.fleet.classes import DeviceClass
 from iotcache_simulator.fleet.rendering.numeric import np
-from iotcache_simulator.fleet.waves import waves
+from iotcache_simulator.fleet.waves import base, waves
+from iotcache_simulator.fleet.waves.base import DAY_S, YEAR_S, Peers
 from iotcache_simulator.fleet.waves.noise import GOLDEN, NORMAL, SINE, SINE_STEPS, TO_UNIT, TO_UNIT_53
-from iotcache_simulator.fleet.waves.waves import DAY_S, YEAR_S, wave_salt
+from iotcache_simulator.fleet.waves.waves import BALANCE
 
 Keys = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 ArrayFunction = Callable[[Keys, Floats], Floats]
 """``(keys of the devices, virtual times in seconds) -> values``, all of one length."""
+ArrayPeers = Peers[ArrayFunction]
 
 _NORMAL: Final = np.array(NORMAL)
-_SINE: Final = np.array(SINE)
-_GOLDEN: Final = np.uint64(GOLDEN)
+SINES: Final = np.array(SINE)
+GOLDENS: Final = np.uint64(GOLDEN)
 _MIX_1: Final = np.uint64(0xBF58_476D_1CE4_E5B9)
 _MIX_2: Final = np.uint64(0x94D0_49BB_1331_11EB)
 _ONE: Final = np.int64(1)
@@ -37,17 +38,17 @@ _11, _27, _30, _31, _52 = (np.uint64(n) for n in (11, 27, 30, 31, 52))
 
 def normals(keys: Keys, k: Integers) -> Floats:
     """`iotcache_simulator.fleet.waves.noise.normal` of each."""
-    return cast(Floats, _NORMAL.take(((keys ^ k.view(np.uint64)) * _GOLDEN >> _52).view(np.int64)))
+    return cast(Floats, _NORMAL.take(((keys ^ k.view(np.uint64)) * GOLDENS >> _52).view(np.int64)))
 
 
 def _units(keys: Keys, k: Integers) -> Floats:
-    x = (keys ^ k.view(np.uint64)) + _GOLDEN
+    x = (keys ^ k.view(np.uint64)) + GOLDENS
     x = (x ^ (x >> _30)) * _MIX_1
     x = (x ^ (x >> _27)) * _MIX_2
     return cast(Floats, ((x ^ (x >> _31)) >> _11) * TO_UNIT_53)
 
 
-def _phases(keys: Keys) -> Floats:
+def phases(keys: Keys) -> Floats:
     return keys.astype(np.float64) * TO_UNIT
 
 
@@ -59,65 +60,35 @@ def _smooth(keys: Keys, x: Floats) -> Floats:
     return a + (b - a) * (f * f * (3.0 - 2.0 * f))
 
 
-def _sines(x: Floats) -> Floats:
+def sines(x: Floats) -> Floats:
     x = (x - x.astype(np.int64)) * SINE_STEPS
     k = x.astype(np.int64)
-    a = _SINE.take(k)
-    return cast(Floats, a + (_SINE.take(k + _ONE) - a) * (x - k))
+    a = SINES.take(k)
+    return cast(Floats, a + (SINES.take(k + _ONE) - a) * (x - k))
 
 
-def compiled(wave: waves.Wave, salt: int, peers: Mapping[str, ArrayFunction]) -> ArrayFunction:
-    """What ``wave.compile`` gives, for arrays. ``peers`` are the sensors compiled before this one."""
-    return _MAKERS[type(wave)](wave, np.uint64(salt), peers)
-
-
-def array_functions(kind: DeviceClass) -> tuple[ArrayFunction, ...]:
-    """The sensors of a class, as `iotcache_simulator.fleet.roster` compiles them, for arrays."""
-    found: dict[str, ArrayFunction] = {}
-    for sensor in kind.sensor:
-        found[sensor.name] = _added(
-            [compiled(wave, wave_salt(sensor.name, n), found) for n, wave in enumerate(sensor.waves)]
-        )
-    return tuple(found.values())
-
-
-def _added(parts: Sequence[ArrayFunction]) -> ArrayFunction:
-    """The sum of a sensor's waves, from left to right."""
-    first, *others = parts
-    if not others:
-        return first
-
-    def function(keys: Keys, t: Floats) -> Floats:
-        total = first(keys, t)
-        for other in others:
-            total = total + other(keys, t)
-        return total
-
-    return function
-
-
-def _constant(wave: waves.Constant, salt: np.uint64, peers: object) -> ArrayFunction:
+def _constant(wave: waves.Constant, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
     value, low, width = wave.value, wave.value - wave.spread, 2.0 * wave.spread
     if not wave.spread:
         return lambda keys, t: np.full(len(t), value)
-    return lambda keys, t: low + width * _phases(keys ^ salt)
+    return lambda keys, t: low + width * phases(keys ^ salt)
 
 
-def _diurnal(wave: waves.Diurnal, salt: np.uint64, peers: object) -> ArrayFunction:
+def _diurnal(wave: waves.Diurnal, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
     amplitude, shift = wave.amplitude, 1.25 - wave.peak_hour / 24.0
-    return lambda keys, t: amplitude * _sines(t / DAY_S + shift)
+    return lambda keys, t: amplitude * sines(t / DAY_S + shift)
 
 
-def _seasonal(wave: waves.Seasonal, salt: np.uint64, peers: object) -> ArrayFunction:
+def _seasonal(wave: waves.Seasonal, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
     amplitude, shift = wave.amplitude, 1.25 - wave.peak_day * DAY_S / YEAR_S
-    return lambda keys, t: amplitude * _sines(t / YEAR_S + shift)
+    return lambda keys, t: amplitude * sines(t / YEAR_S + shift)
 
 
-def _walk(wave: waves.Walk, salt: np.uint64, peers: object) -> ArrayFunction:
-    a, s = wave.amplitude, wave.step_s
-    octaves = [
-        (a / (1 << n), s / (1 << n), salt ^ np.uint64(n * waves.OCTAVE_SALT)) for n in range(wave.octaves)
-    ]
+def walk(wave: waves.Walk, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
+    """Of a balanced walk and of another."""
+    if wave.balanced:
+        return _balanced_walk(wave, salt)
+    octaves = octave_parts(wave, salt)
 
     def function(keys: Keys, t: Floats) -> Floats:
         strength, step, own = octaves[0]
@@ -129,7 +100,32 @@ def _walk(wave: waves.Walk, salt: np.uint64, peers: object) -> ArrayFunction:
     return function
 
 
-def _ornstein_uhlenbeck(wave: waves.OrnsteinUhlenbeck, salt: np.uint64, peers: object) -> ArrayFunction:
+def octave_parts(wave: waves.Walk, salt: np.uint64) -> list[tuple[float, float, np.uint64]]:
+    """Amplitude, knot spacing and salt of each octave."""
+    return [(strength, step, np.uint64(own)) for strength, step, own in wave.octave_parts(int(salt))]
+
+
+def knots(keys: Keys, x: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """The numbers of a balanced walk before, at and after ``x``, and how far ``x`` is past its knot."""
+    k = x.astype(np.int64)
+    return normals(keys, k - _ONE), normals(keys, k), normals(keys, k + _ONE), x - k
+
+
+def _balanced_walk(wave: waves.Walk, salt: np.uint64) -> ArrayFunction:
+    octaves = octave_parts(wave, salt)
+
+    def function(keys: Keys, t: Floats) -> Floats:
+        total: Floats | float = 0.0
+        for strength, step, own in octaves:
+            before, here, after, f = knots(keys ^ own, t / step)
+            a = here - before
+            total = total + strength * BALANCE * (a + (after - here - a) * (f * f * (3.0 - 2.0 * f)))
+        return cast(Floats, total)
+
+    return function
+
+
+def _ornstein_uhlenbeck(wave: waves.OrnsteinUhlenbeck, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
     step, decay, weights = wave.tau_s / 2.0, waves.OU_DECAY, wave.weights()
     first, *others = weights
     last = weights[-1]
@@ -149,7 +145,7 @@ def _ornstein_uhlenbeck(wave: waves.OrnsteinUhlenbeck, salt: np.uint64, peers: o
     return function
 
 
-def _duty(wave: waves.Duty, salt: np.uint64, peers: object) -> ArrayFunction:
+def _duty(wave: waves.Duty, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
     period, on, off, ramp = wave.period_s, wave.on, wave.off, wave.ramp_s
     run_s = wave.duty * wave.period_s
 
@@ -159,18 +155,18 @@ def _duty(wave: waves.Duty, salt: np.uint64, peers: object) -> ArrayFunction:
         return np.where(since_s >= ramp, after, before + (after - before) * since_s / ramp)
 
     def function(keys: Keys, t: Floats) -> Floats:
-        x = t / period + _phases(keys ^ salt)
+        x = t / period + phases(keys ^ salt)
         since_s = (x - x.astype(np.int64)) * period
         return np.where(since_s < run_s, ramped(since_s, off, on), ramped(since_s - run_s, on, off))
 
     return function
 
 
-def _sawtooth(wave: waves.Sawtooth, salt: np.uint64, peers: object) -> ArrayFunction:
+def _sawtooth(wave: waves.Sawtooth, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
     amplitude, period, rise, fall = wave.amplitude, wave.period_s, 1.0 - wave.fall, wave.fall
 
     def function(keys: Keys, t: Floats) -> Floats:
-        x = t / period + _phases(keys ^ salt)
+        x = t / period + phases(keys ^ salt)
         x = x - x.astype(np.int64)
         rising = 2.0 * x / rise - 1.0
         if not fall:
@@ -182,31 +178,31 @@ def _sawtooth(wave: waves.Sawtooth, salt: np.uint64, peers: object) -> ArrayFunc
 
 def _held(keys: Keys, t: Floats, hold_s: float) -> Floats:
     """A uniform number that each device draws anew every ``hold_s``."""
-    return _units(keys, (t / hold_s + _phases(keys)).astype(np.int64))
+    return _units(keys, (t / hold_s + phases(keys)).astype(np.int64))
 
 
-def _step(wave: waves.StepWave, salt: np.uint64, peers: object) -> ArrayFunction:
+def _step(wave: waves.StepWave, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
     levels, count, hold_s = np.array(wave.levels), len(wave.levels), wave.hold_s
     return lambda keys, t: levels.take((_held(keys ^ salt, t, hold_s) * count).astype(np.int64))
 
 
-def _counter(wave: waves.Counter, salt: np.uint64, peers: object) -> ArrayFunction:
+def _counter(wave: waves.Counter, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
     per_s, since_s, pace = wave.per_hour / 3600.0, wave.since_day * DAY_S, wave.vary * DAY_S / 6.3
 
     def function(keys: Keys, t: Floats) -> Floats:
-        own = _phases(keys ^ salt)
-        varied = pace * _sines(t / DAY_S + own) if pace else 0.0
+        own = phases(keys ^ salt)
+        varied = pace * sines(t / DAY_S + own) if pace else 0.0
         return per_s * (t - since_s + varied) * (0.7 + 0.6 * own)
 
     return function
 
 
-def _boolean(wave: waves.Boolean, salt: np.uint64, peers: object) -> ArrayFunction:
+def _boolean(wave: waves.Boolean, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
     chance, hold_s = wave.chance, wave.hold_s
     return lambda keys, t: (_held(keys ^ salt, t, hold_s) < chance).astype(np.float64)
 
 
-def _enum(wave: waves.Enum, salt: np.uint64, peers: object) -> ArrayFunction:
+def _enum(wave: waves.Enum, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
     *parts, total = accumulate(wave.weights or (1.0,) * len(wave.states))
     bounds, hold_s = np.array([part / total for part in parts]), wave.hold_s
 
@@ -216,12 +212,12 @@ def _enum(wave: waves.Enum, salt: np.uint64, peers: object) -> ArrayFunction:
     return function
 
 
-def _track(wave: waves.TrackWave, salt: np.uint64, peers: object) -> ArrayFunction:
-    center, reach, leg = wave.center, wave.reach_km / waves.KM_PER_DEGREE, wave.leg_s
+def _track(wave: waves.TrackWave, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
+    center, reach, leg = wave.center, wave.reach_km / base.KM_PER_DEGREE, wave.leg_s
 
     def function(keys: Keys, t: Floats) -> Floats:
         keys = keys ^ salt
-        x = t / leg + _phases(keys)
+        x = t / leg + phases(keys)
         k = x.astype(np.int64)
         a = _units(keys, k)
         return center + reach * (2.0 * (a + (_units(keys, k + _ONE) - a) * (x - k)) - 1.0)
@@ -229,18 +225,11 @@ def _track(wave: waves.TrackWave, salt: np.uint64, peers: object) -> ArrayFuncti
     return function
 
 
-def _follows(wave: waves.Follows, salt: object, peers: Mapping[str, ArrayFunction]) -> ArrayFunction:
-    leader, gain, offset, lag = peers[wave.sensor], wave.gain, wave.offset, wave.lag_s
-    if not lag:
-        return lambda keys, t: offset + gain * leader(keys, t)
-    return lambda keys, t: offset + gain * leader(keys, t - lag)
-
-
-_MAKERS: Final[Mapping[type, Callable[..., ArrayFunction]]] = {
+ELEMENTARY: Final[Mapping[type, Callable[..., ArrayFunction]]] = {
     waves.Constant: _constant,
     waves.Diurnal: _diurnal,
     waves.Seasonal: _seasonal,
-    waves.Walk: _walk,
+    waves.Walk: walk,
     waves.OrnsteinUhlenbeck: _ornstein_uhlenbeck,
     waves.Duty: _duty,
     waves.Sawtooth: _sawtooth,
@@ -249,5 +238,4 @@ _MAKERS: Final[Mapping[type, Callable[..., ArrayFunction]]] = {
     waves.Boolean: _boolean,
     waves.Enum: _enum,
     waves.TrackWave: _track,
-    waves.Follows: _follows,
 }

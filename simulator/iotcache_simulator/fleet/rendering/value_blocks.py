@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from iotcache_simulator.fleet.classes import Sensor
+from iotcache_simulator.fleet.definition import Sensor
 from iotcache_simulator.fleet.rendering.arrays import ArrayFunction, Floats, Integers, Keys, normals
 from iotcache_simulator.fleet.rendering.numeric import np
 

@@ -76,8 +76,17 @@ def _sine_table() -> tuple[float, ...]:
     return tuple(half + [-x for x in half[1:]])
 
 
+def _area_table() -> tuple[float, ...]:
+    """The area under `SINE` from 0 to each of its points, in steps. A whole turn has none."""
+    areas = [0.0]
+    for n in range(SINE_STEPS):
+        areas.append(areas[-1] + (SINE[n] + SINE[n + 1]) / 2)
+    return (*areas[:-1], 0.0)
+
+
 NORMAL: Final = _normal_table()
 SINE: Final = _sine_table()
+SINE_AREA: Final = _area_table()
 
 
 def normal(key: int, k: int) -> float:
@@ -100,3 +109,12 @@ def sine(x: float) -> float:
     k = int(x)
     a = SINE[k]
     return a + (SINE[k + 1] - a) * (x - k)
+
+
+def sine_area(x: float) -> float:
+    """The integral of `sine` from 0 to x >= 0."""
+    x = (x - int(x)) * SINE_STEPS
+    k = int(x)
+    f = x - k
+    a = SINE[k]
+    return (SINE_AREA[k] + (a + (SINE[k + 1] - a) * f * 0.5) * f) / SINE_STEPS

@@ -14,13 +14,23 @@ since Python 3.12) and powers as products (libm's ``pow`` may differ in the last
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from itertools import accumulate
 from math import sqrt
-from typing import Annotated
+from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from iotcache_simulator.fleet.waves.base import (
+    DAY_S,
+    KM_PER_DEGREE,
+    YEAR_S,
+    Function,
+    Length,
+    Peers,
+    Positive,
+    Share,
+    WaveBase,
+)
 from iotcache_simulator.fleet.waves.noise import (
     GOLDEN,
     MASK64,
@@ -28,87 +38,92 @@ from iotcache_simulator.fleet.waves.noise import (
     normal,
     phase,
     sine,
+    sine_area,
     smooth,
-    stream_key,
     unit,
 )
 
-Function = Callable[[int, float], float]
-"""``(key of the device, virtual time in seconds) -> value``."""
-
-DAY_S = 86_400.0
-YEAR_S = 365.25 * DAY_S
-KM_PER_DEGREE = 111.2
-OCTAVE_SALT = 0x5555
+OCTAVE_SALT: Final = 0x5555
 """The salts of a walk's octaves differ by multiples of this."""
-_OU_TAPS = 8
-OU_DECAY = 0.6065306597126334
+_OU_TAPS: Final = 8
+OU_DECAY: Final = 0.6065306597126334
 """exp(-1/2): the grid is half the relaxation time."""
-
-Positive = Annotated[float, Meta(gt=0)]
-Length = Annotated[float, Meta(ge=0.001)]
-"""Seconds: what a wave does within less than a millisecond no payload could show."""
-Share = Annotated[float, Meta(ge=0, le=1)]
+BALANCE: Final = sqrt(0.5)
+"""Brings the difference of two numbers of variance 1 back to variance 1."""
 
 
-def wave_salt(sensor: str, number: int) -> int:
-    """What tells a sensor's wave from all others of its class."""
-    return stream_key(0, "wave", sensor, str(number))
-
-
-class _Wave(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
-        """The wave's function. ``salt`` is its own; ``peers`` are the sensors compiled before this one."""
-        raise NotImplementedError
-
-
-class Constant(_Wave, frozen=True, tag="constant"):
+class Constant(WaveBase, frozen=True, tag="constant"):
     """A fixed level; each device differs from it by up to ``spread``."""
 
     value: float
     spread: float = 0.0
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         value, low, width = self.value, self.value - self.spread, 2.0 * self.spread
         if not self.spread:
             return lambda key, t: value
         return lambda key, t: low + width * phase(key ^ salt)
 
+    def integral(self, salt: int, peers: Peers[Function]) -> Function:
+        value, low, width = self.value, self.value - self.spread, 2.0 * self.spread
+        return lambda key, t: (low + width * phase(key ^ salt)) * t if width else value * t
 
-class Diurnal(_Wave, frozen=True, tag="diurnal"):
+    def why_no_integral(self) -> str:
+        return ""
+
+
+class Diurnal(WaveBase, frozen=True, tag="diurnal"):
     """A sine over the day (UTC), highest at ``peak_hour``."""
 
     amplitude: float
     peak_hour: Annotated[float, Meta(ge=0, lt=24)] = 15.0
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         amplitude, shift = self.amplitude, 1.25 - self.peak_hour / 24.0
         return lambda key, t: amplitude * sine(t / DAY_S + shift)
 
+    def integral(self, salt: int, peers: Peers[Function]) -> Function:
+        area, shift = self.amplitude * DAY_S, 1.25 - self.peak_hour / 24.0
+        return lambda key, t: area * sine_area(t / DAY_S + shift)
 
-class Seasonal(_Wave, frozen=True, tag="seasonal"):
+    def why_no_integral(self) -> str:
+        return ""
+
+
+class Seasonal(WaveBase, frozen=True, tag="seasonal"):
     """A sine over the year, highest ``peak_day`` days after 1 January 1970 (whole years ignored)."""
 
     amplitude: float
     peak_day: Annotated[float, Meta(ge=0, lt=366)] = 200.0
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         amplitude, shift = self.amplitude, 1.25 - self.peak_day * DAY_S / YEAR_S
         return lambda key, t: amplitude * sine(t / YEAR_S + shift)
 
+    def integral(self, salt: int, peers: Peers[Function]) -> Function:
+        area, shift = self.amplitude * YEAR_S, 1.25 - self.peak_day * DAY_S / YEAR_S
+        return lambda key, t: area * sine_area(t / YEAR_S + shift)
 
-class Walk(_Wave, frozen=True, tag="walk"):
+    def why_no_integral(self) -> str:
+        return ""
+
+
+class Walk(WaveBase, frozen=True, tag="walk"):
     """A bounded random walk: smooth noise, each further octave half as long and half as strong.
 
-    ``amplitude`` is the standard deviation of the first octave, ``step_s`` its knot spacing.
+    ``amplitude`` is the standard deviation of the first octave, ``step_s`` its knot spacing. A ``balanced``
+    walk makes good within a few steps what it was above or below zero, so that its integral is known.
     """
 
     amplitude: float
     step_s: Length
     octaves: Annotated[int, Meta(ge=1, le=6)] = 2
+    balanced: bool = False
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         a, s = self.amplitude, self.step_s
+        if self.balanced:
+            return self._balanced(salt)
         if self.octaves == 1:
             return lambda key, t: a * smooth(key ^ salt, t / s)
         if self.octaves == 2:
@@ -133,7 +148,7 @@ class Walk(_Wave, frozen=True, tag="walk"):
 
             normals, golden, mask = NORMAL, GOLDEN, MASK64
             return two
-        octaves = [(a / (1 << n), s / (1 << n), salt ^ (n * OCTAVE_SALT)) for n in range(self.octaves)]
+        octaves = self.octave_parts(salt)
 
         def function(key: int, t: float) -> float:
             total = 0.0
@@ -143,8 +158,52 @@ class Walk(_Wave, frozen=True, tag="walk"):
 
         return function
 
+    def octave_parts(self, salt: int) -> list[tuple[float, float, int]]:
+        """Amplitude, knot spacing and salt of each octave."""
+        return [
+            (self.amplitude / (1 << n), self.step_s / (1 << n), salt ^ (n * OCTAVE_SALT))
+            for n in range(self.octaves)
+        ]
 
-class OrnsteinUhlenbeck(_Wave, frozen=True, tag="ornstein-uhlenbeck"):
+    def _balanced(self, salt: int) -> Function:
+        """A knot is the difference of two neighbouring numbers, so that the sum of many is that of two."""
+        octaves = self.octave_parts(salt)
+
+        def function(key: int, t: float) -> float:
+            total = 0.0
+            for strength, step, own in octaves:
+                x = t / step
+                k = int(x)
+                f = x - k
+                before, here, after = normal(key ^ own, k - 1), normal(key ^ own, k), normal(key ^ own, k + 1)
+                a = here - before
+                total += strength * BALANCE * (a + (after - here - a) * (f * f * (3.0 - 2.0 * f)))
+            return total
+
+        return function
+
+    def integral(self, salt: int, peers: Peers[Function]) -> Function:
+        octaves = self.octave_parts(salt)
+
+        def function(key: int, t: float) -> float:
+            total = 0.0
+            for strength, step, own in octaves:
+                x = t / step
+                k = int(x)
+                f = x - k
+                before, here, after = normal(key ^ own, k - 1), normal(key ^ own, k), normal(key ^ own, k + 1)
+                a = here - before
+                area = a * f + (after - here - a) * (f * f * f * (1.0 - 0.5 * f))
+                total += strength * step * BALANCE * (0.5 * (before + here) + area)
+            return total
+
+        return function
+
+    def why_no_integral(self) -> str:
+        return "" if self.balanced else "of a walk there is an integral only with balanced = true"
+
+
+class OrnsteinUhlenbeck(WaveBase, frozen=True, tag="ornstein-uhlenbeck"):
     """Noise that is drawn back to its mean within about ``tau_s``; standard deviation ``sigma``.
 
     The process is its own moving average: eight past shocks, weighted by exp(-age/tau).
@@ -161,7 +220,7 @@ class OrnsteinUhlenbeck(_Wave, frozen=True, tag="ornstein-uhlenbeck"):
             power += weights[-1] * weights[-1]
         return [self.sigma * weight / sqrt(power) for weight in weights]
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         step, decay, weights = self.tau_s / 2.0, OU_DECAY, self.weights()
         first, *others = weights
         last = weights[-1]
@@ -182,7 +241,7 @@ class OrnsteinUhlenbeck(_Wave, frozen=True, tag="ornstein-uhlenbeck"):
         return function
 
 
-class Duty(_Wave, frozen=True, tag="duty"):
+class Duty(WaveBase, frozen=True, tag="duty"):
     """A machine that runs ``duty`` of each period; between ``off`` and ``on`` it ramps for ``ramp_s``."""
 
     period_s: Length
@@ -191,7 +250,7 @@ class Duty(_Wave, frozen=True, tag="duty"):
     duty: Share = 0.5
     ramp_s: Annotated[float, Meta(ge=0)] = 0.0
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         period, on, off, run_s, ramp = (
             self.period_s,
             self.on,
@@ -210,15 +269,44 @@ class Duty(_Wave, frozen=True, tag="duty"):
 
         return function
 
+    def integral(self, salt: int, peers: Peers[Function]) -> Function:
+        period, on, off, run_s, ramp = (
+            self.period_s,
+            self.on,
+            self.off,
+            self.duty * self.period_s,
+            self.ramp_s,
+        )
 
-class Sawtooth(_Wave, frozen=True, tag="sawtooth"):
+        def area(since_s: float, before: float, after: float) -> float:
+            if since_s < ramp:
+                return since_s * (before + (after - before) * (since_s / ramp) * 0.5)
+            return after * since_s + (before - after) * ramp * 0.5
+
+        run_area = area(run_s, off, on)
+        whole = run_area + area(period - run_s, on, off)
+
+        def function(key: int, t: float) -> float:
+            x = t / period + phase(key ^ salt)
+            n = int(x)
+            since_s = (x - n) * period
+            part = area(since_s, off, on) if since_s < run_s else run_area + area(since_s - run_s, on, off)
+            return n * whole + part
+
+        return function
+
+    def why_no_integral(self) -> str:
+        return ""
+
+
+class Sawtooth(WaveBase, frozen=True, tag="sawtooth"):
     """A rise from ``-amplitude`` to ``amplitude`` over the period, then the drop (``fall`` of it)."""
 
     amplitude: float
     period_s: Length
     fall: Annotated[float, Meta(ge=0, lt=1)] = 0.2
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         amplitude, period, rise, fall = self.amplitude, self.period_s, 1.0 - self.fall, self.fall
 
         def function(key: int, t: float) -> float:
@@ -228,19 +316,33 @@ class Sawtooth(_Wave, frozen=True, tag="sawtooth"):
 
         return function
 
+    def integral(self, salt: int, peers: Peers[Function]) -> Function:
+        area, period, rise, fall = self.amplitude * self.period_s, self.period_s, 1.0 - self.fall, self.fall
 
-class StepWave(_Wave, frozen=True, tag="step"):
+        def function(key: int, t: float) -> float:
+            x = t / period + phase(key ^ salt)
+            x -= int(x)
+            u = x - rise
+            return area * (x * (x / rise - 1.0) if x < rise else u * (1.0 - u / fall))
+
+        return function
+
+    def why_no_integral(self) -> str:
+        return ""
+
+
+class StepWave(WaveBase, frozen=True, tag="step"):
     """One of ``levels``, drawn anew every ``hold_s``."""
 
     levels: Annotated[tuple[float, ...], Meta(min_length=1)]
     hold_s: Length
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         levels, hold, count = self.levels, self.hold_s, len(self.levels)
         return lambda key, t: levels[int(unit(key ^ salt, int(t / hold + phase(key ^ salt))) * count)]
 
 
-class Counter(_Wave, frozen=True, tag="counter"):
+class Counter(WaveBase, frozen=True, tag="counter"):
     """A meter that never runs backwards: ``per_hour`` on average, since ``since_day`` days after 1970.
 
     ``vary`` (below 1) is how far its pace goes up and down over the day.
@@ -250,7 +352,7 @@ class Counter(_Wave, frozen=True, tag="counter"):
     since_day: float = 19_700.0
     vary: Annotated[float, Meta(ge=0, lt=1)] = 0.0
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         per_s, since_s, pace = self.per_hour / 3600.0, self.since_day * DAY_S, self.vary * DAY_S / 6.3
         return lambda key, t: (
             per_s
@@ -259,25 +361,28 @@ class Counter(_Wave, frozen=True, tag="counter"):
         )
 
 
-class Boolean(_Wave, frozen=True, tag="boolean"):
+class Boolean(WaveBase, frozen=True, tag="boolean"):
     """True for ``chance`` of the time, drawn anew every ``hold_s``."""
 
     chance: Share
     hold_s: Length
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         chance, hold = self.chance, self.hold_s
         return lambda key, t: 1.0 if unit(key ^ salt, int(t / hold + phase(key ^ salt))) < chance else 0.0
 
 
-class Enum(_Wave, frozen=True, tag="enum"):
+class Enum(WaveBase, frozen=True, tag="enum"):
     """One of ``states``, drawn by ``weights`` every ``hold_s``. Its function gives the state's number."""
 
     states: Annotated[tuple[str, ...], Meta(min_length=1)]
     hold_s: Length
     weights: tuple[Annotated[float, Meta(ge=0)], ...] = ()
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def states_of(self) -> tuple[str, ...]:
+        return self.states
+
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         weights = self.weights or (1.0,) * len(self.states)
         *parts, total = accumulate(weights)
         bounds = [part / total for part in parts]
@@ -290,14 +395,14 @@ class Enum(_Wave, frozen=True, tag="enum"):
         return function
 
 
-class TrackWave(_Wave, frozen=True, tag="track"):
+class TrackWave(WaveBase, frozen=True, tag="track"):
     """One axis of a drive, in degrees: from stop to stop within ``reach_km`` of ``center``."""
 
     center: float
     reach_km: Positive
     leg_s: Length
 
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
+    def compile(self, salt: int, peers: Peers[Function]) -> Function:
         center, reach, leg = self.center, self.reach_km / KM_PER_DEGREE, self.leg_s
 
         def function(key: int, t: float) -> float:
@@ -308,26 +413,3 @@ class TrackWave(_Wave, frozen=True, tag="track"):
             return center + reach * (2.0 * (a + (unit(key, k + 1) - a) * (x - k)) - 1.0)
 
         return function
-
-
-class Follows(_Wave, frozen=True, tag="follows"):
-    """``gain`` times another sensor of the same device as it was ``lag_s`` ago, plus ``offset``."""
-
-    sensor: str
-    gain: float = 1.0
-    offset: float = 0.0
-    lag_s: Annotated[float, Meta(ge=0)] = 0.0
-
-    def compile(self, salt: int, peers: Mapping[str, Function]) -> Function:
-        leader, gain, offset, lag = peers[self.sensor], self.gain, self.offset, self.lag_s
-        if not lag:
-            return lambda key, t: offset + gain * leader(key, t)
-        return lambda key, t: offset + gain * leader(key, t - lag)
-
-
-Wave = (
-    Constant | Diurnal | Seasonal | Walk | OrnsteinUhlenbeck | Duty | Sawtooth | StepWave | Counter | Boolean
-    | Enum | TrackWave | Follows
-)  # fmt: skip
-"""Any wave a class file may name by its ``kind``."""
-WAVE_KINDS = tuple(str(wave.__struct_config__.tag) for wave in Wave.__args__)

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from iotcache_simulator.faults.kinds import Fault
-from iotcache_simulator.fleet.classes import DeviceClass, shipped_classes
+from iotcache_simulator.fleet.classes import shipped_classes
+from iotcache_simulator.fleet.definition import DeviceClass
 from iotcache_simulator.fleet.formats.encoders import SPARKPLUG, Format
 from iotcache_simulator.fleet.load import Load
 from iotcache_simulator.fleet.stream import VIRTUAL_EPOCH_US, Timeline
