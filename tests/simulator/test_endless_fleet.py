@@ -87,7 +87,9 @@ async def test_it_announces_itself_and_leaves_no_retained_message(mosquitto: Ser
                     link.ack([message])
             assert [one.state for one in counters] == ["running"] * 3
             assert counters[2].published > counters[1].published > 0
-            assert counters[2].rate == pytest.approx(125, rel=0.5), "100, and the greetings of the first seconds"
+            assert counters[2].rate == pytest.approx(125, rel=0.5), (
+                "100, and the greetings of the first seconds"
+            )
             assert (counters[2].devices, counters[2].target_rate) == (30, 100.0)
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -24,7 +24,7 @@ def _config() -> type[msgspec.Struct]:
 
 
 def _device_class() -> type[msgspec.Struct]:
-    from iotcache_simulator.fleet.classes import DeviceClass
+    from iotcache_simulator.fleet.definition import DeviceClass
 
     return DeviceClass
 
