@@ -15,7 +15,7 @@ from iotcache_simulator.fleet.rendering.array_classes import array_functions, ar
 from iotcache_simulator.fleet.roster import Roster, plain_peers
 from iotcache_simulator.fleet.stream import Stream, Timeline
 from iotcache_simulator.fleet.waves.kinds import WAVE_KINDS, Wave
-from iotcache_simulator.fleet.waves.route import Route
+from iotcache_simulator.fleet.waves.route import DriveRoute
 
 FEW = st.floats(-1e3, 1e3)
 LENGTH = st.floats(0.001, 1e7)
@@ -75,7 +75,7 @@ ROUTES = msgspec.convert(
         {"point": [{"at": [52.0, 4.9], "kmh": 80, "stop_s": 60}, {"at": [52.1, 5.0], "kmh": 50}]},
         {"point": [{"at": [-10.0, 4.9], "kmh": 30}, {"at": [-10.0, 5.0], "kmh": 50}], "traffic": 0.1},
     ],
-    tuple[Route, ...],
+    tuple[DriveRoute, ...],
 )
 
 

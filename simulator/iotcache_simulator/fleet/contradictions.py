@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from iotcache.decode.topics import RESERVED_SENSORS
 from iotcache_simulator.fleet.definition import DeviceClass, Quantity, Sensor
-from iotcache_simulator.fleet.waves.derived import Bands, Curve, Follows, Integral, StateValues
+from iotcache_simulator.fleet.waves.derived import Bands, CurveWave, Follows, Integral, StateValues
 from iotcache_simulator.fleet.waves.kinds import Wave
 from iotcache_simulator.fleet.waves.route import RouteWave
 from iotcache_simulator.fleet.waves.waves import Boolean, Constant, Counter, Enum
@@ -105,7 +105,7 @@ def _of_wave(
             yield (*here, "at"), "there must be one limit between two states"
         elif list(wave.at) != sorted(set(wave.at)):
             yield (*here, "at"), "the limits must rise"
-    if isinstance(wave, Curve):
+    if isinstance(wave, CurveWave):
         sources = [x for x, _ in wave.points]
         if sources != sorted(set(sources)):
             yield (*here, "points"), "the first numbers of the points must rise"

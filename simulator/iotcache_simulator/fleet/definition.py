@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from iotcache_simulator.fleet.waves.base import Positive
 from iotcache_simulator.fleet.waves.kinds import Wave
-from iotcache_simulator.fleet.waves.route import Route
+from iotcache_simulator.fleet.waves.route import DriveRoute
 from iotcache_simulator.fleet.waves.waves import Boolean
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
@@ -83,7 +83,7 @@ class DeviceClass(Struct, frozen=True, forbid_unknown_fields=True):
     link: RadioLink | None = None
     """``None``: always connected."""
     quantity: tuple[Quantity, ...] = ()
-    route: tuple[Route, ...] = ()
+    route: tuple[DriveRoute, ...] = ()
     """Each device drives one of them."""
     description: str = ""
     metadata: dict[str, str | int | float | bool] = {}

@@ -14,7 +14,7 @@ from iotcache_simulator.fleet.definition import DeviceClass, Sensor
 from iotcache_simulator.fleet.waves.base import Function, Peers
 from iotcache_simulator.fleet.waves.kinds import Wave
 from iotcache_simulator.fleet.waves.noise import GOLDEN, MASK64, NORMAL, stream_key
-from iotcache_simulator.fleet.waves.route import ROUTE_SALT, Route, RouteWave
+from iotcache_simulator.fleet.waves.route import ROUTE_SALT, DriveRoute, RouteWave
 from iotcache_simulator.fleet.waves.weather import with_site
 
 _MICRO = 1_000_000
@@ -66,7 +66,7 @@ def _compile(kind: DeviceClass) -> tuple[SensorFunction, ...]:
     )
 
 
-def plain_peers(waves: Mapping[str, Sequence[Wave]], routes: tuple[Route, ...] = ()) -> Peers[Function]:
+def plain_peers(waves: Mapping[str, Sequence[Wave]], routes: tuple[DriveRoute, ...] = ()) -> Peers[Function]:
     """The quantities of a class as plain functions."""
     return Peers(
         waves,

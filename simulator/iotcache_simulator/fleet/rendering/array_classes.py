@@ -11,7 +11,7 @@ from iotcache_simulator.fleet.rendering.arrays import ELEMENTARY, ArrayFunction,
 from iotcache_simulator.fleet.rendering.numeric import np
 from iotcache_simulator.fleet.waves.base import Peers
 from iotcache_simulator.fleet.waves.kinds import Wave
-from iotcache_simulator.fleet.waves.route import Route
+from iotcache_simulator.fleet.waves.route import DriveRoute
 
 _MAKERS = {**ELEMENTARY, **PHYSICS}
 
@@ -22,7 +22,7 @@ def array_functions(kind: DeviceClass) -> tuple[ArrayFunction, ...]:
     return tuple(peers[sensor.name] for sensor in kind.sensor)
 
 
-def array_peers(quantities: Mapping[str, Sequence[Wave]], routes: tuple[Route, ...] = ()) -> ArrayPeers:
+def array_peers(quantities: Mapping[str, Sequence[Wave]], routes: tuple[DriveRoute, ...] = ()) -> ArrayPeers:
     """The quantities of a class, for arrays."""
     return Peers(
         quantities,

@@ -48,7 +48,7 @@ def _lag(wave: derived.Lag, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction
     return function
 
 
-def _curve(wave: derived.Curve, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
+def _curve(wave: derived.CurveWave, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
     source = peers[wave.sensor]
     starts, values, widths, rises = (np.array(column) for column in wave.pieces())
     bounds = starts[1:]
@@ -89,7 +89,7 @@ class _Timetable:
 
 
 @cache
-def _timetable(made: tuple[routes.Route, ...]) -> _Timetable:
+def _timetable(made: tuple[routes.DriveRoute, ...]) -> _Timetable:
     return _Timetable(routes.timetable(made))
 
 
@@ -177,7 +177,7 @@ _OUTDOOR: Final = {"temperature": _temperature, "humidity": _humidity, "sun": _s
 PHYSICS: Final[Mapping[type, Callable[..., ArrayFunction]]] = {
     derived.Follows: _follows,
     derived.Lag: _lag,
-    derived.Curve: _curve,
+    derived.CurveWave: _curve,
     derived.StateValues: _state,
     derived.Bands: _bands,
     derived.Integral: _integral,

@@ -89,7 +89,7 @@ class Lag(WaveBase, frozen=True, tag="lag"):
         return function
 
 
-class Curve(WaveBase, frozen=True, tag="curve"):
+class CurveWave(WaveBase, frozen=True, tag="curve"):
     """A characteristic curve: straight lines between ``points`` of (source, value), level beyond the ends."""
 
     sensor: str

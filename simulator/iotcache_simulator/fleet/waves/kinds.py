@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iotcache_simulator.fleet.waves.derived import Bands, Curve, Follows, Integral, Lag, StateValues
+from iotcache_simulator.fleet.waves.derived import Bands, CurveWave, Follows, Integral, Lag, StateValues
 from iotcache_simulator.fleet.waves.route import RouteWave
 from iotcache_simulator.fleet.waves.waves import (
     Boolean,
@@ -22,6 +22,6 @@ from iotcache_simulator.fleet.waves.weather import Weather
 
 Wave = (
     Constant | Diurnal | Seasonal | Walk | OrnsteinUhlenbeck | Duty | Sawtooth | StepWave | Counter | Boolean
-    | Enum | TrackWave | Follows | Lag | Curve | StateValues | Bands | Integral | RouteWave | Weather
+    | Enum | TrackWave | Follows | Lag | CurveWave | StateValues | Bands | Integral | RouteWave | Weather
 )  # fmt: skip
 WAVE_KINDS = tuple(str(wave.__struct_config__.tag) for wave in Wave.__args__)

@@ -44,7 +44,7 @@ class RoutePoint(Struct, frozen=True, forbid_unknown_fields=True):
     """How long the device stands here."""
 
 
-class Route(Struct, frozen=True, forbid_unknown_fields=True):
+class DriveRoute(Struct, frozen=True, forbid_unknown_fields=True):
     """A closed line that devices follow."""
 
     point: Annotated[tuple[RoutePoint, ...], Meta(min_length=2)]
@@ -73,7 +73,7 @@ class Piece(NamedTuple):
 class Timetable:
     """The pieces of all routes of a class, one route after the other on one axis of time."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[DriveRoute]) -> None:
         self.pieces: list[Piece] = []
         self.begins_s: list[float] = []
         """By route: where it begins on that axis; its length in seconds and in metres; its last piece."""
@@ -91,7 +91,7 @@ class Timetable:
         self.times = [piece.begin_s for piece in self.pieces]
         self.first_rounds = [int(SINCE_S / period) for period in self.periods_s]
 
-    def _lay_out(self, route: Route, at_s: float) -> float:
+    def _lay_out(self, route: DriveRoute, at_s: float) -> float:
         """Append a route's pieces; how many metres long it is."""
         points = route.point
         legs = [_Leg(a, b) for a, b in pairwise((*points, points[0]))]
@@ -146,7 +146,7 @@ class _Leg:
         self.heading = round(degrees(atan2(east, north)) % 360.0, 1) % 360.0
 
 
-def _corner_speeds(route: Route, legs: Sequence[_Leg]) -> list[float]:
+def _corner_speeds(route: DriveRoute, legs: Sequence[_Leg]) -> list[float]:
     """How fast a device passes each point: as the slower leg allows, so that it can brake and speed up."""
     count = len(legs)
     speeds = [
@@ -165,7 +165,7 @@ def _corner_speeds(route: Route, legs: Sequence[_Leg]) -> list[float]:
 
 
 @cache
-def timetable(routes: tuple[Route, ...]) -> Timetable:
+def timetable(routes: tuple[DriveRoute, ...]) -> Timetable:
     """The timetable of a class's routes, laid out once for all its waves."""
     return Timetable(routes)
 
