@@ -39,7 +39,7 @@ class ArmPolicy(Struct, frozen=True):
     placement: str
 
 
-class DelayedStore:
+class StoreProxy:
     """The store as the readers reach it: delayed or cut off, with a count of requests.
 
     Only the way to it is changed: what it answers is the real store's answer.
@@ -90,7 +90,7 @@ class Arm:
     ) -> None:
         self.name = name
         self.policy = policy
-        self.store = DelayedStore(store)
+        self.store = StoreProxy(store)
         self.keys = Keys(prefix, settings.cache.bucket_s)
         self.nodes: tuple[str, ...] = ()
         self._settings = settings
