@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test simulate-cluster lab lint lint-deploy types check picture class-plots clean
+.PHONY: run test test-long simulate-cluster lab lint lint-deploy types check picture class-plots clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -16,6 +16,10 @@ run: $(RUN)
 # Three at a time: most tests wait for servers more than they work.
 test: $(DEV)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+
+# The proofs that make test has a short form of: some minutes.
+test-long: $(DEV)
+	@$(BIN)/python -m pytest -n 3 -m long $(ARGS)
 
 # Every training scenario in full, and broken on purpose: some ten minutes.
 lab: $(DEV)

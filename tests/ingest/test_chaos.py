@@ -32,6 +32,7 @@ pytestmark = pytest.mark.real("memcached")
 Make = Callable[..., Any]
 TS_US = 1_795_348_800_000_000
 DEVICES = 50
+long = pytest.mark.long
 MALFORMED_EVERY = 500
 
 
@@ -81,10 +82,10 @@ def message(n: int) -> tuple[str, bytes]:
     return topic, json.dumps({"value": n, "ts": TS_US + n * 1_000} | who).encode()
 
 
-async def publish_all(sender: MqttLink, total: int) -> None:
-    for first in range(0, total, 200):
+async def publish(sender: MqttLink, start: int, stop: int) -> None:
+    for first in range(start, stop, 200):
         await asyncio.gather(
-            *(sender.publish(*message(n), timeout_s=30) for n in range(first, min(first + 200, total)))
+            *(sender.publish(*message(n), timeout_s=30) for n in range(first, min(first + 200, stop)))
         )
 
 
@@ -118,21 +119,32 @@ async def until_stored(settings: Settings, count: int) -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    ("broker", "protocol", "names", "database"),
+    ("broker", "protocol", "names", "database", "total", "kills"),
     [
-        pytest.param("mosquitto", "3.1.1", ("a",), False, marks=pytest.mark.real("mosquitto")),
-        pytest.param("mosquitto", "5", ("a", "b"), False, marks=pytest.mark.real("mosquitto")),
-        pytest.param("mosquitto", "3.1.1", ("a", "b"), True, marks=pytest.mark.real("mosquitto", "postgres")),
+        pytest.param(
+            "mosquitto", "5", ("a", "b"), False, 2_500, 3, marks=pytest.mark.real("mosquitto"), id="short"
+        ),
+        pytest.param(
+            "mosquitto", "3.1.1", ("a",), False, 20_000, 10, marks=[long, pytest.mark.real("mosquitto")],
+            id="mosquitto, one",
+        ),
+        pytest.param(
+            "mosquitto", "5", ("a", "b"), False, 20_000, 10, marks=[long, pytest.mark.real("mosquitto")],
+            id="mosquitto, MQTT 5, two",
+        ),
+        pytest.param(
+            "mosquitto", "3.1.1", ("a", "b"), True, 20_000, 10,
+            marks=[long, pytest.mark.real("mosquitto", "postgres")], id="mosquitto, two, PostgreSQL stopped",
+        ),
         # rumqttd's router ends when a member of a shared subscription leaves with messages unacknowledged.
-        ("iotcore", "3.1.1", ("a",), False),
+        pytest.param("iotcore", "3.1.1", ("a",), False, 20_000, 10, marks=long, id="iotcore, one"),
     ],
-    ids=["mosquitto, one", "mosquitto, MQTT 5, two", "mosquitto, two, PostgreSQL stopped", "iotcore, one"],
-)
+)  # fmt: skip
 async def test_workers_and_a_node_killed_at_random_moments(  # noqa: PLR0917
-    broker: str, protocol: str, names: tuple[str, ...], database: bool, memcached_factory: Make,
-    settings_for: Make, link: Make, tmp_path: Path, request: pytest.FixtureRequest,
+    broker: str, protocol: str, names: tuple[str, ...], database: bool, total: int, kills: int,
+    memcached_factory: Make, settings_for: Make, link: Make, tmp_path: Path, request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
-    total, kills, rng = 20_000, 10, Random(5)
+    rng = Random(5)
     nodes = [memcached_factory(), memcached_factory()]
     served = request.getfixturevalue("mosquitto" if broker == "mosquitto" else "iotcore_port")
     port = served.port if isinstance(served, Server) else served
@@ -148,8 +160,9 @@ async def test_workers_and_a_node_killed_at_random_moments(  # noqa: PLR0917
         for name in names:
             await workers.ready(name)
         sender = await link(port, "sender")
-        publishing = asyncio.create_task(publish_all(sender, total))
         for kill in range(kills):
+            part = total * kill // kills, total * (kill + 1) // kills
+            publishing = asyncio.create_task(publish(sender, *part))
             await asyncio.sleep(rng.uniform(0.2, 0.7))
             name = rng.choice(names)
             await workers.kill(name)
@@ -161,7 +174,7 @@ async def test_workers_and_a_node_killed_at_random_moments(  # noqa: PLR0917
             if server is not None and kill == kills // 2 + 1:
                 await asyncio.to_thread(server.start)
             await workers.start(name)
-        await publishing
+            await publishing
         await until_stored(settings, sum(n % MALFORMED_EVERY != 7 for n in range(total)))
         await asyncio.sleep(1.0)  # what is still under way would now show as too much
         await check(settings, nodes, total)
