@@ -63,7 +63,7 @@ async def write(
             if outcome.ok:
                 confirmed[at] = int(item.value)
                 written += 1
-        await asyncio.sleep(0.0005)
+        await asyncio.sleep(0.004)
     return {"written": written}
 
 
@@ -78,7 +78,7 @@ async def read(
             hits += got.hit
             if got.hit and int(got.value) < least_one:
                 stale.append(f"{key}: {int(got.value)} from {got.node}, {least_one} was confirmed")
-        await asyncio.sleep(0.0005)
+        await asyncio.sleep(0.004)
     return {"hits": hits, "stale": stale[:20]}
 
 

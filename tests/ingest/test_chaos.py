@@ -151,7 +151,7 @@ async def test_workers_and_a_node_killed_at_random_moments(  # noqa: PLR0917
     settings = settings_for(port, nodes, protocol=protocol)
     server: Postgres | None = request.getfixturevalue("postgres") if database else None
     if server is not None:
-        store = StoreSettings(url=server.new_database(), password=PASSWORD)
+        store = StoreSettings(url=server.empty_database(), password=PASSWORD)
         settings = replace(settings, store=store)
     workers = Workers(settings, "g" if len(names) > 1 else "", tmp_path)
     try:

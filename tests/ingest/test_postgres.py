@@ -42,7 +42,7 @@ async def test_postgresql_stopped_and_started_half_way(  # noqa: PLR0917
     mosquitto: Server, memcached: Server, settings_for: Make, worker: Make, link: Make, server: Postgres
 ) -> None:  # fmt: skip
     total = 3_000
-    store = StoreSettings(url=server.new_database(), password=PASSWORD)
+    store = StoreSettings(url=server.empty_database(), password=PASSWORD)
     settings = replace(settings_for(mosquitto.port, [memcached]), store=store)
     made = await worker(settings)
     sender = await link(mosquitto.port, "sender")

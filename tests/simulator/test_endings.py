@@ -35,8 +35,19 @@ async def published(broker: Server, count: int) -> None:
             counting.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("require", [(), ("--require", "unsent==0")])
+@pytest.mark.parametrize(
+    ("number", "require"),
+    [
+        (signal.SIGINT, ()), (signal.SIGTERM, ()), (signal.SIGHUP, ("--require", "unsent==0")),
+        *(
+            pytest.param(number, require, marks=pytest.mark.long)
+            for number, require in (
+                (signal.SIGINT, ("--require", "unsent==0")), (signal.SIGTERM, ("--require", "unsent==0")),
+                (signal.SIGHUP, ()),
+            )
+        ),
+    ],
+)  # fmt: skip
 async def test_an_interrupted_run_reports_and_is_no_pass(
     mosquitto: Server, tmp_path: Path, number: int, require: tuple[str, ...]
 ) -> None:

@@ -30,8 +30,10 @@ def test_bending_there_and_back_is_exact(pieces: list[tuple[int, int]], time_us:
     assert work_clock.time(work_us) <= work_clock.time(work_us + 1)
 
 
-def per_second(load: Load | None, seconds: int = 40, **options: Any) -> tuple[list[int], list[Message]]:
-    stream = Stream(Roster(1, 300), Timeline(end_us=seconds * SECOND), rate=1_000.0, load=load, **options)
+def per_second(
+    load: Load | None, seconds: int = 40, rate: float = 1_000.0, **options: Any
+) -> tuple[list[int], list[Message]]:
+    stream = Stream(Roster(1, 300), Timeline(end_us=seconds * SECOND), rate=rate, load=load, **options)
     found: list[Message] = []
     for n in range(seconds * 10):
         found += stream.window((n + 1) * SECOND // 10)
@@ -44,21 +46,21 @@ def per_second(load: Load | None, seconds: int = 40, **options: Any) -> tuple[li
 @pytest.mark.parametrize("scattered", [False, True])
 def test_the_rate_follows_its_profile(scattered: bool) -> None:
     def rates(text: str) -> list[int]:
-        return per_second(parse_load(text, 40.0), scattered=scattered)[0]
+        return per_second(parse_load(text, 40.0), rate=300.0, scattered=scattered)[0]
 
     ramp = rates("ramp:from=0.2,to=1")
-    assert ramp[0] == pytest.approx(210, rel=0.3)
-    assert ramp[-4] == pytest.approx(950, rel=0.15)
+    assert ramp[0] == pytest.approx(63, rel=0.3)
+    assert ramp[-4] == pytest.approx(285, rel=0.15)
     step = rates("step:steps=4")
     assert [sum(step[n * 10 : n * 10 + 9]) / 9 for n in range(4)] == pytest.approx(
-        [250, 500, 750, 1000], rel=0.12
+        [75, 150, 225, 300], rel=0.12
     )
     burst = rates("burst:every=10,for=2,times=4")
-    assert burst[5] == pytest.approx(1_000, rel=0.15)
-    assert burst[9] == pytest.approx(4_000, rel=0.15)
+    assert burst[5] == pytest.approx(300, rel=0.15)
+    assert burst[9] == pytest.approx(1_200, rel=0.15)
     spike = rates("spike:at=20,for=1,times=8")
     assert spike.index(max(spike)) == 20
-    assert max(spike) == pytest.approx(8_000, rel=0.15)
+    assert max(spike) == pytest.approx(2_400, rel=0.15)
     day = rates("diurnal:low=0.1")
     assert 17 <= day.index(max(day)) <= 23
     assert day[0] < 0.25 * max(day)

@@ -240,7 +240,9 @@ async def test_a_back_end_with_this_fault_is_found_out(
     assert any(mutation.says in failure for failure in report.failures), report.failures
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))]
+)
 @pytest.mark.parametrize("payload", ["json", "cbor", "senml"])
 async def test_a_healthy_back_end_stays_green(
     seed: int, payload: str, memcached: Server, tmp_path: Path

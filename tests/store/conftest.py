@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pwd
 import shutil
@@ -22,7 +21,6 @@ from iotcache.store.base import Store
 from tests.conftest import Server, program
 
 PASSWORD = "s3cret-Pa55"
-_numbers = itertools.count()
 
 
 def _as_unprivileged() -> dict[str, object]:
@@ -58,6 +56,7 @@ class Postgres:
         )  # fmt: skip
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._database = ""
         self.start()
 
     def _call(self, name: str, *arguments: str) -> None:
@@ -111,12 +110,20 @@ class Postgres:
             host="127.0.0.1", port=self.port, user="iot", password=PASSWORD, dbname=database, autocommit=True
         )
 
-    def new_database(self) -> str:
-        """The URL of a new, empty database, without its password."""
-        name = f"t{next(_numbers)}"
-        with self.connect() as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return f"postgresql://iot@127.0.0.1:{self.port}/{name}"
+    def empty_database(self) -> str:
+        """The URL, without its password, of the database that all tests use, emptied: a new one takes the
+        server a quarter of a second of work."""
+        if not self._database:
+            self._database = "shared"
+            with self.connect() as connection:
+                connection.execute(f"CREATE DATABASE {self._database}".encode())
+        with self.connect(self._database) as connection:
+            connection.execute(
+                b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                b"WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            connection.execute(b"DROP SCHEMA IF EXISTS iotcache CASCADE")
+        return f"postgresql://iot@127.0.0.1:{self.port}/{self._database}"
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +150,7 @@ def store_settings(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSetti
         return StoreSettings(url=f"sqlite:///{tmp_path}/readings.db", busy_timeout_s=0.2)
     server: Postgres = request.getfixturevalue("postgres")
     # So that the fixed times of the tests have a day of their own, however long ago that is.
-    return StoreSettings(url=server.new_database(), password=PASSWORD, retention_days=3_650)
+    return StoreSettings(url=server.empty_database(), password=PASSWORD, retention_days=3_650)
 
 
 @pytest.fixture

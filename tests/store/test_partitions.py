@@ -51,7 +51,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 async def store(postgres: Postgres, clock: ManualClock) -> AsyncIterator[PostgresStore]:
     async with PostgresStore(
-        postgres.new_database(),
+        postgres.empty_database(),
         password=PASSWORD,
         retention_days=30,
         clock=clock,
@@ -239,7 +239,7 @@ async def test_a_day_removed_by_hand_is_made_again(store: PostgresStore, postgre
 
 @real
 async def test_two_workers_make_and_drop_days_at_once(postgres: Postgres, clock: ManualClock) -> None:
-    url = postgres.new_database()
+    url = postgres.empty_database()
     every = [
         stored(NOON_US - (n % 12) * DAY_US + n, n + 1, device=f"d{n % 7}") for n in range(600)
     ]  # fmt: skip
@@ -289,7 +289,7 @@ async def test_the_one_table_of_before_becomes_the_oldest_partition(postgres: Po
 
     now_us = int(time.time()) * 1_000_000
     clock = ManualClock(now_us / 1e6)
-    url = postgres.new_database()
+    url = postgres.empty_database()
     old = [(now_us - n * 1_000_000, 1_000 - n) for n in range(500)]
     fill_first_format(postgres, url, [*old, (2**61, 2_000)])  # and one of a clock gone mad
     async with PostgresStore(url, password=PASSWORD, clock=clock) as store:
@@ -315,7 +315,7 @@ async def test_the_one_table_of_before_becomes_the_oldest_partition(postgres: Po
 
 @real
 async def test_an_empty_table_of_before_is_replaced(postgres: Postgres) -> None:
-    url = postgres.new_database()
+    url = postgres.empty_database()
     fill_first_format(postgres, url, [])
     async with open_store(StoreSettings(url=url, password=PASSWORD)) as store:
         assert isinstance(store, PostgresStore)
@@ -325,7 +325,7 @@ async def test_an_empty_table_of_before_is_replaced(postgres: Postgres) -> None:
 
 @real
 async def test_two_workers_of_the_new_format_migrate_once(postgres: Postgres) -> None:
-    url = postgres.new_database()
+    url = postgres.empty_database()
     fill_first_format(postgres, url, [(NOON_US + n, n) for n in range(100)])
     with postgres.connect(url.rpartition("/")[2]) as db:
         for number, reason in enumerate(("no JSON", "the broker sent a PUBLISH that has QoS 3")):
@@ -344,7 +344,7 @@ async def test_two_workers_of_the_new_format_migrate_once(postgres: Postgres) ->
 
 @real
 async def test_many_workers_at_once_make_the_tables_of_an_empty_database_once(postgres: Postgres) -> None:
-    settings = StoreSettings(url=postgres.new_database(), password=PASSWORD)
+    settings = StoreSettings(url=postgres.empty_database(), password=PASSWORD)
     async with AsyncExitStack() as opened:
         stores = await asyncio.gather(
             *(opened.enter_async_context(open_store(settings)) for _ in range(6))

@@ -28,7 +28,7 @@ def stored(n: int, device: str = "dev-1") -> StoredReading:
 @pytest.fixture
 def database(postgres: Postgres) -> str:
     """The name of a new, empty database."""
-    return postgres.new_database().rpartition("/")[2]
+    return postgres.empty_database().rpartition("/")[2]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def stored(n: int) -> StoredReading:
 
 
 async def test_it_comes_back_after_a_restart(postgres: Postgres) -> None:
-    async with open_store(StoreSettings(url=postgres.new_database(), password=PASSWORD)) as store:
+    async with open_store(StoreSettings(url=postgres.empty_database(), password=PASSWORD)) as store:
         await store.commit([stored(1)])
         assert DEV in await store.latest_many([DEV])
         await asyncio.to_thread(postgres.stop)
@@ -40,7 +40,7 @@ async def test_it_comes_back_after_a_restart(postgres: Postgres) -> None:
 
 
 async def test_a_server_that_is_down_at_the_start_is_used_once_it_is_up(postgres: Postgres) -> None:
-    url = postgres.new_database()
+    url = postgres.empty_database()
     await asyncio.to_thread(postgres.stop)
     try:
         async with open_store(StoreSettings(url=url, password=PASSWORD)) as store:
@@ -72,7 +72,7 @@ async def test_a_missing_database_is_a_mistake(postgres: Postgres) -> None:
 
 
 async def test_a_password_in_the_url_works_and_is_not_in_the_stores_url(postgres: Postgres) -> None:
-    url = postgres.new_database().replace("iot@", f"iot:{PASSWORD}@")
+    url = postgres.empty_database().replace("iot@", f"iot:{PASSWORD}@")
     async with open_store(StoreSettings(url=url)) as store:
         await store.ping()
         assert PASSWORD not in store.url
@@ -86,7 +86,7 @@ async def test_a_port_where_nobody_listens_says_so() -> None:
 
 
 async def test_reads_after_a_restart_do_not_fail_on_the_connections_from_before(postgres: Postgres) -> None:
-    async with open_store(StoreSettings(url=postgres.new_database(), password=PASSWORD)) as store:
+    async with open_store(StoreSettings(url=postgres.empty_database(), password=PASSWORD)) as store:
         await store.commit([stored(1)])
         await asyncio.gather(*(store.latest_many([DEV]) for _ in range(8)))  # every reader is connected
         await asyncio.to_thread(postgres.stop)
@@ -97,7 +97,7 @@ async def test_reads_after_a_restart_do_not_fail_on_the_connections_from_before(
 
 
 async def test_all_reads_of_an_outage_are_told_its_reason(postgres: Postgres) -> None:
-    async with open_store(StoreSettings(url=postgres.new_database(), password=PASSWORD)) as store:
+    async with open_store(StoreSettings(url=postgres.empty_database(), password=PASSWORD)) as store:
         await store.commit([stored(1)])
         await asyncio.gather(*(store.latest_many([DEV]) for _ in range(8)))
         await asyncio.to_thread(postgres.stop)
@@ -114,7 +114,7 @@ async def test_all_reads_of_an_outage_are_told_its_reason(postgres: Postgres) ->
 
 
 async def test_a_read_that_is_cancelled_gives_its_connection_back(postgres: Postgres) -> None:
-    url = postgres.new_database()
+    url = postgres.empty_database()
     async with open_store(StoreSettings(url=url, password=PASSWORD)) as store:
         await store.commit([stored(1)])
         with postgres.connect(url.rpartition("/")[2]) as other, other.transaction():
@@ -137,7 +137,7 @@ def _await_locked(postgres: Postgres, count: int) -> None:
 
 
 async def test_a_cancelled_commit_leaves_the_connection_usable(postgres: Postgres) -> None:
-    async with open_store(StoreSettings(url=postgres.new_database(), password=PASSWORD)) as store:
+    async with open_store(StoreSettings(url=postgres.empty_database(), password=PASSWORD)) as store:
         await store.commit([stored(0)])
         for pause_s in (0.0, 0.001, 0.003):
             task = asyncio.create_task(store.commit([stored(n) for n in range(2_000)]))
@@ -150,7 +150,7 @@ async def test_a_cancelled_commit_leaves_the_connection_usable(postgres: Postgre
 
 
 async def test_a_backend_that_is_terminated_costs_one_call(postgres: Postgres) -> None:
-    url = postgres.new_database()
+    url = postgres.empty_database()
     async with open_store(StoreSettings(url=url, password=PASSWORD)) as store:
         await store.commit([stored(1)])
         with postgres.connect() as admin:
