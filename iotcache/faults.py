@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.errors import IotCacheError
 from iotcache.text import printable
+
+_T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +62,42 @@ class Faults:
         self._logged[key] = (now_s, 0)
         more = f" (and {unlogged:,} more like it)" if unlogged else ""
         log.error("%s failed%s at %s: %s", stage, more, _place(error), describe(error))
+
+    @contextmanager
+    def contained(self, stage: str) -> Iterator[None]:
+        """What is inside may fail unforeseen; the rest of its block is left out then. An `IotCacheError` is
+        foreseen, and passes."""
+        try:
+            yield
+        except IotCacheError:
+            raise
+        except Exception as error:
+            self.note(stage, error)
+
+    async def all_or_each(
+        self, stage: str, work: Callable[[list[_T]], Awaitable[object]], items: Sequence[_T]
+    ) -> list[_T]:
+        """Work on all items at once; where that fails unforeseen, on each alone. Those that fail alone are
+        left out, and returned. Raises `IotCacheError` of ``work``: that is foreseen."""
+        if not items:
+            return []
+        try:
+            await work(list(items))
+        except IotCacheError:
+            raise
+        except Exception as error:
+            self.note(stage, error)
+        else:
+            return []
+        failed: list[_T] = []
+        for item in items:
+            try:
+                await work([item])
+            except IotCacheError:
+                raise
+            except Exception:  # noted already, with all of them
+                failed.append(item)
+        return failed
 
     async def keep_running(self, stage: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run background work until it returns or is cancelled; it begins anew after an exception."""

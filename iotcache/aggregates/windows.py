@@ -152,6 +152,12 @@ class Windows:
         if pair_windows.closed is None or window.start >= pair_windows.closed.start:
             pair_windows.closed = window
 
+    def drop(self, pair: Pair, start: int) -> None:
+        """An open window is given up, and its figures with it."""
+        pair_windows = self._pairs.get(pair)
+        if pair_windows is not None:
+            pair_windows.open.pop(start, None)
+
     def forget(self, now_us: int) -> None:
         """Drop pairs that had no reading in the last windows."""
         first_us = window_start(now_us - self._late_us) - 2 * WINDOW_US

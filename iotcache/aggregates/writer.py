@@ -28,6 +28,7 @@ from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.cluster import CONFLICTS
 from iotcache.cluster.types import GetResult, Mode, SetItem
 from iotcache.errors import CorruptValue, IotCacheError, StoreError
+from iotcache.faults import Faults
 from iotcache.quantile_sketch import QuantileSketch
 
 if TYPE_CHECKING:
@@ -59,9 +60,11 @@ class Aggregates:
         clock: Clock = SYSTEM_CLOCK,
         rng: Random | None = None,
         every_s: float = WRITE_EVERY_S,
+        faults: Faults | None = None,
     ) -> None:
         self._cache = cache
         self._clock = clock
+        self._faults = faults or Faults(clock)
         self._rng = rng or Random()
         self.every_s = every_s
         self._enabled = settings.aggregates.enabled
@@ -102,20 +105,22 @@ class Aggregates:
         while True:
             await asyncio.sleep(self.every_s)
             try:
-                await self.write_changes()
+                with self._faults.contained("a turn of the aggregates"):
+                    await self.write_changes()
             except IotCacheError as error:
                 log.debug("aggregates wait: %s", error)
 
     async def write_changes(self) -> None:
         """One turn of `run`: delete outdated buckets, close windows, write what has changed."""
         outdated = self._outdated.due(self._clock.monotonic(), BUCKETS_PER_TURN)
-        if outdated:
-            await self._cache.invalidate_buckets(outdated)
-        await self._close()
+        faults = self._faults
+        await faults.all_or_each("deleting outdated buckets", self._cache.invalidate_buckets, outdated)
+        with faults.contained("closing windows of aggregates"):
+            await self._close()
         pairs = self._windows.take_changed(PAIRS_PER_TURN)
-        if pairs:
-            await (self._merge(pairs) if self._shared else self._set(pairs))
-        self._windows.forget(self._now_us())
+        await faults.all_or_each("writing aggregates", self._merge if self._shared else self._set, pairs)
+        with faults.contained("forgetting windows of aggregates"):
+            self._windows.forget(self._now_us())
 
     # A single worker
 
@@ -195,24 +200,33 @@ class Aggregates:
         recounts = 0
         now_us = self._now_us()
         for pair, open_window in self._windows.ended(now_us):
-            window = window_of(
-                open_window.start, WINDOW_S, open_window.sketch, exact=not open_window.doubtful
-            )
-            if open_window.doubtful and now_us - open_window.start < GIVE_UP_US:
-                if recounts >= RECOUNTS_PER_TURN:
-                    continue
-                recounts += 1
-                try:
-                    sketches = await count_windows(self._cache.store, *pair, (open_window.start,))
-                except StoreError as error:
-                    log.debug("a window is not counted anew: %s", error)
-                    continue
-                window = window_of(open_window.start, WINDOW_S, sketches[open_window.start], settled=True)
-                self.recounted += 1
-                await self._settle(pair, window)
-                if not self._shared:
-                    self._windows.changed_again(pair)
-            self._windows.close(pair, window)
+            recount = open_window.doubtful and now_us - open_window.start < GIVE_UP_US
+            if recount and recounts >= RECOUNTS_PER_TURN:
+                continue
+            recounts += recount
+            try:
+                await self._close_one(pair, open_window, recount=recount)
+            except IotCacheError:
+                raise
+            except Exception as error:
+                self._faults.note("closing a window of aggregates", error)
+                self._windows.drop(pair, open_window.start)
+
+    async def _close_one(self, pair: Pair, open_window: OpenWindow, *, recount: bool) -> None:
+        """Close one window; one whose ``recount`` the store cannot answer now stays open."""
+        window = window_of(open_window.start, WINDOW_S, open_window.sketch, exact=not open_window.doubtful)
+        if recount:
+            try:
+                sketches = await count_windows(self._cache.store, *pair, (open_window.start,))
+            except StoreError as error:
+                log.debug("a window is not counted anew: %s", error)
+                return
+            window = window_of(open_window.start, WINDOW_S, sketches[open_window.start], settled=True)
+            self.recounted += 1
+            await self._settle(pair, window)
+            if not self._shared:
+                self._windows.changed_again(pair)
+        self._windows.close(pair, window)
 
     async def _settle(self, pair: Pair, window: Window) -> None:
         """In a group: replace all parts by what the store has."""

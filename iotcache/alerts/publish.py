@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from iotcache.alerts.topics import alert_topic
 from iotcache.errors import BrokerError, PublishRefused
+from iotcache.faults import Faults
 from iotcache.model.alerts import Alert, encode_alert
 from iotcache.text import printable
 
@@ -31,8 +32,9 @@ class AlertLink(Protocol):
 class AlertPublisher:
     """What is to be published, by topic, and the task (`run`) that does it."""
 
-    def __init__(self, link: AlertLink) -> None:
+    def __init__(self, link: AlertLink, faults: Faults | None = None) -> None:
         self._link = link
+        self._faults = faults or Faults()
         self._waiting: dict[str, list[bytes]] = {}
         self._some = asyncio.Event()
         self.dropped = 0
@@ -72,6 +74,9 @@ class AlertPublisher:
                     await asyncio.sleep(RETRY_S)
                     await self._link.until_connected()
                     continue
+                except Exception as error:  # it would fail again, and the other topics wait
+                    self._faults.note("publishing an alert", error)
+                    self.dropped += 1
                 left = self._waiting.pop(topic)
                 if left[0] is payloads[0]:
                     left = left[1:]

@@ -23,6 +23,7 @@ from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.cluster.leader import LeaderLock
 from iotcache.config.alert_rules import AlertRule
 from iotcache.errors import IotCacheError, StoreError
+from iotcache.faults import Faults
 from iotcache.model import Series, Severity, StoredReading, figure_of
 from iotcache.model.alerts import Alert, AlertState
 
@@ -50,6 +51,8 @@ _LEVELS: Final = {
     Severity.WARNING: logging.WARNING,
     Severity.ERROR: logging.ERROR,
 }
+_ANNOUNCING: Final = "announcing an alert"
+_RECORDING: Final = "recording alerts"
 _Key = tuple[str, str]
 
 
@@ -66,6 +69,7 @@ class AlertWatch:
         well: Callable[[], bool] = lambda: True,
         clock: Clock = SYSTEM_CLOCK,
         tick_s: float = TICK_S,
+        faults: Faults | None = None,
     ) -> None:
         """``well`` tells whether readings can come in just now; while they cannot, nobody is silent."""
         rules = [AlertRule(one) for one in settings.alerts]
@@ -73,17 +77,23 @@ class AlertWatch:
         self._cache = cache
         self._link = link
         self._clock = clock
+        self._faults = faults or Faults(clock)
         self._well = well
-        self._tick_s = tick_s
+        self.tick_s = tick_s
+        """How often nodes, clock and store are looked at; another value counts from the next time on."""
         self._shared = bool(settings.ingest.group)
         self._keep_us = round(settings.store.retention_days * 86_400e6)
         self._leader = LeaderLock(cache.cluster, f"{cache.keys.prefix}lock:alerts", instance, clock=clock)
         self._readings = ReadingRules(rules, self._stands)
         self._silence = SilenceRules(rules, self._stands)
         self._nodes = NodeRules(rules, self._stands)
-        self._publisher = AlertPublisher(link)
+        self._publisher = AlertPublisher(link, self._faults)
         alerting = settings.alerting
-        self._webhook = Webhook(alerting.webhook, alerting.webhook_timeout_s) if alerting.webhook else None
+        self._webhook = (
+            Webhook(alerting.webhook, alerting.webhook_timeout_s, faults=self._faults)
+            if alerting.webhook
+            else None
+        )
         self._standing: dict[_Key, Alert] = {}
         self._unsettled: dict[_Key, list[Verdict]] = {}
         self._some = asyncio.Event()
@@ -139,18 +149,20 @@ class AlertWatch:
 
     async def run(self) -> None:
         """Work until cancelled. Without rules there is nothing to do but to end what stands of old ones."""
+        keep_running = self._faults.keep_running
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._publisher.run())
+            tasks.create_task(keep_running("publishing alerts", self._publisher.run))
             if self._webhook is not None:
-                tasks.create_task(self._webhook.run())
-            tasks.create_task(self._watch())
+                tasks.create_task(keep_running("posting alerts", self._webhook.run))
+            tasks.create_task(keep_running("watching for alerts", self._watch))
 
     async def _watch(self) -> None:
         await self._begin()
         try:
             while True:
                 try:
-                    await self._turn()
+                    with self._faults.contained("a turn of the alert watch"):
+                        await self._turn()
                 except IotCacheError as error:  # what is unsettled is tried again
                     log.debug("alerts wait: %s", error)
                 await self._rest()
@@ -163,11 +175,11 @@ class AlertWatch:
         self._some.clear()
         if not self._unsettled:
             try:
-                async with asyncio.timeout(self._tick_s):
+                async with asyncio.timeout(self.tick_s):
                     await self._some.wait()
             except TimeoutError:
                 return
-        await asyncio.sleep(self._tick_s / 5)
+        await asyncio.sleep(self.tick_s / 5)
 
     async def _begin(self) -> None:
         """Take over from the store what stood before our time, and whom to listen for."""
@@ -178,50 +190,66 @@ class AlertWatch:
                 while self._silence.wanted and (page := await self._cache.store.directory(above, _PAGE)):
                     for info in page:
                         now_s = self._clock.monotonic()
-                        self._silence.add_series(info.series, info.site, info.interval_s, now_s)
+                        with self._faults.contained("taking over a series"):
+                            self._silence.add_series(info.series, info.site, info.interval_s, now_s)
                     above = page[-1].order
                     await asyncio.sleep(0.02)
             except StoreError as error:
                 log.debug("alerts wait for the store: %s", error)
-                await asyncio.sleep(self._tick_s)
+                await asyncio.sleep(self.tick_s)
             else:
                 return
 
     async def _turn(self) -> None:
+        """Each part fails by itself, and what is to be settled is settled whatever else fails."""
         now_s = self._clock.monotonic()
-        self._put(self._readings.tick(now_s))
-        if not self._well():
-            self._silence.deaf_until_s = now_s
-        if now_s >= self._next_s["refresh"]:
-            await self._refresh()
-            self._next_s["refresh"] = now_s + self._tick_s
-        if not self._shared or await self._leader.hold():
-            await self._watch_all(now_s)
-            if self._connects != self._link.connects:
-                # A broker that was away may have lost what it retained.
-                self._connects = self._link.connects
-                for alert in self._standing.values():
-                    self._publisher.put(alert)
+        contained = self._faults.contained
+        with contained("judging readings by the clock"):
+            self._put(self._readings.tick(now_s))
+        with contained("looking for alerts of others"):
+            if not self._well():
+                self._silence.deaf_until_s = now_s
+            if now_s >= self._next_s["refresh"]:
+                await self._refresh()
+                self._next_s["refresh"] = now_s + self.tick_s
+        with contained("watching nodes and silent devices"):
+            if not self._shared or await self._leader.hold():
+                await self._watch_all(now_s)
+                self._tell_again()
         await self._settle()
+
+    def _tell_again(self) -> None:
+        """A broker that was away may have lost what it retained."""
+        if self._connects != self._link.connects:
+            self._connects = self._link.connects
+            for alert in self._standing.values():
+                with self._faults.contained(_ANNOUNCING):
+                    self._publisher.put(alert)
 
     async def _watch_all(self, now_s: float) -> None:
         """What one worker watches for all: the nodes, silence, the end of rules and of devices."""
         cluster = self._cache.cluster
-        self._put(self._nodes.health(cluster.health(), now_s))
-        if self._nodes.wants_ratio and self._is_time("ratio", RATIO_EVERY_S, now_s):
-            self._put(self._nodes.ratio(await cluster.stats(), now_s))
+        contained = self._faults.contained
+        with contained("watching nodes"):
+            self._put(self._nodes.health(cluster.health(), now_s))
+            if self._nodes.wants_ratio and self._is_time("ratio", RATIO_EVERY_S, now_s):
+                self._put(self._nodes.ratio(await cluster.stats(), now_s))
+        with contained("watching for silent devices"):
+            await self._watch_silence(now_s)
+        with contained("deleting old alerts"):
+            if self._is_time("prune", PRUNE_EVERY_S, now_s):
+                await self._cache.store.alerts.prune(round(self._clock.now() * 1e6) - self._keep_us)
+        orphans = [alert for alert in self._standing.values() if alert.name not in self._rules]
+        ended = [_ended(alert, self._now_us(), "there is no such rule any more") for alert in orphans]
+        await self._faults.all_or_each(_RECORDING, self._tell, ended)
+
+    async def _watch_silence(self, now_s: float) -> None:
         if self._silence.wanted:
             if self._is_time("retired", RETIRED_EVERY_S, now_s):
                 self._retired = await self._out_of_service()
                 self._put(self._silence.retire(self._retired))
             if self._well():
                 self._put(self._silence.due(now_s, self._retired))
-        if self._is_time("prune", PRUNE_EVERY_S, now_s):
-            await self._cache.store.alerts.prune(round(self._clock.now() * 1e6) - self._keep_us)
-        orphans = [alert for alert in self._standing.values() if alert.name not in self._rules]
-        await self._tell(
-            [_ended(alert, self._now_us(), "there is no such rule any more") for alert in orphans]
-        )
 
     def _is_time(self, what: str, every_s: float, now_s: float) -> bool:
         if now_s < self._next_s[what]:
@@ -250,13 +278,15 @@ class AlertWatch:
             self._standing = before | now
         for key, alert in now.items():
             old = before.get(key)
-            if old is None:
-                self._take_over(key, True)
-            elif old.state is not alert.state and (not self._shared or self._leader.held):
-                self._announce(alert)
+            with self._faults.contained(_ANNOUNCING):
+                if old is None:
+                    self._take_over(key, True)
+                elif old.state is not alert.state and (not self._shared or self._leader.held):
+                    self._announce(alert)
         for key in before.keys() - self._standing.keys():
-            self._take_over(key, False)
-            self._publisher.empty(*key)
+            with self._faults.contained(_ANNOUNCING):
+                self._take_over(key, False)
+                self._publisher.empty(*key)
 
     def _take_over(self, key: _Key, raised: bool) -> None:
         if key not in self._unsettled:
@@ -270,9 +300,8 @@ class AlertWatch:
         verdicts = [verdict for row in self._unsettled.values() for verdict in row]
         if not verdicts:
             return
-        believed = await self._confirm(verdicts) if self._shared else verdicts
-        now_us = self._now_us()
-        await self._tell([_alert(verdict, now_us) for verdict in believed])
+        # Those that this fails on unforeseen are left out: they would fail again, and others wait.
+        await self._faults.all_or_each("settling alerts", self._believe, verdicts)
         for verdict in verdicts:
             key = (verdict.rule.name, verdict.subject)
             row = self._unsettled[key]
@@ -280,6 +309,12 @@ class AlertWatch:
                 row.remove(verdict)
             if not row:
                 del self._unsettled[key]
+
+    async def _believe(self, verdicts: Sequence[Verdict]) -> None:
+        believed = await self._confirm(verdicts) if self._shared else verdicts
+        now_us = self._now_us()
+        alerts = [_alert(verdict, now_us) for verdict in believed]
+        await self._faults.all_or_each(_RECORDING, self._tell, alerts)
 
     async def _tell(self, alerts: Sequence[Alert]) -> None:
         news = await self._cache.store.alerts.record(alerts) if alerts else ()
@@ -295,7 +330,8 @@ class AlertWatch:
                 self.raised += 1
             else:
                 self._standing.pop(key, None)
-            self._announce(alert)
+            with self._faults.contained(_ANNOUNCING):
+                self._announce(alert)
 
     def _announce(self, alert: Alert) -> None:
         self._publisher.put(alert)

@@ -16,6 +16,7 @@ from typing import Final
 
 from iotcache.backoff import Backoff
 from iotcache.config.urls import parse_hook
+from iotcache.faults import Faults
 from iotcache.model.alerts import Alert, encode_alert
 from iotcache.text import printable
 
@@ -36,10 +37,18 @@ class _Refused(Exception):
 class Webhook:
     """Posts what it is given, one after the other. Run `run` beside whoever calls `put`."""
 
-    def __init__(self, url: str, timeout_s: float = 5.0, *, retry_min_s: float = RETRY_MIN_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float = 5.0,
+        *,
+        retry_min_s: float = RETRY_MIN_S,
+        faults: Faults | None = None,
+    ) -> None:
         self._hook = parse_hook(url)
         self._timeout_s = timeout_s
         self._retry_min_s = retry_min_s
+        self._faults = faults or Faults()
         self._waiting: deque[Alert] = deque()
         self._some = asyncio.Event()
         self.posted = 0
@@ -59,7 +68,11 @@ class Webhook:
         while True:
             await self._some.wait()
             while self._waiting:
-                await self._deliver(self._waiting.popleft())
+                try:
+                    await self._deliver(self._waiting.popleft())
+                except Exception as error:
+                    self.failed += 1
+                    self._faults.note("posting an alert", error)
             self._some.clear()
 
     async def _deliver(self, alert: Alert) -> None:

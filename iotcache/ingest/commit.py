@@ -14,9 +14,9 @@ from iotcache.backoff import Backoff
 from iotcache.clock import Clock
 from iotcache.decode.outcomes import dead_letter
 from iotcache.errors import StoreError
+from iotcache.faults import Faults, describe
 from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.counters import IngestCounters
-from iotcache.ingest.faults import Faults, describe
 from iotcache.ingest.planning import Planner, refused_reading
 from iotcache.ingest.retained import LatestStore, drop_outdated
 from iotcache.model import DeadLetter, DeviceMessage, Document, LifecycleResult, Series, StoredReading
@@ -137,12 +137,14 @@ class Committer:
         while True:
             try:
                 return await whole()
-            except _Failure as failure:
+            except Exception as error:
+                failure = error if isinstance(error, _Failure) else self._failure("a commit", error)
                 self._counters.commit_failures += 1
                 if not failure.retryable:
-                    result = await piecewise(backoff.attempts >= TRIES - 1)
-                    if result is not None:
-                        return result
+                    with self._faults.contained("committing piece by piece"):
+                        result = await piecewise(backoff.attempts >= TRIES - 1)
+                        if result is not None:
+                            return result
                 self._wait_for(str(failure))
             await backoff.wait()
 
@@ -314,7 +316,8 @@ class Committer:
         reason = printable(reason)
         if reason != self.waiting_for:
             self.waiting_for = reason
-            self._on_waiting(reason)
+            with self._faults.contained("telling what the store is waited for"):
+                self._on_waiting(reason)
 
 
 def _refused_message(message: DeviceMessage, reason: str) -> DeadLetter:

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from iotcache.ingest.faults import Faults
-from iotcache.model import CommittedBatch, Follower
+from iotcache.faults import Faults
+from iotcache.model import CommittedBatch, Follower, Series, StoredReading
 
 WAITING_BATCHES: Final = 16
 """With the pipeline's batch limit this bounds the memory."""
@@ -90,8 +90,11 @@ class Followers:
 
     def _hand_singly(self, follower: Follower, batch: CommittedBatch) -> None:
         """Each reading alone, as a duplicate: the follower may have counted it before it failed."""
-        newest = {stored.reading.series: stored for stored in batch.newest}
+        newest: dict[Series, StoredReading] = {}
+        for stored in batch.newest:
+            with contextlib.suppress(Exception):  # noted already, with the whole batch; and so below
+                newest[stored.reading.series] = stored
         for reading in batch.readings:
-            stored = newest.pop(reading.series, None)
-            with contextlib.suppress(Exception):  # noted already, with the whole batch
-                follower.follow(CommittedBatch([reading], [stored] if stored else [], 1))
+            with contextlib.suppress(Exception):
+                own = newest.pop(reading.series, None)
+                follower.follow(CommittedBatch([reading], [own] if own else [], 1))

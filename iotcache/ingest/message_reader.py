@@ -10,7 +10,7 @@ from iotcache.decode.decoder import Decoder, decode_named
 from iotcache.decode.device_messages import read_device_message
 from iotcache.decode.outcomes import NothingInIt, PartlyDecoded, Refused, dead_letter
 from iotcache.decode.topics import Topics
-from iotcache.ingest.faults import Faults, describe
+from iotcache.faults import Faults, describe
 from iotcache.ingest.retained import as_retained
 from iotcache.model import DeadLetter, DeviceMessage, Message, Reading
 

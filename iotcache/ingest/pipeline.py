@@ -11,6 +11,7 @@ faults`) and kept as a dead letter, and the rest goes on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -20,10 +21,10 @@ from msgspec import Struct
 from iotcache.cache.intervals import Intervals
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import IotCacheError
+from iotcache.faults import Faults
 from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.commit import Committer, DeviceMessages
 from iotcache.ingest.counters import IngestCounters
-from iotcache.ingest.faults import Faults
 from iotcache.ingest.planning import Planner
 from iotcache.model import CommittedBatch, LifecycleResult, Series, StoredReading
 from iotcache.store.base import Committed
@@ -157,7 +158,7 @@ class Pipeline:
         began_s = self._clock.monotonic()
         try:
             await self._cache.write_through(newest)
-        except (IotCacheError, OSError) as error:
+        except IotCacheError as error:
             # The store has the readings: entries that were not written expire, and are dirty until then.
             log.warning("the cache could not be written: %s", error)
         except Exception as error:
@@ -188,12 +189,24 @@ class Pipeline:
     async def _update_cache(self, devices: DeviceMessages, lifecycle: LifecycleResult) -> None:
         try:
             await devices.tell_cache(lifecycle)
-        except (IotCacheError, OSError) as error:
+        except IotCacheError as error:
             log.warning(
                 "what devices said of themselves is in the store, not all of it in the cache: %s", error
             )
         except Exception as error:
             self._faults.note("bringing what devices said to the cache", error)
+            await self._update_cache_singly(devices, lifecycle)
+
+    async def _update_cache_singly(self, devices: DeviceMessages, lifecycle: LifecycleResult) -> None:
+        """Bring over what can be; the entry of a document that cannot goes, as it would show an older one."""
+        parts = [LifecycleResult([document], []) for document in lifecycle.standing]
+        parts += [LifecycleResult([], [device]) for device in lifecycle.ended]
+        for part in parts:
+            try:
+                await devices.tell_cache(part)
+            except Exception:
+                with contextlib.suppress(Exception):  # noted already, with all of them
+                    await self._cache.invalidate_documents([document.name for document in part.standing])
 
     def _follow(self, stored: _Stored) -> None:
         readings = [reading for batch in stored.batches for reading in batch.readings]

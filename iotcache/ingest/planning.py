@@ -10,8 +10,8 @@ import msgspec
 from iotcache.cache.intervals import Intervals
 from iotcache.clock import Clock
 from iotcache.decode.outcomes import dead_letter
+from iotcache.faults import Faults, describe
 from iotcache.ingest.batches import DecodedBatch
-from iotcache.ingest.faults import Faults, describe
 from iotcache.model import DeadLetter, Reading, StoredReading
 
 PLAN_KEPT_S: Final = 1.0

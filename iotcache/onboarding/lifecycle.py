@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from iotcache.config.schema import OnboardingSettings
+from iotcache.faults import Faults
 from iotcache.model import (
     CommittedBatch,
     DeviceMessage,
@@ -28,10 +30,13 @@ log = logging.getLogger(__name__)
 class DeviceLifecycle:
     """Stores device messages, and follows the committed batches to warm the cache for new devices."""
 
-    def __init__(self, cache: DeviceCache, settings: OnboardingSettings) -> None:
+    def __init__(
+        self, cache: DeviceCache, settings: OnboardingSettings, *, faults: Faults | None = None
+    ) -> None:
         self._cache = cache
         self._settings = settings
-        self._warm_queue = WarmQueue(cache, bound=settings.queue, per_s=settings.warm_per_s)
+        self._faults = faults or Faults()
+        self._warm_queue = WarmQueue(cache, self._faults, bound=settings.queue, per_s=settings.warm_per_s)
         self.counts = self._warm_queue.counts
         self.documents = 0
         """Documents that were the store's newest version after their message."""
@@ -40,9 +45,10 @@ class DeviceLifecycle:
 
     async def run(self) -> None:
         """Work in the background until cancelled."""
+        forgetting = partial(keep_forgetting, self._cache, self._settings.forget_every_s, self._faults)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._warm_queue.run())
-            tasks.create_task(keep_forgetting(self._cache, self._settings.forget_every_s))
+            tasks.create_task(self._faults.keep_running("warming the cache", self._warm_queue.run))
+            tasks.create_task(self._faults.keep_running("forgetting devices out of service", forgetting))
 
     async def store(self, messages: Sequence[DeviceMessage]) -> LifecycleResult:
         """Make messages durable, in their order as far as it matters. Raises `StoreError`."""
@@ -75,7 +81,7 @@ class DeviceLifecycle:
             )
         if result.ended:
             log.info("%d devices were put out of service", len(result.ended))
-            await forget(self._cache, result.ended)
+            await forget(self._cache, result.ended, self._faults)
 
     def follow(self, batch: CommittedBatch) -> None:
         """Queue the devices of a commit that were not seen since the start."""

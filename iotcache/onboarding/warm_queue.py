@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from iotcache.errors import IotCacheError
+from iotcache.faults import Faults
 from iotcache.model import DocumentKind, DocumentName
 from iotcache.onboarding.warm import Entry, fill
 
@@ -24,6 +25,7 @@ SETTLE_S: Final = 0.2
 """A new device mostly sends more readings at once; their entries then need no filling."""
 RETRY_S: Final = 2.0
 _SEEN_LIMIT: Final = 500_000
+_STAGE: Final = "warming the cache for devices"
 
 
 class OnboardingCounts(Struct):
@@ -33,6 +35,8 @@ class OnboardingCounts(Struct):
     waiting: int = 0
     skipped: int = 0
     """For want of room in the queue: their first reads fall through to the store."""
+    failed: int = 0
+    """Left out, as warming failed on them."""
     entries: int = 0
     """Entries added to the cache for them."""
 
@@ -40,14 +44,17 @@ class OnboardingCounts(Struct):
 class WarmQueue:
     """A queue of devices and the task (`run`) that warms the cache for them."""
 
-    def __init__(self, cache: DeviceCache, *, bound: int, per_s: float) -> None:
+    def __init__(self, cache: DeviceCache, faults: Faults, *, bound: int, per_s: float) -> None:
         """At most ``bound`` devices wait, and ``per_s`` entries are looked at in a second."""
         self._cache = cache
+        self._faults = faults
         self._bound = bound
         self._per_s = per_s
         self._seen: set[str] = set()
         self._waiting: dict[str, None] = {}
         self._not_empty = asyncio.Event()
+        self._examined = 0
+        """Entries looked at for the devices in hand."""
         self.counts = OnboardingCounts()
 
     def add_new(self, devices: Iterable[str]) -> None:
@@ -79,22 +86,24 @@ class WarmQueue:
             await asyncio.sleep(SETTLE_S)
             while self._waiting:
                 devices = list(islice(self._waiting, BATCH_DEVICES))
+                self._examined = 0
                 try:
-                    examined = await self._warm(devices)
+                    failed = await self._faults.all_or_each(_STAGE, self._warm, devices)
                 except IotCacheError as error:
                     log.debug("%d devices wait for a warm cache: %s", len(self._waiting), error)
                     await asyncio.sleep(RETRY_S)
                     continue
                 for device in devices:
                     self._waiting.pop(device, None)
-                self.counts.warmed += len(devices)
+                self.counts.warmed += len(devices) - len(failed)
+                self.counts.failed += len(failed)
                 self.counts.waiting = len(self._waiting)
-                await asyncio.sleep(examined / self._per_s)
+                await asyncio.sleep(self._examined / self._per_s)
             self._not_empty.clear()
 
-    async def _warm(self, devices: list[str]) -> int:
+    async def _warm(self, devices: list[str]) -> None:
         entries: list[Entry] = [info.series for info in await self._cache.store.documents.sensors(devices)]
         entries += [DocumentName(device, kind) for device in devices for kind in DocumentKind]
         done = await fill(self._cache, entries)
         self.counts.entries += done.added
-        return len(entries)
+        self._examined += len(entries)

@@ -17,7 +17,7 @@ import msgspec
 from iotcache.clock import Clock
 from iotcache.decode.topics import SPARKPLUG
 from iotcache.errors import BrokerError
-from iotcache.ingest.faults import Faults
+from iotcache.faults import Faults
 from iotcache.mqtt import LinkState, MqttLink, Will
 from iotcache.tasks import end
 

@@ -11,7 +11,7 @@ from iotcache.decode.mapping.announced import AnnouncedUnits
 from iotcache.decode.mapping.outcome import Mapping
 from iotcache.decode.mapping.reader import reader_for
 from iotcache.decode.topics import MappedTopics, Topics
-from iotcache.ingest.faults import Faults
+from iotcache.faults import Faults
 from iotcache.ingest.message_reader import MessageReader
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from iotcache.backoff import Backoff
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.decode.outcomes import NothingInIt, PartlyDecoded
 from iotcache.errors import StoreError
+from iotcache.faults import Faults
 from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.commit import RETRY_MAX_S, RETRY_MIN_S
 from iotcache.ingest.counters import IngestCounters
-from iotcache.ingest.faults import Faults
 from iotcache.ingest.followers import Followers
 from iotcache.ingest.pipeline import Pipeline
 from iotcache.ingest.sparkplug_host import SparkplugHost
@@ -39,7 +39,7 @@ from iotcache.worker.stats import IngestStatsBuilder
 if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
     from iotcache.config.schema import Settings
-    from iotcache.store.base import Committed
+    from iotcache.store.base import Committed, SeriesInfo
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ class Ingest:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.faults.keep_running("publishing counters", self._publish_stats))
             cache = self.cache = await self._open_cache()
-            self.lifecycle = DeviceLifecycle(cache, self.settings.onboarding)
+            self.lifecycle = DeviceLifecycle(cache, self.settings.onboarding, faults=self.faults)
             self.pipeline = Pipeline(
                 cache,
                 self.counters,
@@ -206,9 +206,12 @@ class Ingest:
                 instance=self.instance,
                 well=lambda: not self.waiting_for,
                 clock=self._clock,
+                faults=self.faults,
             )
             self.followers.add(self.alerts)
-            self.aggregates = Aggregates(cache, self.settings, instance=self.instance, clock=self._clock)
+            self.aggregates = Aggregates(
+                cache, self.settings, instance=self.instance, clock=self._clock, faults=self.faults
+            )
             self.followers.add(self.aggregates)
             tasks.create_task(self.followers.run())
             tasks.create_task(self.pipeline.run())
@@ -253,9 +256,13 @@ class Ingest:
     async def _recall(self, cache: DeviceCache, pipeline: Pipeline) -> None:
         """Take over what the store knows of the series' intervals, so that a restart forgets no TTL."""
         above = 0
+
+        async def recall(page: Sequence[SeriesInfo]) -> None:
+            pipeline.intervals.recall((info.series, info.interval_s) for info in page)
+
         with contextlib.suppress(StoreError):
             while page := await cache.store.directory(above, _DIRECTORY_PAGE):
-                pipeline.intervals.recall((info.series, info.interval_s) for info in page)
+                await self.faults.all_or_each("reading the intervals", recall, page)
                 above = page[-1].order
                 await asyncio.sleep(0.05)
 
@@ -273,8 +280,9 @@ class Ingest:
     ) -> None:
         for batch in self._decoded(messages, is_last_try=is_last_try):
             await pipeline.put(batch)
-            for topic, payload in self.sparkplug.take_commands():
-                self.link.post(topic, payload)
+            with self.faults.contained("commanding edge nodes"):
+                for topic, payload in self.sparkplug.take_commands():
+                    self.link.post(topic, payload)
             await asyncio.sleep(0)  # there may be many batches, and a commit wants to go on meanwhile
 
     def _decoded(self, messages: Sequence[Message], *, is_last_try: bool = False) -> Iterator[DecodedBatch]:

@@ -225,7 +225,7 @@ async def test_after_a_reconnect_what_stands_is_published_again_and_the_webhook_
     clock = ManualClock()
     settings = Settings(alerts=(HOT,), alerting=AlertingSettings(webhook=url))
     one = Worker(await open_cache([memcached], clock=clock), clock, settings, "one")
-    one.watch._tick_s = 0.05
+    one.watch.tick_s = 0.05
     task = asyncio.create_task(one.watch.run())
     await one.fed(one.reading(9))
     topic = "iotcache/alerts/hot/d1:t"

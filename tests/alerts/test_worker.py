@@ -72,7 +72,7 @@ async def said(sender: MqttLink, device: str, value: float, n: int) -> None:
 
 def quick(made: Ingest) -> None:
     assert made.alerts is not None
-    made.alerts._tick_s = 0.1
+    made.alerts.tick_s = 0.1
 
 
 async def test_raised_published_acknowledged_and_cleared(

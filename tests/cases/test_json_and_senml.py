@@ -102,6 +102,6 @@ async def test_through_a_broker_into_sqlite(
 async def test_through_a_broker_into_postgresql(  # noqa: PLR0917
     mosquitto: Server, memcached: Server, settings_for: Make, worker: Make, link: Make, postgres: Postgres
 ) -> None:
-    store = StoreSettings(url=postgres.new_database(), password=PASSWORD)
+    store = StoreSettings(url=postgres.empty_database(), password=PASSWORD)
     settings = replace(settings_for(mosquitto.port, [memcached]), ingest=INGEST, store=store)
     await _all_cases(await worker(settings), await link(mosquitto.port, "sender"))

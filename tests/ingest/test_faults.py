@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from iotcache.clock import ManualClock
 from iotcache.decode.decoder import Decoder
 from iotcache.decode.topics import Topics
+from iotcache.faults import LOG_EVERY_S, Faults
 from iotcache.ingest import commit as commit_module
 from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.counters import IngestCounters
-from iotcache.ingest.faults import LOG_EVERY_S, Faults
 from iotcache.ingest.followers import Followers
 from iotcache.ingest.message_reader import MessageReader
 from iotcache.ingest.pipeline import Pipeline
@@ -280,7 +280,7 @@ def test_the_same_fault_is_logged_once_in_a_while(caplog: pytest.LogCaptureFixtu
 
 
 async def test_background_work_that_fails_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iotcache.ingest.faults.RESTART_S", 0.001)
+    monkeypatch.setattr("iotcache.faults.RESTART_S", 0.001)
     faults, runs = Faults(), 0
 
     async def work() -> None:

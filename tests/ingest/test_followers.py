@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from iotcache.ingest import faults
+from iotcache import faults
 from iotcache.ingest.followers import Followers
 from iotcache.model import Reading
 from iotcache.model.batches import CommittedBatch

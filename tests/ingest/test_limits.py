@@ -16,7 +16,7 @@ from iotcache.decode.mapping.reader import FieldReader
 from iotcache.decode.mapping.settings import FieldPaths
 from iotcache.decode.outcomes import Refused
 from iotcache.decode.topics import Topics
-from iotcache.ingest.faults import Faults
+from iotcache.faults import Faults
 from iotcache.ingest.message_reader import MessageReader
 from iotcache.model import DeadLetter, Message
 from tests.ingest.test_formats import dumps

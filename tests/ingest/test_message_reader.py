@@ -6,7 +6,7 @@ import pytest
 
 from iotcache.decode.decoder import Decoder
 from iotcache.decode.topics import Topics
-from iotcache.ingest.faults import Faults
+from iotcache.faults import Faults
 from iotcache.ingest.message_reader import MessageReader
 from iotcache.model import DeadLetter, Message
 
