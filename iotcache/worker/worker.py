@@ -294,10 +294,13 @@ class Ingest:
         read, sparkplug = self._reader.read, self.sparkplug
         for index, message in enumerate(messages):
             decoded = read(message)
-            if not sparkplug.takes_back(message, is_last_try=is_last_try):
-                done.append(message)
-            else:
+            is_held = False
+            with self.faults.contained("holding back what waits for a birth"):
+                is_held = sparkplug.takes_back(message, is_last_try=is_last_try)
+            if is_held:
                 decoded = []
+            else:
+                done.append(message)
             if isinstance(decoded, list):
                 readings += decoded
             elif decoded is None:
@@ -312,8 +315,10 @@ class Ingest:
             else:
                 device_messages.append(decoded)
             if len(readings) >= BATCH_READINGS or index == len(messages) - 1:
-                acknowledge = partial(self._acknowledge, done)
-                yield DecodedBatch(readings, dead, acknowledge, device_messages, sparkplug.take_deaths())
+                batch = DecodedBatch(readings, dead, partial(self._acknowledge, done), device_messages)
+                with self.faults.contained("noting the deaths of edge nodes"):
+                    batch.deaths = sparkplug.take_deaths()
+                yield batch
                 readings, dead, device_messages, done = [], [], [], []
 
     def _acknowledge(self, messages: Sequence[Message], committed: Committed | None) -> None:

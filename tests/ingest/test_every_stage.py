@@ -76,6 +76,8 @@ class Stand:
                 (f"spBv1.0/s/DBIRTH/e/{device}", birth),
                 (f"spBv1.0/s/DDATA/e/{device}-unborn", field(3, 1) + field(2, field(2, 7) + field(4, 10))),
                 (f"iot/s/{device}-gone/birth", b""),
+                (f"spBv1.0/s/DBIRTH/e/{device}-dead", birth),
+                (f"spBv1.0/s/DDEATH/e/{device}-dead", field(3, 2)),
             ]
         return [*found, (f"iot/s/evil-{n}/t", b"{")]
 
