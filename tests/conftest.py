@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -62,11 +62,18 @@ def await_port(port: int, process: subprocess.Popen[bytes], seconds: float = 10.
 class Server:
     """One real server process that a test may stop, pause and start again on its port."""
 
-    def __init__(self, command: Callable[[int], list[str]], cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        command: Callable[[int], list[str]],
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.command = command
         """The command line for a port; another one counts from the next start on."""
         self.folder = cwd
         """Where the server runs and its files lie."""
+        self.env = env
+        """Its environment; ours when not given."""
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -82,8 +89,9 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            self.command(self.port), cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+            self.command(self.port), cwd=self.folder, env=self.env,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         await_port(self.port, self.process)
 
     def signal(self, number: int) -> None:
