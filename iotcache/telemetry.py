@@ -45,6 +45,14 @@ class ProcessStats(Struct, kw_only=True):
 class IngestStats(ProcessStats, kw_only=True):
     """What an ingest worker counts. Totals since its start; ``_per_s`` over the last second."""
 
+    group: str = ""
+    """Whose load it shares."""
+    client_id: str = ""
+    """The name of its session at the broker."""
+    leaving: bool = False
+    """It was told to end, and takes in what the broker still has for it."""
+    session_ended: bool = False
+    """It left for good: the broker keeps nothing for it any more."""
     waiting_store: str = ""
     """Why the store cannot be written just now, the part of `waiting_for` that is about it. Safe to show."""
     waiting_broker: str = ""
@@ -168,6 +176,11 @@ class ReaderStats(ProcessStats, kw_only=True):
     read_p99_ms: float = 0.0
 
 
+def role_filter(role: str) -> str:
+    """What to subscribe to for the counters of all processes of a role."""
+    return f"iotcache/stats/{role}/+"
+
+
 def stats_topic(role: str, instance: str) -> str:
     """Where a process publishes its counters; characters with a meaning in topics become ``_``."""
     return f"iotcache/stats/{_UNSAFE.sub('_', role)}/{_UNSAFE.sub('_', instance) or '_'}"
@@ -209,8 +222,19 @@ def decode_role(role: str, payload: bytes) -> IngestStats | FleetStats | ReaderS
     return None if kind is None else decode(payload, kind)
 
 
-def gone(role: str, instance: str) -> bytes:
-    """The last will: what the broker publishes in our name when we vanish."""
+class _Session(ProcessStats, kw_only=True, omit_defaults=True):
+    group: str = ""
+    client_id: str = ""
+
+
+def gone(role: str, instance: str, *, group: str = "", client_id: str = "") -> bytes:
+    """The last will: what the broker publishes in our name when we vanish.
+
+    ``client_id``: the session that stays, and its ``group``.
+    """
+    host, pid = platform.node(), os.getpid()
     return encode(
-        ProcessStats(role=role, instance=instance, state="gone", pid=os.getpid(), host=platform.node())
+        _Session(
+            role=role, instance=instance, state="gone", pid=pid, host=host, group=group, client_id=client_id
+        )
     )

@@ -33,7 +33,7 @@ class BrokerSettings(Section, frozen=True):
     username: str = ""
     password: str = ""
     password_file: str = ""
-    protocol: Literal["3.1.1", "5"] = "3.1.1"
+    protocol: Literal["3.1.1", "5", "auto"] = "3.1.1"
     keepalive_s: Annotated[int, Meta(ge=1, le=65_535)] = 30
     tls_ca_file: str = ""
     tls_cert_file: str = ""

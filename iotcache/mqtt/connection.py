@@ -107,6 +107,8 @@ class MqttConnection(asyncio.Protocol):
         self.session_present = False
         self.retain_available = True
         """Whether the broker keeps retained messages; to send it one would end the connection."""
+        self.is_silent = False
+        """The broker ended the connection without any answer, as those do that do not know MQTT 5."""
         self.malformed = ""
         """The PUBLISH that ended the connection because it could not be read."""
         self._endpoint = endpoint
@@ -144,6 +146,7 @@ class MqttConnection(asyncio.Protocol):
                 await self._library.connected()
             return
         except TimeoutError:
+            self.is_silent = self._transport is not None and not self._answered
             reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
         except ConnectionResetError as error:
             reason = f"{connection_trouble(error)} {other_port(tls is not None)}"
@@ -172,6 +175,13 @@ class MqttConnection(asyncio.Protocol):
             if code >= FAILURE:
                 why = f": {refusal(code)}" if self._endpoint.version == 5 else ""
                 raise BrokerError(f"the broker at {name} refuses the subscription to {printable(topic)}{why}")
+
+    async def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Give up subscriptions. Raises `BrokerError`."""
+        try:
+            await self._library.unsubscribe(filters)
+        except BrokerError as error:
+            raise self._lost() if self._ended.done() else error from error
 
     async def end(self) -> None:
         """Return never; raises `BrokerError` when the connection is lost."""
@@ -286,6 +296,7 @@ class MqttConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         silent = not self._reason and not self._answered
         if silent and (exc is None or isinstance(exc, ConnectionResetError)):
+            self.is_silent = True
             self._reason = f"it ended the connection without an answer {self._silence_hint()}"
         elif not self._reason:
             self._reason = "the broker closed it" if exc is None else connection_trouble(exc)
@@ -298,7 +309,7 @@ class MqttConnection(asyncio.Protocol):
     def _silence_hint(self) -> str:
         hint = other_port(self._endpoint.tls is not None)
         if self._endpoint.version == 5:
-            hint += '; a broker that does not speak MQTT 5 needs broker.protocol = "3.1.1"'
+            hint += '; a broker that does not speak MQTT 5 needs broker.protocol = "3.1.1" or "auto"'
         return hint
 
     def _from_broker(self, packet: bytes) -> None:

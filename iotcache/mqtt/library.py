@@ -123,6 +123,15 @@ class LibraryClient(asyncio.Protocol):
             raise BrokerError(connection_trouble(error)) from error
         return [code if isinstance(code, int) else code.value for code in codes]
 
+    async def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Give up subscriptions. Raises `BrokerError`."""
+        import aiomqtt
+
+        try:
+            await self._aiomqtt.unsubscribe(list(filters))
+        except (aiomqtt.MqttError, ValueError) as error:
+            raise BrokerError(connection_trouble(error)) from error
+
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> int | None:
         """Hand a message over; its packet identifier, or ``None`` when it is not taken.
 

@@ -22,8 +22,8 @@ from iotcache.backoff import Backoff
 from iotcache.config.urls import BrokerAddress, parse_broker
 from iotcache.errors import BrokerError, PublishRefused
 from iotcache.model.messages import Message
-from iotcache.mqtt.codec import Will
-from iotcache.mqtt.codec.reasons import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED
+from iotcache.mqtt.codec import Version, Will
+from iotcache.mqtt.codec.reasons import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, is_wrong_version
 from iotcache.mqtt.connection import CLOSE_S, ConnectRefused, Endpoint, MqttConnection
 from iotcache.mqtt.inbox import Inbox
 from iotcache.tasks import end
@@ -57,7 +57,8 @@ class LinkState(StrEnum):
 class MqttLink:
     """An async context manager over one broker. It enters at once: `state` and `reason` tell the rest.
 
-    ``will`` may be a function, called for each connection.
+    With ``protocol`` "auto" it speaks MQTT 5, or 3.1.1 where the broker knows no other. ``will`` may be a
+    function, called for each connection.
 
     ``persistent`` keeps the session (and what the broker queues for it) across connections, under a fixed
     ``client_id``. ``window`` bounds the QoS 1 messages we let be unacknowledged; MQTT 5 brokers are told it,
@@ -72,7 +73,7 @@ class MqttLink:
         *,
         subscriptions: Sequence[tuple[str, int]] = (),
         persistent: bool = False,
-        protocol: Literal["3.1.1", "5"] = "3.1.1",
+        protocol: Literal["3.1.1", "5", "auto"] = "3.1.1",
         keepalive_s: int = 30,
         tls: ssl.SSLContext | None = None,
         will: Will | Callable[[], Will] | None = None,
@@ -96,7 +97,7 @@ class MqttLink:
         self._endpoint = Endpoint(
             address=address,
             client_id=client_id,
-            version=5 if protocol == "5" else 4,
+            version=4 if protocol == "3.1.1" else 5,
             persistent=persistent,
             window=window,
             keepalive_s=keepalive_s,
@@ -104,6 +105,8 @@ class MqttLink:
             will=None if callable(will) else will,
         )
         self._make_will = will if callable(will) else None
+        self._is_version_open = protocol == "auto"
+        """Whether the version is still to be found: 5 is tried, and then 3.1.1."""
         self._inbox = Inbox(window if protocol == "5" else None, self._resume)
         self._backoff = Backoff(BACKOFF_MIN_S, backoff_max_s)
         self._backoff_max_s = backoff_max_s
@@ -139,6 +142,16 @@ class MqttLink:
     def name(self) -> str:
         """``host:port`` of the broker, for people."""
         return self._endpoint.name
+
+    @property
+    def filters(self) -> Sequence[str]:
+        """What it subscribes to."""
+        return [topic for topic, _ in self._subscriptions]
+
+    @property
+    def version(self) -> Version:
+        """The version of MQTT that is spoken: 4 is 3.1.1."""
+        return self._endpoint.version
 
     @property
     def connected(self) -> bool:
@@ -212,6 +225,17 @@ class MqttLink:
         if waiting:
             connection.ack(waiting)
         return len(waiting)
+
+    async def unsubscribe(self) -> None:
+        """Give up all subscriptions: what the broker has queued for the session still comes.
+
+        Raises `BrokerError`.
+        """
+        connection = self._connection
+        if connection is None or not self.connected:
+            raise BrokerError(self.reason or f"there is no connection to the broker at {self.name}")
+        if self._subscriptions:
+            await connection.unsubscribe(self.filters)
 
     def _resume(self) -> None:
         if self._connection is not None:
@@ -328,12 +352,27 @@ class MqttLink:
             await connection.open()
         except ConnectRefused as refused:
             self._weaken_will(refused.code)
+            if is_wrong_version(refused.code):
+                self._fall_back()
             raise
+        except BrokerError:
+            if connection.is_silent:
+                self._fall_back()
+            raise
+        self._is_version_open = False
         if not connection.retain_available and not self.connects:
             log.warning(
                 "the broker at %s keeps no retained messages: whoever comes later does not see the last "
                 "counters and alerts", self.name,
             )  # fmt: skip
+
+    def _fall_back(self) -> None:
+        """The broker may know MQTT 3.1.1 alone; when that fails, too, 5 is tried again."""
+        if self._is_version_open:
+            version: Version = 4 if self._endpoint.version == 5 else 5
+            log.info("the broker at %s: trying MQTT %s", self.name, "5" if version == 5 else "3.1.1")
+            self._endpoint = replace(self._endpoint, version=version)
+            self._backoff.reset()
 
     def _weaken_will(self, code: int) -> None:
         """A will that a broker of MQTT 5 refuses is one that it may take next time (3.1.2.6, 3.1.2.7)."""

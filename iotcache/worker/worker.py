@@ -32,8 +32,10 @@ from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end
 from iotcache.telemetry import INGEST_ROLE, IngestStats, encode, gone, stats_topic
 from iotcache.text import printable
+from iotcache.worker.group import WorkerGroup
 from iotcache.worker.host_state import HostState
 from iotcache.worker.reader import message_reader, topics_of
+from iotcache.worker.silence_hint import SilenceHint
 from iotcache.worker.stats import IngestStatsBuilder
 
 if TYPE_CHECKING:
@@ -102,10 +104,20 @@ class Ingest:
             client_id,
             subscriptions=[(text, ingest.qos) for text in topics.filters(ingest.group)],
             persistent=True,
-            will=Will(self._topic, gone(INGEST_ROLE, self.instance), 1, retain=True),
+            will=Will(
+                self._topic,
+                gone(INGEST_ROLE, self.instance, group=ingest.group, client_id=client_id),
+                1,
+                retain=True,
+            ),
             window=min(65_535, max(ingest.batch_max * 4, 100)),
             on_state=lambda state, reason: self._changed(),
         )
+        self._group = (
+            WorkerGroup(settings.broker, ingest.group, self.instance, client_id) if ingest.group else None
+        )
+        self._is_leaving = self._session_ended = False
+        self._silence = SilenceHint(clock)
         if ingest.sparkplug_host_id:
             self.host_state = HostState(
                 settings.broker,
@@ -131,6 +143,8 @@ class Ingest:
 
     async def __aenter__(self) -> Self:
         await self.link.__aenter__()
+        if self._group is not None:
+            await self._exits.enter_async_context(self._group)
         self._work = asyncio.create_task(self._run(), name="ingest")
         return self
 
@@ -187,6 +201,8 @@ class Ingest:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.faults.keep_running("publishing counters", self._publish_stats))
+            if self._group is not None:
+                await self._group.prove()
             cache = self.cache = await self._open_cache()
             self.lifecycle = DeviceLifecycle(cache, self.settings.onboarding, faults=self.faults)
             self.pipeline = Pipeline(
@@ -327,18 +343,30 @@ class Ingest:
     async def _leave(self) -> None:
         """Take no more, finish what is in hand as far as that is quick, ack it, say goodbye."""
         try:
+            is_for_good = await self._leave_group()
             if self._pump_task is not None:
                 self._pump_task.cancel()
             if self.pipeline is not None and not self._waiting_store and self._working():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LEAVE_S):
                         await self.pipeline.drained()
+            self._session_ended = is_for_good and not self.link.unacked and not self.link.queued
             self._post(state="gone")
         finally:
             if self._work is not None:
                 await end(self._work)
             await self.link.close()
+            if self._session_ended and self._group is not None and not await self._group.end_session():
+                log.warning("the session %s could not be ended at the broker", self.link.client_id)
             await self._exits.aclose()
+
+    async def _leave_group(self) -> bool:
+        """Take in what the broker has for us, and no more, where others go on; whether that was all."""
+        if self._group is None or self._waiting_store or not self.link.connected or not self._working():
+            return False
+        self._is_leaving = True
+        self._post()
+        return await self._group.leave(self.link)
 
     def _working(self) -> bool:
         return self._work is not None and not self._work.done()
@@ -364,6 +392,7 @@ class Ingest:
     async def _publish_stats(self) -> None:
         while True:
             self._post()
+            self._silence.look(self.link)
             await asyncio.sleep(STATS_EVERY_S)
 
     def _post(self, state: str = "") -> None:
@@ -384,6 +413,9 @@ class Ingest:
             series=len(self.pipeline.intervals) if self.pipeline is not None else 0,
             faults=self.faults.count,
             sparkplug=self.sparkplug,
+            group=self.settings.ingest.group,
+            is_leaving=self._is_leaving,
+            session_ended=self._session_ended,
             lifecycle=self.lifecycle,
             alerts=self.alerts,
             aggregates=self.aggregates,

@@ -152,7 +152,7 @@ def find_running(settings: Settings) -> Settings:
     if not (wants_broker or wants_nodes or wants_store):
         return settings
     for entry in running():
-        broker_url = entry.broker_v5 if broker.protocol == "5" else entry.broker
+        broker_url = entry.broker_v5 if broker.protocol != "3.1.1" else entry.broker
         if (wants_broker and not broker_url) or (wants_nodes and not entry.nodes):
             continue
         if wants_store and not entry.store:

@@ -199,7 +199,8 @@ class Stack:
         settings = self._requested
         broker, cache, store, http = settings.broker, settings.cache, settings.store, settings.http
         if self._broker_server is not None:
-            broker = replace(broker, url=self._broker_server.url(broker.protocol))
+            version = "3.1.1" if broker.protocol == "3.1.1" else "5"
+            broker = replace(broker, url=self._broker_server.url(version))
         if self._node_servers:
             cache = replace(cache, nodes=tuple(server.name for server in self._node_servers))
         if store.url == "embedded":

@@ -21,6 +21,6 @@ def target_of(settings: BrokerSettings) -> BrokerTarget:
         settings.username or address.username or None,
         (settings.password if settings.username else address.password) or None,
         context,
-        5 if settings.protocol == "5" else 4,
+        4 if settings.protocol == "3.1.1" else 5,
         settings.keepalive_s,
     )

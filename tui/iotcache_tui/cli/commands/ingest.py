@@ -1,6 +1,7 @@
 """``iotcache-tui ingest``: take readings from the broker into store and cache, and acknowledge what is safe.
 
 Any number of workers share the load under one ``--group``, each with an ``--instance`` name of its own.
+``ingest sessions`` lists the workers' sessions at the broker, ``sessions end NAME`` ends one left behind.
 ``ingest preset list`` names the mappings of well-known fleets, ``ingest preset show NAME`` prints one.
 """
 
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own flags; ``--config`` and its like are common to all commands."""
     parser.add_argument(
         "action", nargs="*", metavar="ACTION",
-        help="nothing to take readings in; preset list; preset show NAME",
+        help="nothing to take readings in; preset list; preset show NAME; sessions; sessions end NAME…",
     )  # fmt: skip
     parser.add_argument(
         "--instance", metavar="NAME", default="",
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT; exit status 0 then. Raises `IotCacheError`."""
     if args.action:
-        return _act(args.action)
+        return _act(args)
     from msgspec.structs import replace
 
     from iotcache import logs
@@ -79,17 +80,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _act(action: list[str]) -> int:
+def _act(args: argparse.Namespace) -> int:
     """What is not taking readings in. Raises `UsageError`."""
     from iotcache.errors import UsageError
 
+    action: list[str] = args.action
     match action:
+        case ["sessions", *rest]:
+            from iotcache_simulator.stack.rundir import find_running
+            from iotcache_tui.cli import sessions
+            from iotcache_tui.cli.options import load_settings
+
+            return sessions.run(find_running(load_settings(args).settings).broker, rest)
         case ["preset", *rest]:
             from iotcache_tui.cli.presets import show
 
             return show(rest)
     raise UsageError(
-        f"ingest {printable(' '.join(action), 60)!r} is nothing it does: there is 'ingest preset'"
+        f"ingest {printable(' '.join(action), 60)!r} is nothing it does: there are 'ingest preset' "
+        "and 'ingest sessions'"
     )
 
 
