@@ -1,7 +1,7 @@
 """A hint for subscriptions that a broker accepted and that bring nothing.
 
-A broker whose access rules let nobody read a topic may confirm the subscription all the same, and a topic with
-a slip in it is confirmed by any: neither is an error, and neither can be seen but by the silence.
+A broker whose access rules let nobody read a topic may confirm the subscription all the same, and a topic
+with a slip in it is confirmed by any: neither is an error, and only the silence tells of it.
 """
 
 from __future__ import annotations
