@@ -21,6 +21,7 @@ STATS_FILTER: Final = "iotcache/stats/#"
 _TOPIC: Final = re.compile(r"iotcache/stats/([^/]{1,128})/([^/]{1,128})")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._~@-]")
 _STATS_LIMIT_BYTES: Final = 64 * 1024
+NEW_US: Final = 3_000_000
 
 S = TypeVar("S", bound="ProcessStats")
 
@@ -40,6 +41,21 @@ class ProcessStats(Struct, kw_only=True):
     started_us: int = 0
     at_us: int = 0
     """When this was published. Times are microseconds since the epoch."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it had only just started: what it waited for then may have been on its way."""
+        return 0 <= self.at_us - self.started_us < NEW_US and self.started_us > 0
+
+
+class KeyPlacement(Struct, frozen=True):
+    """Where a process looks for a key: two that differ do not find each other's entries."""
+
+    scheme: str = ""
+    """``cache.placement``."""
+    nodes: tuple[str, ...] = ()
+    """``name=weight`` of each, in the order of their names; the weight is 1 where it plays no part."""
+    prefix: str = ""
 
 
 class IngestStats(ProcessStats, kw_only=True):
@@ -98,6 +114,8 @@ class IngestStats(ProcessStats, kw_only=True):
     """Cache entries that may be old: their node could not be told, and is to be."""
     nodes_out: list[str] = []
     """Cache nodes that are out, each with the reason. Nothing waits for them. Safe to show."""
+    placement: KeyPlacement | None = None
+    """Where it puts entries; ``None`` from versions that do not say."""
     series: int = 0
     """Series seen since the start, as far as remembered."""
     connects: int = 0

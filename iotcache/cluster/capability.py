@@ -11,6 +11,8 @@ from msgspec import Struct
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _META = (1, 6, 0)
+SECURE = (1, 6, 45)
+"""From here on the faults are mended that its release notes call security fixes."""
 
 
 class Capabilities(Struct, frozen=True):
@@ -39,6 +41,12 @@ class Capabilities(Struct, frozen=True):
             "explicit CAS": self.explicit_cas,
         }
         return tuple(name for name, there in switches.items() if not there)
+
+
+def is_older(version: str, than: tuple[int, int, int]) -> bool:
+    """Whether a ``version`` answer names an older one; an unreadable one is not."""
+    found = _VERSION.search(version)
+    return found is not None and tuple(map(int, found.groups())) < than
 
 
 def capabilities(version: str) -> Capabilities:

@@ -33,7 +33,7 @@ _HUNG_S = 1.0
 _UNSETTLED_S = 0.05
 """A node works off what lies in its sockets within milliseconds, in any order."""
 _LOG = logging.getLogger(__name__)
-_NEVER_BOOTED = ("", 0.0)
+_NEVER_BOOTED = ("", 0.0, 0.0)
 CLOSED = "this program has closed its connections"
 DRAINED = "drained: this program was told not to use it"
 
@@ -377,12 +377,15 @@ class Node:
         with contextlib.suppress(ValueError):
             # By the monotonic clock: a wall clock that is set must not look like a restart.
             started = self._clock.monotonic() - float(stats.get("uptime", "0"))
+            # A node that hung answers with the uptime of then. Its birth by its own clock stays the same
+            # all its life (in whole seconds); both move where another process has its place and pid.
+            born = float(stats.get("time", "nan")) - float(stats.get("uptime", "0"))
             pid = stats.get("pid", "")
-            before_pid, before_started = self._boot
+            before_pid, before_started, before_born = self._boot
             self.restarted = self._boot != _NEVER_BOOTED and (
-                pid != before_pid or started - before_started > 3.0  # uptime counts whole seconds
+                pid != before_pid or (started - before_started > 3.0 and not abs(born - before_born) <= 1.0)
             )
-            self._boot = (pid, started)
+            self._boot = (pid, started, born)
 
     async def _work_off(self, connection: Connection) -> None:
         """Let the node finish what lies unread on the connection it was lost on.

@@ -49,6 +49,7 @@ _GOODBYE_S: Final = 0.25
 _ACK_HEADS: Final = {1: bytes([PacketType.PUBACK << 4, 2]), 2: bytes([PacketType.PUBREC << 4, 2])}
 """What acknowledges a message of each QoS (3.4, 3.5), before the packet identifier."""
 _PUBCOMP_HEAD: Final = bytes([PacketType.PUBCOMP << 4, 2])
+PINGREQ: Final = bytes([PacketType.PINGREQ << 4, 0])
 _ANSWERS: Final = frozenset({PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBCOMP})
 
 
@@ -128,6 +129,8 @@ class MqttConnection(asyncio.Protocol):
         self._maximum_qos = 2
         self._logged_in = False
         self._received_since_ping = False
+        self._pongs: list[asyncio.Future[None]] = []
+        """Who waits for the answer to a ping of ours; the library's own are not among them."""
 
     # Life
 
@@ -174,7 +177,18 @@ class MqttConnection(asyncio.Protocol):
         for (topic, _), code in zip(subscriptions, codes, strict=False):
             if code >= FAILURE:
                 why = f": {refusal(code)}" if self._endpoint.version == 5 else ""
-                raise BrokerError(f"the broker at {name} refuses the subscription to {printable(topic)}{why}")
+                raise SubscriptionRefused(
+                    f"the broker at {name} refuses the subscription to {printable(topic)}{why}"
+                )
+
+    async def ping(self) -> None:
+        """Return once a PINGREQ of ours is answered (3.12). Raises `BrokerError` when the connection ends."""
+        pong: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pongs.append(pong)
+        self._write(PINGREQ)
+        await asyncio.wait({pong, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not pong.done():
+            raise self._lost()
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         """Give up subscriptions. Raises `BrokerError`."""
@@ -316,6 +330,11 @@ class MqttConnection(asyncio.Protocol):
         """One packet that carries no message."""
         version = self._endpoint.version
         kind = packet[0] >> 4
+        if kind == PacketType.PINGRESP:
+            for pong in self._pongs:
+                if not pong.done():
+                    pong.set_result(None)
+            self._pongs.clear()
         if kind == PacketType.PUBREL:
             # The message was acknowledged with PUBREC, so it is safe; this ends what QoS 2 asks for (4.3.3).
             answer = decode_packet(packet, version)
@@ -357,6 +376,10 @@ class MqttConnection(asyncio.Protocol):
             self._inbox.forgotten()
         self._logged_in = True
         self._accepted.set_result(None)
+
+
+class SubscriptionRefused(BrokerError):
+    """The broker lets us in, and does not let us read."""
 
 
 class ConnectRefused(BrokerError):

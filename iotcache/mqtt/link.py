@@ -24,7 +24,13 @@ from iotcache.errors import BrokerError, PublishRefused
 from iotcache.model.messages import Message
 from iotcache.mqtt.codec import Version, Will
 from iotcache.mqtt.codec.reasons import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, is_wrong_version
-from iotcache.mqtt.connection import CLOSE_S, ConnectRefused, Endpoint, MqttConnection
+from iotcache.mqtt.connection import (
+    CLOSE_S,
+    ConnectRefused,
+    Endpoint,
+    MqttConnection,
+    SubscriptionRefused,
+)
 from iotcache.mqtt.inbox import Inbox
 from iotcache.tasks import end
 from iotcache.text import printable
@@ -86,6 +92,8 @@ class MqttLink:
         self.state = LinkState.CONNECTING
         self.reason = ""
         """Why there is no connection; safe to show; empty while there is one."""
+        self.refused = False
+        """Whether the broker answered, and did not let us in or subscribe, when `state` is AWAY."""
         self.epoch = 0
         """Counts the attempts to connect: a message's identifier belongs to one of them."""
         self.connects = 0
@@ -204,6 +212,16 @@ class MqttLink:
             self._changed.clear()
             await self._changed.wait()
 
+    async def ping(self) -> None:
+        """Return once the broker has answered a PINGREQ: one that hangs does not. Cancel it to give up.
+
+        Raises `BrokerError` without a connection, and when it is lost meanwhile.
+        """
+        connection = self._connection
+        if connection is None or not self.connected:
+            raise BrokerError(self.reason or f"there is no connection to the broker at {self.name}")
+        await connection.ping()
+
     # Receiving
 
     async def batch(self, limit: int, linger_s: float = 0.0, limit_bytes: int = 8 << 20) -> list[Message]:
@@ -303,6 +321,7 @@ class MqttLink:
             except BrokerError as error:
                 lasted_s = time.monotonic() - began_s
                 short = short + 1 if self.connects > connects and lasted_s < SHORT_S else 0
+                self.refused = isinstance(error, (ConnectRefused, SubscriptionRefused))
                 hint = self._name_hint() if short >= SHORT_CONNECTIONS else ""
                 self._set_state(LinkState.AWAY, f"{error}{hint}")
                 if lasted_s > self._backoff_max_s:

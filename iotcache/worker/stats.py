@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from iotcache.clock import Clock
 from iotcache.ingest.counters import IngestCounters
 from iotcache.model import NodeHealth, NodeState
-from iotcache.telemetry import IngestStats
+from iotcache.telemetry import IngestStats, KeyPlacement
 from iotcache.text import printable
 
 if TYPE_CHECKING:
@@ -31,7 +31,15 @@ _RATE_OVER_S: Final = 0.5
 class IngestStatsBuilder:
     """Makes one worker's `IngestStats`."""
 
-    def __init__(self, role: str, instance: str, counters: IngestCounters, clock: Clock) -> None:
+    def __init__(
+        self,
+        role: str,
+        instance: str,
+        counters: IngestCounters,
+        clock: Clock,
+        placement: KeyPlacement | None = None,
+    ) -> None:
+        self._placement = placement
         self._role = role
         self._instance = instance
         self._counters = counters
@@ -111,6 +119,7 @@ class IngestStatsBuilder:
                 for node in nodes
                 if node.state in (NodeState.DOWN, NodeState.PROBING)
             ],
+            placement=self._placement,
             series=series,
             faults=faults,
             rebirths_asked=sparkplug.rebirths_asked if sparkplug else 0,

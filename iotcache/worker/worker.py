@@ -16,6 +16,7 @@ from iotcache.aggregates.writer import Aggregates
 from iotcache.alerts.watch import AlertWatch
 from iotcache.backoff import Backoff
 from iotcache.clock import SYSTEM_CLOCK, Clock
+from iotcache.config.key_placement import key_placement
 from iotcache.decode.outcomes import NothingInIt, PartlyDecoded
 from iotcache.errors import StoreError
 from iotcache.faults import Faults
@@ -90,7 +91,9 @@ class Ingest:
         )
         self._reader = message_reader(ingest, topics, self.faults, self.sparkplug.note)
         self._topic = stats_topic(INGEST_ROLE, self.instance)
-        self._stats = IngestStatsBuilder(INGEST_ROLE, self.instance, self.counters, clock)
+        self._stats = IngestStatsBuilder(
+            INGEST_ROLE, self.instance, self.counters, clock, key_placement(settings.cache)
+        )
         self._waiting_store = _OPENING
         self._reported = ""
         self._ready = asyncio.Event()

@@ -8,19 +8,23 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from iotcache.cluster.capability import SECURE, is_older
 from iotcache.config import Settings, load
-from iotcache.config.schema import StoreSettings
+from iotcache.config.schema import CacheSettings, StoreSettings
 from iotcache.store import open_store
 from iotcache_tui.checks.base import Finding
 from iotcache_tui.checks.config import check_config
+from iotcache_tui.checks.servers import check_nodes
 from iotcache_tui.checks.store import check_store
 from tests.cli.test_main import ENVIRONMENT, run
 from tests.conftest import Server, free_port
@@ -40,6 +44,57 @@ def test_all_is_well_against_real_servers(memcached: Server, mosquitto: Server, 
     assert found["broker"]["level"] == "ok"
     assert "memcached" in found[f"node {memcached.address}"]["found"]
     assert found["store"]["level"] == "ok"
+
+
+@contextlib.contextmanager
+def proxy_without_meta(version: bytes, refusal: bytes | None) -> Iterator[int]:
+    """What answers as mcrouter does (a version, and ERROR to what it does not know), or as twemproxy, which
+    ends the connection instead."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            for line in self.rfile:
+                if line.strip() == b"version":
+                    self.wfile.write(version)
+                elif refusal is None:
+                    return
+                else:
+                    self.wfile.write(refusal)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.real("memcached")
+async def test_a_proxy_that_knows_no_meta_commands_is_told_of_and_old_versions_once(
+    memcached: Server,
+) -> None:
+    with (
+        proxy_without_meta(b"VERSION 38.0.0 mcrouter\r\n", b"ERROR\r\n") as mcrouter,
+        proxy_without_meta(b"VERSION 0.5.0\r\n", None) as twemproxy,
+    ):
+        nodes = (f"127.0.0.1:{mcrouter}", f"127.0.0.1:{twemproxy}", memcached.address)
+        findings = await check_nodes(Settings(cache=CacheSettings(nodes=nodes, connect_timeout_s=0.2)))
+    told = {finding.what: finding for finding in findings}
+    for proxy, answer in ((nodes[0], "ERROR"), (nodes[1], "nothing")):
+        assert told[f"node {proxy}"].level == "fail"
+        assert f"to mn: {answer}" in told[f"node {proxy}"].found
+        assert "memcached's own" in told[f"node {proxy}"].mend
+    assert told[f"node {memcached.address}"].level != "fail"
+    old = [finding for finding in findings if finding.what == "memcached"]
+    assert len(old) == is_older(_version(memcached), SECURE)
+    assert is_older("1.6.44", SECURE) and not is_older("1.6.45", SECURE) and not is_older("?", SECURE)
+
+
+def _version(server: Server) -> str:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"version\r\n")
+        return connection.recv(100).decode()
 
 
 def test_each_dead_server_is_named_with_how_to_mend_it(tmp_path: Path) -> None:

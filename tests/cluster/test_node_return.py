@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pymemcache.client.base import Client
 
+from iotcache.clock import SystemClock
 from iotcache.cluster import Cluster, Mode, SetItem
 from iotcache.cluster.outage import marker_key
 from iotcache.model import MissReason, NodeState
@@ -180,3 +181,34 @@ async def test_killed_and_restarted_on_its_port_a_node_holds_nothing_stale(
             assert {g.value for g in await cluster.get_many(keys)} <= {b"new %d" % round_number, b""}
             await write(cluster, keys, b"after")
             assert {g.value for g in await cluster.get_many(keys)} == {b"after"}
+
+
+class SkippingClock(SystemClock):
+    """A clock on which a test lets time pass at once."""
+
+    ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
+async def test_only_another_process_is_told_to_be_empty_however_long_a_node_hung(
+    memcached_factory: Any, over: Any
+) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    clock, told = SkippingClock(), list[str]()
+    async with over(*servers, clock=clock, on_event=lambda event: told.append(event.text)) as cluster:
+        await until(lambda: all(state_of(cluster, server) is NodeState.UP for server in servers))
+        await pause(servers[0])
+        await cluster.get_many(keys_of(cluster, servers[0], 3))
+        await until(lambda: state_of(cluster, servers[0]) is not NodeState.UP)
+        clock.ahead_s = 60.0
+        resume(servers[0])
+        await until(lambda: state_of(cluster, servers[0]) is NodeState.UP)
+        assert told[-1] == f"{servers[0].address} is up again"
+        servers[1].kill()
+        await cluster.get_many(keys_of(cluster, servers[1], 3))
+        await until(lambda: state_of(cluster, servers[1]) is not NodeState.UP)
+        servers[1].start()
+        await until(lambda: state_of(cluster, servers[1]) is NodeState.UP)
+        assert told[-1] == f"{servers[1].address} is up again, restarted and empty"

@@ -205,7 +205,8 @@ async def test_where_only_the_lab_runs_its_requests_alone_are_answered() -> None
 
 
 async def test_a_slowed_store_answers_later_and_what_the_real_one_answers(tmp_path: Path) -> None:
-    async with DelayedStore(SqliteStore(tmp_path / "readings.db")) as store:
+    async with DelayedStore(lambda: SqliteStore(tmp_path / "readings.db")) as store:
+        await store.open()
         series = Series("dev", "temp")
         reading = Reading(device="dev", sensor="temp", value=1.5, ts_us=1)
         await store.commit([StoredReading(reading, 60)])

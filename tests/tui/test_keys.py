@@ -306,7 +306,7 @@ async def test_a_key_is_looked_into_deleted_and_leads_to_its_device(run_app: Run
         app.frame()
         await pilot.pause()
         assert "session/42 is deleted" in screen_text(app)
-        assert "expired" in next(line for line in screen_lines(app) if line.startswith("session/42"))
+        assert "deleted" in next(line for line in screen_lines(app) if line.startswith("session/42"))
         app.read_only = True
         await pilot.press("d")
         await pilot.pause()

@@ -34,6 +34,7 @@ from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.requests import Answer, OnAnswer, Request
 from iotcache_tui.state.updates import NOTHING
 from iotcache_tui.themes import THEMES
+from iotcache_tui.widgets.common.problem_line import ALL_WELL
 from iotcache_tui.widgets.common.render_context import RenderContext
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ class IotCacheApp(App[None]):
         if self.state.failure:
             self.exit(return_code=1)
             return
+        if not self.paused:
+            self.state.judge(self.clock.monotonic(), self.clock.now())
         answers = self.feed.mailbox.take_answers()
         for answer in answers:
             self._answered(answer)
@@ -282,6 +285,16 @@ class IotCacheApp(App[None]):
             self.switch_screen(view)
         self._view = view
         self.call_after_refresh(self.frame)
+
+    def action_problem(self) -> None:
+        """To the screen that has more of the gravest problem."""
+        self.show_problem()
+
+    def show_problem(self) -> None:
+        if not self.state.problems:
+            self.tell(ALL_WELL)
+            return
+        self.show_screen(self.state.problems[0].screen)
 
     def action_pause(self) -> None:
         """Freeze the view, not the intake; in a replay, stand still or go on."""

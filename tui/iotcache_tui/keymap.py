@@ -62,6 +62,7 @@ APP_BINDINGS: Final[tuple[BindingType, ...]] = (
     ),
     *_REPLAY,
     *_FRAMES,
+    _key("0", "0", "problem", "To the gravest problem", "app.problem"),
     Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
     Binding("ctrl+p", "command_palette", "Palette", key_display="^p", id="app.palette"),
     Binding("q", "quit", "Quit", id="app.quit"),

@@ -12,10 +12,13 @@ from iotcache_simulator.stack.rundir import find_running
 from iotcache_tui.checks.base import Finding
 from iotcache_tui.checks.config import check_config, check_starts
 from iotcache_tui.checks.local import check_embedded, check_terminal
+from iotcache_tui.checks.running import check_running
 from iotcache_tui.checks.servers import check_broker, check_nodes
 from iotcache_tui.checks.store import check_store
 
 TIMEOUT_S = 3.5
+WATCH_TIMEOUT_S = 8.0
+"""Of the check that watches for a few seconds."""
 
 
 _MEND = {
@@ -36,6 +39,7 @@ async def examine(loaded: LoadedSettings) -> list[Finding]:
         ("broker", check_broker(running or settings)),
         ("nodes", check_nodes(running or settings)),
         ("store", check_store(running or settings)),
+        ("running", check_running(running or settings)),
     ]
     for found in await asyncio.gather(*(_within(name, check) for name, check in checks)):
         findings += found
@@ -55,7 +59,7 @@ def _running_stack(settings: Settings) -> Settings | None:
 
 async def _within(name: str, check: Coroutine[None, None, list[Finding]]) -> list[Finding]:
     try:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(WATCH_TIMEOUT_S if name == "running" else TIMEOUT_S):
             return await check
     except TimeoutError:
         return [

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import time
+from collections.abc import Sequence
 
 from iotcache.cluster import Cluster
-from iotcache.cluster.capability import capabilities
+from iotcache.cluster.capability import SECURE, capabilities, is_older
 from iotcache.config.schema import Settings
-from iotcache.config.urls import mask, parse_node
+from iotcache.config.urls import NodeAddress, mask, parse_node
 from iotcache.model import NodeHealth, NodeState
 from iotcache.mqtt import LinkState, MqttLink
+from iotcache.text import printable_bytes
 from iotcache_tui.checks.base import Finding
+from iotcache_tui.state.problems.problem import some_of
 
 _SETTLE_S = 2.5
+_META_S = 1.0
 
 
 async def check_broker(settings: Settings) -> list[Finding]:
@@ -57,9 +62,79 @@ async def check_nodes(settings: Settings) -> list[Finding]:
                 break
             await asyncio.sleep(0.05)
         largest = {name: limits.item_size_max for name, limits in (await cluster.node_limits()).items()}
+        foreign = await _without_meta(settings)
         for node in cluster.health():
+            if node.name in foreign:
+                findings.append(foreign[node.name])
+                continue
             findings += _node(node, largest.get(node.name, 0), settings.cache.max_value_bytes)
-    return findings
+    return [*findings, *_old(cluster.health())]
+
+
+async def _without_meta(settings: Settings) -> dict[str, Finding]:
+    """Servers that answer, and not to the meta commands that everything here is done with.
+
+    Proxies (mcrouter, twemproxy) tell a version of their own, so that it says nothing: ``mn`` is asked.
+    """
+    if settings.cache.tls or settings.cache.username:
+        return {}  # a proxy in between has neither
+    addresses = [parse_node(text) for text in settings.cache.nodes]
+    answers = await asyncio.gather(*map(_ask_meta, addresses))
+    return {
+        address.name: Finding(
+            f"node {address.name}",
+            "fail",
+            f"it knows no meta commands, it is no memcached 1.6: {answer}",
+            "name the memcached nodes themselves; where a proxy must be, memcached's own (docs/scaling.md)",
+        )
+        for address, answer in zip(addresses, answers, strict=True)
+        if answer
+    }
+
+
+async def _ask_meta(address: NodeAddress) -> str:
+    """What a server that knows no ``mn`` (doc/protocol.txt, "Meta No-Op") answers; empty for all others."""
+    try:
+        async with asyncio.timeout(_META_S):
+            reader, writer = await (
+                asyncio.open_unix_connection(address.path)
+                if address.path
+                else asyncio.open_connection(address.host, address.port)
+            )
+            try:
+                told = await _answer(reader, writer, b"version\r\n")
+                # Nothing at all: a server that hangs, or no memcached of any kind; the cluster says which.
+                meta = await _answer(reader, writer, b"mn\r\n") if told else b"MN"
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return ""
+    version = printable_bytes(told.strip(), 60)
+    return (
+        ""
+        if meta.startswith(b"MN")
+        else f"{version}; to mn: {printable_bytes(meta.strip(), 40) or 'nothing'}"
+    )
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
+    writer.write(request)
+    with contextlib.suppress(ConnectionError):
+        return await reader.readline()
+    return b""
+
+
+def _old(nodes: Sequence[NodeHealth]) -> list[Finding]:
+    """Versions with known faults, in one sentence for all nodes."""
+    old = [node for node in nodes if node.version and not node.bundled and is_older(node.version, SECURE)]
+    if not old:
+        return []
+    versions = ", ".join(sorted({node.version for node in old}))
+    wanted = ".".join(map(str, SECURE))
+    found = f"{some_of(len(old), len(nodes), 'node')}: memcached {versions}; {wanted} mends security faults"
+    return [
+        Finding("memcached", "warn", found, "upgrade at the next occasion; everything here works meanwhile")
+    ]
 
 
 def _node(node: NodeHealth, largest_bytes: int, wanted_bytes: int) -> list[Finding]:

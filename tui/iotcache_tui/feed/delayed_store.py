@@ -1,37 +1,77 @@
-"""The store as this dashboard reaches it: with a delay in front of its reads, when a presenter wants one."""
+"""The store as this dashboard reaches it: not yet, perhaps; and with a delay, when a presenter wants one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from iotcache.errors import StoreError
 from iotcache.model import Series, StoredReading
 from iotcache.store.base import Store
 
 
 class DelayedStore:
-    """Answers what the real store answers. Used as a `Store`: all else of it is reached through this."""
+    """Used as a `Store` from the start; until `open` succeeds all that it is asked raises `StoreError`."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, make: Callable[[], Store]) -> None:
+        self._make = make
+        self._store: Store | None = None
+        self._why = StoreError("the store is being opened")
         self.delay_s = 0.0
         """Of each read of newest readings."""
 
+    @property
+    def is_open(self) -> bool:
+        return self._store is not None
+
+    async def open(self) -> None:
+        """One attempt. Raises `StoreError`: not `retryable` where waiting does not mend it."""
+        store = self._make()
+        try:
+            self._store = await store.__aenter__()
+        except StoreError as error:
+            self._why = error
+            raise
+
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Refusal(self._why) if self._store is None else getattr(self._store, name)
 
     async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
+        if self._store is None:
+            raise _again(self._why)
         return await self._store.latest_many(series)
 
     async def __aenter__(self) -> Self:
-        await self._store.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._store.__aexit__(kind, error, trace)
+        if self._store is not None:
+            await self._store.__aexit__(kind, error, trace)
+
+
+class _Refusal:
+    """Any part and any method of a store that is not open."""
+
+    def __init__(self, why: StoreError) -> None:
+        self._why = why
+
+    def __getattr__(self, name: str) -> _Refusal:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    async def __call__(self, *_args: object, **_options: object) -> Any:
+        raise _again(self._why)
+
+
+def _again(why: StoreError) -> StoreError:
+    """The same error, without the traces of those who met it before."""
+    return StoreError(str(why), retryable=why.retryable)

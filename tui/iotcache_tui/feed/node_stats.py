@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from iotcache.config.urls import NodeAddress
 
 WINDOW_S = 10.0
-IDLE_POINT_S = 5.0
-"""Between two looks while nobody wants more than the general figures: rates, ratios and their history."""
+IDLE_POINT_S = 2.0
+"""Between two looks while nobody wants more than the general figures: rates, ratios and their history, and
+whether somebody sent ``flush_all``."""
 SETTINGS_EVERY = 5
 """A node's settings change seldom: they are read on every fifth look."""
 
@@ -82,6 +83,10 @@ class NodeStatsPoller:
         self._figures: dict[str, NodeFigures] = {}
         self._told = NodesFigures(placement, ())
         self._slabs: dict[str, Sequence[SlabClass]] = {}
+        self._seen: dict[str, NodeStats] = {}
+        """The last look that each node answered, whatever lay between."""
+        self._emptied: dict[str, tuple[float, float]] = {}
+        """When each was found flushed, and restarted."""
         self._wanted = 0
         self._woken = asyncio.Event()
 
@@ -132,12 +137,27 @@ class NodeStatsPoller:
         """What everybody else reads from the nodes, by the last looks."""
         return applications(self._told)
 
+    def _note(self, name: str, stats: NodeStats) -> None:
+        """See whether all items went since the look before."""
+        before, now_s = self._seen.get(name), self._clock.monotonic()
+        self._seen[name] = stats
+        if before is None:
+            return
+        flushed_s, restarted_s = self._emptied.get(name, (0.0, 0.0))
+        if stats.started_s > before.started_s + 2:
+            restarted_s = now_s
+        elif stats.cmd_flush > before.cmd_flush:
+            flushed_s = now_s
+        self._emptied[name] = flushed_s, restarted_s
+
     def _bare(self, name: str) -> NodeFigures:
         return NodeFigures(
             name=name,
             at_s=self._clock.monotonic(),
             weight=self._weights[name],
             share=self._shares[name],
+            flushed_at_s=self._emptied.get(name, (0.0, 0.0))[0],
+            restarted_at_s=self._emptied.get(name, (0.0, 0.0))[1],
         )
 
     async def _ask(self, name: str, slabs: bool, settings: bool) -> NodeFigures:
@@ -157,6 +177,7 @@ class NodeStatsPoller:
         except NodeError:
             samples.clear()
             return self._bare(name)
+        self._note(name, stats)
         telemetry = cluster.telemetry_of(name)
         totals = self._readers.get(name) or NodeReadTotals()
         sample = _Sample(

@@ -6,12 +6,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.parts import absent_parts
 from iotcache.config.schema import Settings
 from iotcache.config.urls import mask, parse_embedded_nodes
 from iotcache.model import Event, NodeHealth, NodeState, Severity
 from iotcache.text import printable
 from iotcache_simulator.stack.service import PartState, StartProgress
+from iotcache_tui.state.problems.causes import cause_first
 from iotcache_tui.state.updates import Latest, Mailbox, Part, Processes
 
 if TYPE_CHECKING:
@@ -31,17 +33,12 @@ REASON_LIMIT = 500
 """Of a part's text: machines read it as well, and screens cut it to their width."""
 
 
-def cause_first(text: str) -> str:
-    """``what cannot be reached: why`` as ``why (what cannot be reached)``: a cut then spares the cause."""
-    what, colon, why = text.partition(": ")
-    return f"{why} ({what})" if colon and why and "cannot" in what else text
-
-
 class Parts:
     """Folds what the stack, the cluster and the workers say into one line of parts."""
 
-    def __init__(self, mailbox: Mailbox, settings: Settings) -> None:
+    def __init__(self, mailbox: Mailbox, settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
         self._mailbox = mailbox
+        self._clock = clock
         self._settings = settings
         self._parts: dict[str, Part] = {}
         self._node_states: dict[str, PartState] = {}
@@ -73,20 +70,12 @@ class Parts:
             if state == "up" and not why
             else cause_first(printable(why, REASON_LIMIT))
         )
-        part = Part(name, state, text)
         before = self._parts.get(name)
-        if before != part:
-            self._parts[name] = part
+        if before is None or (before.state, before.text) != (state, text):
+            same = before is not None and before.state == state
+            since_s = before.since_s if before is not None and same else self._clock.monotonic()
+            self._parts[name] = Part(name, state, text, since_s)
             self._put()
-            if before is not None and before.state != state and "down" in (before.state, state):
-                self._tell(part)
-
-    def _tell(self, part: Part) -> None:
-        """A part went away or came back: a line in the log of events. The nodes tell of themselves."""
-        if part.name != "nodes":
-            severity = Severity.ERROR if part.state == "down" else Severity.INFO
-            text = f"{part.name} is {part.state}" + (f": {part.text}" if part.text else "")
-            self._mailbox.put_event(Event(time.time(), f"part.{part.state}", severity, part.name, text))
 
     def progress(self, progress: StartProgress) -> None:
         """One step of the stack."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import inf
 
 from msgspec import structs
 
@@ -15,22 +16,32 @@ from iotcache.text import printable
 from iotcache_tui.feed.node_stats import NodeReadTotals
 from iotcache_tui.state.updates import FallbackRead, Processes, RowUpdate, Second
 
+FRESH_S = 2.0
+"""A newer reading says that readings come in only where the row was looked at so lately."""
 _UNREACHED = frozenset({MissReason.NODE_DOWN, MissReason.TIMEOUT})
 
 
 class ReadStats:
     """Totals a row, and the second that is under way."""
 
-    def __init__(self, keys: Keys, *, cached: bool = True) -> None:
-        """``cached`` is false where there are no nodes: a read of the store is then neither hit nor miss."""
+    def __init__(
+        self, keys: Keys, *, cached: bool = True, owner: Callable[[str], str] = lambda key: ""
+    ) -> None:
+        """``cached`` is false where there are no nodes: a read of the store is then neither hit nor miss.
+
+        ``owner`` names the node that owns a key, whatever node stands in for it.
+        """
         self._keys = keys
         self._cached = cached
         self._writes = 0
+        self._owner = owner
+        self._newest_us = array("q")
+        self._read_at = array("d")
         self._reads = array("Q")
         self._hits = array("Q")
         self._latency = DurationHistogram()
         self._misses: Counter[MissReason] = Counter()
-        self._second_reads = self._second_hits = 0
+        self._second_reads = self._second_hits = self._second_fresh = 0
         self.by_node: dict[str, NodeReadTotals] = {}
         """All reads since the start, by the node that was asked."""
 
@@ -39,6 +50,8 @@ class ReadStats:
         more = rows - len(self._reads)
         self._reads.extend([0] * more)
         self._hits.extend([0] * more)
+        self._newest_us.extend([0] * more)
+        self._read_at.extend([-inf] * more)
 
     def add(
         self, rows: Sequence[int], reads: Sequence[Read], now_s: float, wall_s: float
@@ -55,9 +68,16 @@ class ReadStats:
             self._reads[row] += 1
             self._second_reads += 1
             self._latency.add(read.latency_ms)
-            totals = self.by_node.get(read.node)
+            if read.ts_us > self._newest_us[row]:
+                self._second_fresh += now_s - self._read_at[row] <= FRESH_S
+                self._newest_us[row] = read.ts_us
+            self._read_at[row] = now_s
+            node = read.node
+            if read.miss_reason in _UNREACHED:
+                node = self._owner(self._keys.latest(read.device, read.sensor)) or node
+            totals = self.by_node.get(node)
             if totals is None:
-                totals = self.by_node[read.node] = NodeReadTotals()
+                totals = self.by_node[node] = NodeReadTotals()
             totals.reads += 1
             reason = read.miss_reason
             if reason is None:
@@ -70,7 +90,7 @@ class ReadStats:
                 key = self._keys.latest(read.device, read.sensor)
                 error = printable(read.error, 160)
                 fallbacks.append(
-                    FallbackRead(wall_s, row, key, reason, read.node, read.store_ms, read.ttl_s, error)
+                    FallbackRead(wall_s, row, key, reason, node, read.store_ms, read.ttl_s, error)
                 )
             updates.append(RowUpdate(row, read, now_s, self._reads[row], self._hits[row]))
         return updates, fallbacks
@@ -98,9 +118,10 @@ class ReadStats:
             written_per_s=sum(one.stats.cache_writes_per_s for one in workers) if workers else None,
             served_per_s=sum(one.stats.hits_per_s for one in readers) if readers else served_per_s,
             fallen_per_s=sum(one.stats.fallbacks_per_s for one in readers) if readers else None,
+            fresh=self._second_fresh,
         )
         self._writes = writes
-        self._second_reads = self._second_hits = 0
+        self._second_reads = self._second_hits = self._second_fresh = 0
         self._misses.clear()
         self._latency.clear()
         return second

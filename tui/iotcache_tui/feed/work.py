@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from iotcache.backoff import Backoff
 from iotcache.cache import DeviceCache
 from iotcache.clock import Clock
+from iotcache.config.key_placement import key_placement
 from iotcache.config.parts import NONE, absent_parts, named_parts, observes, without_idle_parts
 from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_node
@@ -41,6 +43,8 @@ DIRECTORY_EVERY_S = 1.0
 PROBE_EVERY_S = 1.0
 RETRY_MIN_S = 0.25
 RETRY_MAX_S = 5.0
+STORE_PATIENCE_S = 1.5
+"""A store that takes longer to say which series there are hangs, whatever it accepts."""
 
 
 class LiveWork:
@@ -65,8 +69,10 @@ class LiveWork:
         self._watched = watched
         self._clock = clock
         self._series: list[Series] = []
-        self._parts = Parts(mailbox, settings)
-        self._process_stats = ProcessStatsListener(self._parts, clock)
+        self._parts = Parts(mailbox, settings, clock)
+        self._process_stats = ProcessStatsListener(self._parts, clock, mailbox.put_event)
+        self._asked_s = 0.0
+        """Since when an answer of the store is waited for; 0 while none is."""
         self._dead_letters = DeadLetterPoller(mailbox, clock)
         self._alerts = AlertPoller(mailbox)
         self._reads_per_s = reads_per_s
@@ -84,11 +90,11 @@ class LiveWork:
             self._parts.started(stack)
             settings = stack.settings
             async with contextlib.AsyncExitStack() as opened:
-                cache, store = await self._open_cache(settings, opened)
-                nodes = settings.cache.nodes
-                stats = ReadStats(Keys(settings.cache.prefix, settings.cache.bucket_s), cached=nodes != NONE)
+                store = DelayedStore(partial(self._store, settings))
+                cache = await opened.enter_async_context(self._cache(settings, store))
+                keys, nodes = Keys(settings.cache.prefix, settings.cache.bucket_s), settings.cache.nodes
+                stats = ReadStats(keys, cached=nodes != NONE, owner=cache.cluster.node_of)
                 pace = ReadingPace(self._reads_per_s, settings.dashboard.read_interval_s)
-                await self._learn_rows(cache, stats, pace)
                 node_stats = NodeStatsPoller(
                     cache.cluster,
                     [] if isinstance(nodes, str) else [parse_node(node) for node in nodes],
@@ -97,9 +103,10 @@ class LiveWork:
                     clock=self._clock,
                     readers=stats.by_node,
                 )
-                self.mailbox.put_latest(Latest(ready=True))
+                self.mailbox.put_latest(Latest(placement=key_placement(settings.cache)))
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, cache, stats, pace))
+                    tasks.create_task(self._open(store))
+                    tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, store, stats, pace))
                     tasks.create_task(self._every(PROBE_EVERY_S, self._probe, cache))
                     tasks.create_task(self._every(TICK_S, self._read, cache, stats, pace))
                     tasks.create_task(self._every(1.0, self._close_second, cache, stats, node_stats))
@@ -123,33 +130,14 @@ class LiveWork:
                         )
                     )
 
-    async def _open_cache(
-        self, settings: Settings, opened: contextlib.AsyncExitStack
-    ) -> tuple[DeviceCache, DelayedStore]:
-        """Open cluster and store; a store that is away is waited for, and shown as down."""
-        backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S)
-        while True:
-            try:
-                return await self._open(settings, opened)
-            except StoreError as error:
-                if not error.retryable:
-                    raise
-                self._parts.turn("store", "down", str(error))
-                self.mailbox.put_latest(Latest(ready=True))
-            await backoff.wait()
-
-    async def _open(
-        self, settings: Settings, opened: contextlib.AsyncExitStack
-    ) -> tuple[DeviceCache, DelayedStore]:
-        """Raises `StoreError`."""
-        read_only = is_read_only(self._settings)
+    def _store(self, settings: Settings) -> Store:
         if settings.store.url == NONE:
-            store = DelayedStore(cast("Store", NoStore()))
-        else:
-            store = DelayedStore(open_store(settings.store, read_only=read_only))
+            return cast("Store", NoStore())
+        return open_store(settings.store, read_only=is_read_only(self._settings))
+
+    def _cache(self, settings: Settings, store: DelayedStore) -> DeviceCache:
         if settings.cache.nodes == NONE:
-            await opened.enter_async_context(store)
-            cache = DeviceCache(
+            return DeviceCache(
                 cast("Cluster", NoCluster()),
                 cast("Store", store),
                 keys=Keys(settings.cache.prefix, settings.cache.bucket_s),
@@ -157,14 +145,32 @@ class LiveWork:
                 repopulate=False,
                 stampede_lease=False,
             )
-        else:
-            cache = DeviceCache.from_settings(
-                settings,
-                read_only=read_only,
-                observe=observes(self._settings),
-                store=cast("Store", store),
-            )
-        return await opened.enter_async_context(cache), store
+        return DeviceCache.from_settings(
+            settings,
+            read_only=is_read_only(self._settings),
+            observe=observes(self._settings),
+            store=cast("Store", store),
+        )
+
+    async def _open(self, store: DelayedStore) -> None:
+        """Open the store, as often as it takes: everything else is looked at meanwhile."""
+        backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S)
+        while True:
+            self._asked_s = self._clock.monotonic()
+            try:
+                await store.open()
+            except StoreError as error:
+                self._store_failed(error, starting=self._settings.store.url == "embedded")
+            else:
+                return
+            finally:
+                self._asked_s = 0.0
+                self.mailbox.put_latest(Latest(ready=True))
+            await backoff.wait()
+
+    def _store_failed(self, error: StoreError, *, starting: bool = False) -> None:
+        state = "starting" if starting else "down" if error.retryable else "refused"
+        self._parts.turn("store", state, str(error))
 
     async def _every(self, period_s: float, act: Callable[..., Awaitable[None]], *args: object) -> None:
         """Do ``act`` on a steady beat; beats missed by a slow one are skipped, not made up for."""
@@ -175,11 +181,14 @@ class LiveWork:
             due_s = max(due_s + period_s, now_s)
             await asyncio.sleep(due_s - now_s)
 
-    async def _learn_rows(self, cache: DeviceCache, stats: ReadStats, pace: ReadingPace) -> None:
+    async def _learn_rows(self, store: DelayedStore, stats: ReadStats, pace: ReadingPace) -> None:
         """Take in series that were first seen since the last look."""
+        if not store.is_open:
+            return
+        self._asked_s = self._clock.monotonic()
         try:
             while True:
-                page = await cache.store.directory(self._parts.newest_order)
+                page = await store.directory(self._parts.newest_order)
                 if not page:
                     break
                 self._parts.newest_order = page[-1].order
@@ -188,10 +197,12 @@ class LiveWork:
                 pace.grow(len(self._series))
                 self.mailbox.put_joined(page)
         except StoreError as error:
-            self._parts.turn("store", "down", str(error))
+            self._store_failed(error)
         else:
             if self._settings.store.url != NONE:
                 self._parts.turn("store", "up")
+        finally:
+            self._asked_s = 0.0
 
     async def _read(self, cache: DeviceCache, stats: ReadStats, pace: ReadingPace) -> None:
         pace.watched = self._watched()
@@ -224,6 +235,8 @@ class LiveWork:
 
     async def _close_second(self, cache: DeviceCache, stats: ReadStats, nodes: NodeStatsPoller) -> None:
         now_s, counted, others = self._clock.monotonic(), cache.counters(), nodes.applications()
+        if self._asked_s and now_s - self._asked_s > STORE_PATIENCE_S:
+            self._parts.turn("store", "down", "it does not answer")
         self.mailbox.put_second(
             stats.close_second(
                 now_s,

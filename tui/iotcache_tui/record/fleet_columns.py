@@ -107,6 +107,7 @@ def unpack(columns: FleetColumns, fleet: FleetState) -> None:
     fleet.haystack.extend(" ".join(parts).casefold() for parts in names)
     fleet.row_of.update((series, row) for row, series in enumerate(fleet.series))
     for series, stands in zip(fleet.series, fleet.status, strict=True):
+        fleet.devices.join(series.device)
         if stands != UNREPORTED:
             fleet.devices.turn(series.device, UNREPORTED, stands)
     fleet.changes += rows + 1

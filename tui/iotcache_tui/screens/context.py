@@ -71,6 +71,10 @@ class DashboardContext(RequestChannel, Protocol):
         """Bring up the screen of that name in the catalogue."""
         ...
 
+    def show_problem(self) -> None:
+        """Bring up the screen that has more of the gravest problem."""
+        ...
+
     def key_of(self, action: str, default: str) -> str:
         """The key of an action as texts on the screen name it."""
         ...

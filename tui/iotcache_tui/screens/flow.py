@@ -6,21 +6,20 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import ClassVar
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Center, Grid
-from textual.widget import Widget
 
-from iotcache_tui.format import fit, plain, rate
+from iotcache_tui.format import rate
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.flow import BOXES, Bottleneck, Flow, flow
+from iotcache_tui.state.flow import BOXES, Flow, flow, worst
 from iotcache_tui.state.flow_history import ARROWS, Rates
 from iotcache_tui.widgets.common.panel import Line, Panel
+from iotcache_tui.widgets.common.problem_line import ALL_WELL
 from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.flow.flow_detail import details, history
 from iotcache_tui.widgets.flow.flow_picture import TITLES, FlowPicture
@@ -50,39 +49,6 @@ def _plot(  # noqa: PLR0917 all but the last two are given beforehand
     height: int,
 ) -> Sequence[Line]:
     return history(rates, index, total, width, height, ascii_only=ascii_only)
-
-
-class _Verdict(Widget):
-    """One line: what holds the pipeline up, or that nothing does."""
-
-    DEFAULT_CSS = """
-    _Verdict { height: 1; padding: 0 1; background: $panel; color: $foreground; }
-    """
-
-    def __init__(self, *, ascii_only: bool) -> None:
-        super().__init__()
-        self._ascii = ascii_only
-        self._shown: tuple[Bottleneck | None, bool] = (None, False)
-
-    def show(self, worst: Bottleneck | None, known: bool) -> None:
-        if (worst, known) != self._shown:
-            self._shown = worst, known
-            self.refresh()
-
-    def render(self) -> Text:
-        worst, known = self._shown
-        colours, width = self.app.theme_variables, self.content_size.width
-        line = Text(no_wrap=True, end="")
-        if not known:
-            line.append(plain(fit("waiting for the first second …", width), self._ascii), "dim")
-        elif worst is None:
-            line.append("* " if self._ascii else "● ", colours["success"])
-            line.append(fit("no bottleneck: every part keeps up", width - 2))
-        else:
-            head = f"{'!' if self._ascii else '▲'} {TITLES[worst.box]} {worst.label}"
-            line.append(head, f"bold {colours['warning']}")
-            line.append(fit(f"  {worst.reason}", max(width - len(head), 0)))
-        return line
 
 
 class FlowScreen(ViewScreen):
@@ -119,7 +85,6 @@ class FlowScreen(ViewScreen):
         super().__init__(context)
         settings = self.settings
         self._ascii = settings.ascii
-        self.verdict = _Verdict(ascii_only=settings.ascii)
         self.picture = FlowPicture(ascii_only=settings.ascii, id="flow")
         self.panel = Panel("", ascii_only=settings.ascii, id="flow-detail")
         self.plots = tuple(
@@ -130,7 +95,6 @@ class FlowScreen(ViewScreen):
         self._moment = RenderContext(0.0, 0.0, {})
 
     def body(self) -> ComposeResult:
-        yield self.verdict
         with Center():
             yield self.picture
         yield self.panel
@@ -144,7 +108,6 @@ class FlowScreen(ViewScreen):
         self._moment = moment
         self._stats.keep(self.context, moment.now_s)
         now = flow(self.state)
-        self.verdict.show(now.bottleneck, bool(self.state.seconds))
         self.picture.show(now, tuple(self.state.flow_history.rates)[-12:], moment.now_s, motion=moment.motion)
         self._show_details()
         if self._plots.display:
@@ -191,11 +154,11 @@ class FlowScreen(ViewScreen):
             self.context.tell(f"there is no {wanted} screen in this version", "warning")
 
     def action_bottleneck(self) -> None:
-        worst = flow(self.state).bottleneck
-        if worst is None:
-            self.context.tell("no bottleneck: every part keeps up")
+        found = worst(self.state)
+        if found is None:
+            self.context.tell(ALL_WELL)
         else:
-            self.picture.select(worst.box)
+            self.picture.select(found.part)
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand(

@@ -22,8 +22,10 @@ from iotcache_tui.screens.catalog import SCREENS, ScreenEntry
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.export import ExportScreen
 from iotcache_tui.screens.dialogs.jump import JumpScreen
+from iotcache_tui.state.problems.shown import shown_parts
 from iotcache_tui.widgets.common.ascii_filter import draw_in_ascii
 from iotcache_tui.widgets.common.key_footer import KeyFooter
+from iotcache_tui.widgets.common.problem_line import ProblemLine
 from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.common.seek_bar import SeekBar
 from iotcache_tui.widgets.common.tabs import ScreenTabs
@@ -77,6 +79,12 @@ class ViewScreen(Screen[None]):
         """Whether its widgets are there to be drawn."""
         self.seek_bar: SeekBar | None = None
         self.top = TopBar(id="top")
+        self.problem_line = ProblemLine(
+            ascii_only=settings.ascii,
+            key=key_shown(settings.keys, "app.problem", "0"),
+            titles={entry.name: entry.title for entry in SCREENS},
+            id="problem",
+        )
         self.tabs = ScreenTabs(
             tuple(
                 (key_shown(settings.keys, f"app.{entry.name}", entry.key), entry.name, entry.title)
@@ -93,6 +101,7 @@ class ViewScreen(Screen[None]):
         )
         yield self.top
         yield self.tabs
+        yield self.problem_line
         yield from self.body()
         if self.seek_bar is not None:
             yield self.seek_bar
@@ -184,10 +193,18 @@ class ViewScreen(Screen[None]):
 
     def frame(self, moment: RenderContext, badge: str, clock: str) -> None:
         """Draw everything. Called by the app's frame clock."""
-        self.top.show(tuple((part.name, part.state, part.text) for part in self.state.parts), badge, clock)
+        state = self.state
+        parts = shown_parts(state.parts, state.problems)
+        self.top.show(tuple((part.name, part.state, part.text) for part in parts), badge, clock)
+        alerts = sum(not one.acknowledged for one in state.alerts)
+        self.problem_line.show(state.problems, alerts, moment.now_s, known=bool(state.seconds))
         if self.seek_bar is not None:
             self.seek_bar.show()
         self.draw(moment)
+
+    @on(ProblemLine.Opened)
+    def _problem_opened(self) -> None:
+        self.context.show_problem()
 
     @on(ScreenTabs.TabSelected)
     def _tab_selected(self, event: ScreenTabs.TabSelected) -> None:

@@ -6,11 +6,15 @@ from collections import deque
 from collections.abc import Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
+from iotcache.telemetry import KeyPlacement
 from iotcache_tui.state.fleet.fleet_state import FleetState
 from iotcache_tui.state.flow_history import FlowHistory
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.log import EventLog, kind_of
 from iotcache_tui.state.nodes.model import NodeCurves, NodesFigures
+from iotcache_tui.state.problems.find import find_problems
+from iotcache_tui.state.problems.history import ProblemHistory
+from iotcache_tui.state.problems.problem import Facts, Problem
 from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.state.updates import (
     EVENTS_MAX,
@@ -28,6 +32,9 @@ from iotcache_tui.state.updates import (
 
 WINDOW_S = 10
 """KPI figures are over this many seconds: long enough to be steady, short enough to show a change."""
+FACTS_SECONDS = 8
+JUDGE_EVERY_S = 0.5
+"""Some problems come with time alone: what should have been heard, and was not."""
 
 
 class DashboardState:
@@ -57,8 +64,14 @@ class DashboardState:
         self.flow_history = FlowHistory()
         self.lab: LabView | None = None
         self.alerts: tuple[AlertLine, ...] = ()
+        self.placement: KeyPlacement | None = None
         self.ready = False
         self.failure = ""
+        self.problems: tuple[Problem, ...] = ()
+        """What is wrong, the gravest first, as `judge` found it last."""
+        self._problem_history = ProblemHistory()
+        self._judged: tuple[int, float] = (-1, 0.0)
+        self._judge_quietly = False
 
     def reset(self) -> None:
         """Forget everything, in place: whoever holds the fleet or the log goes on holding it."""
@@ -96,6 +109,8 @@ class DashboardState:
             self.flow_history.add(drained.seconds, self.processes)
         if drained.alerts is not None:
             self.alerts = tuple(drained.alerts)
+        if drained.placement is not None:
+            self.placement = drained.placement
         if drained.lab is not None:
             self.lab = drained.lab
         if drained.ready is not None:
@@ -121,8 +136,37 @@ class DashboardState:
         for event in drained.events:
             log.add(event.ts_s, kind_of(event), event.severity, event.subject, event.text)
 
+    def facts(self, now_s: float) -> Facts:
+        """What the rules of problems look at."""
+        devices = self.fleet.devices
+        return Facts(
+            now_s=now_s,
+            parts=self.parts,
+            processes=self.processes,
+            nodes=self.nodes,
+            figures=self.node_figures,
+            seconds=self.recent(FACTS_SECONDS),
+            late_counts=self.flow_history.late_counts,
+            alerts=self.alerts,
+            devices=devices.total,
+            devices_stale=devices.stale,
+            placement=self.placement,
+        )
+
+    def judge(self, now_s: float, wall_s: float) -> None:
+        """Find what is wrong; what began or ended since the last call goes into the log."""
+        if self._judged[0] == self.changes and abs(now_s - self._judged[1]) < JUDGE_EVERY_S:
+            return
+        self._judged = self.changes, now_s
+        found = find_problems(self.facts(now_s))
+        self.problems, changes = self._problem_history.update(found, now_s, quietly=self._judge_quietly)
+        self._judge_quietly = False
+        for change in changes:
+            self.log.add(wall_s, "part", change.severity, change.subject, change.text)
+
     def recall(self, seconds: Sequence[Second]) -> None:
         """Take in seconds that went before."""
+        self._judge_quietly = True  # what stands now was told of then
         self.seconds.extend(seconds)
         self.flow_history.recall(seconds)
 

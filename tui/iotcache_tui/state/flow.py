@@ -6,22 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from iotcache.model import NodeState
-from iotcache.text import printable
-from iotcache_tui.format import count, data_size, milliseconds, percent, plural, rate
+from iotcache_tui.format import count, data_size, milliseconds, percent, rate
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow_history import Rates, mean, mean_rates
-from iotcache_tui.state.reasons import label_of
-from iotcache_tui.state.updates import Second, Simulator, Worker
+from iotcache_tui.state.problems.problem import Problem
+from iotcache_tui.state.problems.shown import shown_parts
+from iotcache_tui.state.updates import Simulator
 
 BOXES = ("simulator", "broker", "workers", "nodes", "store", "readers")
 WINDOW_S = 5
-
-LAG_S = 1.0
-SLOW_COMMIT_MS = 100.0
-LATE_SHARE = 0.2
-BACKLOG_SHARE = 0.1
-FALLBACK_SHARE = 0.2
+_LABELS = {"refused": "refuses us", "unreached": "not reached"}
 
 
 class Box(Struct, frozen=True):
@@ -35,18 +29,11 @@ class Box(Struct, frozen=True):
     """Short lines, the most important first."""
 
 
-class Bottleneck(Struct, frozen=True):
-    """What holds the pipeline up: in which box, in a word, and why."""
-
-    box: str
-    label: str
-    reason: str
-
-
 class Flow(Struct, frozen=True):
     boxes: Mapping[str, Box]
     rates: Rates
-    bottleneck: Bottleneck | None
+    worst: Problem | None
+    """What holds it up: the gravest problem of all."""
 
 
 def _rates(state: DashboardState) -> Rates:
@@ -55,11 +42,16 @@ def _rates(state: DashboardState) -> Rates:
 
 def flow(state: DashboardState) -> Flow:
     """The picture as it stands."""
-    return Flow({box.name: box for box in _boxes(state)}, _rates(state), bottleneck(state))
+    return Flow({box.name: box for box in _boxes(state)}, _rates(state), worst(state))
+
+
+def worst(state: DashboardState) -> Problem | None:
+    """The gravest problem that is one box's; alerts have none."""
+    return next((problem for problem in state.problems if problem.part in BOXES), None)
 
 
 def _boxes(state: DashboardState) -> list[Box]:
-    parts = {part.name: part for part in state.parts}
+    parts = {part.name: part for part in shown_parts(state.parts, state.problems)}
     workers, simulators = state.processes.workers, state.processes.simulators
     broker, store = parts.get("broker"), parts.get("store")
     seconds = state.recent(WINDOW_S)
@@ -68,18 +60,18 @@ def _boxes(state: DashboardState) -> list[Box]:
         Box(
             "broker",
             broker.state if broker else "off",
-            broker.state if broker else "unknown",
+            _LABELS.get(broker.state, broker.state) if broker else "unknown",
             (
                 broker.text if broker else "",
                 f"{count(sum(one.stats.unacked for one in workers))} unacked",
             ),
         ),
-        _workers(workers),
+        _workers(state),
         _nodes(state),
         Box(
             "store",
             store.state if store else "off",
-            store.state if store else "unknown",
+            _LABELS.get(store.state, store.state) if store else "unknown",
             (
                 store.text if store else "",
                 f"p99 {_ms(_worst(one.stats.commit_p99_ms for one in workers))}",
@@ -125,16 +117,27 @@ def _simulator(simulators: Sequence[Simulator]) -> Box:
     )
 
 
-def _workers(workers: Sequence[Worker]) -> Box:
-    waiting = [worker for worker in workers if worker.stats.waiting_for]
-    state = "off" if not workers else "starting" if waiting else "up"
-    label = (
-        "none heard" if not workers else f"{len(waiting)} waiting" if waiting else f"{len(workers)} running"
-    )
+def workers_label(state: DashboardState) -> str:
+    """How many there are, as far as they can be heard."""
+    broker = next((part for part in state.parts if part.name == "broker"), None)
+    workers, silent = state.processes.workers, len(state.processes.silent)
+    if broker is not None and broker.state not in ("up", "starting", "off"):
+        return "not heard"
+    if not workers:
+        return f"{silent} silent" if silent else "none heard"
+    waiting = sum(bool(worker.stats.waiting_for) for worker in workers)
+    if waiting:
+        return f"{waiting} of {len(workers) + silent} waiting"
+    return f"{len(workers)} of {len(workers) + silent} running" if silent else f"{len(workers)} running"
+
+
+def _workers(state: DashboardState) -> Box:
+    workers = state.processes.workers
+    hindered = state.processes.silent or any(worker.stats.waiting_for for worker in workers)
     return Box(
         "workers",
-        state,
-        label,
+        "off" if not workers else "starting" if hindered else "up",
+        workers_label(state),
         (
             f"queue {count(sum(one.stats.queued for one in workers))}",
             f"lag {_worst(one.stats.lag_s for one in workers):.1f} s",
@@ -159,133 +162,3 @@ def _nodes(state: DashboardState) -> Box:
             f"{data_size(used)}/{data_size(limit)}" if answered else "–",
         ),
     )
-
-
-# What holds it up ------------------------------------------------------------------------------
-
-
-def bottleneck(state: DashboardState) -> Bottleneck | None:
-    """The part that holds the others up, the gravest first; ``None`` when nothing does."""
-    parts = {part.name: part for part in state.parts}
-    workers, simulators = state.processes.workers, state.processes.simulators
-    seconds = state.recent(WINDOW_S)
-    if (broker := parts.get("broker")) is not None and broker.state == "down":
-        return Bottleneck("broker", "down", printable(f"nothing gets through: {broker.text}", 160))
-    if (store := parts.get("store")) is not None and store.state == "down":
-        return Bottleneck("store", "down", printable(f"misses and commits have to wait: {store.text}", 160))
-    return (
-        _absent(workers, simulators)
-        or _waiting(workers)
-        or _out(state)
-        or _lagging(workers)
-        or _piling_up(seconds)
-        or _late(simulators, tuple(state.flow_history.late_counts))
-        or _falling_through(seconds)
-        or _short_of_memory(state)
-        or _behind(workers)
-    )
-
-
-def _absent(workers: Sequence[Worker], simulators: Sequence[Simulator]) -> Bottleneck | None:
-    published = sum(one.stats.rate for one in simulators)
-    if workers or published < 1:
-        return None
-    return Bottleneck(
-        "workers", "absent", f"{rate(published)} messages/s are published, no worker is heard of"
-    )
-
-
-def _waiting(workers: Sequence[Worker]) -> Bottleneck | None:
-    waiting = [worker.stats for worker in workers if worker.stats.waiting_for]
-    if not waiting:
-        return None
-    box = "store" if waiting[0].waiting_store else "broker"
-    why = printable(waiting[0].waiting_for, 120)
-    return Bottleneck(box, "waited for", f"{len(waiting)} of {len(workers)} workers stand still: {why}")
-
-
-def _out(state: DashboardState) -> Bottleneck | None:
-    out = [node for node in state.nodes if node.state is not NodeState.UP]
-    if not out:
-        return None
-    what = "drained" if all(node.drained for node in out) else "out"
-    return Bottleneck(
-        "nodes",
-        what,
-        f"{len(out)} of {len(state.nodes)} {what}: reads of {'its' if len(out) == 1 else 'their'} keys "
-        "fall to stand-ins and the store",
-    )
-
-
-def _lagging(workers: Sequence[Worker]) -> Bottleneck | None:
-    lag_s = _worst(one.stats.lag_s for one in workers)
-    if lag_s < LAG_S:
-        return None
-    commit, through = (
-        _worst(one.stats.commit_p99_ms for one in workers),
-        _worst(one.stats.write_through_p99_ms for one in workers),
-    )
-    waits = f"the oldest message waits {lag_s:.1f} s"
-    if commit >= SLOW_COMMIT_MS and commit >= through:
-        return Bottleneck("store", "slow", f"commits take p99 {milliseconds(commit)} ms; {waits}")
-    if through >= SLOW_COMMIT_MS:
-        return Bottleneck("nodes", "slow", f"writes through take p99 {milliseconds(through)} ms; {waits}")
-    held = sum(one.stats.queued for one in workers) + sum(one.stats.unacked for one in workers)
-    return Bottleneck("workers", "busy", f"{count(held)} messages are in hand; {waits}")
-
-
-def _piling_up(seconds: Sequence[Second]) -> Bottleneck | None:
-    published = mean(second.published_per_s for second in seconds)
-    taken = mean(second.ingest_per_s for second in seconds)
-    if published is None or taken is None or published - taken <= max(BACKLOG_SHARE * published, 5.0):
-        return None
-    return Bottleneck(
-        "broker",
-        "piles up",
-        f"{rate(published)} messages/s come in and {rate(taken)} go out: "
-        f"{rate(published - taken)}/s stay behind",
-    )
-
-
-def _late(simulators: Sequence[Simulator], counted: Sequence[float]) -> Bottleneck | None:
-    sent = sum(one.stats.rate for one in simulators) * (len(counted) - 1)
-    late = counted[-1] - counted[0] if counted else 0.0
-    if sent <= 0 or late <= LATE_SHARE * sent:
-        return None
-    share = min(100 * late / sent, 100)
-    return Bottleneck("simulator", "late", f"{share:.0f} % of its messages go out later than planned")
-
-
-def _falling_through(seconds: Sequence[Second]) -> Bottleneck | None:
-    reads = sum(second.reads for second in seconds)
-    fallbacks = sum(second.fallbacks for second in seconds)
-    if reads < 10 or fallbacks <= FALLBACK_SHARE * reads:
-        return None
-    why: dict[str, int] = {}
-    for second in seconds:
-        for reason, times in second.misses.items():
-            why[reason] = why.get(reason, 0) + times
-    most = label_of(max(why, key=lambda reason: why[reason])) if why else "unknown"
-    return Bottleneck(
-        "nodes", "missed", f"{100 * fallbacks / reads:.0f} % of reads fall to the store, mostly: {most}"
-    )
-
-
-def _short_of_memory(state: DashboardState) -> Bottleneck | None:
-    figures = state.node_figures
-    full = [node for node in figures.nodes if node.evictions_per_s] if figures else []
-    if not full:
-        return None
-    evicted = sum(node.evictions_per_s or 0.0 for node in full)
-    return Bottleneck(
-        "nodes",
-        "full",
-        f"{rate(evicted)} items/s are evicted on {plural(len(full), 'node')}: memory is short",
-    )
-
-
-def _behind(workers: Sequence[Worker]) -> Bottleneck | None:
-    dirty = sum(one.stats.dirty_keys for one in workers)
-    if not dirty:
-        return None
-    return Bottleneck("nodes", "behind", f"{count(dirty)} entries may be old until their node can be told")

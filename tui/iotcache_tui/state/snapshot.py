@@ -11,6 +11,7 @@ from iotcache.clock import utc_text
 from iotcache.text import printable
 from iotcache_tui.state.dashboard import WINDOW_S, DashboardState
 from iotcache_tui.state.fleet.fleet_state import FROM_CACHE, FROM_NOWHERE, FROM_STORE, FleetState
+from iotcache_tui.state.problems.shown import shown_parts
 
 SCHEMA = 1
 SOURCES = {FROM_CACHE: "cache", FROM_STORE: "store", FROM_NOWHERE: "none"}
@@ -77,11 +78,12 @@ def picture(
 ) -> dict[str, Any]:
     """Everything on one page; ``rows`` chooses the series, all of them without."""
     fleet = state.fleet
+    parts = shown_parts(state.parts, state.problems)
     selected: Sequence[int] = list(range(len(fleet)) if rows is None else rows)
     return {
         "schema": SCHEMA,
         "at": utc_text(int(wall_s * 1e6)),
-        "parts": [{"name": one.name, "state": one.state, "text": one.text} for one in state.parts],
+        "parts": [{"name": one.name, "state": one.state, "text": one.text} for one in parts],
         "nodes": [
             {
                 "name": printable(node.name),
@@ -92,7 +94,37 @@ def picture(
             for node in state.nodes
         ],
         "figures": figures(state),
-        "devices": {"live": fleet.devices.live, "stale": fleet.devices.stale},
+        "problems": [
+            {
+                "part": one.part,
+                "kind": one.kind or one.label,
+                "subject": one.subject,
+                "gravity": one.gravity.name.lower(),
+                "since": utc_text(int((wall_s - max(now_s - one.since_s, 0.0)) * 1e6)),
+                "lasting_s": round(max(now_s - one.since_s, 0.0), 1),
+                "text": one.sentence,
+                "cause": one.cause,
+                "effect": one.effect,
+            }
+            for one in state.problems
+        ],
+        "alerts": [
+            {
+                "name": one.name,
+                "subject": one.subject,
+                "severity": one.severity.value,
+                "acknowledged": one.acknowledged,
+                "since": utc_text(int(one.since_s * 1e6)),
+                "text": one.text,
+            }
+            for one in state.alerts
+        ],
+        "devices": {
+            "total": fleet.devices.total,
+            "live": fleet.devices.live,
+            "stale": fleet.devices.stale,
+            "unread": fleet.devices.unread,
+        },
         "series_total": len(fleet),
         "series": [series(fleet, row, now_s, wall_s) for row in selected],
         "events": [

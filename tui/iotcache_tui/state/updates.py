@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from iotcache.model import Event, MissReason, NodeHealth, Read, Severity
 from iotcache.store.base import SeriesInfo
-from iotcache.telemetry import FleetStats, IngestStats, ReaderStats
+from iotcache.telemetry import FleetStats, IngestStats, KeyPlacement, ReaderStats
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.nodes.model import NodesFigures
 from iotcache_tui.state.requests import Answer
@@ -85,6 +85,8 @@ class Second(Struct, frozen=True):
     count, less this program's own."""
     fallen_per_s: float | None = None
     """Reads a second by applications that the store answered; only readers of ours tell."""
+    fresh: int = 0
+    """Reads that found a reading newer than the one known before."""
 
     @property
     def fallbacks(self) -> int:
@@ -100,8 +102,10 @@ class Part(Struct, frozen=True):
 
     name: str
     state: str
-    """"starting", "up", "down" or "off"."""
+    """"starting", "up", "down", "off", or "refused": it answers, and does not let this dashboard in."""
     text: str = ""
+    since_s: float = 0.0
+    """Monotonic time of the last change of its state."""
 
 
 ROW_OF = attrgetter("row")
@@ -132,6 +136,8 @@ class Processes(Struct, frozen=True):
     workers: tuple[Worker, ...] = ()
     simulators: tuple[Simulator, ...] = ()
     readers: tuple[Reader, ...] = ()
+    silent: tuple[Worker, ...] = ()
+    """Workers that say nothing any more and did not say goodbye, as they were last heard."""
 
 
 class Attachment(Struct, frozen=True):
@@ -169,6 +175,8 @@ class Latest(Struct, frozen=True):
     attachment: Attachment | None = None
     lab: LabView | None = None
     alerts: Sequence[AlertLine] | None = None
+    placement: KeyPlacement | None = None
+    """Where this dashboard looks for keys."""
     ready: bool | None = None
     failure: str | None = None
 

@@ -23,6 +23,7 @@ def run_plain(settings: Settings) -> int:
     from iotcache_tui.format import clock_text, milliseconds, percent, rate
     from iotcache_tui.shutdown import leave_on_signals
     from iotcache_tui.state.dashboard import DashboardState
+    from iotcache_tui.state.problems.problem import SEVERITIES
     from iotcache_tui.state.snapshot import figures
 
     feed, state = LiveFeed(attached(settings), reads_per_s=looks_per_s(settings)), DashboardState()
@@ -37,8 +38,10 @@ def run_plain(settings: Settings) -> int:
                 state.apply(drained)
             if state.failure:
                 raise IotCacheError(state.failure)
+            state.judge(time.monotonic(), time.time())
             for part in state.parts:
-                if parts.get(part.name) != part.state:
+                # What a part suffers from is told once, as the problem that it is.
+                if parts.get(part.name) != part.state and part.state in ("starting", "up", "off"):
                     parts[part.name] = part.state
                     # While it starts, the text says so itself: "starting broker".
                     text = part.text if part.text.startswith(part.state) else f"{part.state} {part.text}"
@@ -54,6 +57,12 @@ def run_plain(settings: Settings) -> int:
             if state.ready and time.monotonic() >= next_figures_s:
                 next_figures_s = time.monotonic() + FIGURES_EVERY_S
                 now = figures(state)
+                for problem in state.problems:
+                    severity = SEVERITIES[problem.gravity]
+                    print(
+                        f"{clock_text(time.time())} {severity.value:7} problem     "
+                        f"{problem.line(time.monotonic())}"
+                    )
                 print(
                     f"{clock_text(time.time())} info    figures     hit ratio {percent(now['hit_percent'])}, "
                     f"reads {rate(now['reads_per_s'])}/s, fallbacks {rate(now['fallbacks_per_s'])}/s, "

@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--filter", metavar="TEXT", default="", help="as in the dashboard: site:north* stale ttl<5"
     )
     parser.add_argument("--sort", metavar="COLUMN", default="device", help="device, ttl, age, hit, value, …")
+    parser.add_argument("--exit-code", action="store_true",
+                        help="end with 1 while a part is down, or cannot be seen from here")  # fmt: skip
     parser.add_argument("--limit", metavar="N", type=int, default=0, help="most series to print; 0: all")
 
 
@@ -66,6 +68,7 @@ def observe(settings: Settings, seconds: float, reads_per_s: float) -> tuple[Das
         while time.monotonic() < until:
             for drained in feed.mailbox.drain_all():
                 state.apply(drained)
+            state.judge(time.monotonic(), time.time())
             if state.failure:
                 raise IotCacheError(state.failure)
             read_for_s = time.monotonic() - begun_s if begun_s else 0.0
@@ -89,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     from iotcache_tui.cli.options import load_settings
     from iotcache_tui.state.fleet.filter import FilterError, parse
     from iotcache_tui.state.fleet.view import SORTS, FleetView
+    from iotcache_tui.state.problems.problem import Gravity
     from iotcache_tui.state.snapshot import picture
 
     if args.sort not in SORTS:
@@ -116,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         for line in lines(data):
             print(line)
-    return 0
+    return int(args.exit_code and any(one.gravity >= Gravity.BLIND for one in state.problems))
 
 
 def lines(data: dict[str, Any]) -> Iterable[str]:
@@ -124,6 +128,10 @@ def lines(data: dict[str, Any]) -> Iterable[str]:
     from iotcache_tui.format import aligned_value, duration, fit, milliseconds, percent, rate
 
     figures = data["figures"]
+    for problem in data["problems"]:
+        yield f"PROBLEM {problem['gravity']} {problem['text']}"
+    for alert in data["alerts"]:
+        yield f"ALERT {alert['severity']} {alert['name']} {alert['subject']}: {alert['text']}"
     yield "  ".join(f"{part['name']} {part['state']}" for part in data["parts"])
     yield (
         f"hit ratio {percent(figures['hit_percent'])}  reads {rate(figures['reads_per_s'])}/s  "
@@ -133,7 +141,10 @@ def lines(data: dict[str, Any]) -> Iterable[str]:
     for node in data["nodes"]:
         yield f"node {node['name']} {node['state']} {node['version']} {node['reason']}".rstrip()
     devices = data["devices"]
-    yield f"{devices['live']:,} devices live, {devices['stale']:,} stale; {data['series_total']:,} series"
+    yield (
+        f"{devices['total']:,} devices: {devices['live']:,} live, {devices['stale']:,} stale, "
+        f"{devices['unread']:,} unread; {data['series_total']:,} series"
+    )
     yield ""
     titles = f"{'Device':24} {'Sensor':16} {'Value':>11} {'Unit':6}"
     yield f"{titles} {'Age':>4} {'TTL':>4} {'From':5} {'Hit':>5} Node"

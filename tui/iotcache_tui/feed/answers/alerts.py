@@ -12,6 +12,7 @@ from iotcache.model.alerts import Alert, AlertState
 from iotcache.store.base import Store
 from iotcache.text import printable
 from iotcache_tui.feed.request_context import RequestContext
+from iotcache_tui.format import duration
 from iotcache_tui.state.requests import AcknowledgeAlerts
 from iotcache_tui.state.updates import AlertLine, Latest, Mailbox
 
@@ -54,7 +55,12 @@ class AlertPoller:
 
     def _tell(self, what: str, alert: Alert, severity: Severity) -> None:
         by = f" by {alert.acknowledged_by}" if what == "acknowledged" and alert.acknowledged_by else ""
-        text = printable(f"{alert.name} {what}{by}: {alert.text}", 300)
+        if what == "cleared":
+            # Its text is of its beginning, and no longer so.
+            lasted = duration(time.time() - alert.since_us / 1e6)
+            text = printable(f"{alert.name} cleared after {lasted}; it was: {alert.text}", 300)
+        else:
+            text = printable(f"{alert.name} {what}{by}: {alert.text}", 300)
         at_s = alert.since_us / 1e6 if what == "raised" else time.time()
         self._mailbox.put_event(Event(at_s, f"alert.{what}", severity, printable(alert.subject, 120), text))
 

@@ -176,7 +176,7 @@ class FleetScreen(ViewScreen):
         self._drawn = state.changes
 
     def _say_why_empty(self) -> None:
-        text = waiting_text(self.state.parts)
+        text = waiting_text(self.state.parts, self.state.problems, len(self.state.processes.workers))
         if text != self.table.waiting_text:
             self.table.waiting_text = text
             self.table.redraw()

@@ -22,7 +22,7 @@ from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.keys.value import KeyValueScreen
 from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.keys.crawl import LIVE_EVERY_S, LIVE_ITEMS, KeyCrawl
-from iotcache_tui.state.keys.model import CLASSES, COSTLY_ITEMS, Deleted, DeleteKey, KeyColumns
+from iotcache_tui.state.keys.model import CLASSES, COSTLY_ITEMS, DELETED, Deleted, DeleteKey, KeyColumns
 from iotcache_tui.state.keys.view import SORTS, KeyView
 from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.common.cursor_table import CursorTable
@@ -53,7 +53,8 @@ class KeysScreen(ViewScreen):
     LEGEND = (
         ("Crawl", "the node's own crawler lists its items, which counts as no read and moves nothing. Up to "
          f"{LIVE_ITEMS:,} items: every {LIVE_EVERY_S:g} s; above {COSTLY_ITEMS:,} you are asked first"),
-        ("TTL", "how long the item lives on; the bar is full when it was just written"),
+        ("TTL", "how long the item lives on; the bar is full when it was just written; was due: its time is "
+         "over since the walk, and it may have been written again"),
         ("Idle", "since the last access, as the node notes it: a set, or a read once a minute"),
         ("Bytes", "of the whole item, memcached's own overhead of some 50 bytes included"),
         ("Class", "latest, bucket, meta, cfg, agg: this program's keys by their shape; own: by which its "
@@ -330,7 +331,7 @@ class KeysScreen(ViewScreen):
             if answer.error:
                 self.context.tell(f"{shown}: {answer.error}", "error")
             elif isinstance(answer.value, Deleted):
-                columns.expires_at[row] = 0.0
+                columns.expires_at[row] = DELETED
                 self.context.tell(
                     f"{shown} is deleted" if answer.value.there else f"{shown} was not there any more"
                 )

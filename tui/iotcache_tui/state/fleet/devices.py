@@ -11,16 +11,29 @@ LATE: Final = 2
 
 
 class DeviceCounts:
-    """A device is live while one of its series is on time, and stale while it has only late ones."""
+    """A device is live while one of its series is on time, stale while it has only late ones, and unread
+    while nothing is known of any: the three make up all devices."""
 
     def __init__(self) -> None:
-        self.live = self.stale = 0
+        self.total = self.live = self.stale = 0
         self._series: dict[str, list[int]] = {}
         """By device, how many series stand how; at the place of `UNREPORTED` nothing is counted."""
 
+    @property
+    def unread(self) -> int:
+        """Devices without a value: not read yet, or neither cache nor store answered."""
+        return self.total - self.live - self.stale
+
+    def join(self, device: str) -> None:
+        """There is such a device."""
+        if device not in self._series:
+            self._series[device] = [0, 0, 0]
+            self.total += 1
+
     def turn(self, device: str, before: int, now: int) -> None:
         """One series of ``device`` stood ``before`` and stands ``now``."""
-        counts = self._series.setdefault(device, [0, 0, 0])
+        self.join(device)
+        counts = self._series[device]
         was_live = counts[ON_TIME] > 0
         was_stale = not was_live and counts[LATE] > 0
         if before != UNREPORTED:

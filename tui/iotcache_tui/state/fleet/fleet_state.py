@@ -103,6 +103,7 @@ class FleetState:
         self.changes += 1
         device, sensor = info.series
         self.series.append(info.series)
+        self.devices.join(device)
         self.row_of[info.series] = row
         self.device.append(printable(device, NAME_LIMIT))
         self.sensor.append(printable(sensor, NAME_LIMIT))

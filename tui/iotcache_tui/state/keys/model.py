@@ -192,6 +192,10 @@ class CachedValue(Struct, frozen=True):
 # Kept
 
 
+DELETED = 0.0
+"""In place of the time at which an item expires: this program deleted it after the walk."""
+
+
 class KeyColumns:
     """All keys of one crawl, a row each; a row's number never changes."""
 
@@ -237,7 +241,7 @@ class KeyColumns:
             start = row + 1
 
     def left_s(self, row: int, wall_s: float) -> float:
-        """Seconds the item has left; below 0 when it has expired since the crawl."""
+        """Seconds left, by the walk; below 0 where its time is over and nobody knows what is there now."""
         return self.expires_at[row] - wall_s
 
 

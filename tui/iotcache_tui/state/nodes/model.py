@@ -85,6 +85,10 @@ class NodeFigures(Struct, frozen=True, kw_only=True):
     max_connections: int = 0
     uptime_s: int = 0
     threads: int = 0
+    flushed_at_s: float = 0.0
+    """Monotonic time at which a look found that somebody had sent ``flush_all``; 0 for never."""
+    restarted_at_s: float = 0.0
+    """The same of another process in its place."""
     slabs: tuple[SlabFigures, ...] = ()
     tuning: NodeTuning | None = None
 

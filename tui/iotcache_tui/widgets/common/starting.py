@@ -8,10 +8,14 @@ from rich.text import Text
 from textual.widget import Widget
 
 from iotcache.text import printable
+from iotcache_tui.state.problems.problem import Gravity, Problem
 from iotcache_tui.state.updates import Part
 
-_GLYPHS = {"starting": "◌", "up": "✓", "down": "✗", "off": "–"}
-_COLOURS = {"starting": "$accent", "up": "$success", "down": "$error", "off": "$foreground"}
+_GLYPHS = {"starting": "◌", "up": "✓", "down": "✗", "off": "–", "refused": "✗", "unreached": "✗"}
+_COLOURS = {
+    "starting": "$accent", "up": "$success", "down": "$error", "off": "$foreground", "refused": "$error",
+    "unreached": "$error",
+}  # fmt: skip
 
 
 class Starting(Widget):
@@ -42,13 +46,21 @@ class Starting(Widget):
         return text
 
 
-def waiting_text(parts: Sequence[Part]) -> str:
-    """What an empty fleet waits for, with the part that keeps it waiting, where one is known to."""
-    down = next((part for part in parts if part.state == "down" and part.name in ("broker", "ingest")), None)
+def waiting_text(parts: Sequence[Part], problems: Sequence[Problem], workers: int) -> str:
+    """What an empty fleet waits for: what keeps it waiting, where something does.
+
+    ``workers`` are heard. Devices appear once a worker has stored what they publish, and the store is read.
+    """
     text = "waiting for the first readings …"
-    if down is not None:
-        why = f": {printable(down.text, 100)}" if down.text else ""
-        return f"{text}\n{down.name} down{why}"
-    if parts and not any(part.name == "simulator" for part in parts):
+    worst = next((one for one in problems if one.gravity is not Gravity.NOTE and one.part != "alerts"), None)
+    if worst is not None:
+        rest = f"\n{worst.effect}" if worst.effect else ""
+        return f"{text}\n{worst.head}: {worst.cause}{rest}"
+    states = {part.name: part.state for part in parts}
+    if not parts or "simulator" in states:
+        return text
+    if states.get("ingest", "off") != "off" or workers:
         return f"{text}\nno simulator runs here: devices appear as soon as they publish"
-    return text
+    if states.get("store") == "up" and states.get("broker") == "off":
+        return f"{text}\nthe store holds none yet"
+    return f"{text}\nno worker is heard yet: devices appear once one stores what they publish"

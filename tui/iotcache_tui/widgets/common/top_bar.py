@@ -10,11 +10,17 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from iotcache.text import printable
+from iotcache_tui.state.problems.shown import part_text
 
-_ORDER = {"down": 0, "starting": 1}
+_ORDER = {"down": 0, "refused": 0, "unreached": 0, "starting": 1}
 """What is in trouble stands first: a narrow line must not cut it off."""
-_GLYPHS = {"starting": "◌", "up": "●", "down": "✗", "off": "○"}
+_GLYPHS = {"starting": "◌", "up": "●", "down": "✗", "off": "○", "refused": "✗", "unreached": "✗"}
 
+_TONES = {
+    "up": "success", "down": "error", "refused": "error", "unreached": "error", "starting": "accent",
+    "off": "foreground",
+}  # fmt: skip
+_SHORT_STATES = {"unreached": "not reached", "refused": "refuses us"}
 _SHORT_NAMES = {"simulator": "sim"}
 
 
@@ -53,12 +59,11 @@ class TopBar(Widget):
 
     def _draw(self, width: int, ground: Style, colours: dict[str, str]) -> list[Segment]:
         """Everything but the clock, in ``width`` cells."""
-        tone = {"up": "success", "down": "error", "starting": "accent", "off": "foreground"}
         name, badge = "iotcache", f" {self._badge}"
         segments = [Segment(name, ground + Style.parse(f"bold {colours['primary']}"))]
         room = width - cell_len(name) - cell_len(badge)
         for state, piece in self._pieces(room):
-            colour = colours[tone[state]]
+            colour = colours[_TONES[state]]
             style = ground if state == "up" else ground + Style.parse(f"bold {colour}")
             segments += (
                 Segment(f"  {_GLYPHS[state]}", ground + Style.parse(colour)),
@@ -84,18 +89,18 @@ class TopBar(Widget):
 
 def _whole(name: str, state: str, text: str) -> str:
     """A part in trouble with all that is known of it."""
-    return printable(f"{name} {text}" if state == "up" else f"{name} {state} {text}", 500).rstrip()
+    return printable(part_text(name, state, text), 500)
 
 
 def _long(name: str, state: str, text: str) -> str:
     """A part in trouble is said in words; one that is well is its name and what it is."""
-    return printable(f"{name} {text}" if state == "up" else f"{name} {state} {text}", 48).rstrip()
+    return printable(part_text(name, state, text), 48)
 
 
 def _short(name: str, state: str, text: str) -> str:
-    return name if state == "up" else printable(f"{name} {state} {text}", 30).rstrip()
+    return name if state == "up" else printable(part_text(name, state, text), 30)
 
 
 def _shortest(name: str, state: str, text: str) -> str:
     short = _SHORT_NAMES.get(name, name)
-    return short if state == "up" else f"{short} {state}"
+    return short if state == "up" else f"{short} {_SHORT_STATES.get(state, state)}"

@@ -6,8 +6,10 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from iotcache.model import NodeState
-from iotcache_tui.format import milliseconds, percent, rate
+from iotcache_tui.format import milliseconds, percent, plural, rate
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.flow import workers_label
+from iotcache_tui.state.problems.problem import Gravity
 from iotcache_tui.widgets.fleet.kpi import Kpi
 
 KPIS = {
@@ -19,6 +21,15 @@ KPIS = {
     "nodes": "Nodes",
 }
 """The tiles, by name, from the one that matters most to the one that a narrow screen does without."""
+
+
+_INGEST_PARTS = ("broker", "workers", "store")
+
+
+def _workers_brief(state: DashboardState) -> str:
+    label = workers_label(state)
+    heard = len(state.processes.workers)
+    return plural(heard, "worker") if label == f"{heard} running" else label
 
 
 class KpiRow(Horizontal):
@@ -53,11 +64,11 @@ class KpiRow(Horizontal):
         )
         last = window[-1] if window else None
         known = last.ingest_per_s if last else None
-        workers = len(state.processes.workers)
+        hindered = any(one.part in _INGEST_PARTS and one.gravity >= Gravity.BLIND for one in state.problems)
         self._kpis["ingest"].show(
-            rate(known), "msg/s" if known is not None else "",
-            f"{workers} worker{'s' if workers != 1 else ''}" if workers else "no worker",
-            "ok" if known else "quiet" if known is None else "warn",
+            rate(known), "msg/s" if known is not None else "", f"workers: {workers_label(state)}",
+            "bad" if hindered else "ok" if known else "quiet" if known is None else "warn",
+            brief=_workers_brief(state),
         )  # fmt: skip
         p99 = max((second.p99_ms for second in window if second.reads), default=None)
         p50 = [second.p50_ms for second in window if second.reads]
@@ -67,14 +78,22 @@ class KpiRow(Horizontal):
             f"{middle} ms" if p50 else "",
             "quiet" if p99 is None else "warn" if p99 > 100 else "ok", brief=middle,
         )  # fmt: skip
-        live, stale = state.fleet.devices.live, state.fleet.devices.stale
+        devices = state.fleet.devices
+        parts = [
+            f"{number:,} {what}"
+            for number, what in ((devices.stale, "stale"), (devices.unread, "unread"))
+            if number
+        ]
+        note = ", ".join(parts) or (f"all of {devices.total:,}" if devices.total else "")
         self._kpis["devices"].show(
-            f"{live:,}", "live", f"{stale:,} stale", "warn" if stale else "ok" if live else "quiet"
-        )
+            f"{devices.live:,}", "live", note, "warn" if parts else "ok" if devices.live else "quiet",
+            brief=f"of {devices.total:,}",
+        )  # fmt: skip
         up, total = state.nodes_up(), len(state.nodes)
         out = [node for node in state.nodes if node.state is not NodeState.UP]
         bundled = any(node.bundled for node in state.nodes)
-        note = f"{nodes.get(out[0].name, '')} {out[0].state}" if out else ("bundled" if bundled else "all up")
+        one_out = f"{nodes.get(out[0].name, '')} {out[0].state}" if len(out) == 1 else f"{len(out)} not up"
+        note = one_out if out else ("bundled" if bundled else "all up")
         self._kpis["nodes"].show(
             f"{up}/{total}" if total else "–", "up" if total else "", note if total else "",
             "quiet" if not total else "ok" if up == total else "bad",

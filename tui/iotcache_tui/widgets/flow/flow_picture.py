@@ -30,8 +30,13 @@ TITLES = {
     "store": "store",
     "readers": "readers",
 }
-_GLYPHS = {"up": ("●", "*"), "starting": ("◌", "?"), "down": ("✗", "x"), "off": ("○", "o")}
-_TONES = {"up": "good", "starting": "warn", "down": "bad", "off": "dim"}
+_GLYPHS = {
+    "up": ("●", "*"), "starting": ("◌", "?"), "down": ("✗", "x"), "off": ("○", "o"),
+    "refused": ("✗", "x"), "unreached": ("✗", "x"),
+}  # fmt: skip
+_TONES = {
+    "up": "good", "starting": "warn", "down": "bad", "off": "dim", "refused": "bad", "unreached": "bad",
+}  # fmt: skip
 MARK_SPACING = 9
 SPEED_MOST = 6.0
 
@@ -149,7 +154,7 @@ class FlowPicture(Widget, can_focus=True):
         canvas.text(*path.curve, curve, "curve")
 
     def _tone(self, flow: Flow, name: str) -> str:
-        held = flow.bottleneck is not None and flow.bottleneck.box == name
+        held = flow.worst is not None and flow.worst.part == name
         return "warn" if held else "mark" if name == self.selected and self.has_focus else "line"
 
     def _draw_box(self, canvas: Canvas, flow: Flow, name: str) -> None:
@@ -162,11 +167,9 @@ class FlowPicture(Widget, can_focus=True):
         canvas.text(rect.x + 2, rect.y + 1, fit(f"{glyph} {box.label}", room), _TONES[box.state])
         for line, fact in enumerate(box.facts[: rect.height - 3]):
             canvas.text(rect.x + 2, rect.y + 2 + line, fit(fact, room), "row")
-        if flow.bottleneck is not None and flow.bottleneck.box == name:
+        if flow.worst is not None and flow.worst.part == name:
             sign = "!" if self._ascii else "▲"
-            label = fit(
-                f" {sign} {flow.bottleneck.label} ", min(rect.width - 2, len(flow.bottleneck.label) + 4)
-            )
+            label = fit(f" {sign} {flow.worst.label} ", min(rect.width - 2, len(flow.worst.label) + 4))
             canvas.text(rect.x + 1, rect.y + rect.height - 1, label, "warn")
 
     def _draw_list(self, canvas: Canvas, flow: Flow) -> None:
@@ -179,10 +182,10 @@ class FlowPicture(Widget, can_focus=True):
                 if source == name
             ]
             here = name == self.selected
-            held = flow.bottleneck is not None and flow.bottleneck.box == name
+            held = flow.worst is not None and flow.worst.part == name
             canvas.text(0, y, f"{'>' if here else ' '} {TITLES[name]:<12}", "mark" if here else "row")
             canvas.text(15, y, f"{_GLYPHS[box.state][self._ascii]} {box.label}", _TONES[box.state])
-            message = f"! {flow.bottleneck.label}" if held and flow.bottleneck else ", ".join(out)
+            message = f"! {flow.worst.label}" if held and flow.worst else ", ".join(out)
             canvas.text(30, y, message, "warn" if held else "dim")
 
     def _draw(self, now_s: float | None) -> None:

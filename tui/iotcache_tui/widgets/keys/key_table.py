@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from iotcache.text import printable_bytes
 from iotcache_tui.format import duration, fit, fit_middle
-from iotcache_tui.state.keys.model import CLASSES
+from iotcache_tui.state.keys.model import CLASSES, DELETED
 from iotcache_tui.state.keys.view import KeyView
 from iotcache_tui.widgets.common.cursor_table import CursorTable, ttl_pieces
 from iotcache_tui.widgets.common.render_context import RenderContext
@@ -89,7 +89,9 @@ class KeyTable(CursorTable):
             return [(fit(label, width), _CLASS_STYLES[label])]
         if field == "ttl":
             if left < 0:
-                return [(fit("expired" if width >= 8 else "gone", width, right=True), "dim")]
+                # Written again since the walk, it lives on: only a new walk knows.
+                deleted = columns.expires_at[row] == DELETED
+                return [(fit("deleted" if deleted else "was due", width, right=True), "dim")]
             return ttl_pieces(left, self._span(row), width, self.ascii_only)
         if field == "idle":
             return [(fit(duration(self._idle_s(row)), width, right=True), "dim")]

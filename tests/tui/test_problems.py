@@ -1,0 +1,388 @@
+"""What is wrong, as one list: each rule, its order, its texts and its events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from iotcache.config.key_placement import key_placement
+from iotcache.config.schema import CacheSettings, Settings
+from iotcache.model import MissReason, NodeHealth, NodeState, Severity
+from iotcache.telemetry import FleetStats, IngestStats
+from iotcache_tui.feed.parts import Parts
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.nodes.model import NodeFigures, NodesFigures
+from iotcache_tui.state.problems.causes import cause_first
+from iotcache_tui.state.problems.find import CAUSES, find_problems
+from iotcache_tui.state.problems.history import STEADY_S, ProblemHistory
+from iotcache_tui.state.problems.problem import Facts, Gravity, Problem, some_of
+from iotcache_tui.state.problems.shown import shown_parts
+from iotcache_tui.state.updates import (
+    AlertLine,
+    Drained,
+    Mailbox,
+    Part,
+    Processes,
+    Second,
+    Simulator,
+    Worker,
+)
+from iotcache_tui.widgets.common.starting import waiting_text
+from tests.tui.scripted import NODES
+
+NOW_S = 1_000.0
+WENT_S = 990.0
+UP = {name: Part(name, "up", "", 0.0) for name in ("broker", "nodes", "store")}
+
+
+def worker(name: str = "w1", at_s: float = NOW_S, **counters: Any) -> Worker:
+    return Worker(name, at_s, IngestStats(pid=7, host="h", **{"stored_per_s": 150.0, **counters}))
+
+
+def facts(**changes: Any) -> Facts:
+    """All is well, but for ``changes``; parts are given by name."""
+    parts = {**UP, **changes.pop("parts", {})}
+    well: dict[str, Any] = {
+        "parts": tuple(parts.values()),
+        "processes": Processes((worker(),)),
+        "nodes": tuple(NodeHealth(name, NodeState.UP) for name in NODES),
+        "seconds": tuple(Second(NOW_S - 7 + n, 100, 100, fresh=9) for n in range(8)),
+        "devices": 120,
+    }
+    return Facts(now_s=NOW_S, **{**well, **changes})
+
+
+def gone(name: str, text: str, state: str = "down") -> dict[str, Part]:
+    return {name: Part(name, state, text, WENT_S)}
+
+
+def quiet() -> tuple[Second, ...]:
+    """Reads go on, and none finds anything new."""
+    return tuple(Second(NOW_S - 7 + n, 100, 100) for n in range(8))
+
+
+def out(*indexes: int, reason: str = "does not answer", **changes: Any) -> tuple[NodeHealth, ...]:
+    return tuple(
+        NodeHealth(name, NodeState.DOWN, reason, WENT_S, **changes)
+        if index in indexes
+        else NodeHealth(name, NodeState.UP)
+        for index, name in enumerate(NODES)
+    )
+
+
+def figures(**changes: Any) -> NodesFigures:
+    return NodesFigures("ketama", (NodeFigures(name=NODES[0], at_s=NOW_S, answered=True, **changes),))
+
+
+def alert(name: str = "cold", severity: Severity = Severity.ERROR) -> AlertLine:
+    return AlertLine(name, "d/t", severity, False, 0.0, "d t is 5.5")
+
+
+NO_WORKER = Processes()
+FALLEN = Processes(silent=(worker("w2", WENT_S),))
+PLACED = key_placement(CacheSettings(nodes=("a:1=2", "b:1")))
+OTHERWISE = key_placement(CacheSettings(nodes=("a:1", "b:1"), placement="rendezvous"))
+TOLD = Processes((worker(nodes_out=[f"{NODES[0]}: does not answer"]),))
+
+CASES: dict[str, tuple[Facts, str]] = {
+    "broker down": (
+        facts(parts=gone("broker", "connection refused (h:1)"), processes=NO_WORKER, seconds=quiet()),
+        "broker down · connection refused (h:1) · no new reading comes in",
+    ),
+    "broker away for this dashboard": (
+        facts(parts=gone("broker", "network is unreachable (h:1)"), processes=NO_WORKER),
+        "broker not reached from here · network is unreachable (h:1) · "
+        "readings go on coming: others reach it",
+    ),
+    "wrong password": (
+        facts(parts=gone("broker", "not authorized (h:1)", "refused"), processes=NO_WORKER),
+        "broker refuses this dashboard · not authorized (h:1) · readings go on coming; "
+        "workers cannot be seen from here",
+    ),
+    "store down": (
+        facts(
+            parts=gone("store", "connection refused (h:5)"),
+            processes=Processes((worker(stored_per_s=0.0),)),
+        ),
+        "store down · connection refused (h:5) · what is not in the cache cannot be read",
+    ),
+    "store down for workers too": (
+        facts(
+            parts=gone("store", "connection refused (h:5)"),
+            processes=Processes((worker(waiting_for="store: x", waiting_store="x"), worker("w2"))),
+        ),
+        "store down · connection refused (h:5) · 1 of 2 workers cannot commit",
+    ),
+    "store away for this dashboard": (
+        facts(parts=gone("store", "timeout expired (h:5)")),
+        "store not reached from here · timeout expired (h:5) · the workers store 150/s",
+    ),
+    "store refuses this dashboard": (
+        facts(parts=gone("store", "refuses the password (h:5)", "refused")),
+        "store refuses this dashboard · refuses the password (h:5) · the workers store 150/s",
+    ),
+    "store away for workers alone": (
+        facts(processes=Processes((worker(waiting_for="store: locked", waiting_store="locked"),))),
+        "store not reached by the worker · locked · it cannot commit",
+    ),
+    "one node down": (
+        facts(nodes=out(0), processes=TOLD),
+        f"node {NODES[0]} down · does not answer · its keys are read from the other nodes and the store",
+    ),
+    "all nodes down": (
+        facts(nodes=out(0, 1, 2), processes=TOLD),
+        f"all 3 nodes down · does not answer ({', '.join(NODES)}) · every read goes to the store",
+    ),
+    "a node away for this dashboard": (
+        facts(nodes=out(1)),
+        f"node {NODES[1]} not reached from here · does not answer · the workers use it",
+    ),
+    "a node away for workers alone": (
+        facts(processes=TOLD),
+        f"node {NODES[0]} not reached by the worker · does not answer · it answers here",
+    ),
+    "no worker": (
+        facts(
+            processes=Processes(simulators=(Simulator("s", NOW_S, FleetStats(rate=241.0)),)), seconds=quiet()
+        ),
+        "no worker heard · 241 messages/s are published, nobody stores them · "
+        "iotcache-tui ingest starts one",
+    ),
+    "workers that tell nothing": (
+        facts(processes=NO_WORKER),
+        "no worker heard · readings come in, yet none tells of itself · "
+        "may this dashboard read iotcache/stats/#?",
+    ),
+    "a worker hangs": (
+        facts(processes=Processes((worker(),), silent=FALLEN.silent)),
+        "worker w2 silent · process 7 on h hangs or is cut off: it said no goodbye · "
+        "1 of 2 workers still works",
+    ),
+    "placement differs": (
+        facts(placement=OTHERWISE, processes=Processes((worker(placement=PLACED),))),
+        "this dashboard places keys differently · rendezvous here, ketama by worker w1 · "
+        "it reads old entries, or none",
+    ),
+    "flushed": (
+        facts(figures=figures(flushed_at_s=WENT_S)),
+        f"node {NODES[0]} flushed · somebody sent flush_all: every item it had is gone · "
+        "reads of them go to the store until they are written again",
+    ),
+    "evictions": (
+        facts(figures=figures(evictions_per_s=4_000.0)),
+        f"node {NODES[0]} full · 4000 items/s are evicted: memory is short",
+    ),
+    "devices are silent": (
+        facts(devices_stale=91), "91 of 120 devices silent · no reading for three of their intervals or more"
+    ),
+    "alerts stand": (facts(alerts=(alert(),) * 8), "8 alerts stand · cold: d t is 5.5"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_fault_alone_is_one_sentence(name: str) -> None:
+    given_facts, sentence = CASES[name]
+    assert [problem.sentence for problem in find_problems(given_facts)] == [sentence]
+
+
+def test_what_is_well_or_wanted_is_no_problem() -> None:
+    assert find_problems(facts()) == ()
+    assert find_problems(Facts(now_s=NOW_S)) == ()
+    absent = {"ingest": Part("ingest", "off", "none is started beside named servers")}
+    assert find_problems(facts(parts=absent, processes=NO_WORKER, seconds=quiet())) == ()
+    just_up = {"broker": Part("broker", "up", "", NOW_S - 1)}
+    assert find_problems(facts(parts=just_up, processes=NO_WORKER, seconds=quiet())) == ()
+    (drained,) = find_problems(facts(nodes=out(0, reason="drained", drained=True)))
+    assert drained.gravity is Gravity.NOTE
+    assert find_problems(facts(figures=figures(flushed_at_s=NOW_S - 60))) == ()
+
+
+def test_what_was_on_its_way_when_the_broker_went_says_nothing_of_others() -> None:
+    went = {"broker": Part("broker", "down", "refused", NOW_S - 1.5)}
+    (found,) = find_problems(facts(parts=went, processes=NO_WORKER))
+    assert (found.head, found.effect) == ("broker down", "")
+
+
+MERGED = {name: case[0] for name, case in CASES.items() if name not in ("devices are silent", "alerts stand")}
+PAIRS = [
+    ("broker down", "store down"), ("broker down", "one node down"),
+    ("store down for workers too", "evictions"),
+    ("evictions", "a worker hangs"), ("wrong password", "one node down"), ("flushed", "store down"),
+    ("alerts stand", "no worker"), ("evictions", "alerts stand"), ("placement differs", "evictions"),
+    ("no worker", "all nodes down"), ("devices are silent", "evictions"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_of_two_faults_the_gravest_stands_first_and_both_are_counted(one: str, other: str) -> None:
+    first, second = CASES[one][0], CASES[other][0]
+    both = {
+        field: value if value != getattr(facts(), field) else getattr(second, field)
+        for field in Facts.__struct_fields__
+        if field != "now_s"
+        for value in (getattr(first, field),)
+    }
+    parts = {part.name: part for part in second.parts}
+    parts |= {part.name: part for part in first.parts if part.state != "up"}
+    found = find_problems(Facts(now_s=NOW_S, **{**both, "parts": tuple(parts.values())}))
+    kinds = {problem.key for problem in found}
+    for name in (one, other):
+        assert {problem.key for problem in find_problems(CASES[name][0])} <= kinds
+    assert [problem.gravity for problem in found] == sorted(
+        (problem.gravity for problem in found), reverse=True
+    )
+
+
+_texts = st.text(max_size=40)
+_states = st.sampled_from(["up", "down", "starting", "off", "refused"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(_states, _texts, st.floats(0, NOW_S)), min_size=3, max_size=3),
+    st.lists(st.tuples(_texts, _texts, _texts, st.booleans()), max_size=4),
+    st.lists(st.sampled_from(NodeState), min_size=3, max_size=3),
+    st.integers(0, 50),
+    st.integers(0, 50),
+)
+def test_whatever_processes_tell_texts_are_safe_and_parts_add_up_to_their_total(
+    parts: Any, told: Any, states: Any, late: int, more: int
+) -> None:
+    workers = [
+        worker(name, waiting_for=why, waiting_store=store, nodes_out=[f"{NODES[0]}: {why}"] * away)
+        for name, why, store, away in told
+    ]
+    names = ("broker", "nodes", "store")
+    given_facts = facts(
+        parts={
+            name: Part(name, state, text, since_s)
+            for name, (state, text, since_s) in zip(names, parts, strict=True)
+        },
+        processes=Processes(tuple(workers[1:]), silent=tuple(workers[:1])),
+        nodes=tuple(
+            NodeHealth(name, state, told[0][1] if told else "")
+            for name, state in zip(NODES, states, strict=True)
+        ),
+        devices=late + more,
+        devices_stale=late,
+    )
+    dated, _ = ProblemHistory().update(find_problems(given_facts), NOW_S)
+    for problem in dated:
+        assert problem.line(NOW_S).isprintable()
+        assert problem.head.strip() and problem.cause.strip()
+        if " of " in problem.what:
+            number, _, total = problem.what.partition(" of ")
+            assert int(number.replace(",", "")) < int(total.split()[0].replace(",", ""))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 2_000), st.integers(0, 2_000))
+def test_some_of_all_is_told_as_all(number: int, more: int) -> None:
+    text = some_of(number, number + more, "node")
+    assert (" of " in text) is (more > 0)
+
+
+# Causes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("the broker at h:1883 cannot be reached: connection refused", "connection refused (h:1883)"),
+        ("the broker (over TLS) at h:1 cannot be reached: no route", "no route (broker (over TLS) h:1)"),
+        ("the broker at h:1883 refuses us: not authorized: check broker.username and broker.password",
+         "not authorized: check broker.username and broker.password (h:1883)"),
+        ("the connection to the broker at h:1 was lost: it does not answer",
+         "connection lost: it does not answer (h:1)"),
+        ("the PostgreSQL server at h:5432/db cannot be reached: connection refused",
+         "connection refused (PostgreSQL server h:5432/db)"),
+        ("the PostgreSQL server at h:5432/db refuses the password",
+         "refuses the password (PostgreSQL server h:5432/db)"),
+        ("the store /x/y.db is locked by another process", "locked by another process (/x/y.db)"),
+        ("the disk of the store /x/y.db is full", "full (disk of the store /x/y.db)"),
+        ("locked: by whom?", "locked: by whom?"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_the_cause_comes_first_then_the_address(text: str, shown: str) -> None:
+    assert cause_first(text) == shown
+
+
+def test_nothing_is_cut_for_machines() -> None:
+    mailbox = Mailbox()
+    parts = Parts(mailbox, Settings())
+    why = "the PostgreSQL server at h:28832/telemetry cannot be reached: connection refused " + "x" * 200
+    parts.turn("store", "down", why)
+    told = {part.name: part for part in mailbox.drain().parts or ()}
+    assert told["store"].text.startswith("connection refused ")
+    assert told["store"].text.endswith("x (PostgreSQL server h:28832/telemetry)")
+
+
+# What follows for who shows it -----------------------------------------------------------------
+
+
+def test_a_server_that_others_reach_is_not_called_down() -> None:
+    given_facts = CASES["broker away for this dashboard"][0]
+    shown = {part.name: part.state for part in shown_parts(given_facts.parts, find_problems(given_facts))}
+    assert shown == {"broker": "unreached", "nodes": "up", "store": "up"}
+
+
+def test_an_empty_fleet_says_what_it_waits_for() -> None:
+    down = CASES["store down"][0]
+    text = waiting_text(down.parts, find_problems(down), 1)
+    assert "store down: connection refused (h:5)" in text and "devices appear" not in text
+    none = CASES["no worker"][0]
+    assert "no worker heard" in waiting_text(none.parts, find_problems(none), 0)
+    assert "devices appear as soon as they publish" in waiting_text(tuple(UP.values()), (), 1)
+    assert "as soon as they publish" not in waiting_text(tuple(UP.values()), (), 0)
+
+
+def test_events_tell_of_beginning_and_end_once_and_of_what_flickers_not_at_all() -> None:
+    history = ProblemHistory()
+    down = Problem("store", "down", "store", "refused", gravity=Gravity.DOWN)
+    full = Problem("nodes", "full", "node a:1", "9 items/s are evicted")
+    (first, second), changes = history.update([down, full], NOW_S)
+    assert [change.text for change in changes] == ["store down · refused"]
+    assert first.since_s == second.since_s == NOW_S
+    assert history.update([down, structs.replace(full, cause="8 items/s")], NOW_S + 1)[1] == []
+    (first, _), changes = history.update([down, full], NOW_S + STEADY_S)
+    assert [change.text for change in changes] == ["node a:1 full · 9 items/s are evicted"]
+    assert first.line(NOW_S + 12) == "store down 12s · refused"
+    _, changes = history.update([], NOW_S + 12)
+    assert [change.text for change in changes] == [
+        "over after 12s: store down", "over after 12s: node a:1 full",
+    ]  # fmt: skip
+    history.update([full], NOW_S + 13)
+    assert history.update([], NOW_S + 14)[1] == []
+
+
+def test_a_state_keeps_the_list_and_its_log_tells_of_it() -> None:
+    state = DashboardState()
+    state.apply(Drained(parts=tuple(gone("store", "connection refused (h:5)").values())))
+    state.judge(NOW_S, 5.0)
+    assert [problem.head for problem in state.problems] == ["store down"]
+    (entry,) = state.log.everything()
+    assert (entry.kind, entry.severity, entry.subject) == ("part", Severity.ERROR, "store")
+    state.apply(Drained(parts=(UP["store"],)))
+    state.judge(NOW_S + 20, 25.0)
+    assert state.log.everything()[-1].text == "over after 30s: store down"
+
+
+def test_every_cause_has_a_case() -> None:
+    fired = {rule for rule in CAUSES for given_facts, _ in CASES.values() if next(rule(given_facts), None)}
+    assert {rule.__name__ for rule in CAUSES if rule not in fired} == {"other_parts", "waiting_workers"}
+    ended = {"ingest": Part("ingest", "down", "it ended with 1", WENT_S)}
+    assert [one.head for one in find_problems(facts(parts=ended, processes=NO_WORKER))] == ["worker down"]
+    waits = Processes((worker(waiting_for="broker: x", waiting_broker="x"), worker("w2")))
+    assert find_problems(facts(processes=waits))[0].head == "broker not reached by 1 of 2 workers"
+
+
+def test_reads_that_miss_after_a_flush_are_no_problem_of_their_own() -> None:
+    missed = tuple(Second(NOW_S - 7 + n, 100, 20, {MissReason.NEVER_SET: 80}) for n in range(8))
+    assert [one.label for one in find_problems(facts(seconds=missed))] == ["missed"]
+    both = facts(seconds=missed, figures=figures(flushed_at_s=WENT_S))
+    assert [one.label for one in find_problems(both)] == ["flushed"]

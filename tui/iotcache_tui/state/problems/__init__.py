@@ -1,0 +1,1 @@
+"""What is wrong, as one ranked list: all screens, plain lines, snapshot and doctor read it."""

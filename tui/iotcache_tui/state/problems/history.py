@@ -1,0 +1,78 @@
+"""Since when each problem stands, and what of it is an event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct, structs
+
+from iotcache.model import Severity
+from iotcache_tui.format import duration
+from iotcache_tui.state.problems.problem import SEVERITIES, Gravity, Problem
+
+STEADY_S = 2.0
+"""What is no outage is an event only once it has stood so long: figures near a limit come and go."""
+
+Key = tuple[str, str, str]
+
+
+class Change(Struct, frozen=True):
+    """A problem that began, or is over."""
+
+    part: str
+    severity: Severity
+    subject: str
+    text: str
+
+
+class _Standing(Struct):
+    problem: Problem
+    since_s: float
+    told: bool
+
+
+class ProblemHistory:
+    """Given the list again and again, it knows what is new in it."""
+
+    def __init__(self) -> None:
+        self._standing: dict[Key, _Standing] = {}
+
+    def update(
+        self, found: Sequence[Problem], now_s: float, *, quietly: bool = False
+    ) -> tuple[tuple[Problem, ...], list[Change]]:
+        """The same list with the time since when each stands, and what began or ended since the last call.
+
+        ``quietly``: nothing of it is news.
+        """
+        changes: list[Change] = []
+        dated: list[Problem] = []
+        before, self._standing = self._standing, {}
+        for each in found:
+            known = before.pop(each.key, None)
+            since_s = each.since_s or (known.since_s if known else now_s)
+            problem = structs.replace(each, since_s=since_s)
+            dated.append(problem)
+            told = quietly or (known is not None and known.told)
+            if not told and (problem.gravity >= Gravity.BLIND or now_s - since_s >= STEADY_S):
+                told = True
+                if not problem.told:
+                    changes.append(_began(problem))
+            elif known and told and not quietly and known.problem.head != problem.head and not problem.told:
+                changes.append(_began(problem))  # what is known of it now is another thing
+            self._standing[problem.key] = _Standing(problem, since_s, told)
+        changes += [
+            _ended(old.problem, now_s - old.since_s)
+            for old in before.values()
+            if old.told and not old.problem.told and not quietly
+        ]
+        return tuple(dated), changes
+
+
+def _began(problem: Problem) -> Change:
+    return Change(problem.part, SEVERITIES[problem.gravity], problem.what, problem.sentence)
+
+
+def _ended(problem: Problem, lasted_s: float) -> Change:
+    return Change(
+        problem.part, Severity.INFO, problem.what, f"over after {duration(lasted_s)}: {problem.head}"
+    )

@@ -1,0 +1,220 @@
+"""Problems of what runs between the servers: workers, simulators, reads, alerts. Pure functions of facts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from iotcache.model import MissReason, Severity
+from iotcache.text import printable
+from iotcache_tui.format import count, milliseconds, plural, rate
+from iotcache_tui.state.flow_history import mean
+from iotcache_tui.state.problems.placement import difference
+from iotcache_tui.state.problems.problem import Facts, Gravity, Problem, some_of
+from iotcache_tui.state.reasons import label_of
+
+HEAR_S: Final = 3.0
+"""Workers tell of themselves once a second: so long after the broker answered all of them were heard."""
+LAG_S: Final = 1.0
+SLOW_COMMIT_MS: Final = 100.0
+LATE_SHARE: Final = 0.2
+BACKLOG_SHARE: Final = 0.1
+FALLBACK_SHARE: Final = 0.2
+STALE_SHARE: Final = 0.2
+WINDOW_S: Final = 5
+
+
+def worst(values: Iterable[float]) -> float:
+    return max(values, default=0.0)
+
+
+def no_worker(facts: Facts) -> Iterator[Problem]:
+    """None is heard although the broker lets us hear."""
+    broker, ours = facts.part("broker"), facts.part("ingest")
+    if broker is None or broker.state != "up" or facts.processes.workers or facts.processes.silent:
+        return
+    if facts.now_s - broker.since_s < HEAR_S or (ours is not None and ours.state != "up"):
+        return  # one of ours that is off, starts or is down tells so itself
+    published = sum(one.stats.rate for one in facts.processes.simulators)
+    since_s = broker.since_s
+    if facts.fresh_since(since_s + HEAR_S) > 0:
+        yield Problem(
+            "workers", "heard", "no worker", "readings come in, yet none tells of itself",
+            "may this dashboard read iotcache/stats/#?", Gravity.BLIND, since_s, kind="absent",
+        )  # fmt: skip
+        return
+    cause = f"{rate(published)} messages/s are published, " if published >= 1 else ""
+    yield Problem(
+        "workers", "heard", "no worker", f"{cause}nobody stores them" if cause else "nothing is stored",
+        "iotcache-tui ingest starts one", Gravity.DOWN, since_s if not facts.seconds else 0.0, kind="absent",
+    )  # fmt: skip
+
+
+def silent_workers(facts: Facts) -> Iterator[Problem]:
+    """Workers that were there, did not say goodbye, and say nothing: they hang, or are cut off."""
+    broker = facts.part("broker")
+    if broker is not None and broker.state != "up":
+        return
+    silent, heard = facts.processes.silent, facts.processes.workers
+    for one in silent:
+        stats = one.stats
+        where = f"process {stats.pid}" + (f" on {printable(stats.host, 60)}" if stats.host else "")
+        others = (
+            f"{some_of(len(heard), len(heard) + len(silent), 'worker')} still work" if heard
+            else "nothing is stored"
+        )  # fmt: skip
+        if len(heard) == 1:
+            others = others.replace("still work", "still works")
+        yield Problem(
+            "workers", "silent", f"worker {printable(one.instance, 60)}",
+            f"{where if stats.pid else 'it'} hangs or is cut off: it said no goodbye", others, Gravity.DOWN,
+            one.at_s, subject=one.instance,
+        )  # fmt: skip
+
+
+def waiting_workers(facts: Facts) -> Iterator[Problem]:
+    """Workers that wait for a broker: one that this dashboard reaches, or it would not hear of them."""
+    workers = facts.processes.workers
+    waiting = [
+        one
+        for one in workers
+        if one.stats.waiting_for and not one.stats.waiting_store and not one.stats.is_new
+    ]
+    if waiting:
+        stats = waiting[0].stats
+        cause = printable(stats.waiting_broker or stats.waiting_for, 300).strip() or "no reason is told"
+        yield Problem(
+            "broker", "not reached by " + some_of(len(waiting), len(workers), "worker"), "broker", cause,
+            "they take nothing in" if len(waiting) > 1 else "it takes nothing in", Gravity.DOWN,
+            kind="waited for",
+        )  # fmt: skip
+
+
+def placement(facts: Facts) -> Iterator[Problem]:
+    """Workers that place keys otherwise than this dashboard, or than each other."""
+    ours = facts.placement
+    told = [(one, one.stats.placement) for one in facts.processes.workers if one.stats.placement is not None]
+    if not told:
+        return
+    first, rule = told[0]
+    for one, other in told[1:]:
+        if other != rule:
+            yield Problem(
+                "workers", "place keys differently", f"workers {first.instance} and {one.instance}",
+                difference(rule, other, first.instance, one.instance),
+                "what one writes the other does not find", Gravity.DOWN,
+                screen="nodes", kind="placement", subject="workers",
+            )  # fmt: skip
+            break
+    if ours is not None and all(ours != other for _, other in told):
+        yield Problem(
+            "readers", "places keys differently", "this dashboard",
+            difference(ours, rule, "here", f"worker {first.instance}"),
+            "it reads old entries, or none", Gravity.BLIND, screen="nodes", kind="placement",
+        )  # fmt: skip
+
+
+def lagging(facts: Facts) -> Iterator[Problem]:
+    """Messages wait too long, put down to what takes the time."""
+    workers = facts.processes.workers
+    lag_s = worst(one.stats.lag_s for one in workers)
+    if lag_s < LAG_S:
+        return
+    commit = worst(one.stats.commit_p99_ms for one in workers)
+    through = worst(one.stats.write_through_p99_ms for one in workers)
+    waits = f"the oldest message waits {lag_s:.1f} s"
+    if commit >= SLOW_COMMIT_MS and commit >= through:
+        yield Problem(
+            "store", "slow", "store", f"commits take p99 {milliseconds(commit)} ms", waits, screen="flow"
+        )
+    elif through >= SLOW_COMMIT_MS:
+        yield Problem(
+            "nodes", "slow", "cache nodes", f"writes through take p99 {milliseconds(through)} ms", waits,
+            screen="nodes",
+        )  # fmt: skip
+    else:
+        held = sum(one.stats.queued for one in workers) + sum(one.stats.unacked for one in workers)
+        yield Problem(
+            "workers", "busy", "workers", f"{count(held)} messages are in hand", waits, screen="flow"
+        )
+
+
+def piling_up(facts: Facts) -> Iterator[Problem]:
+    """More messages come in than are taken."""
+    seconds = facts.seconds[-WINDOW_S:]
+    published = mean(second.published_per_s for second in seconds)
+    taken = mean(second.ingest_per_s for second in seconds)
+    if published is None or taken is None or published - taken <= max(BACKLOG_SHARE * published, 5.0):
+        return
+    yield Problem(
+        "broker", "piles up", "broker", f"{rate(published)} messages/s come in and {rate(taken)} go out",
+        f"{rate(published - taken)}/s stay behind", screen="flow",
+    )  # fmt: skip
+
+
+def late(facts: Facts) -> Iterator[Problem]:
+    """Simulators that are behind their plan."""
+    counted = facts.late_counts
+    sent = sum(one.stats.rate for one in facts.processes.simulators) * (len(counted) - 1)
+    behind = counted[-1] - counted[0] if counted else 0.0
+    if sent <= 0 or behind <= LATE_SHARE * sent:
+        return
+    share = min(100 * behind / sent, 100)
+    yield Problem(
+        "simulator", "late", "simulator", f"{share:.0f} % of its messages go out later than planned",
+        screen="flow",
+    )  # fmt: skip
+
+
+def falling_through(facts: Facts) -> Iterator[Problem]:
+    """Many reads that the cache does not answer."""
+    seconds = facts.seconds[-WINDOW_S:]
+    reads, fallbacks = sum(second.reads for second in seconds), sum(second.fallbacks for second in seconds)
+    if reads < 10 or fallbacks <= FALLBACK_SHARE * reads:
+        return
+    most = _most(second.misses for second in seconds)
+    yield Problem(
+        "nodes", "missed", "cache", f"{100 * fallbacks / reads:.0f} % of reads fall to the store",
+        f"mostly: {most}", screen="fleet",
+    )  # fmt: skip
+
+
+def _most(counts: Iterable[Mapping[MissReason, int]]) -> str:
+    """The commonest reason of misses."""
+    why: Counter[MissReason] = Counter()
+    for one in counts:
+        why.update(one)
+    return label_of(why.most_common(1)[0][0]) if why else "unknown"
+
+
+def behind(facts: Facts) -> Iterator[Problem]:
+    """Entries that workers could not renew."""
+    dirty = sum(one.stats.dirty_keys for one in facts.processes.workers)
+    if dirty:
+        yield Problem(
+            "nodes", "behind", "cache", f"{plural(dirty, 'entry', 'entries')} may be old",
+            "until their node can be told", screen="nodes",
+        )  # fmt: skip
+
+
+def silent_devices(facts: Facts) -> Iterator[Problem]:
+    """Devices that have missed several of their own intervals."""
+    stale, total = facts.devices_stale, facts.devices
+    if stale and stale >= STALE_SHARE * total:
+        yield Problem(
+            "simulator", "silent", some_of(stale, total, "device"),
+            "no reading for three of their intervals or more", screen="fleet", kind="stale",
+        )  # fmt: skip
+
+
+def standing_alerts(facts: Facts) -> Iterator[Problem]:
+    """Alerts that nobody has acknowledged."""
+    open_ones = [one for one in facts.alerts if not one.acknowledged and one.severity is not Severity.INFO]
+    if not open_ones:
+        return
+    first = open_ones[0]
+    yield Problem(
+        "alerts", "stands" if len(open_ones) == 1 else "stand", plural(len(open_ones), "alert"),
+        f"{first.name}: {first.text}", "", Gravity.WARNING, screen="events", kind="alerts", told=True,
+    )  # fmt: skip

@@ -1,0 +1,31 @@
+"""The parts as they are named on screen: a server that others reach is not called down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from iotcache_tui.state.problems.problem import Gravity, Problem
+from iotcache_tui.state.updates import Part
+
+STATE_WORDS = {"unreached": "not reached from here", "refused": "refuses this dashboard"}
+"""States that are more than their own word."""
+
+
+def shown_parts(parts: Sequence[Part], problems: Sequence[Problem]) -> tuple[Part, ...]:
+    """``parts``, those that are away for this dashboard alone with the state "unreached"."""
+    alone = {
+        problem.part for problem in problems if problem.kind == "down" and problem.gravity is Gravity.BLIND
+    }
+    return tuple(
+        structs.replace(part, state="unreached") if part.state == "down" and part.name in alone else part
+        for part in parts
+    )
+
+
+def part_text(name: str, state: str, text: str = "") -> str:
+    """``store down connection refused``; what is well is its name and what it is."""
+    if state == "up":
+        return f"{name} {text}".rstrip()
+    return f"{name} {STATE_WORDS.get(state, state)} {text}".rstrip()
