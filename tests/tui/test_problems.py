@@ -13,6 +13,7 @@ from iotcache.config.key_placement import key_placement
 from iotcache.config.schema import CacheSettings, Settings
 from iotcache.model import MissReason, NodeHealth, NodeState, Severity
 from iotcache.telemetry import FleetStats, IngestStats
+from iotcache.text import printable
 from iotcache_tui.feed.parts import Parts
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.nodes.model import NodeFigures, NodesFigures
@@ -272,7 +273,8 @@ def test_whatever_processes_tell_texts_are_safe_and_parts_add_up_to_their_total(
     )
     dated, _ = ProblemHistory().update(find_problems(given_facts), NOW_S)
     for problem in dated:
-        assert problem.line(NOW_S).isprintable()
+        line = problem.line(NOW_S)
+        assert printable(line, 10_000) == line
         assert problem.head.strip() and problem.cause.strip()
         if " of " in problem.what:
             number, _, total = problem.what.partition(" of ")

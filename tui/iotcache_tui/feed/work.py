@@ -159,6 +159,7 @@ class LiveWork:
             self._asked_s = self._clock.monotonic()
             try:
                 await store.open()
+                self._store_answered()
             except StoreError as error:
                 self._store_failed(error, starting=self._settings.store.url == "embedded")
             else:
@@ -167,6 +168,10 @@ class LiveWork:
                 self._asked_s = 0.0
                 self.mailbox.put_latest(Latest(ready=True))
             await backoff.wait()
+
+    def _store_answered(self) -> None:
+        if self._settings.store.url != NONE:
+            self._parts.turn("store", "up")
 
     def _store_failed(self, error: StoreError, *, starting: bool = False) -> None:
         state = "starting" if starting else "down" if error.retryable else "refused"
@@ -199,8 +204,7 @@ class LiveWork:
         except StoreError as error:
             self._store_failed(error)
         else:
-            if self._settings.store.url != NONE:
-                self._parts.turn("store", "up")
+            self._store_answered()
         finally:
             self._asked_s = 0.0
 

@@ -28,7 +28,7 @@ class Change(Struct, frozen=True):
 class _Standing(Struct):
     problem: Problem
     since_s: float
-    told: bool
+    is_logged: bool
 
 
 class ProblemHistory:
@@ -52,18 +52,24 @@ class ProblemHistory:
             since_s = each.since_s or (known.since_s if known else now_s)
             problem = structs.replace(each, since_s=since_s)
             dated.append(problem)
-            told = quietly or (known is not None and known.told)
-            if not told and (problem.gravity >= Gravity.BLIND or now_s - since_s >= STEADY_S):
-                told = True
-                if not problem.told:
+            is_logged = quietly or (known is not None and known.is_logged)
+            if not is_logged and (problem.gravity >= Gravity.BLIND or now_s - since_s >= STEADY_S):
+                is_logged = True
+                if not problem.has_events:
                     changes.append(_began(problem))
-            elif known and told and not quietly and known.problem.head != problem.head and not problem.told:
+            elif (
+                known
+                and is_logged
+                and not quietly
+                and known.problem.head != problem.head
+                and not problem.has_events
+            ):
                 changes.append(_began(problem))  # what is known of it now is another thing
-            self._standing[problem.key] = _Standing(problem, since_s, told)
+            self._standing[problem.key] = _Standing(problem, since_s, is_logged)
         changes += [
             _ended(old.problem, now_s - old.since_s)
             for old in before.values()
-            if old.told and not old.problem.told and not quietly
+            if old.is_logged and not old.problem.has_events and not quietly
         ]
         return tuple(dated), changes
 

@@ -216,5 +216,5 @@ def standing_alerts(facts: Facts) -> Iterator[Problem]:
     first = open_ones[0]
     yield Problem(
         "alerts", "stands" if len(open_ones) == 1 else "stand", plural(len(open_ones), "alert"),
-        f"{first.name}: {first.text}", "", Gravity.WARNING, screen="events", kind="alerts", told=True,
+        f"{first.name}: {first.text}", "", Gravity.WARNING, screen="events", kind="alerts", has_events=True,
     )  # fmt: skip

@@ -57,7 +57,7 @@ class Problem(Struct, frozen=True):
     """What tells it from other problems of its part while its texts change; the label where it is empty."""
     subject: str = ""
     """A node's or a process's whole name, where it is about one."""
-    told: bool = False
+    has_events: bool = False
     """Whether events of their own tell of it: alerts, nodes."""
 
     @property

@@ -110,7 +110,7 @@ def nodes(facts: Facts) -> Iterator[Problem]:
         elsewhere = "in the store alone" if len(out) == len(known) else "on the other nodes and in the store"
         yield Problem(
             "nodes", "drained", _names(drained, len(known)), f"{whose} {elsewhere}", "", Gravity.NOTE,
-            max(node.since_s for node in drained), "nodes", told=True,
+            max(node.since_s for node in drained), "nodes", has_events=True,
         )  # fmt: skip
     yield from _out_for_workers(facts, {node.name for node in out})
 
@@ -152,7 +152,7 @@ def _failed(facts: Facts, failed: Sequence[NodeHealth], total: int) -> Problem:
         since_s,
         "nodes",
         kind="down",
-        told=True,
+        has_events=True,
     )
 
 
