@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test test-long simulate-cluster lab lint lint-deploy types check picture class-plots clean
+.PHONY: run test test-long simulate-cluster brokers lab lint lint-deploy types check picture class-plots clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -28,6 +28,10 @@ lab: $(DEV)
 # The cluster client under every fault we know of, in virtual time: a million steps, some minutes.
 simulate-cluster: $(RUN)
 	@$(BIN)/iotcache-tui verify cluster --steps 1000000 $(ARGS)
+
+# Brokers of other makers, those that are installed (tests/brokers/servers.py says how): some minutes.
+brokers: $(DEV)
+	@$(BIN)/python -m tests.brokers.matrix $(ARGS)
 
 lint: $(DEV)
 	@$(BIN)/ruff check .
