@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test test-long simulate-cluster brokers lab lint lint-deploy types check picture class-plots clean
+.PHONY: run test test-long simulate-cluster brokers lab lint lint-deploy types check picture class-plots chaos chaos-mutants clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -58,6 +58,16 @@ check: lint types test
 # The README's picture, taken by the program itself of a live fleet.
 picture: $(DEV)
 	@$(BIN)/python docs/make_picture.py
+
+# A hundred kills, freezes and restarts in a hundred seconds, ten seeds, on both stores: some forty minutes.
+# Needs mosquitto, memcached and PostgreSQL.
+chaos: $(RUN)
+	@$(BIN)/iotcache-tui verify chaos --kills 100 --for 100 --seeds 10 --store-kind sqlite $(ARGS)
+	@$(BIN)/iotcache-tui verify chaos --kills 100 --for 100 --seeds 10 --store-kind postgres $(ARGS)
+
+# Workers that break one promise each: all are found by killing them.
+chaos-mutants: $(DEV)
+	@$(BIN)/python -m pytest -m long tests/chaos $(ARGS)
 
 # An hour and a day of each device class, for people who know such devices.
 class-plots: $(DEV)

@@ -1,4 +1,9 @@
-"""Simulate the cluster client under faults, deterministically, and check that no read is ever stale."""
+"""Verify the promises under faults: of the cluster client simulated, of the whole pipeline by killing it.
+
+``verify cluster`` simulates the cluster client deterministically, and checks that no read is ever stale.
+``verify chaos`` runs broker, cache nodes, store, worker and a fleet, kills, freezes and restarts them at
+seeded moments, and holds what is stored and cached against what was sent.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +18,14 @@ if TYPE_CHECKING:
 
 _SEED_MOST = 1 << 31
 _SHOWN = 10
+_CHAOS_ONLY = ("kills", "seconds", "store_kind", "workers", "rate", "report", "junit")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("cluster",), help="the cluster client, over simulated nodes")
-    parser.add_argument("--seeds", type=int, metavar="N", help="simulations to run (default 200)")
+    parser.add_argument(
+        "what", choices=("cluster", "chaos"), help="the cluster client, simulated; or the pipeline, killed"
+    )
+    parser.add_argument("--seeds", type=int, metavar="N", help="runs: default 200 simulations, or 1 of chaos")
     parser.add_argument("--steps", type=int, metavar="N", help="or: as many as it takes for N steps")
     parser.add_argument("--seed", type=int, metavar="S", help="the first seed, or with --trace the only one")
     parser.add_argument("--trace", action="store_true", help="tell everything that happens in one simulation")
@@ -26,6 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--processes", type=int, default=0, metavar="N", help="(default: one a core)")
     parser.add_argument("--json", action="store_true")
+    chaos = parser.add_argument_group("chaos")
+    chaos.add_argument("--kills", type=int, metavar="N", help="kills, freezes and restarts (default 10)")
+    chaos.add_argument("--for", type=float, metavar="S", dest="seconds", help="seconds of load (default 20)")
+    chaos.add_argument("--store-kind", choices=("sqlite", "postgres"), help="(default sqlite)")
+    chaos.add_argument("--workers", type=int, metavar="N", help="workers that share the load (default 1)")
+    chaos.add_argument("--rate", type=float, metavar="R", help="readings a second (default 300)")
+    chaos.add_argument("--report", metavar="FILE", help="write what was found as JSON (-: standard output)")
+    chaos.add_argument("--junit", metavar="FILE", help="write the verdict as JUnit XML")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,6 +53,14 @@ def run(args: argparse.Namespace) -> int:
     ):
         if value is not None and not 0 <= value <= most:
             raise UsageError(f"{flag} is {value}, allowed is 0 to {most:,}")
+    if args.what == "chaos":
+        from iotcache_tui.cli.simulating.chaos import run_chaos
+
+        return run_chaos(args)
+    for flag in _CHAOS_ONLY:
+        if getattr(args, flag) is not None:
+            name = "for" if flag == "seconds" else flag.replace("_", "-")
+            raise UsageError(f"--{name} goes with verify chaos, not with verify cluster")
     if args.seeds is not None and args.steps is not None:
         raise UsageError(
             "--seeds and --steps exclude each other: say how many simulations, or how many steps"
