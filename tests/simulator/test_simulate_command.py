@@ -50,12 +50,13 @@ def test_the_report_on_stdout_is_all_there_is_on_stdout(mosquitto: Server, tmp_p
     done = simulate("--broker", url(mosquitto), *flags, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
     report = json.loads(done.stdout)
-    assert report["schema"] == "iotcache.simulate/1"
+    assert report["schema"] == "iotcache.simulate/2"
     assert report["ok"] is True
     assert report["seed"] == 7
     assert report["devices"] == 20
     assert report["planned"] == report["published"] == report["confirmed"] > 150
     assert len(report["digest"]) == 64
+    assert sum(report["rate"]["by_second"]["counts"]) == report["published"]
 
 
 @pytest.mark.real("mosquitto")

@@ -164,6 +164,18 @@ async def test_a_backend_that_is_terminated_costs_one_call(postgres: Postgres) -
         assert (await store.commit([stored(2)])).stored == 1
 
 
+async def test_a_row_without_a_value_is_told_and_not_taken_for_a_defect(postgres: Postgres) -> None:
+    """A simulated fleet that is verified in such a store has a report that says so."""
+    url = postgres.new_database()
+    async with open_store(StoreSettings(url=url, password=PASSWORD)) as store:
+        await store.commit([stored(1)])
+        with postgres.connect(url.rpartition("/")[2]) as connection:
+            connection.execute("UPDATE iotcache.reading SET number = NULL, exact = NULL")
+        with pytest.raises(StoreError, match="has no value: another program wrote") as caught:
+            await store.history(stored(1).reading.series, 0, 1 << 62, 10)
+        assert not caught.value.retryable
+
+
 def test_the_sqlite_store_does_not_import_psycopg() -> None:
     script = "import sys, iotcache.store.sqlite.store; sys.exit('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0

@@ -8,6 +8,7 @@ from itertools import islice
 from struct import Struct
 from typing import Any, Final
 
+from iotcache.errors import StoreError
 from iotcache.model import Reading, Series, StoredReading, Value
 from iotcache.store.rows import SeriesRow, escape_text, row_key
 
@@ -35,11 +36,14 @@ def encode_value(value: Value) -> tuple[float | None, str | None]:
 
 
 def decode_value(number: float | None, exact: str | None) -> Value:
-    """The value that `encode_value` was given."""
+    """The value that `encode_value` was given. Raises `StoreError` for a row that another program wrote."""
     if exact is not None:
         value: Value = json.loads(exact)
         return value
-    assert number is not None
+    if number is None:
+        raise StoreError(
+            "a reading in the store has no value: another program wrote to its tables", retryable=False
+        )
     return number
 
 

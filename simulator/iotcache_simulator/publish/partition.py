@@ -24,6 +24,7 @@ from iotcache_simulator.publish.plan.streams import roster_of, stream_of
 from iotcache_simulator.publish.publisher import Publisher
 from iotcache_simulator.publish.sparkplug_edge import SparkplugEdge, edges_of
 from iotcache_simulator.publish.storm import storms
+from iotcache_simulator.report.rate_bins import RateBins
 from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.dialect import Dialect
 from iotcache_simulator.wire.uplink import Uplink
@@ -46,6 +47,7 @@ class PublishTotals(Struct, frozen=True, kw_only=True):
     elapsed_s: float = 0.0
     lag: Durations = ([], 0.0, 0.0)
     ack: Durations = ([], 0.0, 0.0)
+    by_second: RateBins = RateBins()
     shards: dict[int, bytes] = {}
     """The digest of each lane of the share."""
     horizons: dict[int, int] = {}
@@ -75,6 +77,7 @@ def added(parts: Iterable[PublishTotals]) -> PublishTotals:
         elapsed_s=max((part.elapsed_s for part in parts), default=0.0),
         lag=_durations(part.lag_ms for part in parts),
         ack=_durations(part.ack_ms for part in parts),
+        by_second=RateBins.added(part.by_second for part in parts),
         shards=shards,
         horizons=horizons,
         **{name: sum(getattr(part, name) for part in parts) for name in counts},
@@ -223,6 +226,7 @@ class FleetPartition:
             elapsed_s=publisher.elapsed_s,
             lag=_durations([publisher.lag_ms]),
             ack=_durations(uplink.ack_ms for uplink in self.uplinks),
+            by_second=publisher.rate.bins(),
             shards={shard: shards[shard] for shard in self._shards},
             horizons=dict.fromkeys(self._shards, publisher.horizon_us),
         )

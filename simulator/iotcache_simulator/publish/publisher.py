@@ -17,6 +17,7 @@ import msgspec
 from iotcache.histogram import DurationHistogram
 from iotcache_simulator.fleet.stream import Message, Stream
 from iotcache_simulator.publish.plan.digest import StreamDigest
+from iotcache_simulator.report.rate_bins import RateCounter
 from iotcache_simulator.wire.uplink import Uplink
 
 LATE_MS = 50.0
@@ -62,6 +63,7 @@ class Publisher:
         the stream, what is still unsent or unconfirmed has ``patience_s`` seconds."""
         self.counters = Counters()
         self.lag_ms = DurationHistogram()
+        self.rate = RateCounter()
         self.horizon_us = 0
         """Every message due before this was planned, and none that is due later."""
         self.elapsed_s = 0.0
@@ -198,6 +200,7 @@ class Publisher:
     def _measure(self, messages: list[Message], first: int, last: int) -> None:
         now_s = monotonic()
         self.elapsed_s = now_s - self._began
+        self.rate.add(self.elapsed_s, last - first)
         if self._speed == math.inf:
             return
         now_ms = self.elapsed_s * 1e3

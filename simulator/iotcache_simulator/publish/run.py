@@ -198,6 +198,7 @@ def report_of(
         rate=Rate(
             None if unpaced else round((spec.rate or roster.natural_rate) * load * spec.speed, 3),
             round(totals.published / elapsed_s, 3) if elapsed_s else 0.0,
+            totals.by_second,
         ),
         planned=totals.planned,
         published=totals.published,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from iotcache.histogram import DurationHistogram
+from iotcache_simulator.report.rate_bins import RateBins
 
 
 class Percentiles(Struct, frozen=True):
@@ -26,6 +27,7 @@ class Rate(Struct, frozen=True):
 
     target: float | None
     achieved: float
+    by_second: RateBins = RateBins()
 
 
 class Duration(Struct, frozen=True):

@@ -8,7 +8,7 @@ from msgspec import Struct
 from iotcache.model import Value
 from iotcache_simulator.report.figures import Duration, Percentiles, Rate
 
-SCHEMA = "iotcache.simulate/1"
+SCHEMA = "iotcache.simulate/2"
 
 
 class Missing(Struct, frozen=True):
