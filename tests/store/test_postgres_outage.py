@@ -166,7 +166,7 @@ async def test_a_backend_that_is_terminated_costs_one_call(postgres: Postgres) -
 
 async def test_a_row_without_a_value_is_told_and_not_taken_for_a_defect(postgres: Postgres) -> None:
     """A simulated fleet that is verified in such a store has a report that says so."""
-    url = postgres.new_database()
+    url = postgres.empty_database()
     async with open_store(StoreSettings(url=url, password=PASSWORD)) as store:
         await store.commit([stored(1)])
         with postgres.connect(url.rpartition("/")[2]) as connection:

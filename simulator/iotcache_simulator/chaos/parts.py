@@ -37,7 +37,7 @@ def program(name: str) -> str:
     return found
 
 
-class Part:
+class Victim:
     """A process that ends when it is told to, and comes back."""
 
     acts: Sequence[Act] = ("kill", "restart", "freeze")
@@ -130,7 +130,7 @@ class Part:
             self.deaths.append(f"{self.name} ended by itself: {end.reason}")
 
 
-class Mosquitto(Part):
+class Mosquitto(Victim):
     """A broker that keeps sessions and messages over a restart.
 
     It is not killed: what a broker confirmed and then forgot, nobody behind it can bring back.
@@ -161,7 +161,7 @@ class Mosquitto(Part):
         await until_answering(process, lambda: mqtt_answers(LOOPBACK, self._port.number, "3.1.1"))
 
 
-class CacheNode(Part):
+class CacheNode(Victim):
     """A memcached."""
 
     def __init__(self, number: int) -> None:
@@ -184,7 +184,7 @@ class CacheNode(Part):
         await until_answering(process, lambda: memcached_answers(LOOPBACK, self._port.number))
 
 
-class Worker(Part):
+class Worker(Victim):
     """An ingest worker."""
 
     def __init__(self, number: int, command: Sequence[str], config: Path) -> None:
@@ -216,7 +216,7 @@ class Worker(Part):
             raise StackError(f"{self.name} does not come up: {last}") from None
 
 
-class SqliteStore(Part):
+class SqliteLock(Victim):
     """The store's file. It lives in the workers; what can be done to it is to hold its lock."""
 
     acts = ("freeze",)
@@ -246,7 +246,7 @@ class SqliteStore(Part):
             database.execute("ROLLBACK")
 
 
-class PostgresStore(Part):
+class PostgresServer(Victim):
     """A PostgreSQL cluster of its own, which keeps what it has committed over a crash."""
 
     acts = ("kill", "restart")

@@ -24,9 +24,9 @@ from iotcache.store import open_store
 from iotcache_simulator.chaos.parts import (
     CacheNode,
     Mosquitto,
-    Part,
-    PostgresStore,
-    SqliteStore,
+    PostgresServer,
+    SqliteLock,
+    Victim,
     Worker,
     worker_command,
 )
@@ -124,8 +124,8 @@ class _Pipeline:
         folder.chmod(0o711)  # PostgreSQL runs as somebody else
         self.broker = Mosquitto(broker_folder, shared=spec.workers > 1)
         self.nodes = [CacheNode(n + 1) for n in range(spec.nodes)]
-        self.store: SqliteStore | PostgresStore = (
-            PostgresStore(store_folder) if spec.store == "postgres" else SqliteStore(store_folder)
+        self.store: SqliteLock | PostgresServer = (
+            PostgresServer(store_folder) if spec.store == "postgres" else SqliteLock(store_folder)
         )
         config = folder / "config.toml"
         nodes = ", ".join(f'"{node.address}"' for node in self.nodes)
@@ -138,7 +138,7 @@ class _Pipeline:
         self.workers = [Worker(n + 1, worker, config) for n in range(spec.workers)]
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[Victim]:
         return [self.broker, *self.nodes, self.store, *self.workers]
 
     @property
