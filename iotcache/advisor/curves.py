@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from math import log
 
 from msgspec import Struct
@@ -18,6 +19,30 @@ def _between(at: float, xs: tuple[float, ...], ys: tuple[float, ...]) -> float:
     left = right - 1
     share = log(at / xs[left]) / log(xs[right] / xs[left])
     return ys[left] + share * (ys[right] - ys[left])
+
+
+def merged(curves: Sequence[TtlCurve]) -> TtlCurve | None:
+    """One group's curves on several nodes as one, each weighing as its gets; ``None`` without any."""
+    if not curves:
+        return None
+    total = sum(curve.sampled_gets for curve in curves) or 1.0
+    shares = [curve.sampled_gets / total for curve in curves]
+    longest = max(curves, key=lambda curve: curve.sampled_gets)
+
+    def mean(rows: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+        return tuple(
+            sum(share * value for share, value in zip(shares, column, strict=True))
+            for column in zip(*rows, strict=True)
+        )
+
+    return TtlCurve(
+        ttl_s=longest.ttl_s,
+        factors=longest.factors,
+        ratios=mean([curve.ratios for curve in curves]),
+        ages_p99_s=tuple(max(ages) for ages in zip(*(curve.ages_p99_s for curve in curves), strict=True)),
+        live_bytes=mean([curve.live_bytes for curve in curves]),
+        sampled_gets=total,
+    )
 
 
 class MemoryCurve(Struct, frozen=True):

@@ -21,6 +21,10 @@ MEMORY_LEAST_BYTES: Final = 64 * MEBIBYTE
 """Smaller nodes are not worth the trouble of making them smaller."""
 GETS_FOR_HIGH: Final = 20_000
 GETS_FOR_MEDIUM: Final = 2_000
+GETS_LEAST: Final = 500
+"""Fewer sampled gets are no curve."""
+LONG_S: Final = 300.0
+"""A shorter look may have missed what is asked for now and then."""
 EVICTIONS_LEAST: Final = 0.01
 """Share of sets that evict something; below it the memory is enough."""
 NODE_GETS_MOST_PER_S: Final = 500_000
@@ -41,9 +45,11 @@ def memory(evidence: Evidence) -> Iterator[Advice]:
     """More where more would hit, less where less would do."""
     for node in evidence.nodes:
         curve = node.curve
-        if curve is None or not node.gets_per_s:
+        if curve is None or not node.gets_per_s or curve.sampled_gets < GETS_LEAST:
             continue
         sure = confidence(curve, node.hit_ratio, evidence.skipped)
+        if sure is Confidence.HIGH and evidence.seconds < LONG_S:
+            sure = Confidence.MEDIUM
         evicts = node.evictions_per_s > EVICTIONS_LEAST * max(node.sets_per_s, 1.0)
         wanted = _megabytes(curve.knee_bytes)
         gain = curve.at(wanted * MEBIBYTE) - curve.now

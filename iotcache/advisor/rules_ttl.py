@@ -8,7 +8,7 @@ from typing import Final
 from iotcache.advisor.advice import Advice, Confidence, Subject
 from iotcache.advisor.curves import TtlCurve
 from iotcache.advisor.evidence import Evidence, GroupEvidence
-from iotcache.advisor.rules_memory import GETS_FOR_HIGH, GETS_FOR_MEDIUM
+from iotcache.advisor.rules_memory import GETS_FOR_HIGH, GETS_FOR_MEDIUM, GETS_LEAST
 
 GAIN_LEAST: Final = 0.02
 """Of the group's hit ratio; less is not worth serving older values for."""
@@ -26,7 +26,7 @@ def ttl(evidence: Evidence) -> Iterator[Advice]:
     """Longer up to the knee where that spares the store; shorter where nothing is lost by it."""
     for group in evidence.groups:
         curve = group.ttl
-        if curve is None:
+        if curve is None or curve.sampled_gets < GETS_LEAST:
             continue
         gain = curve.at(curve.knee) - curve.now
         reads = gain * group.gets_per_s

@@ -32,6 +32,8 @@ KEEP: Final = 7 / 8
 RECLAIM_S: Final = 5.0
 """memcached's crawler looks at a class with entries about to expire every 5 s (``items.c``,
 ``lru_maintainer_crawler_check``); until then an expired entry still takes its memory."""
+_LATE_S: Final = 2.0
+"""An entry may be served so long after its end, by the coarseness of the clocks."""
 _AGE_EVERY: Final = 16
 _SMOOTH: Final = 0.25
 """Weight of the newest look at how much memory each TTL takes."""
@@ -55,6 +57,7 @@ class Sampler:
         ttl_factors: Sequence[float] = TTL_FACTORS,
         max_keys: int = MAX_KEYS,
         rate: float = 1.0,
+        tick_s: float = 0.0,
     ) -> None:
         self.sizes = tuple(sorted(sizes or default_sizes(now_bytes)))
         self.now_bytes = now_bytes
@@ -72,7 +75,10 @@ class Sampler:
         """The same, for longer TTLs too."""
         self._undead = np.zeros(columns)
         """Share of the entries expired under today's TTL that would still live under the column's."""
-        self._max_keys = max_keys
+        self._tick_s = tick_s
+        """Step of the cache's own clock: a life begins at the last one before its set."""
+        self.lossy = False
+        """Whether requests were lost on the way: a hit on what should have expired then tells of a set."""
         self._slots: dict[int, int] = {}
         self._free = array("H", range(max_keys))
         self._recency = Recency(max_keys)
@@ -202,12 +208,15 @@ class Sampler:
             self._hits_of_all[group] += 1
         else:
             row = self._expiry[slot]
+            if self.lossy and one.found is Found.HIT and row[self._now] < now_s - _LATE_S:
+                np.maximum(row, now_s + self._factors * self._ttl[slot] / 2, out=row)
             expired = (recency.all_since(slot) - since) / self.rate
             hit = (row > now_s) & (distance * self._swell + expired * self._undead <= self._caps)
             self._hits[group] += hit
             ttl_s = self._ttl[slot]
             if not isnan(ttl_s):
-                filled = now_s + self._factors * (ttl_s or np.inf) if self._fills_misses(group) else _NEVER
+                fills = self._fills_misses(group)
+                filled = self._from(now_s) + self._factors * ttl_s if fills else _NEVER
                 np.copyto(row, filled, where=~hit)
                 self._soonest[slot] = row.min()
             if not recency.is_live(slot) and not self._fills_misses(group):
@@ -232,12 +241,15 @@ class Sampler:
             row = self._expiry[slot]
             if fill:
                 row[row <= now_s] = _NEVER
-                np.copyto(row, now_s + self._factors * ttl_s, where=row == _NEVER)
+                np.copyto(row, self._from(now_s) + self._factors * ttl_s, where=row == _NEVER)
             else:
-                row[:] = now_s + self._factors * ttl_s
+                row[:] = self._from(now_s) + self._factors * ttl_s
             self._soonest[slot] = row.min()
         self._ttl[slot] = ttl_s
         self._recency.use(slot, one.chunk_bytes or 1)
+
+    def _from(self, now_s: float) -> float:
+        return now_s - now_s % self._tick_s if self._tick_s else now_s
 
     def _note_ages(self, slot: int, group: int, now_s: float) -> None:
         ttl_s = self._ttl[slot]
@@ -325,6 +337,14 @@ class Sampler:
             live_bytes=tuple(float(share) for share in self._memory[first:]),
             sampled_gets=self._gets[group],
         )
+
+    def gets_seen(self, group: int) -> int:
+        """Gets of all its keys."""
+        return self._seen[group]
+
+    def writes_estimated(self, group: int) -> float:
+        """Writes of all its keys."""
+        return self._writes[group] / self.rate
 
     def unread_share(self, group: int) -> float | None:
         """Share of writes that were overwritten without having been read; ``None`` without writes."""

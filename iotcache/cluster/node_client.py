@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _READ_BYTES: Final = 1 << 16
 _SILENCE_S: Final = 5.0
 """A crawler that says nothing for so long has hung. It writes in batches, far more often."""
+_WATCH_PAUSE_S: Final = 1.0
 _BUSY_TRIES: Final = 6
 _BUSY_PAUSE_S: Final = 0.5
 
@@ -118,14 +119,37 @@ class NodeClient:
             raise NodeError(f"refused: {printable_bytes(line, 120)}")
         return line
 
-    async def stats(self) -> dict[str, str]:
-        """The node's general statistics."""
-        reader, answer = self._send(b"stats\r\n"), StatsReplies()
+    async def stats(self, which: str = "") -> dict[str, str]:
+        """The node's general statistics, or those of ``slabs``, ``items``, ``settings``."""
+        reader, answer = self._send(f"stats {which}".rstrip().encode() + b"\r\n"), StatsReplies()
         while not answer.complete:
             answer.feed(await self._read_line(reader) + b"\r\n", 0)
         if not isinstance(answer.out, dict):
             raise NodeError(f"refused: {answer.out.text}")
         return answer.out
+
+    async def watch(self, *kinds: str) -> AsyncGenerator[bytes, None]:
+        """What the node logs of these kinds, as it comes; it ends when it is closed or the node ends.
+
+        Yields ``b""`` once a second while nothing is logged. Raises `NodeError` when the node refuses.
+        Source: doc/protocol.txt, "Watchers".
+        """
+        answer = await self._ask(f"watch {' '.join(kinds)}\r\n".encode())
+        if answer != b"OK":
+            raise NodeError(f"refused: {printable_bytes(answer, 120)}")
+        assert self._line is not None
+        while True:
+            try:
+                async with asyncio.timeout(_WATCH_PAUSE_S):
+                    data = await self._line.reader.read(_READ_BYTES)
+            except TimeoutError:
+                yield b""
+                continue
+            except OSError as error:
+                raise NodeError("the node closed the connection") from error
+            if not data:
+                raise NodeError("the node closed the connection")
+            yield data
 
     async def dump(self) -> AsyncGenerator[list[DumpedItem], None]:
         """Every live item, as the node's crawler comes by it. Counts as no read and moves nothing.

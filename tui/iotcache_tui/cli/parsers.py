@@ -23,6 +23,7 @@ COMMANDS = (
     ("explain", "what is made of a message, and a mapping for what nobody reads"),
     ("deadletter", "messages that could not be decoded: list, show, redrive, purge"),
     ("store", "the durable store: stats, prune, export"),
+    ("advise", "how much memory, which TTL, which keys: from the nodes' traffic"),
     ("plan", "what a fleet needs: messages, memory, nodes, workers, database"),
     ("lab", "training scenarios on real servers, also headless, as tests"),
     ("snapshot", "print what the dashboard would show, once"),

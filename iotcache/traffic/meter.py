@@ -1,0 +1,184 @@
+"""What the traffic of one node comes to: its curves, its frequent keys, its misses by second.
+
+Counting is for all keys and by the batch; only sampled keys are looked at one by one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Final
+
+from iotcache.advisor.curves import merged
+from iotcache.advisor.evidence import GroupEvidence
+from iotcache.advisor.hot_keys import HotKey, SpaceSaving
+from iotcache.advisor.item_size import DEFAULT_CHUNKS, Chunks, item_bytes
+from iotcache.advisor.references import Found, Kind, Reference, key_hash
+from iotcache.advisor.sampler import GROUPS, Sampler
+from iotcache.traffic.groups import Groups, pattern
+from iotcache.traffic.watch_lines import Event, What
+
+_FOUND: Final = {What.HIT: Found.HIT, What.MISS: Found.MISS, What.EXPIRED: Found.MISS}
+_PEAK_LEAST: Final = 20
+"""Misses in the worst second, below which a peak is chance."""
+_PEAK_SECONDS: Final = 30
+_WAITING_MOST: Final = 100_000
+TICK_S: Final = 1.0
+"""memcached's clock goes by the second: an entry lives up to one less than its TTL says."""
+
+
+class TrafficMeter:
+    """Feed it events in their order. Memory is bounded, whatever the number of keys."""
+
+    def __init__(
+        self,
+        memory_bytes: int,
+        groups: Groups,
+        *,
+        chunks: Mapping[int, int] | None = None,
+        rate: float = 1.0,
+        sizes: Sequence[int] = (),
+    ) -> None:
+        self.sampler = Sampler(memory_bytes, sizes=sizes, rate=rate, tick_s=TICK_S)
+        self.groups = groups
+        self.chunks = dict(chunks or {})
+        """Chunk size by class number, as the node says."""
+        self.gets, self.misses, self.sets = SpaceSaving(), SpaceSaving(), SpaceSaving()
+        self.bytes = SpaceSaving()
+        """Bytes moved by key, in both directions."""
+        self.counts = [0] * len(What)
+        self._sizes = Chunks(self.chunks.values()) if self.chunks else DEFAULT_CHUNKS
+        self._missed: set[bytes] = set()
+        """Sampled keys that a get missed, and no set followed as yet."""
+        self._by_second: dict[tuple[int, int], int] = {}
+        self._began_s = self._ended_s = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """From the first event to the last, by the node's clock."""
+        return self._ended_s - self._began_s
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """Of the gets seen, as the node answered them."""
+        hits, gets = self.counts[What.HIT], sum(self.counts[What.HIT : What.SET])
+        return hits / gets if gets else None
+
+    def samples(self, key: bytes) -> bool:
+        """Whether the key is in the sample, as it is now."""
+        return key_hash(key) < self.sampler.threshold
+
+    def seed(self, key: bytes, size: int, used_s: float, expires_s: float, now_s: float) -> None:
+        """An entry that the node held before the first event; the one used longest ago comes first."""
+        number = key_hash(key)
+        if number < self.sampler.threshold:
+            reference = Reference(
+                number, Kind.WRITE, now_s, self._sizes.chunk(size), 0.0, self.groups.number(key)
+            )
+            self.sampler.seed(reference, used_s, expires_s)
+
+    def feed(self, events: Sequence[Event]) -> None:
+        """Count them all, and sample."""
+        if not events:
+            return
+        self._began_s = self._began_s or events[0].time_s
+        self._ended_s = max(self._ended_s, events[-1].time_s)
+        gets = Counter(event.key for event in events if event.what <= What.EXPIRED)
+        misses = Counter(event.key for event in events if event.what in (What.MISS, What.EXPIRED))
+        sets = Counter(event.key for event in events if event.what is What.SET)
+        moved: Counter[bytes] = Counter()
+        for event in events:
+            self.counts[event.what] += 1
+            if event.size:
+                moved[event.key] += event.size
+        by_group: Counter[int] = Counter()
+        for key, number in gets.items():
+            by_group[self.groups.number(key)] += number
+        self.sampler.count(by_group)
+        for counter, counts in (
+            (self.gets, gets), (self.misses, misses), (self.sets, sets), (self.bytes, moved),
+        ):  # fmt: skip
+            counter.add(counts)
+        self._note_misses(events)
+        for event in events:
+            number = key_hash(event.key)
+            if number < self.sampler.threshold:
+                self.sampler.take(self._reference(event, number))
+
+    def _note_misses(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if event.what in (What.MISS, What.EXPIRED) and len(self._by_second) < _WAITING_MOST:
+                at = (self.groups.number(event.key), int(event.time_s))
+                self._by_second[at] = self._by_second.get(at, 0) + 1
+
+    def _reference(self, event: Event, number: int) -> Reference:
+        key, what = event.key, event.what
+        chunk = self.chunks.get(event.slab, 0)
+        if not chunk and event.size:
+            chunk = self._sizes.chunk(item_bytes(len(key), event.size))
+        found = _FOUND.get(what, Found.UNKNOWN)
+        if what is What.SET:
+            kind = Kind.FILL if key in self._missed else Kind.WRITE
+            self._missed.discard(key)
+        elif what is What.DELETE:
+            kind = Kind.DELETE
+        else:
+            kind = Kind.GET
+            if found is Found.MISS and len(self._missed) < _WAITING_MOST:
+                self._missed.add(key)
+            elif found is Found.HIT:
+                self._missed.discard(key)
+        return Reference(number, kind, event.time_s, chunk, event.ttl_s, self.groups.number(key), found)
+
+    # Results
+
+    def peak(self, group: int) -> float:
+        """Misses of the group in the worst second, as a multiple of their mean; 1 when it is chance."""
+        misses = [count for (at, _), count in self._by_second.items() if at == group]
+        if self.seconds < _PEAK_SECONDS or not misses or max(misses) < _PEAK_LEAST:
+            return 1.0
+        return max(misses) / max(sum(misses) / self.seconds, 1e-9)
+
+    def prefixes(self, number: int) -> list[HotKey]:
+        """The most frequent beginnings of keys (to their first ``:``, ``/`` or ``.``) among frequent keys.
+
+        Numbers in them count as one: ``device#:``.
+        """
+        counted: dict[bytes, float] = {}
+        errors: dict[bytes, float] = {}
+        for one in self.gets.top(1_024):
+            cut = min((at for at in map(one.key.find, (b":", b"/", b".")) if at > 0), default=-1)
+            prefix = pattern(one.key[: cut + 1] if cut > 0 else one.key).encode()
+            counted[prefix] = counted.get(prefix, 0.0) + one.count
+            errors[prefix] = errors.get(prefix, 0.0) + one.error
+        best = sorted(counted, key=lambda key: -counted[key])[:number]
+        return [HotKey(key, counted[key], errors[key]) for key in best]
+
+
+def group_evidence(
+    meters: Sequence[TrafficMeter], groups: Groups, gets_per_s: float, jitter: float
+) -> tuple[GroupEvidence, ...]:
+    """The groups of all nodes together; rates by the nodes' own count of gets."""
+    seen = sum(sum(meter.counts[What.HIT : What.SET]) for meter in meters)
+    scale = gets_per_s / seen if seen else 0.0
+    out = []
+    for number in range(GROUPS):
+        gets = sum(meter.sampler.gets_seen(number) for meter in meters)
+        curves = [curve for meter in meters if (curve := meter.sampler.ttl_curve(number)) is not None]
+        writes = sum(meter.sampler.writes_estimated(number) for meter in meters)
+        unread = [share for meter in meters if (share := meter.sampler.unread_share(number)) is not None]
+        if not gets and not writes:
+            continue
+        out.append(
+            GroupEvidence(
+                name=groups.name(number),
+                gets_per_s=gets * scale,
+                ttl=merged(curves),
+                jitter=jitter,
+                writes_per_s=writes * scale if seen else writes / max(meters[0].seconds, 1.0),
+                unread=fmean(unread) if unread else None,
+                misses_peak=max(meter.peak(number) for meter in meters),
+            )
+        )
+    return tuple(out)
