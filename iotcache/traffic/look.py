@@ -22,7 +22,7 @@ from iotcache.errors import NodeError
 from iotcache.text import printable
 from iotcache.traffic.groups import Groups
 from iotcache.traffic.meter import TrafficMeter, group_evidence
-from iotcache.traffic.watch_lines import Event, WatchLines
+from iotcache.traffic.watch_lines import WatchEvent, WatchLines
 
 if TYPE_CHECKING:
     from iotcache.config.schema import CacheSettings
@@ -211,7 +211,7 @@ async def _seeds(meter: TrafficMeter, address: NodeAddress, cache: CacheSettings
     return _Seeds(sorted(found), node_s, monotonic(), note)
 
 
-def _plant(meter: TrafficMeter, seeds: _Seeds, first: Event) -> None:
+def _plant(meter: TrafficMeter, seeds: _Seeds, first: WatchEvent) -> None:
     """Seed the sample, by the clock of the node's log.
 
     The clock by which entries expire goes by the second and is up to two behind the log's: by how much is

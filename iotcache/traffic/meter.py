@@ -17,7 +17,7 @@ from iotcache.advisor.item_size import DEFAULT_CHUNKS, Chunks, item_bytes
 from iotcache.advisor.references import Found, Kind, Reference, key_hash
 from iotcache.advisor.sampler import GROUPS, Sampler
 from iotcache.traffic.groups import Groups, pattern
-from iotcache.traffic.watch_lines import Event, What
+from iotcache.traffic.watch_lines import WatchEvent, What
 
 _FOUND: Final = {What.HIT: Found.HIT, What.MISS: Found.MISS, What.EXPIRED: Found.MISS}
 _PEAK_LEAST: Final = 20
@@ -78,7 +78,7 @@ class TrafficMeter:
             )
             self.sampler.seed(reference, used_s, expires_s)
 
-    def feed(self, events: Sequence[Event]) -> None:
+    def feed(self, events: Sequence[WatchEvent]) -> None:
         """Count them all, and sample."""
         if not events:
             return
@@ -106,13 +106,13 @@ class TrafficMeter:
             if number < self.sampler.threshold:
                 self.sampler.take(self._reference(event, number))
 
-    def _note_misses(self, events: Iterable[Event]) -> None:
+    def _note_misses(self, events: Iterable[WatchEvent]) -> None:
         for event in events:
             if event.what in (What.MISS, What.EXPIRED) and len(self._by_second) < _WAITING_MOST:
                 at = (self.groups.number(event.key), int(event.time_s))
                 self._by_second[at] = self._by_second.get(at, 0) + 1
 
-    def _reference(self, event: Event, number: int) -> Reference:
+    def _reference(self, event: WatchEvent, number: int) -> Reference:
         key, what = event.key, event.what
         chunk = self.chunks.get(event.slab, 0)
         if not chunk and event.size:

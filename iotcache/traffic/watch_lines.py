@@ -15,8 +15,8 @@ from urllib.parse import unquote_to_bytes
 
 MAX_LINE_BYTES: Final = 4_096
 """A key of 250 bytes, each of them encoded, and the fields: less than a quarter of it."""
-MAX_CONNECTIONS: Final = 65_536
-"""Connections of which the last get is remembered."""
+_SET_WITHIN_S: Final = 0.01
+"""A set is logged at once after the get that it makes; a get older than this is one of its own."""
 _EVENT: Final = re.compile(
     rb"^ts=(\d+)\.(\d+) gid=\d+ type=(item_get|item_store|deleted) key=(\S+)([^\n]*)$", re.MULTILINE
 )
@@ -37,7 +37,7 @@ class What(IntEnum):
     DELETE = 4
 
 
-class Event(NamedTuple):
+class WatchEvent(NamedTuple):
     """One request."""
 
     key: bytes
@@ -60,7 +60,7 @@ _ANSWERS: Final = {
 
 
 class WatchLines:
-    """Feed it what the socket brings. Bounded: holds less than one line, and one get a connection."""
+    """Feed it what the socket brings. Bounded: holds less than one line, and the gets of the last moment."""
 
     def __init__(self) -> None:
         self.skipped = 0
@@ -69,62 +69,76 @@ class WatchLines:
         self.unread_lines = 0
         """Lines of no known form."""
         self._rest = b""
-        self._pending: dict[bytes, Event] = {}
-        """The last get of each connection, until it is known that no set of its own follows."""
+        self._held: list[tuple[bytes, WatchEvent]] = []
+        """Gets, with their connections, of which it is not known yet whether a set of their own follows."""
+        self._out: list[WatchEvent | None] = []
+        self._last_get: dict[bytes, int] = {}
+        """Where the last get of each connection is in what is given out now."""
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The requests whose meaning is known now, in their order; a connection's last get waits."""
+    def feed(self, data: bytes) -> list[WatchEvent]:
+        """The requests whose meaning is known now, in their order; without data also those held back."""
         whole, _, self._rest = (self._rest + data).rpartition(b"\n")
         if len(self._rest) > MAX_LINE_BYTES:
             self._rest = b""
             self.unread_lines += 1
-        out: list[Event] = []
+        self._out = [event for _, event in self._held]
+        self._last_get = {line: at for at, (line, _) in enumerate(self._held) if line}
+        self._held = []
         whole = whole.replace(b"\r", b"")
+        last_s = 0.0
         for found in _EVENT.findall(whole):
-            self._one(found, out)
+            last_s = self._one(found)
         for number in _SKIPPED.findall(whole) if b"skipped=" in whole else ():
             self.skipped += int(number[:18])
         if b"type=eviction" in whole:
             self.evictions += len(_EVICTED.findall(whole))
+        if data:
+            self._hold_back(last_s)
+        out = [event for event in self._out if event is not None]
+        self._out, self._last_get = [], {}
         return out
 
-    def rest(self) -> list[Event]:
+    def rest(self) -> list[WatchEvent]:
         """The gets still held back; none of them was a set's."""
-        left = [*self._pending.values()]
-        self._pending.clear()
-        return left
+        return self.feed(b"")
 
-    def _one(self, found: tuple[bytes, ...], out: list[Event]) -> None:
+    def _hold_back(self, last_s: float) -> None:
+        for line, at in self._last_get.items():
+            event = self._out[at]
+            if event is not None and (not last_s or last_s - event.time_s < _SET_WITHIN_S):
+                self._held.append((line, event))
+                self._out[at] = None
+
+    def _one(self, found: tuple[bytes, ...]) -> float:
+        """Take in one line; returns its time."""
         seconds, micros, kind, key, text = found
         fields = dict(_FIELD.findall(text))
         if b"%" in key:
             key = unquote_to_bytes(key)
         line = fields.get(b"cfd", b"")
-        pending = self._pending.pop(line, None)
         time_s = int(seconds[:12]) + int(micros[:6]) / 1e6
         slab, size = _number(fields.get(b"clsid")), _number(fields.get(b"size"))
+        last = self._last_get.pop(line, None)
         if kind == b"item_get":
-            if pending is not None:
-                out.append(pending)
             answer = _ANSWERS.get(fields.get(b"status", b""))
             if answer is None:
                 self.unread_lines += 1
-                return
-            event = Event(key, answer, time_s, 0.0, slab, size)
-            if line and len(self._pending) < MAX_CONNECTIONS:
-                self._pending[line] = event
-            else:
-                out.append(event)
-            return
-        if pending is not None and pending.key != key:
-            out.append(pending)
+                return time_s
+            if line:
+                self._last_get[line] = len(self._out)
+            self._out.append(WatchEvent(key, answer, time_s, 0.0, slab, size))
+            return time_s
+        get = self._out[last] if last is not None else None
+        if last is not None and get is not None and get.key == key:
+            self._out[last] = None
         if kind == b"deleted":
-            out.append(Event(key, What.DELETE, time_s, 0.0, slab, size))
+            self._out.append(WatchEvent(key, What.DELETE, time_s, 0.0, slab, size))
         elif fields.get(b"status") in _STORED:
             ttl_s = _number(fields.get(b"ttl"))
             # A negative TTL has expired before it began.
             what = What.SET if ttl_s >= 0 else What.DELETE
-            out.append(Event(key, what, time_s, float(max(ttl_s, 0)), slab, size))
+            self._out.append(WatchEvent(key, what, time_s, float(max(ttl_s, 0)), slab, size))
+        return time_s
 
 
 def _number(text: bytes | None) -> int:

@@ -21,23 +21,23 @@ from tests.conftest import Server
 pytestmark = pytest.mark.real("memcached")
 
 
-async def ask(server: Server, stop: asyncio.Event, rounds: int = 12) -> None:
+async def ask(server: Server, stop: asyncio.Event, rounds: int = 20) -> None:
     """Readers that fill what they miss, and one key that gets a third of all gets."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     for turn in range(rounds):
-        keys = [f"dev{(turn * 37 + n * 11) % 300}:t:latest" for n in range(100)] + ["site:hot"] * 50
+        keys = [f"dev{(turn * 37 + n * 11) % 300}:t:latest" for n in range(40)] + ["site:hot"] * 20
         writer.write("".join(f"mg {key} v k\r\n" for key in keys).encode() + b"mn\r\n")
-        missed = []
+        missed: list[str] = []
         while (line := await reader.readline()) != b"MN\r\n":
             if line.startswith(b"VA"):
                 await reader.readline()
             else:
                 missed.append(keys[len(missed)])
-        sets = "".join(f"ms {key} 5 T60\r\nhello\r\n" for key in [*keys[:100], "site:hot"])
+        sets = "".join(f"ms {key} 5 T60\r\nhello\r\n" for key in [*keys[:40], "site:hot"])
         writer.write(sets.encode() + b"mn\r\n")
         while await reader.readline() != b"MN\r\n":
             pass
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)  # the node's log takes no more than 64 KiB in a burst
     writer.close()
     await until_watched(server, stop)
 
@@ -71,8 +71,8 @@ async def test_requests_of_any_application_are_seen_through_the_nodes_log(memcac
     (node,) = result.evidence.nodes
     assert node.curve is not None
     assert result.top_gets[0].key == b"site:hot"
-    assert result.top_gets[0].count == 600
-    assert node.gets_counted == 12 * 150
+    assert result.top_gets[0].count == 400
+    assert node.gets_counted == 20 * 60
     assert node.hit_ratio is not None
     assert abs(node.curve.now - node.hit_ratio) < 0.05
     assert {group.name for group in result.evidence.groups} == {"dev#:t:latest", "site:hot"}
@@ -81,7 +81,7 @@ async def test_requests_of_any_application_are_seen_through_the_nodes_log(memcac
     assert "site:hot" in text and "hit ratio" in text
     told = json.loads(json.dumps(document(result)))
     assert told["schema"] == "iotcache.advice/1"
-    assert told["top"]["gets"][0] == {"key": "site:hot", "count": 600.0, "error": 0.0}
+    assert told["top"]["gets"][0] == {"key": "site:hot", "count": 400.0, "error": 0.0}
 
 
 async def test_a_node_that_logs_nothing_is_judged_by_its_own_figures(

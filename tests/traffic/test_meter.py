@@ -5,7 +5,7 @@ from __future__ import annotations
 from iotcache.advisor.item_size import item_bytes
 from iotcache.traffic.groups import OTHERS, Groups
 from iotcache.traffic.meter import TrafficMeter, group_evidence
-from iotcache.traffic.watch_lines import Event, What
+from iotcache.traffic.watch_lines import WatchEvent, What
 
 
 def test_a_set_after_a_miss_is_a_fill_and_any_other_a_write() -> None:
@@ -13,11 +13,11 @@ def test_a_set_after_a_miss_is_a_fill_and_any_other_a_write() -> None:
     events = []
     for second in range(40):
         at_s = 100.0 + second
-        events.append(Event(b"dev1:t:latest", What.SET, at_s, 60.0, 1, 20))
+        events.append(WatchEvent(b"dev1:t:latest", What.SET, at_s, 60.0, 1, 20))
         if second % 10 == 0:
-            events.append(Event(b"dev2:t:latest", What.MISS, at_s, 0.0, 0, 0))
-            events.append(Event(b"dev2:t:latest", What.SET, at_s, 5.0, 1, 20))
-        events.append(Event(b"dev2:t:latest", What.HIT, at_s, 0.0, 1, 20))
+            events.append(WatchEvent(b"dev2:t:latest", What.MISS, at_s, 0.0, 0, 0))
+            events.append(WatchEvent(b"dev2:t:latest", What.SET, at_s, 5.0, 1, 20))
+        events.append(WatchEvent(b"dev2:t:latest", What.HIT, at_s, 0.0, 1, 20))
     meter.feed(events)
     (group,) = group_evidence([meter], meter.groups, 100.0, 0.1)
     assert group.name == "dev#:t:latest"
@@ -28,8 +28,8 @@ def test_a_set_after_a_miss_is_a_fill_and_any_other_a_write() -> None:
 
 def test_frequent_keys_and_their_prefixes_are_counted_by_kind() -> None:
     meter = TrafficMeter(10**6, Groups(), chunks={1: 96})
-    hot = Event(b"site9/overview", What.HIT, 5.0, 0.0, 1, 1_000)
-    meter.feed([hot] * 30 + [Event(b"dev%d:t" % n, What.MISS, 6.0, 0.0, 0, 0) for n in range(10)])
+    hot = WatchEvent(b"site9/overview", What.HIT, 5.0, 0.0, 1, 1_000)
+    meter.feed([hot] * 30 + [WatchEvent(b"dev%d:t" % n, What.MISS, 6.0, 0.0, 0, 0) for n in range(10)])
     assert meter.gets.top(1)[0].key == b"site9/overview"
     assert meter.bytes.top(1)[0].count == 30_000
     assert meter.misses.total == 10
@@ -47,8 +47,8 @@ def test_patterns_beyond_the_last_group_share_it() -> None:
 def test_misses_that_come_together_are_seen() -> None:
     meter = TrafficMeter(10**6, Groups())
     for second in range(60):
-        meter.feed([Event(b"a%d:t" % n, What.HIT, 100.0 + second, 0.0, 1, 20) for n in range(20)])
+        meter.feed([WatchEvent(b"a%d:t" % n, What.HIT, 100.0 + second, 0.0, 1, 20) for n in range(20)])
         if second == 30:
-            meter.feed([Event(b"a%d:t" % n, What.EXPIRED, 100.0 + second, 0.0, 0, 0) for n in range(40)])
+            meter.feed([WatchEvent(b"a%d:t" % n, What.EXPIRED, 100.0 + second, 0.0, 0, 0) for n in range(40)])
     assert meter.peak(0) > 20
     assert item_bytes(4, 20) == 83

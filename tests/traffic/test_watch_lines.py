@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,12 +13,12 @@ LOG = (
     b"ts=1796034134.651074 gid=2 type=item_get key=a status=not_found clsid=0 cfd=24 size=0\n"
     b"ts=1796034134.651082 gid=3 type=item_store key=a status=stored cmd=set ttl=60 clsid=1 cfd=24 size=3\n"
     b"ts=1796034135.3723 gid=4 type=item_get key=a status=found clsid=1 cfd=24 size=3\n"
-    b"ts=1796034135.752191 gid=5 type=item_get key=b%20c status=not_found clsid=0 cfd=24 size=0\n"
-    b"ts=1796034135.852777 gid=6 type=item_get key=b%20c status=not_found clsid=0 cfd=24 size=0\n"
-    b"ts=1796034135.852778 gid=7 type=item_store key=b%20c status=stored cmd=set ttl=0 clsid=1 cfd=24 size=5\n"
+    b"ts=1796034135.752191 gid=5 type=item_get key=b%20c status=not_found clsid=0 cfd=2 size=0\n"
+    b"ts=1796034135.852777 gid=6 type=item_get key=b%20c status=not_found clsid=0 cfd=2 size=0\n"
+    b"ts=1796034135.852778 gid=7 type=item_store key=b%20c status=stored cmd=set ttl=0 clsid=1 cfd=2 size=5\n"
     b"skipped=12\n"
-    b"ts=1796034136.257113 gid=8 type=item_get key=a status=found clsid=1 cfd=25 size=3\n"
-    b"ts=1796034136.257114 gid=9 type=item_store key=a status=not_stored cmd=add ttl=60 clsid=1 cfd=25 size=3\n"
+    b"ts=1796034136.257113 gid=8 type=item_get key=a status=found clsid=1 cfd=5 size=3\n"
+    b"ts=1796034136.257114 gid=9 type=item_store key=a status=not_stored cmd=add ttl=9 clsid=1 cfd=5 size=3\n"
     b"ts=1796034136.300000 gid=10 type=eviction key=zz fetch=no ttl=12 la=3 clsid=1 size=4\n"
     b"ts=1796034137.666188 gid=11 type=item_get key=e status=expired clsid=0 cfd=24 size=0\n"
     b"ts=1796034138.1 gid=12 type=item_get key=a status=found clsid=1 cfd=24 size=3\n"
@@ -36,8 +38,8 @@ MEANT = [
 def test_a_log_means_the_same_however_it_is_cut_and_gets_of_sets_are_none(cuts: list[int]) -> None:
     lines, events = WatchLines(), []
     places = [0, *sorted(cuts), len(LOG)]
-    for start, end in zip(places, places[1:], strict=False):
-        events += lines.feed(LOG[start:end])
+    for start, end in pairwise(places):
+        events += lines.feed(LOG[start:end]) if end > start else []
     events += lines.rest()
     assert [(one.key, one.what, one.ttl_s) for one in events] == MEANT
     assert (lines.skipped, lines.evictions, lines.unread_lines) == (12, 1, 0)
