@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import socket
@@ -39,6 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for name in marker.args:
                 if program(name) is None:
                     item.add_marker(pytest.mark.skip(reason=f"real server missing: {name}"))
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: the collector need not look at it over and over."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 10)
 
 
 def free_port() -> int:

@@ -6,8 +6,9 @@ import asyncio
 import base64
 import json
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,14 @@ async def test_a_browser_shows_the_live_fleet_read_only(stack: dict[str, str], t
     assert await asyncio.wait_for(server.wait(), 20) == 0
 
 
+Process = Any
+"""`asyncio.subprocess.Process`, or `subprocess.Popen` for a server that several tests share."""
+
+
 class Page:
     """A server of the dashboard, in a folder and with preferences of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, first: str, folder: Path) -> None:
+    def __init__(self, process: Process, port: int, first: str, folder: Path) -> None:
         self.process = process
         self.port = port
         self.first = first
@@ -170,6 +175,22 @@ async def serve(stack: dict[str, str], tmp_path: Path) -> AsyncIterator[Serve]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def shared(stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A server without flags, for tests that leave it as it was."""
+    port, folder = free_port(), tmp_path_factory.mktemp("shared")
+    with subprocess.Popen(
+        [*TUI, "--serve", f"127.0.0.1:{port}", "--broker", stack["BROKER"], "--nodes", stack["NODES"],
+         "--store", stack["STORE"]],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder,
+        env=stack | {"XDG_STATE_HOME": str(folder)},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        yield Page(process, port, process.stdout.readline().decode(), folder)
+        process.terminate()
+        assert process.communicate(timeout=30)[1] == b""
+
+
 async def _screen(socket: Any, until_there: str) -> str:
     """What the terminal was sent until a text was in it."""
     got = ""
@@ -181,8 +202,8 @@ async def _screen(socket: Any, until_there: str) -> str:
     raise AssertionError(f"no {until_there!r} in {got[-500:]}")
 
 
-async def test_pages_of_other_sites_and_other_names_get_nothing(serve: Serve) -> None:
-    page = await serve()
+async def test_pages_of_other_sites_and_other_names_get_nothing(shared: Page) -> None:
+    page = shared
     async with aiohttp.ClientSession() as http:
         for path in ("/", "/ws", "/static/js/textual.js"):
             for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}, {"Origin": "null"}):
@@ -192,7 +213,7 @@ async def test_pages_of_other_sites_and_other_names_get_nothing(serve: Serve) ->
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await http.ws_connect(f"ws://{page.base}/ws", headers={"Origin": "http://evil.example"})
         assert refused.value.status == 403
-        assert not page.sessions()
+        assert all_gone(page.sessions())
         async with http.ws_connect(f"ws://{page.base}/ws", headers={"Origin": f"http://{page.base}"}) as ours:
             await _screen(ours, "Hit ratio")
 
@@ -218,8 +239,9 @@ async def test_the_page_names_no_address_and_takes_nothing_from_elsewhere(serve:
                 assert answer.status in (403, 404)
 
 
-async def test_a_screen_has_bounds_whatever_a_browser_asks_for(serve: Serve) -> None:
-    page = await serve()
+async def test_a_screen_has_bounds_whatever_a_browser_asks_for(shared: Page) -> None:
+    page = shared
+    assert all_gone(page.sessions())
     async with (
         aiohttp.ClientSession() as http,
         http.ws_connect(f"ws://{page.base}/ws?width=100000000&height=-5") as socket,
@@ -268,12 +290,13 @@ async def test_there_are_so_many_sessions_and_no_more(serve: Serve) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 async def test_sessions_end_with_the_server(serve: Serve, number: signal.Signals) -> None:
     page = await serve()
+    count = 2 if number == signal.SIGKILL else 1
     async with aiohttp.ClientSession() as http:
-        opened = [await http.ws_connect(f"ws://{page.base}/ws", autoping=False) for _ in range(2)]
+        opened = [await http.ws_connect(f"ws://{page.base}/ws", autoping=False) for _ in range(count)]
         for socket in opened:
             await _screen(socket, "iotcache")
         pids = page.sessions()
-        assert len(pids) == 2
+        assert len(pids) == count
         page.process.send_signal(number)
         _, told = await asyncio.wait_for(page.process.communicate(), 30)
         assert page.process.returncode == (-number if number == signal.SIGKILL else 0)
