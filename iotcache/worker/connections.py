@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
-from typing import Final
+from typing import Any, Final
 
 try:
     import resource
@@ -34,6 +34,8 @@ ANSWER_WAIT_S = 30.0
 """Longest life of one request, from its header to its answer's last byte: above the sum of its waits."""
 HEADER_LIMIT_BYTES: Final = 64 * 1024
 """A header of this size is answered; one longer by more than a packet is not. As h11 does by itself."""
+LINGER_S = 2.0
+"""How long what still comes is thrown away after an answer that ends the connection."""
 ACCEPT_RETRY_S: Final = 1.0
 COMPLAIN_EVERY_S: Final = 60.0
 BACKLOG: Final = 512
@@ -73,6 +75,60 @@ class Complaints:
             self._count = 0
 
 
+class _Transport(asyncio.Transport):
+    """A connection's transport, as the HTTP protocol sees it: its close lingers."""
+
+    def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
+        super().__init__()
+        self._transport = transport
+        self._connection = connection
+
+    def close(self) -> None:
+        self._connection.linger()
+
+    def is_closing(self) -> bool:
+        return self._connection.lingers or self._transport.is_closing()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._transport.write(data)
+
+    def write_eof(self) -> None:
+        self._transport.write_eof()
+
+    def can_write_eof(self) -> bool:
+        return self._transport.can_write_eof()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def is_reading(self) -> bool:
+        return self._transport.is_reading()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._transport.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return self._transport.get_write_buffer_limits()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._transport.set_protocol(protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._transport.get_protocol()
+
+
 class Connection(asyncio.Protocol):
     """A connection, in front of the HTTP protocol that serves it: it counts bytes and watches the clock."""
 
@@ -84,6 +140,8 @@ class Connection(asyncio.Protocol):
         self._requests = 0
         self._header_bytes = 0
         self._ended = False
+        self.lingers = False
+        """The last answer is written, and what still comes is thrown away."""
         # Tasks that the inner protocol starts inherit it: a request finds the connection it came by.
         self._context = copy_context()
         self._context.run(_current.set, self)
@@ -97,6 +155,34 @@ class Connection(asyncio.Protocol):
         self._pool.forget(self)
         if self._transport is not None:
             self._transport.abort()
+
+    def linger(self) -> None:
+        """End it after what was written. A socket that is closed with bytes unread resets the connection, and
+        the sender of a body that was refused may never see why (RFC 9112, section 9.6)."""
+        transport = self._transport
+        if self.lingers or transport is None or transport.is_closing():
+            return
+        self.lingers = True
+        if not transport.can_write_eof():
+            transport.close()
+            return
+        transport.write_eof()
+        with contextlib.suppress(RuntimeError):
+            transport.resume_reading()
+        self._linger_on(asyncio.get_running_loop().time() + ANSWER_WAIT_S)
+
+    def _linger_on(self, until_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._lingered, until_s)
+
+    def _lingered(self, until_s: float) -> None:
+        assert self._transport is not None
+        # Who reads slowly gets the rest of the answer.
+        if self._transport.get_write_buffer_size() and asyncio.get_running_loop().time() < until_s:
+            self._linger_on(until_s)
+        else:
+            self.abort()
 
     @contextlib.contextmanager
     def request(self, *, bounded: bool = True) -> Iterator[None]:
@@ -112,16 +198,19 @@ class Connection(asyncio.Protocol):
             self._header_bytes = 0
             if self._requests == 0 and not self._ended:
                 self._pool.waits(self)
-                self._wait(HEADER_WAIT_S)
+                if not self.lingers:
+                    self._wait(HEADER_WAIT_S)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._context.run(self._inner.connection_made, transport)
+        self._context.run(self._inner.connection_made, _Transport(transport, self))
         if self._ended:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self.lingers:
+            return
         if self._requests == 0:
             # What the last data began has been started by now: all of it is header still.
             if self._header_bytes > HEADER_LIMIT_BYTES:
@@ -135,7 +224,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
+        return None if self.lingers else self._inner.eof_received()
 
     def pause_writing(self) -> None:
         self._inner.pause_writing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -281,3 +282,37 @@ def test_a_worker_short_of_descriptors_reconnects_while_strangers_hold_its_door(
         worker.kill()
         worker.wait(10)
     assert log.stat().st_size < 20_000
+
+
+@pytest.mark.real("memcached")
+@pytest.mark.parametrize("framing", [b"Content-Length: 9999999", b"Transfer-Encoding: chunked"])
+async def test_who_sends_too_large_a_body_whole_is_told_so(door: Open, framing: bytes) -> None:
+    http = await door()
+    reader, writer = await asyncio.open_connection(http.host, http.port)
+    writer.write(b"POST /v1/readings HTTP/1.1\r\nHost: 127.0.0.1\r\n" + framing + b"\r\n\r\n")
+    chunk = b" " * 0x10000
+    for _ in range(40):
+        writer.write(b"10000\r\n" + chunk + b"\r\n" if b"chunked" in framing else chunk)
+        await writer.drain()
+    async with asyncio.timeout(15):
+        answer = await reader.read()  # to the end: a connection that is reset would raise here
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    writer.close()
+
+
+@pytest.mark.real("memcached")
+async def test_who_goes_on_sending_after_the_answer_is_not_listened_to_for_long(
+    door: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iotcache.worker.connections.LINGER_S", 0.1)
+    http = await door()
+    reader, writer = await asyncio.open_connection(http.host, http.port)
+    writer.write(b"POST /v1/readings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 999999999\r\n\r\n")
+    with pytest.raises(OSError):
+        async with asyncio.timeout(30):
+            while True:
+                writer.write(b" " * 0x10000)
+                await writer.drain()
+    with contextlib.suppress(OSError):
+        assert b" 413 " in await reader.readline()
+    assert (await http.ask("GET", "/healthz")).status in (200, 503)
