@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
@@ -13,10 +14,12 @@ import pytest
 
 from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.mqtt import MqttLink
+from iotcache_simulator.fleet.classes import parse_class
 from iotcache_simulator.ledger.targets import VerifyTargets
 from iotcache_simulator.ledger.verify import Verification
 from iotcache_simulator.publish.multi_process import MultiProcessRun
 from iotcache_simulator.publish.plan.spec import FleetSpec
+from iotcache_simulator.publish.plan.streams import roster_of
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.report.simulate import Report
 from iotcache_simulator.report.verdict import cases, judged
@@ -124,6 +127,60 @@ async def test_a_reconnect_storm_loses_nothing(
     assert report.ledger.lost == 0
     if persistent and qos == 2:
         assert report.ledger.mqtt.duplicates == 0
+
+
+ROVER = """\
+name = "rover"
+sites = ["field"]
+link = { every_s = 2, min_s = 0.5, max_s = 0.7, catchup_s = 0.3 }
+[[sensor]]
+name = "speed"
+interval_s = 0.05
+waves = [{ kind = "walk", amplitude = 1, step_s = 10 }]
+"""
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_out_of_coverage_means_disconnected_and_then_late(mosquitto: Server, qos: int) -> None:
+    kind = parse_class(ROVER, "rover.toml")
+    spec = FleetSpec(
+        devices=3, duration_s=4.0, qos=qos, own_connections=True, connections=3, lifecycle=True,
+        classes=(kind,),
+    )  # fmt: skip
+    roster = roster_of(spec)
+    link = roster.links[0]
+    assert link is not None
+    start_us = spec.timeline(0).start_us
+    away = {
+        device.name: [
+            (begin - start_us, end - start_us)
+            for begin, end in link.outages(device.key, start_us, start_us + 4_000_000)
+        ]
+        for device in roster
+    }
+    settings = settings_of(mosquitto)
+    fleet = FleetRun(spec, target_of(settings.broker))
+    deaths: list[str] = []
+    topics = (("iot/+/+/death", 1),)
+    async with (
+        MqttLink.from_settings(settings.broker, "witness", subscriptions=topics) as witness,
+        Verification(VerifyTargets(mqtt=True), spec, settings.broker, settle_s=1.0) as verification,
+        asyncio.timeout(30),
+    ):
+        await witness.until_connected()
+        outcome = await fleet.run(verification.begin)
+        report = await verification.judged(outcome.report, outcome.horizons)
+        while len(deaths) < report.reconnects:
+            for message in await witness.batch(100):
+                if json.loads(message.payload)["reason"] == "connection lost":
+                    deaths.append(message.topic.split("/")[2])
+    count = sum(map(len, away.values()))
+    assert count >= 3
+    assert report.reconnects == count, "each outage cuts its device's connection, once"
+    assert Counter(deaths) == {name: len(found) for name, found in away.items() if found}
+    assert report.unconfirmed == report.unsent == 0
+    assert report.ledger is not None
+    assert report.ledger.lost == 0
 
 
 async def test_births_come_again_after_a_storm(mosquitto: Server, subscribe: Subscribe) -> None:

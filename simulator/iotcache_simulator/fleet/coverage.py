@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from iotcache_simulator.fleet.definition import RadioLink
 from iotcache_simulator.fleet.waves.noise import phase, stream_key, unit
 
@@ -35,6 +37,15 @@ class CoverageWindows:
         begin = start + int(unit(key ^ _OFFSET_SALT, period) * (every_us - length - self._catchup_us))
         self._known[key] = start, start + every_us, begin, begin + length
         return begin, begin + length
+
+    def outages(self, key: int, first_us: int, last_us: int | None) -> Iterator[tuple[int, int]]:
+        """Begin and end (µs) of each outage that counts in a run, in order; without an end for ever."""
+        at_us = first_us
+        while last_us is None or at_us < last_us:
+            begin, end = self.outage(key, at_us)
+            if begin >= first_us and (last_us is None or end + self._catchup_us <= last_us):
+                yield begin, end
+            at_us = self._known[key][1]
 
     def sent_at(self, key: int, t_us: int, first_us: int, last_us: int) -> int:
         """When a reading of ``t_us`` leaves the device: at once, or after the outage in which it fell.

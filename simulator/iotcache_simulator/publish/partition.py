@@ -18,6 +18,7 @@ from iotcache_simulator.fleet.load import LiveLoad
 from iotcache_simulator.fleet.stream import SHARDS, Timeline
 from iotcache_simulator.publish.announce import announced, default_instance, last_will
 from iotcache_simulator.publish.lifecycle import DeviceLifecycles
+from iotcache_simulator.publish.outages import outages
 from iotcache_simulator.publish.plan.digest import StreamDigest
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.plan.streams import roster_of, stream_of
@@ -132,6 +133,10 @@ class FleetPartition:
         self.uplinks = uplinks(target, spec, wills=wills, dialects=self._edges, on_connected=self._connected)
         if not (spec.own_connections or spec.sparkplug):
             self._speaker = self.uplinks[0]
+        self._own_uplinks: dict[int, Uplink] = {}
+        """By device, where each has a connection of its own."""
+        if spec.own_connections and not spec.sparkplug:
+            self._own_uplinks = {device: self.uplinks[number] for device, number in uplink_of.items()}
         self._lifecycles: DeviceLifecycles | None = None
         if spec.lifecycle:
             members: dict[int, list[int]] = {}
@@ -198,6 +203,9 @@ class FleetPartition:
             await stack.enter_async_context(telling)
             if self._lifecycles is not None:
                 await stack.enter_async_context(self._lifecycles.announced(timeline))
+            if self._own_uplinks and speed < math.inf:
+                cuts = outages(self.roster, self._own_uplinks, timeline, began, speed)
+                await stack.enter_async_context(cuts)
             if self.spec.storms_s:
                 storm = storms(self.uplinks, began, self.spec.storms_s, self.spec.storm_within_s)
                 await stack.enter_async_context(storm)
