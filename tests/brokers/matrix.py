@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,7 @@ from tests.brokers.servers import BROKERS, Broker, Running, free_port
 READINGS: Final = 200
 WAIT_S: Final = 15.0
 VERSIONS: Final = ("3.1.1", "5")
+NO_MQTT_5: Final = "it does not speak MQTT 5, and the worker says so"
 STEPS: Final = ("simulate", "kill -9, resume", "group")
 
 
@@ -152,23 +154,30 @@ class Site:
 
 async def _cells(broker: Broker, version: str, folder: Path, nodes: str) -> list[str]:
     cells: list[str] = []
-    for step, name in enumerate(STEPS):
-        place = folder / str(step)
-        try:
-            with Running(broker, place / "broker") as running:
-                site = Site(broker, running.port, version, place, nodes)
-                try:
-                    cells.append(await (site.simulate, site.resume, site.group)[step]())
-                finally:
-                    for process in site.processes:
-                        if process.poll() is None:
-                            process.kill()
-        except (RuntimeError, TimeoutError, OSError) as error:
-            if "it does not speak MQTT 5" in str(error):
-                return ["it does not speak MQTT 5, and the worker says so", "", ""]
-            cells.append(f"failed: {(str(error) or type(error).__name__)[-200:]}")
-        print(f"{broker.name:<10} MQTT {version:<6} {name:<16} {cells[-1]}", flush=True)
-    return cells
+    try:
+        with Running(broker, folder / "broker") as running:
+            site = Site(broker, running.port, version, folder, nodes)
+            for name, step in zip(STEPS, (site.simulate, site.resume, site.group), strict=True):
+                cells.append(await _cell(site, step))
+                print(f"{broker.name:<10} MQTT {version:<6} {name:<16} {cells[-1]}", flush=True)
+                if cells[-1] == NO_MQTT_5:
+                    break
+    except RuntimeError as error:
+        cells.append(str(error))
+        print(f"{broker.name:<10} {error}", flush=True)
+    return cells + [""] * (len(STEPS) - len(cells))
+
+
+async def _cell(site: Site, step: Callable[[], Awaitable[str]]) -> str:
+    try:
+        return await step()
+    except (RuntimeError, TimeoutError, OSError) as error:
+        said = str(error) or type(error).__name__
+        return NO_MQTT_5 if "does not speak MQTT 5" in said else f"failed: {said[-200:]}"
+    finally:
+        for process in site.processes:
+            if process.poll() is None:
+                process.kill()
 
 
 async def _run(names: list[str]) -> int:

@@ -1,7 +1,7 @@
 """Brokers of other makers as processes of this machine, each on a free loopback port.
 
-`make brokers` runs against those that are there: mosquitto, rabbitmq-server and ejabberd are
-packages of Debian; aedes comes from npm into ``$BROKERS_NODE`` (a folder with ``node_modules``), amqtt from PyPI into the
+`make brokers` runs against those that are there: mosquitto, rabbitmq-server and ejabberd are packages of
+Debian; aedes comes from npm into ``$BROKERS_NODE`` (a folder with ``node_modules``), amqtt from PyPI into the
 environment whose Python is ``$BROKERS_AMQTT``.
 """
 
