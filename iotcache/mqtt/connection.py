@@ -150,7 +150,7 @@ class MqttConnection(asyncio.Protocol):
             return
         except TimeoutError:
             self.is_silent = self._transport is not None and not self._answered
-            reason = f"no answer within {CONNECT_TIMEOUT_S:g} s"
+            reason = f"no answer within {CONNECT_TIMEOUT_S:g} s{self._version_hint()}"
         except ConnectionResetError as error:
             reason = f"{connection_trouble(error)} {other_port(tls is not None)}"
         except (OSError, ValueError) as error:
@@ -322,9 +322,14 @@ class MqttConnection(asyncio.Protocol):
 
     def _silence_hint(self) -> str:
         hint = other_port(self._endpoint.tls is not None)
-        if self._endpoint.version == 5:
-            hint += '; a broker that does not speak MQTT 5 needs broker.protocol = "3.1.1" or "auto"'
+        hint += self._version_hint()
         return hint
+
+    def _version_hint(self) -> str:
+        """For a broker that says nothing at all to our CONNECT."""
+        if self._endpoint.version == 5 and not self._answered:
+            return '; a broker that does not speak MQTT 5 needs broker.protocol = "3.1.1" or "auto"'
+        return ""
 
     def _from_broker(self, packet: bytes) -> None:
         """One packet that carries no message."""

@@ -15,14 +15,17 @@ import pytest
 from google.protobuf.unknown_fields import UnknownFieldSet
 from leaf_device.proto import sparkplug_b_pb2 as reference
 
+from iotcache.clock import ManualClock
 from iotcache.config.schema import BrokerSettings
 from iotcache.decode.sparkplug import Sparkplug, parse_topic
+from iotcache.ingest.rebirth import RebirthRequests
 from iotcache.mqtt import Message, MqttLink
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.report.simulate import Report
 from iotcache_simulator.wire.target import target_of
+from iotcache_simulator.wire.uplink import REBIRTH_S
 from tests.conftest import Server
 
 pytestmark = pytest.mark.real("mosquitto")
@@ -118,6 +121,34 @@ async def test_our_decoder_and_protobufs_agree(mosquitto: Server) -> None:
             assert found[metric.name] == value
             assert type(found[metric.name]) is type(value)
     assert {"Int64", "Double", "Boolean"} <= kinds
+
+
+async def test_an_edge_node_asked_for_its_births_sends_them_and_counts_from_0(
+    mosquitto: Server,
+) -> None:
+    asked = RebirthRequests(ManualClock())
+
+    async def ask(fleet: FleetRun) -> None:
+        settings = BrokerSettings(url=f"mqtt://{mosquitto.address}")
+        subscriptions = [("spBv1.0/+/DDATA/#", 0)]
+        async with MqttLink.from_settings(settings, "asks", subscriptions=subscriptions) as link:
+            (message, *_) = await link.batch(1)
+            group, node = message.topic.split("/")[1:4:2]
+            await asyncio.sleep(REBIRTH_S)
+            asked.want(group, node)
+            ((topic, payload),) = asked.take()
+            await link.publish(topic, payload)
+
+    report, nodes = await received(mosquitto, spec(rate=200, duration_s=2.0, connections=1), ask)
+    births = [at for messages in nodes.values() for at, one in enumerate(messages) if "/NBIRTH/" in one.topic]
+    assert len(births) == len(nodes) + 1
+    for messages in nodes.values():
+        messages = [one for one in messages if not one.topic.split("/")[2].endswith(("CMD", "NDEATH"))]
+        first = [at for at, one in enumerate(messages) if "/NBIRTH/" in one.topic]
+        for begin, end in zip(first, [*first[1:], len(messages)], strict=True):
+            numbers = [read(one).seq for one in messages[begin:end]]
+            assert numbers == [n % 256 for n in range(len(numbers))]
+    assert report.confirmed == report.planned
 
 
 async def test_a_lost_connection_is_a_death_with_its_own_number_and_a_new_birth(mosquitto: Server) -> None:

@@ -52,6 +52,15 @@ class SparkplugEdge:
         return payload(now_ms, [metric(BD_SEQ, UINT64, self._bd_seq, now_ms)])
 
     @property
+    def command_topic(self) -> str:
+        """Where host applications tell it what to do."""
+        return self._topic("NCMD")
+
+    def is_rebirth(self, command: bytes) -> bool:
+        """Whether a command asks for the births again."""
+        return REBIRTH.encode() in command
+
+    @property
     def death_topic(self) -> str:
         return self._topic("NDEATH")
 

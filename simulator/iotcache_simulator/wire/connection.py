@@ -20,6 +20,8 @@ from iotcache.mqtt.codec import (
     PacketSplitter,
     PacketType,
     Ping,
+    Publish,
+    Suback,
     Version,
     decode_packet,
 )
@@ -58,12 +60,14 @@ class BrokerTarget(Struct, frozen=True):
 class FleetConnection(asyncio.Protocol):
     """An open connection. Made by `open_connection`; ends once, and then says why in ``reason``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self, version: Version, on_ack: Callable[[int, str], None], on_pong: Callable[[], None],
         on_writable: Callable[[], None], on_received: Callable[[int], None] = lambda packet_id: None,
+        on_command: Callable[[bytes], None] | None = None,
     ) -> None:  # fmt: skip
         """``on_ack(packet id, why refused)`` for each QoS 1 or 2 publish that the broker has answered for;
-        ``on_received(packet id)`` when it has a QoS 2 publish and waits for its release."""
+        ``on_received(packet id)`` when it has a QoS 2 publish and waits for its release;
+        ``on_command(payload)`` for messages (QoS 0) of one that subscribes."""
         loop = asyncio.get_running_loop()
         self.accepted: asyncio.Future[Connack] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
@@ -74,6 +78,7 @@ class FleetConnection(asyncio.Protocol):
         self._on_pong = on_pong
         self._on_writable = on_writable
         self._on_received = on_received
+        self._on_command = on_command
         self._splitter = PacketSplitter(LARGEST_ANSWER_BYTES)
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
@@ -161,6 +166,10 @@ class FleetConnection(asyncio.Protocol):
                 else:
                     why = refusal(decoded.code, decoded.properties) if decoded.failed else ""
                     self._on_ack(decoded.packet_id, why)
+            case Publish() if self._on_command is not None:
+                self._on_command(decoded.payload)
+            case Suback() if self._on_command is not None:
+                pass
             case Ping(kind=PacketType.PINGRESP):
                 self._on_pong()
             case Connack() if not self.accepted.done():
@@ -187,6 +196,7 @@ async def open_connection(
     on_pong: Callable[[], None],
     on_writable: Callable[[], None],
     on_received: Callable[[int], None] = lambda packet_id: None,
+    on_command: Callable[[bytes], None] | None = None,
     timeout_s: float,
 ) -> tuple[FleetConnection, Connack]:
     """Connect, send the CONNECT packet ``hello`` and await its answer.
@@ -198,7 +208,9 @@ async def open_connection(
     try:
         async with asyncio.timeout(timeout_s):
             _, connection = await loop.create_connection(
-                lambda: FleetConnection(target.version, on_ack, on_pong, on_writable, on_received),
+                lambda: FleetConnection(
+                    target.version, on_ack, on_pong, on_writable, on_received, on_command
+                ),
                 target.host,
                 target.port,
                 ssl=target.tls,

@@ -19,6 +19,15 @@ class Dialect(Protocol):
         """What is published first on it: topics and payloads (QoS 0)."""
         ...
 
+    @property
+    def command_topic(self) -> str:
+        """Where it is told what to do."""
+        ...
+
+    def is_rebirth(self, command: bytes) -> bool:
+        """Whether a message on that topic asks for the births again."""
+        ...
+
     def stamp(self, body: bytes) -> bytes:
         """A payload as it goes out; asked once for each publish, in the order of the connection."""
         ...

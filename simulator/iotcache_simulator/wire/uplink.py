@@ -29,6 +29,7 @@ from iotcache.mqtt.codec import (
     Ping,
     Properties,
     PropertyId,
+    Subscribe,
     Will,
     encode_publish,
 )
@@ -48,6 +49,8 @@ WINDOW_QOS_2 = 20
 more of them unreleased than its ``max_inflight_messages``, which is 20 unless set."""
 BARRIER_S = 1.0
 """How often QoS 0 publishes are confirmed by a ping."""
+REBIRTH_S = 1.0
+"""Births that are asked for sooner after the last ones were under way already."""
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 10.0
 _PINGREQ = Ping(PacketType.PINGREQ).encode(4)
@@ -98,6 +101,7 @@ class Uplink:
         self._wanted_window = self._window = window
         self._will = will
         self._dialect = dialect
+        self._born_at = 0.0
         self._on_connected = on_connected
         self._persistent = persistent
         pairs = tuple((PropertyId.USER_PROPERTY, pair) for pair in user_properties)
@@ -269,6 +273,7 @@ class Uplink:
             on_pong=self._ponged,
             on_writable=self._wake,
             on_received=self._unreleased.add,
+            on_command=None if self._dialect is None else self._obey,
             timeout_s=self._connect_timeout_s,
         )
         if self._qos > accepted.maximum_qos:
@@ -281,8 +286,9 @@ class Uplink:
         self._aliases.clear()
         self._alias_maximum = accepted.topic_alias_maximum if self._wants_aliases else 0
         if self._dialect is not None:
-            for topic, payload in self._dialect.births():
-                self._out.append(encode_publish(topic.encode(), payload, 0, 0, target.version))
+            subscribe = Subscribe(1, ((self._dialect.command_topic, 0),))
+            self._out.append(subscribe.encode(target.version))
+            self._births()
         if accepted.session_present:
             self._resume()
         else:
@@ -291,6 +297,19 @@ class Uplink:
         if self._on_connected is not None:
             self._on_connected()
         self._wake()
+
+    def _births(self) -> None:
+        assert self._dialect is not None
+        self._born_at = monotonic()
+        for topic, payload in self._dialect.births():
+            self._out.append(encode_publish(topic.encode(), payload, 0, 0, self.target.version))
+
+    def _obey(self, command: bytes) -> None:
+        """A host application asks for the births again; once a second is often enough."""
+        assert self._dialect is not None
+        if self._dialect.is_rebirth(command) and monotonic() - self._born_at >= REBIRTH_S:
+            self._births()
+            self._wake()
 
     async def _tend(self, connection: FleetConnection) -> None:
         """Ping for keep-alive and as the barrier of QoS 0, until the connection ends."""
