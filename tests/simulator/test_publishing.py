@@ -235,6 +235,24 @@ async def test_a_silent_peer_is_given_up() -> None:
                 await asyncio.sleep(0.02)
 
 
+async def test_the_shards_of_a_fleet_are_together_the_whole(mosquitto: Server, subscribe: Subscribe) -> None:
+    listener = subscribe(mosquitto)
+    fields = {"devices": 50, "rate": 500.0, "duration_s": 2.0, "start_us": 1_767_225_600_000_000}
+
+    async def received(**more: object) -> tuple[list[tuple[str, str, int, object]], float]:
+        report = await run(mosquitto, speed=20.0, **fields, **more)
+        found = [json.loads(payload) for _, payload in await asyncio.to_thread(listener.received)]
+        assert report.rate.target is not None
+        assert {one["boot"] for one in found} == {report.boot}
+        return [(one["device"], one["sensor"], one["seq"], one["value"]) for one in found], report.rate.target
+
+    whole, whole_target = await received()
+    parts, targets = zip(*[await received(shard=(number, 3)) for number in (1, 2, 3)], strict=True)
+    assert sorted(map(repr, whole)) == sorted(repr(one) for part in parts for one in part)
+    assert all(len(part) > 100 for part in parts)
+    assert sum(targets) == pytest.approx(whole_target, abs=0.01)
+
+
 async def test_several_processes_publish_the_same_stream(mosquitto: Server, subscribe: Subscribe) -> None:
     listener = subscribe(mosquitto)
     fields = {"devices": 200, "rate": 1_000.0, "duration_s": 2.0, "start_us": 1_767_225_600_000_000}

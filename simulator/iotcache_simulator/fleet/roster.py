@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -149,9 +149,13 @@ class Roster:
     @property
     def natural_rate(self) -> float:
         """Readings a second when every sensor keeps its class's interval."""
+        return self.natural_rate_of(range(len(self)))
+
+    def natural_rate_of(self, devices: Iterable[int]) -> float:
+        """The same of some devices."""
         counts = [0] * len(self.classes)
-        for kind in self.kinds:
-            counts[kind] += 1
+        for device in devices:
+            counts[self.kinds[device]] += 1
         # Not `sum`: it adds floats more exactly since Python 3.12, and intervals are scaled by this.
         rate = 0.0
         for count, device_class in zip(counts, self.classes, strict=True):

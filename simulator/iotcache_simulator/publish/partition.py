@@ -97,7 +97,7 @@ class FleetPartition:
         self.spec = spec
         self.roster = roster_of(spec)
         self.stopped = asyncio.Event()
-        self._shards = range(part, SHARDS, spec.processes)
+        self._shards = spec.lanes(part)
         self._digest = StreamDigest(len(self.roster))
         self._instance = default_instance()
         self._edges: tuple[SparkplugEdge, ...] = ()

@@ -20,7 +20,7 @@ from iotcache_simulator.faults.live import Journal
 from iotcache_simulator.faults.stream import FaultyStream
 from iotcache_simulator.fleet.load import LiveLoad
 from iotcache_simulator.fleet.roster import Roster
-from iotcache_simulator.fleet.stream import Timeline
+from iotcache_simulator.fleet.stream import SHARDS, Timeline
 from iotcache_simulator.publish.announce import announced, default_instance, last_will
 from iotcache_simulator.publish.control import controlled
 from iotcache_simulator.publish.lifecycle import DeviceLifecycles
@@ -172,6 +172,8 @@ def report_of(
     if ended_by == "duration" and spec.duration_s is not None and not unpaced:
         elapsed_s = max(elapsed_s, spec.duration_s / spec.speed)
     load = spec.load.mean if spec.load is not None else 1.0
+    own = roster.natural_rate_of(index for index in range(len(roster)) if index % SHARDS in spec.own_lanes)
+    rate = spec.rate * own / roster.natural_rate if spec.rate else own
     names = [kind.name for kind in roster.classes]
     return Report(
         program=f"iotcache-tui {version('iotcache-tui')}",
@@ -187,6 +189,7 @@ def report_of(
         qos=spec.qos,
         connections=spec.connections,
         processes=spec.processes,
+        shard=f"{spec.shard[0]}/{spec.shard[1]}" if spec.shard[1] > 1 else None,
         speed=None if unpaced else spec.speed,
         format=spec.payload.name,
         profile=spec.load.name if spec.load is not None else "constant",
@@ -196,7 +199,7 @@ def report_of(
         boot=timeline.boot,
         duration_s=Duration(spec.duration_s, round(elapsed_s, 3)),
         rate=Rate(
-            None if unpaced else round((spec.rate or roster.natural_rate) * load * spec.speed, 3),
+            None if unpaced else round(rate * load * spec.speed, 3),
             round(totals.published / elapsed_s, 3) if elapsed_s else 0.0,
             totals.by_second,
         ),

@@ -159,6 +159,8 @@ class Report(Struct, frozen=True, kw_only=True):
     """SHA-256 of the stream, in hex; ``None`` when the run was cut short."""
     ledger: Ledger | None = None
     """``None`` unless asked for."""
+    shard: str | None = None
+    """Which part of the fleet this was, as ``3/8``; ``None`` for all of it."""
 
     def json(self) -> bytes:
         """Indented JSON with a newline at its end."""

@@ -13,7 +13,7 @@ from iotcache_simulator.fleet.classes import shipped_classes
 from iotcache_simulator.fleet.definition import DeviceClass
 from iotcache_simulator.fleet.formats.encoders import SPARKPLUG, Format
 from iotcache_simulator.fleet.load import Load
-from iotcache_simulator.fleet.stream import VIRTUAL_EPOCH_US, Timeline
+from iotcache_simulator.fleet.stream import SHARDS, VIRTUAL_EPOCH_US, Timeline
 
 
 class FleetSpec(Struct, frozen=True, kw_only=True):
@@ -47,6 +47,8 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     user_properties: tuple[tuple[str, str], ...] = ()
     topic_aliases: bool = False
     processes: int = 1
+    shard: tuple[int, int] = (1, 1)
+    """Which of how many parts of the fleet this run is: the others are run elsewhere."""
     classes: tuple[DeviceClass, ...] = ()
     """None: those that come with the program."""
     load: Load | None = None
@@ -65,6 +67,16 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     def sparkplug(self) -> bool:
         return self.payload.name == SPARKPLUG
 
+    @property
+    def own_lanes(self) -> range:
+        """The lanes of devices that this run sends."""
+        number, of = self.shard
+        return range(number - 1, SHARDS, of)
+
+    def lanes(self, part: int = 0) -> range:
+        """Those of them that process ``part`` sends."""
+        return self.own_lanes[part :: self.processes]
+
     def timeline(self, now_us: int) -> Timeline:
         """Where a run that begins now lies in time. All in whole milliseconds, as payloads show them."""
         end_us = None if self.duration_s is None else round(self.duration_s * 1e6)
@@ -80,6 +92,7 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
             (
                 self.seed, start_us, self.devices, self.rate, self.classes or shipped_classes(),
                 self.load and self.load.pieces, self.scattered, self.faults,
+                *(self.shard if self.shard != (1, 1) else ()),
             )
         )  # fmt: skip
 

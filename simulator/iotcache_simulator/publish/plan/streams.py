@@ -39,7 +39,7 @@ def stream_of(
 
 def labels_of(spec: FleetSpec, roster: Roster, timeline: Timeline) -> FaultyStream:
     """A run's stream once more, with the truth behind each fault."""
-    return FaultyStream(roster, timeline, spec.faults, labels=True, **_options(spec))
+    return FaultyStream(roster, timeline, spec.faults, shards=spec.own_lanes, labels=True, **_options(spec))
 
 
 class _Options(TypedDict):

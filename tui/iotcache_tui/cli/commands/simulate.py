@@ -18,6 +18,7 @@ from iotcache_tui.cli.simulating.values import (
     moments,
     number,
     pair,
+    shard,
     speed,
     topic_filter,
     whole,
@@ -151,6 +152,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--topic-aliases", action="store_true", help="send each topic once; needs broker.protocol 5"
     )
+    parser.add_argument(
+        "--shard", type=shard, default=(1, 1), metavar="K/N",
+        help="publish the Kth of N parts of the fleet, the others being run elsewhere",
+    )  # fmt: skip
     parser.add_argument(
         "--processes",
         type=whole(1, PROCESSES_MAX),

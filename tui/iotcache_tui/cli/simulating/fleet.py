@@ -17,6 +17,7 @@ from iotcache.errors import BrokerError, NodeError, StoreError, UsageError
 from iotcache_simulator.fleet.classes import load_classes
 from iotcache_simulator.fleet.formats.encoders import parse_format
 from iotcache_simulator.fleet.load import parse_load
+from iotcache_simulator.fleet.stream import SHARDS
 from iotcache_simulator.fleet.toml_file import read_file
 from iotcache_simulator.ledger.targets import VerifyTargets, check_named, check_payload, parse_targets
 from iotcache_simulator.ledger.verify import Verification
@@ -66,6 +67,7 @@ def run_fleet(args: argparse.Namespace) -> int:
         user_properties=tuple(args.user_property),
         topic_aliases=args.topic_aliases,
         processes=args.processes,
+        shard=args.shard,
         classes=load_classes(args.classes),
         payload=parse_format(args.format, lambda file: read_file(file, "template")),
         load=parse_load(args.profile, args.duration),
@@ -74,6 +76,10 @@ def run_fleet(args: argparse.Namespace) -> int:
         connect_timeout_s=args.connect_timeout,
         patience_s=args.patience,
     )
+    if args.shard[1] * args.processes > SHARDS:
+        raise UsageError(f"--shard and --processes together make at most {SHARDS} parts of a fleet")
+    if spec.shard[1] > 1 and not any(index % SHARDS in spec.own_lanes for index in range(spec.devices)):
+        raise UsageError(f"--shard: a fleet of {spec.devices} has no device in that part")
     own = args.connections == 0
     if own and spec.devices > OWN_CONNECTIONS_MAX:
         raise UsageError(

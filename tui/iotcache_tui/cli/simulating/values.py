@@ -96,3 +96,18 @@ def control_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._~@-]{1,64}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no name: 1 to 64 letters, digits and . _ ~ @ -")
     return text
+
+
+def shard(text: str) -> tuple[int, int]:
+    """``3/8``: which of how many parts."""
+    number, slash, of = text.partition("/")
+    if slash and number.isascii() and number.isdigit() and of.isascii() and of.isdigit():
+        found = int(number), int(of)
+        if 1 <= found[0] <= found[1] <= _SHARDS_MAX:
+            return found
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no part of a fleet: 3/8 is the third of eight (64 at most)"
+    )
+
+
+_SHARDS_MAX = 64
