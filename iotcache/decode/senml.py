@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv6Address
 from typing import Any, Final
 
 import msgspec
@@ -181,6 +182,16 @@ def _identity(record: SenmlRecord) -> dict[str, Any]:
     return {}
 
 
+def _is_address(name: str) -> bool:
+    """Whether a name is an IPv6 address and nothing else, as of a thing of one sensor."""
+    if "::" not in name and name.count(":") != 7:
+        return False
+    try:
+        return IPv6Address(name).version == 6
+    except ValueError:
+        return False
+
+
 def _names(base: str, own: str, device: str, index: int) -> dict[str, str]:
     name = base + own
     if device:
@@ -189,8 +200,10 @@ def _names(base: str, own: str, device: str, index: int) -> dict[str, str]:
         return {"sensor": sensor} if sensor else {}
     if base and own and base[-1] in ":/." and base.strip(":/."):
         return {"device": base.rstrip(":/."), "sensor": own.strip(":/.")}
-    if _DEVICE_URN.fullmatch(name):
+    if _DEVICE_URN.fullmatch(name) or _is_address(name):
         return {"device": name}
+    if own and own[-1] in ":/." and own.strip(":/."):
+        return {"device": name.rstrip(":/.")}  # http://[2001:db8::3]/ is a thing of one sensor
     cut = max((hit.start() for hit in _SEPARATOR.finditer(name)), default=0)
     if not 0 < cut < len(name) - 1:
         raise NotSenml(f"record no. {index + 1} is named {name[:60]!r}, which holds no device and sensor")
