@@ -1,0 +1,133 @@
+"""JSON that is built from its grammar, read by mappings: the reference is plain json and a naive walk."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iotcache.decode.decoder import Decoder
+from iotcache.decode.mapping.outcome import Mapping
+from iotcache.decode.mapping.settings import IngestMapping
+from iotcache.decode.outcomes import NothingInIt
+from iotcache.decode.topics import MappedTopics, Topics
+from iotcache.model import DeadLetter, Reading
+
+NOW_US = 1_795_348_800_000_000
+UNITS = ("unit", "units", "uom", "unit_of_measurement")
+
+
+def decoded(mapping: IngestMapping, topic: str, payload: bytes) -> Any:
+    topics = Topics((), [MappedTopics(mapping.topics)])
+    return Decoder(topics, None, [Mapping(mapping, 1)]).decode(topic, payload, NOW_US)
+
+
+def walk(content: Any, depth: int, name: str = "") -> list[tuple[str, Any, str]]:
+    """What the documents say becomes of a payload, as simply as it can be written: name, value and unit."""
+    found: list[tuple[str, Any, str]] = []
+    members: Any = content.items() if isinstance(content, dict) else enumerate(content)
+    own = content.get("value") if isinstance(content, dict) else None
+    is_pair = own is not None and not isinstance(own, dict | list)
+    unit_name = next((one for one in UNITS if is_pair and isinstance(content.get(one), str)), None)
+    for key, value in members:
+        path = (f"{name}/" if name else "") + (str(key) or "_")
+        if is_pair and key == "value":
+            found.append((name or "value", value, content[unit_name] if unit_name else ""))
+        elif value is None or key == unit_name:
+            continue
+        elif isinstance(value, dict | list):
+            found += walk(value, depth - 1, path) if depth > 1 else []
+        else:
+            found.append((path, value, ""))
+    return found
+
+
+def as_number(value: Any) -> Any:
+    """A text that is a number in JSON is that number."""
+    if isinstance(value, str) and value == value.strip():
+        try:
+            number = json.loads(value)
+        except ValueError:
+            return value
+        if isinstance(number, int | float) and not isinstance(number, bool) and value[-1:] not in "yN":
+            return number
+    return value
+
+
+_KEYS = st.sampled_from(["temp", "value", "unit", "uom", "a.b", "1", "", "état", "x y"]) | st.text(
+    st.characters(codec="utf-8", exclude_characters="/", min_codepoint=32), max_size=5
+)
+_LEAVES = (
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8", min_codepoint=1), max_size=10)
+    | st.sampled_from(["21.5", "-3", "007", "1e3", "+5", "ON", "NaN", " 5", "1_000", "", "0x1f", "٣"])
+)  # fmt: skip
+_OBJECTS = st.dictionaries(
+    _KEYS,
+    st.recursive(
+        _LEAVES,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+        max_leaves=12,
+    ),
+    max_size=5,
+)  # fmt: skip
+_SPACES = st.sampled_from([(None, (",", ":")), (2, None), (None, None)])
+
+
+@settings(max_examples=300, deadline=None)
+@given(_OBJECTS, st.integers(1, 5), _SPACES, st.booleans(), st.sampled_from([b"", b"\xef\xbb\xbf", b" \n"]),
+       st.sampled_from([b"", b"\0", b"\r\n"]))  # fmt: skip
+def test_every_member_is_what_a_naive_walk_finds(  # noqa: PLR0917
+    content: dict[str, Any], depth: int, spaces: Any, ascii_only: bool, before: bytes, after: bytes
+) -> None:
+    indent, separators = spaces
+    text = json.dumps(content, indent=indent, separators=separators, ensure_ascii=ascii_only)
+    wanted = [(name, as_number(value), unit) for name, value, unit in walk(content, depth)]
+    found = decoded(IngestMapping(topic="m/{device}", depth=depth), "m/d", before + text.encode() + after)
+    if len({name for name, _, _ in wanted}) != len(wanted):
+        assert isinstance(found, DeadLetter)  # {"": 1, "_": 2}: told apart by nothing
+        assert "both called" in found.reason
+        return
+    if not wanted:
+        assert isinstance(found, NothingInIt)
+        return
+    storable = [one for one in wanted if not isinstance(one[1], float) or math.isfinite(one[1])]
+    readings = found if isinstance(found, list) else found.readings
+    assert [(one.sensor, one.value, one.unit) for one in readings] == storable
+    assert all(type(one.value) is type(value) for one, (_, value, _) in zip(readings, storable, strict=True))
+
+
+_STEPS = st.text("abc .'", min_size=1, max_size=4).filter(lambda text: "'" not in text)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(_STEPS | st.integers(0, 2), min_size=1, max_size=5), st.integers(-(10**9), 10**9))
+def test_a_path_leads_where_its_steps_do(steps: list[str | int], value: int) -> None:
+    content: Any = value
+    for step in reversed(steps):
+        content = {step: content} if isinstance(step, str) else [None] * step + [content]
+    path = "".join(f"[{step}]" if isinstance(step, int) else f"['{step}']" for step in steps)
+    mapping = IngestMapping(topic="m/{device}", value=path, sensor="=t")
+    found = decoded(mapping, "m/d", json.dumps(content).encode())
+    assert [(one.value, one.sensor) for one in found] == [(value, "t")]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(["ON", "on", "1e400", "-.5", "null"])
+)
+def test_a_bare_text_is_a_number_a_state_or_a_mistake(text: str) -> None:
+    mapping = IngestMapping(topic="m/{device}/{sensor}", states={"ON": True})
+    found = decoded(mapping, "m/d/t", text.encode())
+    if isinstance(found, list):
+        (one,) = found
+        assert isinstance(one, Reading)
+        assert "\0" not in str(one.value)
+        if text.strip() == "ON":
+            assert one.value is True
+    else:
+        assert isinstance(found, DeadLetter | NothingInIt)
