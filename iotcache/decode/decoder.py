@@ -45,6 +45,7 @@ _decode_pack = msgspec.json.Decoder(
     Annotated[list[senml.SenmlRecord], Meta(max_length=READINGS_LIMIT)]
 ).decode
 _HEAD_KEPT: Final = f"(only its first {KEPT_BYTES:,} are kept here)"
+_NINE: Final = ord("9")
 _NOTHING: Final = "there is no reading in it"
 
 
@@ -95,11 +96,23 @@ class Decoder:
                 return self.mapped(names, topic, payload, received_us).outcome
             if names.sparkplug:
                 return self._by_sparkplug().read(topic, payload, received_us)
-            return self._default(names, topic, payload, received_us)
+            if self._fields is not None:
+                return _by_paths(self._fields, topic, payload, names, received_us)
+            head = payload[:1]
+            if head == b"{":
+                return [reading_of(_one(payload), names, received_us)]
+            if head == b"[":
+                return _readings(payload, names, received_us) or NothingInIt(topic, _NOTHING)
+            return _plain(payload, names, received_us)
         except Refused as refused:
             reason = str(refused)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason = explain(payload, error)
+        is_default = not (names.refused or names.routes or names.sparkplug)
+        if is_default and (text := without_marks(payload)) and len(text) < len(payload):
+            again = self.decode(topic, text, received_us, size and size - len(payload) + len(text))
+            if not isinstance(again, DeadLetter):
+                return again
         return dead_letter(topic, payload, reason, received_us, size)
 
     def mapped(self, names: TopicNames, topic: str, payload: bytes, received_us: int) -> Mapped:
@@ -108,30 +121,6 @@ class Decoder:
 
         routes = [(self._mappings[number], of_route) for number, of_route in names.routes]
         return read_by_mappings(routes, topic, payload, received_us)
-
-    def _default(
-        self, names: TopicNames, topic: str, payload: bytes, received_us: int
-    ) -> list[Reading] | PartlyDecoded | NothingInIt:
-        """What the default payload, or one read by ``[ingest.fields]``, holds."""
-        try:
-            return self._once(names, topic, payload, received_us)
-        except (Refused, msgspec.MsgspecError, UnicodeDecodeError):
-            text = without_marks(payload)
-            if not text or len(text) == len(payload):
-                raise
-        return self._once(names, topic, text, received_us)
-
-    def _once(
-        self, names: TopicNames, topic: str, payload: bytes, received_us: int
-    ) -> list[Reading] | PartlyDecoded | NothingInIt:
-        if self._fields is not None:
-            return _by_paths(self._fields, topic, payload, names, received_us)
-        head = payload[:1]
-        if head == b"{":
-            return [reading_of(_one(payload), names, received_us)]
-        if head == b"[":
-            return _readings(payload, names, received_us) or NothingInIt(topic, _NOTHING)
-        return _plain(payload, names, received_us)
 
     def _by_sparkplug(self) -> SparkplugReader:
         if self._sparkplug is None:
@@ -242,9 +231,7 @@ def _plain(payload: bytes, names: TopicNames, received_us: int) -> list[Reading]
         return [reading_of(_one(stripped), names, received_us)]
     if stripped[:1] == b"[":
         return _readings(stripped, names, received_us)
-    value: Value | None = switch_word(stripped)
-    if value is None:
-        value = number(stripped)
+    value: Value | None = number(stripped) if stripped[0] <= _NINE else switch_word(stripped)
     if value is None:
         raise Refused(f"the payload is neither JSON nor a number: '{printable_bytes(stripped, 40)}'")
     return [reading_of(Incoming(value), names, received_us)]

@@ -28,7 +28,7 @@ def switch_word(text: bytes) -> bool | None:
 
 def without_marks(payload: bytes) -> bytes:
     """A text without a byte order mark before it, and without the NUL that ends texts in C."""
-    if payload[:3] == BYTE_ORDER_MARK:
+    while payload[:3] == BYTE_ORDER_MARK:
         payload = payload[3:]
     if payload[-1:] == b"\0" and payload[:1] < b"\x80":
         payload = payload.rstrip(b"\0")
