@@ -117,6 +117,8 @@ class MappedTopics(Struct, frozen=True):
     templates: tuple[str, ...]
     is_subscribed: bool = True
     """Whether its messages are asked for, and not only told apart when something else brings them."""
+    is_announcement: bool = False
+    """Whether its messages tell of others'."""
 
 
 def filter_covers(wide: str, narrow: str) -> bool:
@@ -166,6 +168,9 @@ class Topics:
         self._wanted = [
             template.filter for number, template in self._routes if mappings[number].is_subscribed
         ]
+        self._announcing = dict.fromkeys(
+            template.filter for number, template in self._routes if mappings[number].is_announcement
+        )
         self._known: dict[str, TopicNames] = {}
         self._known_bytes = 0
 
@@ -173,7 +178,8 @@ class Topics:
         """What to subscribe to; under ``$share/{group}/`` workers of that group share the messages.
 
         A filter that another covers is left out: a broker may send what both take twice. Births and deaths
-        of Sparkplug come to each worker of a group: whoever gets the data must know them.
+        of Sparkplug, and announcements of units, come to each worker of a group: whoever gets the data must
+        know them.
         """
         head = f"$share/{group}/" if group else ""
         texts = dict.fromkeys((*(template.filter for template in self.templates), *self._wanted))
@@ -184,9 +190,11 @@ class Topics:
             return wanted
         filters: list[str] = []
         for text in wanted:
+            if text in self._announcing:
+                continue
             shared, own = _sparkplug_parts(text) if text.startswith(SPARKPLUG) else ([text], [])
             filters += [*(head + one for one in shared), *own]
-        return filters
+        return [*filters, *self._announcing]
 
     def template_of(self, topic: str) -> str:
         """The template that reads a topic, mappings' aside; empty when none fits."""

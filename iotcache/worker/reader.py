@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 def topics_of(ingest: IngestSettings) -> Topics:
     """What the settings have to be subscribed to and read. Raises `ConfigError` for wrong topics."""
-    return Topics(
-        all_topics(ingest),
-        [MappedTopics(one.topics, is_subscribed=not one.pass_over) for one in all_mappings(ingest)],
-    )
+    mapped = [
+        MappedTopics(one.topics, is_subscribed=not one.pass_over, is_announcement=bool(one.announces))
+        for one in all_mappings(ingest)
+    ]
+    return Topics(all_topics(ingest), mapped)
 
 
 def decoder_for(

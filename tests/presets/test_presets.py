@@ -75,7 +75,11 @@ def test_presets_go_together_and_no_subscription_takes_what_another_does() -> No
                 assert isinstance(found, list) == (document.becomes != NOTHING)
     filters = topics.filters("g")
     assert len(set(filters)) == len(filters)
-    assert all(text.startswith("$share/g/") for text in filters)
+    # What tells of others' messages comes to each worker of a group.
+    own = {text for text in filters if not text.startswith("$share/g/")}
+    assert {"homie/+/+/+/$unit", "homie/5/+/$description", "homeassistant/+/+/config"} <= own
+    assert all(text.startswith(("homie/", "homeassistant/", "spBv1.0/")) for text in own)
+    assert "$share/g/homie/+/#" in filters
 
 
 def test_units_from_home_assistant_serve_the_mappings_of_other_fleets() -> None:
