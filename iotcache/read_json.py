@@ -12,12 +12,12 @@ def read_fields(read: Read) -> dict[str, object]:
     """The fields of ``iotcache-tui get --json`` and of the gateway's read.
 
     ``value`` is null when it is no finite number (JSON has no word for it), ``ttl_s`` when the entry has no
-    end or is not there.
+    end or is not there. ``stale`` is there, and true, once the edge node or device said that it is gone.
     """
     value = read.value
     if isinstance(value, float) and not math.isfinite(value):
         value = None
-    return {
+    fields: dict[str, object] = {
         "device": read.device,
         "sensor": read.sensor,
         "value": value,
@@ -29,3 +29,4 @@ def read_fields(read: Read) -> dict[str, object]:
         "miss_reason": read.miss_reason.value if read.miss_reason else None,
         "latency_ms": round(read.latency_ms, 3),
     }
+    return fields | {"stale": True} if read.stale else fields

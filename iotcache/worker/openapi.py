@@ -34,6 +34,7 @@ _READ: Final[dict[str, Any]] = {
         "node": {"type": "string"},
         "ttl_s": {"type": ["number", "null"]},
         "miss_reason": {"type": ["string", "null"]},
+        "stale": {"const": True},
         "latency_ms": {"type": "number"},
     },
 }

@@ -14,27 +14,25 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from iotcache.aggregates.writer import Aggregates
 from iotcache.alerts.watch import AlertWatch
-from iotcache.backoff import Backoff
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.key_placement import key_placement
 from iotcache.decode.outcomes import NothingInIt, PartlyDecoded
 from iotcache.errors import StoreError
 from iotcache.faults import Faults
 from iotcache.ingest.batches import DecodedBatch
-from iotcache.ingest.commit import RETRY_MAX_S, RETRY_MIN_S
 from iotcache.ingest.counters import IngestCounters
 from iotcache.ingest.followers import Followers
 from iotcache.ingest.pipeline import Pipeline
 from iotcache.ingest.sparkplug_host import SparkplugHost
-from iotcache.model import DeadLetter, DeviceMessage, Event, Message, Reading, Severity
+from iotcache.model import DeadLetter, DeviceMessage, Message, Reading
 from iotcache.mqtt import LinkState, MqttLink, Will
 from iotcache.onboarding.lifecycle import DeviceLifecycle
 from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end
 from iotcache.telemetry import INGEST_ROLE, IngestStats, encode, gone, stats_topic
-from iotcache.text import printable
 from iotcache.worker.group import WorkerGroup
 from iotcache.worker.host_state import HostState
+from iotcache.worker.opening import open_cache, recall_intervals
 from iotcache.worker.reader import message_reader, topics_of
 from iotcache.worker.silence_hint import SilenceHint
 from iotcache.worker.stats import IngestStatsBuilder
@@ -42,7 +40,7 @@ from iotcache.worker.stats import IngestStatsBuilder
 if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
     from iotcache.config.schema import Settings
-    from iotcache.store.base import Committed, SeriesInfo
+    from iotcache.store.base import Committed
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +49,6 @@ LEAVE_S: Final = 0.7
 """How long a worker that is told to end may take for the batch in hand; the rest comes again."""
 BATCH_READINGS: Final = 500
 """Packed messages are handed on in batches of about this size; other work runs in between."""
-_DIRECTORY_PAGE: Final = 5_000
 _OPENING: Final = "opening it"
 
 
@@ -206,7 +203,7 @@ class Ingest:
             tasks.create_task(self.faults.keep_running("publishing counters", self._publish_stats))
             if self._group is not None:
                 await self._group.prove()
-            cache = self.cache = await self._open_cache()
+            cache = self.cache = await open_cache(self.settings, self._exits, self._store_waits)
             self.lifecycle = DeviceLifecycle(cache, self.settings.onboarding, faults=self.faults)
             self.pipeline = Pipeline(
                 cache,
@@ -234,7 +231,7 @@ class Ingest:
             self.followers.add(self.aggregates)
             tasks.create_task(self.followers.run())
             tasks.create_task(self.pipeline.run())
-            recall = partial(self._recall, cache, self.pipeline)
+            recall = partial(recall_intervals, cache, self.pipeline, self.faults)
             tasks.create_task(self.faults.keep_running("reading the intervals", recall))
             retention_days = self.settings.store.retention_days
             prune = partial(keep_pruned, cache.store, retention_days, self._clock)
@@ -249,41 +246,6 @@ class Ingest:
                 await self.link.until_connected()  # who is told that we are there may send at once
                 await self._exits.enter_async_context(self.host_state)
             self._ready.set()
-
-    async def _open_cache(self) -> DeviceCache:
-        from iotcache.cache import DeviceCache
-
-        cache: DeviceCache | None = None
-        backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S)
-        while True:
-            try:
-                if cache is None:
-                    opened = DeviceCache.from_settings(self.settings, on_event=_log_node, role="ingest")
-                    cache = await self._exits.enter_async_context(opened)
-                await cache.store.commit(
-                    (), ()
-                )  # opening alone may succeed on a store that cannot be written
-            except StoreError as error:
-                if not error.retryable:
-                    raise
-                self._store_waits(printable(str(error)))
-            else:
-                self._store_waits("")
-                return cache
-            await backoff.wait()
-
-    async def _recall(self, cache: DeviceCache, pipeline: Pipeline) -> None:
-        """Take over what the store knows of the series' intervals, so that a restart forgets no TTL."""
-        above = 0
-
-        async def recall(page: Sequence[SeriesInfo]) -> None:
-            pipeline.intervals.recall((info.series, info.interval_s) for info in page)
-
-        with contextlib.suppress(StoreError):
-            while page := await cache.store.directory(above, _DIRECTORY_PAGE):
-                await self.faults.all_or_each("reading the intervals", recall, page)
-                above = page[-1].order
-                await asyncio.sleep(0.05)
 
     async def _pump(self, pipeline: Pipeline) -> None:
         """Take batches from the link and hand them on, decoded."""
@@ -423,10 +385,6 @@ class Ingest:
             alerts=self.alerts,
             aggregates=self.aggregates,
         )
-
-
-def _log_node(event: Event) -> None:
-    log.log(logging.INFO if event.severity is Severity.INFO else logging.WARNING, "cache node %s", event.text)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -84,7 +84,7 @@ def as_text(read: Read) -> str:
         ("device", printable(read.device)),
         ("sensor", printable(read.sensor)),
         ("value", f"{value} {printable(read.unit, 40)}".rstrip()),
-        ("time", utc_text(read.ts_us)),
+        ("time", utc_text(read.ts_us) + (", stale: its edge node or device is gone" if read.stale else "")),
         ("source", how),
         ("node", read.node or "none"),
         ("ttl", ttl_text),
