@@ -60,6 +60,41 @@ def test_the_report_on_stdout_is_all_there_is_on_stdout(mosquitto: Server, tmp_p
 
 
 @pytest.mark.real("mosquitto")
+def test_the_past_is_published_under_its_own_times(mosquitto: Server, tmp_path: Path) -> None:
+    counted = subprocess.Popen(
+        ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "iot/+/+/+", "-C", "200"], stdout=subprocess.PIPE
+    )
+    flags = ["--devices", "20", "--from", "2026-03-01T00:00:00Z", "--until", "2026-03-01T00:10:00Z"]
+    done = simulate("--broker", url(mosquitto), *flags, "--report", "-", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["virtual_start"], report["speed"]) == ("2026-03-01T00:00:00Z", None)
+    assert report["confirmed"] > 5_000
+    lines, _ = counted.communicate(timeout=30)
+    times = [json.loads(line)["ts"] for line in lines.splitlines()]
+    assert len(times) == 200
+    assert all("2026-03-01T00:00:00" <= ts < "2026-03-01T00:10:01" for ts in times)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--from", "2026-03-01T00:00:00Z"], "go together"),
+        (["--from", "2026-03-02T00:00:00Z", "--until", "2026-03-01T00:00:00Z"], "must be later"),
+        (["--from", "2026-03-01T00:00:00Z", "--until", "2026-03-02T00:00:00Z", "--duration", "1"], "as well"),
+        (["--shard", "9/8", "--duration", "1"], "'9/8' is no part"),
+        (["--shard", "8/8", "--devices", "3", "--duration", "1"], "no device in that part"),
+    ],
+)
+def test_a_part_or_a_past_that_does_not_exist_is_a_mistake(
+    flags: list[str], words: str, tmp_path: Path
+) -> None:
+    done = simulate("--broker", "mqtt://127.0.0.1:1", *flags, folder=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr.decode()
+
+
+@pytest.mark.real("mosquitto")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_the_report_written(mosquitto: Server, tmp_path: Path, number: int) -> None:
     file = tmp_path / "report.json"

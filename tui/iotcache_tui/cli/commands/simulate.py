@@ -81,6 +81,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the fleet's time at its start, RFC 3339; payloads show it, so that their bytes repeat",
     )
     parser.add_argument(
+        "--from", dest="since", type=moment, metavar="TIME",
+        help="with --until: publish the fleet's readings of that time (RFC 3339), as fast as it goes",
+    )  # fmt: skip
+    parser.add_argument("--until", type=moment, metavar="TIME", help="the end of --from")
+    parser.add_argument(
         "--class",
         dest="classes",
         action="append",

@@ -16,7 +16,7 @@ _SHARED = {
     "play": {"speed", "connect_timeout", "patience"},
 }
 _NOT_OF_THE_FLEET = {"popularity", "batch", "topic", "output"}
-_NAMES = {"classes": "--class", "output": "-o"}
+_NAMES = {"classes": "--class", "output": "-o", "since": "--from"}
 
 
 def check_flags(args: argparse.Namespace, defaults: Mapping[str, object]) -> None:

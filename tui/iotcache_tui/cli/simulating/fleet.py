@@ -51,6 +51,7 @@ def run_fleet(args: argparse.Namespace) -> int:
     """Run the fleet; the exit code is the verdict."""
     settings = load_settings(args).settings
     defaults = settings.simulator
+    _settle_back_fill(args)
     spec = FleetSpec(
         devices=defaults.devices if args.devices is None else args.devices,
         rate=defaults.rate if args.rate is None else args.rate,
@@ -124,6 +125,21 @@ def run_fleet(args: argparse.Namespace) -> int:
     check_named(places)
     outcome = asyncio.run(_run(spec, settings.broker, places, args.settle))
     return _conclude(args, outcome, conditions)
+
+
+def _settle_back_fill(args: argparse.Namespace) -> None:
+    """``--from`` and ``--until`` are a start, a duration and all speed. Raises `UsageError`."""
+    if args.since is None and args.until is None:
+        return
+    if args.since is None or args.until is None:
+        raise UsageError("--from and --until go together: the readings from when to when?")
+    if args.start is not None or args.duration is not None:
+        raise UsageError("--from and --until say when: --start and --duration cannot be had as well")
+    if args.until <= args.since:
+        raise UsageError("--until must be later than --from")
+    args.start, args.duration = args.since, (args.until - args.since) / 1e6
+    if args.speed == 1.0:
+        args.speed = math.inf
 
 
 def _conclude(args: argparse.Namespace, outcome: RunOutcome, conditions: Sequence[Condition]) -> int:
