@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 import tomli
 
+from iotcache.config.schema import IngestSettings
+from iotcache_tui.cli.explaining import Gathering, explainer_for
 from iotcache_tui.cli.main import main
 from tests.conftest import Server
 from tests.ingest.conftest import link
 
 __all__ = ["link"]
+NOW_US = 1_795_348_800_000_000
 NOWHERE = ["--broker", "mqtt://127.0.0.1:1"]
 
 
@@ -94,6 +97,19 @@ async def test_what_a_broker_has_is_explained_by_kind(
     assert "on 3 topics" in text
     assert tomli.loads(pasted_toml(text))["ingest"]["mapping"] == [{"topic": "house/{device}/climate"}]
     assert 'ingest.preset = "tasmota"' in text
+
+
+def test_what_is_gathered_of_a_broker_is_bounded() -> None:
+    gathered = Gathering()
+    for n in range(300):
+        for device in range(60):
+            gathered.add(f"a{n}/{device}", b"1", NOW_US)
+    gathered.add("a/b/c", b"x" * 70_000, NOW_US)
+    gathered.add("iotcache/stats/ingest/a", b"{}", NOW_US)
+    assert gathered.more == 100 * 60 + 1
+    found = list(gathered.explained(explainer_for(IngestSettings())))
+    assert len(found) == 200
+    assert {(messages, topics) for _, messages, topics in found} == {(60, 50)}
 
 
 @pytest.mark.parametrize(

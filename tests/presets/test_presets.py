@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import cbor2
 import msgspec
 import pytest
 import tomli
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from iotcache.config import load
 from iotcache.config.presets import load_preset, preset_names, preset_text, summary
@@ -14,9 +18,10 @@ from iotcache.config.schema import IngestSettings
 from iotcache.decode.decoder import Decoder
 from iotcache.decode.mapping.announced import AnnouncedUnits
 from iotcache.decode.mapping.check import check_mapping
-from iotcache.decode.outcomes import NothingInIt
+from iotcache.decode.outcomes import NothingInIt, PartlyDecoded
 from iotcache.decode.topics import Topics, filter_covers
 from iotcache.errors import ConfigError
+from iotcache.model import DeadLetter
 from iotcache.worker.reader import decoder_for, topics_of
 from tests.presets.documents import DOCUMENTS, NOTHING, NOW_US, PASSED_OVER
 
@@ -96,10 +101,15 @@ def test_units_from_home_assistant_serve_the_mappings_of_other_fleets() -> None:
 
 
 def test_what_strangers_announce_is_bounded() -> None:
-    units = AnnouncedUnits(limit=3)
-    for n in range(10):
-        units.learn("unit", f"homie/d/n/{n}/$unit", True, "V")
+    units = AnnouncedUnits(limit_bytes=3_000)
+    for _ in range(2):
+        for n in range(10):
+            units.learn("unit", f"homie/d/n/{n}/$unit", True, "V")
     assert [units.find(f"homie/d/n/{n}", "") for n in range(10)] == [None] * 7 + ["V"] * 3
+    many = {"stat_t": "t", "cmps": {str(n): {"unit_of_meas": "V", "val_tpl": f"{{{{ value_json.m{n} }}}}"}
+                                    for n in range(100)}}  # fmt: skip
+    units.learn("home-assistant", "homeassistant/device/x/config", False, many)
+    assert sum(units.find("t", f"m{n}") is not None for n in range(100)) < 8
     assert units.learn("unit", "a/$unit", True, "x" * 65) == units.learn("unit", "a/$unit", True, "\0") == 0
     assert units.learn("home-assistant", "t", False, {"state_topic": 5, "unit_of_measurement": "V"}) == 0
     assert units.learn("homie", "t/$description", False, {"nodes": [1, {"properties": None}]}) == 0
@@ -109,3 +119,49 @@ def test_an_unknown_preset_is_named_with_those_that_there_are() -> None:
     with pytest.raises(ConfigError, match=r"ingest\.preset .*zigbee3mqtt.*allowed is .*tasmota"):
         load({"ingest.preset": "zigbee3mqtt"}, environ={})
     assert load({"ingest.preset": "ttn, tasmota"}, environ={}).settings.ingest.preset == ("ttn", "tasmota")
+
+
+_TOPICS = st.sampled_from([one.topic for many in DOCUMENTS.values() for one in many]) | st.builds(
+    lambda start, rest: "/".join([start, *rest]),
+    st.sampled_from(["zigbee2mqtt", "tele", "stat", "homie/5", "homie", "homeassistant/sensor", "$aws"]),
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="+#"), max_size=4), max_size=6),
+)
+_CONTENT = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["params", "method", "ts", "object", "time", "nodes", "properties", "unit", "stat_t",
+                 "val_tpl", "unit_of_meas", "cmps", "~", "state", "reported", "TempUnit", "id", "model",
+                 "value"]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)  # fmt: skip
+_EVERYTHING = deployment(*NAMES)[0]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    _TOPICS,
+    _CONTENT.map(lambda content: json.dumps(content).encode("utf-8", "surrogatepass"))
+    | st.binary(max_size=60)
+    | _CONTENT.map(cbor2.dumps),
+)
+def test_never_an_exception_whatever_comes_on_their_topics(topic: str, payload: bytes) -> None:
+    found = _EVERYTHING.decode(topic, payload, NOW_US)
+    if isinstance(found, DeadLetter):
+        assert found.reason.isprintable()
+        assert found.payload == payload
+    elif isinstance(found, NothingInIt):
+        assert found.reason.isprintable()
+    else:
+        for one in found.readings if isinstance(found, PartlyDecoded) else found:
+            assert one.device
+            assert one.sensor
+            assert "\0" not in one.device + one.sensor + one.unit + one.boot + str(one.value)

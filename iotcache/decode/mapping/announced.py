@@ -14,8 +14,10 @@ from typing import Any, Final, Literal
 from iotcache.decode.limits import UNIT_LIMIT
 
 Announcement = Literal["", "unit", "homie", "home-assistant"]
-TOPICS_LIMIT: Final = 100_000
-"""Topics whose units are remembered: anyone who may publish can announce some."""
+BYTES_LIMIT: Final = 64 * 1024 * 1024
+"""Of what is remembered: anyone who may publish can announce units, for topics of up to 65,535 bytes."""
+_ENTRY_BYTES: Final = 400
+"""Of a topic or a member, without its texts: dictionary and strings, rounded up."""
 _MEMBER: Final = re.compile(r"value_json((?:\.[A-Za-z_]\w*|\[\s*(?:'[^']*'|\"[^\"]*\"|\d+)\s*\])*)")
 _STEP: Final = re.compile(r"\.([A-Za-z_]\w*)|\[\s*(?:'([^']*)'|\"([^\"]*)\"|(\d+))\s*\]")
 _SHORT: Final = {
@@ -26,11 +28,12 @@ _SHORT: Final = {
 
 
 class AnnouncedUnits:
-    """Units by topic and member. The members of a topic forget nothing; the oldest topic is forgotten."""
+    """Units by topic and member. Past the limit the topic that was announced first is forgotten."""
 
-    def __init__(self, limit: int = TOPICS_LIMIT) -> None:
+    def __init__(self, limit_bytes: int = BYTES_LIMIT) -> None:
         self._units: dict[str, dict[str, str]] = {}
-        self._limit = limit
+        self._bytes = 0
+        self._limit_bytes = limit_bytes
 
     def find(self, topic: str, member: str) -> str | None:
         """The unit of a member of what comes on ``topic``, ``""`` for a value alone."""
@@ -41,15 +44,24 @@ class AnnouncedUnits:
         """Take in what a message announces; returns of how many members."""
         count = 0
         for of_topic, member, unit in announced(kind, topic, is_bare, content):
-            if len(unit) > UNIT_LIMIT or "\0" in unit or len(of_topic) > 65_535:
+            if len(unit) > UNIT_LIMIT or "\0" in unit:
                 continue
-            if of_topic not in self._units and len(self._units) >= self._limit:
-                del self._units[next(iter(self._units))]
-            members = self._units.setdefault(of_topic, {})
-            if len(members) < 1_000 or member in members:
-                members[member] = unit
-                count += 1
+            members = self._units.get(of_topic)
+            if members is None:
+                members = self._units[of_topic] = {}
+                self._bytes += _ENTRY_BYTES + 4 * len(of_topic)
+            if member not in members:
+                self._bytes += _ENTRY_BYTES + 4 * len(member)
+            members[member] = unit
+            count += 1
+            while self._bytes > self._limit_bytes and self._units:
+                self._forget(next(iter(self._units)))
         return count
+
+    def _forget(self, topic: str) -> None:
+        members = self._units.pop(topic)
+        self._bytes -= _ENTRY_BYTES + 4 * len(topic)
+        self._bytes -= sum(_ENTRY_BYTES + 4 * len(member) for member in members)
 
 
 def announced(kind: Announcement, topic: str, is_bare: bool, content: Any) -> Iterator[tuple[str, str, str]]:
