@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -99,6 +100,44 @@ def test_every_member_is_what_a_naive_walk_finds(  # noqa: PLR0917
     readings = found if isinstance(found, list) else found.readings
     assert [(one.sensor, one.value, one.unit) for one in readings] == storable
     assert all(type(one.value) is type(value) for one, (_, value, _) in zip(readings, storable, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "hour"),
+    [
+        ("2026-07-01 12:00:00", "Europe/Berlin", 10), ("2026-01-15T12:00:00.25", "Europe/Berlin", 11),
+        ("2026-07-01 12:00:00 Europe/Berlin", "", 10), ("2026-07-01 12:00:00 America/New_York", "UTC", 16),
+        ("2026-07-01T12:00:00[Asia/Tokyo]", "", 3), ("2026-07-01T12:00:00+02:00[Europe/Berlin]", "", 10),
+        ("2026-07-01 12:00:00 UTC", "Asia/Tokyo", 12), ("2026-07-01 12:00:00Z", "Asia/Tokyo", 12),
+        ("2026-10-25 02:30:00", "Europe/Berlin", 0), ("2026-07-01 12:00:00+0200", "Asia/Tokyo", 10),
+    ],
+)  # fmt: skip
+def test_a_local_time_is_of_its_zone(text: str, zone: str, hour: int) -> None:
+    mapping = IngestMapping(topic="m/{device}", ts="time", zone=zone)
+    (one,) = decoded(mapping, "m/d", json.dumps({"time": text, "t": 1}).encode())
+    assert one.ts_us // 3_600_000_000 % 24 == hour
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("2026-07-01 12:00:00", "no time zone"), ("2026-07-01 12:00:00 Mars/Base", "not known: Mars/Base"),
+     ("01.07.2026 12:00", "not ISO 8601"), ("noon", "not ISO 8601"),
+     ("2026-07-01 12:00:00 ../../etc/passwd", "not ISO 8601")],
+)  # fmt: skip
+def test_a_local_time_without_its_zone_is_a_dead_letter(text: str, says: str) -> None:
+    mapping = IngestMapping(topic="m/{device}", ts="time")
+    found = decoded(mapping, "m/d", json.dumps({"time": text, "t": 1}).encode())
+    assert isinstance(found, DeadLetter)
+    assert says in found.reason
+
+
+def test_records_that_nothing_tells_apart_are_told_apart_by_their_places() -> None:
+    payload = b'[{"t": 1}, {"t": 2}]'
+    found = decoded(IngestMapping(topic="m/{device}"), "m/d", payload)
+    assert [(one.sensor, one.value) for one in found] == [("0/t", 1), ("1/t", 2)]
+    named = b'[{"id": 7, "t": 1}, {"id": 8, "t": 2}]'
+    found = decoded(IngestMapping(topic="m", device="id"), "m", named)
+    assert [(one.device, one.sensor) for one in found] == [("7", "t"), ("8", "t")]
 
 
 _STEPS = st.text("abc .'", min_size=1, max_size=4).filter(lambda text: "'" not in text)

@@ -88,6 +88,8 @@ class FieldReader:
         )
         """Whether a payload that is an array is itself the record: its paths begin with a place in it."""
         self._taken = self._relative(paths)
+        self._tells_records = bool(self._at_readings or self._ts or self._names.keys() & {"device", "sensor"})
+        """Whether the records of an array can be told apart: else their places in it do."""
 
     def _relative(self, paths: list[FieldPath]) -> frozenset[tuple[Step, ...]]:
         """The paths of the other fields that lead below the value's own, as seen from there."""
@@ -116,7 +118,9 @@ class FieldReader:
             raise NotThere(f'the payload has nothing at "{printable(path_text(self._at_readings), 100)}"')
         many = [found]
         is_many = isinstance(found, list) and not self._whole
-        if is_many and (not self.each or any(isinstance(one, dict) for one in found)):
+        if is_many and (
+            not self.each or (self._tells_records and any(isinstance(one, dict) for one in found))
+        ):
             many = found
         if len(many) > limit:
             raise NotThere(f"it holds {len(many):,} readings; {limit:,} are allowed")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -14,6 +16,8 @@ LOCAL: Final = "local"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US_PER_UNIT: Final = {"s": 1_000_000.0, "ms": 1_000.0, "us": 1.0, "ns": 0.001}
 _LONGEST_TEXT: Final = 80
+_WITH_ZONE: Final = re.compile(r"\s*(.{10,40}?)\s?(?:\[|(?<=\s))([A-Za-z][A-Za-z0-9_+/-]{1,40})\]?\s*")
+"""A time with its zone: ``2024-06-18 15:00:00 Europe/Berlin``, or in brackets as Java writes it."""
 
 
 def check_zone(name: str) -> None:
@@ -23,6 +27,31 @@ def check_zone(name: str) -> None:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError('a time zone such as "Europe/Berlin" or "UTC", "local", or empty') from None
+
+
+@lru_cache(maxsize=256)
+def _zone(name: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _with_zone(text: str, zone: tzinfo | None, where: str) -> tuple[datetime, tzinfo | None]:
+    """A time that names its zone, and the zone. Raises `NotThere`."""
+    named = _WITH_ZONE.fullmatch(text)
+    try:
+        if named is None:
+            raise ValueError(text)
+        found = datetime.fromisoformat(named[1])
+    except ValueError:
+        raise NotThere(f"{where} is not ISO 8601, as 2024-06-18T15:00:00Z is") from None
+    if found.tzinfo is not None:  # the offset says all
+        return found, zone
+    zone = _zone(named[2])
+    if zone is None:
+        raise NotThere(f"{where} has a time zone that is not known: {printable(named[2], 40)}")
+    return found, zone
 
 
 class TimeReader:
@@ -64,21 +93,23 @@ class TimeReader:
             raise NotThere("its time is past anything a clock shows") from None
 
     def _of_text(self, found: str | datetime, where: str) -> datetime:
+        zone = self._zone
         if isinstance(found, str):
-            # 2024-06-18T15:00:00+02:00[Europe/Berlin], as Java writes it: the offset says all.
-            text = found.strip().partition("[")[0]
             try:
-                found = datetime.fromisoformat(text)
+                found = datetime.fromisoformat(found.strip())
             except ValueError:
-                raise NotThere(f"{where} is not ISO 8601, as 2024-06-18T15:00:00Z is") from None
+                found, zone = _with_zone(found, zone, where)
         if found.tzinfo is not None:
             return found
+        return self._in_zone(found, zone, where)
+
+    def _in_zone(self, found: datetime, zone: tzinfo | None, where: str = "") -> datetime:
         try:
             # An hour that a clock shows twice is taken for the first of the two.
+            if zone is not None:
+                return found.replace(tzinfo=zone).astimezone(UTC)
             if self._local:
                 return found.astimezone()
-            if self._zone is not None:
-                return found.replace(tzinfo=self._zone).astimezone(UTC)
         except (OverflowError, ValueError, OSError):
             raise NotThere("its time is past anything a clock shows") from None
         raise NotThere(f'{where} has no time zone: set zone = "Europe/Berlin", say, or "local"')
