@@ -46,6 +46,8 @@ SCHEMA: Final = "iotcache.chaos/1"
 StoreKind = Literal["sqlite", "postgres"]
 _EXEMPT: Final = ("no cached value is absent", "the rate was kept")
 """A node that was killed has nothing, and a broker that is away holds the fleet up: neither is a loss."""
+_BUSY_S: Final = 0.5
+"""A worker waits so long for SQLite's lock before it takes the store for away: less than it is held."""
 _SETTLE_S: Final = 8.0
 
 
@@ -131,7 +133,7 @@ class _Pipeline:
         nodes = ", ".join(f'"{node.address}"' for node in self.nodes)
         config.write_text(
             f'[broker]\nurl = "{self.broker.url}"\n[cache]\nnodes = [{nodes}]\n'
-            f'[store]\nurl = "{self.store.url}"\n'
+            f'[store]\nurl = "{self.store.url}"\nbusy_timeout_s = {_BUSY_S}\n'
             f'[ingest]\ngroup = "{"chaos" if spec.workers > 1 else ""}"\n',
             "utf-8",
         )
