@@ -95,10 +95,11 @@ class TimeReader:
     def _of_text(self, found: str | datetime, where: str) -> datetime:
         zone = self._zone
         if isinstance(found, str):
+            text = found
             try:
-                found = datetime.fromisoformat(found.strip())
+                found = datetime.fromisoformat(text.strip())
             except ValueError:
-                found, zone = _with_zone(found, zone, where)
+                found, zone = _with_zone(text, zone, where)
         if found.tzinfo is not None:
             return found
         return self._in_zone(found, zone, where)
