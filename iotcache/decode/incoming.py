@@ -112,6 +112,11 @@ def checked(
         raise Refused(
             f"a name has {max(map(len, (device, sensor, site))):,} characters; {NAME_LIMIT} are allowed"
         )
+    if len(unit) > UNIT_LIMIT or len(boot) > BOOT_LIMIT:
+        what, size, limit = "unit", len(unit), UNIT_LIMIT
+        if len(boot) > BOOT_LIMIT:
+            what, size, limit = "boot identifier", len(boot), BOOT_LIMIT
+        raise Refused(f"the {what} has {size:,} characters; {limit} are allowed")
     if "\0" in device or "\0" in sensor or "\0" in unit or "\0" in site or "\0" in boot:
         raise Refused("a name, unit or boot identifier contains a NUL character")
     return Reading(device, sensor, value, ts_us, unit, site, seq, boot, received_us, 0.0, historical)

@@ -126,7 +126,7 @@ def resolve(
             continue
         time_s = _sum(base_time, record.t or 0, "time", index)
         if time_s < _RELATIVE_BELOW_S:
-            time_s += now_s
+            time_s = _sum(now_s, time_s, "time", index)
         unit = (record.u if record.u is not None else base_unit) or ""
         names = _names(base_name, record.n, device, index)
         if sensor and names.get("sensor", sensor) != sensor:

@@ -45,6 +45,8 @@ class SparkplugHost:
         self._requests = RebirthRequests(clock) if asks else None
         self._held: list[tuple[float, tuple[str, str], Message]] = []
         self._held_bytes = self._held_unacknowledged = 0
+        self._held_since_s: dict[int, float] = {}
+        """Of the messages that are handed on again just now, by their time of receipt."""
         self._waiting_for: tuple[str, str] | None = None
         self._born: set[tuple[str, str]] = set()
         self._died: list[tuple[int, list[Series]]] = []
@@ -96,7 +98,9 @@ class SparkplugHost:
         full = len(self._held) >= HELD_MESSAGES or self._held_bytes + len(message.payload) > HELD_BYTES
         if full or (message.qos and self._held_unacknowledged >= HELD_UNACKNOWLEDGED):
             return False
-        self._hold(self._clock.monotonic(), node, message)
+        # What is held again, read after a birth, goes on waiting: it may be a birth that wants one itself.
+        since_s = self._held_since_s.get(message.received_us)
+        self._hold(self._clock.monotonic() if since_s is None else since_s, node, message)
         return True
 
     def _hold(self, since_s: float, node: tuple[str, str], message: Message) -> None:
@@ -117,6 +121,7 @@ class SparkplugHost:
                 late.append(message)
             elif node in born:
                 ready.append(message)
+                self._held_since_s[message.received_us] = since_s
             else:
                 self._hold(since_s, node, message)
         return ready, late
@@ -145,5 +150,6 @@ class SparkplugHost:
             ready, late = self._release()
             if ready:
                 await again(ready)
+                self._held_since_s.clear()
             if late:
                 await at_last(late)

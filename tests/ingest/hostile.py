@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import struct
+from functools import cache
 from typing import Any, Final
 
+from tests.ingest import worst
 from tests.ingest.test_formats import dumps, field
 
 KINDS: Final = ("json", "cbor", "senml", "senml-cbor", "sparkplug", "document")
@@ -62,9 +64,22 @@ _SENML_KEYS: Final = (
 
 
 def messages(kind: str, count: int, seed: int) -> list[tuple[str, bytes]]:
-    """``count`` messages, the same ones for the same seed."""
+    """``count`` messages, the same ones for the same seed: half random, half from `tests.ingest.worst`."""
     rng = random.Random(f"{kind} {seed}")
-    return [_BUILDERS[kind](rng) for _ in range(count)]
+    built = [one for one in _worst(kind.partition("-")[0]) if _can_be_sent(*one)]
+    chosen = [_BUILDERS[kind](rng) for _ in range(count - count // 2)] + rng.choices(built, k=count // 2)
+    rng.shuffle(chosen)
+    return chosen
+
+
+@cache
+def _worst(kind: str) -> list[tuple[str, bytes]]:
+    return list(worst.MESSAGES[kind]())
+
+
+def _can_be_sent(topic: str, payload: bytes) -> bool:
+    """Whether a broker takes it: no topic with characters that MQTT forbids, no payload of megabytes."""
+    return topic.isprintable() and len(payload) < 100_000
 
 
 def _object(rng: random.Random, keys: tuple[str, ...]) -> str:

@@ -306,7 +306,7 @@ async def test_a_thousand_worst_messages_leave_the_worker_running(
     protocol: str,
     kind: str,
 ) -> None:
-    topics = ("iot/{site}/{device}/{sensor}", "spBv1.0/#")
+    topics = ("iot/{site}/{device}/{sensor}", "iot/{site}/{device}", "spBv1.0/#")
     made = await worker(settings_for(mosquitto.port, [memcached], protocol=protocol, topics=topics))
     sender = await link(mosquitto.port, "sender")
     worst = hostile.messages(kind, 1_000, seed=7)
