@@ -101,6 +101,8 @@ class MqttLink:
         """Whether the broker still knew our session at the last connect."""
         self.sessions_lost = 0
         """How often it did not although we had been connected before: what it had queued is gone."""
+        self.subscriptions_refused = 0
+        """How often the broker took our login, and not our subscriptions."""
         self._subscriptions = tuple(subscriptions)
         self._endpoint = Endpoint(
             address=address,
@@ -349,7 +351,11 @@ class MqttLink:
             if self._closing:  # the cancel that said so was lost on the way
                 return
             self._note_session(connection.session_present)
-            await connection.subscribe(self._subscriptions)
+            try:
+                await connection.subscribe(self._subscriptions)
+            except BrokerError:
+                self.subscriptions_refused += 1
+                raise
             if self._closing:
                 return
             self.connects += 1

@@ -78,7 +78,7 @@ class WorkerGroup:
     async def prove(self) -> None:
         """Return once a message to ourselves came by a shared subscription. Raises `ConfigError`."""
         for _ in range(PROOFS):
-            await self.link.until_connected()
+            await self._connected()
             with contextlib.suppress(BrokerError, TimeoutError):
                 async with asyncio.timeout(PROOF_S):
                     await self.link.publish(self._probe, b"proof", timeout_s=PROOF_S)
@@ -90,6 +90,17 @@ class WorkerGroup:
             "no shared subscriptions, or this login may not use that topic: leave ingest.group empty, and "
             "run one worker"
         )
+
+    async def _connected(self) -> None:
+        """Return once there is a connection. Raises `ConfigError` where the subscription itself ends it."""
+        while not self.link.connected:
+            if self.link.subscriptions_refused >= PROOFS:
+                raise ConfigError(
+                    f"ingest.group is {printable(self._group)!r}, and the broker does not take the subscription "
+                    f"to {printable(self._shared_probe)}: it has no shared subscriptions, or this login may not "
+                    f"use that topic ({self.link.reason}); leave ingest.group empty, and run one worker"
+                )
+            await asyncio.sleep(0.1)
 
     def may_end_session(self) -> bool:
         """Whether others go on; of several that leave at once, the first by name keeps its session."""

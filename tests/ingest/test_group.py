@@ -11,7 +11,7 @@ import pytest
 from iotcache.clock import ManualClock
 from iotcache.errors import ConfigError, UsageError
 from iotcache.model import Series
-from iotcache.mqtt.codec import Connack, Connect, Packet
+from iotcache.mqtt.codec import Connack, Connect, Packet, Suback, Subscribe
 from iotcache.worker import group as worker_group
 from iotcache.worker.silence_hint import SilenceHint
 from iotcache.worker.worker import Ingest
@@ -85,6 +85,25 @@ async def test_a_group_on_a_broker_that_does_not_share_is_refused_with_the_reaso
         settings = settings_for(broker.address.port, [memcached], group="g")
         async with Ingest(settings, instance="a") as made:
             with pytest.raises(ConfigError, match="does not share messages out: one to ourselves"):
+                await made.ready()
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs up"])
+@pytest.mark.real("memcached")
+async def test_a_group_is_refused_where_the_broker_does_not_take_the_subscription(
+    memcached: Server, settings_for: Make, how: str
+) -> None:
+    def answer(packet: Packet) -> bytes | None:
+        if not isinstance(packet, Subscribe) or not packet.filters[0][0].startswith("$share"):
+            return None
+        if how == "hangs up":
+            raise ConnectionError
+        return Suback(packet.packet_id, (0x80,) * len(packet.filters)).encode(4)
+
+    async with ScriptedBroker(4, answer) as broker:
+        settings = settings_for(broker.address.port, [memcached], group="g")
+        async with Ingest(settings, instance="a") as made:
+            with pytest.raises(ConfigError, match="it has no shared subscriptions"):
                 await made.ready()
 
 

@@ -165,6 +165,18 @@ async def test_newest_names_each_moved_series_once(store: Store) -> None:
     }
 
 
+async def test_what_was_received_before_a_death_is_stale_and_what_comes_after_is_not(store: Store) -> None:
+    await store.commit(
+        [reading(1.0, T0, received_us=T0 + 1), reading(1.0, T0, device="other", received_us=T0)]
+    )
+    await store.mark_stale([DEV, Series("unknown", "x")], T0 + 1)
+    await store.mark_stale([DEV], T0)  # one that comes late
+    known = await store.latest_many([DEV, Series("other", "temperature")])
+    assert [known[series].reading.stale for series in sorted(known)] == [True, False]
+    await store.commit([reading(2.0, T0 + 5, received_us=T0 + 2)])
+    assert not (await store.latest_many([DEV]))[DEV].reading.stale
+
+
 async def test_history_is_by_time_half_open_and_keeps_the_newest_of_too_many(store: Store) -> None:
     await store.commit([reading(float(n), T0 + n) for n in range(10)])
     assert [r.value for r in await store.history(DEV, T0 + 2, T0 + 5)] == [2.0, 3.0, 4.0]
