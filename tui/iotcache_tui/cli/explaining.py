@@ -91,7 +91,7 @@ def described(explanation: Explanation, messages: int = 1, topics: int = 1) -> I
         f", {messages:,} such on {topics:,} topics" if topics > 1 else f", {messages:,} such" * (messages > 1)
     )
     yield f"{explanation.topic} ({explanation.size:,} bytes{many})"
-    by = f" by {explanation.by}" if explanation.by else ""
+    by = f" {'of' if is_unread(explanation) else 'by'} {explanation.by}" if explanation.by else ""
     yield f"  {explanation.outcome}{by}"
     if explanation.reason:
         yield f"  because {explanation.reason}"
@@ -134,6 +134,8 @@ def _listed(readings: Iterable[Reading]) -> Iterator[str]:
     readings = list(readings)
     for one in readings[:READINGS_SHOWN]:
         value = f"{one.value:.10g}" if isinstance(one.value, float) else str(one.value)
+        if isinstance(one.value, str):
+            value = f'"{value}"'  # a number in quotes is a text
         unit = f" {printable(one.unit, 20)}" if one.unit else ""
         names = f"{printable(one.device, 60)}  {printable(one.sensor, 60)}"
         yield f"    {names}  {printable(value, 60)}{unit}  {utc_text(one.ts_us)}"
