@@ -45,7 +45,7 @@ class LoadRequest(Struct, Generic[K], frozen=True):
     name: K
     key: str
     repopulate: bool
-    """False while its node is out: the next read asks the failover node."""
+    """False while its node does not answer: the next read asks the failover node."""
     lease: bool = False
     """Whether its node is asked who is to load it."""
     corrupt: bool = False

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from iotcache.cluster import GetResult
 
 _NODE_OUT: Final = (MissReason.NODE_DOWN, MissReason.TIMEOUT)
+_LEASABLE: Final = (None, MissReason.CORRUPT, MissReason.NODE_DOWN)
+"""A key whose node is out has its lease on the failover node."""
 
 
 class Miss(Generic[K]):
@@ -156,7 +158,7 @@ class ReadThrough(Generic[K, V]):
             miss.key,
             # A node that hangs would delay this answer once more; the next read asks its failover node.
             repopulate=context.repopulate and miss.failure is not MissReason.TIMEOUT,
-            lease=context.leases and context.repopulate and miss.failure in (None, MissReason.CORRUPT),
+            lease=context.leases and context.repopulate and miss.failure in _LEASABLE,
             corrupt=miss.failure is MissReason.CORRUPT,
         )
 

@@ -22,7 +22,7 @@ from iotcache.cluster.outage import (
 )
 from iotcache.cluster.wire.answers import ErrorReply, ItemReply
 from iotcache.cluster.wire.facts import cas_of
-from iotcache.cluster.wire.protocol import delete_request, probe_request
+from iotcache.cluster.wire.protocol import expire_request, probe_request
 from iotcache.errors import NodeError
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class Declarations:
                 continue
             fences.outdate_looks(index)
             try:
-                (reply,) = await fences.ask(connection, [delete_request(key, cas)])
+                (reply,) = await fences.ask(connection, [expire_request(key, cas)])
             except NodeError:
                 gone = False
                 continue

@@ -211,9 +211,9 @@ def _probe(name: str, facts: ItemFacts | ErrorReply | None, floor: int) -> ItemI
 
 
 def _discard(node: Node, stale: list[tuple[bytes, int]]) -> None:
-    """Delete items that do not count any more, so that what is added in their place is taken."""
+    """Remove items that do not count any more, so that what is added in their place is taken."""
     connection = node.connection
     if connection is not None:
-        requests = [protocol.delete_request(key, cas) for key, cas in stale]
+        requests = [protocol.expire_request(key, cas) for key, cas in stale]
         done = connection.submit(b"".join([*requests, BARRIER]), StoreReplies(len(stale)), _DISCARD_TIMEOUT_S)
         done.add_done_callback(lambda future: future.exception())

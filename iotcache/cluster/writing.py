@@ -224,7 +224,7 @@ class Writes:
         indexes = {node.name: index for index, node in enumerate(self._nodes)}
         for place, got in zip(self._router.places(keys), seen, strict=True):
             if got.cas and got.node in indexes:
-                groups.setdefault(indexes[got.node], []).append(protocol.delete_request(place.key, got.cas))
+                groups.setdefault(indexes[got.node], []).append(protocol.expire_request(place.key, got.cas))
 
         async def release(index: int) -> None:
             await exchange(self._nodes[index], groups[index], StoreReplies, self._timeout_s)

@@ -176,8 +176,36 @@ async def test_what_cannot_be_loaded_is_given_back(
     # The leases outlive the test, so they are gone because they were given back.
     while client.get_many(["no:such:latest", "large:temperature:latest", "lost:such:latest"]):
         await asyncio.sleep(0.005)
+    assert client.stats()[b"delete_hits"] == 0  # of deletions it is asked why an entry is gone
     client.close()
     assert cache.counters().lease_wins == 3
+
+
+async def test_readers_of_a_node_that_is_out_share_a_lease_on_its_failover_node(
+    memcached_factory: Any, open_cache: Open
+) -> None:
+    nodes = [memcached_factory() for _ in range(2)]
+    caches = [await open_cache(nodes) for _ in range(2)]
+    names = [Series(f"dev-{number}", "temperature") for number in range(20)]
+    await ingest(caches[0], *(stored(caches[0], device=name.device) for name in names))
+    first, second, *_ = [
+        name for name in names if caches[0].cluster.node_of(caches[0].keys.latest(*name)) == nodes[0].address
+    ]
+    nodes[0].kill()
+    async with asyncio.timeout(8):
+        for cache in caches:
+            while (await cache.read(*first)).source is not Source.CACHE:
+                await asyncio.sleep(0.01)
+        for cache in caches:
+            cache.store.hold()
+        asked = sum(cache.store.asked for cache in caches)
+        reading = [asyncio.create_task(cache.read(*second)) for cache in caches for _ in range(20)]
+        while not any(cache.counters().lease_waits for cache in caches):
+            await asyncio.sleep(0.005)
+        for cache in caches:
+            cache.store.go_on.set()
+        assert {read.value for read in await asyncio.gather(*reading)} == {21.5}
+    assert sum(cache.store.asked for cache in caches) == asked + 1
 
 
 async def test_a_corrupt_entry_is_replaced_and_its_reason_says_so(

@@ -94,6 +94,7 @@ async def test_evicted(memcached_factory: Any, open_cache: Open, fresh: bool) ->
     # A time-out long enough for statistics to come in time on a busy machine: without them it is unknown.
     writer = await open_cache([node], timeout_s=5.0, compress_min_bytes=0)
     await ingest(writer, stored(writer, "x" * 100))
+    assert (await writer.read("no", "such")).source is Source.NONE  # its lease is given back, not deleted
     await ingest(writer, *(stored(writer, "y" * 4_000, device=f"filler-{n}") for n in range(2_000)))
     names = [Series(f"filler-{n}", "temperature") for n in range(2_000)]
     reader = await open_cache([node], timeout_s=5.0) if fresh else writer

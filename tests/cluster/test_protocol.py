@@ -59,7 +59,7 @@ def test_requests_byte_for_byte() -> None:
     assert protocol.set_request(b"k", b"v\r\n", 16, 60) == b"ms k 3 T60 F16\r\nv\r\n\r\n"
     assert protocol.set_request(b"k", b"", 0, 1, b" ME") == b"ms k 0 T1 F0 ME\r\n\r\n"
     assert protocol.delete_request(b"k") == b"md k\r\n"
-    assert protocol.delete_request(b"k", 7) == b"md k C7\r\n"
+    assert protocol.expire_request(b"k", 7) == b"ms k 0 T-1 C7\r\n\r\n"
     assert protocol.touch_request(b"k", 5) == b"mg k T5\r\n"
     assert protocol.login_request("u", "p") == b"set auth 0 -1 3\r\nu p\r\n"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from iotcache_simulator.clustersim.plan import draw
+from iotcache_simulator.clustersim.seeds import draw
 from iotcache_simulator.clustersim.world import simulate
 
 from .mutations import MUTATIONS

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from iotcache_simulator.clustersim.plan import SimulationStep, draw
+from iotcache_simulator.clustersim.plan import SimulationStep
+from iotcache_simulator.clustersim.seeds import draw
 from iotcache_simulator.clustersim.shrink import shrink
 from iotcache_simulator.clustersim.world import simulate
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Final, cast
@@ -14,6 +16,10 @@ MAX_BATCHES: Final = 256
 """Most batches in flight; more callers wait their turn."""
 _HIGH_WATER_BYTES: Final = 1 << 20
 """Unsent bytes at which callers wait. Answers are read all the while, so no batch size can deadlock."""
+
+_DROP_UNSENT: Final = struct.pack("ii", 1, 0)
+"""``struct linger``: on, 0 seconds. Else the kernel goes on sending what a closed connection had not got through,
+for minutes and though the process has ended: a set would be carried out when the node has long been fenced."""
 
 
 class ConnectionLost(NodeError):
@@ -139,6 +145,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_UNSENT)
         name = transport.get_extra_info("sockname")
         if isinstance(name, tuple):
             self.local_port = name[1]

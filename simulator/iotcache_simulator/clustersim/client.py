@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _TTL_S = 3_600
 _STUB_S = 2
-_STORM_SETS = 120
+_STORM_SETS = 60
 
 
 class SimulatedClient:
@@ -184,6 +184,16 @@ class SimulatedClient:
                 history.confirm(key, version)
             told.append(f"{key}={version}" + (f"@{outcome.node}" if outcome.ok else f" ({outcome.reason})"))
         self._note(f"{self.name}: set {', '.join(told)}")
+
+    async def _sure(self, step: SimulationStep) -> None:
+        """Write, and be sure that it is confirmed: whatever was wrong, every client had time to know."""
+        confirmed = list(self._history.confirmed)
+        await self._set(step)
+        for key in step.keys:
+            if self._history.confirmed[key] == confirmed[key]:
+                text = f"{self._scheduler.now:.4f} s {self.name}: key {key} cannot be written past its node"
+                self._history.violations.append(text)
+                self._note(f"VIOLATION {text}")
 
     async def _storm(self, step: SimulationStep) -> None:
         """Write again and again until every node is up."""

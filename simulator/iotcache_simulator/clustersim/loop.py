@@ -11,7 +11,7 @@ import asyncio.events
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from contextvars import Context
+from contextvars import Context, copy_context
 from heapq import heappop, heappush
 from random import Random
 from typing import Any, Final, TypeVar, cast
@@ -37,6 +37,7 @@ class Scheduler:
         """Exceptions that no task of the client under test has handled."""
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
+        self._until_s = 0.0
 
     def at(self, when_s: float, call: Callable[..., None], *args: Any) -> None:
         """Have ``call`` run at virtual time ``when_s``; at equal times, first said first run."""
@@ -47,17 +48,56 @@ class Scheduler:
         """As `at`, ``delay_s`` seconds from now."""
         self.at(self.now + delay_s, call, *args)
 
-    def run(self, until_s: float, done: Callable[[], bool] | None = None) -> None:
-        """Run the world up to ``until_s``, or until ``done``."""
+    def run(self, until_s: float) -> None:
+        """Run the world up to ``until_s``."""
         agenda = self._agenda
+        self._until_s = until_s
         while agenda and agenda[0][0] <= until_s:
             when_s, _, call, args = heappop(agenda)
             self.now = max(self.now, when_s)
             self.steps += 1
             call(*args)
-            if done is not None and done():
-                return
         self.now = max(self.now, until_s)
+
+    def skip_to(self, when_s: float) -> bool:
+        """Whether nothing else is to happen before ``when_s``: then it is that time now."""
+        agenda = self._agenda
+        if (agenda and agenda[0][0] <= when_s) or when_s > self._until_s:
+            return False
+        self.now = when_s
+        self.steps += 1
+        return True
+
+
+class SimulatedHandle:
+    """A callback that is due; as `asyncio.Handle`, without what debugging needs."""
+
+    __slots__ = ("args", "callback", "context", "gone", "when_s")
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: Context | None,
+        when_s: float = 0.0,
+    ) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = copy_context() if context is None else context
+        self.when_s = when_s
+        self.gone = False
+
+    def cancel(self) -> None:
+        """Do not call it."""
+        self.gone = True
+
+    def cancelled(self) -> bool:
+        """Whether it is not called."""
+        return self.gone
+
+    def when(self) -> float:
+        """Virtual time at which it is due, of a timer."""
+        return self.when_s
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
@@ -71,9 +111,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """How likely a callback is put off, by one turn or by some milliseconds. asyncio promises an order,
         but nothing that is right only in this order is right."""
         self._scheduler = scheduler
-        self._ready: deque[asyncio.Handle] = deque()
-        self._inbox: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._timers: list[tuple[float, int, asyncio.Handle]] = []
+        self._ready: deque[SimulatedHandle] = deque()
+        self._inbox: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self._timers: list[tuple[float, int, SimulatedHandle]] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self._count = 0
         self._turn_due = False
@@ -119,52 +159,67 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             scheduler.at(begin_s + scheduler.rng.random() * _TURN_S, self._turn)
 
     def _turn(self) -> None:
-        """One iteration: what is ready, sockets, then timers that are due; as asyncio's ``_run_once``."""
+        """Iterations of the loop, as long as nothing else in the world comes before the next one."""
         self._turn_due = False
         scheduler = self._scheduler
         if scheduler.now < self.stalled_until_s:
             self._wish_turn()
             return
-        ready, inbox, timers = self._ready, self._inbox, self._timers
         running = asyncio.events._get_running_loop()
         asyncio.events._set_running_loop(self)
+        self._turn_due = True
         try:
-            count = len(ready)
-            shuffle = self.shuffle
-            arrived = list(inbox)
-            inbox.clear()
-            due: list[asyncio.Handle] = []
-            while timers and timers[0][0] <= scheduler.now:
-                due.append(heappop(timers)[2])
-            for _ in range(count):
-                handle = ready.popleft()
-                if shuffle and scheduler.rng.random() < shuffle:
-                    if scheduler.rng.random() < 0.5:
-                        ready.append(handle)
-                    else:
-                        self._put_off(handle)
-                elif not handle._cancelled:
-                    handle._run()
-            for call, args in arrived:
-                call(*args)
-            for handle in due:
-                if not handle._cancelled:
-                    handle._run()
+            while True:
+                self._iterate(scheduler)
+                if not (self._ready or self._inbox):
+                    self._turn_due = False
+                    self._wish_wake()
+                    return
+                begin_s = max(scheduler.now, self.stalled_until_s) + scheduler.rng.random() * _TURN_S
+                if not scheduler.skip_to(begin_s):
+                    scheduler.at(begin_s, self._turn)
+                    return
         finally:
             asyncio.events._set_running_loop(running)
-        if ready or inbox:
-            self._wish_turn()
-        else:
-            self._wish_wake()
 
-    def _put_off(self, handle: asyncio.Handle) -> None:
+    def _iterate(self, scheduler: Scheduler) -> None:
+        """One iteration: what is ready, sockets, then timers that are due; as asyncio's ``_run_once``."""
+        ready, timers = self._ready, self._timers
+        count = len(ready)
+        arrived, self._inbox = self._inbox, []
+        due: list[SimulatedHandle] = []
+        while timers and timers[0][0] <= scheduler.now:
+            due.append(heappop(timers)[2])
+        shuffle = self.shuffle
+        for _ in range(count):
+            handle = ready.popleft()
+            if shuffle and scheduler.rng.random() < shuffle:
+                if scheduler.rng.random() < 0.5:
+                    ready.append(handle)
+                else:
+                    self._put_off(handle)
+            elif not handle.gone:
+                try:
+                    handle.context.run(handle.callback, *handle.args)
+                except Exception as error:
+                    self.call_exception_handler({"message": f"in {handle.callback!r}", "exception": error})
+        for call, args in arrived:
+            call(*args)
+        for handle in due:
+            if not handle.gone:
+                try:
+                    handle.context.run(handle.callback, *handle.args)
+                except Exception as error:
+                    self.call_exception_handler({"message": f"in {handle.callback!r}", "exception": error})
+
+    def _put_off(self, handle: SimulatedHandle) -> None:
         self._count += 1
         when_s = self._scheduler.now + self._scheduler.rng.random() * _PUT_OFF_S
         heappush(self._timers, (when_s, self._count, handle))
 
     def _wish_wake(self) -> None:
         timers = self._timers
-        while timers and timers[0][2]._cancelled:
+        while timers and timers[0][2].gone:
             heappop(timers)
         if timers and timers[0][0] < self._wake_at_s:
             self._wake_at_s = timers[0][0]
@@ -174,7 +229,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._wake_at_s = float("inf")
         if not self._turn_due:
             timers = self._timers
-            while timers and timers[0][2]._cancelled:
+            while timers and timers[0][2].gone:
                 heappop(timers)
             if timers and timers[0][0] <= self._scheduler.now:
                 self._wish_turn()
@@ -188,8 +243,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+    ) -> SimulatedHandle:
+        handle = SimulatedHandle(callback, args, context)
         self._ready.append(handle)
         if not self._turn_due:
             self._wish_turn()
@@ -199,22 +254,19 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> SimulatedHandle:
         return self.call_at(self._scheduler.now + delay, callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+    ) -> SimulatedHandle:
+        timer = SimulatedHandle(callback, args, context, when)
         self._count += 1
         heappush(self._timers, (when, self._count, timer))
         if when < self._wake_at_s:
             self._wake_at_s = when
             self._scheduler.at(max(when, self._scheduler.now), self._wake)
         return timer
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Cancelled timers are passed over when they are due."""
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)

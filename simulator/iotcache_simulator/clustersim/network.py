@@ -1,13 +1,17 @@
 """The network between clients and nodes: byte streams in order, with delay, and links that can be blocked.
 
 What is modelled of TCP: bytes arrive in order or not at all; those of a connection that was cut may or may
-not have arrived before; bytes held back by a blocked link come when it is open again, unless their sender
-has given the connection up. A node that hangs still accepts connections and bytes, as its kernel does.
+not have arrived before. Bytes held back by a blocked link come some time after it is open again, as TCP sends
+them anew at doubling intervals: up to as much later as they have waited. The kernel does that also for a
+connection that its process has closed, or died with, unless the socket was told to drop what was not sent
+(SO_LINGER with 0 seconds). A node that hangs still accepts connections and bytes, as its kernel does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -33,11 +37,26 @@ class SimulatedLink:
     up_blocked: bool = False
     """From the client to the node."""
     down_blocked: bool = False
+    blocked_s: float = 0.0
+    """Since when the way to the node has been blocked, if it is."""
     delay_s: float = 0.0
     """On top of the usual delay, each way."""
     fragment: bool = False
     """Bytes come in small pieces."""
     connections: list[SimulatedTransport] = field(default_factory=list)
+
+
+class SimulatedSocket:
+    """What a client may set of its socket."""
+
+    def __init__(self) -> None:
+        self.drops_unsent = False
+        """A socket that is closed sends nothing more."""
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        """As a socket's own."""
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER) and isinstance(value, bytes):
+            self.drops_unsent = struct.unpack("ii", value) == (1, 0)
 
 
 class SimulatedTransport(asyncio.Transport):
@@ -60,6 +79,7 @@ class SimulatedTransport(asyncio.Transport):
         """What the node's kernel holds for it."""
         self._network = network
         self._protocol = protocol
+        self._socket = SimulatedSocket()
         self._given_up = False
         self._ended = False
         self._held_up: list[bytes] = []
@@ -74,7 +94,7 @@ class SimulatedTransport(asyncio.Transport):
         """Everything fits."""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
+        return self._socket if name == "socket" else default
 
     def is_closing(self) -> bool:
         return self._given_up
@@ -91,13 +111,14 @@ class SimulatedTransport(asyncio.Transport):
         self.abort()
 
     def abort(self) -> None:
-        """Give the connection up: what has not left this machine never will."""
+        """Close the connection; what has not been sent may be sent all the same."""
         if self._given_up:
             return
         self._given_up = True
-        self._held_up.clear()
+        if self._socket.drops_unsent:
+            self._held_up.clear()
         self._held_down.clear()
-        if not self._ended:
+        if not self._ended and not self._held_up:
             self._network.scheduler.after(self._delay(), self._closed_at_node)
         self.loop.deliver(self._protocol.connection_lost, None)
 
@@ -169,8 +190,15 @@ class SimulatedTransport(asyncio.Transport):
         """The link carries again: what was held back goes on its way."""
         if not self.link.up_blocked:
             held, self._held_up = self._held_up, []
+            if held:
+                scheduler = self._network.scheduler
+                self._up_free_s = scheduler.now + scheduler.rng.random() * (
+                    scheduler.now - self.link.blocked_s
+                )
             for data in held:
                 self._send_up(data)
+            if held and self._given_up and not self._ended:
+                self._network.scheduler.at(self._up_free_s, self._closed_at_node)
         if not self.link.down_blocked:
             waiting, self._held_down = self._held_down, []
             for call, args in waiting:

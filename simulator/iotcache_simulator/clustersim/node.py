@@ -10,6 +10,8 @@ from iotcache_simulator.clustersim.loop import EPOCH_S, Scheduler
 
 _WAKE_SPREAD_S: Final = 0.004
 """A node that goes on after a hang works off what lies in its sockets in any order, within this time."""
+_ALL: Final = 1 << 60
+"""Bytes of answers that a node may give at once."""
 
 
 class NodeConnection(Protocol):
@@ -87,7 +89,8 @@ class SimulatedNode:
             return
         data = bytes(transport.received)
         transport.received.clear()
-        answer = transport.session.feed(data)
+        transport.session.receive(data)
+        answer = transport.session.answer(_ALL)
         if self.answer_fault and data.startswith((b"mg ", b"ms ")):
             spoiled = spoil(answer, self.answer_fault, self._scheduler.rng.random())
             if spoiled is not None:

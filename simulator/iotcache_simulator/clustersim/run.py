@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
+from itertools import count, islice
 from multiprocessing import get_context
 from typing import Final
 
 from msgspec import Struct
 
-from iotcache_simulator.clustersim.plan import draw
+from iotcache_simulator.clustersim.seeds import draw
 from iotcache_simulator.clustersim.world import SimulationResult, simulate
 
-_CHUNK: Final = 8
+_CHUNK: Final = 16
 
 
 class SimulationTotals(Struct):
@@ -39,20 +43,36 @@ class SimulationTotals(Struct):
             self.failed.append(outcome)
 
 
-def simulate_seed(seed: int) -> SimulationResult:
-    """Run the plan of one seed."""
-    return simulate(draw(seed))
-
-
-def outcomes(first: int, count: int, processes: int) -> Iterator[SimulationResult]:
-    """The outcomes of ``count`` seeds from ``first`` on, in order."""
-    seeds = range(first, first + count)
+def outcomes(seeds: Iterator[int], processes: int) -> Generator[SimulationResult, None, None]:
+    """The outcomes of ``seeds``, in their order."""
     if processes <= 1:
-        yield from map(simulate_seed, seeds)
+        while chunk := list(islice(seeds, _CHUNK)):
+            yield from _simulate_chunk(chunk)
         return
     # Not forked: a child must not inherit what this process may have open.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(simulate_seed, seeds, chunksize=_CHUNK)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=gc.freeze) as pool:
+        waiting: deque[Future[list[SimulationResult]]] = deque()
+        try:
+            while True:
+                while len(waiting) < 2 * processes and (chunk := list(islice(seeds, _CHUNK))):
+                    waiting.append(pool.submit(_simulate_chunk, chunk))
+                if not waiting:
+                    return
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _simulate_chunk(seeds: list[int]) -> list[SimulationResult]:
+    """Run some seeds. A world is full of cycles and soon over: they are collected once, at the end."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return [simulate(draw(seed)) for seed in seeds]
+    finally:
+        gc.collect()
+        if collects:
+            gc.enable()
 
 
 def verify(
@@ -69,15 +89,14 @@ def verify(
     arrival of bytes, a fault, an operation.
     """
     totals = SimulationTotals(failed=[])
-    processes = processes or os.cpu_count() or 1
-    at = first
-    while totals.seeds < seeds or totals.steps < steps:
-        count = min(seeds - totals.seeds, 256) if seeds else 64
-        for outcome in outcomes(at, count, processes):
+    endless = count(first)
+    with closing(
+        outcomes(islice(endless, seeds) if seeds else endless, processes or os.cpu_count() or 1)
+    ) as found:
+        for outcome in found:
             totals.add(outcome)
             if progress is not None:
                 progress(totals)
             if not seeds and totals.steps >= steps:
-                return totals
-        at += count
+                break
     return totals

@@ -22,8 +22,9 @@ _EVICTED: Final = (b"iotcache:fence", b"iotcache:out", b"dev-")
 _HEAL_S: Final = 12.0
 """So long after the last fault every client must see every node up."""
 _ALERT_S: Final = 0.02
-_ALERTS: Final = 4
-_REST_S: Final = 0.15
+_ALERTS: Final = 3
+_GETS: Final = 0.7
+_REST_S: Final = 0.05
 _CLOSE_S: Final = 3.0
 
 
@@ -84,7 +85,7 @@ class World:
         if plan.storm and event.kind == "node_probing" and 0 <= number < plan.writers:
             for track in range(plan.tracks):
                 self._own(number, "storm", track)
-        if plan.alert and scheduler.now >= self._alert_until_s:
+        if plan.alert and event.kind != "node_probing" and scheduler.now >= self._alert_until_s:
             self._alert_until_s = scheduler.now + _ALERT_S
             for _ in range(_ALERTS):
                 scheduler.after(scheduler.rng.random() * _ALERT_S, self._alert)
@@ -93,9 +94,9 @@ class World:
         for number, client in enumerate(self.clients):
             if number < self.plan.writers:
                 self._own(number, "set", self.scheduler.rng.randrange(self.plan.tracks))
-            client.do(
-                SimulationStep(self.scheduler.now, "get", number, track=8, keys=tuple(range(self.plan.keys)))
-            )
+            verb = "get" if self.scheduler.rng.random() < _GETS else "fill"
+            keys = tuple(range(self.plan.keys))
+            client.do(SimulationStep(self.scheduler.now, verb, number, track=8, keys=keys))
 
     def _own(self, number: int, verb: str, track: int) -> None:
         keys = tuple(self.plan.keys_of(number, track))
@@ -188,7 +189,7 @@ class World:
     def _do(self, step: SimulationStep) -> None:
         node = self.nodes[step.node] if step.node >= 0 else None
         client = self.clients[step.client] if step.client >= 0 else None
-        if step.verb not in ("get", "set", "fill", "delete"):
+        if step.verb not in ("get", "set", "fill", "delete", "sure"):
             self._note(f"-- {step.text()}")
         match step.verb, node, client:
             case "hang", SimulatedNode(), _:
@@ -228,6 +229,7 @@ class World:
             self._unblock(link)
         else:
             link.up_blocked = verb in ("block", "block up")
+            link.blocked_s = self.scheduler.now
             link.down_blocked = verb in ("block", "block down")
 
     def _unblock(self, link: SimulatedLink) -> None:

@@ -125,7 +125,7 @@ class Session:
             if self._too_long(len(inbox) - start):
                 self._close()
             return None
-        if self._too_long(end - start):
+        if end - start > LINE_MAX_BYTES and self._too_long(end - start):
             self._close()
             return None
         self._start = self._searched = end + 1

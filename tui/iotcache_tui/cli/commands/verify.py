@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _one(seed: int, *, shrunk: bool, trace: bool) -> int:
     """Tell what happens in the simulation of one seed."""
-    from iotcache_simulator.clustersim.plan import draw
+    from iotcache_simulator.clustersim.seeds import draw
     from iotcache_simulator.clustersim.shrink import shrink
     from iotcache_simulator.clustersim.world import simulate
 

@@ -1,0 +1,154 @@
+"""The plan of a seed: how large its world is, what befalls it, and what its clients do.
+
+Small worlds and many of them: most have one or two faults, and end soon after the last.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from msgspec.structs import replace
+
+from iotcache_simulator.clustersim.faults import OUTAGES_S, FaultDice, Steps
+from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
+
+_SINGLE: Final = (
+    "hang", "hang", "kill", "keep", "drain", "drain again", "slow", "block", "cut", "lose", "double",
+    "evict", "stall", "start", "enter", "asleep", "late",
+)  # fmt: skip
+_RARE: Final = ("twice", "inherit", "forget")
+"""They take long."""
+_TOGETHER: Final = (
+    ("hang",),
+    ("hang", "kill"),
+    ("kill", "keep"),
+    ("drain",),
+    ("drain", "hang"),
+    ("hang", "slow", "cut"),
+    ("block", "cut"),
+    ("block", "hang"),
+    ("lose", "double", "cut"),
+    ("evict", "hang"),
+    ("stall", "hang"),
+    ("jump", "kill"),
+    ("start", "hang"),
+)
+_CLIENTS: Final = ((1, 1), (1, 1), (1, 1), (1, 2), (2, 1), (2, 1), (2, 2))
+"""Writers and readers."""
+_LOADS_S: Final = (0.0, 0.0, 0.01, 0.1, 0.4, 1.3)
+_LEAST_S: Final = 0.35
+_AFTER_S: Final = 0.15
+"""So long a world goes on after its last fault, before everything is healed."""
+
+
+def draw(seed: int) -> SimulationPlan:
+    """The plan of a seed."""
+    rng = Random(seed)
+    dice = rng.random()
+    nodes = rng.choice((2, 2, 2, 2, 3, 3, 3, 4))
+    writers, readers = rng.choice(_CLIENTS)
+    plan = SimulationPlan(
+        seed=seed,
+        nodes=nodes,
+        writers=writers,
+        readers=readers,
+        tracks=rng.choice((1, 1, 1, 2)),
+        keys=8,
+        shuffle=rng.choice((0.0, 0.0, 0.02, 0.1)),
+        alert=rng.random() < 0.7,
+        open_min_s=0.1,
+        open_max_s=rng.choice((0.2, 0.4, 1.0)),
+        timeout_s=rng.choice((0.2, 0.25, 0.5)),
+        steps=(),
+        end_s=0.0,
+    )
+    plan = replace(plan, keys=max(plan.keys, 3 * plan.tracks * plan.writers))
+    work_s = float("inf")
+    if dice < 0.5:
+        faults = _one(plan, rng, rng.choice(_SINGLE))
+    elif dice < 0.55:
+        kind = rng.choice(_RARE)
+        plan = replace(plan, nodes=min(nodes, 3), tracks=1)
+        if kind == "inherit":  # what nobody reads or writes meanwhile shows whether the fence is there
+            plan = replace(plan, alert=False, writers=2)
+        faults = _one(plan, rng, kind)
+        if kind == "inherit":
+            work_s = min(step.at_s for step in faults if step.verb == "resume")
+    elif dice < 0.63:
+        plan = replace(plan, nodes=1, strict=rng.random() < 0.5)
+        faults = _several(plan, rng, ("kill",) if plan.strict else rng.choice(_TOGETHER))
+    elif dice < 0.705:
+        plan = replace(plan, readers_only=True)
+        faults = _several(plan, rng, ("block", "drain", "stall", "cut"))
+    elif dice < 0.72:
+        plan = replace(plan, storm=True, writers=1, readers=1, tracks=3, keys=9)
+        faults = _one(plan, rng, rng.choice(("hang", "drain", "kill")))
+    else:
+        faults = _several(plan, rng, rng.choice(_TOGETHER))
+    end_s = max([_LEAST_S, *(step.at_s for step in faults)]) + _AFTER_S
+    steps = [*faults, *_work(replace(plan, end_s=min(end_s, work_s)), rng)]
+    steps.sort(key=lambda step: step.at_s)
+    return replace(plan, steps=tuple(steps), end_s=end_s)
+
+
+def _one(plan: SimulationPlan, rng: Random, kind: str) -> Steps:
+    """One fault, and nothing else."""
+    dice = FaultDice(plan, rng)
+    lasts_s = rng.choice((0.1, 0.4, 0.8, 1.1, 1.5))
+    return dice.fault(kind, rng.randrange(plan.nodes), 0.08 + rng.random() * 0.12, lasts_s)
+
+
+def _several(plan: SimulationPlan, rng: Random, kinds: tuple[str, ...]) -> Steps:
+    """Faults of several kinds, that may overlap."""
+    weak = rng.randrange(plan.writers, plan.writers + plan.readers) if plan.readers_only else None
+    dice = FaultDice(plan, rng, weak=weak)
+    steps: Steps = []
+    free_s = [0.0] * plan.nodes
+    overlap = plan.nodes == 1 or rng.random() < 0.7
+    at_s = 0.08 + rng.random() * 0.12
+    until_s = rng.choice((0.4, 0.7, 1.1))
+    while at_s < until_s:
+        kind, node, lasts_s = rng.choice(kinds), rng.randrange(plan.nodes), rng.choice(OUTAGES_S)
+        if free_s[node] <= at_s and (overlap or max(free_s) <= at_s):
+            steps += dice.fault(kind, node, at_s, lasts_s)
+            free_s[node] = at_s + lasts_s + 0.05
+        at_s += rng.expovariate(1.0 / 0.3)
+    return steps
+
+
+def _work(plan: SimulationPlan, rng: Random) -> Steps:
+    """What the clients do."""
+    steps: Steps = []
+    pause_s = rng.choice((0.08, 0.2, 0.4))
+    cancels = rng.random() < 0.15
+    deletes = rng.random() < 0.25
+    for client in range(plan.writers):
+        for track in range(plan.tracks):
+            own = plan.keys_of(client, track)
+            at_s = rng.random() * 0.05
+            most = len(own) if pause_s < 0.4 or rng.random() < 0.5 else 2
+            steps.append(SimulationStep(at_s, "set", client, track=track, keys=tuple(own)))
+            while own:
+                at_s += rng.expovariate(1.0 / (pause_s * plan.tracks))
+                if at_s > plan.end_s:
+                    break
+                some = rng.sample(own, rng.randint(1, most))
+                verb = "delete" if deletes and rng.random() < 0.1 else "set"
+                cancel_s = rng.random() * 0.3 if cancels and rng.random() < 0.1 else -1.0
+                steps.append(
+                    SimulationStep(at_s, verb, client, track=track, keys=tuple(some), cancel_s=cancel_s)
+                )
+    for client in range(plan.writers, plan.writers + plan.readers):
+        fills = rng.random() < 0.6
+        for track in range(2):
+            at_s = rng.random() * 0.1
+            while at_s < plan.end_s:
+                keys = tuple(rng.sample(range(plan.keys), rng.randint(1, plan.keys)))
+                if fills and track == 1:
+                    load_s = rng.choice(_LOADS_S)
+                    steps.append(SimulationStep(at_s, "fill", client, track=track, keys=keys, value=load_s))
+                else:
+                    steps.append(SimulationStep(at_s, "get", client, track=track, keys=keys))
+                at_s += rng.expovariate(1.0 / (pause_s * 2))
+    return steps
