@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test test-long simulate-cluster brokers lab lint lint-deploy types check picture class-plots chaos chaos-mutants clean
+.PHONY: run test test-long simulate-cluster hunt brokers lab lint lint-deploy types check picture class-plots chaos chaos-mutants clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -28,6 +28,12 @@ lab: $(DEV)
 # The cluster client under every fault we know of, in virtual time: a million steps, some minutes.
 simulate-cluster: $(RUN)
 	@$(BIN)/iotcache-tui verify cluster --steps 1000000 $(ARGS)
+
+# The same over real memcached processes that hang, die and return: half an hour; ARGS="--for 120" to shorten.
+hunt: $(DEV)
+	@$(BIN)/python -m tests.long.hunt $(ARGS)
+	@$(BIN)/python -m tests.long.hunt --nodes 1 $(ARGS)
+	@$(BIN)/python -m tests.long.hunt --drains $(ARGS)
 
 # Brokers of other makers, those that are installed (tests/brokers/servers.py says how): some minutes.
 brokers: $(DEV)
