@@ -3,8 +3,8 @@
     python -m tests.long.hunt [--for SECONDS] [--nodes N] [--drains] [--seed S]
 
 Two writers and two readers, each a process of its own; 200 keys. Any number of nodes may be out at a time.
-With ``--drains`` three of the clients take nodes out and back by hand instead. What it finds has to be found in
-the simulation as well (`iotcache-tui verify cluster`), where it can be repeated.
+With ``--drains`` three of the clients take nodes out and back by hand instead. What it finds has to be found
+in the simulation as well (`iotcache-tui verify cluster`), where it can be repeated.
 """
 
 from __future__ import annotations
