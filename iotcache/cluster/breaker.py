@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from random import Random
 
+from iotcache.backoff import Backoff
 from iotcache.clock import Clock
 from iotcache.config.schema import BreakerSettings
 
@@ -21,9 +22,8 @@ class Breaker:
     def __init__(self, settings: BreakerSettings, clock: Clock, rng: Random) -> None:
         self._settings = settings
         self._clock = clock
-        self._rng = rng
+        self._pauses = Backoff(settings.open_min_s, settings.open_max_s, rng=rng)
         self._failures = 0
-        self._probes = 0
         self._retry_at = 0.0
         self.circuit = Circuit.CLOSED
 
@@ -32,7 +32,7 @@ class Breaker:
         self._failures = 0
         if self.circuit is Circuit.HALF_OPEN:
             self.circuit = Circuit.CLOSED
-            self._probes = 0
+            self._pauses.reset()
 
     def failure(self, *, hard: bool = False) -> bool:
         """A question was not answered; True when this opened the circuit.
@@ -44,11 +44,8 @@ class Breaker:
             return False
         opened = self.circuit is Circuit.CLOSED
         self.circuit = Circuit.OPEN
-        # Full doubling with up to half of it taken off at random: many clients that lost one node at the
-        # same moment do not come back to it at the same moment.
-        longest = min(self._settings.open_min_s * 2.0**self._probes, self._settings.open_max_s)
-        self._probes = min(self._probes + 1, 32)
-        self._retry_at = self._clock.monotonic() + longest * self._rng.uniform(0.5, 1.0)
+        # Many clients that lost one node at the same moment do not come back to it at the same moment.
+        self._retry_at = self._clock.monotonic() + self._pauses.next_s()
         return opened
 
     def retry_in_s(self) -> float:

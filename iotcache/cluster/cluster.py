@@ -30,6 +30,7 @@ from iotcache.cluster.stats import (
     node_stats,
     slab_classes,
 )
+from iotcache.cluster.swapping import Swaps
 from iotcache.cluster.types import GetResult, ItemInfo, SetItem, WriteResult
 from iotcache.cluster.wire.answers import Answers, ErrorReply, LineReply, StatsReplies
 from iotcache.cluster.wire.connection import Connection
@@ -138,6 +139,12 @@ class Cluster:
         self._writes = Writes(
             self._router,
             self._recovery,
+            timeout_s=operation_timeout_s,
+            failover_ttl_s=self._failover_ttl_s,
+            clock=clock,
+        )
+        self._swaps = Swaps(
+            self._router,
             timeout_s=operation_timeout_s,
             failover_ttl_s=self._failover_ttl_s,
             clock=clock,
@@ -297,7 +304,7 @@ class Cluster:
         node has changed meanwhile is refused: CAS uniques mean nothing on another node.
         """
         self._check()
-        return await self._writes.cas_many(items, seen)
+        return await self._swaps.cas_many(items, seen)
 
     async def lease_many(
         self, keys: Sequence[str], *, stub_s: int = 2, recache_s: int = 0
@@ -314,7 +321,7 @@ class Cluster:
     async def release_many(self, keys: Sequence[str], seen: Sequence[GetResult]) -> None:
         """Give back leases whose values could not be loaded, so that others may try."""
         self._check()
-        await self._writes.release_many(keys, seen)
+        await self._swaps.release_many(keys, seen)
 
     async def delete_many(self, keys: Sequence[str]) -> list[WriteResult]:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""

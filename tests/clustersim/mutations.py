@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from iotcache.cluster import declaration, writing
+from iotcache.cluster import declaration, outcomes, writing
 from iotcache.cluster.declaration import Declarations
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node
@@ -133,7 +133,7 @@ def look_at_the_owner_alone(patch: Patch) -> None:
 
 def confirm_what_timed_out(patch: Patch) -> None:
     """A write that was not answered counts as done."""
-    real = writing._note
+    real = outcomes.note_results
 
     def note(  # noqa: PLR0917
         node: Any, order: Any, answers: Any, error: Any, shared: Any, results: Any
@@ -144,7 +144,8 @@ def confirm_what_timed_out(patch: Patch) -> None:
             results[position] = WriteResult(True, node.name) if error is not None else outcome
         return [] if error is not None else positions
 
-    patch.setattr(writing, "_note", note)
+    for module in (outcomes, writing):
+        patch.setattr(module, "note_results", note)
 
 
 def use_marked_nodes(patch: Patch) -> None:

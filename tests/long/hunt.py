@@ -56,7 +56,7 @@ class Outages:
         for index, (until_s, killed) in list(self._until_s.items()):
             if now_s >= until_s:
                 self._back(index, killed)
-        if self._rng.random() < 0.05:
+        if self._rng.random() < 0.02:
             index = self._rng.randrange(len(self._nodes))
             if index in self._until_s:
                 return

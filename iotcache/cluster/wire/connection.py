@@ -18,8 +18,9 @@ _HIGH_WATER_BYTES: Final = 1 << 20
 """Unsent bytes at which callers wait. Answers are read all the while, so no batch size can deadlock."""
 
 _DROP_UNSENT: Final = struct.pack("ii", 1, 0)
-"""``struct linger``: on, 0 seconds. Else the kernel goes on sending what a closed connection had not got through,
-for minutes and though the process has ended: a set would be carried out when the node has long been fenced."""
+"""``struct linger``: on, 0 seconds. Else the kernel goes on sending what a closed connection had not got
+through, for minutes and though the process has ended: a set would be carried out when the node has long been
+fenced. Source: socket(7)."""
 
 
 class ConnectionLost(NodeError):

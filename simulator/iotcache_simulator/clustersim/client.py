@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from iotcache.cluster.cluster import Cluster
-from iotcache.cluster.types import GetResult, Lease, SetItem
+from iotcache.cluster.types import GetResult, Lease, Mode, SetItem
 from iotcache.config.schema import BreakerSettings
 from iotcache.config.urls import NodeAddress
 from iotcache_simulator.clustersim.history import WriteHistory
@@ -240,6 +240,9 @@ class SimulatedClient:
         history = self._history
         least = history.begin(step.keys)
         names = [history.names[key] for key in step.keys]
+        if self._plan.adds:
+            await self._add(step, least, names)
+            return
         answers = await self.cluster.lease_many(names, stub_s=_STUB_S)
         self._check("fill", step.keys, least, answers)
         won = [(key, got) for key, got in zip(step.keys, answers, strict=True) if got.lease is Lease.WON]
@@ -257,6 +260,19 @@ class SimulatedClient:
             for (key, _), version, outcome in zip(won, versions, outcomes, strict=True)
         ]
         self._note(f"{self.name}: filled {', '.join(told)}")
+
+    async def _add(self, step: SimulationStep, least: Sequence[int], names: Sequence[str]) -> None:
+        """Read; load and add what is not there."""
+        history = self._history
+        answers = await self.cluster.get_many(names)
+        self._check("fill", step.keys, least, answers)
+        missing = [key for key, got in zip(step.keys, answers, strict=True) if not got.hit]
+        items = [
+            SetItem(history.names[key], history.value(key, history.stored[key]), 0, _TTL_S, Mode.ADD)
+            for key in missing
+        ]
+        if items:
+            await self.cluster.set_many(items)
 
     def _check(
         self, verb: str, keys: Sequence[int], least: Sequence[int], answers: Sequence[GetResult]

@@ -63,6 +63,8 @@ class SimulationPlan(Struct, frozen=True):
     """Writers write without pause while they miss a node."""
     readers_only: bool = False
     """Faults befall readers alone: no other client may notice."""
+    adds: bool = False
+    """Readers add what they have loaded, without a lease."""
     strict: bool = False
     """A read gives nothing older than a write that has *ended* before, confirmed or not."""
 

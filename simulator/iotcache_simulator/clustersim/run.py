@@ -50,7 +50,7 @@ def outcomes(seeds: Iterator[int], processes: int) -> Generator[SimulationResult
             yield from _simulate_chunk(chunk)
         return
     # Not forked: a child must not inherit what this process may have open.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=gc.freeze) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin) as pool:
         waiting: deque[Future[list[SimulationResult]]] = deque()
         try:
             while True:
@@ -61,6 +61,12 @@ def outcomes(seeds: Iterator[int], processes: int) -> Generator[SimulationResult
                 yield from waiting.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin() -> None:
+    """In a process of the pool: what is loaded by now stays, and need not be looked at again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _simulate_chunk(seeds: list[int]) -> list[SimulationResult]:

@@ -34,11 +34,14 @@ _TOGETHER: Final = (
     ("jump", "kill"),
     ("start", "hang"),
 )
-_CLIENTS: Final = ((1, 1), (1, 1), (1, 1), (1, 2), (2, 1), (2, 1), (2, 2))
+_NODES: Final = (2, 2, 2, 2, 2, 2, 3, 3, 3, 4)
+_CLIENTS: Final = ((1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (2, 1), (2, 1), (2, 2))
 """Writers and readers."""
 _LOADS_S: Final = (0.0, 0.0, 0.01, 0.1, 0.4, 1.3)
+_MEET_S: Final = 1.0
+"""After an outage clients may need so long until all of them use the node again."""
 _LEAST_S: Final = 0.35
-_AFTER_S: Final = 0.15
+_AFTER_S: Final = 0.1
 """So long a world goes on after its last fault, before everything is healed."""
 
 
@@ -46,7 +49,7 @@ def draw(seed: int) -> SimulationPlan:
     """The plan of a seed."""
     rng = Random(seed)
     dice = rng.random()
-    nodes = rng.choice((2, 2, 2, 2, 3, 3, 3, 4))
+    nodes = rng.choice(_NODES)
     writers, readers = rng.choice(_CLIENTS)
     plan = SimulationPlan(
         seed=seed,
@@ -79,7 +82,7 @@ def draw(seed: int) -> SimulationPlan:
         plan = replace(plan, nodes=1, strict=rng.random() < 0.5)
         faults = _several(plan, rng, ("kill",) if plan.strict else rng.choice(_TOGETHER))
     elif dice < 0.705:
-        plan = replace(plan, readers_only=True)
+        plan = replace(plan, readers_only=True, adds=rng.random() < 0.5)
         faults = _several(plan, rng, ("block", "drain", "stall", "cut"))
     elif dice < 0.72:
         plan = replace(plan, storm=True, writers=1, readers=1, tracks=3, keys=9)
@@ -107,10 +110,13 @@ def _several(plan: SimulationPlan, rng: Random, kinds: tuple[str, ...]) -> Steps
     free_s = [0.0] * plan.nodes
     overlap = plan.nodes == 1 or rng.random() < 0.7
     at_s = 0.08 + rng.random() * 0.12
-    until_s = rng.choice((0.4, 0.7, 1.1))
+    until_s = rng.choice((0.3, 0.6, 1.0))
     while at_s < until_s:
         kind, node, lasts_s = rng.choice(kinds), rng.randrange(plan.nodes), rng.choice(OUTAGES_S)
-        if free_s[node] <= at_s and (overlap or max(free_s) <= at_s):
+        others = sum(free > at_s - _MEET_S for at, free in enumerate(free_s) if at != node)
+        # Where each client reaches only nodes that the other does not, nothing is promised.
+        share = plan.readers_only or "block" not in kinds or others < max(1, plan.nodes - 1)
+        if share and free_s[node] <= at_s and (overlap or max(free_s) <= at_s):
             steps += dice.fault(kind, node, at_s, lasts_s)
             free_s[node] = at_s + lasts_s + 0.05
         at_s += rng.expovariate(1.0 / 0.3)
@@ -150,5 +156,5 @@ def _work(plan: SimulationPlan, rng: Random) -> Steps:
                     steps.append(SimulationStep(at_s, "fill", client, track=track, keys=keys, value=load_s))
                 else:
                     steps.append(SimulationStep(at_s, "get", client, track=track, keys=keys))
-                at_s += rng.expovariate(1.0 / (pause_s * 2))
+                at_s += rng.expovariate(1.0 / (pause_s * (2 + 2 * track)))
     return steps

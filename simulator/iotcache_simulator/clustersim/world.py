@@ -22,7 +22,7 @@ _EVICTED: Final = (b"iotcache:fence", b"iotcache:out", b"dev-")
 _HEAL_S: Final = 12.0
 """So long after the last fault every client must see every node up."""
 _ALERT_S: Final = 0.02
-_ALERTS: Final = 3
+_ALERTS: Final = 2
 _GETS: Final = 0.7
 _REST_S: Final = 0.05
 _CLOSE_S: Final = 3.0

@@ -1,0 +1,210 @@
+"""A write goes to where its keys belong now: to their own nodes, past them, or to both; all or not at all.
+
+See the rules in `iotcache.cluster.fence`: what is written past a node waits until every client knows of that,
+and what returns is written to as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from iotcache.clock import Clock
+from iotcache.cluster.exchange import gather_groups
+from iotcache.cluster.outage import LEASE_S
+from iotcache.cluster.outcomes import UNTOLD, Reasons, confirm, confirmed_by
+from iotcache.cluster.recovery import Recovery
+from iotcache.cluster.router import Route, Router
+from iotcache.cluster.types import WriteResult
+
+
+class Write(NamedTuple):
+    """A set or delete of many keys."""
+
+    keys: Sequence[str]
+    places: list[Route]
+    encode: Callable[[Sequence[int], bool], list[bytes]]
+    """The requests for some positions; True when they go past a node that is out, for a short time."""
+    impatient: frozenset[int]
+    """Positions that must not wait until all clients know that a node is out: a reader's additions."""
+    reasons: Reasons
+
+    @property
+    def adds(self) -> bool:
+        """Whether there is nothing but additions: the caller is a reader, and has no vote."""
+        return len(self.impatient) == len(self.keys)
+
+
+class _Batches:
+    """What goes to which node: by its index, and whether it goes there past a node that is out."""
+
+    def __init__(self) -> None:
+        self.first: dict[tuple[int, bool], list[int]] = {}
+        """Where the outcome comes from."""
+        self.more: dict[tuple[int, bool], list[int]] = {}
+        """Where it has to be as well."""
+        self.diverted: list[int] = []
+
+    def add(self, write: Write, position: int, nodes: tuple[int, ...], owner: int) -> None:
+        self.diverted.append(position)
+        # The one that everybody takes for up is the last; a node on its way back is only written as well.
+        for at, index in enumerate(reversed(nodes)):
+            groups = self.first if not at else self.more
+            groups.setdefault((index, index != owner), []).append(position)
+
+
+class RoutedWrites:
+    """Sends writes of any kind by the state of the nodes."""
+
+    def __init__(self, router: Router, recovery: Recovery, *, timeout_s: float, clock: Clock) -> None:
+        self._router = router
+        self._recovery = recovery
+        self._nodes = router.nodes
+        self._fences = router.fences
+        self._timeout_s = timeout_s
+        self._monotonic = clock.monotonic
+
+    async def write(self, write: Write) -> list[WriteResult]:
+        """Send every key to where it belongs now; what its node did not take is tried once more elsewhere."""
+        results: list[WriteResult] = [UNTOLD] * len(write.places)
+        again = await self.send(write, range(len(write.places)), results)
+        if again:
+            await self.send(write, again, results)
+        return results
+
+    async def send(self, write: Write, which: Sequence[int], results: list[WriteResult]) -> list[int]:
+        """Send the writes at ``which``; returns those whose node failed, for another try."""
+        fences = self._fences
+        if self._monotonic() > fences.valid_until:
+            await fences.renew(range(len(self._nodes)))
+        if not self._router.all_up:
+            await self._prepare(write, which)
+        began_s = self._monotonic()
+        batches = _Batches()
+        by_owner: list[list[int]] = [[] for _ in self._nodes]
+        for position in which:
+            by_owner[write.places[position][0]].append(position)
+        for owner, positions in enumerate(by_owner):
+            if positions and fences.usable(owner) and (write.adds or not fences.settling(owner)):
+                batches.first[owner, False] = positions
+            else:
+                for position in positions:
+                    self._divert(write, owner, position, batches, results)
+        failed: list[int] = []
+        second: dict[int, WriteResult] = {}
+
+        async def send(batch: tuple[dict[tuple[int, bool], list[int]], tuple[int, bool]]) -> None:
+            groups, (index, past) = batch
+            positions = groups[index, past]
+            into = results if groups is batches.first else second
+            failed.extend(await self._to_node(index, write, positions, past, into))
+
+        await gather_groups(
+            send, [(groups, key) for groups in (batches.first, batches.more) for key in groups]
+        )
+        for position, outcome in second.items():
+            if results[position].ok and not outcome.ok:
+                results[position] = outcome
+        if batches.diverted and self._monotonic() - began_s > LEASE_S:
+            # The node passed over may be up again for others by now, and they would not look elsewhere.
+            for position in batches.diverted:
+                results[position] = WriteResult(
+                    False, results[position].node, "the failover node was too slow"
+                )
+        return list(dict.fromkeys(position for position in failed if position not in write.impatient))
+
+    def _divert(
+        self,
+        write: Write,
+        owner: int,
+        position: int,
+        batches: _Batches,
+        results: list[WriteResult],
+    ) -> None:
+        """Find the nodes for a key whose owner is out, returning or settling."""
+        name = self._nodes[owner].name
+        key = write.keys[position]
+        if position in write.impatient:
+            route = self._router.read_route(key, owner)
+            if route is None:
+                results[position] = WriteResult(
+                    False, name, _why_out(self._router, key, "and not all clients know yet")
+                )
+            else:
+                batches.add(write, position, (route[0],), owner)
+            return
+        nodes, skipped = self._router.targets(key, owner)
+        why = ""
+        if not nodes:
+            why = "no cache node is up" if self._router.failover else "its node is out"
+        elif not all(self._fences.declarations.established(each) for each in skipped):
+            why = "its node is out, and not all clients know yet"
+        elif not all(index in self._fences.returning or self._fences.usable(index) for index in nodes):
+            why = "it is not known whether its node may be used"
+        if why:
+            results[position] = WriteResult(False, name, why)
+            self._recovery.missed(owner, [write.places[position].key])
+            return
+        for each in skipped:
+            self._fences.declarations.wrote_past(each)
+        if nodes[0] != owner or len(nodes) > 1:
+            self._recovery.missed(owner, [write.places[position].key]) if owner in skipped else None
+        batches.add(write, position, nodes, owner)
+
+    async def _prepare(self, write: Write, which: Sequence[int]) -> None:
+        """Reach for nodes that are out, and let all clients know of those that stay so."""
+        if write.adds:
+            return
+        fences, declarations = self._fences, self._fences.declarations
+        out: dict[int, None] = {}
+        hopeless: dict[int, None] = {}
+        for position in which:
+            owner = write.places[position].owner
+            if self._nodes[owner].up or position in write.impatient:
+                continue
+            nodes, skipped = self._router.targets(write.keys[position], owner)
+            if nodes:
+                out.update(dict.fromkeys(skipped))
+            else:
+                hopeless.update(dict.fromkeys(skipped))
+        if hopeless:
+            # Nobody takes over: what has just come back must not be found empty, or old, by readers first.
+            await asyncio.gather(*(self._nodes[index].reach(self._timeout_s) for index in hopeless))
+        waits = [
+            declarations.declare(owner)
+            for owner in out
+            if owner not in fences.returning
+            and not self._nodes[owner].up
+            and not declarations.established(owner)
+        ]
+        if waits:
+            await asyncio.wait(waits)
+
+    async def _to_node(
+        self,
+        index: int,
+        write: Write,
+        positions: list[int],
+        past: bool,
+        results: list[WriteResult] | dict[int, WriteResult],
+    ) -> list[int]:
+        """Send to one node; returns the positions it did not answer."""
+        requests = write.encode(positions, past)
+        connection = self._fences.returning.get(index)
+        if self._nodes[index].up or connection is None:
+            node = self._nodes[index]
+            return await confirm(node, positions, requests, write.reasons, results, self._timeout_s)
+        if await confirmed_by(connection, requests, self._timeout_s):
+            outcome = WriteResult(True, self._nodes[index].name)
+        else:
+            outcome = WriteResult(False, self._nodes[index].name, "its node is on its way back")
+        for position in positions:
+            results[position] = outcome
+        return []
+
+
+def _why_out(router: Router, key: str, why: str) -> str:
+    if router.failover_node(key) >= 0:
+        return f"its node is out, {why}"
+    return "no cache node is up" if router.failover else "its node is out"
