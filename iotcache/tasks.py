@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 PATIENCE_S = 1.0
 
 
-async def end(task: asyncio.Task[None], patience_s: float = PATIENCE_S) -> None:
+async def end(task: asyncio.Task[Any], patience_s: float = PATIENCE_S) -> None:
     """Cancel ``task`` and wait until it has ended; what it raises is not raised here.
 
     A single cancel may be lost: until Python 3.12 ``asyncio.wait_for`` swallows one that comes in the same

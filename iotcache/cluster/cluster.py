@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Sequence
 from random import Random
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
-from weakref import WeakSet
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
-from iotcache.cluster.exchange import gather_groups
+from iotcache.cluster import forks
+from iotcache.cluster.events import NodeEvents
 from iotcache.cluster.fence import Fences
-from iotcache.cluster.node import Node, submit
+from iotcache.cluster.node import Node
 from iotcache.cluster.outage import LEASE_S, OutageMarker
 from iotcache.cluster.placement import placement as placement_by_name
+from iotcache.cluster.questions import NodeQuestions
 from iotcache.cluster.reading import Reads
 from iotcache.cluster.recovery import Recovery
 from iotcache.cluster.router import Router
@@ -32,15 +32,14 @@ from iotcache.cluster.stats import (
 )
 from iotcache.cluster.swapping import Swaps
 from iotcache.cluster.types import GetResult, ItemInfo, SetItem, WriteResult
-from iotcache.cluster.wire.answers import Answers, ErrorReply, LineReply, StatsReplies
 from iotcache.cluster.wire.connection import Connection
 from iotcache.cluster.wire.dial import Dial, connect
 from iotcache.cluster.wire.dial import tls_context as tls_of
 from iotcache.cluster.writing import Writes
 from iotcache.config.schema import BreakerSettings, CacheSettings
 from iotcache.errors import ClusterClosed, NodeError
-from iotcache.model import Event, NodeHealth, NodeState, Severity
-from iotcache.text import printable, printable_bytes
+from iotcache.model import Event, NodeHealth, NodeState
+from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.config.urls import NodeAddress
@@ -52,23 +51,6 @@ _FORKED: Final = (
     "this cluster client was made before the process was forked, and its connections are the parent's: "
     "make a new one in the child"
 )
-_OPEN: Final[WeakSet[Cluster]] = WeakSet()
-
-
-def _after_fork() -> None:
-    for cluster in list(_OPEN):
-        cluster.abandon()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _stats_request(arguments: Sequence[str]) -> bytes:
-    request = " ".join(("stats", *arguments)).encode("ascii") + b"\r\n"
-    if b"\n" in request[:-1] or b"\r" in request[:-2]:
-        raise ValueError("an argument of stats holds a line end")
-    return request
 
 
 class Cluster:
@@ -100,10 +82,8 @@ class Cluster:
     ) -> None:
         self._clock = clock
         self._rng = rng or Random()
-        self._timeout_s = operation_timeout_s
         self._failover_ttl_s = max(1, round(failover_ttl_s))
-        self._on_event = on_event
-        self._told: dict[str, list[str]] = {}
+        self._events = NodeEvents(on_event, clock)
         self._unusable: str | None = _NOT_ENTERED
         """Why nothing can be asked."""
         self._nodes = tuple(
@@ -132,6 +112,7 @@ class Cluster:
             rng=self._rng,
         )
         self._recovery = Recovery(self._fences)
+        self._questions = NodeQuestions(self._nodes, timeout_s=operation_timeout_s)
         self._router = Router(self._nodes, placement_by_name(placement, nodes), self._fences)
         self._router.failover = failover
         self._router.observe = observe
@@ -192,7 +173,7 @@ class Cluster:
         if self._unusable is not _NOT_ENTERED:
             raise ClusterClosed("a cluster client can be entered once; make a new one")
         self._unusable = None
-        _OPEN.add(self)
+        forks.watch(self)
         try:
             for node in self._nodes:
                 node.start()
@@ -214,7 +195,7 @@ class Cluster:
         if self._unusable is _FORKED:
             return
         self._unusable = _CLOSED
-        _OPEN.discard(self)
+        forks.forget(self)
         try:
             await self._fences.close()
         finally:
@@ -341,21 +322,7 @@ class Cluster:
     async def stats(self, *arguments: str) -> dict[str, dict[str, str]]:
         """Raw ``stats`` (with ``arguments`` such as ``slabs``) of every node that answers."""
         self._check()
-        request = _stats_request(arguments)
-        found: dict[str, dict[str, str]] = {}
-
-        async def ask(index: int) -> None:
-            node = self._nodes[index]
-            answers = StatsReplies()
-            try:
-                await submit(node, request, answers, self._timeout_s)
-            except NodeError:
-                return
-            if isinstance(answers.out, dict):
-                found[node.name] = answers.out
-
-        await gather_groups(ask, [index for index, node in enumerate(self._nodes) if node.up])
-        return {name: found[name] for name in self.node_names if name in found}
+        return await self._questions.stats(arguments)
 
     async def node_stats(self) -> dict[str, NodeStats | None]:
         """General statistics of every node, typed; ``None`` for one that does not answer."""
@@ -383,38 +350,19 @@ class Cluster:
                 return node
         raise NodeError(f"no node of this cluster is called {printable(name, 80)}")
 
-    async def _ask_one(self, name: str, request: bytes, answers: Answers) -> None:
-        """Ask one node; its time is not counted among the latencies, which are of reads and writes."""
-        self._check()
-        node = self._named(name)
-        try:
-            connection = await node.ready(self._timeout_s)
-            await connection.submit(request, answers, self._timeout_s)
-        except NodeError as error:
-            node.failed(error)
-            raise
-
     def telemetry_of(self, name: str) -> NodeTelemetry:
         """As `telemetry`, of one node. Raises `NodeError` for an unknown name."""
         return self._named(name).telemetry()
 
     async def stats_of(self, name: str, *arguments: str) -> dict[str, str]:
         """Raw ``stats`` of one node, so that no other is waited for. Raises `NodeError`."""
-        answers = StatsReplies()
-        await self._ask_one(name, _stats_request(arguments), answers)
-        if isinstance(answers.out, ErrorReply):
-            raise NodeError(f"refused: {answers.out.text}")
-        return answers.out
+        self._check()
+        return await self._questions.stats_of(self._named(name), arguments)
 
     async def admin(self, name: str, command: bytes) -> str:
         """Send one of `iotcache.cluster.admin` to a node; its answer. Raises `NodeError` when it refuses."""
-        answer = LineReply()
-        await self._ask_one(name, command, answer)
-        if isinstance(answer.out, ErrorReply):
-            raise NodeError(f"refused: {answer.out.text}")
-        if answer.out != b"OK":
-            raise NodeError(f"refused: {printable_bytes(answer.out, 120)}")
-        return "OK"
+        self._check()
+        return await self._questions.admin(self._named(name), command)
 
     def drain(self, name: str) -> None:
         """Stop using a node, as if it were out, until `rejoin`. Raises `NodeError` for an unknown name.
@@ -440,40 +388,7 @@ class Cluster:
             contact = node.spare if node.drained or node.reachable else None
             self._fences.went_out(index, contact, lost=before is NodeState.UP and not node.reachable)
         self._router.changed()
-        if self._on_event is not None:
-            self._tell(node, before)
-
-    def _tell(self, node: Node, before: NodeState) -> None:
-        told = self._told.pop(node.name, [])  # since it went out; the same over and over is no news
-        if not node.up:
-            self._told[node.name] = told
-            news = "half-open" if node.state is NodeState.PROBING else node.reason
-            if news in told:
-                return
-            told.append(news)
-        if node.state is NodeState.PROBING:
-            event = (
-                "node_probing",
-                Severity.INFO,
-                f"is probed, its circuit half-open; it was out: {node.reason}",
-            )
-        elif node.state is NodeState.DOWN:
-            still = "still " if before is NodeState.PROBING else ""
-            event = ("node_down", Severity.ERROR, f"is {still}out: {node.reason}")
-        elif before is NodeState.STARTING:
-            event = ("node_up", Severity.INFO, "is up")
-        else:
-            event = (
-                "node_up",
-                Severity.INFO,
-                "is up again" + (", restarted and empty" if node.restarted else ""),
-            )
-        kind, severity, text = event
-        assert self._on_event is not None
-        try:
-            self._on_event(Event(self._clock.now(), kind, severity, node.name, f"{node.name} {text}"))
-        except Exception:  # a listener's mistake must not cost the node its supervisor
-            _LOG.exception("a listener to cluster events failed")
+        self._events.changed(node, before)
 
     def answers(self, node: Node, connection: Connection) -> None:
         """Called by a node that answers, before it is made safe."""

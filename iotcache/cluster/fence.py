@@ -53,11 +53,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 from random import Random
 from typing import Final
 
 from iotcache.clock import Clock
 from iotcache.cluster.declaration import Declarations
+from iotcache.cluster.fence_item import keep_request, look_request, put_fence_back
 from iotcache.cluster.node import Node
 from iotcache.cluster.outage import (
     LEASE_S,
@@ -77,9 +79,6 @@ from iotcache.errors import NodeError
 
 POLL_S: Final = 0.12
 _TOUCH_EVERY_S: Final = 1.0
-FENCE_KEY: Final = b"iotcache:fence"
-FENCE_TTL_S: Final = 2_592_000
-"""30 days, the longest relative TTL; by then hardly anything of before is alive."""
 NEVER: Final = float("-inf")
 
 
@@ -277,7 +276,7 @@ class Fences:
         ]
         touch = not self.observe and sent - self._touched[index] > _TOUCH_EVERY_S
         known = self.markers[index]
-        requests = [_touch_request(FENCE_KEY) if touch and self.floors[index] else probe_request(FENCE_KEY)]
+        requests = [keep_request() if touch and self.floors[index] else look_request()]
         for owner in owners:
             key = self.marker_keys[owner]
             requests.append(self._read_marker(key) if owner in known else probe_request(key))
@@ -294,7 +293,7 @@ class Fences:
             )
             found.update(zip(fresh, again, strict=True))
         if not cas and self.floors[index] and not self.observe:
-            cas = await self._put_fence_back(connection)
+            cas = await put_fence_back(partial(self.ask, connection))
         if touch:
             self._touched[index] = sent
         if sent < self._looked[index] or sent <= self._outdated[index]:
@@ -311,12 +310,6 @@ class Fences:
     def _read_marker(self, key: bytes) -> bytes:
         """Value and CAS unique of a marker, and another 30 days: it is not evicted while anybody looks."""
         return b"mg %b v c\r\n" % key if self.observe else b"mg %b v c T%d\r\n" % (key, MARKER_TTL_S)
-
-    async def _put_fence_back(self, connection: Connection) -> int:
-        """The fence was evicted or flushed: what lies below it must not be found by those who start now."""
-        await self.ask(connection, [b"ms %b 1 T%d ME\r\n1\r\n" % (FENCE_KEY, FENCE_TTL_S)])
-        (reply,) = await self.ask(connection, [probe_request(FENCE_KEY)])
-        return cas_of(reply)
 
     def note_marker(self, index: int, owner: int, marker: SeenMarker | None) -> None:
         """Take in what a look has found, or what this client has put or removed."""
@@ -344,17 +337,14 @@ class Fences:
     def _review(self) -> None:
         for owner, node in enumerate(self.nodes):
             if node.up and self.marked(owner):
-                claims = {claim for index in self.reach() for claim in self._claims(index, owner)}
+                seen = (self.markers[index].get(owner) for index in self.reach())
+                claims = {claim for marker in seen if marker for claim in marker.claims}
                 who = ", ".join(sorted({str(claim) for claim in claims}))
                 connection = node.connection
                 node.put_out("another client cannot reach it" + (f": {who}" if who else ""), reachable=True)
                 if connection is not None and connection.usable:
                     # It answers us: what is written past it goes to it as well, from now on.
                     self.returning[owner] = connection
-
-    def _claims(self, index: int, owner: int) -> Sequence[object]:
-        marker = self.markers[index].get(owner)
-        return marker.claims if marker is not None else ()
 
     def marked(self, owner: int) -> bool:
         """Whether a node that answers has the marker of ``owner``."""
@@ -399,10 +389,6 @@ class Fences:
         self.renew_lease()
         if lost and self.votes and self.up():
             self.declarations.declare(index)
-
-
-def _touch_request(key: bytes) -> bytes:
-    return b"mg %b c T%d\r\n" % (key, MARKER_TTL_S)
 
 
 def _marker_of(reply: ItemReply | ErrorReply) -> SeenMarker | None:

@@ -7,22 +7,21 @@ import contextlib
 import logging
 from random import Random
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from iotcache.clock import Clock
 from iotcache.cluster.breaker import Breaker
-from iotcache.cluster.capability import Capabilities, capabilities
+from iotcache.cluster.capability import Capabilities
+from iotcache.cluster.greeting import ProcessWatch, greet
 from iotcache.cluster.stats import NodeTelemetry
-from iotcache.cluster.wire.answers import Answers, ErrorReply, LineReply, StatsReplies
+from iotcache.cluster.surroundings import Surroundings
 from iotcache.cluster.wire.connection import AnswerTimeout, Connection, ConnectionLost
 from iotcache.cluster.wire.dial import Dial, connect
-from iotcache.cluster.wire.protocol import login_request
 from iotcache.config.schema import BreakerSettings
 from iotcache.errors import NodeError
 from iotcache.histogram import DurationHistogram
 from iotcache.model import NodeHealth, NodeState
 from iotcache.tasks import end
-from iotcache.text import printable, printable_bytes
 
 if TYPE_CHECKING:
     from iotcache.config.urls import NodeAddress
@@ -33,25 +32,8 @@ _HUNG_S = 1.0
 _UNSETTLED_S = 0.05
 """A node works off what lies in its sockets within milliseconds, in any order."""
 _LOG = logging.getLogger(__name__)
-_NEVER_BOOTED = ("", 0.0, 0.0)
 CLOSED = "this program has closed its connections"
 DRAINED = "drained: this program was told not to use it"
-
-
-class Surroundings(Protocol):
-    """What a node tells and asks of the cluster around it."""
-
-    def changed(self, node: Node, before: NodeState) -> None:
-        """The node's state is another one now."""
-        ...
-
-    def answers(self, node: Node, connection: Connection) -> None:
-        """The node answers over ``connection``, and is not used yet."""
-        ...
-
-    async def before_up(self, node: Node, connection: Connection) -> None:
-        """Make sure that nothing stale can be read from the node; raises `NodeError` to keep it out."""
-        ...
 
 
 class Node:
@@ -86,7 +68,7 @@ class Node:
         self.errors: dict[str, int] = {}
         self.restarted = False
         """The process that answers now is another than the one known before: it is empty."""
-        self._boot = _NEVER_BOOTED
+        self._process = ProcessWatch()
         self._since_s = clock.monotonic()
         self._surroundings = surroundings
         self._connect_timeout_s = connect_timeout_s
@@ -280,7 +262,7 @@ class Node:
     async def _until_lost(self, connection: Connection) -> NodeError | None:
         """Wait for the end of the connection (its reason) or of the breaker's patience (``None``)."""
         while self.up:
-            changed = asyncio.create_task(self._changed())
+            changed = asyncio.create_task(self._change.wait())
             try:
                 await asyncio.wait((connection.lost, changed), return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -290,9 +272,6 @@ class Node:
                 self._unsettled |= connection.unanswered > 0
                 return connection.lost.result()
         return None
-
-    async def _changed(self) -> None:
-        await self._change.wait()
 
     async def _until_probe(self) -> None:
         """Wait for the breaker's next probe; less when the old connection shows life before."""
@@ -327,7 +306,13 @@ class Node:
                 tls_context=self._tls_context,
             )
         try:
-            await self._greet(connection, fresh=connection is not self._old)
+            login = self._login if connection is not self._old else None
+            greeting = await greet(connection, login, self._operation_timeout_s)
+            self.capabilities = found = greeting.capabilities
+            if not found.meta:
+                raise NodeError(f"memcached {found.version} has no meta commands; 1.6 or newer is needed")
+            if greeting.uptime_s is not None:
+                self.restarted = self._process.restarted(greeting, self._clock.monotonic())
             self._surroundings.answers(self, connection)
             await self._work_off(connection)
             was_out = self._was_out
@@ -347,45 +332,6 @@ class Node:
             raise
         self._was_out = False
         return connection
-
-    async def _greet(self, connection: Connection, *, fresh: bool) -> None:
-        """Log in, and learn version, process and start time."""
-        timeout_s = self._operation_timeout_s
-        if fresh and (self._login[0] or self._login[1]):
-            login = LineReply()
-            await connection.submit(login_request(*self._login), login, timeout_s)
-            if login.out != b"STORED":
-                raise NodeError("the node refused the login")
-        version, stats = LineReply(), StatsReplies()
-        # One after the other: a node that wants a login throws away what came along with the first.
-        await connection.submit(b"version\r\n", version, timeout_s)
-        if isinstance(version.out, ErrorReply) or not version.out.startswith(b"VERSION "):
-            text = (
-                version.out.text if isinstance(version.out, ErrorReply) else printable_bytes(version.out, 60)
-            )
-            raise NodeError(f"does not speak memcached's protocol: {printable(text, 80)}")
-        self.capabilities = capabilities(printable_bytes(version.out[8:], 40))
-        if not self.capabilities.meta:
-            raise NodeError(
-                f"memcached {self.capabilities.version} has no meta commands; 1.6 or newer is needed"
-            )
-        await connection.submit(b"stats\r\n", stats, timeout_s)
-        if isinstance(stats.out, dict):
-            self._note_boot(stats.out)
-
-    def _note_boot(self, stats: dict[str, str]) -> None:
-        with contextlib.suppress(ValueError):
-            # By the monotonic clock: a wall clock that is set must not look like a restart.
-            started = self._clock.monotonic() - float(stats.get("uptime", "0"))
-            # A node that hung answers with the uptime of then. Its birth by its own clock stays the same
-            # all its life (in whole seconds); both move where another process has its place and pid.
-            born = float(stats.get("time", "nan")) - float(stats.get("uptime", "0"))
-            pid = stats.get("pid", "")
-            before_pid, before_started, before_born = self._boot
-            self.restarted = self._boot != _NEVER_BOOTED and (
-                pid != before_pid or (started - before_started > 3.0 and not abs(born - before_born) <= 1.0)
-            )
-            self._boot = (pid, started, born)
 
     async def _work_off(self, connection: Connection) -> None:
         """Let the node finish what lies unread on the connection it was lost on.
@@ -452,15 +398,3 @@ class Node:
         # A fresh event a change: whoever waits is woken by the next one, and nobody spins on the last.
         self._change.set()
         self._change = asyncio.Event()
-
-
-async def submit(node: Node, request: bytes, answers: Answers, timeout_s: float) -> float:
-    """Send one batch to ``node`` and wait for it: seconds taken. Raises `NodeError`."""
-    try:
-        connection = await node.ready(timeout_s)
-        seconds = await connection.submit(request, answers, timeout_s)
-    except NodeError as error:
-        node.failed(error)
-        raise
-    node.answered(seconds)
-    return seconds

@@ -35,12 +35,20 @@ class SetsInFlight(NamedTuple):
 class SetPipeline:
     """Encodes and sends plain sets, each node's in one piece."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, *, heads_max: int = MEMO_MAX, tails_max: int = _TAILS_MAX) -> None:
+        """``heads_max``, ``tails_max``: how many pieces are remembered, up to one batch more."""
         self._router = router
+        self._heads_max = heads_max
+        self._tails_max = tails_max
         self._heads: dict[str, tuple[int, bytes]] = {}
         """By key: the owner's index, and the end of the last command with the begin of this one."""
         self._tails: dict[tuple[int, int, int], bytes] = {}
         """By length, life and flags: the rest of the command's line."""
+
+    @property
+    def remembered(self) -> tuple[int, int]:
+        """How many heads and tails are remembered."""
+        return len(self._heads), len(self._tails)
 
     def send(self, items: Sequence[SetItem], timeout_s: float) -> list[SetsInFlight] | None:
         """Send ``items``, whose lives are relative; ``None``, and nothing sent, when they are no such burst.
@@ -81,7 +89,7 @@ class SetPipeline:
         try:
             return [heads[item.key] for item in items]
         except KeyError:
-            if len(heads) > MEMO_MAX:
+            if len(heads) > self._heads_max:
                 heads.clear()
             for item in items:
                 if item.key not in heads:
@@ -101,7 +109,7 @@ class SetPipeline:
             sized = (len(value), item.ttl_s, item.flags)
             tail = known(sized)
             if tail is None:
-                if len(tails) >= _TAILS_MAX:
+                if len(tails) >= self._tails_max:
                     tails.clear()
                 tail = tails[sized] = b"%d T%d F%d\r\n" % sized
             pieces += (heads[at][1], tail, value)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
-from iotcache.cluster.fence import FENCE_KEY, FENCE_TTL_S, POLL_S, Fences
+from iotcache.cluster.fence import POLL_S, Fences
+from iotcache.cluster.fence_item import put_fence
 from iotcache.cluster.outage import LEASE_S
 from iotcache.cluster.wire.answers import StoreReplies
 from iotcache.cluster.wire.connection import Connection
-from iotcache.cluster.wire.facts import cas_of
 from iotcache.cluster.wire.protocol import BARRIER, delete_request
 from iotcache.errors import NodeError
 
@@ -113,8 +114,7 @@ class Recovery:
                 await fences.declarations.remove(owner, {index: marker.cas})
 
     async def _fence(self, index: int, connection: Connection) -> None:
-        (reply,) = await self._fences.ask(connection, [b"ms %b 1 T%d c\r\n1\r\n" % (FENCE_KEY, FENCE_TTL_S)])
-        cas = cas_of(reply)
+        cas = await put_fence(partial(self._fences.ask, connection))
         if not cas:
             raise NodeError("the node does not take a fence against stale values")
         self._fences.floors[index] = cas

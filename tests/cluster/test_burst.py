@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iotcache.cluster import Mode, SetItem, WriteResult
-from iotcache.cluster import pipelined_set as burst_module
 from iotcache.cluster.pipelined_set import SetPipeline
 from iotcache.cluster.wire.protocol import BARRIER, set_request
 from iotcache.errors import KeyFormatError
@@ -41,14 +40,14 @@ class Wire:
         self.sent += request
 
 
-def bursts(count: int) -> tuple[SetPipeline, list[Wire]]:
+def bursts(count: int, **limits: int) -> tuple[SetPipeline, list[Wire]]:
     wires = [Wire() for _ in range(count)]
     router: Any = SimpleNamespace(
         all_up=True,
         nodes=[SimpleNamespace(connection=wire) for wire in wires],
         place=lambda key: SimpleNamespace(owner=len(key) % count, key=key.encode()),
     )
-    return SetPipeline(router), wires
+    return SetPipeline(router, **limits), wires
 
 
 @given(ITEMS, ITEMS)
@@ -78,18 +77,16 @@ def test_what_is_no_plain_burst_is_left_alone() -> None:
     assert [wire.sent for wire in wires] == [b"", b""]
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(burst_module, "_TAILS_MAX", 8)
-    monkeypatch.setattr(burst_module, "MEMO_MAX", 8)
-    sender, wires = bursts(1)
+def test_what_is_remembered_is_bounded() -> None:
+    sender, wires = bursts(1, heads_max=8, tails_max=8)
     for round_ in range(5):
         wires[0].sent = b""
         items = [SetItem(f"{round_}-{n}", b"v" * n, 0, 60) for n in range(20)]
         assert sender.send(items, 1.0)
         wanted = [set_request(item.key.encode(), item.value, 0, 60) for item in items]
         assert wires[0].sent == b"".join([*wanted, BARRIER])
-    assert len(sender._tails) <= 8
-    assert len(sender._heads) <= 8 + 20
+    heads, tails = sender.remembered
+    assert tails <= 8 and heads <= 8 + 20
 
 
 @pytest.mark.real("memcached")

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from iotcache.cluster import Cluster, SetItem
-from iotcache.cluster.wire.dial import tls_context
+from iotcache.cluster.wire.answers import LineReply
+from iotcache.cluster.wire.connection import Connection, ConnectionLost
+from iotcache.cluster.wire.dial import connect, tls_context
 from iotcache.config.schema import CacheSettings
 from iotcache.config.urls import parse_node
 from iotcache.errors import ConfigError
@@ -177,6 +179,27 @@ async def test_settings_make_the_same_cluster(guarded: Server) -> None:
     )
     async with Cluster.from_settings([parse_node(guarded.address)], settings) as cluster:
         assert await works(cluster)
+
+
+async def test_what_a_closed_connection_has_not_sent_is_never_sent() -> None:
+    """Else the kernel sends it when it can, and the node carries it out long after it was fenced."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        address = parse_node(f"127.0.0.1:{listening.getsockname()[1]}")
+        connection = await connect(address, Connection, timeout_s=2.0)
+        accepted, _ = await loop.sock_accept(listening)
+        with accepted:
+            sent = connection.submit(b"v" * (8 << 20), LineReply(), 2.0)
+            assert await loop.sock_recv(accepted, 1)  # on its way, and more than both kernels hold
+            connection.close()
+            with pytest.raises(ConnectionResetError):
+                while await loop.sock_recv(accepted, 1 << 20):
+                    pass
+            with pytest.raises(ConnectionLost):
+                await sent
 
 
 async def test_something_else_on_the_port_is_named(over: Any) -> None:

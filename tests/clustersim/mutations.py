@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from iotcache.cluster import declaration, outcomes, writing
+from iotcache.cluster import declaration, fence, outcomes, writing
 from iotcache.cluster.declaration import Declarations
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node
 from iotcache.cluster.recovery import Recovery
 from iotcache.cluster.router import Router, Targets
 from iotcache.cluster.types import WriteResult
-from iotcache.cluster.wire import protocol
+from iotcache.cluster.wire import connection, protocol
 from iotcache.cluster.wire.answers import ReplyBatch
 
 Patch = pytest.MonkeyPatch
@@ -112,10 +113,10 @@ def set_instead_of_swap(patch: Patch) -> None:
 def let_fences_be_evicted(patch: Patch) -> None:
     """A fence that is missed is not put back."""
 
-    async def put_back(self: Fences, connection: object) -> int:
+    async def put_back(ask: object) -> int:
         return 0
 
-    patch.setattr(Fences, "_put_fence_back", put_back)
+    patch.setattr(fence, "put_fence_back", put_back)
 
 
 def look_at_the_owner_alone(patch: Patch) -> None:
@@ -129,6 +130,11 @@ def look_at_the_owner_alone(patch: Patch) -> None:
         return Targets(nodes, tuple(index for index in skipped if index == owner))
 
     patch.setattr(Router, "targets", targets)
+
+
+def let_the_kernel_send_on(patch: Patch) -> None:
+    """What a closed connection has not got through is sent all the same, some time."""
+    patch.setattr(connection, "_DROP_UNSENT", struct.pack("ii", 0, 0))
 
 
 def confirm_what_timed_out(patch: Patch) -> None:
@@ -178,6 +184,7 @@ MUTATIONS: dict[str, Callable[[Patch], None]] = {
         set_instead_of_swap,
         let_fences_be_evicted,
         look_at_the_owner_alone,
+        let_the_kernel_send_on,
         confirm_what_timed_out,
         use_marked_nodes,
         trust_returning_nodes,

@@ -107,7 +107,9 @@ def _jump(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
 
 
 def _enter(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
-    return [SimulationStep(at_s, "enter", dice.someone(), value=dice.rng.random() * 0.3)]
+    """A client starts another one while a node hangs, and is cancelled."""
+    who, value = dice.someone(), dice.rng.random() * 0.15
+    return [*_hang(dice, node, at_s, 0.2), SimulationStep(at_s + 0.01, "enter", who, value=value)]
 
 
 def _start(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
@@ -184,6 +186,33 @@ def _twice(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
     return [*_hang(dice, node, at_s, 1.2), *_hang(dice, node, again_s, 1.3)]
 
 
+def _nested(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
+    """While a node is out another one is, too, for everybody or for one writer, and for a shorter time."""
+    other = dice.rng.choice([one for one in range(dice.plan.nodes) if one != node])
+    second_s = at_s + 0.9 + dice.rng.random() * 0.3
+    steps = _hang(dice, node, at_s, 2.3)
+    if dice.rng.random() < 0.3:
+        return [*steps, *_hang(dice, other, second_s, 0.9)]
+    who = dice.writer()
+    return [
+        *steps,
+        SimulationStep(second_s, "drain", who, other),
+        SimulationStep(second_s + 0.9, "rejoin", who, other),
+    ]
+
+
+def _claimed(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
+    """A writer is cut off from a node that the others reach, and all are busy: it is not theirs to use."""
+    rng, keys = dice.rng, dice.everything()
+    steps = [SimulationStep(at_s, "block", 0, node), SimulationStep(at_s + 1.8, "unblock", 0, node)]
+    for who, verb, some in ((0, "set", tuple(dice.plan.keys_of(0, 0))), (1, "fill", keys), (2, "get", keys)):
+        busy_s = at_s + 0.8
+        while busy_s < at_s + 1.8:
+            steps.append(SimulationStep(busy_s, verb, who, keys=some))
+            busy_s += rng.random() * 0.05
+    return steps
+
+
 def _asleep(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
     """A client stands still while another stops using a node, and reads when it goes on."""
     who = dice.writer()
@@ -233,6 +262,8 @@ _FAULTS: Final[dict[str, Callable[[FaultDice, int, float, float], Steps]]] = {
     "forget": _forget,
     "inherit": _inherit,
     "twice": _twice,
+    "nested": _nested,
+    "claimed": _claimed,
     "asleep": _asleep,
     "late": _late,
 }

@@ -87,6 +87,12 @@ def draw(seed: int) -> SimulationPlan:
     elif dice < 0.72:
         plan = replace(plan, storm=True, writers=1, readers=1, tracks=3, keys=9)
         faults = _one(plan, rng, rng.choice(("hang", "drain", "kill")))
+    elif dice < 0.74:
+        plan = replace(plan, nodes=3, tracks=1)
+        faults = _one(plan, rng, "nested")
+    elif dice < 0.755:
+        plan = replace(plan, writers=2, readers=1, tracks=1, timeout_s=0.2)
+        faults = _one(plan, rng, "claimed")
     else:
         faults = _several(plan, rng, rng.choice(_TOGETHER))
     end_s = max([_LEAST_S, *(step.at_s for step in faults)]) + _AFTER_S
