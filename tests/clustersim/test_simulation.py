@@ -13,6 +13,7 @@ from iotcache_simulator.clustersim.shrink import shrink
 from iotcache_simulator.clustersim.world import simulate
 
 REGRESSIONS = {
+    "the only node restarted": 5,
     "a start that is cancelled": 14,
     "a node drained, rejoined and drained again within 0.3 s, and nothing else": 21,
     "a reader that loses a node": 27,
