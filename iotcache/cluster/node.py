@@ -46,7 +46,7 @@ class Node:
     def __init__(
         self,
         address: NodeAddress,
-        surroundings: Surroundings,
+        surroundings: Surroundings[Node],
         *,
         connect_timeout_s: float,
         operation_timeout_s: float,

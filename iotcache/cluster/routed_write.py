@@ -19,7 +19,7 @@ from iotcache.cluster.router import Route, Router
 from iotcache.cluster.types import WriteResult
 
 
-class Write(NamedTuple):
+class RoutedWrite(NamedTuple):
     """A set or delete of many keys."""
 
     keys: Sequence[str]
@@ -46,7 +46,7 @@ class _Batches:
         """Where it has to be as well."""
         self.diverted: list[int] = []
 
-    def add(self, write: Write, position: int, nodes: tuple[int, ...], owner: int) -> None:
+    def add(self, write: RoutedWrite, position: int, nodes: tuple[int, ...], owner: int) -> None:
         self.diverted.append(position)
         # The one that everybody takes for up is the last; a node on its way back is only written as well.
         for at, index in enumerate(reversed(nodes)):
@@ -65,7 +65,7 @@ class RoutedWrites:
         self._timeout_s = timeout_s
         self._monotonic = clock.monotonic
 
-    async def write(self, write: Write) -> list[WriteResult]:
+    async def write(self, write: RoutedWrite) -> list[WriteResult]:
         """Send every key to where it belongs now; what its node did not take is tried once more elsewhere."""
         results: list[WriteResult] = [UNTOLD] * len(write.places)
         again = await self.send(write, range(len(write.places)), results)
@@ -73,7 +73,7 @@ class RoutedWrites:
             await self.send(write, again, results)
         return results
 
-    async def send(self, write: Write, which: Sequence[int], results: list[WriteResult]) -> list[int]:
+    async def send(self, write: RoutedWrite, which: Sequence[int], results: list[WriteResult]) -> list[int]:
         """Send the writes at ``which``; returns those whose node failed, for another try."""
         fences = self._fences
         if self._monotonic() > fences.valid_until:
@@ -116,7 +116,7 @@ class RoutedWrites:
 
     def _divert(
         self,
-        write: Write,
+        write: RoutedWrite,
         owner: int,
         position: int,
         batches: _Batches,
@@ -152,7 +152,7 @@ class RoutedWrites:
             self._recovery.missed(owner, [write.places[position].key]) if owner in skipped else None
         batches.add(write, position, nodes, owner)
 
-    async def _prepare(self, write: Write, which: Sequence[int]) -> None:
+    async def _prepare(self, write: RoutedWrite, which: Sequence[int]) -> None:
         """Reach for nodes that are out, and let all clients know of those that stay so."""
         if write.adds:
             return
@@ -184,7 +184,7 @@ class RoutedWrites:
     async def _to_node(
         self,
         index: int,
-        write: Write,
+        write: RoutedWrite,
         positions: list[int],
         past: bool,
         results: list[WriteResult] | dict[int, WriteResult],

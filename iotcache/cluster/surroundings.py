@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from iotcache.model import NodeState
 
 if TYPE_CHECKING:
-    from iotcache.cluster.node import Node
     from iotcache.cluster.wire.connection import Connection
 
+NodeT_contra = TypeVar("NodeT_contra", contravariant=True)
 
-class Surroundings(Protocol):
+
+class Surroundings(Protocol[NodeT_contra]):
     """What a node tells and asks of the cluster around it."""
 
-    def changed(self, node: Node, before: NodeState) -> None:
+    def changed(self, node: NodeT_contra, before: NodeState) -> None:
         """The node's state is another one now."""
         ...
 
-    def answers(self, node: Node, connection: Connection) -> None:
+    def answers(self, node: NodeT_contra, connection: Connection) -> None:
         """The node answers over ``connection``, and is not used yet."""
         ...
 
-    async def before_up(self, node: Node, connection: Connection) -> None:
+    async def before_up(self, node: NodeT_contra, connection: Connection) -> None:
         """Make sure that nothing stale can be read from the node; raises `NodeError` to keep it out."""
         ...

@@ -17,7 +17,7 @@ from iotcache.cluster.outcomes import (
 )
 from iotcache.cluster.pipelined_set import SetPipeline
 from iotcache.cluster.recovery import Recovery
-from iotcache.cluster.routed_write import RoutedWrites, Write
+from iotcache.cluster.routed_write import RoutedWrite, RoutedWrites
 from iotcache.cluster.router import Router
 from iotcache.cluster.types import Mode, SetItem, WriteResult
 from iotcache.cluster.wire import protocol
@@ -80,7 +80,7 @@ class Writes:
             await self._routed.send(self._sets(items), again, results)
         return results
 
-    def _sets(self, items: Sequence[SetItem]) -> Write:
+    def _sets(self, items: Sequence[SetItem]) -> RoutedWrite:
         """Sets of any kind, to wherever their keys belong now."""
         now = self._clock.now()
         keys = [item.key for item in items]
@@ -99,7 +99,7 @@ class Writes:
                 )
             return requests
 
-        return Write(keys, places, encode, impatient, SET_REASONS)
+        return RoutedWrite(keys, places, encode, impatient, SET_REASONS)
 
     async def delete_many(self, keys: Sequence[str]) -> list[WriteResult]:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""
@@ -110,7 +110,7 @@ class Writes:
         def encode(positions: Sequence[int], past: bool) -> list[bytes]:
             return [protocol.delete_request(places[position].key) for position in positions]
 
-        return await self._routed.write(Write(keys, places, encode, frozenset(), DELETE_REASONS))
+        return await self._routed.write(RoutedWrite(keys, places, encode, frozenset(), DELETE_REASONS))
 
     async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[WriteResult]:
         """Give ``keys`` ``ttl_s`` (> 0) more seconds to live, without reading them.
