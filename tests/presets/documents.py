@@ -48,6 +48,8 @@ DOCUMENTS: dict[str, list[Document]] = {
         }, [("plug", "power", 12.5, "W"), ("plug", "energy", 3.1, "kWh"), ("plug", "voltage", 229, "V"),
             ("plug", "current", 0.05, "A"), ("plug", "state", False, ""), ("plug", "linkquality", 120, "")],
             NOW_US - 30_000_000),
+        Document("zigbee2mqtt/door", {"battery": 97, "voltage": 2995, "contact": False}, [
+            ("door", "battery", 97, "%"), ("door", "voltage", 2995, "mV"), ("door", "contact", False, "")]),
         Document("zigbee2mqtt/bath/availability", {"state": "online"}, PASSED_OVER),
         Document("zigbee2mqtt/kitchen/floor_light/set", {"state": "OFF"}, PASSED_OVER),
         Document("zigbee2mqtt/bridge/state", {"state": "online"}, PASSED_OVER),

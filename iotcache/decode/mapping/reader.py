@@ -80,7 +80,7 @@ class FieldReader:
         )
         self._ignore = SensorTable(dict.fromkeys(mapping.ignore, True) if mapping else {})
         self._when = [(parse_path(path), wanted) for path, wanted in mapping.when.items()] if mapping else []
-        paths = [*self._ts, *self._seq, *(path for path, _ in self._when)]
+        paths = [*self._ts, *self._seq]
         paths += [path for forms in self._names.values() for form in forms for path in form.paths()]
         self._whole = not self._at_readings and any(
             path.steps and isinstance(path.steps[0], int)
