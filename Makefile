@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test test-long simulate-cluster hunt brokers lab lint lint-deploy types check picture class-plots chaos chaos-mutants clean
+.PHONY: run test outages test-long simulate-cluster hunt brokers lab lint lint-deploy types check picture class-plots chaos chaos-mutants clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -20,6 +20,10 @@ test: $(DEV)
 # The proofs that make test has a short form of: some minutes.
 test-long: $(DEV)
 	@$(BIN)/python -m pytest -n 3 -m long $(ARGS)
+
+# Each outage over real servers, and what every screen and command says of it: some minutes.
+outages: $(DEV)
+	@$(BIN)/python -m pytest -n 0 -m outages tests/outages $(ARGS)
 
 # Every training scenario in full, and broken on purpose: some ten minutes.
 lab: $(DEV)

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 from iotcache.errors import IotCacheError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from iotcache.config.schema import Settings
+    from iotcache_tui.state.dashboard import DashboardState
+    from iotcache_tui.state.log import LogEntry
 
 POLL_S = 0.25
 FIGURES_EVERY_S = 10.0
@@ -23,7 +27,6 @@ def run_plain(settings: Settings) -> int:
     from iotcache_tui.format import clock_text, milliseconds, percent, rate
     from iotcache_tui.shutdown import leave_on_signals
     from iotcache_tui.state.dashboard import DashboardState
-    from iotcache_tui.state.problems.problem import SEVERITIES
     from iotcache_tui.state.snapshot import figures
 
     feed, state = LiveFeed(attached(settings), reads_per_s=looks_per_s(settings)), DashboardState()
@@ -49,20 +52,13 @@ def run_plain(settings: Settings) -> int:
             fresh = state.log.since(last_number)
             for entry in state.log.everything() if fresh is None else fresh:
                 if entry.number > last_number:
-                    print(
-                        f"{clock_text(entry.wall_s)} {entry.severity.value:7} {entry.kind:11} "
-                        f"{entry.subject}: {entry.text}"
-                    )
+                    print(entry_line(entry))
             last_number = state.log.total
             if state.ready and time.monotonic() >= next_figures_s:
                 next_figures_s = time.monotonic() + FIGURES_EVERY_S
                 now = figures(state)
-                for problem in state.problems:
-                    severity = SEVERITIES[problem.gravity]
-                    print(
-                        f"{clock_text(time.time())} {severity.value:7} problem     "
-                        f"{problem.line(time.monotonic())}"
-                    )
+                for line in problem_lines(state, time.monotonic(), time.time()):
+                    print(line)
                 print(
                     f"{clock_text(time.time())} info    figures     hit ratio {percent(now['hit_percent'])}, "
                     f"reads {rate(now['reads_per_s'])}/s, fallbacks {rate(now['fallbacks_per_s'])}/s, "
@@ -74,3 +70,22 @@ def run_plain(settings: Settings) -> int:
         return 0
     finally:
         feed.stop()
+
+
+def entry_line(entry: LogEntry) -> str:
+    """One line of the log."""
+    from iotcache_tui.format import clock_text
+
+    return (
+        f"{clock_text(entry.wall_s)} {entry.severity.value:7} {entry.kind:11} {entry.subject}: {entry.text}"
+    )
+
+
+def problem_lines(state: DashboardState, now_s: float, wall_s: float) -> Iterator[str]:
+    """What is wrong, a line each, with how long it has been so."""
+    from iotcache_tui.format import clock_text
+    from iotcache_tui.state.problems.problem import SEVERITIES
+
+    for problem in state.problems:
+        severity = SEVERITIES[problem.gravity].value
+        yield f"{clock_text(wall_s)} {severity:7} problem     {problem.line(now_s)}"

@@ -27,9 +27,9 @@ EFFECTS: Final[tuple[Rule, ...]] = (
     pipeline.lagging,
     pipeline.piling_up,
     pipeline.late,
+    pipeline.silent_devices,
     pipeline.falling_through,
     pipeline.behind,
-    pipeline.silent_devices,
 )
 """What else follows from a part that is down: told only while none is."""
 ALWAYS: Final[tuple[Rule, ...]] = (pipeline.standing_alerts,)

@@ -16,6 +16,8 @@ from iotcache_tui.state.reasons import label_of
 
 HEAR_S: Final = 3.0
 """Workers tell of themselves once a second: so long after the broker answered all of them were heard."""
+SURE_S: Final = 6.0
+"""One that has been silent for less may only have got no processor time."""
 LAG_S: Final = 1.0
 SLOW_COMMIT_MS: Final = 100.0
 LATE_SHARE: Final = 0.2
@@ -68,8 +70,9 @@ def silent_workers(facts: Facts) -> Iterator[Problem]:
             others = others.replace("still work", "still works")
         yield Problem(
             "workers", "silent", f"worker {printable(one.instance, 60)}",
-            f"{where if stats.pid else 'it'} hangs or is cut off: it said no goodbye", others, Gravity.DOWN,
-            one.at_s, subject=one.instance,
+            f"{where if stats.pid else 'it'} hangs or is cut off: it said no goodbye", others,
+            Gravity.DOWN if facts.now_s - one.at_s >= SURE_S else Gravity.WARNING, one.at_s,
+            subject=one.instance,
         )  # fmt: skip
 
 

@@ -1,0 +1,129 @@
+"""Each outage of docs/outages.md: how it is staged on a `Site`, and what ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from tests.conftest import Server
+from tests.outages.site import Site
+
+Stage = Callable[[Site], AbstractContextManager[None]]
+
+
+@contextmanager
+def _stopped(*pids: int) -> Iterator[None]:
+    import os
+
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def _killed(*servers: Server) -> Iterator[None]:
+    for server in servers:
+        server.kill()
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.start()
+
+
+@contextmanager
+def _store_stopped(site: Site) -> Iterator[None]:
+    site.postgres.stop()
+    try:
+        yield
+    finally:
+        site.postgres.start()
+
+
+@contextmanager
+def _workers_killed(site: Site) -> Iterator[None]:
+    for name in list(site.workers):
+        site.kill_worker(name)
+    try:
+        yield
+    finally:
+        for name in list(site.workers):
+            site.start_worker(name)
+
+
+@contextmanager
+def _filled(site: Site) -> Iterator[None]:
+    ending = threading.Event()
+    thread = threading.Thread(target=site.fill, args=(ending,))
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join(10)
+
+
+@contextmanager
+def _flushed(site: Site) -> Iterator[None]:
+    site.flush()
+    yield
+
+
+@contextmanager
+def _hot(site: Site) -> Iterator[None]:
+    site.heat(99.0)
+    try:
+        yield
+    finally:
+        site.heat(1.0)
+
+
+@contextmanager
+def _fleet_stopped(site: Site) -> Iterator[None]:
+    site.publishes = False
+    try:
+        yield
+    finally:
+        site.publishes = True
+
+
+@contextmanager
+def _nothing(site: Site) -> Iterator[None]:
+    yield
+
+
+STAGES: dict[str, Stage] = {
+    "broker killed": lambda site: _killed(site.broker),
+    "broker hangs": lambda site: _stopped(site.broker.pid),
+    "wrong MQTT password here": _nothing,
+    "store stopped": _store_stopped,
+    "store stopped before": _store_stopped,
+    "wrong store password here": _nothing,
+    "one node killed": lambda site: _killed(site.nodes[1]),
+    "one node hangs": lambda site: _stopped(site.nodes[1].pid),
+    "all nodes killed": lambda site: _killed(*site.nodes),
+    "no worker": _workers_killed,
+    "one worker hangs": lambda site: _stopped(site.workers["w1"].pid),
+    "evictions": _filled,
+    "flush_all": _flushed,
+    "eight alerts": _hot,
+    "other placement here": _nothing,
+    "fleet stopped": _fleet_stopped,
+}
+FLAGS: dict[str, dict[str, Any]] = {
+    "wrong MQTT password here": {"broker.password": "wrong"},
+    "wrong store password here": {"store.password": "wrong"},
+    "other placement here": {"cache.placement": "rendezvous"},
+}
+"""Settings of the one who looks that are not the site's."""
+BEFORE = frozenset({*FLAGS, "store stopped before"})
+"""Outages that stand when the dashboard starts."""
