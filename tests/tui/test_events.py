@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -349,5 +350,7 @@ async def test_alerts_come_from_the_store_and_each_change_is_told_once(tmp_path:
         await store.alerts.record([structs.replace(alert, state=AlertState.CLEARED, changed_us=10**15 + 1)])
         await watch.poll(store)
         drained = mailbox.drain()
-        assert [event.kind for event in drained.events] == ["alert.cleared"]
+        (cleared,) = drained.events
+        assert cleared.kind == "alert.cleared"
+        assert re.fullmatch(r"node-down cleared after \S+; it was: x", cleared.text)
         assert drained.alerts == ()

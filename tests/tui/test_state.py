@@ -5,12 +5,16 @@ from __future__ import annotations
 from math import inf, isnan
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from iotcache.keys import Keys
 from iotcache.model import MissReason, Read, Series, Source
 from iotcache.store.base import SeriesInfo
 from iotcache_tui.feed.pace import ReadingPace
 from iotcache_tui.feed.read_stats import ReadStats
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.fleet.devices import LATE, ON_TIME, UNREPORTED, DeviceCounts
 from iotcache_tui.state.fleet.fleet_state import FROM_CACHE, TREND_POINTS, FleetState
 from iotcache_tui.state.fleet.view import SORTS, FleetView
 from iotcache_tui.state.updates import (
@@ -204,8 +208,6 @@ def test_hit_percent_is_over_reads_not_over_seconds() -> None:
 
 
 def test_account_counts_hits_misses_and_latency_by_second() -> None:
-    from iotcache.keys import Keys
-
     account = ReadStats(Keys())
     account.grow(2)
     hit = Read("a", "t", 1.0, Source.CACHE, latency_ms=1.0)
@@ -221,6 +223,45 @@ def test_account_counts_hits_misses_and_latency_by_second() -> None:
     assert (second.writes, second.ingest_per_s) == (7, 5.0)
     later = account.close_second(4.0, 9, Processes(), (None, None), 3.0)
     assert (later.reads, later.writes, later.served_per_s) == (0, 2, 3.0)
+
+
+def test_a_read_past_a_node_that_is_down_is_counted_and_told_for_that_node() -> None:
+    account = ReadStats(Keys(), owner=lambda key: "down:1")
+    account.grow(1)
+    past = Read(
+        "a", "t", 1.0, Source.STORE, node="stand-in:1", store_ms=0.7, miss_reason=MissReason.NODE_DOWN
+    )
+    _, (fallback,) = account.add([0], [past], 1.0, 2.0)
+    assert fallback.node == "down:1"
+    assert {name: totals.unreached for name, totals in account.by_node.items()} == {"down:1": 1}
+
+
+def test_only_what_was_looked_at_a_moment_ago_tells_that_readings_come_in() -> None:
+    account = ReadStats(Keys())
+    account.grow(2)
+
+    def at(now_s: float, ts_us: int) -> int:
+        account.add([0], [Read("a", "t", 1.0, Source.CACHE, ts_us=ts_us)], now_s, 2.0)
+        return account.close_second(now_s, 0, Processes(), (None, None), None).fresh
+
+    assert at(1.0, 5) == 0, "the first look knows nothing of before"
+    assert at(2.0, 6) == 1
+    assert at(3.0, 6) == 0
+    assert at(30.0, 9) == 0, "it may have come in long ago"
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([UNREPORTED, ON_TIME, LATE])), max_size=60))
+def test_live_stale_and_unread_devices_make_up_all(turns: list[tuple[int, int]]) -> None:
+    counts, standing = DeviceCounts(), dict.fromkeys(range(10), UNREPORTED)
+    for row in range(10):
+        counts.join(f"d{row // 2}")
+    for row, stands in turns:
+        counts.turn(f"d{row // 2}", standing[row], stands)
+        standing[row] = stands
+        devices = [{standing[2 * number], standing[2 * number + 1]} for number in range(5)]
+        live = sum(ON_TIME in device for device in devices)
+        stale = sum(ON_TIME not in device and LATE in device for device in devices)
+        assert (counts.total, counts.live, counts.stale, counts.unread) == (5, live, stale, 5 - live - stale)
 
 
 def test_pace_reads_the_watched_first_and_spreads_the_rest_within_the_budget() -> None:
