@@ -178,7 +178,7 @@ CASES: dict[str, tuple[Facts, str]] = {
         f"node {NODES[0]} full · 4000 items/s are evicted: memory is short",
     ),
     "devices are silent": (
-        facts(devices_stale=91), "91 of 120 devices silent · no reading for three of their intervals or more"
+        facts(devices_stale=91), "91 of 120 devices silent · no reading for three intervals or more"
     ),
     "alerts stand": (facts(alerts=(alert(),) * 8), "8 alerts stand · cold: d t is 5.5"),
 }  # fmt: skip

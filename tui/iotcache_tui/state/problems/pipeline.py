@@ -207,7 +207,7 @@ def silent_devices(facts: Facts) -> Iterator[Problem]:
     if stale and stale >= STALE_SHARE * total:
         yield Problem(
             "simulator", "silent", some_of(stale, total, "device"),
-            "no reading for three of their intervals or more", screen="fleet", kind="stale",
+            "no reading for three intervals or more", screen="fleet", kind="stale",
         )  # fmt: skip
 
 
