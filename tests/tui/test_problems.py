@@ -197,6 +197,8 @@ def test_what_is_well_or_wanted_is_no_problem() -> None:
     assert find_problems(facts(parts=absent, processes=NO_WORKER, seconds=quiet())) == ()
     just_up = {"broker": Part("broker", "up", "", NOW_S - 1)}
     assert find_problems(facts(parts=just_up, processes=NO_WORKER, seconds=quiet())) == ()
+    ours = {"ingest": Part("ingest", "up", "", NOW_S - 1)}
+    assert find_problems(facts(parts=ours, processes=NO_WORKER, seconds=quiet())) == ()
     (drained,) = find_problems(facts(nodes=out(0, reason="drained", drained=True)))
     assert drained.gravity is Gravity.NOTE
     assert find_problems(facts(figures=figures(flushed_at_s=NOW_S - 60))) == ()

@@ -36,10 +36,12 @@ def no_worker(facts: Facts) -> Iterator[Problem]:
     broker, ours = facts.part("broker"), facts.part("ingest")
     if broker is None or broker.state != "up" or facts.processes.workers or facts.processes.silent:
         return
-    if facts.now_s - broker.since_s < HEAR_S or (ours is not None and ours.state != "up"):
-        return  # one of ours that is off, starts or is down tells so itself
+    if ours is not None and ours.state != "up":
+        return  # it is off, starts, or is down and told as such
+    since_s = max(broker.since_s, ours.since_s if ours is not None else 0.0)
+    if facts.now_s - since_s < HEAR_S:
+        return
     published = sum(one.stats.rate for one in facts.processes.simulators)
-    since_s = broker.since_s
     if facts.fresh_since(since_s + HEAR_S) > 0:
         yield Problem(
             "workers", "heard", "no worker", "readings come in, yet none tells of itself",
