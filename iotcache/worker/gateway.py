@@ -12,6 +12,7 @@ import contextlib
 import hmac
 import ipaddress
 import logging
+import re
 import socket
 import sys
 import time
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 BODY_LIMIT_BYTES: Final = 1024 * 1024
 COMMIT_WAIT_S: Final = 10.0
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/?#\s]+)(?::\d{1,5})?")
 BODY_WAIT_S: Final = 10.0
 REQUESTS: Final = 64
 """Most requests under way; with the body limit this bounds the memory that they take."""
@@ -152,7 +154,7 @@ class Gateway:
             return None
         # Without a token, a page in this machine's browser must not reach us: neither by a request of
         # its own nor under a name that it made point here.
-        if "origin" in request.headers or not _is_loopback(request.url.hostname or ""):
+        if "origin" in request.headers or not _is_loopback(_host(request)):
             return _problem(403, "requests of web pages, or under another host name, need http.token")
         return None
 
@@ -299,6 +301,16 @@ def _listen(text: str) -> tuple[str, int]:
     if not colon or not host or not port.isdecimal() or int(port) > 65_535:
         raise ConfigError(f"http.listen {text!r} is no HOST:PORT, for instance 127.0.0.1:8080")
     return host.strip("[]"), int(port)
+
+
+def _host(request: Request) -> str:
+    """The host that a request names, as it names it: a library may take another one for a malformed name.
+    Without any (HTTP/1.0, no browser) the one it came to."""
+    named = request.headers.get("host")
+    if named is None:
+        return request.url.hostname or ""
+    found = _HOST.fullmatch(named)
+    return found[1] if found is not None else ""
 
 
 def _is_loopback(host: str) -> bool:

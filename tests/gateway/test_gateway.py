@@ -296,3 +296,35 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
         b"Content-Length: 100\r\n\r\n{")  # fmt: skip
     assert answer.status == 408
     assert "0.2 s" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 404), ("127.0.0.1:1", 404), ("localhost:8080", 404), ("[::1]:8080", 404),
+        ("[::1]", 404), ("127.8.8.8", 404), ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example:80", 403),
+        ("localhost@evil.example", 403), ("127.0.0.1:80@evil.example", 403), ("0.0.0.0", 403), ("[::]", 403),
+        ("2130706433", 403), ("127.1", 403), ("0x7f.0.0.1", 403), ("[::ffff:10.0.0.1]", 403), ("evil", 403),
+        ("192.168.1.5:8080", 403), ("[fe80::1%25lo]:80", 403), ("", 403), ("[", 403),
+    ],
+)  # fmt: skip
+async def test_a_name_that_is_not_this_machines_own_gets_nothing(door: Open, host: str, status: int) -> None:
+    http = await door()
+    found = await http.ask("GET", "/v1/devices/nobody/t", Host=host)
+    assert found.status == status
+    assert (await http.ask("GET", "/v1/devices/nobody/t", Origin="http://127.0.0.1")).status == 403
+
+
+async def test_requests_in_one_piece_and_of_http_1_0_are_answered_in_order(door: Open) -> None:
+    http = await door()
+    reader, writer = await asyncio.open_connection(http.host, http.port)
+    one = b"GET /v1/devices/nobody/t HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    writer.write(one * 50 + one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + one * 50)
+    async with asyncio.timeout(20):
+        answers = await reader.read()
+    writer.close()
+    assert answers.count(b"HTTP/1.1 404 ") == 51, "and nothing after the one that ends the connection"
+    old = await http.ask("GET", "/healthz", b"", b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert old.status == 503
+    assert "waiting_for" in old.json

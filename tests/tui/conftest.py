@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
@@ -70,6 +71,16 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
             yield app, pilot
 
     return run
+
+
+async def until_shown(app: IotCacheApp, pilot: Pilot[Any], *texts: str) -> str:
+    """The screen's text once all of ``texts`` are on it: a footer comes after its screen, and on a busy
+    machine by more than one turn."""
+    async with asyncio.timeout(30):
+        while not all(text in (shown := screen_text(app)) for text in texts):
+            app.frame()
+            await pilot.pause()
+    return shown
 
 
 def screen_lines(app: IotCacheApp) -> list[str]:

@@ -15,7 +15,7 @@ from iotcache_tui.keymap import check_keys, key_actions
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.dialogs.help import HelpScreen
 from iotcache_tui.screens.view import ViewScreen
-from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.conftest import RunApp, screen_lines, screen_text, until_shown
 
 
 def footer(app: object) -> str:
@@ -64,7 +64,7 @@ async def test_footer_tabs_help_and_texts_name_the_users_keys(run_app: RunApp) -
 async def test_a_pair_in_the_footer_is_told_apart_when_one_of_it_moves(run_app: RunApp) -> None:
     async with run_app(keys={"nodes.weight_down": "w"}) as (app, pilot):
         await pilot.press("3")
-        await pilot.pause()
+        await until_shown(app, pilot, "Try weight")
         assert "+ Try weight" in footer(app)
         assert "+ -" not in footer(app)
 

@@ -26,7 +26,7 @@ from iotcache_tui.state.lab import (
 )
 from iotcache_tui.state.requests import SlowStore, SwitchPart
 from iotcache_tui.state.updates import Latest
-from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.conftest import RunApp, screen_lines, screen_text, until_shown
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 CATALOGUE = LabCatalogue(
@@ -91,8 +91,7 @@ async def test_a_run_shows_words_lights_figures_and_progress(run_app: RunApp, si
         show(app, view())
         await pilot.pause()
         app.frame()
-        await pilot.pause()
-        text = screen_text(app)
+        text = await until_shown(app, pilot, "n goes on", "▶ Hit ratio", "91.0 %")
         for words in (
             "Cache stampede",
             "step 1 of 2",

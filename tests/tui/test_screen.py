@@ -16,7 +16,7 @@ from iotcache_tui.screens.fleet.screen import FleetScreen
 from iotcache_tui.state.updates import FallbackRead, Latest, Part, RowUpdate, TtlUpdate
 from iotcache_tui.widgets.fleet.fallback_log import FallbackLog
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
-from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.conftest import RunApp, screen_lines, screen_text, until_shown
 from tests.tui.scripted import NODES
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -358,7 +358,7 @@ async def test_at_60_cells_nothing_is_cut_in_the_middle_of_a_word(run_app: RunAp
         names = ("broker", "nodes", "store", "ingest", "simulator", "fleet")
         app.feed.mailbox.put_latest(Latest(parts=tuple(Part(name, "up", "embedded") for name in names)))
         app.frame()
-        await pilot.pause()
+        await until_shown(app, pilot, "● 6 up", "? Help", "q Quit")
         lines = screen_lines(app)
         assert lines[0].startswith(" iotcache  ● 6 up ")
         assert "…" not in "".join(lines[:4])
@@ -371,7 +371,7 @@ async def test_at_60_cells_nothing_is_cut_in_the_middle_of_a_word(run_app: RunAp
         await pilot.pause()
         assert screen_lines(app)[0].startswith(" iotcache  ✗ fleet down  ● 5 up ")
         await pilot.resize_terminal(120, 40)
-        await pilot.pause()
+        await until_shown(app, pilot, "^p Palette")
         assert "^p Palette" in screen_lines(app)[-1]
 
 
