@@ -95,10 +95,11 @@ class WorkerGroup:
         """Return once there is a connection. Raises `ConfigError` where the subscription itself ends it."""
         while not self.link.connected:
             if self.link.subscriptions_refused >= PROOFS:
+                probe, reason = printable(self._shared_probe), self.link.reason
                 raise ConfigError(
-                    f"ingest.group is {printable(self._group)!r}, and the broker does not take the subscription "
-                    f"to {printable(self._shared_probe)}: it has no shared subscriptions, or this login may not "
-                    f"use that topic ({self.link.reason}); leave ingest.group empty, and run one worker"
+                    f"ingest.group is {printable(self._group)!r}, and the broker does not take a subscription "
+                    f"to {probe}: it has no shared subscriptions, or this login may not use that topic "
+                    f"({reason}); leave ingest.group empty, and run one worker"
                 )
             await asyncio.sleep(0.1)
 
