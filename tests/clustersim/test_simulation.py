@@ -6,8 +6,9 @@ The seeds named here fail on the client as it was before each was mended.
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from iotcache_simulator.clustersim.plan import SimulationStep
+from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
 from iotcache_simulator.clustersim.seeds import draw
 from iotcache_simulator.clustersim.shrink import shrink
 from iotcache_simulator.clustersim.world import simulate
@@ -32,6 +33,30 @@ def test_what_was_once_found_stays_mended(fault: str) -> None:
     result = simulate(draw(REGRESSIONS[fault]))
     assert result.violations == ()
     assert result.writes_confirmed and result.hits
+
+
+def hang_under_batches(seed: int) -> SimulationPlan:
+    """One node hangs for 1.5 s and goes on, while batches over several nodes are written without a pause."""
+    tracks = range(3)
+    plan = SimulationPlan(
+        seed=seed, nodes=2, writers=1, readers=1, tracks=len(tracks), keys=9, shuffle=0.2,
+        open_min_s=0.1, open_max_s=0.2, timeout_s=0.25, steps=(), end_s=2.6,
+    )  # fmt: skip
+    steps = [
+        SimulationStep(at_s, verb, 0, track=track, keys=tuple(plan.keys_of(0, track)), value=value)
+        for at_s, verb, value in ((0.0, "set", 0.0), (0.5, "set", 0.0), (1.6, "storm", 500.0))
+        for track in tracks
+    ]
+    steps += [SimulationStep(0.15, "hang", node=0), SimulationStep(1.65, "resume", node=0)]
+    steps += [SimulationStep(2.0 + 0.1 * at, "get", 1, keys=tuple(range(plan.keys))) for at in range(5)]
+    return replace(plan, steps=tuple(sorted(steps, key=lambda step: step.at_s)))
+
+
+def test_a_node_that_hangs_under_batches_over_several_nodes_gives_nothing_old_afterwards() -> None:
+    """Seed 2 fails on the client as it was: of two confirmed values the older stayed until its TTL ended."""
+    result = simulate(hang_under_batches(2))
+    assert result.violations == ()
+    assert result.hits and result.writes_confirmed > 500
 
 
 @pytest.mark.parametrize("first", [0, 30])

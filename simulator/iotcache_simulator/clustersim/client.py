@@ -196,12 +196,13 @@ class SimulatedClient:
                 self._note(f"VIOLATION {text}")
 
     async def _storm(self, step: SimulationStep) -> None:
-        """Write again and again until every node is up."""
-        for _ in range(_STORM_SETS):
+        """Write again and again until every node is up; as often as the step's value says without a pause."""
+        for _ in range(int(step.value) or _STORM_SETS):
             if self.all_up:
                 break
             await self._set(step)
-            await asyncio.sleep(self._rng.random() * 0.01)
+            if not step.value:
+                await asyncio.sleep(self._rng.random() * 0.01)
 
     async def _enter(self, step: SimulationStep) -> None:
         """Enter another cluster and be cancelled; nothing of it may be left."""
