@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test outages test-long simulate-cluster hunt brokers lab lint lint-deploy types check picture class-plots chaos chaos-mutants clean
+.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof lab lint lint-deploy types check picture class-plots chaos chaos-mutants clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -42,6 +42,10 @@ hunt: $(DEV)
 # Brokers of other makers, those that are installed (tests/brokers/servers.py says how): some minutes.
 brokers: $(DEV)
 	@$(BIN)/python -m tests.brokers.matrix $(ARGS)
+
+# The advisor's predictions against real memcacheds of other sizes and TTLs: some ten minutes.
+advisor-proof: $(DEV)
+	@$(BIN)/python -m tests.advisor.proof $(ARGS)
 
 lint: $(DEV)
 	@$(BIN)/ruff check .

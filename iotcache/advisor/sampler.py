@@ -37,6 +37,8 @@ _LATE_S: Final = 2.0
 _AGE_EVERY: Final = 16
 _SMOOTH: Final = 0.25
 """Weight of the newest look at how much memory each TTL takes."""
+_SMOOTH_DELAY: Final = 0.02
+_DELAY_MOST_S: Final = 5.0
 _NEVER: Final = -np.inf
 _UNKNOWN: Final = np.nan
 
@@ -87,6 +89,15 @@ class Sampler:
         """The least of the slot's row: until then all columns hold it, memory permitting."""
         self._ttl = array("f", [0.0]) * max_keys
         """NaN: no set of it has been seen yet."""
+        self._missed_s = array("f", [np.inf]) * max_keys
+        """When the first get missed it that no fill has followed yet; ``inf``: none."""
+        self._filled_s = array("f", [_NEVER]) * max_keys
+        """When the fill comes that the caches in `_filling` wait for."""
+        self._filling = array("I", [0]) * max_keys
+        """Bit n: the cache on paper of column n has missed it and is waiting for its fill."""
+        self._bits = 1 << np.arange(columns, dtype=np.uint32)
+        self._fill_delay_s = 0.0
+        """From a get's miss to its fill: gets in between miss as well."""
         self._unread = bytearray(max_keys)
         """1 when a write of it has not been read yet."""
         self._group = bytearray(max_keys)
@@ -153,7 +164,7 @@ class Sampler:
                 return
             self._group[slot] = group
             if one.kind is Kind.GET:
-                self._first_get(slot, one, group)
+                self._first_get(slot, one, group, now_s)
                 return
         if one.kind is Kind.GET:
             self._get(slot, one, group, now_s)
@@ -182,7 +193,7 @@ class Sampler:
 
     # One request
 
-    def _first_get(self, slot: int, one: Reference, group: int) -> None:
+    def _first_get(self, slot: int, one: Reference, group: int, now_s: float) -> None:
         self._ttl[slot] = _UNKNOWN
         if one.found is Found.HIT:
             self._censored[group] += 1
@@ -190,12 +201,16 @@ class Sampler:
             self._recency.use(slot, one.chunk_bytes or 1)
             return
         self._gets[group] += 1
-        self._misses[group] += one.found is Found.MISS
+        if one.found is Found.MISS:
+            self._misses[group] += 1
+            self._missed_s[slot] = now_s
 
     def _get(self, slot: int, one: Reference, group: int, now_s: float) -> None:
         self._gets[group] += 1
         self._unread[slot] = 0
-        self._misses[group] += one.found is Found.MISS
+        if one.found is Found.MISS:
+            self._misses[group] += 1
+            self._missed_s[slot] = min(self._missed_s[slot], now_s)
         recency = self._recency
         since = recency.since(slot)
         if since is None:
@@ -212,16 +227,30 @@ class Sampler:
                 np.maximum(row, now_s + self._factors * self._ttl[slot] / 2, out=row)
             expired = (recency.all_since(slot) - since) / self.rate
             hit = (row > now_s) & (distance * self._swell + expired * self._undead <= self._caps)
+            waiting = 0
+            if self._filling[slot] and now_s < self._filled_s[slot]:
+                waiting = self._filling[slot]
+                hit &= (self._bits & np.uint32(waiting)) == 0
             self._hits[group] += hit
             ttl_s = self._ttl[slot]
             if not isnan(ttl_s):
                 fills = self._fills_misses(group)
                 filled = self._from(now_s) + self._factors * ttl_s if fills else _NEVER
-                np.copyto(row, filled, where=~hit)
-                self._soonest[slot] = row.min()
+                missed = ~hit if not waiting else ~hit & ((self._bits & np.uint32(waiting)) == 0)
+                np.copyto(row, filled, where=missed)
+                self._wait(slot, missed, now_s, waiting)
             if not recency.is_live(slot) and not self._fills_misses(group):
                 return
         recency.use(slot, size)
+
+    def _wait(self, slot: int, missed: NDArray[np.bool_], now_s: float, waiting: int) -> None:
+        """Let the caches that missed wait for their fill, together with those that wait already."""
+        fresh = int(self._bits[missed].sum())
+        self._filling[slot] = waiting | fresh
+        if fresh and not waiting:
+            self._filled_s[slot] = now_s + self._fill_delay_s
+        # While some wait every get has to look.
+        self._soonest[slot] = _NEVER if self._filling[slot] else self._expiry[slot].min()
 
     def _fills_misses(self, group: int) -> bool:
         """Whether the application puts back what it missed: half of the misses seen are, or none was seen."""
@@ -230,6 +259,9 @@ class Sampler:
     def _set(self, slot: int, one: Reference, group: int, now_s: float) -> None:
         ttl_s = one.ttl_s or np.inf
         fill = one.kind is Kind.FILL
+        asked_s, self._missed_s[slot] = self._missed_s[slot], np.inf
+        if fill and asked_s <= now_s:
+            self._fill_delay_s += _SMOOTH_DELAY * (min(now_s - asked_s, _DELAY_MOST_S) - self._fill_delay_s)
         if fill:
             self._fills[group] += 1
         else:
@@ -237,7 +269,7 @@ class Sampler:
             self._unread_writes[group] += self._unread[slot]
             self._unread[slot] = 1
         # A cache on paper that had the entry sees no fill, and `_get` has filled those that had not.
-        if not fill or not self._ttl[slot] >= 0.0 or self._soonest[slot] == _NEVER:
+        if not fill or not self._ttl[slot] >= 0.0 or self._expiry[slot, self._now] == _NEVER:
             row = self._expiry[slot]
             if fill:
                 row[row <= now_s] = _NEVER
@@ -245,6 +277,7 @@ class Sampler:
             else:
                 row[:] = self._from(now_s) + self._factors * ttl_s
             self._soonest[slot] = row.min()
+            self._filling[slot] = 0
         self._ttl[slot] = ttl_s
         self._recency.use(slot, one.chunk_bytes or 1)
 
@@ -270,6 +303,7 @@ class Sampler:
         self._expiry[slot] = self._soonest[slot] = _NEVER
         self._ttl[slot] = _UNKNOWN
         self._unread[slot] = 0
+        self._missed_s[slot], self._filling[slot] = np.inf, 0
         return slot
 
     def _shrink(self) -> None:
