@@ -22,7 +22,7 @@ from iotcache.advisor.curves import MemoryCurve, TtlCurve
 from iotcache.advisor.recency import Recency
 from iotcache.advisor.references import HASH_SPACE, Batch, Found, Kind, Reference
 
-MAX_KEYS: Final = 3_800
+MAX_KEYS: Final = 3_600
 """Sampled at a time; with `DEFAULT_SIZES` and `TTL_FACTORS` the whole takes less than 1 MiB."""
 TTL_FACTORS: Final = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 GROUPS: Final = 16
@@ -104,16 +104,13 @@ class Sampler:
         self._began_s: float | None = None
         self._swept_s = 0.0
         self._hits = np.zeros((GROUPS, columns))
-        self._hits_of_all = [0.0] * GROUPS
-        """Hits in every column, kept apart as they are the most."""
-        self._gets = [0.0] * GROUPS
-        self._censored = [0.0] * GROUPS
-        """Gets of entries that were there before we looked: of unknown distance, and left out."""
-        self._writes = [0.0] * GROUPS
-        self._unread_writes = [0.0] * GROUPS
+        # By group: hits in every column (kept apart, as they are the most); gets; gets of entries that were
+        # there before we looked, of unknown distance and left out; writes, those in vain; misses, fills.
+        counts = ([0.0] * GROUPS for _ in range(7))
+        self._hits_of_all, self._gets, self._censored, self._writes, *rest = counts
+        self._unread_writes, self._misses, self._fills = rest
         self._seen = [0] * GROUPS
         """Gets of all keys, sampled or not."""
-        self._misses, self._fills = [0.0] * GROUPS, [0.0] * GROUPS
         self._ages = Ages(GROUPS, len(self.ttl_factors))
 
     @property

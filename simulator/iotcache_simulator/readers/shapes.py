@@ -95,7 +95,7 @@ class Workload:
 
     def key(self, number: int, prefix: str = "w") -> str:
         """The name of a key, as long as the shape says."""
-        return f"{prefix}:{number}".ljust(self.shape.key_bytes, "_")
+        return f"{prefix}:{number:07}".ljust(self.shape.key_bytes, "_")
 
     def requests(self, number: int) -> Iterator[Requests]:
         """The next ``number`` requests, in stretches."""
