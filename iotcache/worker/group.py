@@ -97,8 +97,8 @@ class WorkerGroup:
             if self.link.subscriptions_refused >= PROOFS:
                 probe, reason = printable(self._shared_probe), self.link.reason
                 raise ConfigError(
-                    f"ingest.group is {printable(self._group)!r}, and the broker does not take a subscription "
-                    f"to {probe}: it has no shared subscriptions, or this login may not use that topic "
+                    f"ingest.group is {printable(self._group)!r}, and the broker does not take "
+                    f"a subscription to {probe}: it has no shared subscriptions, or this login may not use that topic "
                     f"({reason}); leave ingest.group empty, and run one worker"
                 )
             await asyncio.sleep(0.1)
