@@ -128,6 +128,7 @@ def watching(wanted: Callable[[str], bool], found: dict[str, FunctionType]) -> I
         yield
     finally:
         sys.setprofile(None)
+    gc.unfreeze()  # what is frozen (`tests.conftest`) is not looked through for referrers
     for code in codes:
         if code.co_freevars or code.co_name.startswith("<"):
             continue  # a part of the function around it, which is here by itself
