@@ -27,6 +27,7 @@ COMMANDS = (
     ("plan", "what a fleet needs: messages, memory, nodes, workers, database"),
     ("lab", "training scenarios on real servers, also headless, as tests"),
     ("snapshot", "print what the dashboard would show, once"),
+    ("record", "record what the dashboard would show, without a screen, for replay"),
     ("replay", "play a recording of the dashboard, with pause, seek and speed"),
     ("verify", "simulate the cluster client under faults, deterministically"),
     ("doctor", "check configuration, servers and terminal, and say how to mend them"),

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from iotcache.errors import IotCacheError
 from iotcache.text import printable
+from iotcache_tui.record.rotation import earlier_files
 
 FORMAT: Final = 2
 """Grows when a recording of the format before can no longer be played."""
@@ -47,6 +48,8 @@ class Chunk(Struct, frozen=True):
     length: int
     now_s: float
     wall_s: float
+    file: int = 0
+    """Which of the recording's files it is in."""
 
 
 def write_start(file: BinaryIO) -> None:
@@ -66,41 +69,70 @@ def write_chunk(file: BinaryIO, kind: int, gravity: int, at: tuple[float, float]
     return _HEADER.size + len(packed)
 
 
+_CLOCK_SLACK_S: Final = 60.0
+"""By how much the wall clock may be set between two files of one run."""
+
+
 class ChunkFile:
-    """A recording opened for reading. Raises `RecordingError` when it is none."""
+    """A recording opened for reading, with the files that went before it. Raises `RecordingError` when it is
+    none."""
 
     def __init__(self, path: Path) -> None:
+        self.cut_off = False
+        """Whether the newest file ends in the middle of a chunk: its writer was killed."""
+        self._files: list[BinaryIO] = []
+        try:
+            chunks = self._take(path)
+            if not chunks:
+                raise RecordingError(f"the recording {printable(str(path))} is empty")
+            cut_off = self.cut_off
+            for earlier in reversed(earlier_files(path)):
+                # A run's first file begins with what it took in first, each later one with the whole state.
+                before = self._earlier(earlier, chunks[0]) if chunks[0].kind == KEYFRAME else []
+                if not before:
+                    break
+                chunks = [*before, *chunks]
+            self.cut_off = cut_off
+        except BaseException:
+            self.close()
+            raise
+        self.chunks = tuple(chunks)
+
+    def _earlier(self, path: Path, first: Chunk) -> list[Chunk]:
+        """The chunks of a file, where they are what went before ``first`` in the same run."""
+        try:
+            chunks = self._take(path)
+        except RecordingError:
+            return []
+        last = chunks[-1] if chunks else first
+        drift_s = abs((last.wall_s - last.now_s) - (first.wall_s - first.now_s))
+        return chunks if last.now_s <= first.now_s and drift_s <= _CLOCK_SLACK_S else []
+
+    def _take(self, path: Path) -> list[Chunk]:
+        """Open a file of the recording; its chunks. Raises `RecordingError`."""
         shown = printable(str(path))
         try:
-            self._file = path.open("rb")
+            file = path.open("rb")
         except OSError as error:
             raise RecordingError(f"the recording {shown} cannot be read: {error.strerror}") from error
-        start = self._file.read(len(MAGIC))
-        if start != MAGIC:
-            self._file.close()
-            if start.startswith(_MAGIC):
-                raise RecordingError(
-                    f"the recording {shown} is of another version of this program: only format {FORMAT} is "
-                    "played here"
-                )
-            raise RecordingError(f"{shown} is no recording of this program")
-        try:
-            self.chunks = tuple(self._scan())
-        except RecordingError:
-            self._file.close()
-            raise
-        if not self.chunks:
-            self._file.close()
-            raise RecordingError(f"the recording {shown} is empty")
+        self._files.append(file)
+        start = file.read(len(MAGIC))
+        if start == MAGIC:
+            return list(self._scan(file, len(self._files) - 1))
+        if start.startswith(_MAGIC):
+            raise RecordingError(
+                f"the recording {shown} is of another version of this program: only format {FORMAT} is "
+                "played here"
+            )
+        raise RecordingError(f"{shown} is no recording of this program")
 
-    def _scan(self) -> Iterator[Chunk]:
-        size = self._file.seek(0, 2)
+    def _scan(self, file: BinaryIO, number: int) -> Iterator[Chunk]:
+        size = file.seek(0, 2)
         at = len(MAGIC)
         self.cut_off = False
-        """Whether the file ends in the middle of a chunk: its writer was killed."""
         while at < size:
-            self._file.seek(at)
-            header = self._file.read(_HEADER.size)
+            file.seek(at)
+            header = file.read(_HEADER.size)
             if len(header) < _HEADER.size:
                 self.cut_off = True
                 return
@@ -111,15 +143,16 @@ class ChunkFile:
                 return
             if not (abs(now_s) < _TIME_LIMIT_S and abs(wall_s) < _TIME_LIMIT_S):  # NaN is neither
                 raise RecordingError("the recording is damaged: a part of it has no time")
-            yield Chunk(kind, gravity, at, length, now_s, wall_s)
+            yield Chunk(kind, gravity, at, length, now_s, wall_s, number)
             at += length
 
     def body(self, chunk: Chunk) -> bytes:
         """The chunk's content. Raises `RecordingError` when it is damaged."""
-        self._file.seek(chunk.offset)
         unpacker = zlib.decompressobj()
         try:
-            body = unpacker.decompress(self._file.read(chunk.length), BODY_LIMIT_BYTES)
+            file = self._files[chunk.file]
+            file.seek(chunk.offset)
+            body = unpacker.decompress(file.read(chunk.length), BODY_LIMIT_BYTES)
         except (zlib.error, OSError) as error:
             raise RecordingError("the recording is damaged: a part of it cannot be unpacked") from error
         if not unpacker.eof:
@@ -127,4 +160,5 @@ class ChunkFile:
         return body
 
     def close(self) -> None:
-        self._file.close()
+        for file in self._files:
+            file.close()

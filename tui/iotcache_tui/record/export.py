@@ -61,6 +61,7 @@ def export(source: Path, target: Path, from_s: float, to_s: float) -> float:
 def latest_of(state: DashboardState) -> Latest:
     """What a screen would be told of the values that replace each other."""
     return Latest(
+        attachment=state.attachment,
         nodes=state.nodes or None,
         parts=state.parts or None,
         processes=state.processes,

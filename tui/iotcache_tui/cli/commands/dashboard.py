@@ -107,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
         settings = replace(settings, dashboard=replace(settings.dashboard, read_only=args.read_only))
 
     if args.plain:
+        if args.record:
+            raise UsageError("--record does not go with --plain: 'iotcache-tui record FILE' needs no screen")
         from iotcache_tui.cli.commands.plain import run_plain
 
         return run_plain(settings)
@@ -114,7 +116,10 @@ def run(args: argparse.Namespace) -> int:
         from iotcache_tui.cli.serving import ServeOptions, serve
 
         if args.record:
-            raise UsageError("--record does not go with --serve: every visitor would write the same file")
+            raise UsageError(
+                "--record does not go with --serve, where every visitor would write the same file: "
+                "'iotcache-tui record FILE' needs no screen"
+            )
         return serve(
             settings,
             ServeOptions(
