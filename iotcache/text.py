@@ -6,12 +6,20 @@ import unicodedata
 
 # Categories with no glyph of their own, or which steer the terminal or the line's direction:
 # controls (Cc: ESC, newline, NUL), formats (Cf: zero-width and bidi marks), surrogates, private use,
-# unassigned, line and paragraph separators. Combining marks stack on neighbours and break columns.
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me", "Mc"})
+# unassigned, line and paragraph separators. Marks that enclose others, and marks without a letter before
+# them, stack on neighbours and break columns.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Me"})
+_MARKS = frozenset({"Mn", "Mc"})
+_MARKS_MOST = 4
+"""Of one letter: Hindi and Thai need two or three."""
+_SELECTORS = frozenset(chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+"""They change the width of what stands before them in some terminals."""
 
 
 def printable(text: str, limit: int = 200) -> str:
     r"""``text`` on one line with every character that does not print written as ``\xNN`` or ``\uNNNN``.
+
+    Marks that belong to a letter, as in Hindi and Thai, are shown with it.
 
     At most ``limit`` characters, the last one ``…`` when something was cut. Markup such as ``[bold]``
     is left as it is: widgets build their lines from segments and never parse foreign text.
@@ -19,9 +27,16 @@ def printable(text: str, limit: int = 200) -> str:
     if text.isascii() and text.isprintable() and len(text) <= limit:
         return text
     parts: list[str] = []
-    size = 0
+    size, marks = 0, _MARKS_MOST
     for char in text[: limit + 1]:
-        piece = char if char == " " or unicodedata.category(char) not in _HIDDEN else _escape(char)
+        kind = unicodedata.category(char)
+        if kind in _MARKS:
+            marks += 1
+            shown = marks <= _MARKS_MOST and char not in _SELECTORS
+        else:
+            marks = 0 if kind[0] == "L" else _MARKS_MOST
+            shown = char == " " or kind not in _HIDDEN
+        piece = char if shown else _escape(char)
         size += len(piece)
         if size > limit:
             parts.append("…")

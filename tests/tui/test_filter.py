@@ -48,6 +48,11 @@ def passing(fleet: FleetState, text: str) -> list[str]:
         ("site:plant-north sensor:temp*", ["cold-room-1"]),
         ("class:cold-room !north", ["cold-room-2"]),
         ('site:"harbour east"', ["pump-1"]),
+        ("src:store or sensor:humidity", ["cold-room-3", "pump-1"]),
+        ("cold-room-1 or ttl<15 OR pump", ["cold-room-1", "cold-room-3", "pump-1"]),
+        ("site:plant-north sensor:temp* or site:harb*", ["cold-room-1", "pump-1"]),
+        ("src:store or", ["pump-1"]),
+        ("value:20* or value=4.2", ["cold-room-3", "pump-1"]),
         ("device:*-1", ["cold-room-1", "pump-1"]),
         ("src:store", ["pump-1"]),
         ("from:c", ["cold-room-1", "cold-room-2", "cold-room-3"]),
@@ -143,3 +148,21 @@ def test_groups_have_headings_with_sums_and_the_cursor_passes_over_them(fleet: F
     assert {fleet.device[row] for row in view.acted_on()} == {"cold-room-1", "cold-room-3", "hvac-7"}
     view.set_group("")
     assert view.lines == view.order
+
+
+def test_values_that_are_words_or_switches_are_found_by_what_is_shown(fleet: FleetState) -> None:
+    values: tuple[bool | str, ...] = (True, False, "door open")
+    for row, value in enumerate(values):
+        read = Read(*fleet.series[row], value=value, source=Source.CACHE)
+        fleet.apply_read(RowUpdate(row, read, NOW_S, 1, 1))
+    assert passing(fleet, "value:off") == passing(fleet, "value=off") == ["cold-room-2"]
+    assert passing(fleet, "value:on or value:true") == ["cold-room-1"]
+    assert passing(fleet, "value:door*") == passing(fleet, 'value:"door open"') == ["cold-room-3"]
+    assert passing(fleet, "!value:off cold") == ["cold-room-1", "cold-room-3"]
+    assert completions("value:o", fleet) == ["value:off", "value:on"]
+
+
+@pytest.mark.parametrize("text", ["or stale", "stale or or gone", "ttl <5", "<5"])
+def test_a_choice_of_nothing_and_a_blank_in_a_comparison_are_told_of(text: str) -> None:
+    with pytest.raises(FilterError, match=r"or stands between|no blank before|ttl"):
+        parse(text)

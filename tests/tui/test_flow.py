@@ -282,7 +282,7 @@ async def test_keys_move_among_the_boxes_and_show_their_figures(run_app: RunApp)
             await pilot.press(key)
             assert picture.selected == box
         await tick(app, pilot)
-        assert re.search(r"expired +4/s +1\.0 % of reads went to the store", screen_text(app))
+        assert re.search(r"expired +4/s +1\.0 % of looks would have gone to the store", screen_text(app))
 
 
 async def test_enter_and_a_click_open_the_part_and_figures_are_wanted_only_while_shown(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from math import inf, nan
 
 import pytest
@@ -9,14 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from iotcache.text import printable
 from iotcache_tui.format import (
     aligned_value,
     bar,
+    count,
+    data_size,
     duration,
     fit,
     fit_middle,
     milliseconds,
+    number,
     percent,
+    plural,
     rate,
     short_nodes,
     sparkline,
@@ -27,8 +33,6 @@ from iotcache_tui.widgets.fleet.table_columns import BY_KEY, DEFAULT_COLUMNS
 
 @given(st.text(max_size=60), st.integers(1, 40), st.booleans())
 def test_fit_is_exactly_as_wide_as_asked(text: str, width: int, right: bool) -> None:
-    from iotcache.text import printable
-
     safe = printable(text)
     assert cell_len(fit(safe, width, right)) == width
     assert cell_len(fit_middle(safe, width)) == width
@@ -103,7 +107,7 @@ def test_rates_and_latencies_stay_short() -> None:
 
 def test_nodes_on_one_host_are_told_by_port() -> None:
     assert short_nodes(["h:1", "h:2"]) == {"h:1": ":1", "h:2": ":2"}
-    assert short_nodes(["a:1", "b:1"]) == {"a:1": "a:1", "b:1": "b:1"}
+    assert short_nodes(["a:1", "b:1"]) == {"a:1": "a", "b:1": "b"}
     assert short_nodes(["h:1"]) == {"h:1": "h:1"}
 
 
@@ -116,3 +120,61 @@ def test_columns_never_exceed_the_width_and_the_essential_ones_stay(width: int) 
         assert {"state", "device", "value"} <= set(keys)
     if width >= 79:
         assert {"sensor", "unit", "trend", "age", "ttl", "source", "hit", "node"} <= set(keys)
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["cache1.example.org:11211", "cache2.example.org:11211"], ["cache1", "cache2"]),
+        (["a.x.org:1", "a.y.org:1"], ["a.x", "a.y"]),
+        (["10.1.3.17:11211", "10.1.3.18:11211", "10.1.4.2:11211"], ["…3.17", "…3.18", "…4.2"]),
+        (["10.0.0.1:1", "10.0.0.2:2"], ["…1:1", "…2:2"]),
+        (["[::1]:11211", "[::2]:11211"], ["[::1]", "[::2]"]),
+        (["/run/a.sock", "h:1"], ["/run/a.sock", "h:1"]),
+        (["one:1"], ["one:1"]),
+    ],
+)
+def test_what_differs_is_what_is_left_of_nodes_names(names: list[str], shown: list[str]) -> None:
+    short = short_nodes(names)
+    assert [short[name] for name in names] == shown
+    assert len(set(short.values())) == len(names)
+
+
+@given(value=st.floats(min_value=0, max_value=1e12), width=st.integers(7, 12))
+def test_no_figure_is_wider_than_its_column(value: float, width: int) -> None:
+    assert len(duration(value)) <= 4
+    assert len(count(int(value))) <= 5
+    assert len(data_size(min(value, 1e15))) <= 5
+    assert len(rate(min(value, 9.9e9))) <= 7
+    assert len(percent(value)) <= 5
+    assert len(number(value)) <= 9
+    assert cell_len(aligned_value(value, width)) == width
+    assert all(cell_len(bar(value, cells, plain)) == cells for cells in (4, width) for plain in (True, False))
+
+
+@given(text=st.text(), width=st.integers(0, 30))
+def test_every_text_fits_its_cells_and_nothing_of_it_steers_the_terminal(text: str, width: int) -> None:
+    shown = printable(text, 60)
+    for fitted in (fit(shown, width), fit(shown, width, right=True), fit_middle(shown, width)):
+        assert cell_len(fitted) == width
+    hidden = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Me"}
+    assert not [char for char in shown if unicodedata.category(char) in hidden]
+
+
+@pytest.mark.parametrize("name", ["तापमान-संवेदक", "อุณหภูมิ", "hội-trường", "温度計", "Ä-Öl"])
+def test_names_of_all_scripts_are_shown_as_they_are(name: str) -> None:
+    assert printable(name) == name
+    decomposed = unicodedata.normalize("NFD", name)
+    assert printable(decomposed) == decomposed
+
+
+def test_marks_that_belong_to_no_letter_or_pile_up_are_escaped() -> None:
+    assert printable("\u0301x") == "\\u0301x"
+    assert printable("a" + "\u0301" * 6) == "a" + "\u0301" * 4 + "\\u0301" * 2
+    assert printable("a\ufe0f 1\u20e3 x\u202ey") == "a\\ufe0f 1\\u20e3 x\\u202ey"
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 1_000])
+def test_one_of_a_thing_is_told_as_one(number: int) -> None:
+    assert plural(number, "thread").endswith("thread" if number == 1 else "threads")
+    assert plural(number, "failed batch", "failed batches").endswith("batch" if number == 1 else "batches")

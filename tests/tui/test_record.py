@@ -8,7 +8,7 @@ import zlib
 from array import array
 from math import sin
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -61,7 +61,7 @@ def drained_at(second: int, now_s: float, wall_s: float, state: DashboardState) 
     )
 
 
-def record(path: Path, **choices: bool) -> tuple[list[str], DashboardState]:
+def record(path: Path, **choices: Any) -> tuple[list[str], DashboardState]:
     """Records `LENGTH_S` seconds; what the state looked like after each."""
     clock, state = ManualClock(WALL_S), DashboardState()
     clock.advance(1000.0)

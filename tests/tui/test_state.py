@@ -289,3 +289,24 @@ def test_pace_reads_a_small_fleet_once_an_interval() -> None:
         for row in pace.due(tick * 0.1):
             counts[row] += 1
     assert all(9 <= count <= 11 for count in counts)
+
+
+def test_fallbacks_of_one_reason_and_node_fold_into_one_line_that_counts() -> None:
+    state = DashboardState()
+
+    def fall(at_s: float, key: str, node: str, reason: MissReason = MissReason.NODE_DOWN) -> FallbackRead:
+        return FallbackRead(at_s, -1, key, reason, node, 0.7, None)
+
+    state.apply(Drained(fallbacks=[fall(float(n), f"k{n % 5}", "n:1") for n in range(37)]))
+    state.apply(Drained(fallbacks=[fall(20.0, "k", "n:2"), fall(21.0, "k", "n:2", MissReason.EXPIRED)]))
+    first, *others = state.log.everything()
+    assert (first.subject, first.times, first.text) == ("keys of n:1", 37, "node down ×37, store 0.7 ms, n:1")
+    assert [entry.subject for entry in others] == ["k", "k"]
+    # One key again and again stays named, and what comes much later is a line of its own.
+    state.apply(Drained(fallbacks=[fall(22.0, "k", "n:2", MissReason.EXPIRED), fall(99.0, "k", "n:2")]))
+    lines = [(entry.subject, entry.text) for entry in state.log.everything()[1:]]
+    assert lines == [
+        ("k", "node down, store 0.7 ms, n:2"),
+        ("k", "expired ×2, store 0.7 ms, n:2"),
+        ("k", "node down, store 0.7 ms, n:2"),
+    ]

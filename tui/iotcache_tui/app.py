@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from msgspec import structs
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from iotcache_tui.record.player import RecordingPlayer
     from iotcache_tui.record.recorder import Recorder
 
+SMALL_LINES = 32
+"""Below so many lines of the terminal one toast is shown at a time."""
+SITES_MOST = 200
+"""Of the sites that the palette offers."""
 NEWS_S = 30.0
 """An alert older than this when it is first heard of is no news."""
 _PAIRS = {"nodes.weight_up": "nodes.weight_down", "nodes.panel_next": "nodes.panel_before"}
@@ -219,6 +223,9 @@ class IotCacheApp(App[None]):
                 self.tell(event.text, "error")
 
     def _badge(self) -> str:
+        return f"READ-ONLY {self._mode()}" if self.read_only and self.player is None else self._mode()
+
+    def _mode(self) -> str:
         if self.player is not None:
             return "REPLAY" if self.player.playing and not self.player.ended else "PAUSED replay"
         if self.paused:
@@ -261,7 +268,9 @@ class IotCacheApp(App[None]):
             on_answer(answer)
 
     def tell(self, text: str, severity: ToastSeverity = "information") -> None:
-        """A toast, for what matters only; any text is safe."""
+        """A toast, for what matters only; any text is safe. On a small screen the newest takes the room."""
+        if self.size.height < SMALL_LINES:
+            self.clear_notifications()
         self.notify(printable(text, 300), severity=severity, markup=False)
 
     # Acts
@@ -358,6 +367,12 @@ class IotCacheApp(App[None]):
                 f"Now {self.frame_clock.hz}; from 1 to 10, until the program ends",
                 lambda steps=steps: self.action_frames(steps),
             )
+        yield SystemCommand("Help", "Every key that works here", self.action_help)
+        for name in self.available_themes:
+            yield SystemCommand(
+                f"Theme {name}", "Colours of the screen", lambda name=name: self._use_theme(name)
+            )
+        yield from self._fleet_commands()
         for entry in SCREENS:
             yield SystemCommand(
                 f"Show {entry.title}", entry.what, lambda name=entry.name: self.show_screen(name)
@@ -365,3 +380,39 @@ class IotCacheApp(App[None]):
         if isinstance(screen, ViewScreen):
             yield SystemCommand("Export", "The table or the screen, as a file", screen.action_export)
             yield from screen.commands()
+
+    def _use_theme(self, name: str) -> None:
+        self.theme = name
+
+    def _fleet_commands(self) -> Iterable[SystemCommand]:
+        """What the fleet's screen does, from any other."""
+        from iotcache_tui.screens.fleet.screen import FleetScreen
+
+        def on_fleet(act: Callable[[FleetScreen], None]) -> None:
+            self.show_screen("fleet")
+            view = self.view("fleet")
+            if isinstance(view, FleetScreen):
+                view.call_after_refresh(act, view)
+
+        for group, title in (("site", "by site"), ("class", "by class"), ("", "not at all")):
+            yield SystemCommand(
+                f"Group the fleet {title}", "Headings with sums over the fleet's table",
+                lambda group=group: on_fleet(lambda view: view.group_by(group)),
+            )  # fmt: skip
+        yield SystemCommand(
+            "Columns of the fleet", "Choose and order them", lambda: on_fleet(FleetScreen.action_columns)
+        )
+        for site in list(self.state.fleet.sites)[:SITES_MOST]:
+            shown = printable(site, 60)
+            yield SystemCommand(
+                f"Site {shown}".replace("[", "\\["), "Only the devices of this site",
+                lambda site=site: on_fleet(lambda view: view.filter_by(f'site:"{site}"')),
+            )  # fmt: skip
+        if not self.read_only:
+            yield SystemCommand(
+                "Drain or rejoin a node", "On the Nodes screen, asked for first", self._to_drain
+            )
+
+    def _to_drain(self) -> None:
+        self.show_screen("nodes")
+        self.call_after_refresh(self.view("nodes").run_action, "drain")

@@ -179,6 +179,11 @@ def count(value: int) -> str:
     return "many"
 
 
+def span_text(seconds: float) -> str:
+    """A stretch of time that a plot shows: ``5 min``, ``1 h``."""
+    return f"{seconds / 3_600:g} h" if seconds >= 3_600 else f"{seconds / 60:g} min"
+
+
 def plural(number: int, one: str, several: str = "") -> str:
     """A number and its noun: ``1 node``, ``3 nodes``; ``several`` is the plural that no ``s`` makes."""
     return f"{number:,} {one if number == 1 else several or one + 's'}"
@@ -232,8 +237,32 @@ def clock_text(wall_s: float) -> str:
 
 
 def short_nodes(names: Sequence[str]) -> dict[str, str]:
-    """Each node's name without what all of them share: ``:11211`` where the hosts are one."""
-    hosts = {name.rpartition(":")[0] for name in names}
-    if len(names) > 1 and len(hosts) == 1 and all(":" in name for name in names):
-        return {name: printable(":" + name.rpartition(":")[2]) for name in names}
-    return {name: printable(name) for name in names}
+    """Each node's name without what all of them share.
+
+    ``:11211`` where the hosts are one, ``cache2`` where domains and ports are, ``…3.17`` where addresses
+    begin alike.
+    """
+    if len(names) < 2 or not all(":" in name and "/" not in name for name in names):
+        return {name: printable(name) for name in names}
+    hosts, ports = zip(*((name.rpartition(":")[0], name.rpartition(":")[2]) for name in names), strict=True)
+    if len(set(hosts)) == 1:
+        return {name: printable(f":{port}") for name, port in zip(names, ports, strict=True)}
+    shown = list(hosts)
+    parts = [host.split(".") for host in hosts]
+    if not any(host.startswith("[") for host in hosts):
+        numeric = all(part.isdigit() for one in parts for part in one)
+        if numeric:
+            same = _common(parts)
+            shown = [".".join(one[same:]) for one in parts]
+            shown = [f"…{one}" if same else one for one in shown]
+        else:
+            same = _common([one[::-1] for one in parts])
+            shown = [".".join(one[: len(one) - same]) for one in parts]
+    tails = [f":{port}" for port in ports] if len(set(ports)) > 1 else [""] * len(ports)
+    return {name: printable(one + tail) for name, one, tail in zip(names, shown, tails, strict=True)}
+
+
+def _common(parts: Sequence[Sequence[str]]) -> int:
+    """How many of their first parts are the same in all; one part at least is left of each."""
+    most = min(map(len, parts)) - 1
+    return next((at for at in range(most) if len({one[at] for one in parts}) > 1), max(most, 0))

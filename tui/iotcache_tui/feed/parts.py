@@ -13,6 +13,7 @@ from iotcache.config.urls import mask, parse_embedded_nodes
 from iotcache.model import Event, NodeHealth, NodeState, Severity
 from iotcache.text import printable
 from iotcache_simulator.stack.service import PartState, StartProgress
+from iotcache_tui.format import short_nodes
 from iotcache_tui.state.problems.causes import cause_first
 from iotcache_tui.state.updates import Latest, Mailbox, Part, Processes
 
@@ -29,6 +30,8 @@ _STATES = {
 }
 
 
+NAMED_MOST = 3
+"""Of the nodes that are out."""
 REASON_LIMIT = 500
 """Of a part's text: machines read it as well, and screens cut it to their width."""
 
@@ -119,7 +122,10 @@ class Parts:
             self._what["nodes"] = f"{up} {kind}"
             self.turn("nodes", "up")
         else:
-            self.turn("nodes", "down", f"{len(now) - up} of {len(now)} out")
+            short = short_nodes([node.name for node in now])
+            out = [short[node.name] for node in now if node.state is not NodeState.UP]
+            names = ", ".join(out[:NAMED_MOST]) + (", …" if len(out) > NAMED_MOST else "")
+            self.turn("nodes", "down", f"{names} ({len(out)} of {len(now)})")
         return events
 
     def processes(self, processes: Processes) -> None:

@@ -81,6 +81,7 @@ class EventsScreen(ViewScreen):
 
     NAME = "events"
     PANELS = (EventLogView, Input)
+    ACTS = frozenset({"acknowledge"})
     LEGEND = (
         ("·  ▲  ✗", "information, warning, error"),
         ("Fallback", "a read that went to the store; an expired entry is information, a dead node an error"),

@@ -11,13 +11,14 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Center, Grid
 
-from iotcache_tui.format import rate
+from iotcache_tui.format import rate, span_text
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.flow import BOXES, Flow, flow, worst
 from iotcache_tui.state.flow_history import ARROWS, Rates
+from iotcache_tui.state.nodes.model import SPANS_S
 from iotcache_tui.widgets.common.panel import Line, Panel
 from iotcache_tui.widgets.common.problem_line import ALL_WELL
 from iotcache_tui.widgets.common.render_context import RenderContext
@@ -45,10 +46,11 @@ def _plot(  # noqa: PLR0917 all but the last two are given beforehand
     index: int,
     total: int,
     ascii_only: bool,
+    span_s: int,
     width: int,
     height: int,
 ) -> Sequence[Line]:
-    return history(rates, index, total, width, height, ascii_only=ascii_only)
+    return history(rates, index, total, width, height, ascii_only=ascii_only, span_s=span_s)
 
 
 class FlowScreen(ViewScreen):
@@ -78,6 +80,7 @@ class FlowScreen(ViewScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "bottleneck", "Bottleneck", id="flow.bottleneck"),
+        Binding("t", "span", "How far back the curves go", show=False, id="flow.span"),
     ]
     AUTO_FOCUS = "FlowPicture"
 
@@ -91,6 +94,7 @@ class FlowScreen(ViewScreen):
             Panel(_title(arrow, settings.ascii), ascii_only=settings.ascii) for arrow in ARROWS
         )
         self._plots = Grid(id="flow-plots")
+        self._span_s = SPANS_S[0]
         self._stats = NodeStatsSubscription()
         self._moment = RenderContext(0.0, 0.0, {})
 
@@ -116,8 +120,10 @@ class FlowScreen(ViewScreen):
     def _show_plots(self, now: Flow) -> None:
         rates, total = self.state.flow_history.rates, self.state.flow_history.seconds_total
         for index, panel in enumerate(self.plots):
-            draw = partial(_plot, rates, index, total, self._ascii)
-            panel.show(total, draw, note=f"{rate(now.rates[index])}/s, 5 min")
+            draw = partial(_plot, rates, index, total, self._ascii, self._span_s)
+            panel.show(
+                (total, self._span_s), draw, note=f"{rate(now.rates[index])}/s, {span_text(self._span_s)}"
+            )
 
     def _show_details(self) -> None:
         state, name, moment = self.state, self.picture.selected, self._moment
@@ -152,6 +158,11 @@ class FlowScreen(ViewScreen):
             self.context.show_screen(wanted)
         else:
             self.context.tell(f"there is no {wanted} screen in this version", "warning")
+
+    def action_span(self) -> None:
+        """Show a longer stretch of the past; after the longest the shortest again."""
+        self._span_s = SPANS_S[(SPANS_S.index(self._span_s) + 1) % len(SPANS_S)]
+        self._show_plots(flow(self.state))
 
     def action_bottleneck(self) -> None:
         found = worst(self.state)

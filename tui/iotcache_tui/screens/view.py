@@ -43,6 +43,8 @@ class ViewScreen(Screen[None]):
     """Its name in the catalogue."""
     PANELS: ClassVar[tuple[type[Widget], ...]] = ()
     """The kinds of its panels that take keys: what shares the keyboard with it."""
+    ACTS: ClassVar[frozenset[str]] = frozenset()
+    """Actions that change something elsewhere: a read-only dashboard offers none of them."""
     LEGEND: ClassVar[tuple[tuple[str, str], ...]] = ()
     """What the words on it mean, for the help."""
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 declared by the base class
@@ -194,6 +196,7 @@ class ViewScreen(Screen[None]):
     def frame(self, moment: RenderContext, badge: str, clock: str) -> None:
         """Draw everything. Called by the app's frame clock."""
         state = self.state
+        self.tabs.show(state.own_load())
         parts = shown_parts(state.parts, state.problems)
         self.top.show(tuple((part.name, part.state, part.text) for part in parts), badge, clock)
         alerts = sum(not one.acknowledged for one in state.alerts)

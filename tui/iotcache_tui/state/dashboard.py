@@ -15,7 +15,6 @@ from iotcache_tui.state.nodes.model import NodeCurves, NodesFigures
 from iotcache_tui.state.problems.find import find_problems
 from iotcache_tui.state.problems.history import ProblemHistory
 from iotcache_tui.state.problems.problem import Facts, Problem
-from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.state.updates import (
     EVENTS_MAX,
     FALLBACKS_MAX,
@@ -121,18 +120,7 @@ class DashboardState:
     def _log(self, drained: Drained) -> None:
         log, fleet = self.log, self.fleet
         for one in drained.fallbacks:
-            form = REASONS[one.reason]
-            store = f"store {one.store_ms:.1f} ms" if not one.error else one.error
-            where = f", {one.node}" if one.node else ""
-            row = one.row if one.row < len(fleet) else -1
-            log.add(
-                one.wall_s,
-                "fallback",
-                form.severity,
-                one.key,
-                f"{form.label}, {store}{where}",
-                row=row,
-            )
+            log.add_fallback(one, one.row if one.row < len(fleet) else -1)
         for event in drained.events:
             log.add(event.ts_s, kind_of(event), event.severity, event.subject, event.text)
 
@@ -181,6 +169,14 @@ class DashboardState:
         window = window[: len(window) - before] if before else window
         reads = sum(second.reads for second in window)
         return 100.0 * sum(second.hits for second in window) / reads if reads else None
+
+    def own_load(self) -> tuple[float, float] | None:
+        """Looks and writes a second of this dashboard itself; ``None`` before the first second."""
+        window = self.recent()
+        if not window:
+            return None
+        reads, writes = sum(one.reads for one in window), sum(one.writes for one in window)
+        return round(reads / len(window)), round(writes / len(window), 1)
 
     def nodes_up(self) -> int:
         return sum(node.state is NodeState.UP for node in self.nodes)

@@ -8,10 +8,11 @@ from msgspec import Struct
 
 from iotcache_tui.format import count, data_size, milliseconds, percent, rate
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.flow_history import Rates, mean, mean_rates
+from iotcache_tui.state.flow_history import Rates, mean_rates
+from iotcache_tui.state.nodes.model import applications
 from iotcache_tui.state.problems.problem import Problem
 from iotcache_tui.state.problems.shown import shown_parts
-from iotcache_tui.state.updates import Simulator
+from iotcache_tui.state.updates import Part, Simulator
 
 BOXES = ("simulator", "broker", "workers", "nodes", "store", "readers")
 WINDOW_S = 5
@@ -54,15 +55,14 @@ def _boxes(state: DashboardState) -> list[Box]:
     parts = {part.name: part for part in shown_parts(state.parts, state.problems)}
     workers, simulators = state.processes.workers, state.processes.simulators
     broker, store = parts.get("broker"), parts.get("store")
-    seconds = state.recent(WINDOW_S)
     return [
         _simulator(simulators),
         Box(
             "broker",
             broker.state if broker else "off",
-            _LABELS.get(broker.state, broker.state) if broker else "unknown",
+            _label(broker),
             (
-                broker.text if broker else "",
+                broker.text if broker and broker.state != "off" else "",
                 f"{count(sum(one.stats.unacked for one in workers))} unacked",
             ),
         ),
@@ -71,24 +71,50 @@ def _boxes(state: DashboardState) -> list[Box]:
         Box(
             "store",
             store.state if store else "off",
-            _LABELS.get(store.state, store.state) if store else "unknown",
+            _label(store),
             (
-                store.text if store else "",
+                store.text if store and store.state != "off" else "",
                 f"p99 {_ms(_worst(one.stats.commit_p99_ms for one in workers))}",
                 f"{count(sum(one.stats.commit_failures for one in workers))} failures",
             ),
         ),
-        Box(
-            "readers",
-            "up" if any(second.reads for second in seconds) else "off",
-            "reading" if any(second.reads for second in seconds) else "idle",
-            (
-                f"hit {percent(state.hit_percent(WINDOW_S))}",
-                f"{rate(mean(float(second.reads) for second in seconds))} reads/s",
-                f"p99 {_ms(max((second.p99_ms for second in seconds), default=None))}",
-            ),
-        ),
+        _readers(state),
     ]
+
+
+def _readers(state: DashboardState) -> Box:
+    """Who reads the cache: readers of ours that tell of themselves, else whoever the nodes counted."""
+    readers, others = state.processes.readers, applications(state.node_figures)
+    looks, _ = state.own_load() or (0.0, 0.0)
+    ours = f"we look {rate(looks)}/s"
+    if readers:
+        reads = sum(one.stats.reads_per_s for one in readers)
+        hits = sum(one.stats.hits_per_s for one in readers)
+        return Box(
+            "readers",
+            "up",
+            f"{len(readers)} of ours",
+            (f"hit {percent(100 * hits / reads if reads else None)}", f"{rate(reads)} reads/s", ours),
+        )
+    if others is None:
+        return Box("readers", "off", "unknown", ("applications", "– gets/s", ours))
+    return Box(
+        "readers",
+        "up" if others.gets_per_s >= 0.5 else "off",
+        "applications" if others.gets_per_s >= 0.5 else "none read",
+        (f"hit {percent(others.hit_percent)}", f"{rate(others.gets_per_s)} gets/s", ours),
+    )
+
+
+def _label(part: Part | None) -> str:
+    """How a server stands, in a word; one that there is not is none."""
+    return (
+        "unknown"
+        if part is None
+        else "none named"
+        if part.state == "off"
+        else _LABELS.get(part.state, part.state)
+    )
 
 
 def _worst(values: Iterable[float]) -> float:
@@ -155,7 +181,11 @@ def _nodes(state: DashboardState) -> Box:
     return Box(
         "nodes",
         "off" if not total else "up" if up == total else "down",
-        f"{up} of {total} up" if total else "unknown",
+        f"{up} of {total} up"
+        if total
+        else "none named"
+        if "cache.nodes" in state.attachment.absent
+        else "unknown",
         (
             f"p99 {_ms(p99)}",
             f"{count(sum(node.items for node in answered))} items" if answered else "– items",

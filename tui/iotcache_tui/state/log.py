@@ -9,10 +9,16 @@ from msgspec import Struct
 
 from iotcache.model import Event, Severity
 from iotcache.text import printable
+from iotcache_tui.state.reasons import REASONS
+from iotcache_tui.state.updates import FallbackRead
 
 KINDS = ("fallback", "alert", "node", "part", "dead letter", "other")
 PER_KIND_MAX = 2_000
 """Each kind has room of its own: a flood of fallbacks drives out no node change."""
+FOLD_GAP_S = 15.0
+"""Fallbacks that are further apart do not fold."""
+FOLD_MOST_S = 600.0
+"""A line tells of so long a time at most."""
 RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 _PREFIXES = {
     "node.": "node", "breaker.": "node", "stack.": "part", "part.": "part", "alert": "alert",
@@ -20,8 +26,8 @@ _PREFIXES = {
 }  # fmt: skip
 
 
-class LogEntry(Struct, frozen=True):
-    """One line of the log. Every text is safe to show."""
+class LogEntry(Struct):
+    """One line of the log. Every text is safe to show; only `EventLog` changes it."""
 
     number: int
     """Grows with every entry."""
@@ -34,6 +40,10 @@ class LogEntry(Struct, frozen=True):
     """The fleet's row it is about; -1 for none."""
     tag: str = ""
     """What tells an alert from others: ``name/subject``."""
+    times: int = 1
+    """How often it happened: fallbacks for one reason on one node fold into one line."""
+    last_s: float = 0.0
+    """Wall time of the last of them."""
 
 
 def kind_of(event: Event) -> str:
@@ -48,6 +58,29 @@ class EventLog:
         self._by_kind: dict[str, deque[LogEntry]] = {kind: deque(maxlen=PER_KIND_MAX) for kind in KINDS}
         self._fresh: deque[LogEntry] = deque(maxlen=PER_KIND_MAX)
         self.total = 0
+        self._folding: dict[tuple[str, str], LogEntry] = {}
+        """The newest entry of each reason and node, which others like it fold into."""
+
+    def add_fallback(self, one: FallbackRead, row: int) -> None:
+        """A read that went to the store; many of one reason and node in a row are one line that counts."""
+        form = REASONS[one.reason]
+        cost = f"store {one.store_ms:.1f} ms" if not one.error else one.error
+        where = f", {one.node}" if one.node else ""
+        key, fold = printable(one.key, 120), (one.reason.value, one.node)
+        entry = self._folding.get(fold)
+        if entry is None or one.wall_s - entry.last_s > FOLD_GAP_S or one.wall_s - entry.wall_s > FOLD_MOST_S:
+            self.add(one.wall_s, "fallback", form.severity, key, f"{form.label}, {cost}{where}", row=row)
+            entry = self._by_kind["fallback"][-1]
+            entry.last_s = one.wall_s
+            if len(self._folding) >= PER_KIND_MAX:
+                self._folding.clear()
+            self._folding[fold] = entry
+            return
+        entry.times += 1
+        entry.last_s = one.wall_s
+        if entry.subject != key:
+            entry.subject, entry.row = printable(f"keys of {one.node or 'no node'}", 120), -1
+        entry.text = printable(f"{form.label} ×{entry.times:,}, {cost}{where}", 300)
 
     def add(
         self,
@@ -72,6 +105,7 @@ class EventLog:
         for entries_kept in self._by_kind.values():
             entries_kept.clear()
         self._fresh.clear()
+        self._folding.clear()
         self.total = 0
 
     def everything(self) -> list[LogEntry]:

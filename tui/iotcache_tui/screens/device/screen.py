@@ -51,6 +51,7 @@ class DeviceScreen(ViewScreen):
 
     NAME = "device"
     PANELS = (SensorTable, DeviceKeyTable, DeviceLogView, DocumentsView, ValueView)
+    ACTS = frozenset({"warm", "invalidate"})
     LEGEND = (
         ("Curve", "the store's readings, with those that came in since at the end; texts are drawn as steps"),
         ("Shaded", "what is in the cache: minutes whose bucket lies there, and from the cached reading to "
@@ -94,7 +95,7 @@ class DeviceScreen(ViewScreen):
             show=False,
             id="device.invalidate_all",
         ),
-        Binding("v", "pin", "Pin or unpin: keep reading it, on whatever screen", show=False, id="device.pin"),
+        Binding("v", "pin", "Watch: keep reading it, on whatever screen", show=False, id="device.pin"),
         Binding("h", "span(1)", "Span", id="device.span"),
         Binding("H", "span(-1)", "A shorter history", show=False, id="device.span_before"),
         Binding("d", "detail(1)", "Details", id="device.details"),

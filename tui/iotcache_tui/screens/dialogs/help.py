@@ -58,9 +58,13 @@ class HelpScreen(ModalScreen[None]):
         keys: dict[str, list[str]] = {}
         settings: DashboardSettings | None = getattr(self._below, "settings", None)
         ascii_only = settings is not None and settings.ascii
+        acts: frozenset[str] = getattr(self._below, "ACTS", frozenset())
+        not_offered = acts if getattr(self.app, "read_only", False) else frozenset()
         for active in self._below.active_bindings.values():
             binding = active.binding
             if not binding.description or binding.system or binding.description in _NOT_OURS:
+                continue
+            if binding.action.partition("(")[0] in not_offered:
                 continue
             shown = keys.setdefault(binding.description, [])
             display = key_text(self.app.get_key_display(binding), ascii_only)

@@ -18,6 +18,7 @@ from iotcache_tui.screens.fleet.choose_columns import ChooseColumns
 from iotcache_tui.screens.fleet.commands import invalidate, may_act, warm
 from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.fleet.view import GROUPS, SORTS, FleetView
+from iotcache_tui.state.missing import fleet_missing
 from iotcache_tui.state.snapshot import SERIES_FIELDS, series
 from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.common.starting import Starting, waiting_text
@@ -39,6 +40,7 @@ class FleetScreen(ViewScreen):
 
     NAME = "fleet"
     PANELS = (FleetTable, FallbackLog, FilterInput)
+    ACTS = frozenset({"warm", "invalidate"})
     LEGEND = (
         (
             "Hit ratio",
@@ -61,7 +63,7 @@ class FleetScreen(ViewScreen):
         Binding("r", "reverse", "Reverse the order", show=False, id="fleet.reverse"),
         Binding("G", "group", "Group by site, by class, or not", show=False, id="fleet.group"),
         Binding("z", "fold", "Fold or unfold the groups", show=False, id="fleet.fold"),
-        Binding("a", "anatomy", "Why reads missed, and the TTL lens", show=False, id="fleet.anatomy"),
+        Binding("a", "anatomy", "Misses", id="fleet.anatomy"),
         Binding("c", "columns", "Columns", show=False, id="fleet.columns"),
         Binding("m", "mark", "Mark this row", show=False, id="fleet.mark"),
         Binding("M", "mark_all", "Mark all shown, or none", show=False, id="fleet.mark_all"),
@@ -176,7 +178,10 @@ class FleetScreen(ViewScreen):
         self._drawn = state.changes
 
     def _say_why_empty(self) -> None:
-        text = waiting_text(self.state.parts, self.state.problems, len(self.state.processes.workers))
+        state = self.state
+        text = fleet_missing(state.attachment) or waiting_text(
+            state.parts, state.problems, len(state.processes.workers)
+        )
         if text != self.table.waiting_text:
             self.table.waiting_text = text
             self.table.redraw()

@@ -50,6 +50,7 @@ class KeysScreen(ViewScreen):
 
     NAME = "keys"
     PANELS = (KeyTable, TotalsTable, Input)
+    ACTS = frozenset({"delete"})
     LEGEND = (
         ("Crawl", "the node's own crawler lists its items, which counts as no read and moves nothing. Up to "
          f"{LIVE_ITEMS:,} items: every {LIVE_EVERY_S:g} s; above {COSTLY_ITEMS:,} you are asked first"),

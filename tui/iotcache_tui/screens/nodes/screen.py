@@ -13,13 +13,14 @@ from textual.containers import Grid
 from iotcache.model import NodeState
 from iotcache.text import printable
 from iotcache_tui.export import Rows
-from iotcache_tui.format import duration
+from iotcache_tui.format import duration, span_text
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.nodes.commands import ACTS, BY_ACT, ActMenu, Values, ValueScreen
 from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.nodes.model import ActOnNode, NodeAct, NodeFigures
+from iotcache_tui.state.missing import nodes_missing
+from iotcache_tui.state.nodes.model import SPANS_S, ActOnNode, NodeAct, NodeFigures
 from iotcache_tui.state.nodes.whatif import Weights
 from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.common.panel import Panel
@@ -45,6 +46,7 @@ class NodesScreen(ViewScreen):
 
     NAME = "nodes"
     PANELS = (NodeTable,)
+    ACTS = frozenset({"acts", "drain"})
     LEGEND = (
         ("Ring", "the share of all keys that the placement gives the node, by its weight"),
         ("Hit", "as the node itself counts: of the gets of all its clients, over the last ten seconds"),
@@ -73,6 +75,7 @@ class NodesScreen(ViewScreen):
         Binding("plus,equals_sign", "weight(1)", "Try weight", key_display="+ -", id="nodes.weight_up"),
         Binding("minus,underscore", "weight(-1)", "Try less weight", show=False, id="nodes.weight_down"),
         Binding("0", "reset_weights", "Forget the tried weights", show=False, id="nodes.weights_reset"),
+        Binding("t", "span", "How far back the curves go", show=False, id="nodes.span"),
         Binding("right,l", "panel(1)", "Panel", key_display="←→", id="nodes.panel_next"),
         Binding("left,h", "panel(-1)", "Previous panel", show=False, id="nodes.panel_before"),
     ]
@@ -88,6 +91,7 @@ class NodesScreen(ViewScreen):
         }
         self.weights = Weights()
         self._panel = 0
+        self._span_s = SPANS_S[0]
         self._stats = NodeStatsSubscription()
         self._moment = RenderContext(0.0, 0.0, {})
 
@@ -105,6 +109,7 @@ class NodesScreen(ViewScreen):
         self._moment = moment
         self._stats.keep(self.context, moment.now_s)
         rows = self._rows(moment)
+        self.table.missing = nodes_missing(self.state.attachment)
         height = min(max(len(rows), 1), TABLE_LINES_MOST, max(self.size.height // 3, 3)) + 1
         if self.table.styles.height is None or self.table.styles.height.value != height:
             self.table.styles.height = height
@@ -153,8 +158,9 @@ class NodesScreen(ViewScreen):
             case "load":
                 at_s = node.at_s if node is not None else now_s
                 panel.show(
-                    look, lambda w, h: detail.load(row, self.state.node_history, at_s, w, h, plain),
-                    title=title, note="5 minutes",
+                    (*look, span_s := self._span_s),
+                    lambda w, h: detail.load(row, self.state.node_history, at_s, w, h, plain, span_s),
+                    title=title, note=span_text(span_s),
                 )  # fmt: skip
             case "ratios":
                 panel.show(look, lambda w, h: detail.ratios(row, w, h), title=title, note="10 s")
@@ -187,6 +193,11 @@ class NodesScreen(ViewScreen):
 
     def action_panel(self, step: int) -> None:
         self._panel = (self._panel + step) % len(_PANELS)
+        self._show_panels(self.table.rows, self._moment)
+
+    def action_span(self) -> None:
+        """Show a longer stretch of the past; after the longest the shortest again."""
+        self._span_s = SPANS_S[(SPANS_S.index(self._span_s) + 1) % len(SPANS_S)]
         self._show_panels(self.table.rows, self._moment)
 
     def action_weight(self, step: int) -> None:
@@ -288,7 +299,7 @@ class NodesScreen(ViewScreen):
         ]  # fmt: skip
 
     def commands(self) -> Iterable[SystemCommand]:
-        for act in ACTS:
+        for act in () if self.context.read_only else ACTS:
             yield SystemCommand(
                 f"Node: {act.title}",
                 f"{act.act.value} on the chosen node, after a confirmation",

@@ -1,7 +1,8 @@
 """The fleet's filter language: ``site:plant-north sensor:temp* ttl<5 src:store hit<90 stale !pump``.
 
-Terms stand side by side and must all hold; ``!`` turns one round. A plain word is looked for in device,
-sensor and site; quotes keep blanks, colons and the names of flags as plain text.
+Terms stand side by side and must all hold; ``or`` between them begins another choice; ``!`` turns one round.
+A plain word is looked for in device, sensor and site; quotes keep blanks, colons and the names of flags as
+plain text.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _TEXTS: Final[dict[str, Callable[[FleetState], Sequence[str]]]] = {
     "node": lambda fleet: fleet.node,
     "why": lambda fleet: fleet.reason,
 }
+OR: Final = "or"
 _SOURCES: Final = {"cache": FROM_CACHE, "store": FROM_STORE, "none": FROM_NOWHERE}
 
 
@@ -74,43 +76,70 @@ _NAMED: Final = re.compile(r"(device|sensor|site|class|kind|unit):", re.IGNORECA
 _UNITS: Final = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-class Filter:
-    """A parsed filter. An empty one lets everything through."""
+class _All:
+    """Tests that must all hold."""
 
-    def __init__(
-        self, text: str, words: Sequence[Test], others: Sequence[Test], *, timeless: bool = True
-    ) -> None:
-        self.text = text
-        self.timeless = timeless
-        """Whether it looks at names only: a row that passes goes on passing."""
-        self._terms, self._others = words, others
+    def __init__(self) -> None:
+        self.words: list[Test] = []
+        self.others: list[Test] = []
 
     def __bool__(self) -> bool:
-        return bool(self._terms or self._others)
+        return bool(self.words or self.others)
 
     def rows(self, fleet: FleetState, rows: Iterable[int], now_s: float, wall_s: float) -> list[int]:
-        """Those of ``rows`` that pass."""
         found = list(rows)
         # Words come first: they are the quickest to say no, and look at nothing that is to be settled.
-        for test in self._terms:
+        for test in self.words:
             found = [row for row in found if test(fleet, row, now_s, wall_s)]
-        if self._others:
+        if self.others:
             fleet.settle(found)
-        for test in self._others:
+        for test in self.others:
             found = [row for row in found if test(fleet, row, now_s, wall_s)]
         return found
 
 
+class Filter:
+    """A parsed filter: alternatives, of each of which all terms must hold. An empty one lets all through."""
+
+    def __init__(self, text: str, alternatives: Sequence[_All], *, timeless: bool = True) -> None:
+        self.text = text
+        self.timeless = timeless
+        """Whether it looks at names only: a row that passes goes on passing."""
+        self._alternatives = alternatives
+
+    def __bool__(self) -> bool:
+        return any(self._alternatives)
+
+    def rows(self, fleet: FleetState, rows: Iterable[int], now_s: float, wall_s: float) -> list[int]:
+        """Those of ``rows`` that pass, in their order."""
+        if len(self._alternatives) == 1:
+            return self._alternatives[0].rows(fleet, rows, now_s, wall_s)
+        found = list(rows)
+        passing: set[int] = set()
+        for each in self._alternatives:
+            passing.update(each.rows(fleet, (row for row in found if row not in passing), now_s, wall_s))
+        return [row for row in found if row in passing]
+
+
 def parse(text: str) -> Filter:
     """Raises `FilterError`."""
-    words: list[Test] = []
-    others: list[Test] = []
+    alternatives = [_All()]
+    terms: list[str] = []
     for match in _TERM.finditer(text):
         negated, term = match.groups()
+        if term.casefold() == OR and not negated:
+            alternatives.append(_All())
+            continue
+        terms.append(term)
         is_word, test = _term(term)
-        (words if is_word else others).append(_negate(test) if negated else test)
-    timeless = not others or all(_NAMED.match(term) for _, term in _TERM.findall(text) if not _is_word(term))
-    return Filter(text.strip(), words, others, timeless=timeless)
+        last = alternatives[-1]
+        (last.words if is_word else last.others).append(_negate(test) if negated else test)
+    if len(alternatives) > 1 and not all(alternatives):
+        if alternatives[-1] or not text.rstrip().casefold().endswith(OR):
+            raise FilterError("or stands between two terms: stale or ttl<5")
+        alternatives = [each for each in alternatives if each]  # it is still being typed
+    timeless = all(_is_word(term) or _NAMED.match(term) for term in terms)
+    return Filter(text.strip(), alternatives or [_All()], timeless=timeless)
 
 
 def _is_word(term: str) -> bool:
@@ -132,6 +161,8 @@ def _term(term: str) -> tuple[bool, Test]:
     field = _FIELD.fullmatch(term)
     if field is not None:
         return False, _text(*field.groups())
+    if term[0] in "<>=":
+        raise FilterError(f"no blank before {term[0]}: write for instance ttl{printable(term, 20)}")
     if term.casefold() in _FLAGS:
         return False, _FLAGS[term.casefold()]
     return True, _word(term)
@@ -154,7 +185,7 @@ def _known(name: str, among: Iterable[str]) -> str:
 
 
 def _text(name: str, pattern: str) -> Test:
-    name = _known(name, (*_TEXTS, "src"))
+    name = _known(name, (*_TEXTS, "src", "value"))
     pattern = pattern.strip('"').casefold()
     if not pattern:
         raise FilterError(f"{name}: what? For instance {name}:{'store' if name == 'src' else 'a*'}")
@@ -164,18 +195,35 @@ def _text(name: str, pattern: str) -> Test:
             raise FilterError(f"src is cache, store or none, not “{printable(pattern, 20)}”")
         code = named[0]
         return lambda fleet, row, now_s, wall_s: fleet.source[row] == code
-    column = _TEXTS[name]
     pattern = printable(pattern)
+    if name == "value":
+        return _value_text(pattern)
+    column = _TEXTS[name]
     if "*" in pattern or "?" in pattern:
         matches = re.compile(translate(pattern)).match
         return lambda fleet, row, now_s, wall_s: matches(column(fleet)[row].casefold()) is not None
     return lambda fleet, row, now_s, wall_s: pattern in column(fleet)[row].casefold()
 
 
+def _said(value: object) -> tuple[str, ...]:
+    """A value in the words that a filter may use for it."""
+    if isinstance(value, bool):
+        return ("on", "true") if value else ("off", "false")
+    return () if value is None else (printable(str(value)).casefold(),)
+
+
+def _value_text(pattern: str) -> Test:
+    """Of a value as it is said: a whole text, with ``*`` and ``?``."""
+    matches = re.compile(translate(pattern)).match
+    return lambda fleet, row, now_s, wall_s: any(map(matches, _said(fleet.value[row])))
+
+
 def _number(name: str, sign: str, text: str) -> Test:
     if name.casefold() in _TEXTS or name.casefold() in _ALIASES or name.casefold() == "src":
         raise FilterError(f"{name} is text: write {name}:{printable(text, 20) or 'a*'}")
     name = _known(name, _NUMBERS)
+    if name == "value" and sign == "=" and text.strip() and not re.match(r"-?\.?\d", text.strip()):
+        return _text(name, text)
     matched = re.fullmatch(r"(-?\d+(?:\.\d*)?|-?\.\d+)(ms|s|m|h|d|%)?", text.strip(), re.IGNORECASE)
     unit = (matched[2] or "").casefold() if matched else ""
     example = f"{name}{sign}{'90' if name == 'hit' else '5s' if name in _TIMES else '5'}"
@@ -199,7 +247,12 @@ def completions(text: str, fleet: FleetState) -> list[str]:
     field = _FIELD.fullmatch(last)
     if field is None:
         wanted = last.casefold()
-        forms = [f"{name}:" for name in (*_TEXTS, "src")] + [f"{name}<" for name in _NUMBERS] + list(_FLAGS)
+        forms = (
+            [f"{name}:" for name in (*_TEXTS, "src")]
+            + [f"{name}<" for name in _NUMBERS]
+            + ["value:"]
+            + list(_FLAGS)
+        )
         return [form for form in forms if form.startswith(wanted) and form != wanted]
     name, start = _ALIASES.get(field[1].casefold(), field[1].casefold()), field[2].casefold()
     values: Iterable[str]
@@ -207,6 +260,8 @@ def completions(text: str, fleet: FleetState) -> list[str]:
         values = _SOURCES
     elif name in ("site", "class", "sensor"):
         values = {"site": fleet.sites, "class": fleet.kinds, "sensor": fleet.sensors}[name]
+    elif name == "value":
+        values = {words[0] for value in fleet.value if not _is_number(value) and (words := _said(value))}
     elif name in _TEXTS:
         values = dict.fromkeys(_TEXTS[name](fleet)[:_COMPLETED_MOST])
     else:
@@ -217,6 +272,10 @@ def completions(text: str, fleet: FleetState) -> list[str]:
         for value in found
         if value.casefold() != start
     ][:_COMPLETED_MOST]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def complete(text: str, fleet: FleetState) -> str | None:
@@ -236,4 +295,4 @@ def completed(text: str, fleet: FleetState) -> list[str]:
 
 def describe() -> str:
     """The language in a few words, for the empty filter line."""
-    return "word  site:a*  sensor: device: class: src: node: why:  ttl<5 age>1m hit<90  stale gone  !not"
+    return "word  site:a*  sensor: device: src: why:  ttl<5 age>1m hit<90  value:off  stale gone  !not  or"

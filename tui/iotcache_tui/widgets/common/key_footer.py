@@ -31,10 +31,19 @@ class KeyFooter(Footer):
 
     def compose(self) -> ComposeResult:
         self._made_for = self.app.size.width
-        keys = [one for one in super().compose() if isinstance(one, FooterKey)]
+        hidden = self._not_offered()
+        keys = [
+            one
+            for one in super().compose()
+            if isinstance(one, FooterKey) and one.action.partition("(")[0] not in hidden
+        ]
         for key in keys:
             key.key_display = key_text(key.key_display, self._ascii)
         yield from _fitting(keys, self._made_for)
+
+    def _not_offered(self) -> frozenset[str]:
+        acts: frozenset[str] = getattr(self.screen, "ACTS", frozenset())
+        return acts if getattr(self.app, "read_only", False) else frozenset()
 
     def on_resize(self) -> None:
         if self._made_for and self.app.size.width != self._made_for:

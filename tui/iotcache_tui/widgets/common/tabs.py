@@ -8,6 +8,8 @@ from textual import events
 from textual.message import Message
 from textual.widget import Widget
 
+from iotcache_tui.state.missing import own_load
+
 
 class ScreenTabs(Widget):
     """``1 Fleet  2 Device  …``; the one on show stands out by brackets as well as by colour."""
@@ -26,6 +28,13 @@ class ScreenTabs(Widget):
         super().__init__(id=id)
         self._tabs = tabs
         self._current = current
+        self._load: tuple[float, float] | None = None
+
+    def show(self, load: tuple[float, float] | None) -> None:
+        """What this dashboard itself does: looks and writes a second; ``None`` where nobody counts them."""
+        if load != self._load:
+            self._load = load
+            self.refresh()
 
     def _pieces(self) -> list[tuple[str, str]]:
         pieces = [
@@ -43,6 +52,10 @@ class ScreenTabs(Widget):
         line = Text(no_wrap=True, end="")
         for name, piece in self._pieces():
             line.append(piece, f"bold {self.app.theme_variables['primary']}" if name == self._current else "")
+        if self._load is not None:
+            room = self.content_size.width - line.cell_len
+            text = own_load(*self._load, room - 1)
+            line.append(text.rjust(room) if text else "", "dim")
         return line
 
     def on_click(self, event: events.Click) -> None:

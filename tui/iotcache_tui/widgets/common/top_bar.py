@@ -89,18 +89,23 @@ class TopBar(Widget):
 
 def _whole(name: str, state: str, text: str) -> str:
     """A part in trouble with all that is known of it."""
-    return printable(part_text(name, state, text), 500)
+    return printable(_calm(name, state) or part_text(name, state, text), 500)
 
 
 def _long(name: str, state: str, text: str) -> str:
     """A part in trouble is said in words; one that is well is its name and what it is."""
-    return printable(part_text(name, state, text), 48)
+    return printable(_calm(name, state) or part_text(name, state, text), 48)
 
 
 def _short(name: str, state: str, text: str) -> str:
-    return name if state == "up" else printable(part_text(name, state, text), 30)
+    return name if state == "up" else printable(_calm(name, state) or part_text(name, state, text), 30)
 
 
 def _shortest(name: str, state: str, text: str) -> str:
     short = _SHORT_NAMES.get(name, name)
-    return short if state == "up" else f"{short} {_SHORT_STATES.get(state, state)}"
+    return short if state == "up" else _calm(short, state) or f"{short} {_SHORT_STATES.get(state, state)}"
+
+
+def _calm(name: str, state: str) -> str:
+    """A part that there is not needs no word of its state."""
+    return f"no {name}" if state == "off" else ""

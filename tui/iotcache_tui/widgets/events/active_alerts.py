@@ -42,7 +42,8 @@ class ActiveAlerts(Widget):
         text = Text(no_wrap=True, end="")
         over = len(self._alerts) - LINES_MOST
         for number, (alert, age) in enumerate(zip(self._alerts, self._ages, strict=False)):
-            mark = f"known by {alert.by or 'somebody'}" if alert.acknowledged else "A acknowledges"
+            offered = "" if getattr(self.app, "read_only", False) else "A acknowledges"
+            mark = f"known by {alert.by or 'somebody'}" if alert.acknowledged else offered
             if over > 0 and number == LINES_MOST - 1:
                 mark = f"+{over} more  {mark}"
             head = f"{glyphs[alert.severity]} {alert.name} "

@@ -109,7 +109,7 @@ class EventLogView(LineView):
 
     def line_key(self, line: int) -> Hashable:
         entry = self.view.lines[line]
-        return entry.number, entry.number == self.selected, self.has_focus
+        return entry.number, entry.times, entry.number == self.selected, self.has_focus
 
     def draw_header(self, width: int) -> list[Segment]:
         subject = self._subject_width(width)

@@ -14,7 +14,7 @@ class Kpi(Widget):
 
     DEFAULT_CSS = """
     Kpi {
-        height: 3; width: 1fr; min-width: 12; padding: 0 1; background: $surface; color: $foreground;
+        height: 3; width: 1fr; min-width: 9; padding: 0 1; background: $surface; color: $foreground;
         border-left: outer $primary;
         &.-warn { border-left: outer $warning; }
         &.-bad { border-left: outer $error; }
@@ -25,7 +25,7 @@ class Kpi(Widget):
 
     def __init__(self, title: str, *, id: str) -> None:
         super().__init__(id=id)
-        self.title = title
+        self.title = self._own_title = title
         self._shown = ("–", "", "", "", "")
         self._level = ""
 
@@ -38,9 +38,13 @@ class Kpi(Widget):
         *,
         more: str = "",
         brief: str = "",
+        title: str = "",
     ) -> None:
         """``level`` is quiet, ok, warn or bad; the note says it in words, ``brief`` where it is too long;
-        ``more`` goes where it fits."""
+        ``more`` goes where it fits. ``title`` stands in for the tile's own."""
+        if (title or self._own_title) != self.title:
+            self.title = title or self._own_title
+            self.refresh()
         if (figure, unit, note, more, brief) != self._shown:
             self._shown = (figure, unit, note, more, brief)
             self.refresh()

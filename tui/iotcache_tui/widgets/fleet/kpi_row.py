@@ -9,6 +9,7 @@ from iotcache.model import NodeState
 from iotcache_tui.format import milliseconds, percent, plural, rate
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow import workers_label
+from iotcache_tui.state.nodes.model import Applications, applications
 from iotcache_tui.state.problems.problem import Gravity
 from iotcache_tui.widgets.fleet.kpi import Kpi
 
@@ -43,20 +44,43 @@ class KpiRow(Horizontal):
     def compose(self) -> ComposeResult:
         yield from self._kpis.values()
 
-    def show(self, state: DashboardState, nodes: dict[str, str]) -> None:
-        """The last ten seconds of ``state``; ``nodes`` are the nodes' short names."""
+    def _show_applications(self, others: Applications, own: float | None) -> None:
+        """What the nodes' other clients get comes first, what this dashboard saw second."""
+        level = (
+            "ok"
+            if (others.hit_percent or 0.0) >= 90
+            else "warn"
+            if (others.hit_percent or 0.0) >= 70
+            else "bad"
+        )
+        gets = f"of {rate(others.gets_per_s)} gets/s"
+        ours = "" if own is None else f"ours {percent(own)}"
+        self._kpis["hit"].show(
+            percent(others.hit_percent), "", gets, level, more=ours, brief=ours or gets, title="Applications"
+        )
+
+    def _show_own(self, state: DashboardState, hit: float | None, before: float | None) -> None:
         window = state.recent()
         reads = sum(second.reads for second in window)
-        hit, before = state.hit_percent(), state.hit_percent(60, before=10)
         level = "quiet" if hit is None else "ok" if hit >= 90 else "warn" if hit >= 70 else "bad"
-        reads_per_s = rate(reads / max(len(window), 1))
-        note, brief = (
-            ("no reads yet", "no reads") if hit is None else (f"{reads_per_s} reads/s", f"{reads_per_s}/s")
-        )
+        looks = rate(reads / max(len(window), 1))
+        note, brief = ("no looks yet", "no looks") if hit is None else (f"{looks} looks/s", f"{looks}/s")
+        if "cache.nodes" in state.attachment.absent:
+            note = brief = "no nodes"
         more = ""
         if hit is not None and before is not None and abs(hit - before) >= 0.1:
             more = f"{self._more if hit > before else self._less}{abs(hit - before):.1f}"
         self._kpis["hit"].show(percent(hit), "", note, level, more=more, brief=brief)
+
+    def show(self, state: DashboardState, nodes: dict[str, str]) -> None:
+        """The last ten seconds of ``state``; ``nodes`` are the nodes' short names."""
+        window = state.recent()
+        hit, before = state.hit_percent(), state.hit_percent(60, before=10)
+        others = applications(state.node_figures)
+        if others is not None and others.hit_percent is not None:
+            self._show_applications(others, hit)
+        else:
+            self._show_own(state, hit, before)
         per_s = sum(second.fallbacks for second in window) / len(window) if window else None
         in_all = f"{state.fallbacks_total:,}"
         self._kpis["fallbacks"].show(

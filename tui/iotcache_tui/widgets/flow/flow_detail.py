@@ -11,7 +11,8 @@ from iotcache.text import printable
 from iotcache_tui.format import count, data_size, duration, fit, milliseconds, percent, rate
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow import WINDOW_S
-from iotcache_tui.state.flow_history import HISTORY_SECONDS, Rates
+from iotcache_tui.state.flow_history import Rates
+from iotcache_tui.state.nodes.model import SPANS_S
 from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.state.updates import Process
 from iotcache_tui.widgets.common.area import area, round_top
@@ -92,15 +93,16 @@ def history(
     height: int,
     *,
     ascii_only: bool,
+    span_s: int = SPANS_S[0],
 ) -> Sequence[Line]:
-    """One arrow's rate over the last minutes as a filled curve, a column a few seconds.
+    """One arrow's rate over the last ``span_s`` seconds as a filled curve, a column a few seconds.
 
     ``total`` seconds have been counted so far: columns are cut by it, so that a bar stays whole as it moves.
     """
     room = width - 7
     if room < 8 or height < 1:
         return ()
-    step = -(-HISTORY_SECONDS // room)
+    step = -(-span_s // room)
     columns: list[list[float]] = [[] for _ in range(room)]
     newest = (total - 1) // step
     for back, each in enumerate(reversed(rates)):
@@ -191,7 +193,7 @@ def _nodes(state: DashboardState, nodes: dict[str, str], width: int, ascii_only:
 def _readers(state: DashboardState) -> Sequence[Line]:
     seconds = state.recent(WINDOW_S)
     if not any(second.reads for second in seconds):
-        return [[("nothing has been read in the last seconds", "dim")]]
+        return [[("this dashboard has looked at nothing in the last seconds", "dim")]]
     reads = sum(second.reads for second in seconds)
     why: dict[MissReason, int] = {}
     for second in seconds:
@@ -199,14 +201,15 @@ def _readers(state: DashboardState) -> Sequence[Line]:
             why[reason] = why.get(reason, 0) + times
     span = len(seconds)
     lines: list[Line] = [
-        [(f"{rate(reads / span)} reads/s", "strong"), (f" over the last {duration(span)}: ", "dim"),
-         (percent(state.hit_percent(WINDOW_S)), "strong"), (" from the cache", "dim")],
+        [(f"{rate(reads / span)} looks/s", "strong"), (f" by this dashboard, last {duration(span)}: ", "dim"),
+         (percent(state.hit_percent(WINDOW_S)), "strong"), (" from the cache; an application would", "dim"),
+         (" have had", "dim")],
     ]  # fmt: skip
     for reason, times in sorted(why.items(), key=lambda item: -item[1]):
         lines.append(
             [(f"{REASONS[reason].label:<12}", "warn"), (f"{rate(times / span):>7}/s ", "row"),
-             (f"{100 * times / reads:>5.1f} % of reads went to the store for it", "dim")]
+             (f"{100 * times / reads:>5.1f} % of looks would have gone to the store for it", "dim")]
         )  # fmt: skip
     if not why:
-        lines.append([("no read had to go to the store", "good")])
+        lines.append([("no read would have had to go to the store", "good")])
     return lines

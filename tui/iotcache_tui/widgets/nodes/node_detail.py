@@ -7,9 +7,20 @@ from collections.abc import Sequence
 
 from iotcache.model import NodeState, Severity
 from iotcache.text import printable
-from iotcache_tui.format import bar, clock_text, count, data_size, duration, fit, percent, plural, rate
+from iotcache_tui.format import (
+    bar,
+    clock_text,
+    count,
+    data_size,
+    duration,
+    fit,
+    percent,
+    plural,
+    rate,
+    span_text,
+)
 from iotcache_tui.state.log import LogEntry
-from iotcache_tui.state.nodes.model import NodeCurves, NodeFigures, SlabFigures, explain_gap
+from iotcache_tui.state.nodes.model import SPANS_S, NodeCurves, NodeFigures, SlabFigures, explain_gap
 from iotcache_tui.state.nodes.whatif import WhatIf
 from iotcache_tui.widgets.common.area import area, round_top
 from iotcache_tui.widgets.common.panel import Line
@@ -133,14 +144,20 @@ def _segment_rows(slabs: Sequence[SlabFigures]) -> list[tuple[str, int, int | No
 
 
 def load(  # noqa: PLR0917 what a plot is drawn from
-    row: NodeRow, history: NodeCurves, now_s: float, width: int, height: int, ascii_only: bool
+    row: NodeRow,
+    history: NodeCurves,
+    now_s: float,
+    width: int,
+    height: int,
+    ascii_only: bool,
+    span_s: float = SPANS_S[0],
 ) -> Sequence[Line]:
-    """Operations a second and the node's hit ratio over the last minutes, as two filled curves."""
+    """Operations a second and the node's hit ratio over the last ``span_s``, as two filled curves."""
     node = row.figures
     room = width - 7
     tall = max((height - 3) // 2, 1)
-    ops = history.ops(row.name, now_s, room)
-    hits = history.hits(row.name, now_s, room)
+    ops = history.ops(row.name, now_s, room, span_s)
+    hits = history.hits(row.name, now_s, room, span_s)
     known = [value for value in ops if value is not None]
     if node is None or not (known or node.answered):
         figures = figures_of(row)
@@ -153,7 +170,7 @@ def load(  # noqa: PLR0917 what a plot is drawn from
     lines.append([("hit % ", "dim"), (percent(node.hit_percent), "strong")])
     lines += _curve(area(hits, tall, low - 1e-6, 100.0, ascii_only), "100", f"{low:g}")
     if height >= 7:
-        lines.append([(fit("5 min ago", room, right=False)[: room - 3] + "now", "dim")])
+        lines.append([(fit(f"{span_text(span_s)} ago", room, right=False)[: room - 3] + "now", "dim")])
     return lines
 
 

@@ -36,6 +36,8 @@ class NodeTable(CursorTable):
     def __init__(self, *, ascii_only: bool = False, id: str) -> None:
         super().__init__(ascii_only=ascii_only, id=id)
         self.rows: tuple[NodeRow, ...] = ()
+        self.missing = ""
+        """Why there is none; empty where some are to come."""
 
     @property
     def selected_row(self) -> NodeRow | None:
@@ -84,4 +86,4 @@ class NodeTable(CursorTable):
         ]
 
     def empty_text(self) -> str:
-        return "no cache node is known yet: the servers are still being reached"
+        return self.missing or "no cache node is known yet: the servers are still being reached"
