@@ -98,8 +98,8 @@ class WorkerGroup:
                 probe, reason = printable(self._shared_probe), self.link.reason
                 raise ConfigError(
                     f"ingest.group is {printable(self._group)!r}, and the broker does not take "
-                    f"a subscription to {probe}: it has no shared subscriptions, or this login may not use that topic "
-                    f"({reason}); leave ingest.group empty, and run one worker"
+                    f"a subscription to {probe}: it has no shared subscriptions, or this login may "
+                    f"not use that topic ({reason}); leave ingest.group empty, and run one worker"
                 )
             await asyncio.sleep(0.1)
 

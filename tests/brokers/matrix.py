@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -210,7 +211,9 @@ async def _run(names: list[str]) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.brokers.matrix", description=__doc__)
     parser.add_argument("names", nargs="*", help="only these brokers")
-    return asyncio.run(_run(parser.parse_args().names))
+    names = parser.parse_args().names
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the brokers end with us, however we end
+    return asyncio.run(_run(names))
 
 
 if __name__ == "__main__":

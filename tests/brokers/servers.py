@@ -72,6 +72,7 @@ class Running:
         self.port = free_port()
         folder.mkdir(parents=True)
         command, environment = broker.command(folder, self.port)
+        self._epmd_port = environment.get("ERL_EPMD_PORT", "")
         self._log = (folder / "broker.log").open("ab")
         self._process = subprocess.Popen(
             command, cwd=folder, env=os.environ | environment, stdout=self._log, stderr=self._log,
@@ -98,6 +99,10 @@ class Running:
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, 9)
                 self._process.wait(10)
+        if self._epmd_port:  # Erlang's name service makes itself a daemon
+            subprocess.run(
+                ["epmd", "-port", self._epmd_port, "-kill"], capture_output=True, check=False, timeout=10
+            )
         self._log.close()
 
 
