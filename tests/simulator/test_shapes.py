@@ -9,6 +9,7 @@ import pytest
 
 from iotcache.errors import UsageError
 from iotcache_simulator.readers.shapes import SHAPES, Workload, shape_named
+from iotcache_tui.cli.main import main
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -32,3 +33,12 @@ def test_a_workload_has_the_mix_popularity_and_sizes_of_its_shape(name: str) -> 
 def test_an_unknown_workload_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(UsageError, match="twitter-29"):
         shape_named("\x1b[31mnone")
+
+
+def test_readers_take_the_law_of_a_published_cluster_or_another_not_both(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["simulate", "readers", "--workload", "nope"]) == 2
+    assert "there are twitter-4" in capsys.readouterr().err
+    assert main(["simulate", "readers", "--workload", "twitter-29", "--popularity", "scan"]) == 2
+    assert "leave out --popularity" in capsys.readouterr().err

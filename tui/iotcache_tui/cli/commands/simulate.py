@@ -222,6 +222,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which series are read: zipf[:EXPONENT], uniform or scan (default zipf)",
     )
     readers.add_argument(
+        "--workload",
+        metavar="NAME",
+        help="read as often as the keys of a published cluster are: twitter-4, twitter-29, cold-room, …",
+    )
+    readers.add_argument(
         "--batch", type=whole(1, 10_000), default=10, metavar="N", help="series in one request (default 10)"
     )
 

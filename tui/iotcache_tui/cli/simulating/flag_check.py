@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from iotcache.errors import UsageError
 
 _SHARED = {
-    "readers": {"rate", "duration", "seed", "popularity", "batch", "require", "junit", "report"},
+    "readers": {"rate", "duration", "seed", "popularity", "workload", "batch", "require", "junit", "report"},
     "capture": {"duration", "qos", "connect_timeout", "topic", "output"},
     "play": {"speed", "connect_timeout", "patience"},
 }
-_NOT_OF_THE_FLEET = {"popularity", "batch", "topic", "output"}
+_NOT_OF_THE_FLEET = {"popularity", "workload", "batch", "topic", "output"}
 _NAMES = {"classes": "--class", "output": "-o", "since": "--from"}
 
 

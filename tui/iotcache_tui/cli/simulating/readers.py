@@ -12,10 +12,11 @@ import msgspec
 from iotcache.cache import DeviceCache
 from iotcache.clock import utc_text
 from iotcache.config.schema import Settings
-from iotcache.errors import StoreError
+from iotcache.errors import StoreError, UsageError
 from iotcache.model import Series
 from iotcache_simulator.readers.popularity import popularity
 from iotcache_simulator.readers.report import FIGURES, ReadReport, report_of
+from iotcache_simulator.readers.shapes import shape_named
 from iotcache_simulator.readers.workload import Readers, ReadSpec
 from iotcache_simulator.report.conditions import parse_condition
 from iotcache_simulator.report.junit import Case
@@ -31,11 +32,16 @@ _SERIES_MAX = 1_000_000
 def run_readers(args: argparse.Namespace) -> int:
     """Run the read workload; 0 when it kept its promises or met every ``--require``."""
     settings = load_settings(args).settings
+    read_by = args.popularity
+    if args.workload is not None:
+        if args.popularity != ReadSpec().popularity:
+            raise UsageError("--workload has a popularity of its own: leave out --popularity")
+        read_by = f"zipf:{shape_named(args.workload).exponent}"
     spec = ReadSpec(
         rate=args.rate or ReadSpec().rate,
         batch=args.batch,
         duration_s=args.duration,
-        popularity=args.popularity,
+        popularity=read_by,
         seed=settings.simulator.seed if args.seed is None else args.seed,
     )
     popularity(spec.popularity, 1, spec.seed)
