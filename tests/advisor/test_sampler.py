@@ -37,7 +37,7 @@ def references(requests: list[tuple[Kind, int, int]], ttl_s: float = 0.0) -> lis
 
 
 @given(REQUESTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_unsampled_it_is_an_exact_lru_of_every_size(requests: list[tuple[Kind, int, int]]) -> None:
     """But for deletions, which give a real LRU room that stack distances do not know of."""
     stream = references([one for one in requests if one[0] is not Kind.DELETE])
@@ -47,7 +47,7 @@ def test_unsampled_it_is_an_exact_lru_of_every_size(requests: list[tuple[Kind, i
 
 
 @given(REQUESTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_with_memory_to_spare_every_ttl_is_exact(requests: list[tuple[Kind, int, int]]) -> None:
     """Write, fill and expiry are one cache's: a fill happens only in the caches that missed."""
     stream = references(requests, ttl_s=1.0)
