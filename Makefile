@@ -13,9 +13,9 @@ export PYTHONDONTWRITEBYTECODE =
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
 
-# Three at a time: most tests wait for servers more than they work.
+# Four at a time: most tests wait for servers more than they work.
 test: $(DEV)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 # The proofs that make test has a short form of: some minutes.
 test-long: $(DEV)

@@ -204,7 +204,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._context.run(self._inner.connection_made, _Transport(transport, self))
+        shown = _Transport(transport, self) if self._pool.lingering else transport
+        self._context.run(self._inner.connection_made, shown)
         if self._ended:
             transport.abort()
 
@@ -247,9 +248,16 @@ class Connection(asyncio.Protocol):
 
 
 class Connections:
-    """All connections of a listener, at most ``limit``; accepts new ones while :meth:`accept` runs."""
+    """All connections of a listener, at most ``limit``; accepts new ones while :meth:`accept` runs.
 
-    def __init__(self, limit: int, make_protocol: Callable[[], asyncio.Protocol]) -> None:
+    ``lingering`` is for a server that takes bodies; one that sends files by ``loop.sendfile`` needs the
+    socket's own transport.
+    """
+
+    def __init__(
+        self, limit: int, make_protocol: Callable[[], asyncio.Protocol], *, lingering: bool = True
+    ) -> None:
+        self.lingering = lingering
         self._limit = limit
         self._make_protocol = make_protocol
         self._waiting: dict[Connection, None] = {}  # in the order in which they began to wait

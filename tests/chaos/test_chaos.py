@@ -53,6 +53,7 @@ def test_every_mutant_is_tried() -> None:
 
 @SERVERS
 @pytest.mark.timeout(120)
+@pytest.mark.long
 @pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.real("postgres"))])
 def test_a_pipeline_that_is_killed_loses_doubles_and_alters_nothing(store: str, tmp_path: Path) -> None:
     report, suite = tmp_path / "chaos.json", tmp_path / "chaos.xml"

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from iotcache.config.schema import AlertRuleSettings, Settings
+from iotcache.errors import BrokerError
 from iotcache.model import DocumentKind, DocumentName, Series
 from iotcache.mqtt import MqttLink
 from iotcache.worker.worker import Ingest
@@ -96,11 +97,19 @@ class Stand:
         self.round += 1
         messages = self.messages()
         self.sent += len(messages)
-        await asyncio.gather(*(self.sender.publish(*one, timeout_s=60) for one in messages))
+        await asyncio.gather(*map(self._publish, messages))
         counters, link = self.worker.counters, self.worker.link
         await until(lambda: self.running.done() or (counters.received >= self.sent and link.unacked == 0), 20)
         if self.running.done():
             self.running.result()
+
+    async def _publish(self, message: tuple[str, bytes]) -> None:
+        for tries_left in (2, 1, 0):
+            try:
+                return await self.sender.publish(*message, timeout_s=60)
+            except BrokerError:  # the sender's own connection: sent once more, it may come twice
+                if not tries_left:
+                    raise
 
     async def play(self, strike: sabotage.Strike | None = None) -> None:
         """One round: everything is acknowledged, and what is good is stored. Where a function fails the next
@@ -174,7 +183,7 @@ async def functions_that_run(stand: Stand) -> dict[str, FunctionType]:
 
 
 @pytest.mark.parametrize(
-    "share", [0.05, pytest.param(1.0, marks=[pytest.mark.long, pytest.mark.timeout(400)])]
+    "share", [0.02, pytest.param(1.0, marks=[pytest.mark.long, pytest.mark.timeout(400)])]
 )
 @pytest.mark.real("mosquitto", "memcached")
 async def test_whatever_fails_nothing_else_is_lost(stand: Stand, share: float) -> None:

@@ -149,7 +149,7 @@ async def test_a_cache_node_that_is_away_is_told_and_nothing_waits_for_it(  # no
     mosquitto: Server, memcached_factory: Make, settings_for: Make, worker: Make, link: Make,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    caplog.set_level("INFO", "iotcache.worker.worker")
+    caplog.set_level("INFO", "iotcache.worker")
     nodes = [memcached_factory(), memcached_factory()]
     made = await worker(settings_for(mosquitto.port, nodes))
     await until(lambda: all(node.state == "up" for node in made.cache.cluster.health()))

@@ -15,7 +15,7 @@ from iotcache_tui.screens.fleet.screen import FleetScreen
 from iotcache_tui.widgets.common.area import area
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 
-SIZES = [(80, 24), (120, 40)]
+SIZES = [(80, 24), pytest.param((120, 40), marks=pytest.mark.long)]
 
 
 def with_ascii_units(app: IotCacheApp) -> None:
@@ -35,7 +35,7 @@ async def shown(app: IotCacheApp, pilot: Pilot[Any]) -> str:
     return text
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
 async def test_every_screen_its_help_and_the_anatomy_are_ascii(
     run_app: RunApp, size: tuple[int, int]
 ) -> None:

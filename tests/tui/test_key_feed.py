@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from math import inf
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,8 +66,11 @@ async def reaching(tmp_path: Path, *nodes: str, **cache: Any) -> AsyncIterator[R
     ):
         yield cast(
             RequestContext,
-            SimpleNamespace(settings=settings, cache=found, clock=SYSTEM_CLOCK, read_only=False),
-        )
+            SimpleNamespace(
+                settings=settings, cache=found, clock=SYSTEM_CLOCK, read_only=False,
+                writer=lambda: nullcontext(found),
+            ),
+        )  # fmt: skip
 
 
 async def answered(values: AsyncIterator[Any]) -> list[Any]:

@@ -251,7 +251,7 @@ async def test_starting_down_and_empty_states_are_said_in_words(run_app: RunApp)
         text = screen_text(app)
         assert "store down the database is away" in text
         assert "waiting for the first readings" in text
-        assert "no simulator runs here" in text
+        assert "what is not in the cache cannot be read" in text
         assert "no read has fallen back" in text
         mailbox.put_latest(Latest(parts=(Part("broker", "down", "it refused [bold]the login"),)))
         app.frame()

@@ -84,7 +84,7 @@ class DashboardServer:
         await runner.setup()
         server = runner.server
         assert server is not None
-        connections = Connections(connection_limit(), server)
+        connections = Connections(connection_limit(), server, lingering=False)
         accepting = asyncio.create_task(connections.accept(listener), name="web listener")
         try:
             await stop.wait()

@@ -93,7 +93,9 @@ def _store_away(facts: Facts, part: Part, waits: str) -> Problem:
 
 
 def _waits(waiting: int, workers: int, act: str) -> str:
-    """``2 of 3 workers cannot commit``; empty when none waits."""
+    """``2 of 3 workers cannot commit``, ``neither worker can commit``; empty when none waits."""
+    if waiting == workers > 1:
+        return f"neither worker can {act}" if workers == 2 else f"none of {workers} workers can {act}"
     return f"{some_of(waiting, workers, 'worker')} cannot {act}" if waiting else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -17,12 +18,13 @@ from iotcache_tui.state.problems.problem import Gravity, Problem
 
 _GLYPHS = {Gravity.DOWN: "✗", Gravity.BLIND: "✗", Gravity.WARNING: "▲", Gravity.NOTE: "○"}
 _TONES = {Gravity.DOWN: "error", Gravity.BLIND: "error", Gravity.WARNING: "warning", Gravity.NOTE: "accent"}
+_ADDRESS = re.compile(r" \([^()]*\)$")
 WAITING = "waiting for the first second …"
 ALL_WELL = "no problem: every part keeps up"
 
 
 class ProblemLine(Widget):
-    """``✗ store down 12s · connection refused   +1 more  ▲ 8 alerts  0 Events``.
+    """``✗ store down 12s · connection refused   +1 more  ▲ 8 alerts  [0] Events``.
 
     While there is a problem it takes keys, too: Enter or a click goes to where more of it is to be seen.
     """
@@ -80,7 +82,9 @@ class ProblemLine(Widget):
         head = f"{_GLYPHS[first.gravity]} {first.head}"
         tail = self._tail(first, width - cell_len(head) - cell_len(first.cause) - 12)
         room = max(width - cell_len(tail), 12)
-        rest = "".join(f" · {text}" for text in (first.cause, first.effect) if text)
+        rest = _rest(first.cause, first.effect)
+        if cell_len(head) + 1 + cell_len(self._lasting + rest) > room:
+            rest = _rest(_ADDRESS.sub("", first.cause), first.effect)  # what follows matters more than where
         line.append(plain(fit(head, min(cell_len(head), room)), self._ascii), f"bold {tone}")
         left = room - cell_len(head)
         if left > 0:
@@ -94,7 +98,7 @@ class ProblemLine(Widget):
         pieces = [f"  +{more} more"] if more else []
         if self._alerts and first.part != "alerts":
             pieces.append(f"  ▲ {plural(self._alerts, 'alert')}")
-        hint = f"  {self._key} {self._titles.get(first.screen, '')}".rstrip()
+        hint = f"  [{self._key}] {self._titles.get(first.screen, '')}".rstrip()  # "0 Events" reads as a count
         size = sum(map(cell_len, pieces))
         return "".join(pieces) + (hint if size + cell_len(hint) <= spare else "")
 
@@ -105,3 +109,7 @@ class ProblemLine(Widget):
     def on_click(self, event: events.Click) -> None:
         event.stop()
         self.action_open()
+
+
+def _rest(cause: str, effect: str) -> str:
+    return "".join(f" · {text}" for text in (cause, effect) if text)

@@ -94,16 +94,22 @@ def _whole(name: str, state: str, text: str) -> str:
 
 def _long(name: str, state: str, text: str) -> str:
     """A part in trouble is said in words; one that is well is its name and what it is."""
-    return printable(_calm(name, state) or part_text(name, state, text), 48)
+    return _within(48, name, state, text)
 
 
 def _short(name: str, state: str, text: str) -> str:
-    return name if state == "up" else printable(_calm(name, state) or part_text(name, state, text), 30)
+    return name if state == "up" else _within(30, name, state, text)
 
 
 def _shortest(name: str, state: str, text: str) -> str:
     short = _SHORT_NAMES.get(name, name)
     return short if state == "up" else _calm(short, state) or f"{short} {_SHORT_STATES.get(state, state)}"
+
+
+def _within(limit: int, name: str, state: str, text: str) -> str:
+    """A part's words, or its state alone where they are longer: the line below tells the cause in full."""
+    words = _whole(name, state, text)
+    return words if cell_len(words) <= limit else _shortest(name, state, text)
 
 
 def _calm(name: str, state: str) -> str:
