@@ -183,7 +183,7 @@ async def functions_that_run(stand: Stand) -> dict[str, FunctionType]:
 
 
 @pytest.mark.parametrize(
-    "share", [0.02, pytest.param(1.0, marks=[pytest.mark.long, pytest.mark.timeout(400)])]
+    "share", [0.005, pytest.param(1.0, marks=[pytest.mark.long, pytest.mark.timeout(400)])]
 )
 @pytest.mark.real("mosquitto", "memcached")
 async def test_whatever_fails_nothing_else_is_lost(stand: Stand, share: float) -> None:
