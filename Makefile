@@ -81,7 +81,7 @@ chaos: $(RUN)
 
 # Workers that break one promise each: all are found by killing them.
 chaos-mutants: $(DEV)
-	@$(BIN)/python -m pytest -m long tests/chaos $(ARGS)
+	@$(BIN)/python -m pytest -m mutants tests/chaos $(ARGS)
 
 # An hour and a day of each device class, for people who know such devices.
 class-plots: $(DEV)

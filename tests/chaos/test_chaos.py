@@ -71,7 +71,7 @@ def test_a_pipeline_that_is_killed_loses_doubles_and_alters_nothing(store: str, 
 
 
 @SERVERS
-@pytest.mark.long
+@pytest.mark.mutants
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", MUTANTS)
 async def test_a_worker_that_breaks_a_promise_is_found_out(name: str) -> None:

@@ -134,6 +134,8 @@ class _Pipeline:
         config.write_text(
             f'[broker]\nurl = "{self.broker.url}"\n[cache]\nnodes = [{nodes}]\n'
             f'[store]\nurl = "{self.store.url}"\nbusy_timeout_s = {_BUSY_S}\n'
+            # Entries live until the verdict: one that was not kept up must not have expired by then.
+            "[cache.ttl]\nvolatile_min_s = 120.0\n"
             f'[ingest]\ngroup = "{"chaos" if spec.workers > 1 else ""}"\n',
             "utf-8",
         )

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 _MARGIN_US = 1_000_000
 _CACHE_POLL_S = 0.2
+
+
+_NODE_TRIES: Final = 4
+_NODE_RETRY_S: Final = 0.3
 
 
 class Verification:
@@ -72,8 +76,14 @@ class Verification:
                 await store.counts()
             if self._targets.cache is not None:
                 self._cluster = await opening.enter_async_context(_cluster_of(self._targets.cache))
-                if not any((await self._cluster.node_stats()).values()):
-                    raise NodeError("none of the cache nodes answered")
+                for tries_left in range(
+                    _NODE_TRIES, -1, -1
+                ):  # a node that has just started, or a busy machine
+                    if any((await self._cluster.node_stats()).values()):
+                        break
+                    if not tries_left:
+                        raise NodeError("none of the cache nodes answered")
+                    await asyncio.sleep(_NODE_RETRY_S)
             self._stack = opening.pop_all()
         return self
 
