@@ -11,10 +11,9 @@ from iotcache.errors import ConfigError, IotCacheError, UsageError
 from iotcache.text import printable
 from iotcache_tui.cli.parsers import COMMANDS, PROGRAM, command_module, command_parser
 
-_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EIO})
-"""What the system says of an output that takes no more, also where the text did not wait in a buffer."""
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 _CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What the system says of an output that takes no more."""
 _SENTENCE_LIMIT = 2_000
 
 
@@ -105,10 +104,6 @@ def _outcome(error: BaseException) -> int:
         _say(f"the output cannot be written: {error.strerror}")
         return EXIT_FAILED
     if isinstance(error, OSError) and not _flushed():
-        return EXIT_FAILED
-    if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
-        _drop_output()
-        _say(f"the output cannot be written: {error.strerror}")
         return EXIT_FAILED
     _say(str(error) if isinstance(error, IotCacheError) else _unexpected(error))
     return EXIT_USAGE if isinstance(error, (ConfigError, UsageError)) else EXIT_FAILED
