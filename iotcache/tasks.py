@@ -1,8 +1,10 @@
-"""Ending tasks for sure."""
+"""Ending tasks for sure, and work that goes on beside a block."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 PATIENCE_S = 1.0
@@ -19,3 +21,15 @@ async def end(task: asyncio.Task[Any], patience_s: float = PATIENCE_S) -> None:
         await asyncio.wait({task}, timeout=patience_s)
     if not task.cancelled():
         task.exception()  # seen: asyncio need not complain
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let ``work`` go on while inside, and cancel it at the end; what it raised before is raised there."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

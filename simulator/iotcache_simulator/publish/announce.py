@@ -7,10 +7,11 @@ import os
 import platform
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from iotcache.mqtt.codec import Will
+from iotcache.tasks import beside
 from iotcache.telemetry import SIMULATOR_ROLE, FleetStats, encode, gone, stats_topic
 from iotcache_simulator.publish.publisher import Publisher
 from iotcache_simulator.wire.uplink import Uplink
@@ -99,10 +100,5 @@ async def announced(
     announcer = Announcer(
         publisher, uplink, instance, devices=devices, series=series, target_rate=target_rate
     )
-    task = asyncio.create_task(announcer.run())
-    try:
+    async with beside(announcer.run()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

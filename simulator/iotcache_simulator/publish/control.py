@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from iotcache.config.schema import BrokerSettings
 from iotcache.errors import ConfigError
 from iotcache.mqtt import MqttLink
+from iotcache.tasks import beside
 from iotcache.text import printable
 from iotcache_simulator.faults.kinds import Fault
 from iotcache_simulator.faults.live import Journal, parse_request
@@ -82,11 +82,8 @@ async def controlled(
                 answer(f"{topic}/state", msgspec.json.encode(follow(message.payload)))
 
     client_id = f"iotcache-control-{secrets.token_hex(4)}"
-    async with MqttLink.from_settings(broker, client_id, subscriptions=((topic, 1),)) as link:
-        task = asyncio.create_task(run(link))
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+    async with (
+        MqttLink.from_settings(broker, client_id, subscriptions=((topic, 1),)) as link,
+        beside(run(link)),
+    ):
+        yield

@@ -9,6 +9,7 @@ from heapq import heapify, heappop, heapreplace
 from time import monotonic
 from typing import Final
 
+from iotcache.tasks import beside
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Timeline
 from iotcache_simulator.wire.uplink import Uplink
@@ -40,13 +41,8 @@ async def outages(
                 await asyncio.sleep(max(0.0, began + begin_us / 1e6 / speed - monotonic()))
                 cuts.create_task(away(uplink_of[device], began + end_us / 1e6 / speed))
 
-    task = asyncio.create_task(run())
-    try:
+    async with beside(run()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def _in_order(

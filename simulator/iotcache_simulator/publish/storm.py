@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic
 
+from iotcache.tasks import beside
 from iotcache_simulator.wire.uplink import Uplink
 
 
@@ -26,10 +27,5 @@ async def storms(
             for uplink in uplinks:
                 uplink.drop(random.uniform(0.0, within_s))
 
-    task = asyncio.create_task(run())
-    try:
+    async with beside(run()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
