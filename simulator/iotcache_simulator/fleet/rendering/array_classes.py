@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from iotcache_simulator.fleet.definition import DeviceClass
 from iotcache_simulator.fleet.rendering.array_integrals import INTEGRALS
 from iotcache_simulator.fleet.rendering.array_physics import PHYSICS
-from iotcache_simulator.fleet.rendering.arrays import ELEMENTARY, ArrayFunction, ArrayPeers, Floats, Keys
+from iotcache_simulator.fleet.rendering.arrays import ELEMENTARY, ArrayFunction, ArrayPeers, added
 from iotcache_simulator.fleet.rendering.numeric import np
 from iotcache_simulator.fleet.waves.base import Peers
 from iotcache_simulator.fleet.waves.kinds import Wave
@@ -28,21 +28,6 @@ def array_peers(quantities: Mapping[str, Sequence[Wave]], routes: tuple[DriveRou
         quantities,
         lambda wave, salt, peers: _MAKERS[type(wave)](wave, np.uint64(salt), peers),
         lambda wave, salt, peers: INTEGRALS[type(wave)](wave, np.uint64(salt), peers),
-        _added,
+        added,
         routes,
     )
-
-
-def _added(parts: Sequence[ArrayFunction]) -> ArrayFunction:
-    """The sum of a sensor's waves, from left to right."""
-    first, *others = parts
-    if not others:
-        return first
-
-    def function(keys: Keys, t: Floats) -> Floats:
-        total = first(keys, t)
-        for other in others:
-            total = total + other(keys, t)
-        return total
-
-    return function

@@ -17,6 +17,7 @@ from iotcache_simulator.fleet.rendering.arrays import (
     ArrayPeers,
     Floats,
     Keys,
+    added,
     phases,
     walk,
 )
@@ -136,18 +137,12 @@ def _weather(wave: weather.Weather, salt: np.uint64, peers: ArrayPeers) -> Array
 
 
 def _part(name: str, peers: ArrayPeers) -> ArrayFunction:
-    first, *others = (
-        ELEMENTARY[type(part)](part, np.uint64(weather.part_salt(name, n)), peers)
-        for n, part in enumerate(weather.PARTS[name])
+    return added(
+        [
+            ELEMENTARY[type(part)](part, np.uint64(weather.part_salt(name, n)), peers)
+            for n, part in enumerate(weather.PARTS[name])
+        ]
     )
-
-    def function(keys: Keys, t: Floats) -> Floats:
-        total = first(keys, t)
-        for other in others:
-            total = total + other(keys, t)
-        return total
-
-    return function
 
 
 def _temperature(peers: ArrayPeers) -> ArrayFunction:

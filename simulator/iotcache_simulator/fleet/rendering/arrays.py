@@ -8,7 +8,7 @@ which is exact while a wave's shortest length is at least a millisecond.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Final, cast
 
@@ -95,6 +95,21 @@ def walk(wave: waves.Walk, salt: np.uint64, peers: ArrayPeers) -> ArrayFunction:
         total = strength * _smooth(keys ^ own, t / step)
         for strength, step, own in octaves[1:]:
             total = total + strength * _smooth(keys ^ own, t / step)
+        return total
+
+    return function
+
+
+def added(parts: Sequence[ArrayFunction]) -> ArrayFunction:
+    """The sum of functions, from left to right."""
+    first, *others = parts
+    if not others:
+        return first
+
+    def function(keys: Keys, t: Floats) -> Floats:
+        total = first(keys, t)
+        for other in others:
+            total = total + other(keys, t)
         return total
 
     return function

@@ -108,6 +108,12 @@ class Seasonal(WaveBase, frozen=True, tag="seasonal"):
         return ""
 
 
+def _knots(key: int, x: float) -> tuple[float, float, float, float]:
+    """The numbers of a balanced walk before, at and after ``x``, and how far ``x`` is past its knot."""
+    k = int(x)
+    return normal(key, k - 1), normal(key, k), normal(key, k + 1), x - k
+
+
 class Walk(WaveBase, frozen=True, tag="walk"):
     """A bounded random walk: smooth noise, each further octave half as long and half as strong.
 
@@ -172,10 +178,7 @@ class Walk(WaveBase, frozen=True, tag="walk"):
         def function(key: int, t: float) -> float:
             total = 0.0
             for strength, step, own in octaves:
-                x = t / step
-                k = int(x)
-                f = x - k
-                before, here, after = normal(key ^ own, k - 1), normal(key ^ own, k), normal(key ^ own, k + 1)
+                before, here, after, f = _knots(key ^ own, t / step)
                 a = here - before
                 total += strength * BALANCE * (a + (after - here - a) * (f * f * (3.0 - 2.0 * f)))
             return total
@@ -188,10 +191,7 @@ class Walk(WaveBase, frozen=True, tag="walk"):
         def function(key: int, t: float) -> float:
             total = 0.0
             for strength, step, own in octaves:
-                x = t / step
-                k = int(x)
-                f = x - k
-                before, here, after = normal(key ^ own, k - 1), normal(key ^ own, k), normal(key ^ own, k + 1)
+                before, here, after, f = _knots(key ^ own, t / step)
                 a = here - before
                 area = a * f + (after - here - a) * (f * f * f * (1.0 - 0.5 * f))
                 total += strength * step * BALANCE * (0.5 * (before + here) + area)
