@@ -23,9 +23,9 @@ import msgspec
 from msgspec import Meta, structs
 
 from iotcache.decode import senml
-from iotcache.decode.explain import explain
 from iotcache.decode.incoming import NO_NAMES, Incoming, check_depth, reading_of, readings_of
 from iotcache.decode.limits import READINGS_LIMIT
+from iotcache.decode.malformed_json import explain_malformed
 from iotcache.decode.outcomes import NothingInIt, PartlyDecoded, Refused, dead_letter
 from iotcache.decode.plain import number, switch_word, without_marks
 from iotcache.decode.topics import TopicNames, Topics
@@ -107,7 +107,7 @@ class Decoder:
         except Refused as refused:
             reason = str(refused)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            reason = explain(payload, error)
+            reason = explain_malformed(payload, error)
         is_default = not (names.refused or names.routes or names.sparkplug)
         if is_default and (text := without_marks(payload)) and len(text) < len(payload):
             again = self.decode(topic, text, received_us, size and size - len(payload) + len(text))
@@ -144,7 +144,7 @@ def decode_named(payload: bytes, received_us: int) -> list[Reading]:
             return _readings(payload, NO_NAMES, received_us)
         return [reading_of(_one(payload), NO_NAMES, received_us)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(explain(payload, error)) from error
+        raise Refused(explain_malformed(payload, error)) from error
 
 
 def _too_large(size: int) -> str:

@@ -20,9 +20,9 @@ from typing import Any, Final
 
 import msgspec
 
-from iotcache.decode.explain import explain
 from iotcache.decode.incoming import EARLIEST_US, epoch_us
 from iotcache.decode.limits import DEPTH_LIMIT, is_too_deep
+from iotcache.decode.malformed_json import explain_malformed
 from iotcache.decode.outcomes import Refused, dead_letter
 from iotcache.decode.topics import TopicNames
 from iotcache.model import DeadLetter, DeviceMessage, DeviceRetired, Document, DocumentKind, Message
@@ -71,7 +71,7 @@ def _content(message: Message, form: str) -> dict[str, Any]:
     try:
         content = msgspec.json.decode(message.payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _Refused(f"{form} is a JSON object, and {explain(message.payload, error)}") from None
+        raise _Refused(f"{form} is a JSON object, and {explain_malformed(message.payload, error)}") from None
     except RecursionError:
         raise _Refused(f"{form} is a JSON object, and this one is nested too deeply") from None
     if not isinstance(content, dict):

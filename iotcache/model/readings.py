@@ -33,7 +33,7 @@ class Reading(Struct, frozen=True, gc=False):
 
     Its identity is its series and its time, with ``boot`` and ``seq`` where ``seq`` is given: counters begin
     again when a device restarts or joins anew. A reading with ``seq`` that was given the time of its receipt
-    (`is_stamped`) has another time when it is delivered again: it is known by its value then.
+    (``ts_us`` is ``received_us``) has another time when it is delivered again: it is known by its value then.
     """
 
     device: str

@@ -25,11 +25,6 @@ CONFLICT: Final = "another value is stored under the same identity"
 _SHOWN: Final = 60
 
 
-def is_stamped(reading: Reading) -> bool:
-    """Whether its time may be another one when it is delivered again."""
-    return reading.seq is not None and reading.received_us in (0, reading.ts_us)
-
-
 def conflict(reading: Reading, stored: Value) -> DeadLetter:
     """The dead letter of a reading whose identity is taken by ``stored``. The same one again is the same."""
     number = "" if reading.seq is None else f", number {reading.seq}"

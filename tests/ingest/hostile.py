@@ -41,26 +41,7 @@ _NUMBERS: Final = (
     '{"a":' * 1_100 + "1" + "}" * 1_100,
 )
 _KEYS: Final = ("value", "ts", "device", "sensor", "site", "unit", "seq", "boot", "x")
-_SENML_KEYS: Final = (
-    "bn",
-    "bt",
-    "bu",
-    "bv",
-    "bs",
-    "bver",
-    "n",
-    "u",
-    "v",
-    "vs",
-    "vb",
-    "vd",
-    "s",
-    "t",
-    "ut",
-    "seq",
-    "boot",
-    "x_",
-)
+_SENML_KEYS: Final = (*worst.SENML_LABELS, "boot", "x_")
 
 
 def messages(kind: str, count: int, seed: int) -> list[tuple[str, bytes]]:

@@ -11,6 +11,9 @@ from typing import Final
 from tests.ingest.test_formats import dumps, field, head
 
 Topic = str
+SENML_LABELS: Final = (
+    "bn", "bt", "bu", "bv", "bs", "bver", "n", "u", "v", "vs", "vb", "vd", "s", "t", "ut", "seq",
+)  # fmt: skip
 _DIGITS: Final = "9" * 400
 NUMBERS: Final = (
     "0", "-0", "-0.0", "1e400", "-1e400", "1e-400", "1E+999999999", "1e-999999999", _DIGITS, f"-{_DIGITS}",
@@ -57,26 +60,7 @@ def json_messages() -> Iterator[tuple[Topic, bytes]]:
 
 
 def senml_messages() -> Iterator[tuple[Topic, bytes]]:
-    slots = (
-        "bn",
-        "bt",
-        "bu",
-        "bv",
-        "bs",
-        "bver",
-        "n",
-        "u",
-        "v",
-        "vs",
-        "vb",
-        "vd",
-        "s",
-        "t",
-        "ut",
-        "seq",
-        "x_",
-    )
-    for one in _objects(slots, b'"n":"t","v":1'):
+    for one in _objects((*SENML_LABELS, "x_"), b'"n":"t","v":1'):
         yield "iot/s/evil", b"[%s]" % one
     for one in _objects(("bt", "bv", "t", "v"), b'"bn":"a","bt":1e308,"bv":-1e308,"n":"t","v":1'):
         yield "iot/s/evil", b'[%s,{"n":"u","t":1e308,"v":1e308}]' % one

@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from iotcache.decode import cbor
-from iotcache.decode.explain import explain
 from iotcache.decode.incoming import NO_NAMES, Incoming, check_depth, reading_of, readings_of
 from iotcache.decode.limits import READINGS_LIMIT
+from iotcache.decode.malformed_json import explain_malformed
 from iotcache.decode.mapping.announced import AnnouncedUnits
 from iotcache.decode.mapping.paths import NotThere
 from iotcache.decode.mapping.reader import FieldReader
@@ -174,6 +174,6 @@ def unrelated(
         try:
             readings.append(reading_of(msgspec.convert(one, Incoming), NO_NAMES, received_us + n))
         except (Refused, msgspec.ValidationError) as error:
-            why = str(error) if isinstance(error, Refused) else explain(b"{", error)
+            why = str(error) if isinstance(error, Refused) else explain_malformed(b"{", error)
             problems.append(f'"{printable(str(one.get("sensor", "")), 60)}": {why}')
     return partly(readings, problems, lambda reason: dead_letter(topic, payload, reason, received_us))

@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from iotcache.cluster.cluster import Cluster
-from iotcache.cluster.types import GetResult, Lease, Mode, SetItem
+from iotcache.cluster.types import GetResult, Lease, Mode, SetItem, WriteResult
 from iotcache.config.schema import BreakerSettings
 from iotcache.config.urls import NodeAddress
 from iotcache_simulator.clustersim.history import WriteHistory
@@ -177,13 +177,19 @@ class SimulatedClient:
             for key, version in zip(step.keys, versions, strict=True)
         ]
         outcomes = await self.cluster.set_many(items)
-        told = []
-        for key, version, outcome in zip(step.keys, versions, outcomes, strict=True):
-            history.end(key, version)
+        self._written("set", step.keys, versions, outcomes)
+
+    def _written(
+        self, verb: str, keys: Sequence[int], versions: Sequence[int], outcomes: Sequence[WriteResult]
+    ) -> None:
+        """End the writes of a batch in the history, confirmed or not."""
+        parts = []
+        for key, version, outcome in zip(keys, versions, outcomes, strict=True):
+            self._history.end(key, version)
             if outcome.ok:
-                history.confirm(key, version)
-            told.append(f"{key}={version}" + (f"@{outcome.node}" if outcome.ok else f" ({outcome.reason})"))
-        self._note(f"{self.name}: set {', '.join(told)}")
+                self._history.confirm(key, version)
+            parts.append(f"{key}={version}" + (f"@{outcome.node}" if outcome.ok else f" ({outcome.reason})"))
+        self._note(f"{self.name}: {verb} {', '.join(parts)}")
 
     async def _sure(self, step: SimulationStep) -> None:
         """Write, and be sure that it is confirmed: whatever was wrong, every client had time to know."""
@@ -223,13 +229,7 @@ class SimulatedClient:
         history = self._history
         versions = history.commit(step.keys)
         outcomes = await self.cluster.delete_many([history.names[key] for key in step.keys])
-        told = []
-        for key, version, outcome in zip(step.keys, versions, outcomes, strict=True):
-            history.end(key, version)
-            if outcome.ok:
-                history.confirm(key, version)
-            told.append(f"{key}={version}" + (f"@{outcome.node}" if outcome.ok else f" ({outcome.reason})"))
-        self._note(f"{self.name}: delete {', '.join(told)}")
+        self._written("delete", step.keys, versions, outcomes)
 
     async def _get(self, step: SimulationStep) -> None:
         least = self._history.begin(step.keys)

@@ -72,7 +72,7 @@ _BYTE_AFTER: Final = ("trailing characters", "invalid escape character in string
 """What is told with the byte after the one that is wrong."""
 
 
-def explain(payload: bytes, error: Exception) -> str:
+def explain_malformed(payload: bytes, error: Exception) -> str:
     """What is wrong with a payload that msgspec refused with this error."""
     if isinstance(error, RecursionError):
         return "the JSON is nested too deeply"
