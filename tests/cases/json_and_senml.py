@@ -9,25 +9,13 @@ import json
 import struct
 import time
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, NamedTuple
+from typing import Any
 from zoneinfo import ZoneInfo
+
+from tests.cases.case import Case
 
 NOW_S = int(time.time())
 OW = "10e2073a01080063"
-
-
-class Case(NamedTuple):
-    """One message."""
-
-    name: str
-    topic: str
-    payload: bytes
-    readings: list[tuple[str, str, Any, str]]
-    """Device, sensor, value and unit of each."""
-    dead: str = ""
-    """What the reason of its dead letter holds; empty when it has none."""
-    mapping: str = ""
-    """The mapping in `MAPPINGS` that it needs; others are read without."""
 
 
 def iso(seconds: float, digits: int = 0, zone: timezone = UTC) -> str:

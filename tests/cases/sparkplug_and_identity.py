@@ -10,8 +10,9 @@ import gzip
 import json
 import zlib
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
+from tests.cases.case import Case
 from tests.cases.json_and_senml import NOW_S
 from tests.ingest.test_formats import field
 
@@ -29,19 +30,6 @@ INT16, INT32, UINT32, UINT64, FLOAT, DOUBLE, BOOLEAN, STRING, DATASET, TEMPLATE 
 )
 MS = NOW_S * 1000
 LORAWAN = "v3/app/devices/eui-1/up"
-
-
-class Case(NamedTuple):
-    """One message."""
-
-    name: str
-    topic: str
-    payload: bytes
-    readings: list[tuple[str, str, Any, str]]
-    """Device, sensor, value and unit of each that is stored by it."""
-    dead: str = ""
-    """What the reason of its dead letter holds; empty when it has none."""
-    retain: bool = False
 
 
 def metric(

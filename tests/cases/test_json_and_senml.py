@@ -17,7 +17,8 @@ from iotcache.decode.outcomes import NothingInIt, PartlyDecoded
 from iotcache.model import DeadLetter, Reading, Series
 from iotcache.worker.reader import decoder_for, topics_of
 from iotcache.worker.worker import Ingest
-from tests.cases.json_and_senml import BERLIN, CASES, MAPPINGS, Case
+from tests.cases.case import Case
+from tests.cases.json_and_senml import BERLIN, CASES, MAPPINGS
 from tests.conftest import Server
 from tests.ingest.conftest import until
 from tests.store.conftest import PASSWORD, Postgres
