@@ -219,10 +219,7 @@ class MqttLink:
 
         Raises `BrokerError` without a connection, and when it is lost meanwhile.
         """
-        connection = self._connection
-        if connection is None or not self.connected:
-            raise BrokerError(self.reason or f"there is no connection to the broker at {self.name}")
-        await connection.ping()
+        await self._open_connection().ping()
 
     # Receiving
 
@@ -251,9 +248,7 @@ class MqttLink:
 
         Raises `BrokerError`.
         """
-        connection = self._connection
-        if connection is None or not self.connected:
-            raise BrokerError(self.reason or f"there is no connection to the broker at {self.name}")
+        connection = self._open_connection()
         if self._subscriptions:
             await connection.unsubscribe(self.filters)
 
@@ -272,7 +267,7 @@ class MqttLink:
         """
         mid = self._send(topic, payload, qos, retain)
         if mid is None:
-            raise BrokerError(self.reason or f"there is no connection to the broker at {self.name}")
+            raise self._no_connection()
         if not mid:  # QoS 0, asked for or all that the broker takes
             return
         answered = self._publishes[mid] = asyncio.get_running_loop().create_future()
@@ -289,6 +284,16 @@ class MqttLink:
     def post(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Publish with QoS 0 and do not wait; ``False`` when there is no connection or it is choked."""
         return self._send(topic, payload, 0, retain) is not None
+
+    def _standing(self) -> MqttConnection:
+        """The connection that there is. Raises `BrokerError` without one."""
+        connection = self._connection
+        if connection is None or not self.connected:
+            raise self._no_connection()
+        return connection
+
+    def _no_connection(self) -> BrokerError:
+        return BrokerError(self.reason or f"there is no connection to the broker at {self.name}")
 
     def _send(self, topic: str, payload: bytes, qos: int, retain: bool) -> int | None:
         connection = self._connection
