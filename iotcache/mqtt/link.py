@@ -219,7 +219,7 @@ class MqttLink:
 
         Raises `BrokerError` without a connection, and when it is lost meanwhile.
         """
-        await self._open_connection().ping()
+        await self._standing().ping()
 
     # Receiving
 
@@ -248,7 +248,7 @@ class MqttLink:
 
         Raises `BrokerError`.
         """
-        connection = self._open_connection()
+        connection = self._standing()
         if self._subscriptions:
             await connection.unsubscribe(self.filters)
 
