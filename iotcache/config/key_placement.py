@@ -12,5 +12,8 @@ def key_placement(cache: CacheSettings) -> KeyPlacement | None:
     if isinstance(cache.nodes, str):
         return None
     weighted = cache.placement == "ketama"
-    nodes = sorted(f"{node.name}={node.weight if weighted else 1}" for node in map(parse_node, cache.nodes))
+    nodes = sorted(
+        f"{node.ring_name or node.name}={node.weight if weighted else 1}"
+        for node in map(parse_node, cache.nodes)
+    )
     return KeyPlacement(cache.placement, tuple(nodes), cache.prefix)

@@ -20,6 +20,7 @@ POSTGRES_PORT = 5432
 _PASSWORD = re.compile(r":(?!//).*@", re.DOTALL)
 # libpq also takes passwords as parameters, and whole settings as words.
 _PARAMETER = re.compile(r"((?:password|passwd|pwd)\s*=\s*)[^&\s]+", re.IGNORECASE)
+_RING_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EMBEDDED = re.compile(r"embedded:([0-9]{1,4})")
 _SHOWN = 120
 
@@ -46,6 +47,8 @@ class NodeAddress(Struct, frozen=True):
     port: int = 0
     path: str = ""
     weight: int = 1
+    ring_name: str = ""
+    """What the ring knows it by where that is not its address."""
 
 
 class StoreAddress(Struct, frozen=True):
@@ -112,12 +115,23 @@ def without_login(url: str) -> str:
 
 
 def parse_node(text: str) -> NodeAddress:
-    """``host:port``, ``host:port=weight``, ``[::1]:11211`` or ``/path.sock``. Raises `ConfigError`."""
+    """``host:port``, ``host:port=weight``, ``[::1]:11211`` or ``/path.sock``.
+
+    After the first three a name on the ring may follow, as twemproxy has it. Raises `ConfigError`.
+    """
     form = "host:port, host:port=weight, [ipv6]:port or /path.sock"
     shown = _shown(text)
-    address, equals, weight_text = text.strip().rpartition("=")
+    whole, ring_name = text.strip(), ""
+    if not whole.startswith("/"):
+        whole, _, ring_name = whole.partition(" ")
+    if ring_name and not _RING_NAME.fullmatch(ring_name):
+        raise ConfigError(
+            f"{shown} is no cache node: allowed is {form}; a name on the ring, after a space, has 1 to 64 "
+            "letters, digits, . _ or -"
+        )
+    address, equals, weight_text = whole.rpartition("=")
     if not equals or (address.startswith("/") and not weight_text.isdecimal()):
-        address, weight_text = text.strip(), "1"
+        address, weight_text = whole, "1"
     if not re.fullmatch(r"[0-9]{1,7}", weight_text) or not 1 <= int(weight_text) <= 1_000_000:
         raise ConfigError(f"{shown} has no usable weight: allowed is a whole number from 1 to 1000000")
     weight = int(weight_text)
@@ -129,7 +143,7 @@ def parse_node(text: str) -> NodeAddress:
     port = int(parts[2]) if parts[2] else MEMCACHED_PORT
     if not 1 <= port <= 65535:
         raise ConfigError(f"{shown} has no usable port: allowed is 1 to 65535")
-    return NodeAddress(f"{parts[1]}:{port}", parts[1].strip("[]"), port, weight=weight)
+    return NodeAddress(f"{parts[1]}:{port}", parts[1].strip("[]"), port, weight=weight, ring_name=ring_name)
 
 
 def parse_store(url: str) -> StoreAddress:

@@ -77,7 +77,8 @@ def _nodes(nodes: str | tuple[str, ...]) -> None:
         return
     if not nodes:
         raise ValueError("a list of at least one node")
-    names = [parse_node(node).name for node in nodes]
+    parsed = [parse_node(node) for node in nodes]
+    names = [node.name for node in parsed] + [node.ring_name for node in parsed if node.ring_name]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise ValueError(f"a list that names each node once ({twice} stands twice)")

@@ -88,6 +88,15 @@ def test_removing_a_node_moves_only_its_own_keys(name: str, count: int, gone: in
 
 
 @pytest.mark.parametrize("name", ["ketama", "rendezvous", "modulo"])
+def test_a_node_with_a_name_of_its_own_keeps_its_keys_at_any_address(name: str) -> None:
+    here, there = (
+        placement(name, [parse_node(f"127.0.0.1:{port + n}=2 node-{n}") for n in range(4)])
+        for port in (21_000, 33_000)
+    )
+    assert [list(here.order(key)) for key in KEYS] == [list(there.order(key)) for key in KEYS]
+
+
+@pytest.mark.parametrize("name", ["ketama", "rendezvous", "modulo"])
 def test_order_names_every_node_once_and_the_owner_first(name: str) -> None:
     placed = placement(name, NODES)
     for key in KEYS:

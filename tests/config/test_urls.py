@@ -43,10 +43,12 @@ def test_brokers(url: str, address: BrokerAddress) -> None:
         ("h", NodeAddress("h:11211", "h", 11211)),
         ("h:1", NodeAddress("h:1", "h", 1)),
         ("h:1=3", NodeAddress("h:1", "h", 1, weight=3)),
+        ("h:1=3 a", NodeAddress("h:1", "h", 1, weight=3, ring_name="a")),
         ("[::1]", NodeAddress("[::1]:11211", "::1", 11211)),
         ("[fe80::1%eth0]:5=2", NodeAddress("[fe80::1%eth0]:5", "fe80::1%eth0", 5, weight=2)),
         ("/run/m.sock", NodeAddress("/run/m.sock", path="/run/m.sock")),
         ("/run/m.sock=2", NodeAddress("/run/m.sock", path="/run/m.sock", weight=2)),
+        ("/run/a b.sock", NodeAddress("/run/a b.sock", path="/run/a b.sock")),
         ("/run/a=b.sock", NodeAddress("/run/a=b.sock", path="/run/a=b.sock")),
     ],
 )

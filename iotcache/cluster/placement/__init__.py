@@ -52,7 +52,7 @@ class Rendezvous:
     """Highest score wins, as `pymemcache.client.hash.HashClient` has it (weights play no part)."""
 
     def __init__(self, nodes: Sequence[NodeAddress]) -> None:
-        self._names = [node.path or f"{node.host}:{node.port}" for node in nodes]
+        self._names = [node.ring_name or node.path or f"{node.host}:{node.port}" for node in nodes]
 
     def _score(self, index: int, key: str) -> tuple[int, str]:
         name = self._names[index]

@@ -94,6 +94,8 @@ class Ketama:
 
 
 def _ring_name(node: NodeAddress) -> str:
+    if node.ring_name:
+        return node.ring_name
     if node.path:
         return f"{node.path}:0"
     return node.host if node.port == _DEFAULT_PORT else f"{node.host}:{node.port}"

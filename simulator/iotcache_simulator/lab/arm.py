@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from random import Random
 from typing import Any, Final, cast
 
 from msgspec import Struct, structs
@@ -117,8 +118,9 @@ class Arm:
         )
         clients: list[_Client] = []
         async with AsyncExitStack() as opening:
-            for _ in range(self._count):
-                cluster = Cluster.from_settings([parse_node(node) for node in nodes], cache)
+            for number in range(self._count):
+                rng = Random(self._seed + number)
+                cluster = Cluster.from_settings([parse_node(node) for node in nodes], cache, rng=rng)
                 await opening.enter_async_context(cluster)
                 device_cache = DeviceCache(
                     cluster,
@@ -127,6 +129,7 @@ class Arm:
                     ttl=self._ttl_policy(),
                     store_reads_per_s=cache.store_reads_per_s,
                     stampede_lease=self.policy.lease,
+                    rng=rng,
                 )
                 await opening.enter_async_context(device_cache)
                 clients.append(_Client(device_cache, cluster))

@@ -166,7 +166,7 @@ class Effects:
         errors: list[NodeError] = []
         for node in self.listed:
             try:
-                await cluster.admin(node, command)
+                await cluster.admin(parse_node(node).name, command)
             except NodeError as error:
                 errors.append(error)
         if len(errors) == len(self.listed):

@@ -22,6 +22,7 @@ from iotcache.model import Series
 from iotcache.store import open_store
 from iotcache.store.base import Store
 from iotcache.tasks import end
+from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.lab.arm import Arm, ArmPolicy
 from iotcache_simulator.lab.definition.actions import Policy
 from iotcache_simulator.lab.definition.expectations import Check, CheckState
@@ -115,7 +116,7 @@ class ScenarioRun:
         async with AsyncExitStack() as opening:
             # Not announced: no `get` or `simulate` of somebody's is to end up among a lesson's servers.
             stack = await opening.enter_async_context(
-                Stack(self._settings, announced=False, on_progress=self._starting)
+                Stack(self._settings, announced=False, named_nodes=True, on_progress=self._starting)
             )
             store = await opening.enter_async_context(open_store(stack.settings.store))
             self._report_start("waiting for the fleet's first readings")
@@ -193,17 +194,18 @@ class ScenarioRun:
         return ReadSpec(rate=spec.reads_per_s, batch=spec.batch, in_flight=200)
 
     async def _known_fleet(self, store: Store) -> list[Series]:
-        """Every series, once no new ones have come for a moment."""
+        """Every series of the fleet, in an order that does not depend on which was first to report."""
         until_s = time.monotonic() + _FLEET_KNOWN_S
-        known = -1
+        whole = Roster(SEED, self.scenario.stack.devices).series
         while time.monotonic() < until_s:
-            directory = await store.directory()
-            if directory and len(directory) == known:
-                return [info.series for info in directory]
-            known = len(directory)
-            if directory:
-                self._report_start(f"waiting for the fleet's first readings: {known:,} series so far")
-            await asyncio.sleep(1.0)
+            known = await store.directory()
+            if len(known) >= whole:
+                return sorted(info.series for info in known)
+            if known:
+                self._report_start(
+                    f"waiting for the fleet's first readings: {len(known):,} of {whole:,} series so far"
+                )
+            await asyncio.sleep(0.5)
         raise IotCacheError(f"the scenario's fleet did not report within {_FLEET_KNOWN_S:g} s")
 
     # Steps

@@ -63,6 +63,7 @@ class Stack:
         readers: bool = False,
         http: bool = False,
         announced: bool = True,
+        named_nodes: bool = False,
         on_event: Callable[[Event], None] = lambda event: None,
         on_progress: Callable[[StartProgress], None] = lambda progress: None,
     ) -> None:
@@ -84,6 +85,8 @@ class Stack:
         self._with_readers = readers and starting.readers
         self._announced = announced
         """Whether this user's other commands find it."""
+        self._named_nodes = named_nodes
+        """Whether the ring knows our nodes as ``node-1`` and on, so that keys lie alike on every port."""
         self._with_ingest = starting.ingest
         self._with_http = self._with_ingest and _switch(settings.http.enabled, http)
         self._on_event = on_event
@@ -202,7 +205,13 @@ class Stack:
             version = "3.1.1" if broker.protocol == "3.1.1" else "5"
             broker = replace(broker, url=self._broker_server.url(version))
         if self._node_servers:
-            cache = replace(cache, nodes=tuple(server.name for server in self._node_servers))
+            cache = replace(
+                cache,
+                nodes=tuple(
+                    f"{server.name} node-{number}" if self._named_nodes else server.name
+                    for number, server in enumerate(self._node_servers, 1)
+                ),
+            )
         if store.url == "embedded":
             store = replace(store, url=f"sqlite:///{quote(self._store_path().as_posix(), safe='/:')}")
         listen = self._http_port.address if self._http_port is not None else http.listen

@@ -77,6 +77,7 @@ class NodeStatsPoller:
         self._readers = readers
         self._names = [address.name for address in addresses]
         self._weights = {address.name: address.weight for address in addresses}
+        self._ring_names = {address.name: address.ring_name for address in addresses}
         self._shares = dict(zip(self._names, shares(placement, addresses), strict=True))
         self._samples: dict[str, deque[_Sample]] = {name: deque() for name in self._names}
         self._tuning: dict[str, NodeTuning] = {}
@@ -155,6 +156,7 @@ class NodeStatsPoller:
             name=name,
             at_s=self._clock.monotonic(),
             weight=self._weights[name],
+            ring_name=self._ring_names[name],
             share=self._shares[name],
             flushed_at_s=self._emptied.get(name, (0.0, 0.0))[0],
             restarted_at_s=self._emptied.get(name, (0.0, 0.0))[1],

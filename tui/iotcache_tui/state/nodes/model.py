@@ -64,6 +64,8 @@ class NodeFigures(Struct, frozen=True, kw_only=True):
     """Monotonic time of the look."""
     answered: bool = False
     weight: int = 1
+    ring_name: str = ""
+    """What the ring knows it by where that is not its address."""
     share: float = 0.0
     """Share of all keys that it owns, 0 to 1."""
 

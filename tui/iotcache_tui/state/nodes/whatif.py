@@ -70,7 +70,8 @@ def _worked_out(
     from iotcache.cluster.placement.share import shares as shares_of
 
     before = [
-        structs.replace(parse_node(name), weight=weight) for name, weight in zip(names, weights, strict=True)
+        structs.replace(parse_node(node.name), weight=weight, ring_name=node.ring_name)
+        for node, weight in zip(figures.nodes, weights, strict=True)
     ]
     after = [
         structs.replace(node, weight=weight) for node, weight in zip(before, virtual, strict=True)
