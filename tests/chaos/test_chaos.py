@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -68,6 +70,22 @@ def test_a_pipeline_that_is_killed_loses_doubles_and_alters_nothing(store: str, 
     assert run["compared"] > 100
     assert run["fleet"]["ledger"]["store"]["stored"] == run["fleet"]["planned"] > 1_000
     assert ElementTree.parse(suite).getroot().find("testsuite[@failures='0']") is not None
+
+
+@SERVERS
+async def test_a_run_that_is_ended_early_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "iotcache_tui", "verify", "chaos",
+        env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(30):
+        while not [*tmp_path.glob("iotcache-chaos-*")]:
+            await asyncio.sleep(0.02)
+        process.terminate()
+        _, stderr = await process.communicate()
+    assert process.returncode == 1
+    assert stderr == b"iotcache-tui verify: interrupted: what was begun has no verdict\n"
+    assert not [*tmp_path.glob("iotcache-chaos-*")]
 
 
 @SERVERS

@@ -271,7 +271,12 @@ class PostgresServer(Victim):
 
     async def start(self) -> None:
         if not self._data.exists():
-            await asyncio.to_thread(self._initialise)
+            making = asyncio.create_task(asyncio.to_thread(self._initialise))
+            try:
+                await asyncio.shield(making)
+            except asyncio.CancelledError:
+                await making  # or it would go on writing while the folder is removed
+                raise
         await super().start()
 
     async def end(self, by: signal.Signals) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from iotcache.mqtt.codec import Will
 from iotcache.tasks import beside
 from iotcache.telemetry import SIMULATOR_ROLE, FleetStats, encode, gone, stats_topic
 from iotcache_simulator.publish.publisher import Publisher
+from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.uplink import Uplink
 
 EVERY_S = 1.0
@@ -27,6 +29,12 @@ def default_instance() -> str:
 def last_will(instance: str) -> Will:
     """What the broker says for us when we vanish."""
     return Will(stats_topic(SIMULATOR_ROLE, instance), gone(SIMULATOR_ROLE, instance), 1, retain=True)
+
+
+def stats_uplink(target: BrokerTarget, instance: str) -> Uplink:
+    """A connection for the counters alone: a broker that keeps nothing retained, takes no QoS 1 or does not
+    allow their topic refuses this one, and not the fleet's."""
+    return Uplink(target, f"iotcache-stats-{secrets.token_hex(4)}", qos=0, will=last_will(instance))
 
 
 class Announcer:

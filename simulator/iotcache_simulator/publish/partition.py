@@ -16,7 +16,7 @@ from iotcache.mqtt.codec import Will
 from iotcache_simulator.fleet.lifecycle_payloads import LOST, death, lifecycle_topic
 from iotcache_simulator.fleet.load import LiveLoad
 from iotcache_simulator.fleet.stream import SHARDS, Timeline
-from iotcache_simulator.publish.announce import announced, default_instance, last_will
+from iotcache_simulator.publish.announce import announced, default_instance, stats_uplink
 from iotcache_simulator.publish.lifecycle import DeviceLifecycles
 from iotcache_simulator.publish.outages import outages
 from iotcache_simulator.publish.plan.digest import StreamDigest
@@ -125,14 +125,9 @@ class FleetPartition:
         )
         wills: list[Will | None] = [None] * count
         if spec.own_connections or spec.sparkplug:
-            # The counters' last will needs a connection of its own, too.
             wills = [self._last_will(device) if spec.lifecycle else None for device in own_devices]
-            (self._speaker,) = uplinks(target, spec, wills=[last_will(self._instance)])
-        else:
-            wills[0] = last_will(self._instance)
         self.uplinks = uplinks(target, spec, wills=wills, dialects=self._edges, on_connected=self._connected)
-        if not (spec.own_connections or spec.sparkplug):
-            self._speaker = self.uplinks[0]
+        self._speaker = stats_uplink(target, self._instance) if spec.stats else None
         self._own_uplinks: dict[int, Uplink] = {}
         """By device, where each has a connection of its own."""
         if spec.own_connections and not spec.sparkplug:
@@ -165,11 +160,12 @@ class FleetPartition:
         await self._stack.aclose()
 
     def _all_uplinks(self) -> tuple[Uplink, ...]:
-        return self.uplinks if self._speaker in self.uplinks else (*self.uplinks, self._speaker)
+        return self.uplinks if self._speaker is None else (*self.uplinks, self._speaker)
 
     def announce(self, topic: str, payload: bytes) -> None:
         """Tell something beside the readings."""
-        self._speaker.announce(topic, payload)
+        if self._speaker is not None:
+            self._speaker.announce(topic, payload)
 
     def _last_will(self, device: int) -> Will:
         return Will(lifecycle_topic(self.roster, device, "death"), death(self.roster, device, LOST), 1)
@@ -180,7 +176,7 @@ class FleetPartition:
 
     async def connected(self) -> bool:
         """Wait for the connections; ``False`` when they did not come in time or a stop came first."""
-        return await connected(self._all_uplinks(), self.spec.connect_timeout_s, self.stopped)
+        return await connected(self.uplinks, self.spec.connect_timeout_s, self.stopped)
 
     @property
     def reason(self) -> str:
@@ -192,15 +188,16 @@ class FleetPartition:
         self.stream.timeline = timeline
         speed = self.spec.speed
         async with AsyncExitStack() as stack:
-            telling = announced(
-                self.publisher,
-                self._speaker,
-                self._instance,
-                devices=len(self.roster),
-                series=self.roster.series,
-                target_rate=None if speed == math.inf else round(self.stream.rate * speed, 3),
-            )
-            await stack.enter_async_context(telling)
+            if self._speaker is not None:
+                telling = announced(
+                    self.publisher,
+                    self._speaker,
+                    self._instance,
+                    devices=len(self.roster),
+                    series=self.roster.series,
+                    target_rate=None if speed == math.inf else round(self.stream.rate * speed, 3),
+                )
+                await stack.enter_async_context(telling)
             if self._lifecycles is not None:
                 await stack.enter_async_context(self._lifecycles.announced(timeline))
             if self._own_uplinks and speed < math.inf:

@@ -11,6 +11,7 @@ import contextlib
 import math
 from collections.abc import Sequence
 from time import monotonic, time
+from typing import Any
 
 import msgspec
 
@@ -224,16 +225,16 @@ class Publisher:
 
     async def _until_room(self, message: Message) -> None:
         """Wait until the uplink of ``message`` can take one, at most for a moment."""
-        self._flush()
         uplink = self._uplinks[self._routes[message[1] % self._devices]]
-        waits: list[asyncio.Future[object]] = [asyncio.ensure_future(uplink.until_room())]
-        if not self._stop.is_set():
-            waits.append(asyncio.ensure_future(self._stop.wait()))
+        # Asked for at once: with room for one message, its answer may come before a task has begun to wait.
+        change = uplink.next_change()
+        self._flush()
+        stopping = asyncio.ensure_future(self._stop.wait())
+        waits: list[asyncio.Future[Any]] = [change] if self._stop.is_set() else [change, stopping]
         try:
             await asyncio.wait(waits, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for wait in waits:
-                wait.cancel()
+            stopping.cancel()
 
     async def _fell_behind(self) -> bool:
         """Keep an endless fleet near the present: true when the window in hand is too old to send."""

@@ -21,7 +21,7 @@ from iotcache_simulator.faults.stream import FaultyStream
 from iotcache_simulator.fleet.load import LiveLoad
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import SHARDS, Timeline
-from iotcache_simulator.publish.announce import announced, default_instance, last_will
+from iotcache_simulator.publish.announce import announced, default_instance, stats_uplink
 from iotcache_simulator.publish.control import controlled
 from iotcache_simulator.publish.lifecycle import DeviceLifecycles
 from iotcache_simulator.publish.partition import FleetPartition, PublishTotals, connected, uplinks
@@ -239,13 +239,9 @@ async def run_fleet(
         for lifecycle in lifecycles:
             lifecycle.connected()
 
-    (uplink,) = uplinks(
-        target_of(settings.broker),
-        spec,
-        wills=[last_will(instance)],
-        on_connected=on_connected,
-    )
-    async with uplink:
+    target = target_of(settings.broker)
+    (uplink,) = uplinks(target, spec, wills=[None], on_connected=on_connected)
+    async with uplink, stats_uplink(target, instance) as speaker:
         if not await connected((uplink,), None, stop):
             return
         load = LiveLoad()
@@ -257,13 +253,13 @@ async def run_fleet(
         publisher = Publisher(stream, (uplink,), devices=len(roster))
         control = nullcontext() if fleet.control is not True else controlled(
             instance, settings.broker, stream=stream, roster=roster, publisher=publisher,
-            journal=Journal(scheduled), load=load, answer=uplink.announce,
+            journal=Journal(scheduled), load=load, answer=speaker.announce,
         )  # fmt: skip
         if fleet.lives is True:
             lifecycles.append(DeviceLifecycles(roster, (uplink,), {0: range(len(roster))}, stream.scale))
         ready()
         async with announced(
-            publisher, uplink, instance, devices=len(roster), series=roster.series,
+            publisher, speaker, instance, devices=len(roster), series=roster.series,
             target_rate=round(stream.rate, 3),
         ), control, lifecycles[0].announced(timeline) if lifecycles else nullcontext():  # fmt: skip
             work = asyncio.create_task(publisher.run())

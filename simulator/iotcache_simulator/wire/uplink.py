@@ -186,11 +186,15 @@ class Uplink:
             self._connection.write(b"".join(self._out))
             self._out.clear()
 
-    async def until_room(self) -> None:
-        """Return when `room` may have changed. Cancel it to give up."""
+    def next_change(self) -> asyncio.Future[None]:
+        """Done when `room` may have changed from now on: asked for before a wait, none is missed."""
         if self._waiting is None or self._waiting.done():
             self._waiting = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._waiting)
+        return self._waiting
+
+    async def until_room(self) -> None:
+        """Return when `room` may have changed. Cancel it to give up."""
+        await asyncio.shield(self.next_change())
 
     async def until_confirmed(self) -> None:
         """Return when everything published is confirmed, or can no longer be."""

@@ -57,6 +57,8 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     """Each reading at a random moment of its interval."""
     payload: Format = Format()
     faults: tuple[Fault, ...] = ()
+    stats: bool = True
+    """Whether the fleet tells its counters on ``iotcache/stats/…``, by a connection of their own."""
     control: str = ""
     """The name under which the run hears of faults and load while it goes on; empty: it does not."""
     connect_timeout_s: float = 10.0

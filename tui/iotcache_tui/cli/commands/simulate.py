@@ -125,6 +125,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="devices tell birth, configuration and death; with --connections devices as their last will",
     )
+    parser.add_argument(
+        "--no-stats", dest="stats", action="store_false",
+        help="do not tell the fleet's counters on iotcache/stats/simulator/…: one connection less",
+    )  # fmt: skip
     parser.add_argument("--persistent", action="store_true", help="MQTT sessions outlast their connections")
     parser.add_argument(
         "--reconnect-storm",

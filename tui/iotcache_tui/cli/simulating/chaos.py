@@ -13,7 +13,7 @@ from iotcache.clock import utc_text
 from iotcache.errors import StackError, UsageError
 from iotcache_simulator.chaos.run import SCHEMA, ChaosReport, ChaosSpec, chaos
 from iotcache_simulator.report.junit import Case, junit
-from iotcache_tui.cli.simulating.output import check_writable, complain, write
+from iotcache_tui.cli.simulating.output import check_writable, complain, until_signalled, write
 
 EXIT_FAILED = 1
 EXIT_COULD_NOT_RUN = 3
@@ -30,14 +30,19 @@ def run_chaos(args: argparse.Namespace) -> int:
         check_writable(flag, file)
     began_s = time.time()
     reports: list[ChaosReport] = []
+    interrupted = False
     try:
         for seed in range(spec.seed, spec.seed + (args.seeds or 1)):
             asyncio.run(_one(msgspec.structs.replace(spec, seed=seed), reports))
     except StackError as error:
         complain("verify", str(error))
         return EXIT_COULD_NOT_RUN
+    except asyncio.CancelledError:
+        interrupted = True
+        complain("verify", "interrupted: what was begun has no verdict")
+    ok = not interrupted and all(report.ok for report in reports)
     if args.report or args.json:
-        content = {"schema": SCHEMA, "ok": all(report.ok for report in reports), "runs": reports}
+        content = {"schema": SCHEMA, "ok": ok, "runs": reports}
         text = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
         write("--report", args.report or "-", text)
     if args.junit:
@@ -52,12 +57,15 @@ def run_chaos(args: argparse.Namespace) -> int:
             args.junit,
             junit(found, suite="iotcache.chaos", seconds=time.time() - began_s, started=started),
         )
-    return 0 if all(report.ok for report in reports) else EXIT_FAILED
+    return 0 if ok else EXIT_FAILED
 
 
 async def _one(spec: ChaosSpec, reports: list[ChaosReport]) -> None:
     shown = sys.stderr.isatty()
-    report = await chaos(spec, tell=lambda text: print(text, file=sys.stderr) if shown else None)
+    task = asyncio.current_task()
+    assert task is not None
+    with until_signalled(task.cancel):  # all that was started is ended, and its folder removed
+        report = await chaos(spec, tell=lambda text: print(text, file=sys.stderr) if shown else None)
     reports.append(report)
     print(report.sentence(), file=sys.stderr)
     for failure in report.failures:

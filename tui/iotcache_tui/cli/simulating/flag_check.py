@@ -16,7 +16,7 @@ _SHARED = {
     "play": {"speed", "connect_timeout", "patience"},
 }
 _NOT_OF_THE_FLEET = {"popularity", "workload", "batch", "topic", "output"}
-_NAMES = {"classes": "--class", "output": "-o", "since": "--from"}
+_NAMES = {"classes": "--class", "output": "-o", "since": "--from", "stats": "--no-stats"}
 
 
 def check_flags(args: argparse.Namespace, defaults: Mapping[str, object]) -> None:

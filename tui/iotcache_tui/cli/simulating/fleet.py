@@ -73,6 +73,7 @@ def run_fleet(args: argparse.Namespace) -> int:
         payload=parse_format(args.format, lambda file: read_file(file, "template")),
         load=parse_load(args.profile, args.duration),
         scattered=args.arrival == "scattered",
+        stats=args.stats,
         control=args.control or "",
         connect_timeout_s=args.connect_timeout,
         patience_s=args.patience,
@@ -106,6 +107,8 @@ def run_fleet(args: argparse.Namespace) -> int:
         spec = msgspec.structs.replace(spec, faults=load_faults(args.faults, roster_of(spec)))
     elif args.labels and not args.control:
         raise UsageError("--labels needs --faults or --control: without faults there is nothing to label")
+    if args.control and not spec.stats:
+        raise UsageError("--no-stats cannot be had with --control: it is on their connection that it answers")
     if args.control and spec.processes > 1:
         raise UsageError("--control goes with one process: --processes cannot be had as well")
     over_s = 0.0 if spec.duration_s is None else spec.duration_s / spec.speed

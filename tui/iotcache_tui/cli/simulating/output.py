@@ -14,7 +14,7 @@ from iotcache.errors import UsageError
 
 
 @contextlib.contextmanager
-def until_signalled(stop: Callable[[], None]) -> Iterator[None]:
+def until_signalled(stop: Callable[[], object]) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP call ``stop``; a second SIGINT is what it always was."""
     loop = asyncio.get_running_loop()
 

@@ -1,0 +1,62 @@
+"""Brokers that allow little: the fleet keeps to it, and its own counters do not stand in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from iotcache_simulator.publish.plan.spec import FleetSpec
+from iotcache_simulator.publish.run import FleetRun
+from iotcache_simulator.report.simulate import Report
+from iotcache_simulator.wire.connection import BrokerTarget
+from tests.conftest import Server, program
+from tests.simulator.test_publishing import verdict
+
+pytestmark = pytest.mark.real("mosquitto")
+Strict = Callable[[str], Server]
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[Strict]:
+    """``strict(lines)`` is a mosquitto with these lines in its configuration."""
+    started: list[Server] = []
+
+    def start(lines: str) -> Server:
+        path = program("mosquitto")
+        assert path is not None
+        config = tmp_path / "mosquitto.conf"
+
+        def command(port: int) -> list[str]:
+            config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n{lines}\n", "utf-8")
+            return [path, "-c", str(config)]
+
+        started.append(Server(command))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+async def run(broker: Server, version: int, **fields: object) -> Report:
+    target = BrokerTarget("127.0.0.1", broker.port, version=version)  # type: ignore[arg-type]
+    return verdict(await FleetRun(FleetSpec(**fields), target).run())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize(("limits", "qos"), [("retain_available false", 1), ("max_qos 0", 0)])
+async def test_counters_that_the_broker_does_not_take_do_not_stop_a_run(
+    strict: Strict, version: int, limits: str, qos: int
+) -> None:
+    report = await run(strict(limits), version, devices=20, rate=200, duration_s=0.5, qos=qos)
+    assert report.ok, report.failures
+    assert report.confirmed == report.planned > 50
+
+
+async def test_a_broker_that_takes_one_message_at_a_time_is_kept_busy(strict: Strict) -> None:
+    broker = strict("max_inflight_messages 1")
+    report = await run(broker, 5, devices=20, rate=1_000, duration_s=0.5, patience_s=0.5)
+    assert report.ok, report.failures
+    assert report.confirmed == report.planned > 300
