@@ -35,6 +35,22 @@ class ClusterClosed(IotCacheError, RuntimeError):
     """A cluster client was used before it was entered, after it was closed, or in a forked process."""
 
 
+class RingError(IotCacheError):
+    """The ring of cache nodes cannot be used, or changed, as asked."""
+
+
+class RingBusy(RingError):
+    """Another change of the ring is under way, or was announced first."""
+
+
+class RingRefused(RingError, ValueError):
+    """A list of nodes that the ring cannot be changed to."""
+
+
+class RingMismatch(RingError):
+    """The nodes have announced a ring with other nodes, weights or placement than this client's own."""
+
+
 class StoreError(IotCacheError):
     """The durable store refused or could not be reached. ``retryable`` tells an outage from a mistake."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from iotcache.cluster.cluster import Cluster
     from iotcache.cluster.outcomes import CONFLICTS
+    from iotcache.cluster.rings.types import ResizeResult, RingFollower, RingPhase, RingStatus
     from iotcache.cluster.stats import NodeLimits, NodeStats, NodeTelemetry, SlabClass
     from iotcache.cluster.types import GetResult, ItemInfo, Lease, Mode, SetItem, WriteResult
 
@@ -25,6 +26,10 @@ __all__ = [
     "NodeLimits",
     "NodeStats",
     "NodeTelemetry",
+    "ResizeResult",
+    "RingFollower",
+    "RingPhase",
+    "RingStatus",
     "SetItem",
     "SlabClass",
     "WriteResult",
@@ -35,6 +40,10 @@ _ELSEWHERE = {
     "NodeLimits": "stats",
     "NodeStats": "stats",
     "NodeTelemetry": "stats",
+    "ResizeResult": "rings.types",
+    "RingFollower": "rings.types",
+    "RingPhase": "rings.types",
+    "RingStatus": "rings.types",
     "SlabClass": "stats",
 }
 """Modules of names that are not in `types`."""
