@@ -23,8 +23,8 @@ import msgspec
 from msgspec import Meta, structs
 
 from iotcache.decode import senml
-from iotcache.decode.incoming import NO_NAMES, Incoming, check_depth, reading_of, readings_of
-from iotcache.decode.limits import READINGS_LIMIT
+from iotcache.decode.incoming import NO_NAMES, Incoming, check_depth, reading_of, readings_of, too_deep
+from iotcache.decode.limits import READINGS_LIMIT, is_too_deep
 from iotcache.decode.malformed_json import explain_malformed
 from iotcache.decode.outcomes import NothingInIt, PartlyDecoded, Refused, dead_letter
 from iotcache.decode.plain import number, switch_word, without_marks
@@ -152,7 +152,8 @@ def _too_large(size: int) -> str:
 
 
 def _one(payload: bytes) -> Incoming:
-    check_depth(payload)
+    if is_too_deep(payload):  # as `check_depth`, for every reading
+        raise too_deep()
     return _decode_one(payload)
 
 

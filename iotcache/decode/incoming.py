@@ -21,6 +21,8 @@ EARLIEST_US: Final = 946_684_800_000_000
 AHEAD_LIMIT_US: Final = 86_400_000_000
 """A day: past any time zone taken for UTC. A reading from the future would stay the newest until then."""
 _INT64: Final = 1 << 63
+_SHORT_TEXTS: Final = min(NAME_LIMIT, UNIT_LIMIT, BOOT_LIMIT)
+"""Texts that are no longer, all taken together, need not be looked at one by one."""
 _Name = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT)]
 _Seq = Annotated[int, Meta(ge=0, le=_INT64 - 1)]
 _Time = int | float | Annotated[datetime, Meta(tz=True)]
@@ -79,7 +81,12 @@ def check_depth(payload: bytes) -> None:
     """Raises `Refused` for JSON that is nested too deeply, also in what is of no interest here: how deep the
     library reads depends on who calls it."""
     if is_too_deep(payload):
-        raise Refused(f"the JSON is nested deeper than {DEPTH_LIMIT} objects and arrays")
+        raise too_deep()
+
+
+def too_deep() -> Refused:
+    """Why JSON that `is_too_deep` is refused."""
+    return Refused(f"the JSON is nested deeper than {DEPTH_LIMIT} objects and arrays")
 
 
 def checked(
@@ -108,6 +115,13 @@ def checked(
             raise Refused(f"the value has {len(value):,} characters; {TEXT_LIMIT:,} are allowed")
         if "\0" in value:
             raise Refused("the value contains a NUL character")
+    texts = f"{device}{sensor}{unit}{site}{boot}"
+    if len(texts) > _SHORT_TEXTS or "\0" in texts:
+        _check_texts(device, sensor, unit=unit, site=site, boot=boot)
+    return Reading(device, sensor, value, ts_us, unit, site, seq, boot, received_us, 0.0, historical)
+
+
+def _check_texts(device: str, sensor: str, *, unit: str, site: str, boot: str) -> None:
     if len(device) > NAME_LIMIT or len(sensor) > NAME_LIMIT or len(site) > NAME_LIMIT:
         raise Refused(
             f"a name has {max(map(len, (device, sensor, site))):,} characters; {NAME_LIMIT} are allowed"
@@ -119,7 +133,6 @@ def checked(
         raise Refused(f"the {what} has {size:,} characters; {limit} are allowed")
     if "\0" in device or "\0" in sensor or "\0" in unit or "\0" in site or "\0" in boot:
         raise Refused("a name, unit or boot identifier contains a NUL character")
-    return Reading(device, sensor, value, ts_us, unit, site, seq, boot, received_us, 0.0, historical)
 
 
 def epoch_us(ts: float | datetime | None, received_us: int) -> int:

@@ -28,7 +28,13 @@ _NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 def is_too_deep(json: bytes) -> bool:
     """Whether JSON is nested deeper than `DEPTH_LIMIT`; of bytes that are no JSON it says nothing."""
-    if json.count(b"[") + json.count(b"{") <= DEPTH_LIMIT:
+    opened = json.count(b"[") + json.count(b"{")
+    # A bracket that closes right before one opens goes no deeper: so are most messages of many readings.
+    if opened > DEPTH_LIMIT:
+        opened -= json.count(b"},{")
+    if opened > DEPTH_LIMIT:
+        opened -= json.count(b"}, {")
+    if opened <= DEPTH_LIMIT:
         return False
     # Without escapes every other piece between quotes is a text, and many readings are looked at quickly.
     outside = _TEXTS.sub(b"", json) if b"\\" in json else b"".join(json.split(b'"')[::2])

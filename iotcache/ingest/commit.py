@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from operator import attrgetter
 from typing import Final, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -26,6 +27,7 @@ from iotcache.text import printable
 log = logging.getLogger(__name__)
 
 _R = TypeVar("_R")
+_is_retained: Final = attrgetter("retained")
 
 RETRY_MIN_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
@@ -150,7 +152,7 @@ class Committer:
 
     async def _drop_outdated(self, batch: DecodedBatch) -> None:
         """Leave out retained readings that are no news. Raises `_Failure`."""
-        if any(reading.retained for reading in batch.readings):
+        if any(map(_is_retained, batch.readings)):
             try:
                 self._counters.retained += await drop_outdated(self._store, batch)
             except Exception as error:

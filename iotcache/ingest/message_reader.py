@@ -23,6 +23,7 @@ class MessageReader:
     def __init__(self, topics: Topics, decoder: Decoder, faults: Faults) -> None:
         self._topics = topics
         self._decoder = decoder
+        self._decode = decoder.decode
         self._faults = faults
 
     def read(
@@ -33,7 +34,7 @@ class MessageReader:
         try:
             if message.fault:
                 return dead_letter(topic, payload, message.fault, received_us, message.size)
-            decoded = self._decoder.decode(topic, payload, received_us, message.size)
+            decoded = self._decode(topic, payload, received_us, message.size)
             if decoded:
                 return _marked(decoded) if message.retain else decoded
             return read_device_message(self._topics.names(topic), message)

@@ -79,7 +79,9 @@ class Planner:
         return [
             Reading(
                 one.device, one.sensor, one.value, one.ts_us, one.unit, one.site, one.seq, one.boot,
-                one.received_us, note(one.device, one.sensor, one.ts_us) if one.is_news else 0.0,
+                one.received_us,
+                # As `Reading.is_news`: asked for every reading.
+                0.0 if one.historical or one.retained else note(one.device, one.sensor, one.ts_us),
                 one.historical, one.retained,
             )
             for one in readings

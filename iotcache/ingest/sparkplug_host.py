@@ -59,6 +59,11 @@ class SparkplugHost:
         return self._requests.asked if self._requests is not None else 0
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether what was read last waits for a birth: `takes_back` says what becomes of it."""
+        return self._waiting_for is not None
+
+    @property
     def held(self) -> int:
         """Messages that wait for a birth."""
         return len(self._held)

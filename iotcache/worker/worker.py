@@ -275,10 +275,7 @@ class Ingest:
         read, sparkplug = self._reader.read, self.sparkplug
         for index, message in enumerate(messages):
             decoded = read(message)
-            is_held = False
-            with self.faults.contained("holding back what waits for a birth"):
-                is_held = sparkplug.takes_back(message, is_last_try=is_last_try)
-            if is_held:
+            if sparkplug.is_waiting and self._takes_back(message, is_last_try=is_last_try):
                 decoded = []
             else:
                 done.append(message)
@@ -301,6 +298,12 @@ class Ingest:
                     batch.deaths = sparkplug.take_deaths()
                 yield batch
                 readings, dead, device_messages, done = [], [], [], []
+
+    def _takes_back(self, message: Message, *, is_last_try: bool) -> bool:
+        """Whether the message that was read just now waits for a birth."""
+        with self.faults.contained("holding back what waits for a birth"):
+            return self.sparkplug.takes_back(message, is_last_try=is_last_try)
+        return False
 
     def _acknowledge(self, messages: Sequence[Message], committed: Committed | None) -> None:
         self.link.ack(messages)

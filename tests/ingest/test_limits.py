@@ -105,10 +105,18 @@ TEXTS = st.text('[]{}"\\,:a\n', max_size=8)
         max_leaves=20,
     ),
     more=st.integers(20, 40),
+    siblings=st.sampled_from([0, 1, 40]),
     escaped=st.booleans(),
 )
-def test_the_depth_of_any_json_is_counted_right(content: Any, more: int, *, escaped: bool) -> None:
+def test_the_depth_of_any_json_is_counted_right(
+    content: Any, more: int, siblings: int, *, escaped: bool
+) -> None:
     content = {"x": nested(more, objects=False), "y": content, "z" * escaped + '"': 1}
     for _ in range(more - 10):
         content = [content]
+    many = [{"x": 1}] * siblings
+    content = [*many, content, *many]
     assert is_too_deep(as_json(content)) == (depth_of(content) > DEPTH_LIMIT)
+    assert is_too_deep(json.dumps(content, separators=(",", ":")).encode()) == (
+        depth_of(content) > DEPTH_LIMIT
+    )
