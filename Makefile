@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof lab lint lint-deploy types check picture class-plots chaos chaos-mutants clean
+.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof lab lint lint-deploy schemas types check picture class-plots chaos chaos-mutants clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -52,7 +52,7 @@ lint: $(DEV)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 
-# What is in deploy/, by the linters of its own trades: promtool and systemd-analyze are Debian's.
+# What is in deploy/, and TOML files against their schemas, by the linters of their own trades: promtool and systemd-analyze are Debian's.
 lint-deploy: $(DEV)
 	@$(call install,--group deploy)
 	@$(BIN)/hadolint deploy/Dockerfile
@@ -60,9 +60,15 @@ lint-deploy: $(DEV)
 	@cd deploy/prometheus && promtool test rules rules_test.yaml
 	@promtool check config --syntax-only deploy/prometheus/prometheus.yaml
 	@$(BIN)/kubernetes-validate deploy/kubernetes/iotcache.yaml
+	@$(BIN)/iotcache-tui schema --out schemas
+	@git ls-files -z '*.toml' ':!:pyproject.toml' ':!:*/template.toml' | RUST_LOG=error xargs -0 $(BIN)/taplo check
 	@folder=$$(mktemp -d) && cp deploy/systemd/*.service $$folder && \
 	    sed -i 's#/usr/local/bin/iotcache-tui#/bin/true#' $$folder/*.service && \
 	    systemd-analyze verify --man=no $$folder/*.service && rm -r $$folder
+
+# For editors: the schemas that the shipped TOML files name.
+schemas: $(RUN)
+	@$(BIN)/iotcache-tui schema --out schemas
 
 types: $(DEV)
 	@$(BIN)/mypy

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from msgspec import structs
 from iotcache import capacity
 from iotcache.capacity import Fleet, item_bytes, plan
 from iotcache_tui.cli.main import main
+from tests.conforming import conforming
 
 FLEET = Fleet(devices=1_000_000, interval_s=30.0, ttl_s=90.0)
 
@@ -74,7 +73,7 @@ def test_the_command_says_what_is_full_first(capsys: pytest.CaptureFixture[str])
     assert "Full first: the store" in said
     assert all(len(line) <= 80 for line in said.splitlines())
     assert main(["plan", "--devices", "1000000", "--interval", "30", "--json"]) == 0
-    data = json.loads(capsys.readouterr().out)
+    data = conforming("plan", capsys.readouterr().out)
     assert data["first_to_saturate"] == "store"
     assert main(["plan", "--devices", "0", "--interval", "30"]) == 2
     assert "--devices is 0, allowed is 1" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from iotcache.model import Severity
 from iotcache.model.alerts import Alert, AlertState
 from iotcache.store import open_store
 from iotcache_tui.cli.main import main
+from tests.conforming import conforming
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_what_stands_is_listed_acknowledged_and_later_past(
     assert "since 1970-01-01T00:00:01Z" in out
 
     code, out, _ = call(capsys, url, "ack", "hot", "d2:t", "--by", "eva", "--json")
-    (known,) = [json.loads(line) for line in out.splitlines()]
+    (known,) = [conforming("alerts", line) for line in out.splitlines()]
     assert (code, known["state"], known["acknowledged_by"]) == (0, "acknowledged", "eva")
     code, out, _ = call(capsys, url, "ack", "hot")
     assert (code, len(out.splitlines())) == (0, 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from iotcache.clock import utc_text
 from tests.cache.conftest import Open, ingest, stored, talk
+from tests.conforming import conforming
 from tests.conftest import Server
 
 pytestmark = pytest.mark.real("memcached")
@@ -34,7 +34,7 @@ async def get(tmp_path: Path, node: str, *arguments: str) -> tuple[int, str, str
 async def get_json(tmp_path: Path, node: Server, device: str = "dev-1", sensor: str = "temperature") -> Any:
     status, out, err = await get(tmp_path, node.address, device, sensor, "--json")
     assert (status, err) == (0, "")
-    return json.loads(out)
+    return conforming("get", out)
 
 
 async def test_hit_then_deleted_by_hand_then_hit_again(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections import Counter
@@ -18,6 +17,7 @@ from iotcache_simulator.chaos.plan import Act, draw
 from iotcache_simulator.chaos.run import ChaosSpec, chaos
 from iotcache_tui.cli.main import main
 from tests.chaos.mutant import MUTANTS
+from tests.conforming import conforming
 
 SERVERS = pytest.mark.real("mosquitto", "memcached")
 SMALL = ChaosSpec(kills=8, seconds=8.0, seed=9, devices=30, rate=200.0)
@@ -61,7 +61,7 @@ def test_a_pipeline_that_is_killed_loses_doubles_and_alters_nothing(store: str, 
     report, suite = tmp_path / "chaos.json", tmp_path / "chaos.xml"
     flags = ["--kills", "8", "--for", "8", "--rate", "200", "--seed", "9", "--store-kind", store]
     assert main(["verify", "chaos", *flags, "--report", str(report), "--junit", str(suite)]) == 0
-    content = json.loads(report.read_text())
+    content = conforming("verify-chaos", report.read_text())
     (run,) = content["runs"]
     assert content["schema"] == "iotcache.chaos/1"
     assert content["ok"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -27,6 +26,7 @@ from iotcache_tui.checks.config import check_config
 from iotcache_tui.checks.servers import check_nodes
 from iotcache_tui.checks.store import check_store
 from tests.cli.test_main import ENVIRONMENT, run
+from tests.conforming import conforming
 from tests.conftest import Server, free_port
 from tests.store.conftest import PASSWORD, Postgres, postgres
 
@@ -40,7 +40,7 @@ def test_all_is_well_against_real_servers(memcached: Server, mosquitto: Server, 
         "--store", f"sqlite:///{tmp_path}/x.db", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    found = {finding["what"]: finding for finding in conforming("doctor", done.stdout)}
     assert found["broker"]["level"] == "ok"
     assert "memcached" in found[f"node {memcached.address}"]["found"]
     assert found["store"]["level"] == "ok"
@@ -198,7 +198,7 @@ def test_a_database_is_looked_at_and_left_alone(postgres: Postgres) -> None:
 def test_a_node_of_small_items_is_told_of(memcached_factory: Callable[..., Server], tmp_path: Path) -> None:
     small = memcached_factory("-I", "512k")
     done = run("doctor", "--json", "--nodes", small.address, "--broker", "mqtt://127.0.0.1:1", cwd=tmp_path)
-    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    found = {finding["what"]: finding for finding in conforming("doctor", done.stdout)}
     assert found[f"node {small.address}"]["level"] == "warn"
 
 

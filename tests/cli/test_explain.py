@@ -15,6 +15,7 @@ import tomli
 from iotcache.config.schema import IngestSettings
 from iotcache_tui.cli.explaining import Gathering, explainer_for
 from iotcache_tui.cli.main import main
+from tests.conforming import conforming
 from tests.conftest import Server
 from tests.ingest.conftest import link
 
@@ -47,7 +48,7 @@ def test_a_message_is_explained_and_the_proposal_works(
     assert "read by the mapping 'mapping 1'" in text
     assert "boiler-7  flow  61.5 °C" in text
     (line,) = printed(capsys, "explain", *message, "--config", str(config), "--json").splitlines()
-    found = json.loads(line)
+    found = conforming("explain", line)
     assert (found["outcome"], found["readings"][0]["unit"]) == ("read", "°C")
 
 

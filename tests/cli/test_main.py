@@ -13,6 +13,7 @@ import pytest
 
 from iotcache.errors import BrokerError, ConfigError, UsageError
 from iotcache_tui.cli.main import main
+from tests.conforming import conforming
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("IOTCACHE_")}
 
@@ -79,7 +80,7 @@ def test_config_show_tells_values_and_origins_and_masks_secrets(tmp_path: Path) 
         "config", "show", "--json", "--set", "simulator.seed=9", cwd=tmp_path,
         IOTCACHE_BROKER_PASSWORD="hush", IOTCACHE_STORE_URL="postgresql://u:hush@h/d",
     )  # fmt: skip
-    shown = json.loads(done.stdout)
+    shown = conforming("config-show", done.stdout)
     assert shown["simulator.seed"] == {"value": 9, "origin": "flag --set"}
     assert shown["broker.password"]["value"] == "***"
     assert shown["store.url"]["value"] == "postgresql://u:***@h/d"

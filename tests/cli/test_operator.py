@@ -14,6 +14,7 @@ from iotcache.config.schema import StoreSettings
 from iotcache.model import DeadLetter, Reading, StoredReading, Value
 from iotcache.store import open_store
 from iotcache_tui.cli.main import main
+from tests.conforming import conforming
 from tests.conftest import Server
 
 T0 = 1_750_000_000_000_000
@@ -55,15 +56,15 @@ def test_dead_letters_are_listed_shown_redriven_and_purged(
     text = said(capsys, "deadletter", "list", *flags)
     assert 'iot/s/d1/t: the key "value" is missing' in text
     assert "\x1b" not in text
-    rows = json.loads(said(capsys, "deadletter", "list", "--json", "--reason", "MISSING", *flags))
+    rows = conforming(
+        "deadletter-list", said(capsys, "deadletter", "list", "--json", "--reason", "MISSING", *flags)
+    )
     (number,) = [row["number"] for row in rows]
     shown = said(capsys, "deadletter", "show", str(number), *flags)
     assert "wert" in shown
     assert "hex     000000  7b 22 64" in shown
-    assert (
-        json.loads(said(capsys, "deadletter", "show", str(number), "--json", *flags))["hex"]
-        == GOOD_LATER.hex()
-    )
+    shown = said(capsys, "deadletter", "show", str(number), "--json", *flags)
+    assert conforming("deadletter-show", shown)["hex"] == GOOD_LATER.hex()
     assert main(["deadletter", "show", "999", *flags]) == 3
     # As long as the rules are what they were, nothing can be done.
     text = said(capsys, "deadletter", "redrive", "--all", *flags)
@@ -128,7 +129,7 @@ def test_what_a_device_said_of_itself_is_redriven_too_and_numbers_that_are_not_t
 def test_store_stats_export_and_prune(
     flags: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert json.loads(said(capsys, "store", "stats", "--json", *flags))["readings"] == 3
+    assert conforming("store-stats", said(capsys, "store", "stats", "--json", *flags))["readings"] == 3
     rows = list(csv.DictReader(io.StringIO(said(capsys, "store", "export", *flags))))
     assert [row["value"] for row in rows] == ["1.5", "'=1+1", "true"]
     assert rows[0]["ts"] == "2025-06-15T15:06:40Z"

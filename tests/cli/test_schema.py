@@ -1,8 +1,9 @@
-"""JSON Schemas: what they refuse the program refuses, and every file that is shipped passes."""
+"""JSON Schemas: what they refuse the program refuses, every shipped file passes, and so does every output."""
 
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,26 +13,40 @@ import pytest
 import tomli
 
 from iotcache_tui.cli.main import main
-from iotcache_tui.cli.schemas import SCHEMAS, schema
+from iotcache_tui.cli.schemas import FILES, OUTPUTS, SCHEMAS, schema
+from tests.conforming import conforming
 
 ROOT = Path(__file__).parents[2]
-FILES = {
-    "config": [ROOT / "config.toml"],
+SHIPPED = {
+    "config": [ROOT / "config.toml", ROOT / "deploy" / "iotcache.toml"],
+    "mapping": sorted(Path(str(files("iotcache.config.presets"))).glob("*.toml")),
     "device-class": sorted(Path(str(files("iotcache_simulator.fleet") / "classes")).glob("*.toml")),
     "scenario": sorted(Path(str(files("iotcache_simulator.lab") / "scenarios")).glob("*.toml")),
 }
 
 
 def errors(name: str, content: Any) -> list[str]:
-    return [error.message for error in jsonschema.Draft202012Validator(schema(name)).iter_errors(content)]
+    return [error.message for error in jsonschema.Draft7Validator(schema(name)).iter_errors(content)]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_shipped_file_passes_its_schema_and_names_it(name: str) -> None:
+    assert SHIPPED[name]
+    for path in SHIPPED[name]:
+        text = path.read_text("utf-8")
+        assert errors(name, tomli.loads(text)) == [], path.name
+        header = re.match(r"(?:#.*\n)*", text)
+        assert header is not None
+        (named,) = re.findall(r"^#:schema (\S+)$", header[0], re.MULTILINE)
+        assert (path.parent / named).resolve() == ROOT / "schemas" / f"{name}.schema.json"
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_every_shipped_file_passes_its_schema(name: str) -> None:
-    jsonschema.Draft202012Validator.check_schema(schema(name))
-    assert FILES[name]
-    for path in FILES[name]:
-        assert errors(name, tomli.loads(path.read_text("utf-8"))) == [], path.name
+def test_a_schema_is_one_that_editors_can_read(name: str) -> None:
+    """Draft 7 is what taplo knows: words of later drafts it passes over, and then refuses what is right."""
+    jsonschema.Draft7Validator.check_schema(schema(name))
+    text = json.dumps(schema(name))
+    assert not [word for word in ("prefixItems", "dependentRequired", "unevaluated") if word in text]
 
 
 @pytest.mark.parametrize(
@@ -40,6 +55,7 @@ def test_every_shipped_file_passes_its_schema(name: str) -> None:
         ("config", {"cache": {"nods": ["a:1"]}}, "nods"),
         ("config", {"cache": {"ttl": {"jitter": 7.0}}}, "7.0"),
         ("config", {"alerts": [{"name": "x", "kind": "loud"}]}, "loud"),
+        ("mapping", {"ingest": {"mapping": [{"topic": "a", "valeu": "v"}]}}, "valeu"),
         ("device-class", {"name": "a b", "sites": ["s"], "sensor": []}, "a b"),
         ("device-class", {"name": "ab", "sites": ["s"]}, "sensor"),
         ("scenario", {"title": "t", "level": "hard"}, "hard"),
@@ -49,10 +65,25 @@ def test_a_mistake_is_marked(name: str, content: dict[str, Any], told: str) -> N
     assert any(told in message for message in errors(name, content))
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", FILES)
 def test_keys_are_explained(name: str) -> None:
     properties = [key for one in schema(name)["$defs"].values() for key in one.get("properties", {}).values()]
     assert sum("description" in key for key in properties) >= 5
+
+
+def test_every_output_is_held_to_its_schema_by_a_test_of_its_command() -> None:
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert set(re.findall(r'conforming\(\s*"([a-z-]+)"', tests)) == set(OUTPUTS)
+
+
+def test_a_simulation_of_the_cluster_conforms(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "cluster", "--seeds", "2", "--processes", "1", "--json"]) == 0
+    assert conforming("verify-cluster", capsys.readouterr().out)["seeds"] == 2
+
+
+def test_what_no_schema_has_is_not_conforming() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        conforming("where", '{"key": "k", "node": "n", "placement": "ketama", "stand_ins": [], "more": 1}')
 
 
 def test_the_command_prints_each_and_names_them(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,3 +95,14 @@ def test_the_command_prints_each_and_names_them(capsys: pytest.CaptureFixture[st
     told = capsys.readouterr().err
     assert "did you mean scenario?" in told
     assert "\x1b" not in told
+
+
+def test_those_of_files_are_written_where_the_shipped_files_look(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["schema", "--out", str(tmp_path / "schemas")]) == 0
+    written = {path.name: json.loads(path.read_text("utf-8")) for path in (tmp_path / "schemas").iterdir()}
+    assert written == {f"{name}.schema.json": json.loads(json.dumps(schema(name))) for name in FILES}
+    (tmp_path / "file").write_text("")
+    assert main(["schema", "--out", str(tmp_path / "file" / "x")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

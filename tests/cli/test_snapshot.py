@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 
@@ -10,6 +9,7 @@ import pytest
 
 from iotcache_tui.cli.main import main
 from tests.cli.conftest import TUI
+from tests.conforming import conforming
 
 
 def test_a_snapshot_is_one_json_document_of_what_the_dashboard_shows(stack: dict[str, str]) -> None:
@@ -17,7 +17,7 @@ def test_a_snapshot_is_one_json_document_of_what_the_dashboard_shows(stack: dict
         [*TUI, "snapshot", "--json", "--watch", "1", "--sort", "ttl", "--limit", "5"],
         capture_output=True, env=stack, timeout=60, check=True,
     )  # fmt: skip
-    data = json.loads(done.stdout)
+    data = conforming("snapshot", done.stdout)
     assert data["schema"] == 1
     assert {part["name"] for part in data["parts"]} >= {"broker", "nodes", "store"}
     assert all(node["state"] == "up" for node in data["nodes"])

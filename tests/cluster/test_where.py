@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from iotcache_tui.cli.main import main
+from tests.conforming import conforming
 
 NODES = "127.0.0.1:22122,127.0.0.1:22123,127.0.0.1:22124"
 
@@ -18,7 +17,7 @@ def test_the_owner_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_placement_comes_from_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
     main(["where", "sensor/temp/7", "--nodes", NODES, "--set", "cache.placement=rendezvous", "--json"])
-    told = json.loads(capsys.readouterr().out)
+    told = conforming("where", capsys.readouterr().out)
     assert told["node"] == "127.0.0.1:22124"
     assert sorted([told["node"], *told["stand_ins"]]) == NODES.split(",")
 

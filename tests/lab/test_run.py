@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from iotcache_simulator.lab.run import ScenarioRun
 from iotcache_simulator.lab.state import LabState
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_tui.cli.main import main
+from tests.conforming import conforming
 
 SHORT = """
 title = "Short"
@@ -184,7 +184,7 @@ def test_headless_writes_its_reports_and_leaves_nothing(
     printed = capfd.readouterr().err
     assert code == 0, printed
     assert "step 2: A node is gone" in printed
-    data = json.loads(report.read_bytes())
+    data = conforming("lab-report", report.read_bytes())
     assert (data["schema"], data["ok"], data["failures"]) == ("iotcache.lab/1", True, [])
     assert [step["title"] for step in data["steps"]] == ["All is well", "A node is gone"]
     assert data["steps"][1]["did"] == ["node 2 killed"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from iotcache.errors import ConfigError, UsageError
 from iotcache_simulator.lab.definition.expectations import Check, CheckState, parse_expectation
 from iotcache_simulator.lab.definition.scenario import catalogue, find, load, parse
 from iotcache_tui.cli.main import main
+from tests.conforming import conforming
 
 SHIPPED = {
     "broker-outage", "cache-stampede", "cold-start-and-warming", "config-push", "eviction-pressure",
@@ -110,7 +110,7 @@ def test_lab_list_as_json_and_with_a_broken_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["lab", "list", "--json"]) == 0
-    assert {one["name"] for one in json.loads(capsys.readouterr().out)} == SHIPPED
+    assert {one["name"] for one in conforming("lab-list", capsys.readouterr().out)} == SHIPPED
     (tmp_path / "bad.toml").write_text("title = 3")
     assert main(["lab", "list", "--folder", str(tmp_path)]) == 1
     printed = capsys.readouterr()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from iotcache.cache import DeviceCache
 from iotcache.model import Reading, Series, StoredReading
 from iotcache_tui.cli.main import main
 from tests.cache.conftest import Open
+from tests.conforming import conforming
 from tests.conftest import Server
 from tests.ingest.conftest import cached
 
@@ -58,7 +58,7 @@ async def test_warm_fills_the_cache_and_says_how_much(call: Any, memcached: Serv
     assert cached(memcached, "d1:t:latest")["value"] == 1
     assert cached(memcached, "d2:t:latest") is None
     status, out, _ = await call("warm", "--json")
-    assert (status, json.loads(out)) == (
+    assert (status, conforming("warm", out)) == (
         0,
         {"entries": 20, "filled": 10, "present": 10, "unknown": 0, "failed": 0, "reason": ""},
     )
@@ -90,16 +90,19 @@ async def test_a_device_is_configured_shown_retired_and_back(
     status, _, err = await call("device", "push", "d1", "--version", "1", stdin=b'{"every_s": 6}')
     assert (status, err) == (1, "nothing changed: d1 has configuration 1, and this is 1\n")
     status, out, _ = await call("device", "show", "d1", "--json")
-    shown = json.loads(out)
+    shown = conforming("device-show", out)
     assert (shown["meta"], shown["cfg"]["version"], shown["cfg"]["source"]) == (None, 1, "cache")
     status, out, _ = await call("device", "retire", "d1", "d2")
     assert (status, out) == (0, "2 out of service; 6 cache entries removed or to be removed\n")
     assert (await call("device", "retired"))[1] == "d1\nd2\n"
     status, _, err = await call("device", "push", "d1", stdin=b"{}")
     assert (status, err) == (1, "nothing changed: d1 is out of service\n")
-    assert (await call("device", "return", "d1"))[0] == 0
+    status, out, _ = await call("device", "return", "d1", "--json")
+    assert (status, conforming("device-service", out)["action"]) == (0, "return")
     assert "every_s" in (await call("device", "show", "d1"))[1]
     assert (await cache.read_many([Series("d2", "t")]))[0].value == 2
+    status, out, _ = await call("device", "push", "d1", "--json", stdin=b"{}")
+    assert (status, conforming("device-push", out)["standing"]) == (0, 2)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import subprocess
 import sys
 from collections import Counter
@@ -22,6 +21,7 @@ from iotcache_simulator.readers.popularity import popularity
 from iotcache_simulator.readers.report import FIGURES, report_of
 from iotcache_simulator.readers.workload import Readers, ReadSpec
 from iotcache_simulator.wire.target import target_of
+from tests.conforming import conforming
 
 
 def test_zipf_reads_few_often_and_another_seed_reads_others() -> None:
@@ -101,7 +101,7 @@ async def test_the_command_reports_and_meets_conditions(pipeline: Settings, tmp_
     ]  # fmt: skip
     command = [sys.executable, "-P", "-m", "iotcache_tui", "simulate", "readers", *servers, *flags]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=30, cwd=tmp_path)
-    report = json.loads(done.stdout)
+    report = conforming("simulate-readers", done.stdout)
     assert done.returncode == 1
     assert report["schema"] == "iotcache.readers/1"
     assert report["reads"] > 200

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conforming import conforming
 from tests.conftest import Server, free_port
 
 COMMAND = [sys.executable, "-P", "-m", "iotcache_tui", "simulate"]
@@ -49,7 +50,7 @@ def test_the_report_on_stdout_is_all_there_is_on_stdout(mosquitto: Server, tmp_p
     )
     done = simulate("--broker", url(mosquitto), *flags, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
-    report = json.loads(done.stdout)
+    report = conforming("simulate", done.stdout)
     assert report["schema"] == "iotcache.simulate/2"
     assert report["ok"] is True
     assert report["seed"] == 7
@@ -67,7 +68,7 @@ def test_the_past_is_published_under_its_own_times(mosquitto: Server, tmp_path: 
     flags = ["--devices", "20", "--from", "2026-03-01T00:00:00Z", "--until", "2026-03-01T00:10:00Z"]
     done = simulate("--broker", url(mosquitto), *flags, "--report", "-", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    report = conforming("simulate", done.stdout)
     assert (report["virtual_start"], report["speed"]) == ("2026-03-01T00:00:00Z", None)
     assert report["confirmed"] > 5_000
     lines, _ = counted.communicate(timeout=30)

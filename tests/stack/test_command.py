@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.conforming import conforming
+
 from .living import accepts, alive, all_gone, ask_memcached, children, kill_quietly, until
 
 pytestmark = pytest.mark.real("memcached")
@@ -42,7 +44,7 @@ class Running:
         if not raw:
             raise AssertionError(self.process.communicate(timeout=5)[1].decode())
         self.tree = children(self.process.pid)
-        announced: dict[str, Any] = json.loads(raw)
+        announced: dict[str, Any] = conforming("stack", raw)
         return announced
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from iotcache.errors import NodeError, UsageError
 from iotcache.traffic.look import Observation, look
 from iotcache_tui.cli.advice_document import document
 from iotcache_tui.cli.commands.advise import lines, seconds_of
+from tests.conforming import conforming
 from tests.conftest import Server
 
 pytestmark = pytest.mark.real("memcached")
@@ -79,7 +80,7 @@ async def test_requests_of_any_application_are_seen_through_the_nodes_log(memcac
     assert not result.notes
     text = "\n".join(lines(result))
     assert "site:hot" in text and "hit ratio" in text
-    told = json.loads(json.dumps(document(result)))
+    told = conforming("advise", json.dumps(document(result)))
     assert told["schema"] == "iotcache.advice/1"
     assert told["top"]["gets"][0] == {"key": "site:hot", "count": 400.0, "error": 0.0}
 

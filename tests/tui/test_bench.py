@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from importlib import import_module
 
@@ -11,6 +10,7 @@ import pytest
 from iotcache_tui.bench import BENCHES
 from iotcache_tui.bench.report import OURS, BenchReport, BenchRow, BenchTarget, table
 from iotcache_tui.cli.main import main
+from tests.conforming import conforming
 
 
 def test_ratios_are_of_medians_and_a_missing_peer_is_no_success() -> None:
@@ -50,7 +50,7 @@ def test_the_start_is_measured_in_a_terminal_and_memory_keeps_its_promise(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["bench", "start", "--rounds", "1", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
+    report = conforming("bench", capsys.readouterr().out)
     assert all(row["median"] > 0 for row in report["rows"])
     kept = {target["task"]: target["met"] for target in report["targets"] if target["peer"] == "1 KiB each"}
     assert len(kept) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from iotcache_tui.keymap import check_keys, key_actions
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.dialogs.help import HelpScreen
 from iotcache_tui.screens.view import ViewScreen
+from tests.conforming import conforming
 from tests.tui.conftest import RunApp, screen_lines, screen_text, until_shown
 
 
@@ -148,7 +148,7 @@ async def test_config_keys_lists_every_binding_that_help_shows(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["config", "keys", "--json"]) == 0
-    listed = json.loads(capsys.readouterr().out)
+    listed = conforming("config-keys", capsys.readouterr().out)
     pairs = {(row["id"], key) for row in listed for key in row["keys"]}
     shown = 0
     async with run_app() as (app, pilot):

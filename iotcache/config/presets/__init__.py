@@ -21,7 +21,9 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
     mapping: tuple[IngestMapping, ...] = ()
 
 
-class _File(Struct, frozen=True, forbid_unknown_fields=True):
+class PresetFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file with mappings alone."""
+
     ingest: Preset
 
 
@@ -45,7 +47,7 @@ def load_preset(name: str) -> Preset:
     """A preset, read. ``name`` is one of `preset_names`."""
     import tomli
 
-    return msgspec.convert(tomli.loads(preset_text(name)), _File).ingest
+    return msgspec.convert(tomli.loads(preset_text(name)), PresetFile).ingest
 
 
 def summary(name: str) -> str:

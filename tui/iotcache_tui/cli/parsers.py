@@ -34,7 +34,7 @@ COMMANDS = (
     ("config", "print every setting in force and where it came from"),
     ("completion", "make bash, zsh or fish complete these commands with Tab"),
     ("manual", "open the manual page, or print it for man"),
-    ("schema", "print the JSON Schema of config.toml, class files and scenarios"),
+    ("schema", "JSON Schemas of files that people write and of every --json"),
     ("bench", "compare ourselves with our peers, side by side"),
 )
 PROGRAM = "iotcache-tui"

@@ -1,63 +1,116 @@
-"""JSON Schemas of the files that people write, made from the very types that read them.
+"""JSON Schemas of files that people write and of documents that commands print, made from their types.
 
-Editors check and complete TOML by them (``#:schema FILE`` in the first line: taplo, Even Better TOML).
+Editors check and complete TOML by them (``#:schema FILE`` at the top: taplo, Even Better TOML).
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from textwrap import dedent
-from typing import Any, Final
+from types import GenericAlias
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_DIALECT: Final = "http://json-schema.org/draft-07/schema#"
+"""The newest that taplo reads: of 2020-12 it passes over ``prefixItems``, and so refuses every pair."""
 
 
-def _config() -> type[msgspec.Struct]:
-    from iotcache.config.schema import Settings
+class SchemaSource(NamedTuple):
+    """One kind of file that people write, or of document that a command prints."""
 
-    return Settings
+    title: str
+    module: str
+    type: str
+    """An attribute of ``module``, or ``list of`` one, or ``object of`` one."""
 
-
-def _device_class() -> type[msgspec.Struct]:
-    from iotcache_simulator.fleet.definition import DeviceClass
-
-    return DeviceClass
-
-
-def _scenario() -> type[msgspec.Struct]:
-    from iotcache_simulator.lab.definition.scenario import Scenario
-
-    return Scenario
+    def load(self) -> Any:
+        wrapped, _, name = self.type.rpartition(" of ")
+        kind: Any = getattr(importlib.import_module(self.module), name)
+        if wrapped == "list":
+            return GenericAlias(list, (kind,))
+        return GenericAlias(dict, (str, kind)) if wrapped else kind
 
 
-SCHEMAS: Final[dict[str, tuple[str, Callable[[], type[msgspec.Struct]]]]] = {
-    "config": ("iotcache: config.toml", _config),
-    "device-class": ("iotcache: a class of simulated devices", _device_class),
-    "scenario": ("iotcache: a scenario of the Lab", _scenario),
+_DOCUMENTS: Final = "iotcache_tui.cli.documents"
+FILES: Final[dict[str, SchemaSource]] = {
+    "config": SchemaSource("config.toml", "iotcache.config.schema", "Settings"),
+    "mapping": SchemaSource("a file with mappings of payloads", "iotcache.config.presets", "PresetFile"),
+    "device-class": SchemaSource(
+        "a class of simulated devices", "iotcache_simulator.fleet.definition", "DeviceClass"
+    ),
+    "scenario": SchemaSource(
+        "a scenario of the Lab", "iotcache_simulator.lab.definition.scenario", "Scenario"
+    ),
 }
-"""Title and type of each kind of file."""
+"""Files that people write."""
+OUTPUTS: Final[dict[str, SchemaSource]] = {
+    "advise": SchemaSource("advise --json", _DOCUMENTS, "AdviceDocument"),
+    "alerts": SchemaSource("alerts --json, each line", "iotcache.model", "Alert"),
+    "bench": SchemaSource("bench --json, each line", _DOCUMENTS, "BenchDocument"),
+    "config-keys": SchemaSource("config keys --json", _DOCUMENTS, "list of KeyDocument"),
+    "config-show": SchemaSource("config show --json", _DOCUMENTS, "object of SettingDocument"),
+    "deadletter-list": SchemaSource("deadletter list --json", _DOCUMENTS, "list of DeadLetterDocument"),
+    "deadletter-show": SchemaSource("deadletter show --json, each line", _DOCUMENTS, "DeadLetterDocument"),
+    "device-push": SchemaSource("device push --json", _DOCUMENTS, "PushDocument"),
+    "device-service": SchemaSource("device retire --json, return --json", _DOCUMENTS, "ServiceDocument"),
+    "device-show": SchemaSource("device show --json", _DOCUMENTS, "DeviceDocument"),
+    "doctor": SchemaSource("doctor --json", "iotcache_tui.checks.base", "list of Finding"),
+    "explain": SchemaSource("explain --json, each line", _DOCUMENTS, "ExplanationDocument"),
+    "get": SchemaSource("get --json", _DOCUMENTS, "ReadDocument"),
+    "lab-list": SchemaSource("lab list --json", _DOCUMENTS, "list of ScenarioDocument"),
+    "lab-report": SchemaSource("lab run --report", "iotcache_simulator.lab.report", "LabReport"),
+    "plan": SchemaSource("plan --json", _DOCUMENTS, "PlanDocument"),
+    "simulate": SchemaSource("simulate --report", "iotcache_simulator.report.simulate", "Report"),
+    "simulate-readers": SchemaSource(
+        "simulate readers --report", "iotcache_simulator.readers.report", "ReadReport"
+    ),
+    "snapshot": SchemaSource("snapshot --json", "iotcache_tui.cli.snapshot_document", "SnapshotDocument"),
+    "stack": SchemaSource("the line of stack", _DOCUMENTS, "StackDocument"),
+    "store-stats": SchemaSource("store stats --json", _DOCUMENTS, "StoreDocument"),
+    "verify-chaos": SchemaSource("verify chaos --json, --report", _DOCUMENTS, "ChaosDocument"),
+    "verify-cluster": SchemaSource(
+        "verify cluster --json", "iotcache_simulator.clustersim.run", "SimulationTotals"
+    ),
+    "warm": SchemaSource("warm --json", _DOCUMENTS, "WarmDocument"),
+    "where": SchemaSource("where --json", _DOCUMENTS, "PlacementDocument"),
+}
+"""Documents that commands print for programs."""
+SCHEMAS: Final[dict[str, SchemaSource]] = FILES | OUTPUTS
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one of `SCHEMAS`; attributes' docstrings are its descriptions."""
-    title, kind_of = SCHEMAS[name]
-    kind = kind_of()
+    """The JSON Schema (draft 7) of one of `SCHEMAS`; attributes' docstrings are its descriptions."""
+    kind = SCHEMAS[name].load()
     made = msgspec.json.schema(kind)
     described = {each.__name__: each for each in _structs(kind)}
-    for type_name, definition in made["$defs"].items():
+    for type_name, definition in made.get("$defs", {}).items():
         if type_name in described and "properties" in definition:
             for key, text in _attribute_texts(described[type_name]).items():
                 if key in definition["properties"]:
                     definition["properties"][key].setdefault("description", text)
-    return {"$schema": _DIALECT, **made, "title": title}
+    _to_draft_7(made)
+    return {"$schema": _DIALECT, **made, "title": f"iotcache: {SCHEMAS[name].title}"}
 
 
-def _structs(kind: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+def _to_draft_7(node: Any) -> None:
+    """Write arrays of a fixed form as draft 7 does, within ``node`` and below."""
+    if isinstance(node, dict):
+        if "prefixItems" in node:
+            node["additionalItems"] = node.get("items", True)
+            node["items"] = node.pop("prefixItems")
+        for below in node.values():
+            _to_draft_7(below)
+    elif isinstance(node, list):
+        for below in node:
+            _to_draft_7(below)
+
+
+def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
     """A struct, all those within it, and what their keys are named in a file."""
     seen: set[type] = set()
     waiting: list[Any] = [msgspec.inspect.type_info(kind)]
