@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotcache.decode.decoder import Decoder
+from iotcache.decode.mapping.flatten import ID_MEMBERS, NAME_MEMBERS, UNIT_MEMBERS, VALUE_MEMBERS
 from iotcache.decode.mapping.outcome import Mapping
 from iotcache.decode.mapping.settings import IngestMapping
 from iotcache.decode.outcomes import NothingInIt
@@ -18,7 +20,6 @@ from iotcache.decode.topics import MappedTopics, Topics
 from iotcache.model import DeadLetter, Reading
 
 NOW_US = 1_795_348_800_000_000
-UNITS = ("unit", "units", "uom", "unit_of_measurement")
 
 
 def decoded(mapping: IngestMapping, topic: str, payload: bytes) -> Any:
@@ -26,16 +27,37 @@ def decoded(mapping: IngestMapping, topic: str, payload: bytes) -> Any:
     return Decoder(topics, None, [Mapping(mapping, 1)]).decode(topic, payload, NOW_US)
 
 
+def naming_member(content: list[Any]) -> str:
+    """By which of their members the objects of an array are named."""
+    if not content or not all(isinstance(one, dict) for one in content):
+        return ""
+    own = {*VALUE_MEMBERS, "v", "val"}
+    valued = all(any(one[key] is not None for key in own & one.keys()) for one in content)
+    for naming in NAME_MEMBERS + (ID_MEMBERS if valued else ()):
+        names = [one.get(naming) for one in content]
+        if all(isinstance(one, str) and one for one in names) and len({*names}) == len(names):
+            return naming
+    return ""
+
+
 def walk(content: Any, depth: int, name: str = "") -> list[tuple[str, Any, str]]:
     """What the documents say becomes of a payload, as simply as it can be written: name, value and unit."""
     found: list[tuple[str, Any, str]] = []
-    members: Any = content.items() if isinstance(content, dict) else enumerate(content)
-    own = content.get("value") if isinstance(content, dict) else None
-    is_pair = own is not None and not isinstance(own, dict | list)
-    unit_name = next((one for one in UNITS if is_pair and isinstance(content.get(one), str)), None)
+    own = unit_name = None
+    if isinstance(content, list):
+        naming = naming_member(content) if depth > 1 else ""
+        members: Any = list(enumerate(content))
+        if naming:
+            members = [(one[naming], {key: one[key] for key in one if key != naming}) for one in content]
+    else:
+        members = list(content.items())
+        own = next(
+            (one for one in VALUE_MEMBERS if not isinstance(content.get(one), None | dict | list)), None
+        )
+        unit_name = next((one for one in UNIT_MEMBERS if own and isinstance(content.get(one), str)), None)
     for key, value in members:
         path = (f"{name}/" if name else "") + (str(key) or "_")
-        if is_pair and key == "value":
+        if own and key == own:
             found.append((name or "value", value, content[unit_name] if unit_name else ""))
         elif value is None or key == unit_name:
             continue
@@ -58,9 +80,9 @@ def as_number(value: Any) -> Any:
     return value
 
 
-_KEYS = st.sampled_from(["temp", "value", "unit", "uom", "a.b", "1", "", "état", "x y"]) | st.text(
-    st.characters(codec="utf-8", exclude_characters="/", min_codepoint=32), max_size=5
-)
+_KEYS = st.sampled_from(
+    ["temp", "value", "Value", "unit", "uom", "name", "id", "v", "a.b", "1", "", "état", "x y"]
+) | st.text(st.characters(codec="utf-8", exclude_characters="/", min_codepoint=32), max_size=5)
 _LEAVES = (
     st.none() | st.booleans() | st.integers(-(2**53), 2**53)
     | st.floats(allow_nan=False, allow_infinity=False)
@@ -129,6 +151,55 @@ def test_a_local_time_without_its_zone_is_a_dead_letter(text: str, says: str) ->
     found = decoded(mapping, "m/d", json.dumps({"time": text, "t": 1}).encode())
     assert isinstance(found, DeadLetter)
     assert says in found.reason
+
+
+def test_quantities_that_change_their_places_stay_in_their_series() -> None:
+    one, two = {"name": "t", "value": 20.5, "unit": "°C"}, {"name": "h", "value": 40, "unit": "%"}
+    for many in ([one, two], [two, one], [{"id": 7} | two, one]):
+        mapping = IngestMapping(topic="m/{device}", ignore=("*/id",))
+        found = decoded(mapping, "m/d", json.dumps({"m": many}).encode())
+        assert {(reading.sensor, reading.value, reading.unit) for reading in found} == {
+            ("m/t", 20.5, "°C"), ("m/h", 40, "%")
+        }  # fmt: skip
+    tags = [{"id": "Ch1.Temp", "v": 21.5, "q": True}, {"id": "Ch1.Run", "v": False, "q": True}]
+    found = decoded(IngestMapping(topic="m/{device}"), "m/d", json.dumps({"values": tags}).encode())
+    assert [one.sensor for one in found] == [f"values/Ch1.{n}/{m}" for n in ("Temp", "Run") for m in "vq"]
+    events = [{"id": "9f3a", "code": 7}]  # an identifier that is another in each message names no sensor
+    found = decoded(IngestMapping(topic="m/{device}"), "m/d", json.dumps({"events": events}).encode())
+    assert [one.sensor for one in found] == ["events/0/id", "events/0/code"]
+
+
+def test_what_is_said_of_an_array_is_said_of_its_members() -> None:
+    mapping = IngestMapping(
+        topic="m/{device}", units={"Power": "W", "*/Total": "kWh", "x": "V"}, ignore=("raw", "*/by_minute")
+    )
+    content = {"E": {"Power": [100, 50], "Total": [[1], 2], "by_minute": [1, 2]}, "raw": [1], "x": {"7": 3}}
+    found = decoded(mapping, "m/d", json.dumps(content).encode())
+    assert [(one.sensor, one.unit) for one in found] == [
+        ("E/Power/0", "W"), ("E/Power/1", "W"), ("E/Total/0/0", "kWh"), ("E/Total/1", "kWh"), ("x/7", "V")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", [{"pass_over": True}, {"when": {"x": 1}, "pass_over": True}])
+@pytest.mark.parametrize(
+    ("first", "content", "says"),
+    [
+        ({"ts": "ts", "ts_unit": "s"}, {"ts": 1.5, "t": 1, "x": 1}, "never set"),
+        ({"ts": "ts", "ts_unit": "s"}, {"ts": NOW_US // 10**3, "t": 1, "x": 1}, "days after|past"),
+        ({"ts": "ts", "on_missing": "pass_over"}, {"ts": "noon", "t": 1, "x": 1}, "not ISO 8601"),
+        ({"device": "id"}, {"id": 1.5, "t": 1, "x": 1}, "no name"),
+        ({"ignore": ("x",)}, {"t": "y" * 2_000, "x": 1}, "longer than"),
+    ],
+)  # fmt: skip
+def test_values_that_cannot_be_kept_are_never_passed_over_in_silence(
+    first: dict[str, Any], content: dict[str, Any], says: str, ending: dict[str, Any]
+) -> None:
+    mappings = [IngestMapping(**{"topic": "m/{device}"} | each) for each in (first, ending)]
+    topics = Topics((), [MappedTopics(mapping.topics) for mapping in mappings])
+    decoder = Decoder(topics, None, [Mapping(mapping, n) for n, mapping in enumerate(mappings)])
+    found = decoder.decode("m/d", json.dumps(content).encode(), NOW_US)
+    assert isinstance(found, DeadLetter), found
+    assert re.search(says, found.reason), found.reason
 
 
 def test_records_that_nothing_tells_apart_are_told_apart_by_their_places() -> None:

@@ -8,11 +8,21 @@ from typing import Any, Final, NamedTuple
 from iotcache.decode.mapping.paths import Step
 
 VALUE_MEMBER: Final = "value"
-"""A member of this name has the name of the object that it is in."""
+VALUE_MEMBERS: Final = (VALUE_MEMBER, "Value")
+"""A member of such a name has the name of the object that it is in."""
 NAMELESS: Final = "_"
 """What stands for a member whose name is empty."""
-UNIT_MEMBERS: Final = ("unit", "units", "uom", "unit_of_measurement")
-"""Beside a `VALUE_MEMBER`: its unit."""
+UNIT_MEMBERS: Final = (
+    "unit", "units", "uom", "unit_of_measurement", "Unit", "Units", "UOM", "unitOfMeasurement",
+)  # fmt: skip
+"""Beside a value: its unit."""
+NAME_MEMBERS: Final = (
+    "name", "tag", "sensor", "parameter", "metric", "measurement", "label", "type", "Name", "Tag", "Type",
+)  # fmt: skip
+"""In an array of objects: what each is of."""
+ID_MEMBERS: Final = ("id", "key", "Id", "ID", "Key")
+"""The same where there is a value beside it: other objects may have a new one in each message."""
+_VALUES_BESIDE: Final = (*VALUE_MEMBERS, "v", "val")
 
 
 class Leaf(NamedTuple):
@@ -31,26 +41,72 @@ def leaves(
 
     Nulls and binary data are nothing.
     """
-    members: Iterator[tuple[Step, Any]]
-    if isinstance(content, dict):
-        members = ((key if isinstance(key, str) else str(key), one) for key, one in content.items())
-        own = content.get(VALUE_MEMBER)
-        pair = own is not None and not isinstance(own, dict | list | bytes) and (VALUE_MEMBER,) not in taken
-        unit_at = next((key for key in UNIT_MEMBERS if isinstance(content.get(key), str)), "") if pair else ""
-    else:
-        members, pair, unit_at = enumerate(content), False, ""
-    for step, one in members:
+    if isinstance(content, list):
+        yield from _of_array(content, depth, taken, name)
+        return
+    own = _value_member(content)
+    if (own,) in taken:
+        own = ""
+    unit_at = next((key for key in UNIT_MEMBERS if isinstance(content.get(key), str)), "") if own else ""
+    for key, one in content.items():
+        step = key if isinstance(key, str) else str(key)
         if one is None or isinstance(one, bytes) or (step,) in taken:
             continue
-        if pair and step == VALUE_MEMBER:
+        if own and step == own:
             yield Leaf(name, one, content[unit_at] if unit_at else None)
+        elif unit_at and step == unit_at:
             continue
-        if unit_at and step == unit_at:
+        elif isinstance(one, dict | list):
+            if depth > 1:
+                yield from _below(one, step, depth, taken, _joined(name, step))
+        else:
+            yield Leaf(_joined(name, step), one, None)
+
+
+def _of_array(
+    content: list[Any], depth: int, taken: frozenset[tuple[Step, ...]], name: str
+) -> Iterator[Leaf]:
+    """The values of an array, named by their places, or by themselves where each has a name of its own."""
+    naming, names = _own_names(content) if depth > 1 else ("", [])
+    for place, one in enumerate(content):
+        if one is None or isinstance(one, bytes) or (place,) in taken:
             continue
-        part = str(step) or NAMELESS
-        below = f"{name}/{part}" if name else part
+        below = _joined(name, names[place] if naming else str(place))
         if not isinstance(one, dict | list):
             yield Leaf(below, one, None)
         elif depth > 1:
-            inner = frozenset(path[1:] for path in taken if path[0] == step and len(path) > 1)
-            yield from leaves(one, depth - 1, inner, below)
+            yield from _below(one, place, depth, taken | {(place, naming)} if naming else taken, below)
+
+
+def _below(
+    content: Any, step: Step, depth: int, taken: frozenset[tuple[Step, ...]], name: str
+) -> Iterator[Leaf]:
+    inner = frozenset(path[1:] for path in taken if path[0] == step and len(path) > 1) if taken else taken
+    return leaves(content, depth - 1, inner, name)
+
+
+def _joined(above: str, part: str) -> str:
+    part = part or NAMELESS
+    return f"{above}/{part}" if above else part
+
+
+def _value_member(content: dict[Any, Any]) -> str:
+    """The member that is the value of its object; empty where there is none."""
+    for own in VALUE_MEMBERS:
+        value = content.get(own)
+        if value is not None and not isinstance(value, dict | list | bytes):
+            return own
+    return ""
+
+
+def _own_names(content: list[Any]) -> tuple[str, list[str]]:
+    """The member by which the objects of an array tell what they are of, and the name of each: by their
+    places, an order that changes would put two quantities into one series."""
+    if not content or not all(isinstance(one, dict) for one in content):
+        return "", []
+    has_values = all(any(one.get(own) is not None for own in _VALUES_BESIDE) for one in content)
+    for naming in (*NAME_MEMBERS, *ID_MEMBERS) if has_values else NAME_MEMBERS:
+        names = [one.get(naming) for one in content]
+        if all(isinstance(one, str) and one for one in names) and len(set(names)) == len(names):
+            return naming, names
+    return "", []

@@ -19,7 +19,7 @@ from iotcache.decode.incoming import NO_NAMES, Incoming, check_depth, reading_of
 from iotcache.decode.limits import READINGS_LIMIT
 from iotcache.decode.malformed_json import explain_malformed
 from iotcache.decode.mapping.announced import AnnouncedUnits
-from iotcache.decode.mapping.paths import NotThere
+from iotcache.decode.mapping.paths import NothingThere, NotThere
 from iotcache.decode.mapping.reader import FieldReader
 from iotcache.decode.mapping.settings import IngestMapping
 from iotcache.decode.outcomes import NothingInIt, PartlyDecoded, Refused, dead_letter, partly
@@ -108,16 +108,21 @@ def read_by_mappings(
     """What becomes of a message on a topic that these mappings are for. Raises `Refused`, `MsgspecError`."""
     trials: list[Trial] = []
     first = routes[0][0]
-    if first.settings.pass_over and not first.settings.when:
+    if first.settings.pass_over and not first.settings.when and not first.settings.bare:
         return Mapped([], first.name)  # whatever is in it
     is_bare, content = content_of(payload)
-    reason, is_nothing = "", False
+    reason, is_nothing, is_broken = "", False, False
     for mapping, names in routes:
         settings, reader = mapping.settings, mapping.reader
+        if settings.bare and not is_bare:
+            trials.append(Trial(mapping.name, "the payload is no value alone"))
+            continue
         if unmet := reader.unmet(content):
             trials.append(Trial(mapping.name, unmet))
             continue
         if settings.pass_over:
+            if is_broken:  # it is no such message: a mapping before found values that cannot be kept
+                break
             return Mapped([], mapping.name, tuple(trials))
         if settings.announces:
             mapping.announced.learn(settings.announces, topic, is_bare, content)
@@ -133,10 +138,12 @@ def read_by_mappings(
             outcome = _readings(reader, found, topic, payload, received_us)
         except (NotThere, Refused) as error:
             why = str(error)
-            if settings.on_missing == "pass_over" and isinstance(error, NotThere):
+            is_missing = isinstance(error, NothingThere)
+            if settings.on_missing == "pass_over" and is_missing and not is_broken:
                 return Mapped([], mapping.name, tuple(trials))
             trials.append(Trial(mapping.name, why))
-            reason = reason or why
+            reason = why if not reason or (not is_missing and not is_broken) else reason
+            is_broken = is_broken or not is_missing
             if settings.on_missing == "dead_letter":
                 break
             continue
@@ -144,9 +151,9 @@ def read_by_mappings(
             return Mapped(outcome, mapping.name, tuple(trials))
         trials.append(Trial(mapping.name, "it found no value"))
         is_nothing = True
-        if settings.on_missing == "pass_over":
+        if settings.on_missing == "pass_over" and not is_broken:
             return Mapped([], mapping.name, tuple(trials))
-    if reason and not is_nothing:
+    if reason and (is_broken or not is_nothing):
         raise NotTaken(reason, trials)
     why = trials[-1].reason if trials else "no mapping is for it"
     return Mapped(NothingInIt(topic, printable(why, 200)), "", tuple(trials))

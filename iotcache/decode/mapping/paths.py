@@ -25,6 +25,10 @@ class NotThere(ValueError):
     """A payload that does not hold what the paths promise; the text is safe to show."""
 
 
+class NothingThere(NotThere):
+    """A payload that has nothing where values should be: a message of another kind, it may be."""
+
+
 class FieldPath(Struct, frozen=True):
     """One path."""
 

@@ -17,7 +17,7 @@ from iotcache.decode.incoming import AHEAD_LIMIT_US, EARLIEST_US, epoch_us
 from iotcache.decode.limits import DEPTH_LIMIT, NAME_LIMIT
 from iotcache.decode.mapping.announced import entities
 from iotcache.decode.mapping.check import check_mapping
-from iotcache.decode.mapping.flatten import leaves
+from iotcache.decode.mapping.flatten import UNIT_MEMBERS, VALUE_MEMBERS, leaves
 from iotcache.decode.mapping.outcome import Mapping, content_of, read_by_mappings
 from iotcache.decode.mapping.paths import NotThere, parse_steps, path_text
 from iotcache.decode.mapping.settings import IngestMapping
@@ -30,7 +30,7 @@ from iotcache.model import Reading
 
 _TIMES: Final = (
     "ts", "time", "timestamp", "Time", "Timestamp", "datetime", "date", "last_seen", "received_at", "at", "t",
-    "measured_at", "created_at", "observedAt", "eventTime",
+    "tst", "measured_at", "created_at", "observedAt", "eventTime",
 )  # fmt: skip
 _DEVICES: Final = (
     "device", "device_id", "deviceId", "deviceID", "devEui", "devEUI", "dev_eui", "DevEUI", "device_name",
@@ -39,12 +39,17 @@ _DEVICES: Final = (
 _SENSORS: Final = ("sensor", "measurement", "parameter", "metric", "key", "name", "type", "k", "n")
 _VALUES: Final = ("value", "val", "v", "reading")
 _PLAIN_LEVELS: Final = frozenset({
-    "data", "device", "devices", "event", "events", "home", "json", "measurement", "measurements", "message",
-    "node", "nodes", "rpc", "sensor", "sensors", "stat", "state", "states", "status", "tele", "telemetry",
-    "up", "uplink", "update", "value", "values",
+    "binary_sensor", "data", "device", "devices", "event", "events", "home", "json", "measurement",
+    "measurements", "message", "node", "nodes", "rpc", "sensor", "sensors", "stat", "state", "states",
+    "status", "tele", "telemetry", "up", "uplink", "update", "value", "values",
 })  # fmt: skip
 """Levels that say what a message is, and not whose."""
-_ID: Final = re.compile(r"(?=.*\d)[A-Za-z0-9_.:-]{2,}|[0-9A-Fa-f:-]{6,}")
+_SWITCHES: Final[dict[str, dict[str, bool | int | float | str]]] = {
+    word: {on: True, off: False}
+    for on, off in (("ON", "OFF"), ("on", "off"), ("On", "Off"))
+    for word in (on, off)
+}
+_ID: Final = re.compile(r"(?=.*\d)[!A-Za-z0-9_.:-]{2,}|[0-9A-Fa-f:-]{6,}")
 
 
 class Proposal(Struct, frozen=True):
@@ -112,7 +117,7 @@ def _applied(mapping: IngestMapping, topic: str, payload: bytes, received_us: in
 def _missing(mapping: IngestMapping, is_bare: bool, content: Any, found: Sequence[Reading]) -> int:
     """How many of a message's numbers a mapping does not read, those aside that are a time or a name."""
     if is_bare:
-        return int(_is_number(content)) - len(found)
+        return max(0, int(_is_number(content)) - len(found))
     others = (mapping.ts, mapping.device, mapping.sensor, mapping.unit)
     taken = frozenset(parse_steps(path) for path in others if path and not path.startswith("="))
     is_many = isinstance(content, list) and any(isinstance(one, dict) for one in content)
@@ -122,7 +127,8 @@ def _missing(mapping: IngestMapping, is_bare: bool, content: Any, found: Sequenc
         if isinstance(record, dict | list)
         for leaf in leaves(record, DEPTH_LIMIT, taken)
     )
-    return numbers - sum(_is_number(one.value) for one in found)
+    # Numbers in quotes are read, too, and are none of these: they make up for no other.
+    return max(0, numbers - sum(_is_number(one.value) for one in found))
 
 
 def _usable(mapping: IngestMapping) -> bool:
@@ -142,9 +148,11 @@ def _candidates(
         record = content[0]
     fields = {} if not isinstance(record, dict) else record
     named = _first(fields, _DEVICES, _is_name)
-    template, device = _template(topic, is_bare=is_bare, named=named, others=others)
+    alone = is_bare or _is_value_alone(content)
+    template, device = _template(topic, is_bare=alone, named=named, others=others)
     base = IngestMapping(topic=template, device=device)
     if is_bare:
+        base = structs.replace(base, states=_SWITCHES.get(content, {}) if isinstance(content, str) else {})
         yield (base if "{sensor" in template else structs.replace(base, sensor="=value", value="value")), {}
         yield base, {}
         return
@@ -193,8 +201,9 @@ def _template(topic: str, *, is_bare: bool, named: str | None, others: Sequence[
     last = len(levels) - 1
     usable = [n for n, level in enumerate(levels) if 0 < len(level) <= NAME_LIMIT and "\0" not in level]
     if is_bare and len(usable) > 1 and last in usable:
-        fixed[last] = "{sensor}"
-        usable.remove(last)
+        at = next((n for n in reversed(usable[1:]) if levels[n].lower() not in _PLAIN_LEVELS), last)
+        fixed[at] = "{sensor}"
+        usable.remove(at)
     if levels[0].startswith("$") and 0 in usable:
         usable.remove(0)
     scores = {n: _likeness(n, levels, others) for n in usable}
@@ -215,10 +224,17 @@ def _likeness(place: int, levels: Sequence[str], others: Sequence[str]) -> float
     if _ID.fullmatch(level):
         score += 2
     if level.lower() in _PLAIN_LEVELS:
-        score -= 2
+        score -= 3
     if place == 0 and len(levels) > 1:
         score -= 2
     return score + 0.1 * place
+
+
+def _is_value_alone(content: Any) -> bool:
+    """Whether an object is one value, with nothing beside it but its unit and time."""
+    if not isinstance(content, dict) or not any(one in content for one in VALUE_MEMBERS):
+        return False
+    return {*VALUE_MEMBERS, *UNIT_MEMBERS, *_TIMES} >= set(content)
 
 
 def _depth(content: Any) -> int:

@@ -16,6 +16,7 @@ from iotcache.decode.mapping.flatten import VALUE_MEMBER, Leaf, leaves
 from iotcache.decode.mapping.paths import (
     FieldPath,
     FieldText,
+    NothingThere,
     NotThere,
     Step,
     follow,
@@ -115,7 +116,7 @@ class FieldReader:
         """The fields of each reading in a payload, under the names of the default one. Raises `NotThere`."""
         found = follow(root, self._at_readings)
         if found is None:
-            raise NotThere(f'the payload has nothing at "{printable(path_text(self._at_readings), 100)}"')
+            raise NothingThere(f'the payload has nothing at "{printable(path_text(self._at_readings), 100)}"')
         many = [found]
         is_many = isinstance(found, list) and not self._whole
         if is_many and (
@@ -134,7 +135,7 @@ class FieldReader:
 
     def bare(self, value: Any, names: TopicNames, topic: str = "") -> dict[str, Any] | None:
         """The fields of a reading whose payload is its value alone; ``None`` for a null."""
-        if value is None:
+        if value is None or (names.sensor and self._ignore.find(names.sensor)):
             return None
         fields = {name: text for name in _NAMES if (text := self._name(name, None, None)) is not None}
         return self._fields(self._topics(fields, names), None, Leaf("", value, None), topic)
@@ -157,7 +158,7 @@ class FieldReader:
                 break
         value = self._value.find(root, record)
         if value is None:
-            raise NotThere(f'the payload has nothing at "{printable(self._value_text, 100)}"')
+            raise NothingThere(f'the payload has nothing at "{printable(self._value_text, 100)}"')
         if not self.each:
             if isinstance(value, dict | list):
                 raise NotThere(f'what stands at "{printable(self._value_text, 100)}" is {kind_of(value)}')

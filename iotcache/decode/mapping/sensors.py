@@ -16,6 +16,7 @@ class SensorTable(Generic[T]):
     """Patterns of sensors' names, each with what is said of them; the first that fits counts.
 
     A pattern without ``/`` is of a name's last part, one with ``/`` of the whole name; ``*`` is any text.
+    What none fits is looked for once more without a place in an array at its end.
     """
 
     def __init__(self, entries: Mapping[str, T] | Iterable[tuple[str, T]]) -> None:
@@ -36,12 +37,12 @@ class SensorTable(Generic[T]):
             return found
 
     def _look_up(self, sensor: str) -> T | None:
-        last = sensor.rpartition("/")[2]
-        return next(
-            (
-                what
-                for of_whole, pattern, what in self._entries
-                if pattern.match(sensor if of_whole else last)
-            ),
-            None,
-        )
+        name = sensor
+        while True:
+            above, _, last = name.rpartition("/")
+            for of_whole, pattern, what in self._entries:
+                if pattern.match(name if of_whole else last):
+                    return what
+            if not above or not last.isdecimal():
+                return None
+            name = above

@@ -48,6 +48,8 @@ class IngestMapping(FieldPaths, frozen=True, kw_only=True):
     """Its topic template, or a list of them."""
     when: dict[str, Scalar] = {}
     """Paths and what must be there for the mapping to be tried; ``"*"`` for anything but null."""
+    bare: bool = False
+    """Whether it is for payloads that are a value alone, and for no objects and arrays."""
     pass_over: bool = False
     """Whether such messages are as they should be, and carry no reading."""
     announces: Literal["", "unit", "homie", "home-assistant"] = ""
