@@ -12,6 +12,7 @@ NOW_US = 1_795_348_800_000_000
 """2026-11-22T12:00:00Z."""
 PASSED_OVER = "passed over"
 NOTHING = "nothing"
+DEAD = "dead letter"
 
 Series = tuple[str, str, Any, str]
 
@@ -55,6 +56,16 @@ DOCUMENTS: dict[str, list[Document]] = {
         Document("zigbee2mqtt/bridge/state", {"state": "online"}, PASSED_OVER),
         Document("zigbee2mqtt/bridge/logging", {"level": "info", "message": "x"}, PASSED_OVER),
         Document("zigbee2mqtt/button", {"action": None}, NOTHING),
+        # "output: attribute", in "Configuration/MQTT"
+        Document("zigbee2mqtt/bath/temperature", "21.5", [("bath", "temperature", 21.5, "°C")]),
+        Document("zigbee2mqtt/kitchen/plug/state", "ON", [("kitchen/plug", "state", True, "")]),
+        Document("zigbee2mqtt/bath/voltage", "2995", [("bath", "voltage", 2995, "")]),
+        Document("zigbee2mqtt/bath/last_seen", "2026-11-22T12:59:30+01:00", PASSED_OVER),
+        Document("zigbee2mqtt/bath/availability", "online", PASSED_OVER),
+        Document("zigbee2mqtt/meter", {"battery": None, "voltage": 230.1, "ac_frequency": 50,
+                                       "produced_energy": 2.1, "power": -50.5}, [
+            ("meter", "voltage", 230.1, "V"), ("meter", "ac_frequency", 50, "Hz"),
+            ("meter", "produced_energy", 2.1, "kWh"), ("meter", "power", -50.5, "W")]),
     ],
     # tasmota.github.io/docs: "AM2301", "DS18x20", "MQTT", "JSON Status Responses"
     "tasmota": [
@@ -86,6 +97,20 @@ DOCUMENTS: dict[str, list[Document]] = {
             "Time": "2026-11-22T13:00:00", "Uptime": "0T10:00:00", "UptimeSec": 36000, "Heap": 27,
             "POWER": "OFF", "Wifi": {"AP": 1, "RSSI": 84}}, PASSED_OVER),
         Document("tele/washer/LWT", "Online", PASSED_OVER),
+        Document("tele/phases/SENSOR", {"Time": "2026-11-22T13:00:00", "ENERGY": {
+            "Total": [10.1, 5.2], "Power": [100, 50], "Frequency": 50}}, [
+            ("phases", "ENERGY/Total/0", 10.1, "kWh"), ("phases", "ENERGY/Total/1", 5.2, "kWh"),
+            ("phases", "ENERGY/Power/0", 100, "W"), ("phases", "ENERGY/Power/1", 50, "W"),
+            ("phases", "ENERGY/Frequency", 50, "Hz")]),
+        Document("tele/mast/SENSOR", {"Time": "2026-11-22T13:00:00", "TX23": {
+            "Speed": {"Act": 14.8, "Avg": 8.5}, "Dir": {"Card": "WSW", "Deg": 247.5}}, "SpeedUnit": "km/h"}, [
+            ("mast", "TX23/Speed/Act", 14.8, "km/h"), ("mast", "TX23/Speed/Avg", 8.5, "km/h"),
+            ("mast", "TX23/Dir/Card", "WSW", ""), ("mast", "TX23/Dir/Deg", 247.5, "°")]),
+        Document("stat/tank/STATUS10", {"StatusSNS": {"Time": "2026-11-22T13:00:00", "DS18B20": {
+            "Id": "01", "Temperature": 70.2}, "TempUnit": "F"}}, [
+            ("tank", "DS18B20/Temperature", 70.2, "°F")]),
+        Document("stat/tank/STATUS8", {"StatusSNS": {"Time": "2026-11-22T13:00:00"}}, PASSED_OVER),
+        Document("tele/broken/SENSOR", {"Time": "x", "DS18B20": {"Id": "1", "Temperature": None}}, NOTHING),
         Document("tele/empty/SENSOR", {"Time": "2026-11-22T13:00:00"}, NOTHING),
     ],
     # shelly-api-docs.shelly.cloud/gen2: "Notifications", "Mqtt", "Switch", "Temperature", "EM"
@@ -127,6 +152,28 @@ DOCUMENTS: dict[str, list[Document]] = {
             ("output", False, ""), ("apower", 0.0, "W"), ("voltage", 225.9, "V"), ("current", 0.0, "A"),
             ("aenergy/total", 11.679, "Wh"), ("temperature/tC", 53.3, "°C"))]),
         Document("shellyplus1pm-a8/online", "true", PASSED_OVER),
+        Document("shellypro3em-1/events/rpc", {
+            "src": "shellypro3em-1", "method": "NotifyStatus", "params": {
+                "ts": 1_795_348_800.0, "emdata:0": {"id": 0, "a_total_act_energy": 100.1, "total_act_ret": 2},
+                "em:0": {"id": 0, "a_pf": 0.9, "n_current": None, "total_act_power": -2000}},
+        }, [("shellypro3em-1", "emdata:0/a_total_act_energy", 100.1, "Wh"),
+            ("shellypro3em-1", "emdata:0/total_act_ret", 2, "Wh"), ("shellypro3em-1", "em:0/a_pf", 0.9, ""),
+            ("shellypro3em-1", "em:0/total_act_power", -2000, "W")]),
+        Document("shellyblugw-1/events/rpc", {
+            "src": "shellyblugw-1", "method": "NotifyStatus", "params": {
+                "ts": 1_795_348_800.0, "bthomesensor:200": {"id": 200, "value": 21.5, "last_updated_ts": 1},
+                "bthomedevice:200": {"id": 200, "rssi": -60, "battery": 90, "packet_id": 4}},
+        }, [("shellyblugw-1", "bthomesensor:200", 21.5, ""),
+            ("shellyblugw-1", "bthomedevice:200/rssi", -60, "dBm"),
+            ("shellyblugw-1", "bthomedevice:200/battery", 90, "%")]),
+        Document("shellyplus1-a8/events/rpc", {
+            "src": "shellyplus1-a8", "method": "NotifyStatus", "params": {
+                "ts": 1_795_348_800.0, "wifi": {"sta_ip": "1.2.3.4", "rssi": -50}},
+        }, PASSED_OVER),
+        Document("shellyplus1-a8/events/rpc", {  # its clock was never set
+            "src": "shellyplus1-a8", "method": "NotifyStatus", "params": {
+                "ts": 1.5, "switch:0": {"id": 0, "output": True}},
+        }, DEAD),
         Document("shellyplus1pm-a8/status/cloud", {"connected": True}, PASSED_OVER),
     ],
     # chirpstack.io/docs: "Event types" (4.x), "MQTT", "Cayenne LPP"
@@ -148,6 +195,20 @@ DOCUMENTS: dict[str, list[Document]] = {
             "time": "2026-11-22T12:00:00Z", "deviceInfo": {"applicationName": "greenhouse"}, "margin": 10,
             "externalPowerSource": False, "batteryLevelUnavailable": False, "batteryLevel": 75.5,
         }, [("0101010101010101", "batteryLevel", 75.5, "%")]),
+        # A level of 0 % that is none
+        Document("application/3d1f/device/0101010101010101/event/status", {
+            "time": "2026-11-22T12:00:00Z", "margin": 10, "externalPowerSource": False,
+            "batteryLevelUnavailable": True, "batteryLevel": 0}, PASSED_OVER),
+        Document("application/3d1f/device/0101010101010101/event/status", {
+            "time": "2026-11-22T12:00:00Z", "margin": 10, "externalPowerSource": True,
+            "batteryLevelUnavailable": False, "batteryLevel": 0}, PASSED_OVER),
+        # Of version 3
+        Document("application/7/device/a84041ffff000001/event/up", {
+            "applicationID": "7", "applicationName": "old", "deviceName": "x", "devEUI": "qEBB//8AAAE=",
+            "fCnt": 10, "fPort": 5, "data": "AQ==", "object": {"TempC_SHT": 21.5, "Hum_SHT": 50, "BatV": 3.1},
+            "publishedAt": "2026-11-22T11:59:59Z",
+        }, [("a84041ffff000001", "TempC_SHT", 21.5, "°C"), ("a84041ffff000001", "Hum_SHT", 50, "%"),
+            ("a84041ffff000001", "BatV", 3.1, "V")], NOW_US - 1_000_000),
         Document("application/3d1f/device/0101010101010101/event/join", {"devAddr": "00189440"}, PASSED_OVER),
         Document("application/3d1f/device/0101010101010101/event/up", {
             "time": "2026-11-22T12:00:00Z", "devAddr": "00189440", "fCnt": 5, "data": "qg=="}, NOTHING),
@@ -163,6 +224,19 @@ DOCUMENTS: dict[str, list[Document]] = {
                 "rx_metadata": [{"rssi": -35, "snr": 5}]},
         }, [("dev1", "temperature", 1.5, "°C"), ("dev1", "luminosity", 0.42, ""),
             ("dev1", "relative_humidity_2", 40, "%")], NOW_US - 10_000_000),
+        Document("v3/app1@tenant/devices/dev1/up", {
+            "received_at": "2026-11-22T12:00:00Z", "uplink_message": {
+                "session_key_id": "A", "f_cnt": 2, "frm_payload": "AQI="}}, NOTHING),
+        Document("v3/app1@tenant/devices/dev1/up", {
+            "received_at": "2026-11-22T12:00:00Z", "uplink_message": {
+                "session_key_id": "A", "f_cnt": 3, "decoded_payload": {"bytes": [1, 2]}}}, NOTHING),
+        Document("v3/app1@tenant/devices/dev1/up", {
+            "received_at": "2026-11-22T12:00:00Z", "uplink_message": {
+                "session_key_id": "A", "f_cnt": 4, "decoded_payload": {"measurements": [
+                    {"name": "h", "value": 40, "unit": "%"}, {"name": "t", "value": 20.5, "unit": "°C"}],
+                    "gps_1": {"latitude": 51.5, "longitude": 10.5}}}}, [
+            ("dev1", "measurements/h", 40, "%"), ("dev1", "measurements/t", 20.5, "°C"),
+            ("dev1", "gps_1/latitude", 51.5, "°"), ("dev1", "gps_1/longitude", 10.5, "°")]),
         Document("v3/app1@tenant/devices/dev1/join", {"join_accept": {}}, PASSED_OVER),
         Document("v3/app1@tenant/devices/dev1/down/queued", {"downlink_queued": {}}, PASSED_OVER),
     ],
@@ -226,8 +300,15 @@ DOCUMENTS: dict[str, list[Document]] = {
         Document("homeassistant/binary_sensor/garden/config", {
             "name": None, "device_class": "motion", "state_topic": "homeassistant/binary_sensor/garden/state",
             "unique_id": "motion01ad"}, PASSED_OVER),
-        Document("homeassistant/binary_sensor/garden/state", "ON", [("garden", "value", True, "")]),
-        Document("homeassistant/sensor/attic/temp/state", "19.5", [("temp", "value", 19.5, "")]),
+        Document("homeassistant/binary_sensor/garden/state", "ON", [
+            ("garden", "binary_sensor", True, "")]),
+        Document("homeassistant/sensor/garden/state", "7", [("garden", "value", 7, "")]),
+        Document("homeassistant/sensor/attic/temp/state", "19.5", [("attic", "temp", 19.5, "")]),
+        Document("homeassistant/sensor/cellar/temp/state", {"temperature": 9.5}, [
+            ("cellar", "temp/temperature", 9.5, "°C")]),
+        Document("homeassistant/binary_sensor/attic/temp/state", "OFF", [
+            ("attic/temp", "binary_sensor", False, "")]),
+        Document("homeassistant/sensor/attic/temp/availability", "online", PASSED_OVER),
     ],
     # docs.aws.amazon.com/iot: "Device Shadow service documents", "Device Shadow MQTT topics"
     "aws-shadow": [
@@ -243,5 +324,7 @@ DOCUMENTS: dict[str, list[Document]] = {
         Document("$aws/things/thing-1/shadow/update/accepted", {
             "state": {"desired": {"temperature": 22}}, "version": 11, "timestamp": 1_795_348_791},
             PASSED_OVER),
+        Document("$aws/things/thing-1/shadow/update/accepted", {  # milliseconds for seconds
+            "state": {"reported": {"temperature": 22}}, "timestamp": 1_795_348_791_000}, DEAD),
     ],
 }  # fmt: skip
