@@ -38,8 +38,9 @@ def preset_names() -> tuple[str, ...]:
 
 
 def preset_text(name: str) -> str:
-    """A preset's file. ``name`` is one of `preset_names`."""
-    return (files(__name__) / f"{name}.toml").read_text("utf-8")
+    """A preset's file, without what it tells editors here. ``name`` is one of `preset_names`."""
+    lines = (files(__name__) / f"{name}.toml").read_text("utf-8").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("#:schema"))
 
 
 @cache
