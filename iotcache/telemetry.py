@@ -58,6 +58,21 @@ class KeyPlacement(Struct, frozen=True):
     prefix: str = ""
 
 
+class NodeListReport(Struct, frozen=True):
+    """How a list of nodes kept elsewhere stands beside the nodes in use. Every text is safe to show."""
+
+    source: str = ""
+    """The URL in ``cache.nodes``."""
+    listed: int = 0
+    """Nodes in the newest list that was believed."""
+    used: int = 0
+    """Nodes in use."""
+    difference: str = ""
+    """How the two differ; "" where they do not."""
+    trouble: str = ""
+    """Why the list cannot be read or is not followed just now; "" where it is."""
+
+
 class IngestStats(ProcessStats, kw_only=True):
     """What an ingest worker counts. Totals since its start; ``_per_s`` over the last second."""
 
@@ -116,6 +131,8 @@ class IngestStats(ProcessStats, kw_only=True):
     """Cache nodes that are out, each with the reason. Nothing waits for them. Safe to show."""
     placement: KeyPlacement | None = None
     """Where it puts entries; ``None`` from versions that do not say."""
+    node_list: NodeListReport | None = None
+    """Of a worker whose nodes are listed elsewhere."""
     series: int = 0
     """Series seen since the start, as far as remembered."""
     connects: int = 0

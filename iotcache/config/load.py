@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from iotcache.config.fields import SECRETS, SettingField, fields, nearest, sections
 from iotcache.config.file_owner import SAFE_CONFIG, require_own
+from iotcache.config.node_lists import is_node_list
 from iotcache.config.schema import Settings
 from iotcache.config.tables import given_tables, given_texts, is_texts, table_type
 from iotcache.config.urls import mask, parse_broker, without_login
@@ -176,7 +177,8 @@ def variable_of(path: str) -> str:
 def _from_text(field: SettingField, text: str) -> object:
     """What a person typed in a shell, as the type the field wants where it can be."""
     if field.path == "cache.nodes":
-        return text if text.startswith("embedded") or text == "none" else _list(text)
+        is_text = text.startswith("embedded") or text == "none" or is_node_list(text)
+        return text if is_text else _list(text)
     kind = field.type
     if kind is str:
         return text

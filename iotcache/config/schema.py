@@ -49,7 +49,8 @@ class BreakerSettings(Section, frozen=True):
 
 class CacheSettings(Section, frozen=True):
     nodes: str | tuple[str, ...] = "embedded:3"
-    """ "embedded:N", "none", or a list of ``host:port``, ``host:port=weight`` and socket paths."""
+    """ "embedded:N", "none", a list of ``host:port``, ``host:port=weight`` and socket paths, or the URL of a
+    place that keeps one (`iotcache.config.node_lists`)."""
     embedded_server: Literal["auto", "memcached", "bundled"] = "auto"
     """Which program embedded nodes are: memcached when it is on PATH, else the bundled Python node."""
     embedded_memory_mb: Annotated[int, Meta(ge=1, le=65_536)] = 64

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from msgspec import Meta
 
+from iotcache.config.node_lists import NODE_LIST_FORM, is_node_list, parse_node_list_url
 from iotcache.config.parts import absent_parts, named_parts
 from iotcache.config.schema import BrokerSettings, CacheSettings, HttpSettings, Settings
 from iotcache.config.urls import mask, parse_broker, parse_embedded_nodes, parse_hook, parse_node, parse_store
@@ -72,8 +73,13 @@ def _store(url: str) -> None:
 
 def _nodes(nodes: str | tuple[str, ...]) -> None:
     if isinstance(nodes, str):
-        if nodes != "none" and parse_embedded_nodes(nodes) is None:
-            raise ValueError('"embedded:3", "none" or a list such as ["cache1:11211", "cache2:11211=2"]')
+        if is_node_list(nodes):
+            parse_node_list_url(nodes)
+        elif nodes != "none" and parse_embedded_nodes(nodes) is None:
+            raise ValueError(
+                '"embedded:3", "none", a list such as ["cache1:11211", "cache2:11211=2"], or a place that '
+                f"keeps one: {NODE_LIST_FORM}"
+            )
         return
     if not nodes:
         raise ValueError("a list of at least one node")
@@ -238,7 +244,11 @@ def _broker_together(broker: BrokerSettings) -> str | None:
 def _cache_together(cache: CacheSettings) -> str | None:
     if cache.tls_ca_file and not cache.tls:
         return "cache.tls_ca_file needs cache.tls = true"
-    if cache.password and not cache.username and not isinstance(cache.nodes, str):
+    if (
+        cache.password
+        and not cache.username
+        and (is_node_list(cache.nodes) or not isinstance(cache.nodes, str))
+    ):
         return "cache.password is set without cache.username: set both"
     return _unreadable("cache.tls_ca_file", cache.tls_ca_file) if cache.tls_ca_file else None
 
