@@ -153,12 +153,18 @@ class DeviceCache:
         Raises `ConfigError` while a part is still "embedded", or is "none".
         """
         from iotcache.cluster import Cluster
+        from iotcache.config.node_lists import is_node_list
         from iotcache.config.urls import parse_node
         from iotcache.store import open_store
 
         cache = settings.cache
         if cache.nodes == "none":
             raise ConfigError('cache.nodes is "none": there is no cache to read')
+        if is_node_list(cache.nodes):
+            raise ConfigError(
+                f"cache.nodes is {cache.nodes!r}, a list that is to be read first: "
+                "settings = await iotcache.nodelist.with_listed_nodes(settings)"
+            )
         if isinstance(cache.nodes, str):
             raise ConfigError(
                 f"cache.nodes is {cache.nodes!r}: embedded nodes have addresses only in a stack"

@@ -40,8 +40,9 @@ class NodeListing(Struct, frozen=True):
 
 
 def node_text(node: NodeAddress) -> str:
-    """``host:port``, with ``=weight`` where it is not 1."""
-    return node.name if node.weight == 1 else f"{node.name}={node.weight}"
+    """As `parse_node` takes it: ``host:port``, ``=weight`` where it is not 1, and a name on the ring."""
+    text = node.name if node.weight == 1 else f"{node.name}={node.weight}"
+    return f"{text} {node.ring_name}" if node.ring_name else text
 
 
 def checked(nodes: Sequence[NodeAddress]) -> tuple[NodeAddress, ...]:
@@ -51,10 +52,10 @@ def checked(nodes: Sequence[NodeAddress]) -> tuple[NodeAddress, ...]:
     if len(nodes) > NODES_MAX:
         raise NodeListError(f"it names {len(nodes):,} nodes, and {NODES_MAX:,} are allowed")
     seen: set[str] = set()
-    for node in nodes:
-        if node.name in seen:
-            raise NodeListError(f"it names {printable(node.name, 80)} twice")
-        seen.add(node.name)
+    for name in (name for node in nodes for name in (node.name, node.ring_name) if name):
+        if name in seen:
+            raise NodeListError(f"it names {printable(name, 80)} twice")
+        seen.add(name)
     return tuple(nodes)
 
 
@@ -91,25 +92,23 @@ def objection(before: NodeListing | None, after: NodeListing) -> str:
     if before.version is not None and after.version is not None:
         if after.version < before.version:
             return f"its version went back from {before.version} to {after.version}: an older list"
-        if after.version == before.version and _weights(after) != _weights(before):
+        if after.version == before.version and difference(after.nodes, before.nodes):
             return f"it changed and has the same version ({after.version}): which of the two counts?"
     return ""
 
 
 def difference(listed: Sequence[NodeAddress], used: Sequence[NodeAddress]) -> str:
     """How a list differs from the nodes in use, in a few words; "" where it does not."""
-    theirs, ours = {node.name: node.weight for node in listed}, {node.name: node.weight for node in used}
+    theirs, ours = {node.name: node for node in listed}, {node.name: node for node in used}
+    both = [name for name in theirs if name in ours]
     parts = []
     for lead, names in (
         ("to be added: ", [name for name in theirs if name not in ours]),
         ("to be removed: ", [name for name in ours if name not in theirs]),
-        ("other weight: ", [name for name in theirs if name in ours and theirs[name] != ours[name]]),
+        ("other weight: ", [name for name in both if theirs[name].weight != ours[name].weight]),
+        ("other name: ", [name for name in both if theirs[name].ring_name != ours[name].ring_name]),
     ):
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             parts.append(lead + ", ".join(printable(name, 80) for name in names[:3]) + more)
     return "; ".join(parts)
-
-
-def _weights(listing: NodeListing) -> dict[str, int]:
-    return {node.name: node.weight for node in listing.nodes}

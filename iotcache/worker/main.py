@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from iotcache.config.parts import absent_parts
 from iotcache.errors import ConfigError
+from iotcache.nodelist.opening import until_listed
 from iotcache.worker.instance import own_name
 from iotcache.worker.worker import Ingest
 
@@ -41,7 +42,8 @@ async def run_ingest(
         raise ConfigError(f'{key} is "none": a worker needs broker, nodes and store')
     async with AsyncExitStack() as exits:
         instance = instance or exits.enter_context(own_name(settings.ingest.group))
-        worker = await exits.enter_async_context(Ingest(settings, instance=instance))
+        settings, node_list = await until_listed(settings)
+        worker = await exits.enter_async_context(Ingest(settings, instance=instance, node_list=node_list))
         http: str | None = None
         if settings.http.enabled is True:
             from iotcache.worker.gateway import Gateway

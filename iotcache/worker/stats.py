@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from iotcache.clock import Clock
 from iotcache.ingest.counters import IngestCounters
 from iotcache.model import NodeHealth, NodeState
-from iotcache.telemetry import IngestStats, KeyPlacement
+from iotcache.telemetry import IngestStats, KeyPlacement, NodeListReport
 from iotcache.text import printable
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class IngestStatsBuilder:
         lifecycle: DeviceLifecycle | None = None,
         alerts: AlertWatch | None = None,
         aggregates: Aggregates | None = None,
+        node_list: NodeListReport | None = None,
     ) -> IngestStats:
         """The counters as they stand."""
         counters = self._counters
@@ -120,6 +121,7 @@ class IngestStatsBuilder:
                 if node.state in (NodeState.DOWN, NodeState.PROBING)
             ],
             placement=self._placement,
+            node_list=node_list,
             series=series,
             faults=faults,
             rebirths_asked=sparkplug.rebirths_asked if sparkplug else 0,

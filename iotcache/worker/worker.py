@@ -40,6 +40,7 @@ from iotcache.worker.stats import IngestStatsBuilder
 if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
     from iotcache.config.schema import Settings
+    from iotcache.nodelist.watch import NodeListWatch
     from iotcache.store.base import Committed
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Ingest:
         *,
         instance: str = "",
         clock: Clock = SYSTEM_CLOCK,
+        node_list: NodeListWatch | None = None,
         on_state: Callable[[str], None] = lambda waiting_for: None,
     ) -> None:
         """Raises `ConfigError` for settings that cannot be used."""
@@ -80,6 +82,7 @@ class Ingest:
         self.aggregates: Aggregates | None = None
         self.followers = Followers(faults=self.faults)
         self.host_state: HostState | None = None
+        self._node_list = node_list
         self._clock = clock
         self._on_state = on_state
         topics = topics_of(ingest)
@@ -203,6 +206,8 @@ class Ingest:
             tasks.create_task(self.faults.keep_running("publishing counters", self._publish_stats))
             if self._group is not None:
                 await self._group.prove()
+            if self._node_list is not None:
+                tasks.create_task(self.faults.keep_running("looking at the nodes' list", self._node_list.run))
             cache = self.cache = await open_cache(self.settings, self._exits, self._store_waits)
             self.lifecycle = DeviceLifecycle(cache, self.settings.onboarding, faults=self.faults)
             self.pipeline = Pipeline(
@@ -387,6 +392,7 @@ class Ingest:
             lifecycle=self.lifecycle,
             alerts=self.alerts,
             aggregates=self.aggregates,
+            node_list=self._node_list.report if self._node_list is not None else None,
         )
 
 

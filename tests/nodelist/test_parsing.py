@@ -49,8 +49,11 @@ def test_a_url_that_names_none_is_refused_in_one_line(url: str) -> None:
 
 
 def test_a_file_has_a_node_a_line_with_weights_and_comments() -> None:
-    text = b"# ours\ncache1:11211\n\n  cache2:11211=2  # the big one\r\n[::1]:11212\n\t# none\n"
-    assert [node_text(node) for node in parse_file(text)] == ["cache1:11211", "cache2:11211=2", "[::1]:11212"]
+    text = b"# ours\ncache1:11211\n\n  cache2:11211=2 big  # the big one\r\n[::1]:11212 c\n\t# none\n"
+    nodes = parse_file(text)
+    texts = ["cache1:11211", "cache2:11211=2 big", "[::1]:11212 c"]
+    assert [node_text(node) for node in nodes] == texts
+    assert tuple(map(parse_node, texts)) == nodes
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,7 @@ def test_a_file_has_a_node_a_line_with_weights_and_comments() -> None:
         (b"a:1\n\x00\x00\x00\n", "line 2"),
         (b"a:1\nb:1 c:1\n", "line 2"),
         (b"a:1\na:1=3\n", "twice"),
+        (b"a:1 x\nb:1 x\n", "twice"),
         (b"\xff\xfe\n", "not UTF-8"),
         (b"a:99999\n", "line 1"),
         (b"\x1b[2J\n", "line 1"),

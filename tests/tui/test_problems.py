@@ -12,7 +12,7 @@ from msgspec import structs
 from iotcache.config.key_placement import key_placement
 from iotcache.config.schema import CacheSettings, Settings
 from iotcache.model import MissReason, NodeHealth, NodeState, Severity
-from iotcache.telemetry import FleetStats, IngestStats
+from iotcache.telemetry import FleetStats, IngestStats, NodeListReport
 from iotcache.text import printable
 from iotcache_tui.feed.parts import Parts
 from iotcache_tui.state.dashboard import DashboardState
@@ -87,6 +87,9 @@ NO_WORKER = Processes()
 FALLEN = Processes(silent=(worker("w2", WENT_S),))
 PLACED = key_placement(CacheSettings(nodes=("a:1=2", "b:1")))
 OTHERWISE = key_placement(CacheSettings(nodes=("a:1", "b:1"), placement="rendezvous"))
+LISTED = NodeListReport("file:///nodes", 3, 3)
+CHANGED = NodeListReport("file:///nodes", 4, 3, "to be added: d:1")
+UNREAD = NodeListReport("dns://cache", 3, 3, "", "there is no such name in DNS")
 TOLD = Processes((worker(nodes_out=[f"{NODES[0]}: does not answer"]),))
 
 CASES: dict[str, tuple[Facts, str]] = {
@@ -167,6 +170,24 @@ CASES: dict[str, tuple[Facts, str]] = {
         facts(placement=OTHERWISE, processes=Processes((worker(placement=PLACED),))),
         "this dashboard places keys differently · rendezvous here, ketama by worker w1 · "
         "it reads old entries, or none",
+    ),
+    "the list of nodes changed": (
+        facts(
+            node_list=CHANGED,
+            processes=Processes((worker(node_list=CHANGED), worker("w2", node_list=LISTED))),
+        ),
+        "list of nodes changed · file:///nodes: it names 4 nodes, 3 in use: to be added: d:1 · "
+        "1 of 2 workers and this dashboard use the old one until all are started anew together",
+    ),
+    "the list of nodes cannot be read by a worker": (
+        facts(processes=Processes((worker(node_list=UNREAD),))),
+        "list of nodes not followed · dns://cache: there is no such name in DNS · "
+        "the 3 nodes of the last good one are in use",
+    ),
+    "the list of nodes was never had": (
+        facts(nodes=(), parts=gone("nodes", "the list of nodes at dns://c: DNS does not answer")),
+        "cache nodes not known here · the list of nodes at dns://c: DNS does not answer · "
+        "no key can be looked up",
     ),
     "flushed": (
         facts(figures=figures(flushed_at_s=WENT_S)),

@@ -12,6 +12,7 @@ from iotcache_simulator.stack.rundir import find_running
 from iotcache_tui.checks.base import Finding
 from iotcache_tui.checks.config import check_config, check_starts
 from iotcache_tui.checks.local import check_embedded, check_terminal
+from iotcache_tui.checks.node_list import check_node_list
 from iotcache_tui.checks.running import check_running
 from iotcache_tui.checks.servers import check_broker, check_nodes
 from iotcache_tui.checks.store import check_store
@@ -34,12 +35,14 @@ async def examine(loaded: LoadedSettings) -> list[Finding]:
     running = _running_stack(settings)
     if running is not None:
         findings.append(Finding("stack", "ok", "one is running: what it started is checked below"))
+    of_list, running = await check_node_list(running or settings)
+    findings += of_list
     checks: list[tuple[str, Coroutine[None, None, list[Finding]]]] = [
         ("embedded", check_embedded(settings)),
-        ("broker", check_broker(running or settings)),
-        ("nodes", check_nodes(running or settings)),
-        ("store", check_store(running or settings)),
-        ("running", check_running(running or settings)),
+        ("broker", check_broker(running)),
+        ("nodes", check_nodes(running)),
+        ("store", check_store(running)),
+        ("running", check_running(running)),
     ]
     for found in await asyncio.gather(*(_within(name, check) for name, check in checks)):
         findings += found

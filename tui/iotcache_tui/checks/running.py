@@ -41,6 +41,8 @@ _MENDS: Final = {
     # Before the first one is started there is none.
     "absent": "start one: iotcache-tui ingest --config …; or let this user read iotcache/stats/#",
     "silent": "end that process: the broker hands its messages to others, or to the one that follows it",
+    "list": "mend the list, or see why it cannot be read there",
+    "list changed": "take the change over: start all processes anew at one moment (docs/scaling.md)",
     "placement": "give all processes the same cache.nodes, weights, cache.placement and cache.prefix",
     "flushed": "ask who sends flush_all; memcached -F forbids it",
     "restarted": "see why the node ended",

@@ -103,7 +103,7 @@ def _environment(settings: Settings, real: Settings) -> dict[str, str]:
     found: dict[str, str] = {}
     if settings.broker.url == "embedded":
         found["IOTCACHE_BROKER_URL"] = real.broker.url
-    if isinstance(settings.cache.nodes, str):
+    if isinstance(settings.cache.nodes, str) and not isinstance(real.cache.nodes, str):
         found["IOTCACHE_CACHE_NODES"] = ",".join(real.cache.nodes)
     if settings.store.url == "embedded":
         found["IOTCACHE_STORE_URL"] = real.store.url

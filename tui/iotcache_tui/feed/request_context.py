@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iotcache.clock import Clock
-from iotcache.config.parts import NONE, observes
+from iotcache.config.parts import NONE, absent_parts, named_parts, observes
 from iotcache.config.schema import Settings
 from iotcache_tui.state.updates import Mailbox
 
@@ -70,5 +70,5 @@ class RequestContext(LabContext):
 def is_read_only(settings: Settings) -> bool:
     """Whether acts are refused: as set, or, on "auto", when the nodes are not our own."""
     wanted = settings.dashboard.read_only
-    embedded = isinstance(settings.cache.nodes, str) and settings.cache.nodes != NONE
+    embedded = "cache.nodes" not in (*named_parts(settings), *absent_parts(settings))
     return not embedded if wanted == "auto" else bool(wanted)

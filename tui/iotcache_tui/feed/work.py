@@ -18,6 +18,7 @@ from iotcache.config.urls import parse_node
 from iotcache.errors import StoreError
 from iotcache.keys import Keys
 from iotcache.model import Series
+from iotcache.nodelist.opening import until_listed
 from iotcache.store import open_store
 from iotcache.store.base import Store
 from iotcache_simulator.stack.stack import Stack
@@ -88,7 +89,11 @@ class LiveWork:
             on_progress=self._parts.progress,
         ) as stack:
             self._parts.started(stack)
-            settings = stack.settings
+            settings, node_list = await until_listed(
+                stack.settings,
+                on_waiting=lambda why: self._parts.turn("nodes", "down", why),
+                on_report=lambda report: self.mailbox.put_latest(Latest(node_list=report)),
+            )
             async with contextlib.AsyncExitStack() as opened:
                 store = DelayedStore(partial(self._store, settings))
                 cache = await opened.enter_async_context(self._cache(settings, store))
@@ -114,6 +119,8 @@ class LiveWork:
                     if settings.broker.url != NONE:
                         tasks.create_task(self._process_stats.listen(settings))
                     tasks.create_task(node_stats.run())
+                    if node_list is not None:
+                        tasks.create_task(node_list.run())
                     tasks.create_task(
                         self._dispatcher.serve(
                             RequestContext(

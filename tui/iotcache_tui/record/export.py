@@ -68,6 +68,7 @@ def latest_of(state: DashboardState) -> Latest:
         node_figures=state.node_figures,
         lab=state.lab,
         alerts=state.alerts or None,
+        node_list=state.node_list,
         ready=state.ready or None,
         failure=state.failure or None,
     )

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
-from iotcache.telemetry import KeyPlacement
+from iotcache.telemetry import KeyPlacement, NodeListReport
 from iotcache_tui.state.fleet.fleet_state import FleetState
 from iotcache_tui.state.flow_history import FlowHistory
 from iotcache_tui.state.lab import LabView
@@ -64,6 +64,7 @@ class DashboardState:
         self.lab: LabView | None = None
         self.alerts: tuple[AlertLine, ...] = ()
         self.placement: KeyPlacement | None = None
+        self.node_list: NodeListReport | None = None
         self.ready = False
         self.failure = ""
         self.problems: tuple[Problem, ...] = ()
@@ -110,6 +111,8 @@ class DashboardState:
             self.alerts = tuple(drained.alerts)
         if drained.placement is not None:
             self.placement = drained.placement
+        if drained.node_list is not None:
+            self.node_list = drained.node_list
         if drained.lab is not None:
             self.lab = drained.lab
         if drained.ready is not None:
@@ -139,6 +142,7 @@ class DashboardState:
             devices=devices.total,
             devices_stale=devices.stale,
             placement=self.placement,
+            node_list=self.node_list,
         )
 
     def judge(self, now_s: float, wall_s: float) -> None:

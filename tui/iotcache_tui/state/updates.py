@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from iotcache.model import Event, MissReason, NodeHealth, Read, Severity
 from iotcache.store.base import SeriesInfo
-from iotcache.telemetry import FleetStats, IngestStats, KeyPlacement, ReaderStats
+from iotcache.telemetry import FleetStats, IngestStats, KeyPlacement, NodeListReport, ReaderStats
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.nodes.model import NodesFigures
 from iotcache_tui.state.requests import Answer
@@ -177,6 +177,8 @@ class Latest(Struct, frozen=True):
     alerts: Sequence[AlertLine] | None = None
     placement: KeyPlacement | None = None
     """Where this dashboard looks for keys."""
+    node_list: NodeListReport | None = None
+    """How the list of nodes stands that the settings name; of settings that name one."""
     ready: bool | None = None
     failure: str | None = None
 

@@ -46,11 +46,13 @@ def seconds_of(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Look, and print what to do. Raises `IotCacheError` when no node answers."""
+    from iotcache.nodelist.sources import listed
     from iotcache_simulator.stack.rundir import find_running
     from iotcache_tui.cli.options import load_settings
 
     seconds = seconds_of(args.look_for)
     settings = load_settings(args).settings
+    settings = listed(settings)
     if isinstance(settings.cache.nodes, str):
         settings = find_running(settings)
     if not args.json and sys.stderr.isatty():

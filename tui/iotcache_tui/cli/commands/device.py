@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     Raises `IotCacheError`.
     """
     from iotcache.errors import UsageError
+    from iotcache.nodelist.sources import listed
     from iotcache_simulator.stack.rundir import find_running
     from iotcache_tui.cli.options import load_settings
 
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         wanted = {"show": "one device", "push": "one device", "retired": "no device"}.get(action, "devices")
         where = "; the configuration comes from --file or standard input" if action == "push" else ""
         raise UsageError(f"device {action} takes {wanted}, by name{where}")
-    settings = find_running(load_settings(args).settings)
+    settings = listed(find_running(load_settings(args).settings))
     if action == "show":
         return _shown(asyncio.run(_show(settings, devices[0])), args.json)
     if action == "push":

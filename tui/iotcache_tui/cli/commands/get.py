@@ -30,13 +30,14 @@ def run(args: argparse.Namespace) -> int:
     """
     from iotcache.errors import StoreError, UsageError
     from iotcache.model import Source
+    from iotcache.nodelist.sources import listed
     from iotcache.text import printable
     from iotcache_simulator.stack.rundir import find_running
     from iotcache_tui.cli.options import load_settings
 
     if not args.device or not args.sensor:
         raise UsageError("get needs the names of a device and of a sensor, neither of them empty")
-    settings = find_running(load_settings(args).settings)
+    settings = listed(find_running(load_settings(args).settings))
     answer = asyncio.run(read_once(settings, args.device, args.sensor))
     if answer.source is Source.NONE:
         if answer.error:

@@ -37,13 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fill the cache. Raises `IotCacheError` when the store or the nodes cannot be had."""
     from iotcache.errors import UsageError
+    from iotcache.nodelist.sources import listed
     from iotcache.text import printable
     from iotcache_simulator.stack.rundir import find_running
     from iotcache_tui.cli.options import load_settings
 
     if not (args.per_s >= 0 and math.isfinite(args.per_s)):
         raise UsageError(f"--per-s is a number of entries a second, 0 for no limit, not {args.per_s:g}")
-    settings = find_running(load_settings(args).settings)
+    settings = listed(find_running(load_settings(args).settings))
     done = asyncio.run(_warm(settings, args.site, args.per_s, quiet=args.json))
     if done is None:
         of = f" of site {printable(args.site, 80)}" if args.site else ""

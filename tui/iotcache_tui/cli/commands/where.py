@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from iotcache.cluster.wire.protocol import checked_key
     from iotcache.config.urls import parse_node
     from iotcache.errors import KeyFormatError, UsageError
+    from iotcache.nodelist.sources import listed
     from iotcache_simulator.stack.rundir import find_running
     from iotcache_tui.cli.options import load_settings
 
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     except KeyFormatError as error:
         raise UsageError(str(error)) from error
     settings = load_settings(args).settings
+    settings = listed(settings)
     if isinstance(settings.cache.nodes, str):
         settings = find_running(settings)
     nodes = [parse_node(text) for text in settings.cache.nodes]

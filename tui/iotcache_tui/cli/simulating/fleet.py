@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from iotcache.errors import BrokerError, NodeError, StoreError, UsageError
+from iotcache.nodelist.sources import listed
 from iotcache_simulator.fleet.classes import load_classes
 from iotcache_simulator.fleet.formats.encoders import parse_format
 from iotcache_simulator.fleet.load import parse_load
@@ -124,6 +125,8 @@ def run_fleet(args: argparse.Namespace) -> int:
         check_payload(parse_targets(args.verify, settings), spec.payload.name)
     if settings.broker.url == "embedded":
         settings = find_running(settings)
+    if args.verify is not None:
+        settings = listed(settings)
     places = VerifyTargets() if args.verify is None else parse_targets(args.verify, settings)
     check_named(places)
     outcome = asyncio.run(_run(spec, settings.broker, places, args.settle))

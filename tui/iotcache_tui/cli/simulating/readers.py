@@ -14,6 +14,7 @@ from iotcache.clock import utc_text
 from iotcache.config.schema import Settings
 from iotcache.errors import StoreError, UsageError
 from iotcache.model import Series
+from iotcache.nodelist.sources import listed
 from iotcache_simulator.readers.popularity import popularity
 from iotcache_simulator.readers.report import FIGURES, ReadReport, report_of
 from iotcache_simulator.readers.shapes import shape_named
@@ -49,7 +50,7 @@ def run_readers(args: argparse.Namespace) -> int:
     for flag, file in (("--report", args.report), ("--junit", args.junit)):
         check_writable(flag, file)
     try:
-        report = asyncio.run(_run(find_running(settings), spec))
+        report = asyncio.run(_run(listed(find_running(settings)), spec))
     except StoreError as error:
         # Without the list of series there is nothing to read; a store that fails later is counted.
         print(f"iotcache-tui simulate readers: {error}", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from iotcache_tui.state.problems import pipeline, servers
+from iotcache_tui.state.problems import node_lists, pipeline, servers
 from iotcache_tui.state.problems.problem import Facts, Gravity, Problem
 
 Rule = Callable[[Facts], Iterator[Problem]]
@@ -19,6 +19,7 @@ CAUSES: Final[tuple[Rule, ...]] = (
     pipeline.silent_workers,
     pipeline.no_worker,
     pipeline.placement,
+    node_lists.node_list,
     servers.emptied,
     servers.memory,
 )

@@ -8,7 +8,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from iotcache.model import NodeHealth, Severity
-from iotcache.telemetry import KeyPlacement
+from iotcache.telemetry import KeyPlacement, NodeListReport
 from iotcache_tui.format import duration, plural
 from iotcache_tui.state.nodes.model import NodesFigures
 from iotcache_tui.state.updates import AlertLine, Part, Processes, Second
@@ -102,6 +102,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     devices_stale: int = 0
     placement: KeyPlacement | None = None
     """Where this dashboard looks for keys; ``None`` while that is not known."""
+    node_list: NodeListReport | None = None
+    """How the list stands that this dashboard's settings name; ``None`` where they name the nodes."""
 
     def part(self, name: str) -> Part | None:
         return next((part for part in self.parts if part.name == name), None)
