@@ -39,3 +39,27 @@ def test_the_glossary_is_short() -> None:
     lines = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("| ")]
     assert 10 < len(rows) - 2 <= GLOSSARY_ROWS
+
+
+def _anchors(path: Path) -> set[str]:
+    """What a heading of a Markdown file is linked by, as GitHub makes it."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "path", [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], ids=lambda path: path.name
+)
+def test_every_link_within_the_project_leads_somewhere(path: Path) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            assert target.startswith("https://"), target
+            continue
+        name, _, anchor = target.partition("#")
+        there = (path.parent / name).resolve() if name else path
+        if not there.exists() or (anchor and anchor not in _anchors(there)):
+            broken.append(target)
+    assert broken == []

@@ -120,12 +120,6 @@ def test_the_shipped_file_in_the_working_folder_is_taken() -> None:
     assert len(left_out) < 3
 
 
-def test_help_is_short_and_narrow() -> None:
-    lines = run("--help", COLUMNS="80").stdout.splitlines()
-    assert len(lines) <= 54
-    assert max(map(len, lines)) <= 80
-
-
 @pytest.mark.parametrize("command", ["config", "schema scenario", "doctor --help"])
 def test_output_that_cannot_be_written(tmp_path: Path, command: str) -> None:
     """Longer than the stream's buffer, and shorter."""

@@ -17,7 +17,7 @@ _CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _SENTENCE_LIMIT = 2_000
 
 
-def _command_and_rest(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+def command_and_rest(argv: Sequence[str]) -> tuple[str | None, list[str]]:
     """The command and what is left, also where flags common to all commands stand before it."""
     from iotcache_tui.cli.options import VALUE_FLAGS
 
@@ -33,7 +33,7 @@ def _command_and_rest(argv: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def _run(argv: Sequence[str]) -> int:
-    command, rest = _command_and_rest(argv)
+    command, rest = command_and_rest(argv)
     names = [name for name, _ in COMMANDS]
     if command is not None and command not in names:
         import difflib

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Final
 
 from argparse_manpage.manpage import Manpage
 
-from iotcache_tui.cli.parsers import PROGRAM, commands_of, program_version, whole_parser
+from iotcache_tui.cli.help_text import EXAMPLES
+from iotcache_tui.cli.parsers import PROGRAM, commands_of, program_version, usage_of, whole_parser
 
-_EXAMPLES: Final = (
-    ("", "watch a fleet, cache and store that it starts by itself"),
-    ("--nodes cache1:11211,cache2:11211", "look at a cache that is there, and change nothing"),
-    ("simulate --devices 1000 --rate 2000 --broker mqtt://broker", "publish a fleet to a broker"),
-    ("lab run node-crash-and-remap", "take a lesson on servers of its own"),
-    ("doctor", "check configuration, servers and terminal"),
-)
 _FILES: Final = (
     ("config.toml", "in the working folder, else in the user's configuration folder"),
     ("IOTCACHE_CONFIG", "names another configuration file"),
@@ -35,7 +28,7 @@ def page() -> str:
     parser.epilog = None  # the list of commands, which the page has in full
     for name, each in commands_of(parser).items():
         taken = [one for one in each._actions if not one.option_strings]
-        each.usage = " ".join((PROGRAM, name, *map(_usage, taken), "[flags]"))
+        each.usage = " ".join((PROGRAM, name, *map(usage_of, taken), "[flags]"))
     manual = Manpage(
         parser,
         {
@@ -46,18 +39,19 @@ def page() -> str:
         },
     )
     manual.add_section(
-        "EXAMPLES", ">", _list([(f"{PROGRAM} {words}".rstrip(), text) for words, text in _EXAMPLES])
+        "EXAMPLES",
+        ">",
+        _list(
+            [
+                (" ".join(filter(None, (PROGRAM, command, words))), text)
+                for command, made in EXAMPLES.items()
+                for words, text in made
+            ]
+        ),
     )
     manual.add_section("FILES AND ENVIRONMENT", ">", _list(_FILES))
     manual.add_section("EXIT STATUS", ">", _list(_STATUS))
     return str(manual)
-
-
-def _usage(action: argparse.Action) -> str:
-    name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
-    if action.nargs == "*":
-        name = f"{name} …"
-    return f"[{name}]" if action.nargs in ("?", "*") else name
 
 
 def _list(rows: tuple[tuple[str, str], ...] | list[tuple[str, str]]) -> str:

@@ -6,10 +6,11 @@ import argparse
 import importlib
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from iotcache.errors import UsageError
 from iotcache.text import printable
+from iotcache_tui.cli.help_text import COMMAND_GROUPS, examples, group_of
 
 COMMANDS = (
     ("simulate", "publish a seeded device fleet over MQTT, with a report and verdict"),
@@ -48,9 +49,25 @@ class WideFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An argument parser whose mistakes are one sentence, with the nearest flag for an unknown one."""
+    """An argument parser whose mistakes are one sentence, with the nearest flag for an unknown one.
+
+    Flags of a ``command`` stand under the headings that `iotcache_tui.cli.help_text` has for them.
+    """
 
     _given: Sequence[str] = ()
+
+    def __init__(self, *args: Any, command: str | None = None, **settings: Any) -> None:
+        self._command = command
+        self._headings: dict[str, argparse._ArgumentGroup] = {}
+        super().__init__(*args, **settings)
+
+    def add_argument(self, *flags: Any, **settings: Any) -> argparse.Action:
+        heading = next(filter(None, (group_of(self._command, flag) for flag in flags)), None)
+        if self._command is None or heading is None:
+            return super().add_argument(*flags, **settings)
+        if heading not in self._headings:
+            self._headings[heading] = self.add_argument_group(heading)
+        return self._headings[heading].add_argument(*flags, **settings)
 
     def error(self, message: str) -> NoReturn:
         if "are required" in message:
@@ -91,8 +108,11 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def _overview() -> str:
-    lines = [f"  {name:<10} {line}" for name, line in COMMANDS]
-    return f"commands ({PROGRAM} COMMAND --help tells each one's flags):\n" + "\n".join(lines)
+    about = dict(COMMANDS)
+    lines = [f"commands ({PROGRAM} COMMAND --help tells each one's flags):"]
+    for heading, names in COMMAND_GROUPS.items():
+        lines += [f" {heading}", *(f"  {name:<10} {about[name]}" for name in names)]
+    return "\n".join([examples(PROGRAM, ""), "", *lines])
 
 
 def program_version() -> str:
@@ -113,6 +133,30 @@ def _description(module: ModuleType) -> str:
     return (module.__doc__ or "").replace("``", "")
 
 
+def _filled(module: ModuleType) -> str:
+    """The description on lines of a terminal, a paragraph at a time."""
+    import textwrap
+
+    return "\n\n".join(textwrap.fill(each, 79) for each in _description(module).split("\n\n")).strip()
+
+
+def _words(module: ModuleType) -> str:
+    """What a command takes besides flags, as its usage tells it."""
+    parser = argparse.ArgumentParser(add_help=False)
+    module.add_arguments(parser)
+    return "".join(f"{usage_of(action)} " for action in parser._actions if not action.option_strings)
+
+
+def usage_of(action: argparse.Action) -> str:
+    """A word of a command line, in brackets where it may be left out."""
+    name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+    if isinstance(action.choices, (list, tuple)) and not action.metavar:
+        name = "|".join(action.choices)
+    if action.nargs == "*":
+        name = f"{name} …"
+    return f"[{name}]" if action.nargs in ("?", "*") else name
+
+
 def command_parser(command: str | None) -> CommandParser:
     """The parser of one command, with the flags that all have."""
     from iotcache_tui.cli.options import add_common
@@ -126,11 +170,17 @@ def command_parser(command: str | None) -> CommandParser:
             "or watches the servers that the configuration names.",
             epilog=_overview(),
             formatter_class=WideFormatter,
+            command="",
         )
         parser.add_argument("--version", action="version", version=f"{PROGRAM} {program_version()}")
     else:
         parser = CommandParser(
-            prog=f"{PROGRAM} {command}", description=(module.__doc__ or "").replace("``", "")
+            prog=f"{PROGRAM} {command}",
+            usage=f"{PROGRAM} {command} {_words(module)}[flags]",
+            description=_filled(module),
+            epilog=examples(PROGRAM, command),
+            formatter_class=WideFormatter,
+            command=command,
         )
     module.add_arguments(parser)
     add_common(parser)
@@ -147,7 +197,7 @@ def whole_parser() -> CommandParser:
     )
     for name, line in COMMANDS:
         module = command_module(name)
-        each = commands.add_parser(name, help=line, description=_description(module))
+        each = commands.add_parser(name, help=line, description=_description(module), command=name)
         module.add_arguments(each)
         add_common(each)
     return parser

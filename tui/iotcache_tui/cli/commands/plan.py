@@ -8,7 +8,7 @@ from iotcache.errors import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--devices", type=int, required=True, metavar="N")
+    parser.add_argument("--devices", type=int, required=True, metavar="N", help="of the fleet")
     parser.add_argument(
         "--interval", type=float, required=True, metavar="S", help="seconds between readings of a sensor"
     )
@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--hit-ratio", type=float, default=0.98, metavar="H", help="0 to 1 (default 0.98)")
     parser.add_argument("--retention", type=float, default=30.0, metavar="DAYS", help="(default 30)")
-    parser.add_argument("--qos", type=int, choices=(0, 1), default=1)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--qos", type=int, choices=(0, 1), default=1, help="MQTT quality of service (1)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shrink", action="store_true", help="with --seed: the shortest list of steps that still fails"
     )
     parser.add_argument("--processes", type=int, default=0, metavar="N", help="(default: one a core)")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     chaos = parser.add_argument_group("chaos")
     chaos.add_argument("--kills", type=int, metavar="N", help="kills, freezes and restarts (default 10)")
     chaos.add_argument("--for", type=float, metavar="S", dest="seconds", help="seconds of load (default 20)")
