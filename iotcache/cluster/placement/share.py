@@ -32,11 +32,21 @@ def shares(name: str, nodes: Sequence[NodeAddress]) -> list[float]:
 
 def moved(name: str, before: Sequence[NodeAddress], after: Sequence[NodeAddress]) -> float:
     """The share of all keys, 0 to 1, whose owner (by name) is another one after the change."""
+    return sum(lost(name, before, after))
+
+
+def lost(name: str, before: Sequence[NodeAddress], after: Sequence[NodeAddress]) -> list[float]:
+    """The share of all keys, 0 to 1, that each node of ``before`` owns, and does not own after the change."""
     old, new = placement(name, before), placement(name, after)
     if isinstance(old, Ketama) and isinstance(new, Ketama):
-        return _moved_on_ring(old.points, new.points, before, after) / _SPACE
-    keys = [f"sample:{number}" for number in range(_SAMPLES)]
-    return sum(before[old.owner(key)].name != after[new.owner(key)].name for key in keys) / _SAMPLES
+        sizes = _lost_on_ring(old.points, new.points, before, after)
+        return [size / _SPACE for size in sizes]
+    counts = [0] * len(before)
+    for number in range(_SAMPLES):
+        key = f"sample:{number}"
+        owner = old.owner(key)
+        counts[owner] += before[owner].name != after[new.owner(key)].name
+    return [count / _SAMPLES for count in counts]
 
 
 def _arcs(points: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -51,26 +61,28 @@ def _arcs(points: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return arcs
 
 
-def _moved_on_ring(
+def _lost_on_ring(
     old: Sequence[tuple[int, int]],
     new: Sequence[tuple[int, int]],
     before: Sequence[NodeAddress],
     after: Sequence[NodeAddress],
-) -> int:
-    """Hashes whose owner differs, by walking both rings at once from the smallest point on."""
+) -> list[int]:
+    """Hashes that each old node loses, by walking both rings at once from the smallest point on."""
+    sizes = [0] * len(before)
     if not old or not new:
-        return 0 if before[0].name == after[0].name else _SPACE
-    size, last, at_old, at_new = 0, -1, 0, 0
+        sizes[0] = 0 if before[0].name == after[0].name else _SPACE
+        return sizes
+    last, at_old, at_new = -1, 0, 0
     while last < _SPACE - 1:
         one = old[at_old] if at_old < len(old) else (_SPACE - 1, old[0][1])
         other = new[at_new] if at_new < len(new) else (_SPACE - 1, new[0][1])
         end = min(one[0], other[0])
         if before[one[1]].name != after[other[1]].name:
-            size += end - last
+            sizes[one[1]] += end - last
         last = end
         # Every point at or before the end is passed; of several at one place the first has it.
         while at_old < len(old) and old[at_old][0] <= end:
             at_old += 1
         while at_new < len(new) and new[at_new][0] <= end:
             at_new += 1
-    return size
+    return sizes

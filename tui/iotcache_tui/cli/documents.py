@@ -53,6 +53,64 @@ class PlacementDocument(Struct, frozen=True):
     """Who answers for it while its node is out, in this order."""
 
 
+class NodeLine(Struct, frozen=True):
+    """One node of ``nodes list --json``."""
+
+    name: str
+    weight: int
+    share: float
+    """Of all keys, 0 to 1."""
+    state: str
+    reason: str
+    """Why it is not up."""
+    version: str
+    items: int
+    used_bytes: int
+    limit_bytes: int
+    gets_per_s: float
+    sets_per_s: float
+    hit_ratio: float | None
+    """Null without gets."""
+
+
+class NodesDocument(Struct, frozen=True):
+    """``nodes list --json``: the nodes in use, and where their list comes from."""
+
+    placement: str
+    source: str
+    """The URL in ``cache.nodes``; empty where it is the list itself."""
+    nodes: list[NodeLine]
+
+
+class NodeForecastDocument(Struct, frozen=True):
+    """One node before and after."""
+
+    name: str
+    share: float
+    share_after: float
+    used_bytes: int
+    used_bytes_after: int
+    limit_bytes: int
+    fits: bool
+    """Whether its memory is enough for what it is to hold, where that is known."""
+
+
+class NodesForecastDocument(Struct, frozen=True):
+    """``nodes whatif --json``: what a change of the list would come to (docs/scaling.md)."""
+
+    nodes: list[NodeForecastDocument]
+    share_moved: float
+    """Of all keys, 0 to 1; exact."""
+    items: int
+    items_moved: int
+    bytes_moved: int
+    rewritten_s: float | None
+    """Until every entry is written anew; null without sets."""
+    reads_per_s: float
+    store_reads_without: int
+    """At most so many more than now, in the minute after, where nothing is handed over."""
+
+
 class WarmDocument(Struct, frozen=True):
     """``warm --json``: what filling the cache came to."""
 

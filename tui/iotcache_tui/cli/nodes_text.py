@@ -1,0 +1,108 @@
+"""Nodes and what-ifs as ``iotcache-tui nodes`` prints them, for a person and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import structs
+
+from iotcache.cluster.placement.share import shares
+from iotcache.config.node_lists import is_node_list
+from iotcache.config.schema import Settings
+from iotcache.config.urls import NodeAddress
+from iotcache.model import NodeHealth, NodeState
+from iotcache.nodelist.whatif import NodeLoad, RingForecast
+from iotcache.text import printable
+from iotcache_tui.cli.documents import NodeForecastDocument, NodeLine, NodesDocument, NodesForecastDocument
+from iotcache_tui.format import data_size, plural
+
+
+def nodes_document(
+    wanted: Settings,
+    nodes: Sequence[NodeAddress],
+    placement: str,
+    health: Sequence[NodeHealth],
+    loads: Mapping[str, NodeLoad],
+) -> NodesDocument:
+    """What the nodes are; ``wanted`` are the settings as they were given."""
+    known = {node.name: node for node in health}
+    lines = []
+    for node, share in zip(nodes, shares(placement, nodes), strict=True):
+        stands = known.get(node.name, NodeHealth(node.name, NodeState.STARTING))
+        load = loads.get(node.name, NodeLoad())
+        lines.append(
+            NodeLine(
+                node.name,
+                node.weight,
+                round(share, 4),
+                stands.state.value,
+                printable(stands.reason),
+                printable(stands.version),
+                load.items,
+                load.used_bytes,
+                load.limit_bytes,
+                round(load.gets_per_s, 1),
+                round(load.sets_per_s, 1),
+                round(load.hits_per_s / load.gets_per_s, 4) if load.gets_per_s else None,
+            )
+        )
+    source = str(wanted.cache.nodes) if is_node_list(wanted.cache.nodes) else ""
+    return NodesDocument(placement, source, lines)
+
+
+def list_lines(document: NodesDocument) -> Iterator[str]:
+    """A node a line."""
+    if document.source:
+        yield f"{plural(len(document.nodes), 'node')} by {printable(document.source, 200)}"
+    wide = max(len(node.name) for node in document.nodes)
+    for node in document.nodes:
+        head = f"{node.name:<{wide}}  weight {node.weight:<3} {100 * node.share:5.1f} %"
+        if node.state != "up":
+            yield f"{head}  {node.state}{': ' + node.reason if node.reason else ''}"
+            continue
+        hits = "" if node.hit_ratio is None else f", {100 * node.hit_ratio:.1f} % hits"
+        yield (
+            f"{head}  up  {plural(node.items, 'entry', 'entries')}, {data_size(node.used_bytes)} of "
+            f"{data_size(node.limit_bytes)}, {node.gets_per_s:,.0f} gets/s{hits}, "
+            f"{node.sets_per_s:,.0f} sets/s"
+        )
+
+
+def forecast_document(worked_out: RingForecast) -> NodesForecastDocument:
+    """For programs."""
+    fields = {
+        name: getattr(worked_out, name) for name in NodesForecastDocument.__struct_fields__ if name != "nodes"
+    }
+    nodes = [NodeForecastDocument(**structs.asdict(node), fits=node.fits) for node in worked_out.nodes]
+    return NodesForecastDocument(nodes=nodes, **fields)
+
+
+def forecast_lines(worked_out: RingForecast, unasked: Sequence[str] = ()) -> Iterator[str]:
+    """For a person: what moves, to where, how long it takes, what it costs."""
+    one = worked_out
+    yield (
+        f"{100 * one.share_moved:.1f} % of all keys move: about {one.items_moved:,} of "
+        f"{plural(one.items, 'entry', 'entries')}, {data_size(one.bytes_moved)}"
+    )
+    wide = max(len(node.name) for node in one.nodes)
+    for node in one.nodes:
+        shares_text = f"{100 * node.share:5.1f} % → {100 * node.share_after:5.1f} %"
+        limit = f" of {data_size(node.limit_bytes)}" if node.limit_bytes else ""
+        short = "" if node.fits else "  too little memory: it will throw entries out"
+        yield (
+            f"  {node.name:<{wide}}  {shares_text}  {data_size(node.used_bytes):>5} → "
+            f"{data_size(node.used_bytes_after):>5}{limit}{short}"
+        )
+    if one.rewritten_s is not None:
+        yield f"every entry is written anew in {_seconds(one.rewritten_s)}, at the present rate of sets"
+    if one.store_reads_without:
+        part = f"{one.store_reads_without:,} more than now, {one.percent_without:.1f} % of all reads"
+        yield f"store reads in the minute after: at most {part}"
+    else:
+        yield "store reads in the minute after: no more than now, nothing that moves is read"
+    for name in unasked:
+        yield f"note: {printable(name, 100)} does not answer: what it holds is not counted"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
