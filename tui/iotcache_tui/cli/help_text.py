@@ -8,7 +8,7 @@ COMMAND_GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "look": ("snapshot", "get", "where", "alerts", "record", "replay"),
     "run": ("ingest", "stack", "warm", "device", "deadletter", "store"),
     "simulate and learn": ("simulate", "lab", "verify", "bench"),
-    "plan and mend": ("doctor", "explain", "advise", "plan"),
+    "plan and mend": ("doctor", "explain", "advise", "nodes", "plan"),
     "this program": ("config", "schema", "completion", "manual"),
 }
 """Headings of the list of commands."""
@@ -105,6 +105,10 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "advise": (
         ("--for 10m", "look ten minutes long, then say what to change"),
         ("--for 1h --json", "the evidence as well, for a program"),
+    ),
+    "nodes": (
+        ("list", "share, state, entries, memory and rates of each"),
+        ("whatif --add cache4:11211 --weight cache1:11211=2", "what that would move, and cost"),
     ),
     "plan": (
         ("--devices 1000000 --interval 30", "what a million devices need"),
