@@ -14,6 +14,7 @@ from iotcache_tui.keymap import check_keys, key_actions
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.dialogs.help import HelpScreen
 from iotcache_tui.screens.view import ViewScreen
+from iotcache_tui.widgets.common.key_footer import KeyFooter
 from tests.conforming import conforming
 from tests.tui.conftest import RunApp, screen_lines, screen_text, until_shown
 
@@ -59,6 +60,18 @@ async def test_footer_tabs_help_and_texts_name_the_users_keys(run_app: RunApp) -
         await pilot.pause()
         assert "On the Fleet screen (1)" in screen_text(app)
         assert "press ^n here" in screen_text(app)
+
+
+async def test_a_key_in_the_footer_can_be_clicked_and_one_on_a_narrow_screen_is_whole(
+    run_app: RunApp,
+) -> None:
+    async with run_app((80, 24)) as (app, pilot):
+        await until_shown(app, pilot, "q Quit")
+        shown = app.screen.query_one(KeyFooter).shown
+        assert all(f" {key.display} {key.description} " in f" {footer(app)} " for key in shown)
+        await pilot.click(KeyFooter, offset=(footer(app).index("? Help"), 0))
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
 
 
 async def test_a_pair_in_the_footer_is_told_apart_when_one_of_it_moves(run_app: RunApp) -> None:
