@@ -7,7 +7,7 @@ from math import inf
 
 from msgspec import Struct
 
-from iotcache.model import DeadLetter, DeviceMessage, Reading, Series, StoredReading
+from iotcache.model import DeadLetter, DeviceMessage, Reading, SenderDeath, StoredReading
 from iotcache.store.base import Committed
 
 
@@ -20,8 +20,8 @@ class DecodedBatch(Struct):
     """Called once, after the write-through; with ``None`` for a batch that held nothing to store."""
     device_messages: list[DeviceMessage] = []
     """What devices said of themselves."""
-    deaths: list[tuple[int, list[Series]]] = []
-    """When edge nodes or devices died, and the series that are stale since."""
+    deaths: list[SenderDeath] = []
+    """Of edge nodes and their devices, whose series are stale since."""
     planned: list[StoredReading] = []
     """The readings with their intervals and the TTLs of their entries, as the pipeline fills them in."""
     planned_s: float = -inf

@@ -20,7 +20,15 @@ from iotcache.ingest.batches import DecodedBatch
 from iotcache.ingest.counters import IngestCounters
 from iotcache.ingest.planning import Planner, refused_reading
 from iotcache.ingest.retained import LatestStore, drop_outdated
-from iotcache.model import DeadLetter, DeviceMessage, Document, LifecycleResult, Series, StoredReading
+from iotcache.model import (
+    DeadLetter,
+    DeviceMessage,
+    Document,
+    LifecycleResult,
+    SenderDeath,
+    Series,
+    StoredReading,
+)
 from iotcache.store.base import Committed
 from iotcache.text import printable
 
@@ -48,6 +56,8 @@ class CommitStore(LatestStore, Protocol):
     ) -> Committed: ...
 
     async def mark_stale(self, series: Sequence[Series], at_us: int) -> None: ...
+
+    async def series_of(self, device: str, site: str, *, with_below: bool) -> Sequence[Series]: ...
 
 
 class DeviceMessages(Protocol):
@@ -251,21 +261,29 @@ class Committer:
                 raise
             log.error("a dead letter of the topic %s is lost: %s", printable(topic, 100), again)
 
-    async def mark_stale(self, series: Sequence[Series], at_us: int) -> None:
-        """Mark series stale, however long it takes; what the store refuses for good is noted."""
+    async def mark_stale(self, death: SenderDeath) -> list[Series]:
+        """Mark the series of who died stale, however long it takes; returns them.
 
-        async def mark() -> None:
+        The store knows series that whoever read the death does not: a worker that began after the births
+        knows none. What the store refuses for good is noted.
+        """
+
+        async def mark() -> list[Series]:
             try:
-                await self._store.mark_stale(series, at_us)
+                stored = await self._store.series_of(death.device, death.site, with_below=death.with_below)
+                series = list(dict.fromkeys((*death.series, *stored)))
+                await self._store.mark_stale(series, death.at_us)
             except Exception as error:
                 raise self._failure("marking series stale", error) from error
+            return series
 
-        async def give_up(last_try: bool) -> bool | None:
-            return last_try or None
+        async def give_up(last_try: bool) -> list[Series] | None:
+            return [] if last_try else None
 
-        await self._until_written(mark, give_up)
+        series = await self._until_written(mark, give_up)
         if self.waiting_for:
             self._wait_for("")
+        return series
 
     async def store_messages(
         self, devices: DeviceMessages, messages: Sequence[DeviceMessage]

@@ -132,9 +132,8 @@ class Pipeline:
             if messages and self._devices is not None:
                 lifecycle = await self._committer.store_messages(self._devices, messages)
             stale: list[Series] = []
-            for at_us, series in (death for batch in batches for death in batch.deaths):
-                await self._committer.mark_stale(series, at_us)
-                stale += series
+            for death in (death for batch in batches for death in batch.deaths):
+                stale += await self._committer.mark_stale(death)
             await self._stored.put(_Stored(batches, committed, lifecycle, stale))
 
     async def _finish_all(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from iotcache.clock import Clock
 from iotcache.ingest.rebirth import RebirthRequests
-from iotcache.model import Message, Series
+from iotcache.model import Message, SenderDeath
 from iotcache.text import printable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SparkplugHost:
         """Of the messages that are handed on again just now, by their time of receipt."""
         self._waiting_for: tuple[str, str] | None = None
         self._born: set[tuple[str, str]] = set()
-        self._died: list[tuple[int, list[Series]]] = []
+        self._died: list[SenderDeath] = []
         self.passed_over: Counter[str] = Counter()
         """Metrics that are no measurements, by their kind."""
 
@@ -70,7 +70,7 @@ class SparkplugHost:
 
     def note(self, event: SparkplugEvent) -> None:
         """What a message told beside readings."""
-        from iotcache.decode.sparkplug.reader import BirthWanted, Born, Died
+        from iotcache.decode.sparkplug.reader import BirthWanted, Born
 
         match event:
             case BirthWanted():
@@ -82,8 +82,8 @@ class SparkplugHost:
                 self._born.add((event.group, event.node))
                 if self._requests is not None and not event.device:
                     self._requests.born(event.group, event.node)
-            case Died():
-                self._died.append((event.at_us, event.series))
+            case SenderDeath():
+                self._died.append(event)
             case _:
                 self._pass_over(event.kind, event.device, event.metric)
 
@@ -131,8 +131,8 @@ class SparkplugHost:
                 self._hold(since_s, node, message)
         return ready, late
 
-    def take_deaths(self) -> list[tuple[int, list[Series]]]:
-        """When edge nodes or devices died since the last time, and the series of each."""
+    def take_deaths(self) -> list[SenderDeath]:
+        """Edge nodes and devices that died since the last time."""
         died, self._died = self._died, []
         return died
 

@@ -8,6 +8,7 @@ from iotcache.model.aggregates import AggregateRead, BucketRead, Figures
 from iotcache.model.alerts import Alert, AlertState
 from iotcache.model.batches import CommittedBatch, Follower
 from iotcache.model.dead_letters import DeadLetter
+from iotcache.model.deaths import SenderDeath
 from iotcache.model.documents import (
     DeviceMessage,
     DeviceRetired,
@@ -56,6 +57,7 @@ __all__ = [
     "Read",
     "ReadWay",
     "Reading",
+    "SenderDeath",
     "Series",
     "Severity",
     "Source",

@@ -191,6 +191,12 @@ class Store(Protocol):
         are passed over; the next reading that is received makes its series fresh again."""
         ...
 
+    async def series_of(
+        self, device: str, site: str, *, with_below: bool, limit: int = 20_000
+    ) -> Sequence[Series]:
+        """The series of a device at a site; ``with_below``: and of those called ``device/…``."""
+        ...
+
     async def directory(self, above: int = 0, limit: int = 10_000) -> Sequence[SeriesInfo]:
         """Series first seen after ``above`` (see `SeriesInfo.order`), oldest first."""
         ...

@@ -14,37 +14,23 @@ from typing import Any
 
 from tests.cases.case import Case
 from tests.cases.json_and_senml import NOW_S
+from tests.cases.sparkplug_payloads import (
+    DATASET,
+    DOUBLE,
+    INT16,
+    INT32,
+    MS,
+    STRING,
+    TEMPLATE,
+    UINT32,
+    UINT64,
+    metric,
+    payload,
+)  # fmt: skip
+from tests.cases.sparkplug_specification import SPECIFICATION
 from tests.ingest.test_formats import field
 
-INT16, INT32, UINT32, UINT64, FLOAT, DOUBLE, BOOLEAN, STRING, DATASET, TEMPLATE = (
-    2,
-    3,
-    7,
-    8,
-    9,
-    10,
-    11,
-    12,
-    16,
-    19,
-)
-MS = NOW_S * 1000
 LORAWAN = "v3/app/devices/eui-1/up"
-
-
-def metric(
-    name: str = "", kind: int = 0, value: bytes = b"", *, alias: int | None = None, ts: int = MS
-) -> bytes:
-    parts = [
-        field(1, name.encode()) if name else b"",
-        b"" if alias is None else field(2, alias),
-        field(3, ts),
-    ]
-    return b"".join([*parts, field(4, kind) if kind else b"", value])
-
-
-def payload(*metrics: bytes, seq: int, ts: int = MS) -> bytes:
-    return field(1, ts) + b"".join(field(2, one) for one in metrics) + field(3, seq)
 
 
 def compressed(algorithm: str, body: bytes, seq: int) -> bytes:
@@ -104,22 +90,7 @@ CASES = [
          payload(metric("a", DOUBLE, field(7, 1)), metric("n", DOUBLE, field(13, float("nan"))),
                  metric("d", DATASET, field(17, b"")), metric("b", DOUBLE, UNIT + field(13, 2.5)), seq=7),
          [("G/E/dev7", "b", 2.5, "°C")], dead='"n" is nan'),
-    # The specification's own example: a Raspberry Pi with an input/output board.
-    Case("specification: NBIRTH", "spBv1.0/Sparkplug Group/NBIRTH/Raspberry Pi",
-         payload(metric("bdSeq", UINT64, field(11, 0)), metric("Node Control/Reboot", BOOLEAN, field(14, 0)),
-                 metric("Node Control/Rebirth", BOOLEAN, field(14, 0)),
-                 metric("Properties/Hardware Make", STRING, field(15, b"Raspberry Pi")),
-                 metric("Supply Voltage (V)", FLOAT, field(12, 12.1, 5)), seq=0),
-         [("Sparkplug Group/Raspberry Pi", "Properties/Hardware Make", "Raspberry Pi", ""),
-          ("Sparkplug Group/Raspberry Pi", "Supply Voltage (V)", 12.1, "")]),
-    Case("specification: DBIRTH", "spBv1.0/Sparkplug Group/DBIRTH/Raspberry Pi/Pibrella",
-         payload(metric("Inputs/A", BOOLEAN, field(14, 0), alias=0, ts=MS - 5),
-                 metric("Properties/Hardware Make", STRING, field(15, b"Pibrella")), seq=1),
-         [("Sparkplug Group/Raspberry Pi/Pibrella", "Inputs/A", False, ""),
-          ("Sparkplug Group/Raspberry Pi/Pibrella", "Properties/Hardware Make", "Pibrella", "")]),
-    Case("specification: DDATA by alias", "spBv1.0/Sparkplug Group/DDATA/Raspberry Pi/Pibrella",
-         payload(metric(value=field(14, 1), alias=0), seq=2),
-         [("Sparkplug Group/Raspberry Pi/Pibrella", "Inputs/A", True, "")]),
+    *SPECIFICATION,
     lorawan(0, 20.0, 600, "A"),
     lorawan(1, 21.0, 540, "A"),
     lorawan(2, 22.0, 480, "A"),

@@ -13,6 +13,7 @@ from iotcache.decode.mapping.settings import FieldPaths
 from iotcache.model import Reading, Series
 from iotcache.worker.worker import Ingest
 from tests.cases.sparkplug_and_identity import CASES
+from tests.cases.sparkplug_specification import PI, PIBRELLA
 from tests.conftest import Server
 from tests.ingest.conftest import until
 from tests.store.conftest import PASSWORD, Postgres
@@ -50,6 +51,13 @@ async def _all_cases(made: Ingest, sender: Any) -> None:
         assert brief(await store.history(Series(*series), 0, 1 << 62)) == sorted(wanted, key=repr)
     reasons = [one.reason for one in await store.recent_dead_letters()]
     assert all(any(case.dead in reason for reason in reasons) for case in dead), reasons
+    ended = [
+        Series(PI, "Supply Voltage"),
+        Series(f"{PI}/arrays", "Int8Array/0"),
+        Series(PIBRELLA, "Inputs/A"),
+    ]
+    known = await store.latest_many([*ended, Series("G/E/dev1", "temp")])
+    assert {series for series, one in known.items() if one.reading.stale} == set(ended)
     (read,) = await made.cache.read_many([Series("eui-1", "temperature")])
     assert read.value == 31.0
     assert made.stats().metrics_passed_over == {"DataSet": 1}

@@ -365,8 +365,11 @@ def test_a_new_birth_of_the_node_forgets_old_aliases() -> None:
 
 
 def test_deaths_commands_and_states_are_no_readings() -> None:
-    for topic in ("spBv1.0/g/NDEATH/e", "spBv1.0/g/DDEATH/e/d", "spBv1.0/g/DCMD/e/d", "spBv1.0/STATE/host"):
+    for topic in ("spBv1.0/g/NCMD/e", "spBv1.0/g/DCMD/e/d", "spBv1.0/STATE/host"):
         assert readings(topic, b"\xff") == []
+    for topic in ("spBv1.0/g/NDEATH/e", "spBv1.0/g/DDEATH/e/d"):
+        assert readings(topic, message()) == []
+        assert isinstance(DECODER.decode(topic, b"\xff", NOW_US), DeadLetter), "it may hide a death"
 
 
 @pytest.mark.parametrize(
@@ -377,6 +380,14 @@ def test_deaths_commands_and_states_are_no_readings() -> None:
         ("spBv1.0/g/NDATA/e", b"\x0b", "wire type 3"),
         ("spBv1.0/g/NDATA/e", message(field(1, b"\xff") + field(10, 1)), "UTF-8"),
         ("spBv1.0/g/NDATA/e", message(field(1, b"x") + field(13, float("inf"))), "inf"),
+        ("spBv1.0/g/NDATA/e", message(field(1, b"x") + field(4, 24) + field(16, b"\1")), "in pieces of 4"),
+        (
+            "spBv1.0/g/NDATA/e",
+            message(field(1, b"x") + field(4, 32) + field(16, b"\x09\0\0\0\1")),
+            "too early",
+        ),
+        ("spBv1.0/g/NDATA/e", message(field(1, b"x") + field(4, 33) + field(16, b"abc")), "too early"),
+        ("spBv1.0/g/NDATA/e", message(field(1, b"x") + field(16, b"abc")), "what its bytes are"),
         ("spBv1.0/g/SOMETHING/e", b"", "the topic is not"),
         ("spBv1.0/g/NDATA", b"", "the topic is not"),
     ],

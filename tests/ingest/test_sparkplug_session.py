@@ -111,6 +111,28 @@ async def test_a_death_makes_the_series_stale_until_the_next_birth_and_an_old_on
             await asyncio.sleep(0.02)
 
 
+async def test_a_death_ends_the_series_of_births_that_a_worker_never_saw(
+    mosquitto: Server, memcached: Server, settings_for: Make, link: Make
+) -> None:
+    settings = settings_for(mosquitto.port, [memcached], **SPARKPLUG)
+    edges = [await EdgeNode(node=node).start(link, mosquitto.port) for node in ("E", "E0")]
+    other = Series("G/E0/dev1", "temp")
+    async with Ingest(settings) as made:
+        await made.ready()
+        for edge in edges:
+            edge.birth()
+            edge.data(5.0)
+        await until(lambda: made.counters.stored == 4)
+    async with Ingest(settings) as again:
+        await again.ready()
+        assert again.cache is not None
+        await edges[0].vanish()
+        async with asyncio.timeout(10):
+            while not (await again.cache.read_many([TEMP]))[0].stale:
+                await asyncio.sleep(0.02)
+        assert not (await again.cache.read_many([other]))[0].stale, "it is of another edge node"
+
+
 async def test_historical_metrics_enter_history_alone(
     mosquitto: Server, memcached: Server, settings_for: Make, worker: Make, link: Make
 ) -> None:

@@ -177,6 +177,22 @@ async def test_what_was_received_before_a_death_is_stale_and_what_comes_after_is
     assert not (await store.latest_many([DEV]))[DEV].reading.stale
 
 
+async def test_the_series_of_a_device_are_found_with_those_below_it(store: Store) -> None:
+    names = ["g/e", "g/e/d1", "g/e/d2/x", "g/e0", "g/e.", "g", "g/e/100%_"]
+    await store.commit([reading(1.0, T0, device=name, site="g", seq=n) for n, name in enumerate(names)])
+    await store.commit(
+        [reading(1.0, T0, device="g/e/other", site="h"), reading(1.0, T0, device="g/e", sensor="b", site="g")]
+    )
+    found = {tuple(one) for one in await store.series_of("g/e", "g", with_below=True)}
+    assert found == {
+        ("g/e", "temperature"), ("g/e", "b"), ("g/e/d1", "temperature"), ("g/e/d2/x", "temperature"),
+        ("g/e/100%_", "temperature"),
+    }  # fmt: skip
+    assert await store.series_of("g/e/d1", "g", with_below=False) == [Series("g/e/d1", "temperature")]
+    assert len(await store.series_of("g/e", "g", with_below=True, limit=2)) == 2
+    assert await store.series_of("g/e", "x", with_below=True) == []
+
+
 async def test_history_is_by_time_half_open_and_keeps_the_newest_of_too_many(store: Store) -> None:
     await store.commit([reading(float(n), T0 + n) for n in range(10)])
     assert [r.value for r in await store.history(DEV, T0 + 2, T0 + 5)] == [2.0, 3.0, 4.0]

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from iotcache.decode.float32 import single
 from iotcache.decode.limits import DEPTH_LIMIT
+from iotcache.decode.sparkplug.arrays import ARRAYS, TooLong, array_values
 from iotcache.decode.sparkplug.births import Births, NodeBirths, new_node
 from iotcache.decode.sparkplug.properties import engineering_unit
 from iotcache.decode.sparkplug.protobuf import NotSparkplug, fields, text
@@ -57,7 +58,8 @@ class SparkplugMessage(Struct):
     passed_over: list[tuple[str, str]] = []
     """Kind and name of metrics that are no measurements."""
     died: dict[str, list[str]] | None = None
-    """What a death ends: by device ("" for the edge node itself) the names of its metrics."""
+    """What a death ends: by device ("" for the edge node itself) the names of its metrics, as far as births
+    told of them; ``None`` for what is no death, or one of an older session."""
 
 
 class _Fields(Struct):
@@ -72,6 +74,8 @@ class _Fields(Struct):
     bits: int = 0
     """The width of the field that an integer came in; 0 for other values."""
     template: bytes | None = None
+    raw: bytes = b""
+    """Of bytes, which may be an array."""
     unfit: str = ""
     historical: bool = False
     unit: str = ""
@@ -119,11 +123,11 @@ class Sparkplug:
         return self._births.overdue(now_us, tolerance_us)
 
     def _death(self, origin: Origin, payload: bytes, now_us: int) -> SparkplugMessage:
-        """What a death ends; nothing where the edge node was born again since, or is not known."""
+        """What a death ends; nothing where the edge node was born again since."""
         known = self._births.of(origin.group, origin.node)
-        if known is None:
-            return SparkplugMessage([], [])
         content = content_of(payload)
+        if known is None:
+            return SparkplugMessage([], [], died={})
         if origin.kind == "DDEATH":
             known.sequence.note(content.seq, now_us)
             died = {origin.device: list(known.types.get(origin.device, ()))}
@@ -171,7 +175,13 @@ class _Reading:
                     self.add(member, when_ms, f"{name}/", depth + 1)
             return
         if metric.unfit and not metric.is_null:
-            self.message.passed_over.append((metric.unfit, name))
+            if metric.unfit == "bytes" and metric.kind in ARRAYS:
+                self._add_array(metric, name, when_ms)
+            elif metric.unfit == "bytes" and not metric.kind:
+                self._ask(f'the type of the metric "{name}" is not known, and with it what its bytes are')
+            else:
+                self.message.passed_over.append((metric.unfit, name))
+            return
         if name == BD_SEQ and self._is_birth and not self._device and type(metric.value) is int:
             self._births.bd_seq = metric.value
         if metric.is_null or metric.value is None or name == BD_SEQ or name.startswith(_CONTROL):
@@ -182,11 +192,28 @@ class _Reading:
             return
         if metric.kind in _SIGNED_BITS and type(value) is int:
             value = _signed(value, _SIGNED_BITS[metric.kind])
+        self._take(metric, name, name, value, when_ms)
+
+    def _take(self, metric: _Fields, name: str, sensor: str, value: Value, when_ms: int | None) -> None:
         if isinstance(value, float) and not math.isfinite(value):
-            self.message.problems.append(f'the metric "{name}" is {value}, which is no measurement')
+            self.message.problems.append(f'the metric "{sensor}" is {value}, which is no measurement')
             return
         unit = metric.unit or self._births.units.get((self._device, name), "")
-        self.message.metrics.append(Metric(name, value, when_ms, unit, metric.historical))
+        self.message.metrics.append(Metric(sensor, value, when_ms, unit, metric.historical))
+
+    def _add_array(self, metric: _Fields, name: str, when_ms: int | None) -> None:
+        """Members by their places, as those of arrays in JSON."""
+        try:
+            values = array_values(metric.kind, metric.raw)
+        except TooLong:
+            self.message.passed_over.append(("long array", name))
+            return
+        except NotSparkplug as error:
+            self.message.problems.append(f'the metric "{name}": {error}')
+            return
+        self._count += len(values)
+        for place, value in enumerate(values):
+            self._take(metric, name, f"{name}/{place}", value, when_ms)
 
     def _named(self, metric: _Fields, prefix: str) -> str | None:
         """The metric's whole name; with its type filled in, or learnt, by what births say."""
@@ -285,6 +312,7 @@ def _metric(raw: bytes) -> _Fields:
                 metric.template = content
             elif number in _NO_MEASUREMENT:
                 metric.unfit = _NO_MEASUREMENT[number]
+                metric.raw = content
         elif number == 2:
             metric.alias = content
         elif number == 3:

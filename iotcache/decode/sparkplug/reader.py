@@ -12,7 +12,7 @@ from iotcache.decode.outcomes import PartlyDecoded, Refused, dead_letter, partly
 from iotcache.decode.sparkplug.payload import Sparkplug
 from iotcache.decode.sparkplug.protobuf import NotSparkplug
 from iotcache.decode.sparkplug.topics import DeviceNaming, Origin, device_name, parse_topic
-from iotcache.model import Reading, Series, Value, same_value
+from iotcache.model import Reading, SenderDeath, Series, Value, same_value
 from iotcache.text import printable
 
 _RECENT_LIMIT: Final = 20_000
@@ -37,13 +37,6 @@ class Born(Struct, frozen=True):
     device: str
 
 
-class Died(Struct, frozen=True):
-    """An edge node or a device is gone, and with it its series."""
-
-    series: list[Series]
-    at_us: int
-
-
 class PassedOver(Struct, frozen=True):
     """A metric that is no measurement."""
 
@@ -52,7 +45,7 @@ class PassedOver(Struct, frozen=True):
     metric: str
 
 
-SparkplugEvent = BirthWanted | Born | Died | PassedOver
+SparkplugEvent = BirthWanted | Born | SenderDeath | PassedOver
 
 
 class SparkplugReader:
@@ -85,8 +78,11 @@ class SparkplugReader:
         device, problems = device_name(origin, self._naming), message.problems
         for kind, name in message.passed_over:
             self._on_event(PassedOver(kind, device, name))
-        if message.died:
-            self._on_event(Died(self._series(origin, message.died), received_us))
+        if message.died is not None:
+            # Names of devices tell which are below an edge node, unless they are all that a name is made of.
+            with_below = origin.kind == "NDEATH" and self._naming != "device"
+            series = self._series(origin, message.died)
+            self._on_event(SenderDeath(received_us, origin.group, device, with_below, series))
         readings: list[Reading] = []
         for metric in message.metrics:
             if metric.ts_ms is None:

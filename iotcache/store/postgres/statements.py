@@ -93,6 +93,10 @@ DIRECTORY: Final = """
     SELECT id, device, sensor, latest.site, latest.unit, interval_s
     FROM iotcache.series JOIN iotcache.latest ON series_id = id WHERE id > %s ORDER BY id LIMIT %s
 """
+SERIES_OF: Final = """
+    SELECT device, sensor FROM iotcache.series JOIN iotcache.latest ON series_id = id
+    WHERE (device = %s OR (%s AND starts_with(device, %s))) AND latest.site = %s LIMIT %s
+"""
 HISTORY: Final = """
     SELECT ts_us, seq, boot, number, exact, received_us, odd, site, unit
     FROM iotcache.series JOIN iotcache.reading ON series_id = id

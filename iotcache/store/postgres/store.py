@@ -138,6 +138,14 @@ class PostgresStore:
             latest[key] = StoredReading(reading, until_us)
         return latest
 
+    async def series_of(
+        self, device: str, site: str, *, with_below: bool, limit: int = 20_000
+    ) -> Sequence[Series]:
+        """See `iotcache.store.base.Store.series_of`."""
+        own = escape_text(device)
+        rows = await self._query(sql.SERIES_OF, (own, with_below, f"{own}/", escape_text(site), limit))
+        return [Series(unescape_text(name), unescape_text(sensor)) for name, sensor in rows]
+
     async def directory(self, above: int = 0, limit: int = 10_000) -> Sequence[SeriesInfo]:
         """See `iotcache.store.base.Store.directory`."""
         rows = await self._query(sql.DIRECTORY, (above, limit))

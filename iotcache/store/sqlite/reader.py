@@ -36,6 +36,10 @@ _DIRECTORY: Final = """
     SELECT id, device, sensor, latest.site, latest.unit, interval_s
     FROM series JOIN latest ON series_id = id WHERE id > ? ORDER BY id LIMIT ?
 """
+_SERIES_OF: Final = """
+    SELECT device, sensor FROM series JOIN latest ON series_id = id
+    WHERE (device = ? OR (device >= ? AND device < ?)) AND latest.site = ? LIMIT ?
+"""
 _HISTORY: Final = """
     SELECT ts_us, seq, boot, value, received_us, odd, site, unit
     FROM series JOIN reading ON series_id = id
@@ -98,6 +102,13 @@ class SqliteReader(SqliteFile):
             )
             for order, device, sensor, site, unit, interval_s in self.query(_DIRECTORY, (above, limit))
         ]
+
+    def series_of(self, device: str, site: str, limit: int, *, with_below: bool) -> list[Series]:
+        """See `iotcache.store.base.Store.series_of`."""
+        own = escape_text(device)
+        below = (f"{own}/", f"{own}0") if with_below else ("", "")  # "0" is the character after "/"
+        rows = self.query(_SERIES_OF, (own, *below, escape_text(site), limit))
+        return [Series(unescape_text(name), unescape_text(sensor)) for name, sensor in rows]
 
     def history(self, series: Series, since_us: int, until_us: int, limit: int) -> list[Reading]:
         """See `iotcache.store.base.Store.history`."""

@@ -81,6 +81,11 @@ class SqliteStore:
     async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
         return await self.reader.run(SqliteReader.latest_many, series)
 
+    async def series_of(
+        self, device: str, site: str, *, with_below: bool, limit: int = 20_000
+    ) -> Sequence[Series]:
+        return await self.reader.run(SqliteReader.series_of, device, site, limit, with_below=with_below)
+
     async def directory(self, above: int = 0, limit: int = 10_000) -> Sequence[SeriesInfo]:
         return await self.reader.run(SqliteReader.directory, above, limit)
 
