@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -34,7 +36,10 @@ from iotcache.text import printable
 if TYPE_CHECKING:
     import aiomqtt
     import paho.mqtt.client as paho
+    from paho.mqtt.client import SocketLike
     from paho.mqtt.properties import Properties as PahoProperties
+
+log = logging.getLogger(__name__)
 
 PRIVATE_NAMES: Final = ("aiomqtt.Client._client", "paho.mqtt.client.Client._create_socket")
 """The paho client inside aiomqtt's, and the method that gives it its socket."""
@@ -84,6 +89,32 @@ class LibraryClient(asyncio.Protocol):
                 disconnected(*args)
 
         self._paho.on_disconnect = on_disconnect
+        # aiomqtt's would watch a number of a descriptor later, which may be closed by then, or another's.
+        self._paho.on_socket_register_write = self._register_write
+        self._paho.on_socket_unregister_write = self._unregister_write
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = get_ident()
+
+    def _register_write(self, client: paho.Client, data: Any, sock: SocketLike) -> None:
+        """The client has something to write. Called by paho, also in a thread."""
+        self._loop.call_soon_threadsafe(self._watch_writing, sock)
+
+    def _watch_writing(self, sock: SocketLike) -> None:
+        if self._paho.socket() is sock and self._paho.want_write():
+            self._loop.add_writer(sock.fileno(), self._write_out)
+
+    def _write_out(self) -> None:
+        try:
+            self._paho.loop_write()
+        except Exception:  # the library's: whatever it is, the client is of no more use
+            log.debug("the client could not write", exc_info=True)
+            if not (self._leaving or self._shut):
+                self._on_end()
+
+    def _unregister_write(self, client: paho.Client, data: Any, sock: SocketLike) -> None:
+        """All is written. Called by paho before it closes the socket, and in a thread during the login."""
+        if get_ident() == self._loop_thread and sock.fileno() >= 0:
+            self._loop.remove_writer(sock.fileno())
 
     def _give_socket(self) -> socket.socket:
         """Called by paho, in a thread, where it would open a connection."""
@@ -93,8 +124,7 @@ class LibraryClient(asyncio.Protocol):
 
     async def connect(self) -> None:
         """Begin the login: its CONNECT comes by ``on_packet``."""
-        loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: self, sock=self._ours)
+        await self._loop.create_connection(lambda: self, sock=self._ours)
         # A task of its own, as it must not be cancelled: it works in a thread.
         self._entering = asyncio.create_task(self._aiomqtt.__aenter__())
 

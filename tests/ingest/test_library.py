@@ -50,12 +50,38 @@ async def test_the_private_names_do_what_they_are_used_for() -> None:
     ours.close()
 
 
+async def test_a_client_that_is_cut_off_while_it_writes_leaves_no_descriptor_watched() -> None:
+    loop = asyncio.get_running_loop()
+    complaints: list[str] = []
+    loop.set_exception_handler(lambda _, context: complaints.append(str(context)))
+    for _ in range(3):
+        sent: list[bytes] = []
+        login = library.Login(client_id="x", version=4, clean_start=True, keep_alive_s=60)
+        client = library.LibraryClient(login, 10, sent.append, lambda: None)
+        async with asyncio.timeout(20):
+            await client.connect()
+            while not sent:
+                await asyncio.sleep(0.001)
+            client.feed(b"\x20\x02\x00\x00")
+            await client.connected()
+            assert client.publish("a", b"b", 1, retain=False)
+            await client.shut(1)
+        pairs = [socket.socketpair() for _ in range(4)]  # they get the numbers that are free again
+        await asyncio.sleep(0.01)
+        ends = [one for pair in pairs for one in pair]
+        assert not [one for one in ends if loop.remove_writer(one.fileno())], "they are another's"
+        for one in ends:
+            one.close()
+    assert not complaints
+
+
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
         ("disable_logger", []),
         ("socket", []),
         ("loop_write", []),
+        ("want_write", []),
         ("disconnect", ["reasoncode", "properties"]),
         ("publish", ["topic", "payload", "qos", "retain", "properties"]),
     ],
