@@ -21,10 +21,13 @@ from iotcache.cluster.capability import SECURE, is_older
 from iotcache.config import Settings, load
 from iotcache.config.schema import CacheSettings, StoreSettings
 from iotcache.store import open_store
+from iotcache.telemetry import IngestStats
 from iotcache_tui.checks.base import Finding
 from iotcache_tui.checks.config import check_config
+from iotcache_tui.checks.running import worker_findings
 from iotcache_tui.checks.servers import check_nodes
 from iotcache_tui.checks.store import check_store
+from iotcache_tui.state.updates import Worker
 from tests.cli.test_main import ENVIRONMENT, run
 from tests.conforming import conforming
 from tests.conftest import Server, free_port
@@ -200,6 +203,16 @@ def test_a_node_of_small_items_is_told_of(memcached_factory: Callable[..., Serve
     done = run("doctor", "--json", "--nodes", small.address, "--broker", "mqtt://127.0.0.1:1", cwd=tmp_path)
     found = {finding["what"]: finding for finding in conforming("doctor", done.stdout)}
     assert found[f"node {small.address}"]["level"] == "warn"
+
+
+def test_what_workers_left_out_is_told_of() -> None:
+    stats = IngestStats(conflicts=3, nothing_in_it=2, last_nothing_in_it="m/empty")
+    findings = list(worker_findings([Worker("w", 1.0, stats), Worker("x", 1.0, IngestStats(conflicts=1))]))
+    assert [(one.level, one.found.partition(" ")[0]) for one in findings] == [
+        ("ok", "2"), ("warn", "4"), ("warn", "2")
+    ]  # fmt: skip
+    assert "m/empty" in findings[-1].found
+    assert "deadletter list" in findings[1].mend
 
 
 def test_secrets_that_all_may_read_are_told_of(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import secrets
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Final
 
 from iotcache.clock import SYSTEM_CLOCK
@@ -30,7 +30,7 @@ from iotcache_tui.format import plural, rate
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.problems.pipeline import HEAR_S
 from iotcache_tui.state.problems.problem import Gravity, Problem
-from iotcache_tui.state.updates import Latest, Mailbox
+from iotcache_tui.state.updates import Latest, Mailbox, Worker
 
 WATCH_S: Final = HEAR_S + 0.4
 MESSAGES_MOST: Final = 2_000
@@ -58,7 +58,7 @@ async def check_running(settings: Settings) -> list[Finding]:
     state = await _watch(settings, flows)
     findings: list[Finding] = []
     if any(part.name == "broker" and part.state == "up" for part in state.parts):
-        findings += [*_workers(state), *_topics(settings, flows)]
+        findings += [*worker_findings(state.processes.workers), *_topics(settings, flows)]
     findings += [
         Finding(
             _title(problem),
@@ -76,13 +76,27 @@ def _title(problem: Problem) -> str:
     return {"readers": "this config"}.get(problem.part, problem.part)
 
 
-def _workers(state: DashboardState) -> Iterator[Finding]:
-    heard = state.processes.workers
-    if heard:  # that there is none is a problem, and told as such
-        stored = sum(one.stats.stored_per_s for one in heard)
+def worker_findings(workers: Sequence[Worker]) -> Iterator[Finding]:
+    """That workers are at work, and what they left out of what came."""
+    if workers:  # that there is none is a problem, and told as such
+        stored = sum(one.stats.stored_per_s for one in workers)
         yield Finding(
-            "workers", "ok", f"{plural(len(heard), 'worker')} heard, {rate(stored)} readings/s stored"
+            "workers", "ok", f"{plural(len(workers), 'worker')} heard, {rate(stored)} readings/s stored"
         )
+    conflicts = sum(one.stats.conflicts for one in workers)
+    if conflicts:
+        yield Finding(
+            "readings", "warn", f"{conflicts:,} said another value than the one that is stored of them",
+            "iotcache-tui deadletter list --reason 'this one says' shows both values of each",
+        )  # fmt: skip
+    nothing = sum(one.stats.nothing_in_it for one in workers)
+    if nothing:
+        latest = max((one.stats for one in workers), key=lambda stats: stats.nothing_in_it)
+        yield Finding(
+            "readings", "warn",
+            f"{nothing:,} messages had nothing in them, as on {latest.last_nothing_in_it}",
+            "iotcache-tui explain TOPIC PAYLOAD says why",
+        )  # fmt: skip
 
 
 def _topics(settings: Settings, flows: Mapping[str, int]) -> Iterator[Finding]:
