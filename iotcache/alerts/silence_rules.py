@@ -52,7 +52,7 @@ class SilenceRules:
         self._stands = stands
         self._series: dict[tuple[str, str], _Device | None] = {}
         self._devices: dict[str, _Device] = {}
-        self._deadlines: list[tuple[float, str, str]] = []
+        self.deadlines: list[tuple[float, str, str]] = []
         self.unwatched = 0
         self.deaf_until_s = float("-inf")
         """Until then we could hear nobody, so that nobody was silent."""
@@ -114,7 +114,7 @@ class SilenceRules:
     def due(self, now_s: float, retired: Collection[str] = ()) -> list[Verdict]:
         """Devices that are silent by now; each is told once until it is heard of again."""
         verdicts: list[Verdict] = []
-        deadlines = self._deadlines
+        deadlines = self.deadlines
         while deadlines and deadlines[0][0] <= now_s:
             due_s, name, rule_name = heapq.heappop(deadlines)
             device, rule = self._devices[name], self._by_name[rule_name]
@@ -171,7 +171,7 @@ class SilenceRules:
 
     def _push(self, device: _Device, rule: AlertRule, due_s: float) -> None:
         device.due_s[rule.name] = due_s
-        heapq.heappush(self._deadlines, (due_s, device.name, rule.name))
+        heapq.heappush(self.deadlines, (due_s, device.name, rule.name))
 
     def _note_interval(self, device: _Device, interval_s: float) -> None:
         """Of a device with several sensors the one that speaks most often tells first."""

@@ -157,12 +157,12 @@ class AlertWatch:
             tasks.create_task(keep_running("watching for alerts", self._watch))
 
     async def _watch(self) -> None:
-        await self._begin()
+        await self.begin()
         try:
             while True:
                 try:
                     with self._faults.contained("a turn of the alert watch"):
-                        await self._turn()
+                        await self.turn()
                 except IotCacheError as error:  # what is unsettled is tried again
                     log.debug("alerts wait: %s", error)
                 await self._rest()
@@ -181,7 +181,7 @@ class AlertWatch:
                 return
         await asyncio.sleep(self.tick_s / 5)
 
-    async def _begin(self) -> None:
+    async def begin(self) -> None:
         """Take over from the store what stood before our time, and whom to listen for."""
         while True:
             try:
@@ -200,8 +200,8 @@ class AlertWatch:
             else:
                 return
 
-    async def _turn(self) -> None:
-        """Each part fails by itself, and what is to be settled is settled whatever else fails."""
+    async def turn(self) -> None:
+        """What is done every `tick_s`; each part fails by itself, and what is to be settled always is."""
         now_s = self._clock.monotonic()
         contained = self._faults.contained
         with contained("judging readings by the clock"):

@@ -42,7 +42,7 @@ class Inbox:
         self._on_room = on_room
         self._epoch = 0
         self._queue: deque[Message] = deque()
-        self._queued_bytes = 0
+        self.queued_bytes = 0
         """Of those queued and those held."""
         self._expected: dict[tuple[str, bytes], deque[tuple[Message, bool]]] = {}
         """What may come again, by topic and payload, as packet identifiers are new then; and whether it was
@@ -65,7 +65,7 @@ class Inbox:
 
     def full(self, share: float = 1.0) -> bool:
         """Whether more than ``share`` of a bound is queued."""
-        return len(self) > QUEUED_MESSAGES * share or self._queued_bytes > QUEUED_BYTES * share
+        return len(self) > QUEUED_MESSAGES * share or self.queued_bytes > QUEUED_BYTES * share
 
     # The wire's side
 
@@ -121,7 +121,7 @@ class Inbox:
             del self._expected[message.topic, message.payload]
         if queued:
             self._held_count -= 1
-            self._queued_bytes -= len(first.payload)
+            self.queued_bytes -= len(first.payload)
         self._held_until = time.monotonic() + HELD_S
         message = replace(message, received_us=first.received_us)
         if message.mid in self._unacked:
@@ -149,7 +149,7 @@ class Inbox:
             if self._stall is not None and self.unacked > self._stall:
                 self._stall = self._window
         self._queue.append(self._as_first(message) if self._expected else message)
-        self._queued_bytes += len(message.payload)
+        self.queued_bytes += len(message.payload)
 
     def wake(self) -> None:
         """Let whoever waits for messages look again."""
@@ -173,7 +173,7 @@ class Inbox:
             message = self._queue.popleft()
             size += len(message.payload)
             taken.append(message)
-        self._queued_bytes -= size
+        self.queued_bytes -= size
         if was_past_half and not self.full(0.5):
             self._on_room()
         return taken
@@ -194,7 +194,7 @@ class Inbox:
         loop = asyncio.get_running_loop()
         last = loop.time()
         until = last + linger_s
-        while len(self._queue) < limit and self._queued_bytes < limit_bytes and not self._stalled():
+        while len(self._queue) < limit and self.queued_bytes < limit_bytes and not self._stalled():
             self._arrived.clear()
             try:
                 async with asyncio.timeout_at(until):

@@ -252,6 +252,12 @@ class MqttLink:
         if self._subscriptions:
             await connection.unsubscribe(self.filters)
 
+    def drop(self, reason: str) -> None:
+        """Lose the connection without a DISCONNECT, as when a network fails: the broker publishes the will,
+        and the link connects anew."""
+        if self._connection is not None:
+            self._connection.abort(reason)
+
     def _resume(self) -> None:
         if self._connection is not None:
             self._connection.resume()

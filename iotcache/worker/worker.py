@@ -96,7 +96,7 @@ class Ingest:
         )
         self._waiting_store = _OPENING
         self._reported = ""
-        self._ready = asyncio.Event()
+        self.started = asyncio.Event()
         self._exits = AsyncExitStack()
         self._work: asyncio.Task[None] | None = None
         self._pump_task: asyncio.Task[None] | None = None
@@ -116,7 +116,7 @@ class Ingest:
             window=min(65_535, max(ingest.batch_max * 4, 100)),
             on_state=lambda state, reason: self._changed(),
         )
-        self._group = (
+        self.group = (
             WorkerGroup(settings.broker, ingest.group, self.instance, client_id) if ingest.group else None
         )
         self._is_leaving = self._session_ended = False
@@ -146,8 +146,8 @@ class Ingest:
 
     async def __aenter__(self) -> Self:
         await self.link.__aenter__()
-        if self._group is not None:
-            await self._exits.enter_async_context(self._group)
+        if self.group is not None:
+            await self._exits.enter_async_context(self.group)
         self._work = asyncio.create_task(self._run(), name="ingest")
         return self
 
@@ -158,7 +158,7 @@ class Ingest:
 
     async def ready(self) -> None:
         """Return once the worker is subscribed and its store is open."""
-        await self._while_working(self._ready.wait())
+        await self._while_working(self.started.wait())
         await self._while_working(self.link.until_connected())
 
     async def run(self) -> None:
@@ -204,8 +204,8 @@ class Ingest:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.faults.keep_running("publishing counters", self._publish_stats))
-            if self._group is not None:
-                await self._group.prove()
+            if self.group is not None:
+                await self.group.prove()
             if self._node_list is not None:
                 tasks.create_task(self.faults.keep_running("looking at the nodes' list", self._node_list.run))
             cache = self.cache = await open_cache(self.settings, self._exits, self._store_waits)
@@ -250,7 +250,7 @@ class Ingest:
             if self.host_state is not None:
                 await self.link.until_connected()  # who is told that we are there may send at once
                 await self._exits.enter_async_context(self.host_state)
-            self._ready.set()
+            self.started.set()
 
     async def _pump(self, pipeline: Pipeline) -> None:
         """Take batches from the link and hand them on, decoded."""
@@ -329,17 +329,17 @@ class Ingest:
             if self._work is not None:
                 await end(self._work)
             await self.link.close()
-            if self._session_ended and self._group is not None and not await self._group.end_session():
+            if self._session_ended and self.group is not None and not await self.group.end_session():
                 log.warning("the session %s could not be ended at the broker", self.link.client_id)
             await self._exits.aclose()
 
     async def _leave_group(self) -> bool:
         """Take in what the broker has for us, and no more, where others go on; whether that was all."""
-        if self._group is None or self._waiting_store or not self.link.connected or not self._working():
+        if self.group is None or self._waiting_store or not self.link.connected or not self._working():
             return False
         self._is_leaving = True
         self._post()
-        return await self._group.leave(self.link)
+        return await self.group.leave(self.link)
 
     def _working(self) -> bool:
         return self._work is not None and not self._work.done()

@@ -118,7 +118,7 @@ def test_many_devices_heard_again_and_again_keep_one_deadline_each() -> None:
     for second in range(200):
         silence.follow([reading(1, 0, device=f"d{n}") for n in range(20)], second * 0.5)
         silence.due(second * 0.5)
-    assert len(silence._deadlines) == 20
+    assert len(silence.deadlines) == 20
 
 
 def health(name: str, state: NodeState, *, drained: bool = False) -> NodeHealth:

@@ -62,7 +62,7 @@ class Worker:
 
     async def turn(self) -> list[Alert]:
         """What stands after one more turn."""
-        await self.watch._turn()
+        await self.watch.turn()
         return list(await self.cache.store.alerts.active())
 
     def reading(self, value: float, device: str = "d1") -> Reading:
@@ -78,7 +78,7 @@ async def team(memcached: Server, open_cache: Make) -> AsyncIterator[Make]:
         settings = Settings(alerts=rules, ingest=IngestSettings(group="g" if len(names) > 1 else ""))
         made = [Worker(await open_cache([memcached], clock=clock), clock, settings, name) for name in names]
         for one in made:
-            await one.watch._begin()
+            await one.watch.begin()
         return made
 
     yield make

@@ -38,7 +38,7 @@ async def door(memcached: Server, tmp_path: Path) -> AsyncIterator[Open]:
             )
             worker = await exits.enter_async_context(Ingest(settings))
             async with asyncio.timeout(10):
-                await worker._ready.wait()
+                await worker.started.wait()
             gateway = await exits.enter_async_context(Gateway(worker, HttpSettings(**http)))
             return Door(worker, gateway)
 

@@ -50,7 +50,7 @@ async def test_every_metric_and_label_is_in_a_real_scrape(memcached: Server, tmp
         store=StoreSettings(url=f"sqlite:///{tmp_path}/readings.db"),
     )
     async with Ingest(config) as worker, asyncio.timeout(10):
-        await worker._ready.wait()
+        await worker.started.wait()
         await worker.submit([Reading("d", "s", 1.0, 1_795_348_800_000_000)], [])
         assert worker.cache is not None
         await worker.cache.read_many([Series("d", "s"), Series("d", "unknown")])

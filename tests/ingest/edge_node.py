@@ -92,6 +92,5 @@ class EdgeNode:
         assert self.link is not None
         assert self._task is not None
         self._task.cancel()
-        assert self.link._connection is not None
         self.link._closing = True
-        self.link._connection.abort("a test")
+        self.link.drop("a test")

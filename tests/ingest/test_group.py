@@ -27,8 +27,8 @@ Make = Callable[..., Any]
 
 def may_leave(worker: Ingest) -> bool:
     """Whether a member has heard of another."""
-    assert worker._group is not None
-    return worker._group.may_end_session()
+    assert worker.group is not None
+    return worker.group.may_end_session()
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
@@ -119,7 +119,7 @@ async def test_auto_finds_a_broker_that_speaks_3_1_1_alone(link: Make, how: str)
     async with ScriptedBroker(4, answer) as broker:
         made = await link(broker.address.port, "x", protocol="auto")
         assert made.version == 4
-        made._connection.abort("a test")
+        made.drop("a test")
         await until(lambda: made.connects == 2)
         assert made.version == 4
 

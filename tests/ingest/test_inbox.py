@@ -41,7 +41,7 @@ async def test_what_a_resumed_session_does_not_bring_again_is_taken_as_it_came(
     assert [(message.epoch, message.received_us) for message in rest] == [(1, 3), (1, 4)]
     assert box.settle(rest) == []
     assert [message.mid for message in box.settle(first)] == [6, 7, 8]
-    assert (len(box), box.unacked, box._queued_bytes) == (0, 0, 0)
+    assert (len(box), box.unacked, box.queued_bytes) == (0, 0, 0)
 
 
 async def test_of_a_session_that_is_forgotten_nothing_is_waited_for() -> None:

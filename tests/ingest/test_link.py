@@ -86,8 +86,7 @@ async def test_acks_go_out_only_on_the_connection_that_brought_the_message(
     reader = await link(broker_port, "reader", **READER)
     await sender.publish("t/a", b"1")
     old = await take(reader, 1)
-    assert reader._connection is not None
-    reader._connection.abort("cut")
+    reader.drop("cut")
     await until(lambda: reader.connects == 2 and reader.connected)
     assert reader.ack(old) == 0
     new = await take(reader, 1)
@@ -104,7 +103,7 @@ async def test_messages_not_yet_taken_are_not_taken_twice_after_a_reconnect(
     for n in range(5):
         await sender.publish("t/a", b"%d" % n)
     await until(lambda: reader.queued == 5)
-    reader._connection.abort("cut")
+    reader.drop("cut")
     await until(lambda: reader.connects == 2 and reader.unacked == 5)
     assert [message.payload for message in await take(reader, 5)] == [b"0", b"1", b"2", b"3", b"4"]
     assert reader.queued == 0
@@ -246,7 +245,7 @@ async def test_the_last_will_is_published_when_we_vanish_and_only_then(
     leaver = await link(broker_port, "leaver", will=Will("w/leaver", b"gone", retain=False))
     await leaver.close()
     vanisher = await link(broker_port, "vanisher", will=Will("w/vanisher", b"gone", retain=False))
-    vanisher._connection.abort("gone")
+    vanisher.drop("gone")
     assert [(one.topic, one.payload) for one in await take(ear, 1)] == [("w/vanisher", b"gone")]
 
 

@@ -218,7 +218,7 @@ async def test_a_broker_without_retained_messages_or_qos_1_is_lived_with(
     assert sender.post("w/b", b"2", retain=True)
     assert [message.payload for message in await take(listener, 2)] == [b"1", b"2"]
     assert sender.connects == 1
-    sender._connection.abort("gone")
+    sender.drop("gone")
     assert [(message.topic, message.payload) for message in await take(listener, 1)] == [
         ("w/sender", b"gone")
     ]

@@ -67,7 +67,7 @@ async def test_a_retained_reading_with_a_time_of_its_own_fills_what_was_missed(
     made = await worker(settings_for(mosquitto.port, [memcached]))
     await until(lambda: made.counters.stored == 1)
     assert await kept(made) == [(21.5, own * 1000)]
-    made.link._connection.abort("a test")
+    made.link.drop("a test")
     await until(lambda: made.counters.retained >= 1)
     assert len(await kept(made)) == 1
 

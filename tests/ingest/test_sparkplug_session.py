@@ -168,8 +168,7 @@ async def test_a_host_application_tells_its_state(
         assert abs(seen[-1]["timestamp"] - time.time() * 1e3) < 60_000
         if ends == "dies":
             assert made.host_state is not None
-            assert made.host_state.link._connection is not None
-            made.host_state.link._connection.abort("a test")
+            made.host_state.link.drop("a test")
             await until(lambda: len(seen) >= 3)
             assert [one["online"] for one in seen[:3]] == [True, False, True]
             assert seen[1]["timestamp"] == seen[0]["timestamp"] <= seen[2]["timestamp"]

@@ -114,8 +114,7 @@ async def test_a_fleet_that_vanishes_is_said_to_be_gone(mosquitto: Server) -> No
         async with uplink:
             while not uplink.connected:
                 await uplink.until_room()
-            assert uplink._connection is not None
-            uplink._connection.abort("pulled the plug")
+            uplink.drop(away_s=60)
             (message,) = await link.batch(1)
             assert msgspec.json.decode(message.payload)["state"] == "gone"
 

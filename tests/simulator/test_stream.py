@@ -97,7 +97,7 @@ def test_payloads_say_what_the_pure_function_measures() -> None:
         assert site == roster.site(roster.names.index(device))
     # At whole milliseconds the time in the payload is the exact time of measurement.
     exact = Stream(roster, timeline)
-    for group in exact._groups:
+    for group in exact.groups:
         group.phases = type(group.phases)("Q", sorted(at // 1000 * 1000 for at in group.phases))
     checked = 0
     for _, _, _, payload, _ in messages(exact, 20 * SECOND):

@@ -48,7 +48,7 @@ def fly(path: Path, rotation: Rotation, seconds: int, begun_s: float) -> Dashboa
         )
         state.apply(drained)
         recorder.add(now_s, now_s + 1e9, drained, state)
-        while recorder._queue.qsize() > 100:
+        while recorder.waiting > 100:
             time.sleep(0.001)
     recorder.close()
     assert not recorder.problem

@@ -293,8 +293,8 @@ async def test_enter_and_a_click_open_the_part_and_figures_are_wanted_only_while
         await show(app, pilot)
         assert app.feed.asked == [WatchNodes()]
         picture = app.screen.query_one(FlowPicture)
-        assert picture._layout is not None
-        rect = picture._layout.rects["readers"]
+        assert picture.layout_of_boxes is not None
+        rect = picture.layout_of_boxes.rects["readers"]
         await pilot.click(FlowPicture, offset=(rect.x + 2, rect.y + 1))
         await pilot.pause()
         assert app.screen is app.view("fleet")

@@ -108,7 +108,7 @@ async def test_nodes_are_asked_for_little_until_somebody_wants_to_know_more(memc
         for each in (asked, task):
             each.cancel()
         await asyncio.gather(asked, task, return_exceptions=True)
-        assert it.watch._wanted == 0
+        assert not it.watch.is_wanted
 
 
 async def done(it: SimpleNamespace, name: str, what: NodeAct, *values: float | str) -> list[str]:

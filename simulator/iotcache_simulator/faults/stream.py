@@ -79,7 +79,7 @@ class FaultyStream(Stream):
             group.number: schedule(
                 faults, self._roster, group.kind, group.function.sensor.name, group.devices
             )
-            for group in self._groups
+            for group in self.groups
         }
 
     def _render(self, group: SensorGroup, cycle: int, first: int, last: int, out: list[Message]) -> None:

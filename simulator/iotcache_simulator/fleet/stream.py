@@ -82,7 +82,7 @@ class Stream:
         self._epoch = Epoch(timeline.start_us)
         self._even = False
         self._names = [name.encode() for name in roster.names]
-        self._groups: list[SensorGroup] = []
+        self.groups: list[SensorGroup] = []
         self._greetings: list[SensorGroup] = []
         self._late: list[Message] = []
         members: list[list[int]] = [[] for _ in roster.classes]
@@ -107,20 +107,20 @@ class Stream:
                     )
                     # Scattered readings come up to one interval after their slot: the slots begin earlier.
                     group.cycle = -1 if scattered else 0
-                    self._groups.append(group)
+                    self.groups.append(group)
                 number += 1
-        self._may_defer = scattered or any(group.link for group in self._groups)
+        self._may_defer = scattered or any(group.link for group in self.groups)
         if greet:
             within_us = int(
-                _MICRO * min(max(_GREET_S, sum(len(g.phases) for g in self._groups) / 1_000), 30.0)
+                _MICRO * min(max(_GREET_S, sum(len(g.phases) for g in self.groups) / 1_000), 30.0)
             )
-            slow = [group for group in self._groups if group.interval > within_us]
+            slow = [group for group in self.groups if group.interval > within_us]
             self._greetings = [group.greeting(within_us) for group in slow]
 
     @property
     def rate(self) -> float:
         """Messages a second of the devices in this stream, in the mean."""
-        even = sum(len(group.phases) * _MICRO / group.interval for group in self._groups)
+        even = sum(len(group.phases) * _MICRO / group.interval for group in self.groups)
         return even * self.mean_load
 
     @property
@@ -143,7 +143,7 @@ class Stream:
                 for cycle, first, last in group.due(until_work):
                     self._render(group, cycle, first, last, messages)
             self._greetings = [group for group in self._greetings if group.cycle <= group.last_cycle]
-        for group in self._groups:
+        for group in self.groups:
             for cycle, first, last in group.due(until_work):
                 self._render(group, cycle, first, last, messages)
         while self._late and self._late[0][0] < until_us:

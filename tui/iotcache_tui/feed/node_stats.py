@@ -91,6 +91,11 @@ class NodeStatsPoller:
         self._wanted = 0
         self._woken = asyncio.Event()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody looks at all figures just now."""
+        return self._wanted > 0
+
     @contextlib.contextmanager
     def wanted(self) -> Iterator[None]:
         """All figures keep coming meanwhile."""

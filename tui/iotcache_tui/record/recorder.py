@@ -133,6 +133,11 @@ class Recorder:
             self.frames_lost += 1
             self._keyframe_at_s = float("-inf")  # what follows the gap begins with the whole state
 
+    @property
+    def waiting(self) -> int:
+        """Frames that are not written yet."""
+        return self._queue.qsize()
+
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what waits, and end."""
         try:

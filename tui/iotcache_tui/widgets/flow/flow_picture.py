@@ -102,7 +102,7 @@ class FlowPicture(Widget, can_focus=True):
         self._still: Canvas | None = None
         self._still_lines: list[list[tuple[str, str]]] = []
         self._ways: list[list[Point]] = []
-        self._layout: Layout | None = None
+        self.layout_of_boxes: Layout | None = None
         self._shown: list[list[tuple[str, str]]] = []
 
     def show(
@@ -129,12 +129,12 @@ class FlowPicture(Widget, can_focus=True):
         flow, (width, height) = self._flow, self.size
         assert flow is not None
         canvas = Canvas(width, height, ascii_only=self._ascii)
-        self._layout = arrange(width, height)
+        self.layout_of_boxes = arrange(width, height)
         self._ways = []
-        if self._layout is None:
+        if self.layout_of_boxes is None:
             self._draw_list(canvas, flow)
         else:
-            for index, path in enumerate(self._layout.paths):
+            for index, path in enumerate(self.layout_of_boxes.paths):
                 self._ways.append(canvas.line(path.points, "line"))
                 self._draw_figures(canvas, flow, index)
             for name in BOXES:
@@ -144,8 +144,8 @@ class FlowPicture(Widget, can_focus=True):
 
     def _draw_figures(self, canvas: Canvas, flow: Flow, index: int) -> None:
         """The arrow's rate, and how it was in the last seconds."""
-        assert self._layout is not None
-        path = self._layout.paths[index]
+        assert self.layout_of_boxes is not None
+        path = self.layout_of_boxes.paths[index]
         per_s = flow.rates[index]
         canvas.text(*path.label, fit(f"{rate(per_s)}/s", min(path.room, 9)), "strong" if per_s else "dim")
         values = [rates[index] for rates in self._rates[-min(path.room, 12) :]]
@@ -158,8 +158,8 @@ class FlowPicture(Widget, can_focus=True):
         return "warn" if held else "mark" if name == self.selected and self.has_focus else "line"
 
     def _draw_box(self, canvas: Canvas, flow: Flow, name: str) -> None:
-        assert self._layout is not None
-        box, rect = flow.boxes[name], self._layout.rects[name]
+        assert self.layout_of_boxes is not None
+        box, rect = flow.boxes[name], self.layout_of_boxes.rects[name]
         tone, heavy = self._tone(flow, name), name == self.selected
         canvas.box(rect, TITLES[name], tone, heavy=heavy)
         room = rect.width - 4
@@ -237,10 +237,10 @@ class FlowPicture(Widget, can_focus=True):
         self.post_message(self.BoxSelected(name))
 
     def action_towards(self, dx: int, dy: int) -> None:
-        if self._layout is None:
+        if self.layout_of_boxes is None:
             self.action_step(dx + dy)
         else:
-            self.select(towards(self._layout, self.selected, dx, dy))
+            self.select(towards(self.layout_of_boxes, self.selected, dx, dy))
 
     def action_step(self, step: int) -> None:
         self.select(BOXES[(BOXES.index(self.selected) + step) % len(BOXES)])
@@ -255,6 +255,6 @@ class FlowPicture(Widget, can_focus=True):
             self.action_open()
 
     def _box_at(self, x: int, y: int) -> str | None:
-        if self._layout is None:
+        if self.layout_of_boxes is None:
             return BOXES[y] if 0 <= y < len(BOXES) else None
-        return next((name for name, rect in self._layout.rects.items() if rect.holds(x, y)), None)
+        return next((name for name, rect in self.layout_of_boxes.rects.items() if rect.holds(x, y)), None)
