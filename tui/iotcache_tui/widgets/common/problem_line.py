@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
-from rich.text import Text
+from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.geometry import Region
 from textual.message import Message
+from textual.strip import Strip
 from textual.widget import Widget
 
 from iotcache_tui.format import fit, plain, plural
@@ -19,6 +22,7 @@ from iotcache_tui.state.problems.problem import Gravity, Problem
 _GLYPHS = {Gravity.DOWN: "✗", Gravity.BLIND: "✗", Gravity.WARNING: "▲", Gravity.NOTE: "○"}
 _TONES = {Gravity.DOWN: "error", Gravity.BLIND: "error", Gravity.WARNING: "warning", Gravity.NOTE: "accent"}
 _ADDRESS = re.compile(r" \([^()]*\)$")
+_Line = tuple[list[Segment], bool, list[Segment]]
 WAITING = "waiting for the first second …"
 ALL_WELL = "no problem: every part keeps up"
 
@@ -51,13 +55,21 @@ class ProblemLine(Widget):
         self._alerts = 0
         self._known = False
         self._lasting = ""
+        self._lasting_at = 0
+        """The cell where it begins."""
+        self._drawn: tuple[object, _Line] = None, ([], False, [])
+        """The line without it, and what it was drawn from."""
 
     def show(self, problems: Sequence[Problem], alerts: int, now_s: float, *, known: bool) -> None:
         """``alerts`` stand; ``known`` is whether anything has been looked at yet."""
         problems = tuple(problems)
         lasting = problems[0].lasting(now_s) if problems else ""
-        shown = (problems, alerts, lasting, known)
+        shown = problems, alerts, known, len(lasting)
         if shown == self._shown:
+            if lasting != self._lasting:
+                # All that moves while an outage lasts: no more than those cells are drawn again.
+                self._lasting = lasting
+                self.refresh(Region(self._lasting_at, 0, len(lasting), 1))
             return
         self._shown = shown
         self._problems, self._alerts, self._lasting, self._known = problems, alerts, lasting, known
@@ -67,30 +79,39 @@ class ProblemLine(Widget):
             self.can_focus = bool(problems)
         self.refresh()
 
-    def render(self) -> Text:
-        colours, width = self.app.theme_variables, self.content_size.width
-        line = Text(no_wrap=True, end="")
+    def render_line(self, y: int) -> Strip:
+        width, ground, colours = self.content_size.width, self.rich_style, self.app.theme_variables
+        key = self._shown, width, ground, colours["success"]
+        if self._drawn[0] != key:
+            self._drawn = key, self._draw(width, ground, colours)
+        before, lasting, after = self._drawn[1]
+        shown = [*before, Segment(self._lasting, ground), *after] if lasting else before
+        return Strip(shown).adjust_cell_length(width, ground)
+
+    def _draw(self, width: int, ground: Style, colours: dict[str, str]) -> _Line:
+        """All but how long it has lasted: what stands before that, whether that is shown, what follows."""
         if not self._problems:
-            if self._known:
-                line.append(plain("● ", self._ascii), colours["success"])
-                line.append(fit(ALL_WELL, width - 2))
-            else:
-                line.append(plain(fit(WAITING, width), self._ascii), "dim")
-            return line
+            if not self._known:
+                return [Segment(plain(fit(WAITING, width), self._ascii), ground + Style(dim=True))], False, []
+            well = Segment(plain("● ", self._ascii), ground + Style.parse(colours["success"]))
+            return [well, Segment(fit(ALL_WELL, width - 2), ground)], False, []
         first = self._problems[0]
-        tone = colours[_TONES[first.gravity]]
+        tone = ground + Style.parse(f"bold {colours[_TONES[first.gravity]]}")
         head = f"{_GLYPHS[first.gravity]} {first.head}"
         tail = self._tail(first, width - cell_len(head) - cell_len(first.cause) - 12)
         room = max(width - cell_len(tail), 12)
         rest = _rest(first.cause, first.effect)
-        if cell_len(head) + 1 + cell_len(self._lasting + rest) > room:
+        size = len(self._lasting)
+        if cell_len(head) + 1 + size + cell_len(rest) > room:
             rest = _rest(_ADDRESS.sub("", first.cause), first.effect)  # what follows matters more than where
-        line.append(plain(fit(head, min(cell_len(head), room)), self._ascii), f"bold {tone}")
+        before = [Segment(plain(fit(head, min(cell_len(head), room)), self._ascii), tone)]
+        end = Segment(plain(tail, self._ascii), tone)
         left = room - cell_len(head)
-        if left > 0:
-            line.append(plain(fit(f" {self._lasting}{rest}", left), self._ascii))
-        line.append(plain(tail, self._ascii), f"bold {tone}")
-        return line
+        if left <= size + 1:
+            return [*before, Segment(" " * max(left, 0), ground), end], False, []
+        self._lasting_at = cell_len(head) + 1
+        text = Segment(plain(fit(rest, left - 1 - size), self._ascii), ground)
+        return [*before, Segment(" ", ground)], True, [text, end]
 
     def _tail(self, first: Problem, spare: int) -> str:
         """How many more, the alerts, and the way there: each where the cause leaves room for it."""
