@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof lab lint lint-deploy schemas types check picture class-plots chaos chaos-mutants clean
+.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas types check picture class-plots chaos chaos-mutants clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -46,6 +46,10 @@ brokers: $(DEV)
 # The advisor's predictions against real memcacheds of other sizes and TTLs: some ten minutes.
 advisor-proof: $(DEV)
 	@$(BIN)/python -m tests.advisor.proof $(ARGS)
+
+# All that only looks, beside a busy cluster of somebody else's: ten minutes; ARGS="--for 60" to shorten.
+observe-proof: $(DEV)
+	@$(BIN)/python -m tests.long.observe_proof $(ARGS)
 
 lint: $(DEV)
 	@$(BIN)/ruff check .
