@@ -1,4 +1,4 @@
-"""Foreign text made harmless: what devices send never reaches a screen or a log as it came."""
+"""Foreign text made harmless: what devices send never reaches a screen or a log as it came; and plurals."""
 
 from __future__ import annotations
 
@@ -55,3 +55,8 @@ def _escape(char: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def plural(number: int, one: str, several: str = "") -> str:
+    """A number and its noun: ``1 node``, ``3 nodes``; ``several`` is the plural that no ``s`` makes."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"

@@ -8,7 +8,7 @@ from typing import Final
 from iotcache.advisor.advice import Advice, Confidence, Subject
 from iotcache.advisor.evidence import Evidence, NodeEvidence
 from iotcache.advisor.item_size import DEFAULT_CHUNKS
-from iotcache.text import printable_bytes
+from iotcache.text import plural, printable_bytes
 
 HOT_SHARE: Final = 0.2
 """Of all gets, for one key: no placement can spread it."""
@@ -102,9 +102,9 @@ def item_sizes(evidence: Evidence) -> Iterator[Advice]:
                 subject=Subject.ITEM_SIZE,
                 about=f"{node.name} class {slab.number}",
                 text=f"{node.name}: entries of {slab.item_bytes:.0f} B take chunks of {slab.chunk_bytes}: "
-                f"{excess:.0f} bytes shorter saves {percent:.0f} %, {saved / (1 << 20):.0f} MB",
+                f"{plural(round(excess), 'byte')} shorter saves {percent:.0f} %, {saved / (1 << 20):.0f} MB",
                 reason=f"the chunk below has {below} B; keys and values count alike",
-                do=f"shorten key or value by {excess:.0f} bytes",
+                do=f"shorten key or value by {plural(round(excess), 'byte')}",
                 undo="the longer form",
                 confidence=Confidence.MEDIUM,
                 saved_bytes=float(saved),

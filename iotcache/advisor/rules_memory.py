@@ -9,6 +9,7 @@ from typing import Final
 from iotcache.advisor.advice import MEBIBYTE, Advice, Confidence, Subject
 from iotcache.advisor.curves import MemoryCurve
 from iotcache.advisor.evidence import Evidence, NodeEvidence, SlabEvidence
+from iotcache.text import plural
 
 GAIN_LEAST: Final = 0.01
 """A point of hit ratio: less is within the prediction's own error."""
@@ -123,10 +124,11 @@ def slabs(evidence: Evidence) -> Iterator[Advice]:
         yield Advice(
             subject=Subject.SLABS,
             about=node.name,
-            text=f"{node.name}: move {pages} pages from class {source.number} ({source.chunk_bytes} B) "
-            f"to class {target.number} ({target.chunk_bytes} B): about {reads:.0f} store reads/s fewer",
+            text=f"{node.name}: move {plural(pages, 'page')} from class {source.number} "
+            f"({source.chunk_bytes} B) to class {target.number} ({target.chunk_bytes} B): "
+            f"about {reads:.0f} store reads/s fewer",
             reason=f"class {target.number} evicts {target.evictions_per_s:.1f} entries/s while "
-            f"{pages} of {source.pages} pages of class {source.number} are empty",
+            f"{pages} of {plural(source.pages, 'page')} of class {source.number} are empty",
             do=f"slabs reassign {source.number} {target.number}",
             undo=f"slabs reassign {target.number} {source.number}",
             confidence=Confidence.MEDIUM,
@@ -173,7 +175,7 @@ def nodes(evidence: Evidence) -> Iterator[Advice]:
     full = busiest.connections_max and busiest.connections > 0.9 * busiest.connections_max
     if load > 0.8 * NODE_GETS_MOST_PER_S or full:
         what = (
-            f"{busiest.connections} of {busiest.connections_max} connections"
+            f"{busiest.connections} of {plural(busiest.connections_max, 'connection')}"
             if full
             else f"{load:.0f} requests/s, of some {NODE_GETS_MOST_PER_S} that one bears"
         )

@@ -19,7 +19,7 @@ from iotcache.cluster.node_client import NodeClient
 from iotcache.cluster.placement.share import shares
 from iotcache.cluster.stats import NodeLimits, NodeStats, SlabClass, node_limits, node_stats, slab_classes
 from iotcache.errors import NodeError
-from iotcache.text import printable
+from iotcache.text import plural, printable
 from iotcache.traffic.groups import Groups
 from iotcache.traffic.meter import TrafficMeter, group_evidence
 from iotcache.traffic.watch_lines import WatchEvent, WatchLines
@@ -230,7 +230,7 @@ def _concluded(
     lost, events = sum(one.skipped for one in looks), sum(one.events for one in looks)
     if lost:
         notes.append(
-            f"{lost:,} of {lost + events:,} requests were not logged by the nodes (skipped): "
+            f"{lost:,} of {plural(lost + events, 'request')} were not logged by the nodes (skipped): "
             "rates are by the nodes' own counters, and confidence is lower"
         )
     evidence = Evidence(

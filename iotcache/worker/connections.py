@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
 from typing import Any, Final
 
+from iotcache.text import plural
+
 try:
     import resource
 except ImportError:  # Windows, where sockets do not count against such a limit
@@ -308,7 +310,9 @@ class Connections:
 
     def _take(self, accepted: socket.socket) -> None:
         if len(self) >= self._limit and not self._drop_longest_waiting():
-            self._refusals.add(f"the HTTP server has {self._limit} requests under way and refuses more")
+            self._refusals.add(
+                f"the HTTP server has {plural(self._limit, 'request')} under way and refuses more"
+            )
             accepted.close()
             return
         connection = Connection(self._make_protocol(), self)
@@ -327,6 +331,6 @@ class Connections:
     def _drop_longest_waiting(self) -> bool:
         if not self._waiting:
             return False
-        self._refusals.add(f"the HTTP server has {len(self)} connections open and closes idle ones")
+        self._refusals.add(f"the HTTP server has {plural(len(self), 'connection')} open and closes idle ones")
         next(iter(self._waiting)).abort()
         return True

@@ -271,7 +271,7 @@ async def test_there_are_so_many_sessions_and_no_more(serve: Serve) -> None:
             await http.ws_connect(f"ws://{page.base}/ws")
         assert refused.value.status == 503
         async with http.get(f"http://{page.base}/") as answer:
-            assert (answer.status, "2 sessions are open" in await answer.text()) == (503, True)
+            assert (answer.status, "open already: 2 sessions" in await answer.text()) == (503, True)
         pids = page.sessions()
         assert len(pids) == 2
         for socket in opened:

@@ -65,7 +65,7 @@ def test_the_shipped_scenarios_are_all_there_and_teach(
         ("[[step]]", "[stack]\npopularity = \"many\"\n[[step]]", "'many' is no popularity"),
         ("[[step]]", "[[side]]\nname = \"a\"\n[[step]]", "a comparison has two sides"),
         ("expect =", 'point = ["moon"]\nexpect =', "nothing called 'moon' to point at"),
-        ('{ act = "kill", node = 2 }', '{ act = "add" }', "there are 0 spare nodes"),
+        ('{ act = "kill", node = 2 }', '{ act = "add" }', "nodes to spare: 0"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_with_line_and_key(before: str, after: str, says: str) -> None:

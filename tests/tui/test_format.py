@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from iotcache.text import printable
+from iotcache.text import plural, printable
 from iotcache_tui.format import (
     aligned_value,
     bar,
@@ -22,7 +22,6 @@ from iotcache_tui.format import (
     milliseconds,
     number,
     percent,
-    plural,
     rate,
     short_nodes,
     sparkline,

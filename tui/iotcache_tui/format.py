@@ -184,9 +184,9 @@ def span_text(seconds: float) -> str:
     return f"{seconds / 3_600:g} h" if seconds >= 3_600 else f"{seconds / 60:g} min"
 
 
-def plural(number: int, one: str, several: str = "") -> str:
-    """A number and its noun: ``1 node``, ``3 nodes``; ``several`` is the plural that no ``s`` makes."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"
+def counted(number: int, one: str) -> str:
+    """As `plural`, with the number as short as `count` makes it."""
+    return f"{count(number)} {one if number == 1 else one + 's'}"
 
 
 def plain(text: str, ascii_only: bool = True) -> str:

@@ -21,6 +21,7 @@ from iotcache.errors import StackError
 from iotcache.keys import Keys
 from iotcache.model import Series
 from iotcache.store import open_store
+from iotcache.text import plural
 from iotcache_simulator.chaos.parts import (
     CacheNode,
     Mosquitto,
@@ -92,8 +93,9 @@ class ChaosReport(Struct, frozen=True, kw_only=True):
         """The outcome in a line."""
         readings = self.fleet.planned if self.fleet else 0
         return (
-            f"seed {self.seed}, {self.store}: {sum(self.acts.values())} kills, freezes and restarts; "
-            f"{readings:,} readings, {self.lost} lost, {self.duplicated} doubled, "
+            f"seed {self.seed}, {self.store}: "
+            f"{plural(sum(self.acts.values()), 'kill, freeze or restart', 'kills, freezes and restarts')}; "
+            f"{plural(readings, 'reading')}, {self.lost} lost, {self.duplicated} doubled, "
             f"{self.altered} altered, {self.stale} stale, {self.early} cached too early"
         )
 
@@ -245,7 +247,8 @@ def _judged(
     found.append(
         Case(
             "everything that was planned was done",
-            failed or (f"{carried_out} of {spec.kills} acts were done" if carried_out != spec.kills else ""),
+            failed
+            or (f"{carried_out} of {plural(spec.kills, 'act')} done" if carried_out != spec.kills else ""),
         )
     )
     deaths = [death for part in pipeline.parts for death in part.deaths]
@@ -254,7 +257,7 @@ def _judged(
     found.append(
         Case(
             "nothing is cached before it is stored",
-            f"{watch.early} entries of the cache were not in the store yet; the first: {named}"
+            f"not in the store yet: {plural(watch.early, 'cache entry', 'cache entries')}; the first: {named}"
             if watch.early
             else "",
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iotcache.cluster.types import GetResult
+from iotcache.text import plural
 
 
 class WriteHistory:
@@ -60,7 +61,7 @@ class WriteHistory:
         """What is wrong with a read's answers; noted as well."""
         found = []
         if len(answers) != len(keys):
-            found.append(f"{len(answers)} answers for {len(keys)} keys")
+            found.append(f"{plural(len(answers), 'answer')} for {plural(len(keys), 'key')}")
         for key, wanted, got in zip(keys, least, answers, strict=False):
             self.reads += 1
             if not got.hit:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from iotcache.text import plural
 from iotcache_simulator.lab.definition.expectations import CheckState
 from iotcache_simulator.lab.definition.metrics import unit_of
 from iotcache_simulator.lab.run import ScenarioRun
@@ -143,5 +144,5 @@ def _verdict(run: ScenarioRun) -> str:
     if state.status == "failed":
         return f"it could not go on: {state.message}"
     states = [check.state for step in state.steps for check in step.checks]
-    passed = f"{states.count(CheckState.GREEN.value)} of {len(states)} expectations held"
+    passed = f"{states.count(CheckState.GREEN.value)} of {plural(len(states), 'expectation')} held"
     return passed if state.status == "done" else f"ended in step {state.step + 1}: {passed}"

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import msgspec
 from msgspec import Struct
 
+from iotcache.text import plural
 from iotcache_simulator.readers.workload import Readers, ReadSpec
 from iotcache_simulator.report.figures import Duration, Percentiles, Rate
 
@@ -67,10 +68,12 @@ class ReadReport(Struct, frozen=True, kw_only=True):
         """What every workload promises, and how it was broken."""
         unanswered = self.planned - self.reads
         broken = {
-            "every read was answered": f"{unanswered} of {self.planned} reads were not answered"
+            "every read was answered": f"not answered: {unanswered} of {plural(self.planned, 'read')}"
             if unanswered
             else "",
-            "the store did not fail": f"the store failed for {self.errors} reads" if self.errors else "",
+            "the store did not fail": f"the store failed for {plural(self.errors, 'read')}"
+            if self.errors
+            else "",
         }
         target, achieved = self.rate.target, self.rate.achieved
         if target and self.duration_s.actual >= 1.0:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from iotcache.errors import UsageError
+from iotcache.text import plural
 from iotcache_simulator.report.conditions import Condition
 from iotcache_simulator.report.junit import Case
 from iotcache_simulator.report.simulate import CacheBalance, Ledger, Report
@@ -66,7 +67,7 @@ def promises(report: Report, unreachable: str = "", failure: str = "") -> dict[s
     broken |= _substance(report, failure)
     undecided = report.unconfirmed - report.refused
     broken["every message was sent"] = (
-        f"{report.unsent} of {report.planned} planned messages were not sent" if report.unsent else ""
+        f"not sent: {report.unsent} of {plural(report.planned, 'planned message')}" if report.unsent else ""
     )
     broken["every message was confirmed"] = (
         f"{_were(undecided, 'message')} not confirmed by the broker" if undecided else ""

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct, field
 
+from iotcache.text import plural
+
 OURS = "iotcache"
 
 
@@ -88,7 +90,9 @@ def table(report: BenchReport) -> str:
     width = max((len(row.who) for row in report.rows), default=0)
     for task in dict.fromkeys(row.task for row in report.rows):
         rows = [row for row in report.rows if row.task == task and row.runs]
-        lines.append(f"{task} ({rows[0].unit}, median of {len(rows[0].runs)} rounds)" if rows else task)
+        lines.append(
+            f"{task} ({rows[0].unit}, median of {plural(len(rows[0].runs), 'round')})" if rows else task
+        )
         lines += [_line(row, width) for row in sorted(rows, key=lambda row: -row.median)]
         lines += [_verdict(report, target) for target in report.targets if target.task == task]
         lines.append("")

@@ -21,12 +21,13 @@ from iotcache.config.parts import NONE
 from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_node
 from iotcache.mqtt import MqttLink
+from iotcache.text import plural
 from iotcache.worker.reader import topics_of
 from iotcache_tui.checks.base import Finding
 from iotcache_tui.feed.node_stats import NodeStatsPoller
 from iotcache_tui.feed.parts import Parts
 from iotcache_tui.feed.process_stats import ProcessStatsListener
-from iotcache_tui.format import plural, rate
+from iotcache_tui.format import rate
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.problems.pipeline import HEAR_S
 from iotcache_tui.state.problems.problem import Gravity, Problem

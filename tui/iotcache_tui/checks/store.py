@@ -11,6 +11,7 @@ from iotcache.config.schema import Settings, StoreSettings
 from iotcache.config.urls import mask, parse_store
 from iotcache.errors import StoreError
 from iotcache.store import open_store
+from iotcache.text import plural
 from iotcache_tui.checks.base import Finding
 
 _NO_TABLES = frozenset({"42P01", "3F000"})
@@ -79,7 +80,7 @@ async def _postgres(store: StoreSettings) -> Finding:
 async def _counted(store: StoreSettings) -> str:
     async with open_store(store, read_only=True) as opened:
         counts = await opened.counts()
-    return f"{counts.readings:,} readings of {counts.series:,} sensors"
+    return f"{plural(counts.readings, 'reading')} of {plural(counts.series, 'sensor')}"
 
 
 def _journal_mode(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iotcache.clock import utc_text
 from iotcache.decode.explanation import DEAD, NOTHING, Explainer, Explanation
-from iotcache.text import printable
+from iotcache.text import plural, printable
 
 if TYPE_CHECKING:
     from iotcache.config.schema import IngestSettings
@@ -90,7 +90,7 @@ def described(explanation: Explanation, messages: int = 1, topics: int = 1) -> I
     many = (
         f", {messages:,} such on {topics:,} topics" if topics > 1 else f", {messages:,} such" * (messages > 1)
     )
-    yield f"{explanation.topic} ({explanation.size:,} bytes{many})"
+    yield f"{explanation.topic} ({plural(explanation.size, 'byte')}{many})"
     by = f" {'of' if is_unread(explanation) else 'by'} {explanation.by}" if explanation.by else ""
     yield f"  {explanation.outcome}{by}"
     if explanation.reason:

@@ -8,7 +8,7 @@ from iotcache.clock import Clock
 from iotcache.errors import StoreError
 from iotcache.model import Event, Severity
 from iotcache.store.base import Store
-from iotcache.text import printable
+from iotcache.text import plural, printable
 from iotcache_tui.state.updates import Mailbox, Worker
 
 READ_MAX = 50
@@ -49,7 +49,7 @@ class DeadLetterPoller:
                         "dead_letter",
                         Severity.WARNING,
                         printable(dead_letter.topic, 120),
-                        printable(f"{dead_letter.reason} ({len(dead_letter.payload):,} bytes)", 300),
+                        printable(f"{dead_letter.reason} ({plural(len(dead_letter.payload), 'byte')})", 300),
                     )
                 )
 
@@ -68,6 +68,6 @@ class DeadLetterPoller:
                 "nothing_in_it",
                 Severity.WARNING,
                 printable(latest, 120),
-                f"nothing in it: {more:,} such messages; 'iotcache-tui explain' says why",
+                f"nothing in it: {plural(more, 'such message')}; 'iotcache-tui explain' says why",
             )
         )

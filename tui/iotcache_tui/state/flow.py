@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from iotcache_tui.format import count, data_size, milliseconds, percent, rate
+from iotcache_tui.format import count, counted, data_size, milliseconds, percent, rate
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow_history import Rates, mean_rates
 from iotcache_tui.state.nodes.model import applications
@@ -75,7 +75,7 @@ def _boxes(state: DashboardState) -> list[Box]:
             (
                 store.text if store and store.state != "off" else "",
                 f"p99 {_ms(_worst(one.stats.commit_p99_ms for one in workers))}",
-                f"{count(sum(one.stats.commit_failures for one in workers))} failures",
+                counted(sum(one.stats.commit_failures for one in workers), "failure"),
             ),
         ),
         _readers(state),
@@ -136,7 +136,7 @@ def _simulator(simulators: Sequence[Simulator]) -> Box:
         "up",
         "running" if len(simulators) == 1 else f"{len(simulators)} running",
         (
-            f"{count(sum(one.stats.devices for one in simulators))} devices",
+            counted(sum(one.stats.devices for one in simulators), "device"),
             f"late {count(sum(one.stats.late for one in simulators))}",
             f"lag {_ms(_worst(one.stats.lag_p99_ms for one in simulators))}",
         ),
@@ -188,7 +188,7 @@ def _nodes(state: DashboardState) -> Box:
         else "unknown",
         (
             f"p99 {_ms(p99)}",
-            f"{count(sum(node.items for node in answered))} items" if answered else "– items",
+            counted(sum(node.items for node in answered), "item") if answered else "– items",
             f"{data_size(used)}/{data_size(limit)}" if answered else "–",
         ),
     )

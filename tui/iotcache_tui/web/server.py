@@ -18,6 +18,7 @@ import textual_serve
 from aiohttp import WSMsgType, web
 
 from iotcache.tasks import end
+from iotcache.text import plural
 from iotcache.worker.connections import BACKLOG, Connections, connection_limit, current_connection
 from iotcache_tui.web.access import Access
 from iotcache_tui.web.session import HEIGHTS, WIDTHS, Session, clamped
@@ -139,7 +140,9 @@ class DashboardServer:
         return web.FileResponse(_OURS / "page.html")
 
     def _full(self) -> web.Response:
-        return _text(503, f"{self._most} sessions are open, and no more may be: close one, or try again")
+        return _text(
+            503, f"open already: {plural(self._most, 'session')}, and no more may be: close one, or try again"
+        )
 
     async def _visit(self, request: web.Request) -> web.StreamResponse:
         if len(self._sessions) >= self._most:

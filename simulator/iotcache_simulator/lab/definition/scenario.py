@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, field, structs
 
 from iotcache.errors import ConfigError, UsageError
 from iotcache.model import MissReason
+from iotcache.text import plural
 from iotcache_simulator.fleet.toml_file import complaint, read, read_file
 from iotcache_simulator.lab.definition.actions import (
     ACTION_NAMES,
@@ -185,12 +186,15 @@ def _faults(scenario: Scenario) -> Iterable[tuple[str, tuple[str | int, ...]]]:
                     "step", number, "point", at,
                 )  # fmt: skip
         if step.question is not None and step.question.right > len(step.question.answers):
-            yield f"there are {len(step.question.answers)} answers", ("step", number, "question", "right")
+            yield (
+                f"it has {plural(len(step.question.answers), 'answer')}",
+                ("step", number, "question", "right"),
+            )
         for at, action in enumerate(step.do):
             here = ("step", number, "do", at)
             node = getattr(action, "node", 1)
             if node > nodes:
-                yield f"the scenario has {nodes} nodes", (*here, "node")
+                yield f"the scenario has {plural(nodes, 'node')}", (*here, "node")
             if isinstance(action, Policy) and action.arm and action.arm not in arms:
                 yield f"the scenario has no side {action.arm!r}", (*here, "side")
             reading = action.popularity if isinstance(action, ReadersAction) else None
@@ -199,7 +203,7 @@ def _faults(scenario: Scenario) -> Iterable[tuple[str, tuple[str | int, ...]]]:
             adds += isinstance(action, Add)
             removes += isinstance(action, Remove)
             if adds > scenario.stack.spares:
-                yield f"there are {scenario.stack.spares} spare nodes to add", here
+                yield f"nodes to spare: {scenario.stack.spares}, and more are to be added", here
             if removes >= scenario.stack.nodes:
                 yield "at least one node must stay", here
 

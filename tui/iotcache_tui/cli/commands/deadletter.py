@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from iotcache.clock import utc_text
 from iotcache.errors import UsageError
-from iotcache.text import printable, printable_bytes
+from iotcache.text import plural, printable, printable_bytes
 
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
@@ -132,7 +132,7 @@ def _show(args: argparse.Namespace, dead_letters: object) -> int:
             shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
             print(f"hex     {first:06x}  {part.hex(' '):47}  {shown}")
         if len(payload) > 512:
-            print(f"hex     … {len(payload) - 512:,} bytes more")
+            print(f"hex     … {plural(len(payload) - 512, 'byte')} more")
         print()
     return _missing(missing)
 

@@ -14,6 +14,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from iotcache.text import plural
+
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
     from iotcache.model import DocumentRead
@@ -222,7 +224,10 @@ async def _service(settings: Settings, action: str, devices: list[str], as_json:
         if action == "retire":
             entries = await retire(cache, devices)
             if not as_json:
-                print(f"{len(devices)} out of service; {entries} cache entries removed or to be removed")
+                print(
+                    f"{len(devices)} out of service; {plural(entries, 'cache entry', 'cache entries')} "
+                    "removed or to be removed"
+                )
         elif action == "return":
             await recommission(cache, devices)
             if not as_json:

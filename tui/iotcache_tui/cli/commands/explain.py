@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iotcache.errors import UsageError
+from iotcache.text import plural
 
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if not count:
         print("no message came" if args.listen is not None else "there is no message in it", file=sys.stderr)
     if gathered.more:
-        print(f"{gathered.more:,} messages of further kinds are left out", file=sys.stderr)
+        print(f"left out: {plural(gathered.more, 'message')} of further kinds", file=sys.stderr)
     return 1 if unread or not count else 0
 
 

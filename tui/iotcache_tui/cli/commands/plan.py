@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from iotcache.errors import UsageError
+from iotcache.text import plural
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(f"messages        {_count(made.messages_per_s)}/s ({_count(made.readings_per_s)} readings/s)")
     print(f"to the broker   {_bytes(made.bytes_per_s)}/s")
-    print(f"in the cache    {made.items:,} items, {_bytes(made.cache_bytes)}")
+    print(f"in the cache    {plural(made.items, 'item')}, {_bytes(made.cache_bytes)}")
     print(
         f"in the store    {_count(made.rows_per_day)} rows a day, "
-        f"{_bytes(made.store_bytes)} in {args.retention:g} days"
+        f"{_bytes(made.store_bytes)} in {args.retention:g} {'day' if args.retention == 1 else 'days'}"
     )
     print(f"store reads     {_count(made.store_reads_per_s)}/s at a hit ratio of {100 * args.hit_ratio:g} %")
     print()

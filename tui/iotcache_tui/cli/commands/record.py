@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from iotcache.errors import IotCacheError, UsageError
-from iotcache.text import printable
+from iotcache.text import plural, printable
 
 FRAME_S: Final = 1.0
 KEYFRAME_S: Final = 60.0
@@ -91,4 +91,7 @@ def run(args: argparse.Namespace) -> int:
         feed.stop()
         recorder.close()
         if recorder.frames_lost:
-            print(f"iotcache-tui: the disk was too slow for {recorder.frames_lost} frames", file=sys.stderr)
+            print(
+                f"iotcache-tui: the disk was too slow for {plural(recorder.frames_lost, 'frame')}",
+                file=sys.stderr,
+            )

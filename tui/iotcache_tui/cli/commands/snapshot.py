@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from iotcache.errors import IotCacheError, StackError, UsageError
-from iotcache.text import printable
+from iotcache.text import plural, printable
 
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
@@ -142,7 +142,7 @@ def lines(data: dict[str, Any]) -> Iterable[str]:
         yield f"node {node['name']} {node['state']} {node['version']} {node['reason']}".rstrip()
     devices = data["devices"]
     yield (
-        f"{devices['total']:,} devices: {devices['live']:,} live, {devices['stale']:,} stale, "
+        f"{plural(devices['total'], 'device')}: {devices['live']:,} live, {devices['stale']:,} stale, "
         f"{devices['unread']:,} unread; {data['series_total']:,} series"
     )
     yield ""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from iotcache.clock import utc_text
 from iotcache.errors import UsageError
 from iotcache.private_files import private_opener
-from iotcache.text import printable
+from iotcache.text import plural, printable
 from iotcache_tui.export import spreadsheet_text
 
 if TYPE_CHECKING:
@@ -139,11 +139,11 @@ async def _prune(settings: Settings, keep_days: float) -> int:
             try:
                 while step := await store.prune(before_us, STEP_ROWS):
                     gone += step
-                    progress.update(task, description=f"{gone:,} rows deleted")
+                    progress.update(task, description=f"{plural(gone, 'row')} deleted")
             except asyncio.CancelledError:
-                print(f"stopped: {gone:,} rows deleted so far", file=sys.stderr)
+                print(f"stopped: {plural(gone, 'row')} deleted so far", file=sys.stderr)
                 raise
-    print(f"{gone:,} rows older than {keep_days:g} days deleted")
+    print(f"{plural(gone, 'row')} older than {keep_days:g} d deleted")
     return 0
 
 

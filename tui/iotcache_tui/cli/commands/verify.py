@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from iotcache.errors import UsageError
+from iotcache.text import plural
 
 if TYPE_CHECKING:
     from iotcache_simulator.clustersim.run import SimulationTotals
@@ -100,7 +101,11 @@ def _many(args: argparse.Namespace) -> int:
 
     def show(totals: SimulationTotals) -> None:
         if sys.stderr.isatty() and totals.seeds % 16 == 0:
-            print(f"\r{totals.seeds} simulations, {totals.steps:,} steps", end="", file=sys.stderr)
+            print(
+                f"\r{plural(totals.seeds, 'simulation')}, {plural(totals.steps, 'step')}",
+                end="",
+                file=sys.stderr,
+            )
 
     totals = verify(
         args.seed or 0, seeds=seeds, steps=args.steps or 0, processes=args.processes, progress=show
@@ -113,7 +118,10 @@ def _many(args: argparse.Namespace) -> int:
         print(msgspec.json.encode(totals).decode())
         return 1 if totals.failed else 0
     for outcome in totals.failed[:_SHOWN]:
-        print(f"seed {outcome.seed}: {len(outcome.violations)} violations, first: {outcome.violations[0]}")
+        print(
+            f"seed {outcome.seed}: {plural(len(outcome.violations), 'violation')}, "
+            f"first: {outcome.violations[0]}"
+        )
     if totals.failed:
         print(f"see one with: iotcache-tui verify cluster --seed {totals.failed[0].seed} --trace")
     print(_sentence(totals.seeds, totals.steps, totals.reads, totals.writes_confirmed, len(totals.failed)))
@@ -122,6 +130,7 @@ def _many(args: argparse.Namespace) -> int:
 
 def _sentence(seeds: int, steps: int, reads: int, writes: int, failed: int) -> str:
     return (
-        f"{seeds:,} simulations, {steps:,} steps, {reads:,} reads checked, {writes:,} confirmed writes, "
+        f"{plural(seeds, 'simulation')}, {plural(steps, 'step')}, {plural(reads, 'read')} checked, "
+        f"{plural(writes, 'confirmed write')}, "
         f"{failed} with violations"
     )

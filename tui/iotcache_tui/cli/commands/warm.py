@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from iotcache.text import plural
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -65,9 +67,12 @@ def run(args: argparse.Namespace) -> int:
             )
         )
     else:
-        print(f"{filled.added:,} entries filled, {filled.present:,} were there already")
+        print(f"{plural(filled.added, 'entry', 'entries')} filled, {filled.present:,} were there already")
     if filled.failed:
-        print(f"{filled.failed:,} entries could not be filled: {filled.reason}", file=sys.stderr)
+        print(
+            f"{plural(filled.failed, 'entry', 'entries')} could not be filled: {filled.reason}",
+            file=sys.stderr,
+        )
     return 1 if filled.failed else 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from iotcache.text import plural
+
 if TYPE_CHECKING:
     from iotcache_simulator.publish.run import Run
     from iotcache_simulator.report.simulate import Report
@@ -45,13 +47,13 @@ def _clean(text: str) -> str:
 
 def summary(report: Report) -> str:
     lines = [
-        f"{report.published:,} of {report.planned:,} messages published, {report.confirmed:,} confirmed, "
-        f"{report.late:,} late, {report.rate.achieved:,.0f}/s"
+        f"{report.published:,} of {plural(report.planned, 'message')} published, "
+        f"{report.confirmed:,} confirmed, {report.late:,} late, {report.rate.achieved:,.0f}/s"
     ]
     if report.lag_ms is not None:
         lines.append(f"lag p50 {report.lag_ms.p50:.1f} ms, p99 {report.lag_ms.p99:.1f} ms")
     if (ledger := report.ledger) is not None:
-        lines.append(f"ledger: {ledger.lost:,} of {ledger.expected:,} readings lost")
+        lines.append(f"ledger: {ledger.lost:,} of {plural(ledger.expected, 'reading')} lost")
     if report.digest is not None:
         lines.append(f"stream {report.digest}")
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from iotcache.config.schema import Settings
 from iotcache.errors import StoreError, UsageError
 from iotcache.model import Series
 from iotcache.nodelist.sources import listed
+from iotcache.text import plural
 from iotcache_simulator.readers.popularity import popularity
 from iotcache_simulator.readers.report import FIGURES, ReadReport, report_of
 from iotcache_simulator.readers.shapes import shape_named
@@ -111,6 +112,6 @@ def _summary(report: ReadReport) -> str:
     ratio = "no" if report.hit_ratio is None else f"{100 * report.hit_ratio:.1f} %"
     reasons = ", ".join(f"{name} {count:,}" for name, count in report.miss_reasons.items()) or "none"
     return (
-        f"{report.reads:,} reads, {ratio} hits, {report.fallbacks:,} from the store, "
+        f"{plural(report.reads, 'read')}, {ratio} hits, {report.fallbacks:,} from the store, "
         f"p99 {report.latency_ms.p99:.1f} ms\nmisses: {reasons}"
     )

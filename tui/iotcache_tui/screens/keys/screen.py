@@ -15,7 +15,7 @@ from textual.widgets import Input
 
 from iotcache.keys import unescape
 from iotcache.model import Series
-from iotcache.text import printable, printable_bytes
+from iotcache.text import plural, printable, printable_bytes
 from iotcache_tui.export import Rows
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
@@ -189,7 +189,7 @@ class KeysScreen(ViewScreen):
         megabytes = items * DUMP_BYTES_PER_ITEM // 1_000_000
         self.app.push_screen(
             ConfirmScreen(
-                f"Crawl {items:,} items?",
+                f"Crawl {plural(items, 'item')}?",
                 f"The crawler of each node will walk over all it holds and send about {megabytes:,} MB. "
                 f"Its reads and writes go on meanwhile, a little slower. {self._stop_key()} stops it.",
                 yes="Crawl",

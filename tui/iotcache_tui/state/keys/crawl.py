@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
+from iotcache.text import plural
 from iotcache_tui.state.keys.model import (
     COSTLY_ITEMS,
     CountKeys,
@@ -114,7 +115,7 @@ class KeyCrawl:
                 self.begin()
             else:
                 cost = ": listing them costs the nodes some work" if items > COSTLY_ITEMS else ""
-                self.message = f"{items:,} items{cost}\nc crawls"
+                self.message = f"{plural(items, 'item')}{cost}\nc crawls"
 
     def begin(self) -> None:
         """Crawl."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from iotcache.model import MissReason, Severity
-from iotcache.text import printable
-from iotcache_tui.format import count, milliseconds, plural, rate
+from iotcache.text import plural, printable
+from iotcache_tui.format import counted, milliseconds, rate
 from iotcache_tui.state.flow_history import mean
 from iotcache_tui.state.problems.placement import difference
 from iotcache_tui.state.problems.problem import Facts, Gravity, Problem, some_of
@@ -141,7 +141,7 @@ def lagging(facts: Facts) -> Iterator[Problem]:
     else:
         held = sum(one.stats.queued for one in workers) + sum(one.stats.unacked for one in workers)
         yield Problem(
-            "workers", "busy", "workers", f"{count(held)} messages are in hand", waits, screen="flow"
+            "workers", "busy", "workers", f"in hand: {counted(held, 'message')}", waits, screen="flow"
         )
 
 

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from iotcache.model import NodeHealth, Severity
 from iotcache.telemetry import KeyPlacement, NodeListReport
-from iotcache_tui.format import duration, plural
+from iotcache.text import plural
+from iotcache_tui.format import duration
 from iotcache_tui.state.nodes.model import NodesFigures
 from iotcache_tui.state.updates import AlertLine, Part, Processes, Second
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from iotcache.model import NodeHealth, NodeState
-from iotcache.text import printable
-from iotcache_tui.format import plural, rate
+from iotcache.text import plural, printable
+from iotcache_tui.format import rate
 from iotcache_tui.state.problems.problem import Facts, Gravity, Problem, some_of
 from iotcache_tui.state.updates import Part
 

@@ -16,7 +16,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from iotcache_tui.format import fit, plain, plural
+from iotcache.text import plural
+from iotcache_tui.format import fit, plain
 from iotcache_tui.state.problems.problem import Gravity, Problem
 
 _GLYPHS = {Gravity.DOWN: "✗", Gravity.BLIND: "✗", Gravity.WARNING: "▲", Gravity.NOTE: "○"}

@@ -6,7 +6,8 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from iotcache.model import NodeState
-from iotcache_tui.format import milliseconds, percent, plural, rate
+from iotcache.text import plural
+from iotcache_tui.format import milliseconds, percent, rate
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow import workers_label
 from iotcache_tui.state.nodes.model import Applications, applications

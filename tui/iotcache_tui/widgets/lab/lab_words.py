@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.markdown import Markdown
 from rich.text import Text
 
+from iotcache.text import plural
 from iotcache_tui.key_display import key_shown
 from iotcache_tui.state.lab import LabEntry, LabView
 
@@ -33,7 +34,7 @@ def written(text: str, colour: str) -> Group:
 
 def about(entry: LabEntry, *, brief: bool) -> str:
     """What a scenario of the list is about, in Markdown; ``brief`` where there are few lines."""
-    steps = f"{entry.steps} steps, about {entry.minutes:g} minutes"
+    steps = f"{plural(entry.steps, 'step')}, about {entry.minutes:g} min"
     if brief:
         lines = [f"# {entry.title}", entry.summary, "", f"**You will learn** {'; '.join(entry.teaches)}."]
         lines += ["", f"**You should know** {'; '.join(entry.needs)}."] if entry.needs else []

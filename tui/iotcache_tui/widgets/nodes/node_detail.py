@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from iotcache.model import NodeState, Severity
-from iotcache.text import printable
+from iotcache.text import plural, printable
 from iotcache_tui.format import (
     bar,
     clock_text,
@@ -15,7 +15,6 @@ from iotcache_tui.format import (
     duration,
     fit,
     percent,
-    plural,
     rate,
     span_text,
 )
@@ -226,7 +225,7 @@ def story(  # noqa: PLR0917
         lines.append([(f"{node.in_flight} in flight, {failed} since the start", "dim")])
         lines.append(
             [
-                (f"{node.connections}/{node.max_connections} connections, {threads}, ", "dim"),
+                (f"{node.connections}/{plural(node.max_connections, 'connection')}, {threads}, ", "dim"),
                 (f"running for {duration(node.uptime_s)}", "dim"),
             ]
         )
