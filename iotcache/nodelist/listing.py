@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from iotcache.config.urls import NodeAddress, parse_node
 from iotcache.errors import ConfigError, IotCacheError
-from iotcache.text import printable
+from iotcache.text import plural, printable
 
 NODES_MAX: Final = 1_000
 """More nodes than any ring here has: a list that is longer is no list of nodes."""
@@ -88,7 +88,9 @@ def objection(before: NodeListing | None, after: NodeListing) -> str:
     if before is None:
         return ""
     if len(after.nodes) >= GROWTH_MAX * len(before.nodes):
-        return f"it names {len(after.nodes)} nodes, {len(before.nodes)} before: not followed at once"
+        return (
+            f"it names {plural(len(after.nodes), 'node')}, {len(before.nodes)} before: not followed at once"
+        )
     if before.version is not None and after.version is not None:
         if after.version < before.version:
             return f"its version went back from {before.version} to {after.version}: an older list"

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from rich.cells import cell_len, set_cell_size
 
 from iotcache.model import Value
+from iotcache.text import plural as plural  # noqa: PLC0414 one of the forms of figures, too
 from iotcache.text import printable
 from iotcache_tui.ascii_only import GLYPHS
 

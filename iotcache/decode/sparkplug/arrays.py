@@ -12,6 +12,7 @@ from typing import Final
 from iotcache.decode.float32 import single
 from iotcache.decode.sparkplug.protobuf import NotSparkplug, text
 from iotcache.model import Value
+from iotcache.text import plural
 
 ARRAY_LIMIT: Final = 64
 """Members of an array that are read, each as a sensor of its own. Longer ones are waveforms and pictures."""
@@ -34,7 +35,7 @@ def array_values(kind: int, raw: bytes) -> list[Value]:
         return _truths(raw)
     size = 4 if kind == _FLOAT else struct.calcsize(_FORMS[kind])
     if len(raw) % size:
-        raise NotSparkplug(f"an array of {len(raw):,} bytes, in pieces of {size}")
+        raise NotSparkplug(f"an array of {plural(len(raw), 'byte')}, in pieces of {size}")
     if len(raw) // size > ARRAY_LIMIT:
         raise TooLong(f"an array of {len(raw) // size:,} members")
     if kind == _FLOAT:
