@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from iotcache.config.contexts import VARIABLE, ConfigContext, require_context, selected_context, take_contexts
 from iotcache.config.fields import SECRETS, SettingField, fields, nearest, sections
 from iotcache.config.file_owner import SAFE_CONFIG, require_own
 from iotcache.config.node_lists import is_node_list
@@ -22,7 +23,7 @@ from iotcache.errors import ConfigError
 from iotcache.text import printable
 
 ENVIRONMENT_PREFIX = "IOTCACHE_"
-RESERVED_VARIABLES = frozenset({"IOTCACHE_CONFIG", "IOTCACHE_RUNTIME_DIR", SAFE_CONFIG})
+RESERVED_VARIABLES = frozenset({"IOTCACHE_CONFIG", "IOTCACHE_RUNTIME_DIR", VARIABLE, SAFE_CONFIG})
 """Variables of ours that are no settings."""
 SECRET_FILES = {
     "broker.password_file": "broker.password",
@@ -43,6 +44,10 @@ class LoadedSettings(Struct, frozen=True):
     origins: Mapping[str, str]
     """By dotted key: ``default``, or the file, variable or flag."""
     file: Path | None
+    context: ConfigContext | None = None
+    """The context that was chosen."""
+    contexts: tuple[ConfigContext, ...] = ()
+    """All that the file has."""
 
     def commanded(self, path: str) -> bool:
         """Whether a flag or the environment names the key: for this run, whatever else was chosen before."""
@@ -59,19 +64,31 @@ def load(
     config_file: str | None = None,
     environ: Mapping[str, str] | None = None,
     spelled: Mapping[str, str] = MappingProxyType({}),
+    context: str | None = None,
 ) -> LoadedSettings:
     """All settings, validated.
 
     ``flags`` are dotted keys and their values, as typed objects or as the text a person typed; ``spelled``
     tells which flag a key came by, where that was not ``--set``. A user and a password in the broker's URL
-    move to ``broker.username`` and ``broker.password``.
+    move to ``broker.username`` and ``broker.password``. ``context`` is one of the file's contexts.
     Raises `ConfigError` with one sentence that names the key, its value and what is allowed.
     """
     environ = os.environ if environ is None else environ
     file = find_file(config_file, environ)
     values: dict[str, _Value] = {}
+    contexts: dict[str, tuple[ConfigContext, dict[str, _Value]]] = {}
     if file is not None:
-        values.update(_from_file(file))
+        values, contexts = _from_file(file)
+    wanted, by = selected_context(context, environ)
+    if wanted:
+        require_context(wanted, by, contexts)
+        own = contexts[wanted][1]
+        for file_key, key in SECRET_FILES.items():
+            # A secret of the context takes the place of the file's, whichever way each is given.
+            if file_key in own or key in own:
+                values.pop(file_key, None)
+                values.pop(key, None)
+        values.update(own)
     values.update(_from_environment(environ))
     for path, value in (flags or {}).items():
         flag = spelled.get(path, "--set")
@@ -92,7 +109,8 @@ def load(
     if wrong:
         raise ConfigError(wrong)
     origins = {path: values[path].origin if path in values else "default" for path in fields()}
-    return LoadedSettings(settings, origins, file)
+    known = {one.name: one for one, _ in contexts.values()}
+    return LoadedSettings(settings, origins, file, known.get(wanted), tuple(known.values()))
 
 
 def find_file(config_file: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -118,7 +136,10 @@ def find_file(config_file: str | None, environ: Mapping[str, str]) -> Path | Non
     return user if os.path.isfile(user) else None  # noqa: PTH113
 
 
-def _from_file(file: Path) -> dict[str, _Value]:
+def _from_file(
+    file: Path,
+) -> tuple[dict[str, _Value], dict[str, tuple[ConfigContext, dict[str, _Value]]]]:
+    """What stands in a file, and in each of its contexts: a mistake in one is told of before it is needed."""
     import tomli
 
     shown = printable(str(file))
@@ -130,9 +151,17 @@ def _from_file(file: Path) -> dict[str, _Value]:
         raise ConfigError(f"the configuration file {shown} is not UTF-8 at byte {error.start}") from error
     except tomli.TOMLDecodeError as error:
         raise ConfigError(f"the configuration file {shown} is not TOML: {printable(str(error))}") from error
+    contexts: dict[str, tuple[ConfigContext, dict[str, _Value]]] = {}
+    for name, (context, own) in take_contexts(tree, shown).items():
+        inside: dict[str, _Value] = {}
+        where = f"{shown}, context {name}"
+        _flatten(own, "", where, inside)
+        for path, given in inside.items():
+            _checked(fields()[path], given)
+        contexts[name] = context, inside
     found: dict[str, _Value] = {}
     _flatten(tree, "", shown, found)
-    return found
+    return found, contexts
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str, file: str, found: dict[str, _Value]) -> None:

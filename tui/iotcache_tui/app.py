@@ -17,7 +17,7 @@ from iotcache.config.schema import DashboardSettings
 from iotcache.errors import IotCacheError
 from iotcache.model import Event, Severity
 from iotcache.text import printable
-from iotcache_tui.command_palette import DeviceProvider
+from iotcache_tui.command_palette import ContextProvider, DeviceProvider
 from iotcache_tui.feed.base import Feed
 from iotcache_tui.format import clock_text, short_nodes, use_zone
 from iotcache_tui.frame_clock import FrameClock
@@ -25,7 +25,7 @@ from iotcache_tui.key_display import key_shown
 from iotcache_tui.keymap import APP_BINDINGS, complete
 from iotcache_tui.preferences import PreferencesFile, UiPreferences
 from iotcache_tui.screens.catalog import SCREENS
-from iotcache_tui.screens.context import PreferenceChanges, ToastSeverity
+from iotcache_tui.screens.context import NO_CONTEXTS, ContextChoice, PreferenceChanges, ToastSeverity
 from iotcache_tui.screens.dialogs.help import HelpScreen
 from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen, screen_class
@@ -57,7 +57,7 @@ class IotCacheApp(App[None]):
     TITLE = "iotcache"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
-    COMMANDS = App.COMMANDS | {DeviceProvider}
+    COMMANDS = App.COMMANDS | {ContextProvider, DeviceProvider}
     BINDINGS: ClassVar[list[BindingType]] = [*APP_BINDINGS]
 
     def __init__(
@@ -71,8 +71,12 @@ class IotCacheApp(App[None]):
         recorder: Recorder | None = None,
         first: str = "fleet",
         theme_named: bool = False,
+        contexts: ContextChoice = NO_CONTEXTS,
     ) -> None:
         super().__init__()
+        self.contexts = contexts
+        self.switch_to: str | None = None
+        """The context to go on with, once this app has ended."""
         self.recorder = recorder
         self._first = first
         self._theme_named = theme_named
@@ -294,6 +298,20 @@ class IotCacheApp(App[None]):
             self.switch_screen(view)
         self._view = view
         self.call_after_refresh(self.frame)
+
+    @property
+    def shown_screen(self) -> str:
+        """The name of the screen that is shown, in the catalogue."""
+        return self._view.NAME if self._view is not None else self._first
+
+    def switch_context(self, name: str) -> None:
+        """End, for whoever runs this app to begin another one over that context's servers."""
+        mistake = self.contexts.mistake(name)
+        if mistake:  # the file may have changed since
+            self.tell(mistake, "error")
+            return
+        self.switch_to = name
+        self.exit()
 
     def action_problem(self) -> None:
         """To the screen that has more of the gravest problem."""

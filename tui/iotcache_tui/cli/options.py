@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from iotcache.config import LoadedSettings
 
 _SHORT_HANDS = {"broker": "broker.url", "nodes": "cache.nodes", "store": "store.url"}
-VALUE_FLAGS = frozenset({"--config", "--set", *(f"--{name}" for name in _SHORT_HANDS)})
+VALUE_FLAGS = frozenset({"--config", "--context", "--set", *(f"--{name}" for name in _SHORT_HANDS)})
 """Common flags; each takes a value."""
 
 
@@ -20,6 +20,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     """Add ``--config``, ``--set`` and the short hands for where the servers are."""
     group = parser.add_argument_group("settings")
     group.add_argument("--config", metavar="FILE", help="configuration file (TOML)")
+    group.add_argument("--context", metavar="NAME", help="settings of [context.NAME] in that file")
     group.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments",
         help="any key: cache.ttl.jitter=0; repeatable",
@@ -52,4 +53,4 @@ def load_settings(args: argparse.Namespace) -> LoadedSettings:
     spelled = {
         key: f"--{name}" for name, key in _SHORT_HANDS.items() if getattr(args, name, None) is not None
     }
-    return load(flags_of(args), args.config, spelled=spelled)
+    return load(flags_of(args), args.config, spelled=spelled, context=args.context)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from textwrap import dedent
 from types import GenericAlias
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 
@@ -95,8 +95,29 @@ def schema(name: str) -> dict[str, Any]:
             for key, text in _attribute_texts(described[type_name]).items():
                 if key in definition["properties"]:
                     definition["properties"][key].setdefault("description", text)
+    if name == "config":
+        _add_contexts(made["$defs"])
     _to_draft_7(made)
     return {"$schema": _DIALECT, **made, "title": f"iotcache: {SCHEMAS[name].title}"}
+
+
+def _add_contexts(definitions: dict[str, Any]) -> None:
+    """``[context.NAME]``: any settings, and how the context is shown."""
+    from iotcache.config.contexts import ContextColour
+
+    of_context = {
+        "color": {"enum": list(get_args(ContextColour)), "description": "Of its name on every screen."},
+        "read_only": {
+            "type": "boolean",
+            "description": "Keep acts that change something away.",
+        },
+    }
+    settings = definitions["Settings"]
+    definitions["Context"] = settings | {"properties": settings["properties"] | of_context}
+    contexts = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Context"}}
+    settings["properties"] = settings["properties"] | {
+        "context": contexts | {"description": "Settings by name, chosen by --context NAME."}
+    }
 
 
 def _to_draft_7(node: Any) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypedDict, Unpack
+from collections.abc import Callable
+from typing import Final, Literal, Protocol, TypedDict, Unpack
+
+from msgspec import Struct
 
 from iotcache.clock import Clock
+from iotcache.config.contexts import ConfigContext
 from iotcache.config.schema import DashboardSettings
 from iotcache_tui.preferences import UiPreferences
 from iotcache_tui.state.dashboard import DashboardState
@@ -26,6 +30,23 @@ class PreferenceChanges(TypedDict, total=False):
     log: bool
 
 
+def _no_mistake(name: str) -> str:
+    return ""
+
+
+class ContextChoice(Struct, frozen=True):
+    """Contexts of the configuration file."""
+
+    selected: ConfigContext | None = None
+    known: tuple[ConfigContext, ...] = ()
+    """Those that can be switched to."""
+    mistake: Callable[[str], str] = _no_mistake
+    """Given a context's name, what keeps its settings from being taken, in a sentence; empty for nothing."""
+
+
+NO_CONTEXTS: Final = ContextChoice()
+
+
 class DashboardContext(RequestChannel, Protocol):
     """The app as screens see it."""
 
@@ -38,6 +59,11 @@ class DashboardContext(RequestChannel, Protocol):
     @property
     def read_only(self) -> bool:
         """Whether acts are refused; the feed refuses them as well."""
+        ...
+
+    @property
+    def contexts(self) -> ContextChoice:
+        """Contexts of the configuration, and which is in force."""
         ...
 
     @property
@@ -58,6 +84,10 @@ class DashboardContext(RequestChannel, Protocol):
 
     selected_row: int | None
     """The row of the fleet that the user is concerned with, on every screen; its number never changes."""
+
+    def switch_context(self, name: str) -> None:
+        """Go on with the settings of another context of the file; an empty name is for those of none."""
+        ...
 
     def tell(self, text: str, severity: ToastSeverity = "information") -> None:
         """A toast, for what matters only; any text is safe."""

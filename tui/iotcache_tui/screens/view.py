@@ -80,7 +80,8 @@ class ViewScreen(Screen[None]):
         self.drawable = False
         """Whether its widgets are there to be drawn."""
         self.seek_bar: SeekBar | None = None
-        self.top = TopBar(id="top")
+        selected = context.contexts.selected
+        self.top = TopBar(context=(selected.name, selected.colour) if selected else None, id="top")
         self.problem_line = ProblemLine(
             ascii_only=settings.ascii,
             key=key_shown(settings.keys, "app.problem", "0"),

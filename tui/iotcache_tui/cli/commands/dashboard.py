@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iotcache.errors import ConfigError, UsageError
+from iotcache.errors import ConfigError, IotCacheError, UsageError
 
 if TYPE_CHECKING:
     from iotcache.config import LoadedSettings
+    from iotcache.config.schema import Settings
+    from iotcache_tui.app import IotCacheApp
+    from iotcache_tui.record.recorder import Recorder
 
 HEADLESS = "'iotcache-tui --plain', 'snapshot', 'stack', 'simulate' and 'ingest' run without one"
 
@@ -89,23 +93,17 @@ def run(args: argparse.Namespace) -> int:
     from iotcache_tui.cli.options import load_settings
 
     loaded = load_settings(args)
-    settings = loaded.settings
+    settings = _with_flags(args, loaded.settings)
     if not args.plain:
         require_keys(loaded)
     if not args.plain and args.serve is None:
         require_terminal()
 
     import platformdirs
-    from msgspec.structs import replace
 
     from iotcache.logs import set_up
 
     set_up(settings.log, default_file=platformdirs.user_log_path("iotcache") / "dashboard.log")
-    if args.no_simulate:
-        settings = replace(settings, simulator=replace(settings.simulator, enabled=False))
-    if args.read_only is not None:
-        settings = replace(settings, dashboard=replace(settings.dashboard, read_only=args.read_only))
-
     if args.plain:
         if args.record:
             raise UsageError("--record does not go with --plain: 'iotcache-tui record FILE' needs no screen")
@@ -131,16 +129,75 @@ def run(args: argparse.Namespace) -> int:
             ),
         )
 
-    from iotcache_tui.app import IotCacheApp
-    from iotcache_tui.feed.live import LiveFeed
-    from iotcache_tui.feed.request_context import is_read_only
-    from iotcache_tui.preferences import PreferencesFile
+    return _screens(args, loaded)
+
+
+def _with_flags(args: argparse.Namespace, settings: Settings) -> Settings:
+    """The settings of a context with what the command line says of every one."""
+    from msgspec.structs import replace
+
+    if args.no_simulate:
+        settings = replace(settings, simulator=replace(settings.simulator, enabled=False))
+    if args.read_only is not None:
+        settings = replace(settings, dashboard=replace(settings.dashboard, read_only=args.read_only))
+    return settings
+
+
+def _screens(args: argparse.Namespace, loaded: LoadedSettings) -> int:
+    """The dashboard over one context's servers after another, until the user leaves."""
+    from iotcache_tui.cli.options import load_settings
 
     recorder = None
     if args.record:
         from iotcache_tui.record.recorder import Recorder
 
         recorder = Recorder(Path(args.record), values=args.record_values, payloads=args.record_payloads)
+    ending: list[threading.Thread] = []
+    first = "fleet"
+    try:
+        while True:
+            app = _one(args, loaded, recorder, first, ending)
+            if app.switch_to is None:
+                break
+            args.context, first = app.switch_to, app.shown_screen
+            had_own, loaded = _starts_servers(loaded.settings), load_settings(args)
+            if had_own and _starts_servers(loaded.settings):
+                ending[-1].join()  # two embedded stacks would be one too many
+    finally:
+        for thread in ending:
+            thread.join()
+        if recorder is not None:
+            recorder.close()
+    if recorder is not None and recorder.problem:
+        print(f"iotcache-tui: {recorder.problem}", file=sys.stderr)
+    if app.state.failure:
+        print(f"iotcache-tui: {app.state.failure}", file=sys.stderr)
+    return app.return_code or 0
+
+
+def _one(
+    args: argparse.Namespace,
+    loaded: LoadedSettings,
+    recorder: Recorder | None,
+    first: str,
+    ending: list[threading.Thread],
+) -> IotCacheApp:
+    """Run the dashboard over one context's servers. What it has begun is ended by a thread in ``ending``."""
+    from iotcache_tui.app import IotCacheApp
+    from iotcache_tui.cli.options import load_settings
+    from iotcache_tui.feed.live import LiveFeed
+    from iotcache_tui.feed.request_context import is_read_only
+    from iotcache_tui.preferences import PreferencesFile
+    from iotcache_tui.screens.context import ContextChoice
+
+    def mistake(name: str) -> str:
+        try:
+            require_keys(load_settings(argparse.Namespace(**vars(args) | {"context": name})))
+        except IotCacheError as error:
+            return str(error)
+        return ""
+
+    settings = _with_flags(args, loaded.settings)
     feed = LiveFeed(settings)
     app = IotCacheApp(
         feed,
@@ -149,17 +206,25 @@ def run(args: argparse.Namespace) -> int:
         # A visitor is not the user whose preferences these are.
         preferences_file=PreferencesFile() if in_browser() else PreferencesFile.of_user(),
         recorder=recorder,
+        first=first,
         theme_named=loaded.commanded("dashboard.theme"),
+        # A recording is of one context, and a visitor sees the one that is served.
+        contexts=ContextChoice(
+            loaded.context, () if recorder is not None or in_browser() else loaded.contexts, mistake
+        ),
     )
     _require_theme(settings.dashboard.theme, app.available_themes)
     try:
         app.run()
     finally:
-        feed.stop()
-        if recorder is not None:
-            recorder.close()
-    if recorder is not None and recorder.problem:
-        print(f"iotcache-tui: {recorder.problem}", file=sys.stderr)
-    if app.state.failure:
-        print(f"iotcache-tui: {app.state.failure}", file=sys.stderr)
-    return app.return_code or 0
+        thread = threading.Thread(target=feed.stop, name="ending")
+        thread.start()
+        ending.append(thread)
+    return app
+
+
+def _starts_servers(settings: Settings) -> bool:
+    nodes = settings.cache.nodes
+    return "embedded" in (settings.broker.url, settings.store.url) or (
+        isinstance(nodes, str) and nodes.startswith("embedded")
+    )

@@ -20,6 +20,10 @@ _TONES = {
     "up": "success", "down": "error", "refused": "error", "unreached": "error", "starting": "accent",
     "off": "foreground",
 }  # fmt: skip
+_CONTEXT_TONES = {
+    "red": "error", "yellow": "warning", "green": "success", "blue": "secondary", "cyan": "primary",
+}  # fmt: skip
+"""A context's colour, as each theme has it: one for the colour-blind has no plain red and green."""
 _SHORT_STATES = {"unreached": "not reached", "refused": "refuses us"}
 _SHORT_NAMES = {"simulator": "sim"}
 
@@ -31,8 +35,10 @@ class TopBar(Widget):
     TopBar { height: 1; dock: top; background: $panel; color: $foreground; padding: 0 1; }
     """
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, *, context: tuple[str, str] | None = None, id: str) -> None:
+        """``context``: the name of the configuration's context and its colour."""
         super().__init__(id=id)
+        self._of_context = context
         self._parts: tuple[tuple[str, str, str], ...] = ()
         self._badge = self._clock = ""
         self._drawn: tuple[object, list[Segment]] = None, []
@@ -61,7 +67,10 @@ class TopBar(Widget):
         """Everything but the clock, in ``width`` cells."""
         name, badge = "iotcache", f" {self._badge}"
         segments = [Segment(name, ground + Style.parse(f"bold {colours['primary']}"))]
-        room = width - cell_len(name) - cell_len(badge)
+        if self._of_context is not None:
+            of_context = f"bold {colours['background']} on {colours[_CONTEXT_TONES[self._of_context[1]]]}"
+            segments += [Segment(" ", ground), Segment(f" {self._of_context[0]} ", Style.parse(of_context))]
+        room = width - sum(segment.cell_length for segment in segments) - cell_len(badge)
         for state, piece in self._pieces(room):
             colour = colours[_TONES[state]]
             style = ground if state == "up" else ground + Style.parse(f"bold {colour}")
