@@ -8,7 +8,7 @@ busier than others there are fewer store reads than that: each misses once, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
@@ -54,6 +54,19 @@ class NodeForecast(Struct, frozen=True):
     def fits(self) -> bool:
         """Whether it has the memory for what it is to hold."""
         return not self.limit_bytes or self.used_bytes_after <= self.limit_bytes
+
+
+class RingChange(Struct, frozen=True):
+    """What another list does to the keys; shares are of all keys, 0 to 1, by the nodes' names."""
+
+    shares: dict[str, float]
+    shares_after: dict[str, float]
+    lost: dict[str, float]
+    """What each node owns, and does not own afterwards."""
+
+    @property
+    def share_moved(self) -> float:
+        return sum(self.lost.values())
 
 
 class RingForecast(Struct, frozen=True):
@@ -116,22 +129,23 @@ def changed(
     return tuple(after.values())
 
 
+def ring_change(placement: str, before: Sequence[NodeAddress], after: Sequence[NodeAddress]) -> RingChange:
+    """What the change does to the keys. Raises `ConfigError` for an unknown placement."""
+    return RingChange(
+        {node.name: share for node, share in zip(before, shares(placement, before), strict=True)},
+        {node.name: share for node, share in zip(after, shares(placement, after), strict=True)},
+        {node.name: share for node, share in zip(before, lost(placement, before, after), strict=True)},
+    )
+
+
 def forecast(
-    placement: str,
-    before: Sequence[NodeAddress],
-    after: Sequence[NodeAddress],
-    loads: dict[str, NodeLoad],
-    *,
-    keys_per_s: int = WALK_KEYS_PER_S,
+    change: RingChange, loads: Mapping[str, NodeLoad], *, keys_per_s: int = WALK_KEYS_PER_S
 ) -> RingForecast:
-    """What the change from ``before`` to ``after`` comes to, with the nodes' ``loads`` by their names."""
-    losing = lost(placement, before, after)
-    share_before = dict(zip((node.name for node in before), shares(placement, before), strict=True))
-    share_after = dict(zip((node.name for node in after), shares(placement, after), strict=True))
+    """What a change comes to, with the nodes' ``loads`` by their names."""
     items_moved = bytes_moved = reads = 0.0
     walk_items = 0
-    for node, gone in zip(before, losing, strict=True):
-        load, share = loads.get(node.name, NodeLoad()), share_before[node.name]
+    for name, gone in change.lost.items():
+        load, share = loads.get(name, NodeLoad()), change.shares[name]
         if not gone or not share:
             continue
         part = gone / share
@@ -139,12 +153,11 @@ def forecast(
         bytes_moved += load.used_bytes * part
         walk_items += load.items
         reads += load.items * part * _read_first(load)
-    all_loads = [loads.get(node.name, NodeLoad()) for node in before]
+    all_loads = [loads.get(name, NodeLoad()) for name in change.shares]
     items, used = sum(load.items for load in all_loads), sum(load.used_bytes for load in all_loads)
     sets_per_s = sum(load.sets_per_s for load in all_loads)
-    names = dict.fromkeys([*share_before, *share_after])
     return RingForecast(
-        share_moved=sum(losing),
+        share_moved=change.share_moved,
         items=items,
         items_moved=round(items_moved),
         bytes_moved=round(bytes_moved),
@@ -157,13 +170,13 @@ def forecast(
         nodes=tuple(
             NodeForecast(
                 name,
-                share_before.get(name, 0.0),
-                share_after.get(name, 0.0),
+                change.shares.get(name, 0.0),
+                change.shares_after.get(name, 0.0),
                 loads.get(name, NodeLoad()).used_bytes,
-                round(used * share_after.get(name, 0.0)),
+                round(used * change.shares_after.get(name, 0.0)),
                 loads.get(name, NodeLoad()).limit_bytes,
             )
-            for name in names
+            for name in dict.fromkeys([*change.shares, *change.shares_after])
         ),
     )
 

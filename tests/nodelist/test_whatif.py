@@ -14,7 +14,7 @@ from iotcache.cluster.placement import placement
 from iotcache.config.urls import parse_node
 from iotcache.errors import UsageError
 from iotcache.nodelist.listing import node_text
-from iotcache.nodelist.whatif import NodeLoad, changed, forecast
+from iotcache.nodelist.whatif import NodeLoad, changed, forecast, ring_change
 from iotcache_tui.cli.main import main
 from iotcache_tui.cli.nodes_text import forecast_lines
 from tests.conforming import conforming
@@ -68,7 +68,7 @@ def test_entries_that_move_are_those_whose_owner_changes(
     owners = [(before[old.owner(key)].name, after[new.owner(key)].name) for key in keys]
     held = {node.name: sum(one == node.name for one, _ in owners) for node in before}
     loads = {name: NodeLoad(items=count, used_bytes=100 * count) for name, count in held.items()}
-    worked_out = forecast(scheme, before, after, loads)
+    worked_out = forecast(ring_change(scheme, before, after), loads)
     moved = sum(one != other for one, other in owners)
     assert worked_out.items == len(keys)
     assert worked_out.items_moved == pytest.approx(moved, abs=50)
@@ -85,7 +85,7 @@ def test_store_reads_are_those_of_moved_entries_that_are_read_before_they_are_wr
     """A minute played: each moved entry misses once, unless it is written first."""
     rng, items = random.Random(7), 4_000
     load = NodeLoad(items=items, gets_per_s=reads_per_s * 1.5, hits_per_s=reads_per_s, sets_per_s=sets_per_s)
-    worked_out = forecast("ketama", THREE[:1], THREE[:2], {THREE[0].name: load})
+    worked_out = forecast(ring_change("ketama", THREE[:1], THREE[:2]), {THREE[0].name: load})
     there = [False] * worked_out.items_moved
     missed = 0
     for _ in range(round((reads_per_s + sets_per_s) * 60)):
@@ -102,14 +102,14 @@ def test_store_reads_are_those_of_moved_entries_that_are_read_before_they_are_wr
 
 def test_a_node_that_is_too_small_for_what_it_gets_is_named() -> None:
     loads = {node.name: NodeLoad(items=9, used_bytes=60 << 20, limit_bytes=64 << 20) for node in THREE}
-    worked_out = forecast("ketama", THREE, changed(THREE, remove=["10.0.0.1"]), loads)
+    worked_out = forecast(ring_change("ketama", THREE, changed(THREE, remove=["10.0.0.1"])), loads)
     lines = list(forecast_lines(worked_out))
     assert ["too little memory" in line for line in lines[1:4]] == [False, True, True]
 
 
 def test_200_nodes_are_worked_out_in_a_moment_of_steps() -> None:
     many = [parse_node(f"10.1.{number // 100}.{number % 100 + 1}:11211") for number in range(200)]
-    worked_out = forecast("ketama", many, many[:-1], {})
+    worked_out = ring_change("ketama", many, many[:-1])
     assert 0.003 < worked_out.share_moved < 0.03
 
 

@@ -26,7 +26,7 @@ from iotcache_tui.state.nodes.model import (
     SlabFigures,
     WatchNodes,
 )
-from iotcache_tui.state.nodes.whatif import Weights
+from iotcache_tui.state.nodes.whatif import TriedNodes
 from iotcache_tui.state.updates import Latest
 from iotcache_tui.widgets.nodes import node_detail as detail
 from iotcache_tui.widgets.nodes.node_columns import BY_KEY, NodeRow
@@ -160,7 +160,7 @@ async def test_weights_are_tried_on_paper_and_put_back(run_app: RunApp) -> None:
         await tick(app, pilot)
         text = screen_text(app)
         assert "weight 1→3" in text
-        moved = re.search(r"([\d.]+) % of all keys would move", text)
+        moved = re.search(r"([\d.]+) % of keys would move", text)
         assert moved is not None and 15 < float(moved[1]) < 45
         assert "ketama, what if" in text
         await pilot.press("0")
@@ -169,18 +169,52 @@ async def test_weights_are_tried_on_paper_and_put_back(run_app: RunApp) -> None:
         assert not any(isinstance(request, ActOnNode) for request in app.feed.asked)
 
 
+async def test_a_node_more_and_one_less_are_tried_on_paper(run_app: RunApp) -> None:
+    async with run_app((120, 40)) as (app, pilot):
+        await show(app, pilot)
+        await pilot.press("m", *"cache4:0", "enter")
+        assert "no usable port" in screen_text(app), "what is no node is refused where it was typed"
+        await pilot.press(*["backspace"] * 2, *":11211=2", "enter")
+        await tick(app, pilot)
+        assert "new, 2" in screen_text(app)
+        await pilot.press("down", "x")
+        await tick(app, pilot)
+        text = screen_text(app)
+        for words in ("goes", "of keys would move: ", "entries, ", "store reads", "0 forgets it"):
+            assert words in text
+        await pilot.press("0")
+        await tick(app, pilot)
+        assert "would move" not in screen_text(app)
+        assert not any(isinstance(request, ActOnNode) for request in app.feed.asked)
+
+
+def weights_after(tried: TriedNodes, now: NodesFigures) -> tuple[int, ...]:
+    what = tried.look(now)
+    assert what is not None
+    return tuple(node.weight_after for node in what.nodes)
+
+
 def test_a_tried_weight_takes_what_it_gives_from_the_others() -> None:
-    weights, now = Weights(), figures(0.0)
+    tried, now = TriedNodes(), figures(0.0)
     for _ in range(3):
-        weights.turn(now, NODES[0], 1)
-    what = weights.look(now)
-    assert what is not None and what.virtual == (4, 1, 1)
-    assert sum(what.virtual_shares) == pytest.approx(1.0)
-    assert what.virtual_shares[0] == pytest.approx(4 / 6, abs=0.12)
+        tried.turn(now, NODES[0], 1)
+    what = tried.look(now)
+    assert what is not None and weights_after(tried, now) == (4, 1, 1)
+    assert sum(node.share_after for node in what.nodes) == pytest.approx(1.0)
+    assert what.nodes[0].share_after == pytest.approx(4 / 6, abs=0.12)
     for _ in range(9):
-        weights.turn(now, NODES[0], -1)
-    assert weights.look(now).virtual == (1, 1, 1)  # type: ignore[union-attr]
-    assert weights.look(NodesFigures("ketama", (NodeFigures(name="no address!", at_s=0.0),))) is not None
+        tried.turn(now, NODES[0], -1)
+    assert weights_after(tried, now) == (1, 1, 1)
+    assert tried.look(NodesFigures("ketama", (NodeFigures(name="no address!", at_s=0.0),))) is None
+
+
+def test_the_last_node_of_a_tried_list_stays() -> None:
+    tried, now = TriedNodes(), figures(0.0)
+    for name in NODES:
+        tried.turn_out(now, name)
+    assert weights_after(tried, now) == (0, 0, 1)
+    tried.turn_out(now, NODES[0])
+    assert weights_after(tried, now) == (1, 0, 1)
 
 
 # Acts ------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from iotcache.config.urls import parse_node
     from iotcache.errors import NodeError, UsageError
     from iotcache.nodelist.sources import listed
-    from iotcache.nodelist.whatif import changed, forecast
+    from iotcache.nodelist.whatif import changed, forecast, ring_change
     from iotcache_simulator.stack.rundir import find_running
     from iotcache_tui.cli import nodes_text
     from iotcache_tui.cli.commands.advise import seconds_of
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         nodes = nodes_text.nodes_document(wanted, before, placement, health, loads)
         document, lines = msgspec.json.encode(nodes), nodes_text.list_lines(nodes)
     else:
-        worked_out = forecast(placement, before, after, loads)
+        worked_out = forecast(ring_change(placement, before, after), loads)
         unasked = [node.name for node in before if node.name not in loads]
         document = msgspec.json.encode(nodes_text.forecast_document(worked_out))
         lines = nodes_text.forecast_lines(worked_out, unasked)

@@ -17,17 +17,19 @@ from iotcache_tui.format import duration, span_text
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.nodes.commands import ACTS, BY_ACT, ActMenu, Values, ValueScreen
+from iotcache_tui.screens.nodes.node_more import NodeMoreScreen
 from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.missing import nodes_missing
 from iotcache_tui.state.nodes.model import SPANS_S, ActOnNode, NodeAct, NodeFigures
-from iotcache_tui.state.nodes.whatif import Weights
+from iotcache_tui.state.nodes.whatif import TriedNodes
 from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.common.panel import Panel
 from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.nodes import node_detail as detail
 from iotcache_tui.widgets.nodes.node_columns import NodeRow
 from iotcache_tui.widgets.nodes.node_table import NodeTable
+from iotcache_tui.widgets.nodes.ring_panel import ring
 
 TABLE_LINES_MOST = 12
 _PANELS = (
@@ -58,7 +60,7 @@ class NodesScreen(ViewScreen):
             "new items; those read again; those that are evicted first. temp: too short-lived",
         ),
         ("Drained", "this program was told not to use the node; it runs on"),
-        ("Weight", "+ and - only try what another weight would move; the configuration sets it"),
+        ("Weight", "+ - m x only try what another list of nodes would come to; the configuration sets it"),
     )
     DEFAULT_CSS = """
     NodesScreen NodeTable { height: 4; }
@@ -74,7 +76,9 @@ class NodesScreen(ViewScreen):
         Binding("d", "drain", "Drain or rejoin", show=False, id="nodes.drain"),
         Binding("plus,equals_sign", "weight(1)", "Try weight", key_display="+ -", id="nodes.weight_up"),
         Binding("minus,underscore", "weight(-1)", "Try less weight", show=False, id="nodes.weight_down"),
-        Binding("0", "reset_weights", "Forget the tried weights", show=False, id="nodes.weights_reset"),
+        Binding("m", "try_more", "Try a node more", show=False, id="nodes.try_more"),
+        Binding("x", "try_without", "Try without the chosen node", show=False, id="nodes.try_without"),
+        Binding("0", "reset_weights", "Forget what is tried", show=False, id="nodes.weights_reset"),
         Binding("t", "span", "How far back the curves go", show=False, id="nodes.span"),
         Binding("right,l", "panel(1)", "Panel", key_display="←→", id="nodes.panel_next"),
         Binding("left,h", "panel(-1)", "Previous panel", show=False, id="nodes.panel_before"),
@@ -89,7 +93,7 @@ class NodesScreen(ViewScreen):
         self.panels = {
             name: Panel(title, ascii_only=settings.ascii, id=f"node-{name}") for name, title, _ in _PANELS
         }
-        self.weights = Weights()
+        self.tried = TriedNodes()
         self._panel = 0
         self._span_s = SPANS_S[0]
         self._stats = NodeStatsSubscription()
@@ -173,11 +177,11 @@ class NodesScreen(ViewScreen):
                 )
             case "ring":
                 figures = self.state.node_figures
-                what = self.weights.look(figures) if figures is not None else None
+                what = self.tried.look(figures) if figures is not None else None
                 note = what.placement if what is not None else ""
                 panel.show(
                     (what, row.name, tuple(moment.nodes)),
-                    lambda w, h: detail.ring(what, row.name, moment.nodes, w, h, plain),
+                    lambda w, h: ring(what, row.name, moment.nodes, w, h, plain),
                     title=title, note=f"{note}, what if" if what is not None and what.changed else note,
                 )  # fmt: skip
 
@@ -201,15 +205,35 @@ class NodesScreen(ViewScreen):
         self._show_panels(self.table.rows, self._moment)
 
     def action_weight(self, step: int) -> None:
-        if self.state.node_figures is None:
+        if self.state.node_figures is not None:
+            self.tried.turn(self.state.node_figures, str(self.table.selected), step)
+            self._show_ring()
+
+    def action_try_without(self) -> None:
+        if self.state.node_figures is not None:
+            self.tried.turn_out(self.state.node_figures, str(self.table.selected))
+            self._show_ring()
+
+    def action_try_more(self) -> None:
+        """Ask for the address of a node, and try the ring with it."""
+        figures = self.state.node_figures
+        if figures is None:
+            self.context.tell("no node is known yet", "warning")
             return
-        if not self._all_panels():
-            self._panel = [name for name, _, _ in _PANELS].index("ring")
-        self.weights.turn(self.state.node_figures, str(self.table.selected), step)
-        self._show_panels(self.table.rows, self._moment)
+
+        def typed(done: bool | None) -> None:
+            if done:
+                self._show_ring()
+
+        self.app.push_screen(NodeMoreScreen(lambda text: self.tried.add(figures, text)), typed)
 
     def action_reset_weights(self) -> None:
-        self.weights.reset()
+        self.tried.reset()
+        self._show_panels(self.table.rows, self._moment)
+
+    def _show_ring(self) -> None:
+        if not self._all_panels():
+            self._panel = [name for name, _, _ in _PANELS].index("ring")
         self._show_panels(self.table.rows, self._moment)
 
     # Acts
@@ -306,5 +330,8 @@ class NodesScreen(ViewScreen):
                 lambda what=act.act: self.act_on_selected(what),
             )
         yield SystemCommand(
-            "Node: weights as they are", "Forget the tried weights", self.action_reset_weights
+            "Node: the ring as it is", "Forget the list of nodes that is tried", self.action_reset_weights
+        )
+        yield SystemCommand(
+            "Node: try one more", "What a further node would move, and cost", self.action_try_more
         )

@@ -20,7 +20,6 @@ from iotcache_tui.format import (
 )
 from iotcache_tui.state.log import LogEntry
 from iotcache_tui.state.nodes.model import SPANS_S, NodeCurves, NodeFigures, SlabFigures, explain_gap
-from iotcache_tui.state.nodes.whatif import WhatIf
 from iotcache_tui.widgets.common.area import area, round_top
 from iotcache_tui.widgets.common.panel import Line
 from iotcache_tui.widgets.nodes.node_columns import NodeRow, state_piece
@@ -239,43 +238,4 @@ def story(  # noqa: PLR0917
         lines.append([(f"{clock_text(entry.wall_s)} ", "dim"), (printable(text, max(width - 11, 10)), tone)])
     if not changes:
         lines.append([("no change of state since this dashboard started", "dim")])
-    return lines
-
-
-def ring(  # noqa: PLR0917
-    what: WhatIf | None, selected: str, short: dict[str, str], width: int, height: int, ascii_only: bool
-) -> Sequence[Line]:
-    """Each node's weight and share; with other weights tried, what they would come to."""
-    if what is None:
-        return WAITING
-    if what.placement != "ketama":
-        first: Line = [(f"{what.placement} knows no weights: every node has its even share", "dim")]
-        return [first]
-    size = min(max((len(short.get(name, name)) for name in what.names), default=5), 22)
-    room = max(min(width - size - 39, _BAR_MOST), 3)
-    arrow = "->" if ascii_only else "→"
-    lines: list[Line] = []
-    order = list(range(len(what.names)))
-    keep = max(height - 2, 1)
-    at = what.names.index(selected) if selected in what.names else 0
-    first_shown = min(max(at - keep // 2, 0), max(len(order) - keep, 0))
-    for index in order[first_shown : first_shown + keep]:
-        name, weight, virtual = what.names[index], what.weights[index], what.virtual[index]
-        share, new = what.shares[index], what.virtual_shares[index]
-        tone = "mark" if name == selected else "row"
-        changed = f"{weight}{arrow}{virtual}" if weight != virtual else f"{weight}"
-        after = f"{arrow} {percent(100 * new):>5} {100 * (new - share):+5.1f}" if what.changed else ""
-        lines.append(
-            [
-                (fit(short.get(name, name), size), tone),
-                (f" weight {changed:<6} ", "strong" if weight != virtual else "dim"),
-                (bar(new, room, ascii_only), "bar"),
-                (f" {percent(100 * share):>5} ", "row"),
-                (after, "strong" if abs(new - share) >= 0.0005 else "dim"),
-            ]
-        )
-    if what.changed:
-        lines.append([(f"{100 * what.moved:.1f} % of all keys would move", "warn"), ("; 0 resets", "dim")])
-    else:
-        lines.append([("+ and - try another weight for the chosen node", "dim")])
     return lines

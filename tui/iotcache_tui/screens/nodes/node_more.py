@@ -1,0 +1,57 @@
+"""Asks for the address of a node that the ring is tried with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from iotcache.errors import UsageError
+from iotcache.text import printable
+
+
+class NodeMoreScreen(ModalScreen[bool]):
+    """Dismissed with True once an address was taken."""
+
+    DEFAULT_CSS = """
+    NodeMoreScreen { align: center middle; background: $background 60%; }
+    NodeMoreScreen > VerticalScroll {
+        width: 66; max-width: 96%; height: auto; max-height: 92%; background: $surface; padding: 1 2;
+        border: round $primary; border-title-color: $primary;
+    }
+    NodeMoreScreen Static { height: auto; color: $foreground 70%; }
+    NodeMoreScreen Input { margin: 1 0 0 0; border: tall $panel-lighten-2; }
+    NodeMoreScreen Input:focus { border: tall $primary; }
+    NodeMoreScreen #wrong { color: $error; height: 3; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Leave", key_display="Esc")]
+
+    def __init__(self, take: Callable[[str], None]) -> None:
+        """``take`` is given what was typed, and raises `UsageError` for what is no further node."""
+        super().__init__()
+        self._take = take
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(can_focus=False) as box:
+            box.border_title = "Try a node more"
+            yield Static(
+                "host:port or host:port=weight. Nothing is changed: the ring is worked out with it.",
+                markup=False,
+            )
+            yield Input(placeholder="cache4:11211", max_length=120)
+            yield Static("Enter tries it, Esc leaves the ring as it is", id="wrong", markup=False)
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        try:
+            self._take(event.value)
+        except UsageError as error:
+            self.query_one("#wrong", Static).update(printable(str(error), 170))
+        else:
+            self.dismiss(True)

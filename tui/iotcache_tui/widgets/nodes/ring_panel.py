@@ -1,0 +1,80 @@
+"""The panel of the ring: weights and shares, and what another list of nodes would come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from iotcache_tui.format import bar, count, data_size, duration, fit, percent
+from iotcache_tui.state.nodes.whatif import TriedNode, WhatIf
+from iotcache_tui.widgets.common.panel import Line
+from iotcache_tui.widgets.nodes.node_detail import WAITING
+
+_BAR_MOST = 24
+_ALL_LINES = 6
+"""In a panel of fewer lines only the first line of what a change comes to is shown."""
+
+
+def ring(  # noqa: PLR0917
+    what: WhatIf | None, selected: str, short: Mapping[str, str], width: int, height: int, ascii_only: bool
+) -> Sequence[Line]:
+    """Each node's weight and share; where another list is tried, what it would come to."""
+    if what is None:
+        return WAITING
+    size = min(max((len(short.get(node.name, node.name)) for node in what.nodes), default=5), 22)
+    room = max(min(width - size - 41, _BAR_MOST), 3)
+    last = _comes_to(what, height, ascii_only)
+    keep = max(height - len(last), 1)
+    at = next((index for index, node in enumerate(what.nodes) if node.name == selected), 0)
+    first = min(max(at - keep // 2, 0), max(len(what.nodes) - keep, 0))
+    lines = [
+        _node(node, fit(short.get(node.name, node.name), size), what, room,
+              is_selected=node.name == selected, ascii_only=ascii_only)
+        for node in what.nodes[first : first + keep]
+    ]  # fmt: skip
+    return [*lines, *last]
+
+
+def _node(
+    node: TriedNode, name: str, what: WhatIf, room: int, *, is_selected: bool, ascii_only: bool
+) -> Line:
+    arrow = "->" if ascii_only else "→"
+    weight, tone = f"weight {node.weight}", "dim"
+    if not node.weight:
+        weight, tone = f"new, {node.weight_after}", "strong"
+    elif not node.weight_after:
+        weight, tone = "goes", "strong"
+    elif what.placement != "ketama":
+        weight = ""
+    elif node.weight != node.weight_after:
+        weight, tone = f"{weight}{arrow}{node.weight_after}", "strong"
+    by = 100 * (node.share_after - node.share)
+    after = f"{arrow} {percent(100 * node.share_after):>5} {by:+5.1f}" if what.changed else ""
+    return [
+        (name, "mark" if is_selected else "row"),
+        (f" {fit(weight, 13)} ", tone),
+        (bar(node.share_after, room, ascii_only), "bar"),
+        (f" {percent(100 * node.share):>5} ", "row"),
+        (after, "strong" if abs(by) >= 0.05 else "dim"),
+        ("" if node.fits else " full!", "bad"),
+    ]
+
+
+def _comes_to(what: WhatIf, height: int, ascii_only: bool) -> list[Line]:
+    one = what.forecast
+    if one is None:
+        return [[("+ - try a weight, m a node more, x without it", "dim")]]
+    moved: Line = [
+        (f"{100 * one.share_moved:.1f} % of keys would move", "warn"),
+        (f": {count(one.items_moved)} of {count(one.items)} entries, {data_size(one.bytes_moved)}", "row"),
+    ]
+    if height < _ALL_LINES:
+        return [moved]
+    at_most = "<=" if ascii_only else "≤"
+    reads = (
+        f"store reads in a minute: {at_most} {count(one.store_reads_without)} more, "
+        f"{one.percent_without:.1f} %"
+        if one.store_reads_without
+        else "store reads: no more than now"
+    )
+    anew = f"all set anew in {duration(one.rewritten_s)}; " if one.rewritten_s is not None else ""
+    return [moved, [(reads, "row")], [(f"{anew}0 forgets it", "dim")]]
