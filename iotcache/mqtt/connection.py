@@ -32,11 +32,11 @@ from iotcache.mqtt.codec import (
 from iotcache.mqtt.codec.primitives import FAILURE
 from iotcache.mqtt.codec.publish import RETAIN
 from iotcache.mqtt.codec.reasons import connect_refusal, is_wrong_login, refusal
+from iotcache.mqtt.failure_text import connection_trouble
 from iotcache.mqtt.inbox import Inbox
 from iotcache.mqtt.library import LibraryClient, Login
 from iotcache.mqtt.reader import MAXIMUM_PACKET_BYTES, MalformedPublish, PacketReader
 from iotcache.mqtt.tls import other_port
-from iotcache.mqtt.trouble import connection_trouble
 from iotcache.text import printable
 
 CONNECT_TIMEOUT_S: Final = 4.0

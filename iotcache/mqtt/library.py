@@ -30,7 +30,7 @@ from iotcache.mqtt.codec import (
     Version,
     Will,
 )
-from iotcache.mqtt.trouble import connection_trouble
+from iotcache.mqtt.failure_text import connection_trouble
 from iotcache.text import printable
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ HEADER_LIMIT_BYTES: Final = 64 * 1024
 LINGER_S = 2.0
 """How long what still comes is thrown away after an answer that ends the connection."""
 ACCEPT_RETRY_S: Final = 1.0
-COMPLAIN_EVERY_S: Final = 60.0
+LOG_EVERY_S: Final = 60.0
 BACKLOG: Final = 512
 
 _current: ContextVar[Connection | None] = ContextVar("iotcache_http_connection", default=None)
@@ -60,10 +60,10 @@ def current_connection() -> Connection | None:
     return _current.get()
 
 
-class Complaints:
+class RateLimitedLog:
     """Logs a kind of trouble at once, and then at most once a minute, with how often it came meanwhile."""
 
-    def __init__(self, every_s: float = COMPLAIN_EVERY_S) -> None:
+    def __init__(self, every_s: float = LOG_EVERY_S) -> None:
         self._every_s = every_s
         self._next_s = 0.0
         self._count = 0
@@ -265,8 +265,8 @@ class Connections:
         self._waiting: dict[Connection, None] = {}  # in the order in which they began to wait
         self._busy: set[Connection] = set()
         self._starting: set[asyncio.Task[None]] = set()
-        self._refusals = Complaints()
-        self._accept_errors = Complaints()
+        self._refusals = RateLimitedLog()
+        self._accept_errors = RateLimitedLog()
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._busy)

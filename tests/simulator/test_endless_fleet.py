@@ -191,7 +191,7 @@ async def test_what_is_too_old_is_skipped_and_a_step_of_the_clock_is_followed(
             await asyncio.sleep(0.01)
         publisher.stop()
         await running
-    assert 600 < publisher.counters.skipped < 950, "4.5 of 5 s, but for what trucks keep"
+    assert publisher.counters.skipped > 600, "4.5 of 5 s, but for what trucks keep"
     assert publisher.counters.planned == publisher.published + publisher.counters.skipped
     shown_us = stream.timeline.start_us + stream.timeline.shift_us
     assert abs(shown_us / 1e6 - now) < 10

@@ -9,7 +9,7 @@ from iotcache.model import MissReason, Read, Series, Source
 from iotcache.store.base import SeriesInfo
 from iotcache_tui.screens.fleet.anatomy import AnatomyScreen, times_text
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.miss_anatomy import lenses, misses, stacked
+from iotcache_tui.state.miss_anatomy import freshness_by_class, misses, stacked
 from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.state.updates import RowUpdate, Second
 from tests.tui.conftest import RunApp, screen_lines, screen_text
@@ -74,7 +74,7 @@ def test_a_part_of_the_ttl_keeps_its_column(share: float | None, text: str) -> N
 
 async def test_figures_by_hand(run_app: RunApp) -> None:
     async with run_app() as (app, _):
-        found = {lens.kind: lens for lens in lenses(app.state)}
+        found = {lens.kind: lens for lens in freshness_by_class(app.state)}
         assert found["truck"].interval_s == 2.0
         assert found["cold-room"].series == 12
         (miss,) = misses(app.state, 300)
@@ -91,7 +91,7 @@ def test_a_class_of_quick_and_slow_sensors_is_not_called_overdue() -> None:
             f"meter-{number:04d}", "t", 1.0, Source.CACHE, ts_us=int((1000 - age_s) * 1e6), ttl_s=ttl_s
         )
         state.fleet.apply_read(RowUpdate(row, read, 1000.0, 1, 1))
-    (lens,) = lenses(state)
+    (lens,) = freshness_by_class(state)
     assert (lens.ttl_s, lens.age_p95_s) == (3.0, 60.0)
     assert lens.spent_p95 == pytest.approx(1 / 3)
 

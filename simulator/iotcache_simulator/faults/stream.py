@@ -149,7 +149,7 @@ class FaultyStream(Stream):
         shown = draft.shown_us
         if group.encode is None:
             tail = group.json.tail(draft.seq, boot.encode())
-            payload = group.json.payload(name, text, self._stamps[shown // 1_000], tail)
+            payload = group.json.payload(name, text, self._time_texts[shown // 1_000], tail)
         else:
             payload = group.encode(name, value, shown, draft.seq, boot.encode())
         if draft.spoil:

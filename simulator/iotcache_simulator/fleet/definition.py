@@ -33,7 +33,7 @@ class Sensor(Struct, frozen=True, forbid_unknown_fields=True):
     unit: Annotated[str, Meta(max_length=16)] = ""
     range: tuple[float, float] = (-1e12, 1e12)
     precision: Annotated[int, Meta(ge=0, le=6)] = 2
-    """Decimals that the device reports."""
+    """DecimalTexts that the device reports."""
     noise: Annotated[float, Meta(ge=0)] = 0.0
     """Standard deviation of what differs from one measurement to the next."""
 

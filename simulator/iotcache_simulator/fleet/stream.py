@@ -15,7 +15,7 @@ from operator import itemgetter
 from msgspec import Struct
 
 from iotcache_simulator.fleet.formats.encoders import Format
-from iotcache_simulator.fleet.formats.payload import Stamps, Wholes
+from iotcache_simulator.fleet.formats.payload import IntegerTexts, TimeTexts
 from iotcache_simulator.fleet.load import LiveLoad, Load
 from iotcache_simulator.fleet.rendering.array_classes import array_functions
 from iotcache_simulator.fleet.rendering.group import FOREVER_US, SensorGroup, TopicOf
@@ -78,7 +78,7 @@ class Stream:
         self._work_clock = load.work_clock() if load is not None else None
         self._scattered = scattered
         self._roster = roster
-        self._stamps, self._wholes = Stamps(), Wholes()
+        self._time_texts, self._integer_texts = TimeTexts(), IntegerTexts()
         self._epoch = Epoch(timeline.start_us)
         self._even = False
         self._names = [name.encode() for name in roster.names]
@@ -205,7 +205,7 @@ class Stream:
         if encode is None:
             parts = group.json
             start, middle, after, tail = *parts.parts, parts.tail(seq, boot)
-            stamps = map(self._stamps.__getitem__, [(shown_us + at) // 1_000 for at in moments])
+            stamps = map(self._time_texts.__getitem__, [(shown_us + at) // 1_000 for at in moments])
             payloads = [
                 _JOIN((start, name, middle, text, after, stamp, tail))
                 for name, text, stamp in zip(names, texts, stamps, strict=True)
@@ -218,7 +218,7 @@ class Stream:
             ]
         lines: Iterable[bytes] = repeat(b"", len(names))
         if self.digest:
-            middle, whole = group.line_middle(seq), self._wholes
+            middle, whole = group.line_middle(seq), self._integer_texts
             lines = [
                 _JOIN((whole[at // 1_000], b" ", name, middle, text, b"\n"))
                 for at, name, text in zip(moments, names, texts, strict=True)

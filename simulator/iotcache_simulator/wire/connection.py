@@ -27,8 +27,8 @@ from iotcache.mqtt.codec import (
 )
 from iotcache.mqtt.codec.framing import LARGEST_ANSWER_BYTES
 from iotcache.mqtt.codec.reasons import connect_refusal, refusal
+from iotcache.mqtt.failure_text import connection_trouble
 from iotcache.mqtt.tls import other_port
-from iotcache.mqtt.trouble import connection_trouble
 
 _ACKNOWLEDGEMENTS: Final = frozenset({PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBCOMP})
 _PUBACK_HEAD: Final = bytes([PacketType.PUBACK << 4])

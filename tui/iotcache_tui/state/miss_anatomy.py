@@ -77,7 +77,7 @@ def stacked(seconds: Sequence[Second], width: int, height: int) -> tuple[list[st
     return ["".join(column[level] for column in drawn) for level in range(height - 1, -1, -1)], top
 
 
-class Lens(Struct, frozen=True):
+class ClassFreshness(Struct, frozen=True):
     """One class of devices: what it is given, against what it may be given. Ages at the time of the read."""
 
     kind: str
@@ -95,7 +95,7 @@ class Lens(Struct, frozen=True):
     misses: int
 
 
-def lenses(state: DashboardState) -> list[Lens]:
+def freshness_by_class(state: DashboardState) -> list[ClassFreshness]:
     """By class; of a large fleet some of its rows stand for all."""
     fleet = state.fleet
     step = max(len(fleet) // SAMPLE_MOST, 1)
@@ -115,7 +115,7 @@ def lenses(state: DashboardState) -> list[Lens]:
         reads = sum(fleet.reads[row] for row in members)
         hits = sum(fleet.hits[row] for row in members)
         found.append(
-            Lens(
+            ClassFreshness(
                 kind=kind,
                 series=fleet.kinds.get(kind, len(members)),
                 interval_s=_middle(intervals),
@@ -127,7 +127,7 @@ def lenses(state: DashboardState) -> list[Lens]:
                 misses=(reads - hits) * step,
             )
         )
-    return sorted(found, key=lambda lens: -lens.misses)
+    return sorted(found, key=lambda one: -one.misses)
 
 
 def _middle(values: Sequence[float]) -> float:

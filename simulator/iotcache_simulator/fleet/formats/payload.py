@@ -34,12 +34,12 @@ class JsonParts:
         return b'Z","seq":%d,"boot":"%b"}' % (seq, boot)
 
     def payload(self, device: bytes, value: bytes, stamp: bytes, tail: bytes) -> bytes:
-        """One payload whole; ``stamp`` is a text of `Stamps`."""
+        """One payload whole; ``stamp`` is a text of `TimeTexts`."""
         start, middle, after = self.parts
         return b"".join((start, device, middle, value, after, stamp, tail))
 
 
-class Stamps(dict[int, bytes]):
+class TimeTexts(dict[int, bytes]):
     """Milliseconds since the Unix epoch -> RFC 3339 without the zone. Those near each other are kept."""
 
     def __missing__(self, ms: int) -> bytes:
@@ -49,7 +49,7 @@ class Stamps(dict[int, bytes]):
         return text
 
 
-class Wholes(dict[int, bytes]):
+class IntegerTexts(dict[int, bytes]):
     """Whole numbers in decimal. Those near each other are kept."""
 
     def __missing__(self, number: int) -> bytes:
@@ -59,7 +59,7 @@ class Wholes(dict[int, bytes]):
         return text
 
 
-class Decimals(dict[int, bytes]):
+class DecimalTexts(dict[int, bytes]):
     """Numbers in units of their last decimal, as texts: ``-5 -> -0.5`` for one decimal."""
 
     def __init__(self, precision: int) -> None:
@@ -75,9 +75,9 @@ class Decimals(dict[int, bytes]):
 
 
 @lru_cache(maxsize=8)
-def decimals(precision: int) -> Decimals:
+def decimals(precision: int) -> DecimalTexts:
     """One for all sensors of this precision."""
-    return Decimals(precision)
+    return DecimalTexts(precision)
 
 
 def value_texts(sensor: Sensor) -> tuple[bytes, ...]:

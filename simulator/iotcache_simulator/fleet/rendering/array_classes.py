@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from iotcache_simulator.fleet.definition import DeviceClass
 from iotcache_simulator.fleet.rendering.array_integrals import INTEGRALS
 from iotcache_simulator.fleet.rendering.array_physics import PHYSICS
-from iotcache_simulator.fleet.rendering.arrays import ELEMENTARY, ArrayFunction, ArrayPeers, added
-from iotcache_simulator.fleet.rendering.numeric import np
+from iotcache_simulator.fleet.rendering.array_waves import ELEMENTARY, ArrayFunction, ArrayPeers, added
+from iotcache_simulator.fleet.rendering.single_threaded_numpy import np
 from iotcache_simulator.fleet.waves.base import Peers
 from iotcache_simulator.fleet.waves.kinds import Wave
 from iotcache_simulator.fleet.waves.route import DriveRoute

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, cast
 
-from iotcache_simulator.fleet.rendering.arrays import (
+from iotcache_simulator.fleet.rendering.array_waves import (
     SINES,
     ArrayFunction,
     ArrayPeers,
@@ -15,7 +15,7 @@ from iotcache_simulator.fleet.rendering.arrays import (
     octave_parts,
     phases,
 )
-from iotcache_simulator.fleet.rendering.numeric import np
+from iotcache_simulator.fleet.rendering.single_threaded_numpy import np
 from iotcache_simulator.fleet.waves import derived, waves
 from iotcache_simulator.fleet.waves.base import DAY_S, YEAR_S
 from iotcache_simulator.fleet.waves.noise import SINE_AREA, SINE_STEPS

@@ -1,6 +1,6 @@
 """The waves of `iotcache_simulator.fleet.waves` that tie quantities together, for many readings at a time.
 
-Like `iotcache_simulator.fleet.rendering.arrays`: the digits are those of the plain functions.
+Like `iotcache_simulator.fleet.rendering.array_waves`: the digits are those of the plain functions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import cache
 from typing import Final, cast
 
 from iotcache_simulator.fleet.rendering.array_integrals import walk_integral
-from iotcache_simulator.fleet.rendering.arrays import (
+from iotcache_simulator.fleet.rendering.array_waves import (
     ELEMENTARY,
     GOLDENS,
     ArrayFunction,
@@ -22,7 +22,7 @@ from iotcache_simulator.fleet.rendering.arrays import (
     walk,
 )
 from iotcache_simulator.fleet.rendering.inertia import InertiaCache
-from iotcache_simulator.fleet.rendering.numeric import np
+from iotcache_simulator.fleet.rendering.single_threaded_numpy import np
 from iotcache_simulator.fleet.waves import derived, weather
 from iotcache_simulator.fleet.waves import route as routes
 from iotcache_simulator.fleet.waves.base import DAY_S

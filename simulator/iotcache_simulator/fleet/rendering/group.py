@@ -16,7 +16,7 @@ from typing import Final
 from iotcache.model import Value
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.fleet.formats.payload import JsonParts, decimals, value_texts
-from iotcache_simulator.fleet.rendering.arrays import ArrayFunction
+from iotcache_simulator.fleet.rendering.array_waves import ArrayFunction
 from iotcache_simulator.fleet.rendering.value_blocks import ValueBlocks
 from iotcache_simulator.fleet.roster import Roster, SensorFunction
 from iotcache_simulator.fleet.waves.noise import unit

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from iotcache_simulator.fleet.rendering.arrays import ArrayFunction, Floats, Integers, Keys
-from iotcache_simulator.fleet.rendering.numeric import np
+from iotcache_simulator.fleet.rendering.array_waves import ArrayFunction, Floats, Integers, Keys
+from iotcache_simulator.fleet.rendering.single_threaded_numpy import np
 from iotcache_simulator.fleet.waves.derived import LAG_TAPS, lag_weights
 
 

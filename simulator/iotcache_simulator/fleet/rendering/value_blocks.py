@@ -13,8 +13,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from iotcache_simulator.fleet.definition import Sensor
-from iotcache_simulator.fleet.rendering.arrays import ArrayFunction, Floats, Integers, Keys, normals
-from iotcache_simulator.fleet.rendering.numeric import np
+from iotcache_simulator.fleet.rendering.array_waves import ArrayFunction, Floats, Integers, Keys, normals
+from iotcache_simulator.fleet.rendering.single_threaded_numpy import np
 
 BLOCK_MIN: Final = 64
 BLOCK_MAX: Final = 512

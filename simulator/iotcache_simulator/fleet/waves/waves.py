@@ -6,7 +6,7 @@ since the Unix epoch; what tells one sensor and one wave from another is the ``s
 function keeps anything between calls, so any reading can be made at any time, in any order and in any
 process. A sensor's waves are added up.
 
-`iotcache_simulator.fleet.rendering.arrays` has each of them once more, for many readings at a time.
+`iotcache_simulator.fleet.rendering.array_waves` has each of them once more, for many readings at a time.
 
 The same digits must come out everywhere: sums are written as loops (`sum` of floats is compensated
 since Python 3.12) and powers as products (libm's ``pow`` may differ in the last place).

@@ -1,4 +1,4 @@
-"""Miss anatomy and the TTL lens: why reads fell through, what it cost, and how old what is served is."""
+"""Miss anatomy: why reads fell through, what it cost, and how fresh what each class is served is."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from textual.screen import ModalScreen
 from iotcache.model import Severity
 from iotcache_tui.format import bar, duration, fit, milliseconds, rate
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.miss_anatomy import Lens, MissShare, lenses, misses, stacked
+from iotcache_tui.state.miss_anatomy import ClassFreshness, MissShare, freshness_by_class, misses, stacked
 from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.widgets.common.panel import Line, Panel
 
 ROOMY = 70
-"""Cells from which on the lens has room for its bar, for intervals and numbers of series."""
+"""Cells from which on the table has room for its bar, for intervals and numbers of series."""
 _TONES = {Severity.INFO: "curve", Severity.WARNING: "warn", Severity.ERROR: "bad"}
 _BY_SYMBOL = {form.symbol: form for form in REASONS.values()}
 
@@ -44,7 +44,7 @@ class AnatomyScreen(ModalScreen[None]):
         self._span_s = span_s
         self._ascii = ascii_only
         self.why = Panel("Misses by reason", ascii_only=ascii_only, id="anatomy-misses")
-        self.lens = Panel(
+        self.freshness = Panel(
             "TTL lens: what is served, against how long it may live", ascii_only=ascii_only, id="anatomy-lens"
         )
 
@@ -53,7 +53,7 @@ class AnatomyScreen(ModalScreen[None]):
             box.border_title = "Miss anatomy"
             box.border_subtitle = "Esc closes"
             yield self.why
-            yield self.lens
+            yield self.freshness
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.update_panels)
@@ -66,7 +66,7 @@ class AnatomyScreen(ModalScreen[None]):
         self.why.show(
             key, lambda width, height: self._misses(width - 2, height), note=f"last {duration(span_s)}"
         )
-        self.lens.show(key, lambda width, height: self._lenses(width - 2, height), note="by class")
+        self.freshness.show(key, lambda width, height: self._freshness(width - 2, height), note="by class")
 
     def _misses(self, width: int, height: int) -> list[Line]:
         rows = misses(self._state, self._span_s)
@@ -79,8 +79,8 @@ class AnatomyScreen(ModalScreen[None]):
         made += [_coloured(line) for line in lines]
         return [*made, *table]
 
-    def _lenses(self, width: int, height: int) -> list[Line]:
-        rows = lenses(self._state)
+    def _freshness(self, width: int, height: int) -> list[Line]:
+        rows = freshness_by_class(self._state)
         if not rows:
             return [[("nothing has been read yet", "dim")]]
         head = f"{'Class':12} "
@@ -90,7 +90,7 @@ class AnatomyScreen(ModalScreen[None]):
         head += f" {'Hit':>6} {'Missed':>7}"
         return [
             [(fit(head, width), "dim")],
-            *(_lens_line(one, width, self._ascii) for one in rows[: height - 1]),
+            *(_freshness_line(one, width, self._ascii) for one in rows[: height - 1]),
         ]
 
 
@@ -136,17 +136,17 @@ def times_text(share: float | None) -> str:
     return f"{100 * share:.0f}%" if share < 9.995 else f"{min(share, 999):.0f}×"
 
 
-def _lens_line(lens: Lens, width: int, ascii_only: bool) -> Line:
-    hit = "–" if lens.hit_percent is None else f"{lens.hit_percent:.1f}%"
-    every = duration(lens.interval_s) if lens.interval_s else "–"
-    ttl = duration(lens.ttl_s) if lens.ttl_s else "–"
-    spent = times_text(lens.spent_p95)
+def _freshness_line(one: ClassFreshness, width: int, ascii_only: bool) -> Line:
+    hit = "–" if one.hit_percent is None else f"{one.hit_percent:.1f}%"
+    every = duration(one.interval_s) if one.interval_s else "–"
+    ttl = duration(one.ttl_s) if one.ttl_s else "–"
+    spent = times_text(one.spent_p95)
     roomy = width >= ROOMY
     return [
-        (f"{fit(lens.kind, 12)} ", "strong"),
-        (f"{lens.series:>6,} {every:>5} " if roomy else "", "row"),
-        (f"{ttl:>5} {duration(lens.age_p50_s):>4} {duration(lens.age_p95_s):>4}  ", "row"),
-        (bar(lens.spent_p95 or 0.0, _bar_cells(width), ascii_only) if roomy else "", "bar"),
-        (f" {spent:>4}" if roomy else f"{spent:>6}", "row" if (lens.spent_p95 or 0.0) < 1 else "warn"),
-        (f" {hit:>6} {lens.misses:>7,}", "warn" if (lens.hit_percent or 100.0) < 90 else "row"),
+        (f"{fit(one.kind, 12)} ", "strong"),
+        (f"{one.series:>6,} {every:>5} " if roomy else "", "row"),
+        (f"{ttl:>5} {duration(one.age_p50_s):>4} {duration(one.age_p95_s):>4}  ", "row"),
+        (bar(one.spent_p95 or 0.0, _bar_cells(width), ascii_only) if roomy else "", "bar"),
+        (f" {spent:>4}" if roomy else f"{spent:>6}", "row" if (one.spent_p95 or 0.0) < 1 else "warn"),
+        (f" {hit:>6} {one.misses:>7,}", "warn" if (one.hit_percent or 100.0) < 90 else "row"),
     ]

@@ -14,7 +14,7 @@ from typing import Final, cast
 
 from numpy.typing import NDArray
 
-from iotcache_simulator.fleet.rendering.numeric import np
+from iotcache_simulator.fleet.rendering.single_threaded_numpy import np
 from iotcache_simulator.fleet.waves import base, waves
 from iotcache_simulator.fleet.waves.base import DAY_S, YEAR_S, Peers
 from iotcache_simulator.fleet.waves.noise import GOLDEN, NORMAL, SINE, SINE_STEPS, TO_UNIT, TO_UNIT_53
