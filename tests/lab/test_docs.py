@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from iotcache_simulator.lab.definition.actions import ACTION_NAMES
+from iotcache_simulator.lab.definition.faults import SPANS
 from iotcache_simulator.lab.definition.metrics import METRICS
-from iotcache_simulator.lab.definition.scenario import SPANS, Scenario, StackSpec, Step, catalogue
+from iotcache_simulator.lab.definition.scenario import Scenario, StackSpec, Step, catalogue
 from iotcache_simulator.lab.report import LabReport
 
 TEXT = (Path(__file__).parents[2] / "docs" / "lab.md").read_text("utf-8")

@@ -214,7 +214,12 @@ async def test_a_person_goes_on_back_and_answers_and_may_leave_in_the_middle(
         await until(lambda state: state.status == "running" and state.settled)
         assert made.state.step == 0
         made.answer(2)
-        assert made.state.steps[0].answered == 2
+        assert made.state.steps[0].answered == 0, "it was not asked yet"
+        made.next()
+        assert (made.state.step, made.state.asked) == (0, True), "the question comes before the next step"
+        made.answer(2)
+        made.answer(1)
+        assert made.state.steps[0].answered == 2, "the first answer counts"
         made.next()
         await until(lambda state: state.step == 1)
         made.back()
@@ -249,7 +254,7 @@ async def test_an_unattended_show_answers_its_questions(monkeypatch: pytest.Monk
     made = ScenarioRun(parse(SHORT, "short.toml"), auto=True, at_reading_pace=True)
     async with asyncio.timeout(60), made:
         await made.play()
-    assert [step.answered for step in made.state.steps] == [1, 0]
+    assert [(step.answered, step.revealed) for step in made.state.steps] == [(0, True), (0, False)]
     assert made.state.steps[0].lasted_s >= 1.5
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from iotcache.errors import ConfigError, UsageError
-from iotcache_simulator.lab.definition.expectations import Check, CheckState, parse_expectation
+from iotcache_simulator.lab.definition.expectations import Check, CheckState, StepChecks, parse_expectation
 from iotcache_simulator.lab.definition.scenario import catalogue, find, load, parse
 from iotcache_tui.cli.main import main
 from tests.conforming import conforming
@@ -57,6 +58,11 @@ def test_the_shipped_scenarios_are_all_there_and_teach(
         ('"kill", node = 2', '"broker", to = "x"', "'x' cannot be used: it is one of pause, resume, start"),
         ('"kill", node = 2', '"policy", placement = "x"', "is one of ketama, modulo, rendezvous"),
         ("hit_percent", "hits", "line 12: step[0].expect[0]: there is no metric 'hits'"),
+        ("hit_percent", "probe_stale_s", "is never measured: no step until then has a write"),
+        ("hit_percent", "config_version", "is never measured: no step until then has a config"),
+        ("hit_percent", "keys_moved_percent", "is never measured: no step until then changes the list"),
+        ("hit_percent >", "then hit_percent >", "'then' follows another expectation"),
+        ("[[step]]", 'plot = ["probe_stale_s"]\n[[step]]', "plot[0]: 'probe_stale_s' is never measured"),
         ("hit_percent", "misses.boredom", "there is no such reason"),
         ("hit_percent", "left.hit_percent", "the scenario has no side 'left'"),
         ("> 80", "about 80", "is no expectation: write METRIC OP VALUE"),
@@ -74,6 +80,35 @@ def test_a_mistake_is_one_sentence_with_line_and_key(before: str, after: str, sa
         parse(GOOD.replace(before, after), "x.toml")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+SIDES = """
+[stack]
+ingest_writes = false
+[[side]]
+name = "a"
+[[side]]
+name = "b"
+[[step]]"""
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        ("hit_percent", "'hit_percent': each side has its own: write a.hit_percent or b.hit_percent"),
+        ("misses.expired", "write a.misses.expired or b.misses.expired"),
+        ("a.evictions_per_s", "both sides have it together: write evictions_per_s"),
+    ],
+)
+def test_with_sides_a_metric_is_named_as_it_is_measured(metric: str, says: str) -> None:
+    text = GOOD.replace("[[step]]", SIDES)
+    for bad in (
+        text.replace("hit_percent", metric),
+        f'plot = ["{metric}"]\n' + text.replace('["hit_', '["a.hit_'),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            parse(bad, "x.toml")
+        assert says in str(caught.value)
 
 
 def test_a_users_own_folder_comes_first_and_near_names_are_offered(tmp_path: Path) -> None:
@@ -136,3 +171,29 @@ def test_a_check_turns_green_once_it_held_long_enough_and_red_when_time_is_over(
     assert late.state is CheckState.RED
     assert "nothing was measured" in late.describe()
     assert judged("hit_percent == 0 within 3", 0.0).state is CheckState.GREEN
+
+
+def test_what_follows_another_is_judged_only_once_that_is_green() -> None:
+    texts = (
+        "nodes_up == 3 within 5",
+        "then hit_percent > 80 for 2 within 4",
+        "then hit_percent > 90 within 9",
+    )
+    checks = StepChecks([parse_expectation(text, ()) for text in texts])
+
+    clock = count(1)
+
+    def states(*seconds: tuple[float, float]) -> list[str]:
+        for nodes, hit in seconds:
+            checks.update({"nodes_up": nodes, "hit_percent": hit}, float(next(clock)))
+        return [check.state.value for check in checks.checks]
+
+    assert states((2, 97), (2, 97), (2, 97)) == ["pending"] * 3, "a hit ratio of before proves nothing"
+    assert states((3, 97)) == ["green", "pending", "pending"], "nor that of the very second"
+    assert states((3, 60), (3, 99)) == ["green", "pending", "pending"]
+    assert states((3, 99), (3, 99)) == ["green", "green", "green"]
+    late = StepChecks([parse_expectation(text, ()) for text in texts])
+    for second in range(6):
+        late.update({"nodes_up": 2, "hit_percent": 99}, float(second))
+    assert [check.state.value for check in late.checks] == ["red", "red", "red"]
+    assert late.settled

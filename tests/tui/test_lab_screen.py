@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 from rich.cells import cell_len
 
@@ -26,6 +28,8 @@ from iotcache_tui.state.lab import (
 )
 from iotcache_tui.state.requests import SlowStore, SwitchPart
 from iotcache_tui.state.updates import Latest
+from iotcache_tui.widgets.lab.lab_big import big_lines
+from iotcache_tui.widgets.lab.lab_plot import plot_lines
 from tests.tui.conftest import RunApp, screen_lines, screen_text, until_shown
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -46,12 +50,21 @@ STEPS = (
 def view(
     step: int = 0, *, settled: bool = True, status: str = "running", shown: int | None = None
 ) -> LabView:
-    lights = (CheckResult("hit_percent > 60 within 15", "green" if settled else "pending", 91.0, "%", 2.0),)
+    lights = (
+        CheckResult(
+            "hit_percent > 60 within 15",
+            "green" if settled else "pending",
+            91.0,
+            "%",
+            2.0,
+            "Hit ratio > 60 %",
+        ),
+    )
     results = tuple(StepResult(one.title, lights, (), 0.0) for one in STEPS[: step + 1])
+    figures = {"hit_percent": 91.0, "p99_ms": 8.5, "misses.expired": 7.0, "store_reads_of_one_key": 20.0}
     state = LabState(
-        status, step, step if shown is None else shown, settled, 42.0,
-        {"hit_percent": 91.0, "p99_ms": 8.5, "misses.expired": 7.0, "store_reads_of_one_key": 20.0},
-        (Mark(10.0, "lease on"), Mark(20.0, "look here", note=True)), results,
+        status, step, step if shown is None else shown, settled, 42.0, figures,
+        (Mark(10.0, "lease on"), Mark(20.0, "look here", note=True)), results, settled, tuple(figures),
     )  # fmt: skip
     curve = LabCurve("hit_percent", "%", tuple((float(at), 50.0 + at % 40) for at in range(40)))
     return LabView(
@@ -91,22 +104,22 @@ async def test_a_run_shows_words_lights_figures_and_progress(run_app: RunApp, si
         show(app, view())
         await pilot.pause()
         app.frame()
-        text = await until_shown(app, pilot, "n goes on", "▶ Hit ratio", "91.0 %")
+        text = await until_shown(app, pilot, "n goes on", "▶ Hit ratio", "91.0 %", "q Quit")
         for words in (
             "Cache stampede",
             "step 1 of 2",
             "◉○",
             "They read one key",
-            "● hit_percent > 60",
+            "● Hit ratio > 60 %",
             "91.0 %",
         ):
             assert words in text
         assert "n goes on" in text
         assert "▶ Hit ratio" in text
-        if size[0] > 80:
-            assert "What happened" in text
-            assert "hit_percent 89.0 %" in text
-            assert "2: look here at 20 s" in text
+        assert "What happened" in text
+        assert "Hit ratio 89.0 %" in text
+        assert "│lease on" in text
+        assert "* look here" in text
         assert "q Quit" in text
         assert all(cell_len(line) <= size[0] for line in screen_lines(app))
 
@@ -140,7 +153,8 @@ async def test_keys_drive_the_run_and_answers_are_judged(run_app: RunApp) -> Non
         app.frame()
         await pilot.pause()
         assert "Figures" not in screen_text(app)
-        assert "hit_percent %" in screen_text(app)
+        assert "█ █  ███  ███" not in screen_text(app)
+        assert "For the back row" in screen_text(app)
 
 
 async def test_the_end_explains_is_written_down_and_left(run_app: RunApp) -> None:
@@ -153,7 +167,7 @@ async def test_the_end_explains_is_written_down_and_left(run_app: RunApp) -> Non
         assert "What it means" in text
         assert "Every expectation held." in text
         assert "1. Many readers" in text
-        assert "✓ hit_percent > 60 within 15: 91 %" in text
+        assert "✓ Hit ratio > 60 %: 91 %" in text
         show(app, view(1, status="done", shown=1))
         await pilot.pause()
         assert "All ask it." in screen_text(app)
@@ -196,7 +210,7 @@ async def test_a_file_of_ones_own_is_begun_again_as_it_was_asked_for(run_app: Ru
         show(app, view())
         await pilot.pause()
         assert app.feed.asked[-1] == LabRun("own/mine.toml")
-        await pilot.press("R")
+        await pilot.press("R", "y")
         show(app, NO_LAB)
         while app.feed.asked.count(LabRun("own/mine.toml")) < 2:
             await pilot.pause(0.05)
@@ -230,7 +244,8 @@ async def test_two_sides_are_plotted_beside_each_other(run_app: RunApp) -> None:
         app.frame()
         await pilot.pause()
         assert any(
-            "ketama.hit_percent" in line and "modulo.hit_percent" in line for line in screen_lines(app)
+            "ketama: Hit ratio" in line and "modulo: Hit ratio" in line and " │ " in line
+            for line in screen_lines(app)
         )
 
 
@@ -292,6 +307,14 @@ async def test_a_narrow_screen_shows_all_lights_and_first_the_figures_that_are_p
                 )
             }
             | {"ketama.misses.invalidated": 3.0, "modulo.misses.invalidated": 4.0},
+            seen=(
+                "hit_percent",
+                "reads_per_s",
+                "nodes_up",
+                "p50_ms",
+                "fallbacks_per_s",
+                "misses.invalidated",
+            ),
         )
         show(app, structs.replace(shown, state=state, sides=("ketama", "modulo")))
         for _ in range(3):
@@ -303,3 +326,51 @@ async def test_a_narrow_screen_shows_all_lights_and_first_the_figures_that_are_p
         assert "▶ Fallbacks" in text
         assert "a nothing" in text
         assert "b it grows" in text
+
+
+def text_of(lines: object) -> list[str]:
+    return ["".join(text for text, _ in line) for line in lines]  # type: ignore[attr-defined]
+
+
+@given(
+    marks=st.lists(st.tuples(st.floats(0, 40), st.text("abcde ", min_size=1, max_size=30)), max_size=12),
+    width=st.integers(20, 120),
+    height=st.integers(4, 40),
+    sides=st.booleans(),
+)
+def test_marks_go_through_all_plots_and_never_over_one_another(
+    marks: list[tuple[float, str]], width: int, height: int, sides: bool
+) -> None:
+    shown = view()
+    state = structs.replace(shown.state, marks=tuple(Mark(at, text) for at, text in sorted(marks)))
+    curves = shown.curves
+    if sides:
+        curves = tuple(structs.replace(curves[0], metric=f"{side}.hit_percent") for side in "ab")
+    drawn = plot_lines(
+        structs.replace(shown, state=state, curves=curves, sides=("a", "b") if sides else ()),
+        width, height, False,
+    )  # fmt: skip
+    lines = text_of(drawn)
+    assert {cell_len(line) for line in lines} <= {cell_len(lines[0])}
+    assert cell_len(lines[0]) <= width
+    assert len(lines) <= height
+    names = "".join(text for line in drawn for text, tone in line if tone == "mark")
+    if not sides and len(marks) == 1 and len(marks[0][1]) <= width // 2 - 2:
+        assert marks[0][1] in names, "a mark that has room is named whole"
+
+
+@pytest.mark.parametrize(("width", "height", "digits"), [(78, 15, 5), (118, 34, 8), (198, 50, 8)])
+def test_big_type_is_five_to_eight_lines_high_over_a_plot_that_fills_the_rest(
+    width: int, height: int, digits: int
+) -> None:
+    shown = view()
+    first = structs.replace(shown.state.steps[0], before={"hit_percent": 20.0})
+    steps = (structs.replace(shown.steps[0], metrics=("hit_percent",)), *shown.steps[1:])
+    shown = structs.replace(
+        shown, steps=steps, state=structs.replace(shown.state, steps=(first, *shown.state.steps[1:]))
+    )
+    lines = text_of(big_lines(shown, width, height, False))
+    caption = next(at for at, line in enumerate(lines) if "before this step → now" in line)
+    assert sum(bool(line.strip()) for line in lines[:caption]) == digits
+    assert len(lines) == height
+    assert lines[-1].count("█") > width // 2

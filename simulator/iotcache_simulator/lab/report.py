@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from iotcache.text import plural
 from iotcache_simulator.lab.definition.expectations import CheckState
-from iotcache_simulator.lab.definition.metrics import unit_of
+from iotcache_simulator.lab.definition.metrics import amount, unit_of
 from iotcache_simulator.lab.run import ScenarioRun
 from iotcache_simulator.lab.state import Mark, StepResult
 from iotcache_simulator.lab.svg import plot
@@ -107,9 +107,10 @@ def markdown(run: ScenarioRun, plots: Sequence[str] = ()) -> str:
         lines += [f"## {number + 1}. {step.title}", "", scenario.step[number].say.strip(), ""]
         lines += [f"- done: {action}" for action in step.did]
         lines += [
-            f"- {'✓' if check.state == CheckState.GREEN else '✗'} `{check.text}`"
-            + ("" if check.value is None else f" — {check.value:.4g} {check.unit}".rstrip())
-            + ("" if check.after_s is None else f", after {check.after_s:.0f} s")
+            f"- {'✓' if check.state == CheckState.GREEN else '✗'} {check.words or check.text}: "
+            + amount(check.value, check.unit)
+            + ("" if check.after_s is None else f" after {check.after_s:.0f} s")
+            + ("" if check.now is None else f"; at the end of the step {amount(check.now, check.unit)}")
             for check in step.checks
         ]
         question = scenario.step[number].question

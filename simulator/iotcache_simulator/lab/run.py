@@ -25,8 +25,8 @@ from iotcache.tasks import end
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.lab.arm import Arm, ArmPolicy
 from iotcache_simulator.lab.definition.actions import Policy
-from iotcache_simulator.lab.definition.expectations import Check, CheckState
-from iotcache_simulator.lab.definition.metrics import unit_of
+from iotcache_simulator.lab.definition.expectations import CheckState, StepChecks
+from iotcache_simulator.lab.definition.metrics import metric_name, unit_of
 from iotcache_simulator.lab.definition.scenario import Scenario
 from iotcache_simulator.lab.effects import Effects
 from iotcache_simulator.lab.node_stats import NodeCounts
@@ -40,6 +40,10 @@ from iotcache_simulator.stack.stack import Stack
 
 HISTORY_S: Final = 900
 SEED: Final = 7
+LOOK_S: Final = 6.0
+"""A person sees what a step did for so long before its question stands there."""
+BEFORE_S: Final = 3
+"""What a step changed is shown against the mean of so many seconds before it."""
 _FLEET_KNOWN_S: Final = 90.0
 """Even a fleet of thousands on a busy machine has been heard of by then."""
 
@@ -73,11 +77,17 @@ class ScenarioRun:
         self._settings = self._scenario_settings(settings or Settings())
         self._state = LabState("starting")
         self._open = AsyncExitStack()
-        self._checks: list[Check] = []
+        self._checks = StepChecks(())
+        self._judging = False
         self._continue: asyncio.Event = asyncio.Event()
         self._skipping = False
         self._read = at_reading_pace
         self._began_s = 0.0
+        self.told = dict.fromkeys(
+            [*scenario.plot]
+            + [one.metric for number in range(len(scenario.step)) for one in scenario.expectations(number)]
+        )
+        """The metrics that the scenario tells of."""
 
     @property
     def state(self) -> LabState:
@@ -229,11 +239,22 @@ class ScenarioRun:
         After the last step comes the summary, as a page of its own.
         """
         last = len(self.scenario.step) if self._state.status == "done" else self._state.step
+        if self._asks_first() and not skip:
+            self._update(asked=True)
+            return
         if self._state.shown < last:
             self._update(shown=self._state.shown + 1)
             return
         self._skipping = skip
         self._continue.set()
+
+    def _asks_first(self) -> bool:
+        """Whether the step's question is still to come."""
+        state = self._state
+        here = state.status == "running" and state.shown == state.step
+        return (
+            here and state.settled and not state.asked and self.scenario.step[state.step].question is not None
+        )
 
     def back(self) -> None:
         """Look at the step before; what was done stays done."""
@@ -245,10 +266,11 @@ class ScenarioRun:
         self._update(marks=(*self._state.marks, Mark(self._elapsed(), text, note=True)))
 
     def answer(self, number: int) -> None:
-        """Answer the question of the step looked at; counted from 1."""
+        """Answer the question of the step looked at; counted from 1. The first answer stands."""
         steps = list(self._state.steps)
         at = self._state.shown
-        if at < len(steps):
+        asked = at < self._state.step or self._state.asked or self._state.status == "done"
+        if at < len(steps) and asked and not steps[at].answered and not steps[at].revealed:
             steps[at] = structs.replace(steps[at], answered=number)
             self._update(steps=tuple(steps))
 
@@ -257,13 +279,16 @@ class ScenarioRun:
 
     async def _step(self, number: int, watching: asyncio.Task[None]) -> None:
         step = self.scenario.step[number]
-        self._checks = []
+        self._checks = StepChecks(self.scenario.expectations(number))
+        self._judging = False
         self._continue.clear()
         self._skipping = False
         began_s = self._elapsed()
-        result = StepResult(step.title, (), (), began_s)
+        result = StepResult(
+            step.title, self._check_results(), (), began_s, before=self._recent_means() if number else {}
+        )
         self._update(
-            status="running", step=number, shown=number, settled=False, message="",
+            status="running", step=number, shown=number, settled=False, asked=False, message="",
             steps=(*self._state.steps, result),
         )  # fmt: skip
         for action in step.do:
@@ -271,21 +296,23 @@ class ScenarioRun:
             self._result(did=(*self._state.steps[number].did, action.describe()))
             await self._effects.do(action)
         self._step_began_s = self._elapsed()
-        self._checks = [Check(expectation) for expectation in self.scenario.expectations(number)]
+        self._judging = True
         pace = Pace.of(step) if self._read else Pace(0.0, 0.0, 0.0)
         ask_s: float | None = None
         while True:
             if watching.done():
                 watching.result()  # it ends with an error only, and without it no check ever settles
-            settled = all(check.state is not CheckState.PENDING for check in self._checks)
+            settled = self._checks.settled
             if settled != self._state.settled:
                 self._update(settled=settled)
             since_s = self._elapsed() - self._step_began_s
+            if settled and not self._state.asked and since_s >= (pace.ask_s if self.auto else LOOK_S):
+                self._update(asked=True)
             if self.auto and settled and since_s >= max(step.least_s, pace.ask_s):
                 ask_s = since_s if ask_s is None else ask_s
                 reveal_s = ask_s + pace.reveal_after_s
                 if self._read and step.question is not None and since_s >= reveal_s:
-                    self._result(answered=step.question.right)
+                    self._result(revealed=True)
                 if since_s >= reveal_s + pace.leave_after_s:
                     break
             if self._continue.is_set() and (settled or self._skipping):
@@ -296,10 +323,20 @@ class ScenarioRun:
                     await self._continue.wait()
             except TimeoutError:
                 pass
-        pending = any(check.state is CheckState.PENDING for check in self._checks)
         self._result(
-            checks=self._check_results(), lasted_s=round(self._elapsed() - began_s, 2), skipped=pending
+            checks=self._check_results(),
+            lasted_s=round(self._elapsed() - began_s, 2),
+            skipped=not self._checks.settled,
         )
+
+    def _recent_means(self) -> dict[str, float | None]:
+        """The figures as they stood until now: means over the last seconds."""
+        recent = list(self.history)[-BEFORE_S:]
+        means: dict[str, float | None] = {}
+        for name in self.told if recent else ():
+            known = [value for _, figures in recent if (value := figures.get(name)) is not None]
+            means[name] = sum(known) / len(known) if known else None
+        return means
 
     def _result(self, **changes: object) -> None:
         steps = list(self._state.steps)
@@ -307,6 +344,7 @@ class ScenarioRun:
         self._update(steps=tuple(steps))
 
     def _check_results(self) -> tuple[CheckResult, ...]:
+        figures = self.history[-1][1] if self.history else {}
         return tuple(
             CheckResult(
                 check.expectation.text,
@@ -314,8 +352,12 @@ class ScenarioRun:
                 check.value,
                 unit_of(check.expectation.metric),
                 None if check.settled_s is None else round(check.settled_s, 1),
+                check.expectation.words,
+                figures.get(check.expectation.metric)
+                if check.state is CheckState.GREEN and check.expectation.holds(figures) is False
+                else None,
             )
-            for check in self._checks
+            for check in self._checks.checks
         )
 
     def describe_failures(self) -> list[str]:
@@ -339,12 +381,19 @@ class ScenarioRun:
             figures = await self._measure()
             at_s = self._elapsed()
             self.history.append((round(at_s, 2), figures))
-            if self._state.status == "running":
-                for check in self._checks:
-                    check.update(figures, at_s - self._step_began_s)
-                if self._checks:
-                    self._result(checks=self._check_results())
-            self._update(figures=figures, elapsed_s=round(at_s, 1))
+            if self._state.status == "running" and self._judging:
+                self._checks.update(figures, at_s - self._step_began_s)
+                self._result(checks=self._check_results())
+            self._update(figures=figures, elapsed_s=round(at_s, 1), seen=self._seen(figures))
+
+    def _seen(self, figures: Mapping[str, float | None]) -> tuple[str, ...]:
+        """What was measured by now: its row stays on a screen, though it be nothing for a while."""
+        known = dict.fromkeys(self._state.seen)
+        for text, value in figures.items():
+            name, _ = metric_name(text)
+            if value is not None and (value or not name.startswith("misses.")):
+                known[name] = None
+        return tuple(known)
 
     async def _measure(self) -> dict[str, float | None]:
         figures: dict[str, float | None] = {}

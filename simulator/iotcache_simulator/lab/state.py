@@ -17,6 +17,10 @@ class CheckResult(Struct, frozen=True, rename={"state": "light"}):
     unit: str
     after_s: float | None = None
     """Seconds after the step's beginning at which it was settled."""
+    words: str = ""
+    """The condition as people read it."""
+    now: float | None = None
+    """What the metric has become since, where that is not what a green light says any more."""
 
 
 class Mark(Struct, frozen=True):
@@ -39,7 +43,11 @@ class StepResult(Struct, frozen=True, rename={"checks": "lights"}):
     lasted_s: float = 0.0
     skipped: bool = False
     answered: int = 0
-    """The answer chosen, counted from 1; 0 for none."""
+    """The answer chosen, counted from 1; 0 for none. The first one counts."""
+    revealed: bool = False
+    """Whether the right answer was shown without one being given."""
+    before: Mapping[str, float | None] = {}
+    """The figures just before the step's acts."""
 
 
 class LabState(Struct, frozen=True):
@@ -58,6 +66,10 @@ class LabState(Struct, frozen=True):
     marks: tuple[Mark, ...] = ()
     steps: tuple[StepResult, ...] = ()
     """One for each step begun."""
+    asked: bool = False
+    """Whether the step's question stands there: after a look at what happened."""
+    seen: tuple[str, ...] = ()
+    """Names, without sides, of what was measured in this run; a reason of misses once there was one."""
     message: str = ""
     """While starting: what is being done; when failed: why."""
 

@@ -10,8 +10,8 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Digits, Input, Static
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.widgets import Input, Static
 
 from iotcache_tui.format import fit
 from iotcache_tui.screens.context import DashboardContext
@@ -31,14 +31,16 @@ from iotcache_tui.state.lab import (
 from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.common.panel import Panel
 from iotcache_tui.widgets.common.render_context import RenderContext
+from iotcache_tui.widgets.lab.lab_big import big_lines
 from iotcache_tui.widgets.lab.lab_list import LabList as ScenarioList
-from iotcache_tui.widgets.lab.lab_panels import big_figures, figure_lines, light_lines
-from iotcache_tui.widgets.lab.lab_plot import plot_lines
+from iotcache_tui.widgets.lab.lab_panels import figure_lines, light_lines
+from iotcache_tui.widgets.lab.lab_plot import left_out, plot_lines
 from iotcache_tui.widgets.lab.lab_words import ANSWER_KEYS, about, headline, narration, written
 
-FIGURES_LEAST = 4
+MEASURED_LEAST, MEASURED_ASKED = 8, 5
+"""Lines that figures and plot keep where it is narrow: always, and while a question is to be read."""
 TEXT_LEAST = 4
-"""Lines that the figures (title included) and the text keep where it is narrow."""
+"""Lines that the text keeps there."""
 _RUN_KEYS = {"next", "back", "skip", "restart", "leave", "answer", "note", "big", "export"}
 
 
@@ -49,7 +51,8 @@ class _QuestionShown(NamedTuple):
     message: str
     shown: int
     answered: int
-    settled: bool
+    asked: bool
+    theme: str
 
 
 class LabScreen(ViewScreen):
@@ -60,7 +63,7 @@ class LabScreen(ViewScreen):
     LEGEND = (
         ("◌ ● ✗", "a light: still open, it held, it did not hold in time"),
         ("▶", "what the step asks you to look at"),
-        ("1 2 3 …", "under the plot: where something was done; * is a remark of yours"),
+        ("│ name", "a line through the plots: where something was done; * is a remark of yours"),
         ("Servers", "a scenario starts servers of its own and ends them; yours are not touched"),
     )
     DEFAULT_CSS = """
@@ -75,10 +78,11 @@ class LabScreen(ViewScreen):
     LabScreen #lab-tell Static { height: auto; }
     LabScreen #lab-side { width: 1fr; margin: 0 0 0 1; }
     LabScreen #lab-lights { height: 6; }
-    LabScreen #lab-figures { height: 1fr; max-height: 19; margin: 1 0 0 0; }
+    LabScreen #lab-measured { height: 1fr; layout: vertical; }
+    LabScreen #lab-figures { height: 1fr; max-height: 13; margin: 1 0 0 0; }
+    LabScreen.-wide #lab-figures { max-height: 19; }
     LabScreen #lab-plot { height: 1fr; margin: 1 0 0 0; }
-    LabScreen #lab-big { height: auto; display: none; text-align: center; color: $primary; padding: 1 0 0 0; }
-    LabScreen #lab-big-name { height: 1; display: none; text-align: center; color: $foreground 60%; }
+    LabScreen #lab-big { height: 1fr; display: none; margin: 1 0 0 0; }
     LabScreen #lab-note, LabScreen #lab-note:focus {
         height: 1; border: none; padding: 0 1; background: $panel-lighten-1; display: none;
     }
@@ -89,30 +93,30 @@ class LabScreen(ViewScreen):
     LabScreen.-narrow #lab-tell { height: 1fr; max-width: 100%; padding: 0 1; }
     LabScreen.-narrow #lab-side { height: 11; width: 1fr; margin: 0; }
     LabScreen.-narrow #lab-lights { height: 4; }
-    LabScreen.-narrow #lab-figures { margin: 0; }
-    LabScreen.-narrow #lab-plot { display: none; }
-    LabScreen.-big #lab-figures, LabScreen.-big #lab-plot { display: none; }
-    LabScreen.-big #lab-big, LabScreen.-big #lab-big-name { display: block; }
-    LabScreen.-big #lab-tell { padding: 2 4; text-style: bold; }
-    LabScreen.-big.-narrow #lab-tell { padding: 0 1; }
-    LabScreen.-big.-narrow #lab-big { padding: 0; }
-    LabScreen.-big #lab-lights { height: 1fr; }
+    LabScreen.-narrow #lab-measured { layout: horizontal; }
+    LabScreen.-narrow #lab-figures { width: 30; max-height: 100%; margin: 0; }
+    LabScreen.-narrow #lab-plot { width: 1fr; margin: 0; }
+    LabScreen.-big #lab-measured { display: none; }
+    LabScreen.-big #lab-tell { display: none; }
+    LabScreen.-big #lab-big { display: block; }
+    LabScreen.-big #lab-side { margin: 0; height: 1fr; }
+    LabScreen.-big.-narrow #lab-big { margin: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n,right", "next", "Next", key_display="n", id="lab.next"),
-        Binding("left", "back", "Back", show=False, key_display="←", id="lab.back"),
+        Binding("left", "back", "Back", key_display="←", id="lab.back"),
         Binding("x", "skip", "Skip", id="lab.skip"),
-        Binding("R", "restart", "Restart", show=False, id="lab.restart"),
         *(
             Binding(key, f"answer({number})", f"Answer {key}", show=False, id=f"_answer.{key}")
             for number, key in enumerate(ANSWER_KEYS, 1)
         ),
-        Binding("t", "note", "Remark", show=False, id="lab.remark"),
-        Binding("B", "big", "Big type", show=False, id="lab.big"),
-        Binding("E", "export", "Write the summary as Markdown, with its plots", show=False, id="lab.export"),
+        Binding("escape", "leave", "Leave", key_display="Esc", id="lab.leave"),
+        Binding("B", "big", "Big", id="lab.big"),
+        Binding("E", "export", "Summary", id="lab.export"),
+        Binding("R", "restart", "Anew", id="lab.restart"),
+        Binding("t", "note", "Remark", id="lab.remark"),
         Binding("f", "switches", "Faults", id="lab.faults"),
         Binding("A", "show_all", "Unattended: all scenarios in turn", show=False, id="lab.unattended"),
-        Binding("escape", "leave", "Leave", key_display="Esc", id="lab.leave"),
     ]
     AUTO_FOCUS = "#lab-list"
 
@@ -126,8 +130,7 @@ class LabScreen(ViewScreen):
         self.about = VerticalScroll(self.about_text, id="lab-about")
         self.head = Static(id="lab-head", markup=False)
         self.narration_text = Static(markup=False)
-        self.digits = Digits("", id="lab-big")
-        self.digits_name = Static(id="lab-big-name", markup=False)
+        self.big = Panel("For the back row", ascii_only=settings.ascii, id="lab-big")
         self.lights = Panel("Expected", ascii_only=settings.ascii, id="lab-lights")
         self.figures = Panel("Figures", ascii_only=settings.ascii, id="lab-figures")
         self.plot = Panel("What happened", ascii_only=settings.ascii, id="lab-plot")
@@ -137,12 +140,13 @@ class LabScreen(ViewScreen):
         self.running.display = False
         self.tell = VerticalScroll(self.narration_text, id="lab-tell")
         self.side = Vertical(id="lab-side")
+        self.measured = Container(id="lab-measured")
         self._listed = False
         self._ticket = 0
         self._question_shown: _QuestionShown | None = None
         self._begun = ""
         """What is being run, as it was asked for: a name of the list, or a file."""
-        self._headed = ""
+        self._headed = "", ""
         self._view = NO_LAB
 
     def body(self) -> ComposeResult:
@@ -154,11 +158,11 @@ class LabScreen(ViewScreen):
             with Horizontal(id="lab-body"):
                 yield self.tell
                 with self.side:
-                    yield self.digits
-                    yield self.digits_name
                     yield self.lights
-                    yield self.figures
-                    yield self.plot
+                    with self.measured:
+                        yield self.figures
+                        yield self.plot
+                    yield self.big
         yield self.note_box
 
     @property
@@ -183,7 +187,10 @@ class LabScreen(ViewScreen):
                 self.list.choose(self._view.name)
             self._view = view
             self.refresh_bindings()
+        turned = (view.state.status, view.state.shown) != (self._view.state.status, self._view.state.shown)
         self._view = view
+        if turned:
+            self.refresh_bindings()
         if view.name:
             self._draw_run(view)
         else:
@@ -193,8 +200,9 @@ class LabScreen(ViewScreen):
         state = view.state
         self._draw_head(view)
         lights = state.steps[state.shown] if state.shown < len(state.steps) else None
+        answered = (lights.answered or -lights.revealed) if lights else 0
         message = _QuestionShown(
-            state.status, state.message, state.shown, lights.answered if lights else 0, state.settled
+            state.status, state.message, state.shown, answered, state.asked, self.app.theme
         )
         if message != self._question_shown:
             before, self._question_shown = self._question_shown, message
@@ -203,45 +211,47 @@ class LabScreen(ViewScreen):
             )
             if before is None or message.shown != before.shown:
                 self.tell.scroll_home(animate=False)
-            elif (message.answered, message.settled) != (before.answered, before.settled):
+            elif (message.answered, message.asked) != (before.answered, before.asked):
                 # The question comes last, and then what was right, and why.
                 self.call_after_refresh(self.tell.scroll_end, animate=False)
         self._share_out(view)
         ascii_only = self.settings.ascii
-        held = sum(check.state == "green" for step in state.steps for check in step.checks)
-        total = sum(len(step.checks) for step in state.steps)
+        steps = state.steps if lights is None else (lights,)
+        held = sum(check.state == "green" for step in steps for check in step.checks)
+        total = sum(len(step.checks) for step in steps)
         self.lights.show(
             (state.shown, lights), lambda width, height: light_lines(view, width - 2, ascii_only),
             note=f"{held} of {total} held",
         )  # fmt: skip
         tick = state.elapsed_s, state.shown, len(state.marks)
         if self.has_class("-big"):
-            digits, name = big_figures(view)
-            self.digits.update(digits)
-            self.digits_name.update(name)
+            self.big.show(tick, lambda width, height: big_lines(view, width - 2, height, ascii_only))
             return
         self.figures.show(tick, lambda width, height: figure_lines(view, width - 2, height, ascii_only))
+        left = left_out(view, self.plot.size.width - 2, self.plot.size.height - 1)
+        more = f"{left} more in a higher window, " if left else ""
         self.plot.show(
             tick, lambda width, height: plot_lines(view, width - 2, height, ascii_only),
-            note=f"{state.elapsed_s:.0f} s",
+            note=f"{more}{state.elapsed_s:.0f} s",
         )  # fmt: skip
 
     def _share_out(self, view: LabView) -> None:
         """Give each part the lines it needs: all lights are seen, and where it is narrow, all of the text."""
         lights = len(light_lines(view, self.lights.size.width - 2, self.settings.ascii))
         wanted = min(max(lights, 1), 8) + 1
-        self.lights.styles.height = None if self.has_class("-big") else max(wanted, 3)
+        self.lights.styles.height = max(wanted, 2)
         if self.has_class("-narrow") and not self.has_class("-big"):
             height = self.running.size.height - 1
-            text = min(self.narration_text.size.height, height - wanted - FIGURES_LEAST)
+            least = MEASURED_ASKED if view.state.asked else MEASURED_LEAST
+            text = min(self.narration_text.size.height, height - wanted - least)
             self.side.styles.height = height - max(text, TEXT_LEAST)
         else:
             self.side.styles.height = None
 
     def _draw_head(self, view: LabView) -> None:
         text = headline(view, self.context.key_of("lab.next", "n"), ascii_only=self.settings.ascii)
-        if text != self._headed:
-            self._headed = text
+        if (text, self.app.theme) != self._headed:
+            self._headed = text, self.app.theme
             line = Text(fit(text, max(self.size.width - 2, 10)), no_wrap=True)
             line.stylize(f"bold {self.app.theme_variables['primary']}", 0, len(view.title))
             self.head.update(line)
@@ -337,6 +347,25 @@ class LabScreen(ViewScreen):
         self.context.ask(LabExport(str(Path.cwd())), on_answer)
 
     def action_restart(self) -> None:
+        """Begin anew; what goes on is not thrown away unasked."""
+        if self._view.state.status in ("done", "failed"):
+            self._restart()
+            return
+
+        def decided(yes: bool | None) -> None:
+            if yes:
+                self._restart()
+
+        self.app.push_screen(
+            ConfirmScreen(
+                f"Begin {self._view.title} anew?",
+                "Its servers will be ended, and others started.",
+                yes="Begin anew",
+            ),
+            decided,
+        )
+
+    def _restart(self) -> None:
         auto = self._view.auto
         # An unattended show has gone on to another one than it began with.
         name = self._view.name if auto else self._begun
@@ -391,10 +420,17 @@ class LabScreen(ViewScreen):
         """The keys of a run are told of while there is one."""
         if action in ("show_all", "switches"):
             return not self.going
+        if action in ("next", "skip") and self._at_the_end():
+            return False
         # `f` is an answer as well, of which there are seldom six.
         if action in _RUN_KEYS - {"big"}:
             return self.going
         return super().check_action(action, parameters)
+
+    def _at_the_end(self) -> bool:
+        """Whether the summary is on show, after which nothing comes."""
+        state = self._view.state
+        return state.status in ("done", "failed") and state.shown >= len(self._view.steps)
 
     def commands(self) -> Iterable[SystemCommand]:
         for entry in self.list.entries:
@@ -403,6 +439,7 @@ class LabScreen(ViewScreen):
             )
         if self.going:
             yield SystemCommand("Lab: big type", "For the back row", self.action_big)
+            yield SystemCommand("Lab: remark", "Into the plots, and the summary", self.action_note)
             yield SystemCommand(
                 "Lab: write the summary", "Markdown, with the plots as SVG", self.action_export
             )

@@ -41,6 +41,8 @@ class LabStep(Struct, frozen=True):
     say: str
     point: tuple[str, ...]
     question: LabQuestion | None
+    metrics: tuple[str, ...] = ()
+    """What it expects something of, its proof first."""
 
 
 class LabCurve(Struct, frozen=True):
@@ -49,6 +51,8 @@ class LabCurve(Struct, frozen=True):
     metric: str
     unit: str
     points: tuple[tuple[float, float | None], ...]
+    plotted: bool = True
+    """Whether it is one of the scenario's plots; others are drawn in big type only."""
 
 
 class LabView(Struct, frozen=True):

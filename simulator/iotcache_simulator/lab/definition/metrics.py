@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-METRICS: Final[dict[str, tuple[str, str]]] = {
-    "reads_per_s": ("reads/s", "series that the readers asked for"),
-    "hit_percent": ("%", "of the reads, those that the cache answered; over the last 3 s"),
-    "fallbacks_per_s": ("reads/s", "reads that the cache could not answer"),
-    "store_reads_per_s": ("series/s", "series that the readers asked the store for"),
-    "errors_per_s": ("reads/s", "reads that nobody could answer"),
-    "p50_ms": ("ms", "median time of a read"),
-    "p99_ms": ("ms", "99th percentile of a read's time"),
-    "store_reads_of_one_key": ("series/s", "most store reads of one key within a second"),
-    "nodes_up": ("nodes", "nodes that the readers use"),
-    "nodes_down": ("nodes", "nodes on the list that they do not use"),
-    "keys_moved_percent": (
+from iotcache.model import MissReason
+
+
+class Metric(NamedTuple):
+    """One figure, under the same words wherever it is shown."""
+
+    label: str
+    unit: str
+    meaning: str
+    of_side: bool = False
+    """Whether each side of a comparison has its own."""
+
+
+METRICS: Final[dict[str, Metric]] = {
+    "reads_per_s": Metric("Reads", "reads/s", "series that the readers asked for", True),
+    "hit_percent": Metric(
+        "Hit ratio", "%", "of the reads, those that the cache answered; over the last 3 s", True
+    ),
+    "fallbacks_per_s": Metric("Fallbacks", "reads/s", "reads that the cache could not answer", True),
+    "store_reads_per_s": Metric(
+        "Store reads", "series/s", "series that the readers asked the store for", True
+    ),
+    "store_reads_of_one_key": Metric(
+        "Store reads of one key", "series/s", "most store reads of one key within a second", True
+    ),
+    "errors_per_s": Metric("Errors", "reads/s", "reads that nobody could answer", True),
+    "p50_ms": Metric("Read p50", "ms", "median time of a read", True),
+    "p99_ms": Metric("Read p99", "ms", "99th percentile of a read's time", True),
+    "nodes_up": Metric("Nodes up", "nodes", "nodes that the readers use", True),
+    "nodes_down": Metric("Nodes down", "nodes", "nodes on the list that they do not use", True),
+    "keys_moved_percent": Metric(
+        "Keys moved",
         "%",
         "of the fleet's keys, those whose node changed with the last change of the list",
+        True,
     ),
-    "busiest_node_percent": ("%", "of all gets, those of the busiest node; over the last 3 s"),
-    "evictions_per_s": ("items/s", "items thrown out for want of memory"),
-    "items": ("items", "items in all nodes"),
-    "stored": ("readings", "readings in the store"),
-    "stored_per_s": ("readings/s", "readings that came into the store"),
-    "missing": ("readings", "readings the broker confirmed to the fleet that the store has not got"),
-    "dead_letters": ("messages", "messages that could not be decoded"),
-    "probe_stale_s": (
+    "busiest_node_percent": Metric(
+        "Busiest node", "%", "of all gets, those of the busiest node; over the last 3 s"
+    ),
+    "evictions_per_s": Metric("Evictions", "items/s", "items thrown out for want of memory"),
+    "items": Metric("Items", "items", "items in all nodes"),
+    "stored": Metric("Readings in the store", "readings", "readings in the store"),
+    "stored_per_s": Metric("Stored", "readings/s", "readings that came into the store"),
+    "missing": Metric(
+        "Missing", "readings", "readings the broker confirmed to the fleet that the store has not got"
+    ),
+    "dead_letters": Metric("Dead letters", "messages", "messages that could not be decoded"),
+    "probe_stale_s": Metric(
+        "Probe stale",
         "s",
         "how long the readers have been given a value of the probe other than the store's",
+        True,
     ),
-    "config_version": ("", "version of the probe's configuration that the readers are given"),
-    "config_stale_s": ("s", "how long that version has been other than the store's"),
+    "config_version": Metric(
+        "Config version", "", "version of the probe's configuration that the readers are given", True
+    ),
+    "config_stale_s": Metric(
+        "Config stale", "s", "how long that version has been other than the store's", True
+    ),
 }
-"""Name, unit and meaning. One arm's metric is ``SIDE.NAME``; ``misses.REASON`` counts misses a second."""
+"""By name. One side's metric is ``SIDE.NAME``; ``misses.REASON`` counts misses a second."""
 
 
 def metric_name(text: str) -> tuple[str, str]:
@@ -44,6 +75,33 @@ def metric_name(text: str) -> tuple[str, str]:
     return text, ""
 
 
+def metric_of(name: str) -> Metric | None:
+    """The metric of a name without a side; ``None`` where there is none."""
+    if name in METRICS:
+        return METRICS[name]
+    kind, _, reason = name.partition(".")
+    if kind == "misses" and reason in {one.value for one in MissReason}:
+        return Metric(f"Misses {reason.replace('_', ' ')}", "reads/s", "misses for that reason", True)
+    return None
+
+
+def label_of(text: str) -> str:
+    """What a metric is called on screens and in summaries, its side first."""
+    name, arm = metric_name(text)
+    metric = metric_of(name)
+    label = metric.label if metric is not None else name
+    return f"{arm}: {label}" if arm else label
+
+
 def unit_of(text: str) -> str:
-    name, _ = metric_name(text)
-    return METRICS[name][0] if name in METRICS else "reads/s"
+    metric = metric_of(metric_name(text)[0])
+    return metric.unit if metric is not None else ""
+
+
+def amount(value: float | None, unit: str) -> str:
+    """A value with its unit, for a sentence: ``1 node``, ``91.3 %``."""
+    if value is None:
+        return "nothing was measured"
+    if value == 1 and unit.endswith("s") and "/" not in unit and unit not in ("s", "ms"):
+        unit = unit[:-1]
+    return f"{value:.4g} {unit}".rstrip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -11,24 +10,13 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct, field, structs
 
 from iotcache.errors import ConfigError, UsageError
-from iotcache.model import MissReason
-from iotcache.text import plural
 from iotcache_simulator.fleet.toml_file import complaint, read, read_file
-from iotcache_simulator.lab.definition.actions import (
-    ACTION_NAMES,
-    Add,
-    AnyAction,
-    Policy,
-    ReadersAction,
-    Remove,
-)
+from iotcache_simulator.lab.definition.actions import ACTION_NAMES, AnyAction
 from iotcache_simulator.lab.definition.expectations import Expectation, parse_expectation
-from iotcache_simulator.lab.definition.metrics import METRICS, metric_name
-from iotcache_simulator.readers.popularity import popularity
+from iotcache_simulator.lab.definition.faults import NAME_FORM, faults
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-SPANS: Final = ("hit", "fallbacks", "ingest", "latency", "devices", "nodes", "plot", "log")
-"""What a step may point at on the screen."""
+PLOTTED: Final = ("hit_percent", "store_reads_per_s")
+"""What is worth watching where a scenario does not say; with sides, of each."""
 
 
 class StackSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,7 +100,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     """What a learner should know before."""
     stack: StackSpec = StackSpec()
     arms: Annotated[tuple[ArmSpec, ...], Meta(max_length=2)] = field(default=(), name="side")
-    plot: Annotated[tuple[str, ...], Meta(max_length=4)] = ("hit_percent", "store_reads_per_s")
+    plot: Annotated[tuple[str, ...], Meta(max_length=4)] = PLOTTED
     """The metrics worth watching."""
     name: str = ""
     """From the file's name."""
@@ -133,7 +121,7 @@ def load(file: str) -> Scenario:
 
 def check_name(file_name: str, shown: str) -> None:
     """Raise `ConfigError` for a file that no scenario may be called; ``shown`` is how the user wrote it."""
-    if _NAME.fullmatch(file_name.removesuffix(".toml")) is None:
+    if NAME_FORM.fullmatch(file_name.removesuffix(".toml")) is None:
         raise ConfigError(f"{shown}: a scenario's file is named with small letters, digits and -, at most 63")
 
 
@@ -142,84 +130,13 @@ def parse(text: str, file: str) -> Scenario:
     scenario = structs.replace(
         read(text, file, Scenario, ACTION_NAMES), name=Path(file).name.removesuffix(".toml"), file=file
     )
+    if scenario.arms and scenario.plot == PLOTTED:
+        own = tuple(f"{arm}.{metric}" for metric in PLOTTED for arm in scenario.arm_names)
+        scenario = structs.replace(scenario, plot=own)
     check_name(Path(file).name, file)
-    for reason, path in _faults(scenario):
+    for reason, path in faults(scenario):
         raise complaint(file, text, reason, path)
     return scenario
-
-
-def _faults(scenario: Scenario) -> Iterable[tuple[str, tuple[str | int, ...]]]:
-    arms = scenario.arm_names
-    if len(arms) == 1:
-        yield "a comparison has two sides", ("side",)
-    if len(set(arms)) != len(arms) or any(_NAME.fullmatch(arm) is None for arm in arms):
-        yield "sides have different names of small letters, digits and -", ("side",)
-    if "misses" in arms:
-        yield "no side can be called misses", ("side",)
-    if scenario.stack.ingest_writes and arms:
-        yield "with sides, ingest_writes must be false: each side fills its own part of the cache", ("stack",)
-    for at, metric in enumerate(scenario.plot):
-        name, arm = metric_name(metric)
-        if (name not in METRICS and not _is_reason(name)) or arm not in ("", *arms):
-            yield f"there is no metric {metric!r}", ("plot", at)
-    if (wrong := _unknown_popularity(scenario.stack.popularity)) is not None:
-        yield wrong, ("stack", "popularity")
-    nodes = scenario.stack.nodes + scenario.stack.spares
-    adds = removes = 0
-    for number, step in enumerate(scenario.step):
-        for at, text in enumerate(step.expect):
-            try:
-                expectation = parse_expectation(text, arms)
-            except ConfigError as error:
-                yield str(error), ("step", number, "expect", at)
-                continue
-            name, _ = metric_name(expectation.metric)
-            if name.startswith("misses.") and not _is_reason(name):
-                reasons = ", ".join(reason.value for reason in MissReason)
-                yield (
-                    f"{text!r}: there is no such reason; there are {reasons}",
-                    ("step", number, "expect", at),
-                )
-        for at, name in enumerate(step.point):
-            if name not in SPANS:
-                yield f"there is nothing called {name!r} to point at; there are {', '.join(SPANS)}", (
-                    "step", number, "point", at,
-                )  # fmt: skip
-        if step.question is not None and step.question.right > len(step.question.answers):
-            yield (
-                f"it has {plural(len(step.question.answers), 'answer')}",
-                ("step", number, "question", "right"),
-            )
-        for at, action in enumerate(step.do):
-            here = ("step", number, "do", at)
-            node = getattr(action, "node", 1)
-            if node > nodes:
-                yield f"the scenario has {plural(nodes, 'node')}", (*here, "node")
-            if isinstance(action, Policy) and action.arm and action.arm not in arms:
-                yield f"the scenario has no side {action.arm!r}", (*here, "side")
-            reading = action.popularity if isinstance(action, ReadersAction) else None
-            if reading and (wrong := _unknown_popularity(reading)) is not None:
-                yield wrong, (*here, "popularity")
-            adds += isinstance(action, Add)
-            removes += isinstance(action, Remove)
-            if adds > scenario.stack.spares:
-                yield f"nodes to spare: {scenario.stack.spares}, and more are to be added", here
-            if removes >= scenario.stack.nodes:
-                yield "at least one node must stay", here
-
-
-def _is_reason(name: str) -> bool:
-    return name.startswith("misses.") and name.removeprefix("misses.") in {one.value for one in MissReason}
-
-
-def _unknown_popularity(text: str) -> str | None:
-    if text == "one":
-        return None
-    try:
-        popularity(text, 10, 1)
-    except UsageError:
-        return f"{text!r} is no popularity: it may be one, uniform, scan, zipf or zipf:EXPONENT"
-    return None
 
 
 # Where scenarios are
@@ -256,13 +173,13 @@ def find(name: str, more: Iterable[str] = ()) -> Scenario:
         return load(name)
     for folder in folders(more):
         path = folder / f"{name}.toml"
-        if _NAME.fullmatch(name) and path.is_file():
+        if NAME_FORM.fullmatch(name) and path.is_file():
             return load(str(path))
     from difflib import get_close_matches
 
     names = [one.name for one in catalogue(more)[0]]
     close = get_close_matches(name, names, 1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
-    if _NAME.fullmatch(name) and Path(f"{name}.toml").is_file():
+    if NAME_FORM.fullmatch(name) and Path(f"{name}.toml").is_file():
         hint = f"did you mean the file {name}.toml?"
     raise UsageError(f"there is no scenario {name!r}: {hint}")

@@ -125,15 +125,21 @@ def _view(made: ScenarioRun, state: LabState) -> LabView:
                     step.question.right,
                     _safe(step.question.why),
                 ),
+                tuple(dict.fromkeys(one.metric for one in scenario.expectations(number))),
             )
-            for step in scenario.step
+            for number, step in enumerate(scenario.step)
         ),
         _safe(scenario.explanation),
         scenario.arm_names,
         state,
         tuple(
-            LabCurve(metric, unit_of(metric), tuple((at, figures.get(metric)) for at, figures in history))
-            for metric in scenario.plot
+            LabCurve(
+                metric,
+                unit_of(metric),
+                tuple((at, figures.get(metric)) for at, figures in history),
+                metric in scenario.plot,
+            )
+            for metric in made.told
         ),
         made.auto,
     )

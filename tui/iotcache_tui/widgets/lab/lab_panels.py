@@ -2,51 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from textwrap import wrap
 
-from iotcache_simulator.lab.definition.metrics import metric_name, unit_of
-from iotcache_tui.format import fit, milliseconds, rate
+from iotcache.model import MissReason
+from iotcache_simulator.lab.definition.metrics import metric_name, metric_of
+from iotcache_simulator.lab.state import CheckResult
+from iotcache_tui.format import fit
 from iotcache_tui.state.lab import LabView
-from iotcache_tui.state.reasons import label_of
-from iotcache_tui.widgets.common.panel import Line
+from iotcache_tui.widgets.common.panel import Line, Piece
+from iotcache_tui.widgets.lab.figures import counted, figure
+from iotcache_tui.widgets.lab.lab_plot import step_metrics
 
-SCARCE = 2
-"""Lines that are better filled with figures than with the word that there are more."""
 LIGHTS = {"pending": ("◌", "dim"), "green": ("●", "good"), "red": ("✗", "bad")}
 LIGHTS_ASCII = {"pending": "o", "green": "*", "red": "x"}
-FIGURES = (
-    ("hit", "Hit ratio", "hit_percent", "%"),
-    ("fallbacks", "Fallbacks", "fallbacks_per_s", "reads/s"),
-    ("fallbacks", "Store reads", "store_reads_per_s", "series/s"),
-    ("fallbacks", "… of one key", "store_reads_of_one_key", "series/s"),
-    ("latency", "Read p50", "p50_ms", "ms"),
-    ("latency", "Read p99", "p99_ms", "ms"),
-    ("devices", "Reads", "reads_per_s", "reads/s"),
-    ("nodes", "Nodes up", "nodes_up", ""),
-    ("nodes", "Keys moved", "keys_moved_percent", "%"),
-    ("nodes", "Busiest node", "busiest_node_percent", "%"),
-    ("fallbacks", "Evictions", "evictions_per_s", "items/s"),
-    ("ingest", "Stored", "stored_per_s", "readings/s"),
-    ("ingest", "Missing", "missing", "readings"),
-    ("plot", "Probe stale", "probe_stale_s", "s"),
-    ("plot", "Config version", "config_version", ""),
-    ("plot", "Config stale", "config_stale_s", "s"),
+ROWS = (
+    ("hit", "hit_percent"),
+    ("fallbacks", "fallbacks_per_s"),
+    ("fallbacks", "store_reads_per_s"),
+    ("fallbacks", "store_reads_of_one_key"),
+    ("latency", "p50_ms"),
+    ("latency", "p99_ms"),
+    ("devices", "reads_per_s"),
+    ("latency", "errors_per_s"),
+    ("nodes", "nodes_up"),
+    ("nodes", "keys_moved_percent"),
+    ("nodes", "busiest_node_percent"),
+    ("log", "evictions_per_s"),
+    ("ingest", "stored_per_s"),
+    ("ingest", "missing"),
+    ("plot", "probe_stale_s"),
+    ("plot", "config_version"),
+    ("plot", "config_stale_s"),
 )
-_OF_A_SIDE = {
-    "hit_percent", "fallbacks_per_s", "store_reads_per_s", "store_reads_of_one_key", "p50_ms", "p99_ms",
-    "reads_per_s", "nodes_up", "keys_moved_percent", "probe_stale_s", "config_version", "config_stale_s",
-}  # fmt: skip
-
-
-def figure(value: float | None, unit: str) -> str:
-    if value is None:
-        return "–"
-    if unit == "ms":
-        return milliseconds(value)
-    if unit == "%":
-        return f"{value:.1f}"
-    return rate(value)
+"""What a step may point at, and the metric of the row."""
+LABEL_CELLS, LABEL_CELLS_NARROW = 22, 15
 
 
 def light_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
@@ -57,22 +47,33 @@ def light_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
         return steps or [[("nothing is expected yet", "dim")]]
     lines: list[Line] = []
     for check in state.steps[state.shown].checks:
-        glyph, tone = LIGHTS[check.state]
-        glyph = LIGHTS_ASCII[check.state] if ascii_only else glyph
-        value = f" {figure(check.value, check.unit)} {check.unit}".rstrip()
-        after = f" after {check.after_s:.0f} s" if check.after_s is not None else ""
-        tail = f"{value}{after}"
-        name_tone = "row" if check.state == "pending" else tone
-        room = width - 2
-        if len(check.text) + len(tail) <= room:
-            name = fit(check.text, room - len(tail))
-            lines.append([(f"{glyph} ", tone), (name, name_tone), (tail, "strong")])
-        else:
-            # A condition is read to its end: its value goes below it rather than over it.
-            for number, part in enumerate(wrap(check.text, max(room, 10))):
-                lines.append([("  " if number else f"{glyph} ", tone), (fit(part, room), name_tone)])
-            lines.append([("  ", tone), (fit(tail, room, right=True), "strong")])
+        lines += _light(check, width, ascii_only)
     return lines or [[("nothing is expected of this step", "dim")]]
+
+
+def _light(check: CheckResult, width: int, ascii_only: bool) -> list[Line]:
+    """A condition, and what came of it; one that was met and is not any more says so."""
+    glyph, tone = LIGHTS[check.state]
+    glyph = LIGHTS_ASCII[check.state] if ascii_only else glyph
+    words = check.words or check.text
+    tail = f" {counted(check.value, check.unit)}"
+    if check.after_s is not None:
+        tail += f" after {check.after_s:.0f} s"
+    since = f", now {counted(check.now, check.unit)}" if check.now is not None else ""
+    name_tone = "row" if check.state == "pending" else tone
+    room = width - 2
+    if len(words) + len(tail) + len(since) <= room:
+        name = fit(words, room - len(tail) - len(since))
+        return [[(f"{glyph} ", tone), (name, name_tone), (tail, "strong"), (since, "warn")]]
+    # A condition is read to its end: its value goes below it rather than over it.
+    lines: list[Line] = [
+        [("  " if number else f"{glyph} ", tone), (fit(part, room), name_tone)]
+        for number, part in enumerate(wrap(words, max(room, 10)))
+    ]
+    return [
+        *lines,
+        [("  ", tone), (fit(tail, max(room - len(since), 1), right=True), "strong"), (since, "warn")],
+    ]
 
 
 def _step_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
@@ -91,79 +92,48 @@ def _step_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
 
 
 def figure_lines(view: LabView, width: int, height: int, ascii_only: bool) -> list[Line]:
-    """The figures that are measured, those the step points at marked; a column a side.
+    """What was measured in this run, a row a metric in an order that never changes; a column a side.
 
-    Where the height is too small for all, the marked ones come first, and the last line says how many are
-    left out.
+    Where the height is too small for all, those stay that the step points at.
     """
-    state = view.state
-    point: Sequence[str] = view.steps[state.shown].point if state.shown < len(view.steps) else ()
     sides = view.sides or ("",)
-    cells = min(max((width - 29) // len(sides), 7), 14)
+    title_cells = LABEL_CELLS if width >= 46 else LABEL_CELLS_NARROW
+    cells = min(max((width - title_cells - 2 - (11 if width >= 40 else 0)) // len(sides), 6), 12)
     head: list[Line] = []
     if view.sides:
-        head.append([(" " * 16, "dim"), *((fit(side, cells, right=True), "strong") for side in sides)])
-    rows: list[tuple[bool, Line]] = []
-
-    def add(
-        pointed: bool, title: str, values: Sequence[float | None], unit: str, tones: tuple[str, str]
-    ) -> None:
-        mark = (">" if ascii_only else "▶") if pointed else " "
-        line: Line = [
-            (f"{mark} ", "mark"),
-            (fit(title, 14), "strong" if pointed and tones[0] == "dim" else tones[0]),
-            *(
-                (fit(figure(value, unit), cells, right=True), "strong" if pointed else tones[1])
-                for value in values
-            ),
-            (f" {unit}", "dim"),
-        ]
-        rows.append((pointed, line))
-
-    for span, title, metric, unit in FIGURES:
-        values = [_value(state.figures, side, metric) for side in sides]
-        if any(value is not None for value in values):
-            shown = values if metric in _OF_A_SIDE else values[:1]
-            add(span in point, title, shown, unit, ("dim", "row"))
-    reasons = sorted(
-        {
-            name.rpartition(".")[2]
-            for name, value in state.figures.items()
-            if ".misses." in f".{name}" and value
-        }
-    )
-    for reason in reasons:
-        values = [
-            state.figures.get(f"{side}.misses.{reason}" if side else f"misses.{reason}") for side in sides
-        ]
-        pointed = "log" in point or "fallbacks" in point
-        add(pointed, label_of(reason), values, "misses/s", ("warn", "row"))
-    room = height - len(head)
-    if len(rows) <= room:
-        return [*head, *(line for _, line in rows)]
-    first = [line for pointed, line in rows if pointed] + [line for pointed, line in rows if not pointed]
-    if room <= SCARCE:
-        return [*head, *first[: max(room, 0)]]
-    left = len(rows) - room + 1
-    return [*head, *first[: max(room - 1, 0)], [(f"  and {left} more in a higher window", "dim")]]
+        names: Line = [(fit(side, cells - 1, right=True) + " ", "strong") for side in sides]
+        head.append([(" " * (title_cells + 2), "dim"), *names])
+    rows = _rows(view, width, (title_cells, cells), ascii_only)
+    room = max(height - len(head), 0)
+    kept = sorted(sorted(range(len(rows)), key=lambda at: (not rows[at][0], at))[:room])
+    return [*head, *(rows[at][1] for at in kept)]
 
 
-def _value(figures: Mapping[str, float | None], side: str, metric: str) -> float | None:
-    return figures.get(f"{side}.{metric}" if side and metric in _OF_A_SIDE else metric)
-
-
-def big_figures(view: LabView) -> tuple[str, str]:
-    """One figure for the back row, of both sides in a comparison: digits, and what they say.
-
-    It is what the step's first light is about; where there is none, what the plot begins with.
-    """
+def _rows(view: LabView, width: int, cells: tuple[int, int], ascii_only: bool) -> list[tuple[bool, Line]]:
+    """(whether the step points at it, its line) of every metric that was measured."""
     state = view.state
-    lights = state.steps[state.shown].checks if state.shown < len(state.steps) else ()
-    metric = lights[0].text.split()[0] if lights else view.curves[0].metric if view.curves else ""
-    if not metric:
-        return "", ""
-    name, side = metric_name(metric)
-    metrics = [f"{one}.{name}" for one in view.sides] if side else [metric]
-    unit = unit_of(metric)
-    digits = "   ".join(figure(state.figures.get(one), unit) for one in metrics)
-    return digits, f"{'  |  '.join(metrics)} {unit}".rstrip()
+    point: Sequence[str] = view.steps[state.shown].point if state.shown < len(view.steps) else ()
+    about = {metric_name(name)[0] for name in step_metrics(view)}
+    seen = set(state.seen)
+    reasons = (("log", f"misses.{reason.value}") for reason in MissReason)
+    rows: list[tuple[bool, Line]] = []
+    for span, name in (*ROWS, *reasons):
+        metric = metric_of(name)
+        if name not in seen or metric is None:
+            continue
+        pointed = span in point or name in about or (span == "log" and "fallbacks" in point)
+        sides = (view.sides or ("",)) if metric.of_side else ("",)
+        values = [state.figures.get(f"{side}.{name}" if side else name) for side in sides]
+        tone = "strong" if pointed else "warn" if name.startswith("misses.") else "dim"
+        line: list[Piece] = [
+            (((">" if ascii_only else "▶") if pointed else " ") + " ", "mark"),
+            (fit(metric.label, cells[0]), tone),
+        ]
+        for value in values:
+            line.append(
+                (fit(figure(value, metric.unit), cells[1], right=True), "strong" if pointed else "row")
+            )
+        if width >= 40:
+            line.append((f" {metric.unit}", "dim"))
+        rows.append((pointed, line))
+    return rows

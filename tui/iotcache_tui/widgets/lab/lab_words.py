@@ -9,6 +9,7 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from iotcache.text import plural
+from iotcache_simulator.lab.definition.metrics import amount
 from iotcache_tui.key_display import key_shown
 from iotcache_tui.state.lab import LabEntry, LabView
 
@@ -65,8 +66,9 @@ def headline(view: LabView, next_key: str, *, ascii_only: bool) -> str:
     parts = [view.title, view.level, marks, where]
     if view.auto:
         parts.append("by itself")
-    elif state.settled and not over:
-        parts.append(f"{next_key} goes on")
+    elif state.settled and not over and state.shown == state.step:
+        waits = not state.asked and view.steps[state.step].question is not None
+        parts.append(f"look, then {next_key} asks" if waits else f"{next_key} goes on")
     return "  ".join(parts)
 
 
@@ -85,17 +87,20 @@ def narration(view: LabView, keys: Mapping[str, str]) -> str:
         )
     step = view.steps[state.shown]
     lines = [f"## {state.shown + 1}. {step.title}", "", step.say]
-    answered = state.steps[state.shown].answered if state.shown < len(state.steps) else 0
-    if step.question is not None and (state.settled or state.shown < state.step):
+    result = state.steps[state.shown] if state.shown < len(state.steps) else None
+    answered = result.answered if result is not None else 0
+    revealed = result is not None and (bool(answered) or result.revealed)
+    if step.question is not None and (revealed or state.asked or state.shown < state.step):
         lines += ["", f"**{step.question.ask}**", ""]
         for number, text in enumerate(step.question.answers, 1):
             mark = ""
-            if answered:
+            if revealed:
                 mark = "  ✓" if number == step.question.right else "  ✗" if number == answered else ""
             lines.append(f"- **{ANSWER_KEYS[number - 1]}** {text}{mark}")
-        if answered:
+        if revealed:
             right = answered == step.question.right
-            lines += ["", f"*{'Right.' if right else 'Not quite.'}* {step.question.why}"]
+            verdict = "*Right.* " if right else "*Not quite.* " if answered else ""
+            lines += ["", f"{verdict}{step.question.why}"]
     return "\n".join(lines)
 
 
@@ -103,17 +108,18 @@ def _summary(view: LabView, keys: str) -> str:
     """What was expected and what happened, and what it means."""
     state = view.state
     lines = ["## What it means", "", view.explanation, "", "## What happened", ""]
-    red = [check.text for one in state.steps for check in one.checks if check.state != "green"]
+    red = [check.words or check.text for one in state.steps for check in one.checks if check.state != "green"]
     if state.passed:
         lines.append("**Every expectation held.**")
     else:
-        lines.append(f"**Did not hold:** {'; '.join(f'`{text}`' for text in red)}")
+        lines.append(f"**Did not hold:** {'; '.join(red)}")
     for number, (step, shown) in enumerate(zip(state.steps, view.steps, strict=False), 1):
         lines += ["", f"**{number}. {step.title}**"]
         lines += ["", *(f"- {did}" for did in step.did)] if step.did else []
         lines += [""] + [
-            f"- {'✓' if check.state == 'green' else '✗'} `{check.text}`: "
-            + ("nothing was measured" if check.value is None else f"{check.value:.4g} {check.unit}".rstrip())
+            f"- {'✓' if check.state == 'green' else '✗'} {check.words or check.text}: "
+            + amount(check.value, check.unit)
+            + ("" if check.now is None else f"; at the end of the step {amount(check.now, check.unit)}")
             for check in step.checks
         ]
         if shown.question is not None and step.answered:

@@ -1,0 +1,143 @@
+"""What is wrong with a scenario that its types alone cannot rule out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from iotcache.errors import ConfigError, UsageError
+from iotcache.model import MissReason
+from iotcache.text import plural
+from iotcache_simulator.lab.definition.actions import (
+    Add,
+    Policy,
+    PushConfig,
+    ReadersAction,
+    Remove,
+    Write,
+)
+from iotcache_simulator.lab.definition.expectations import parse_expectation
+from iotcache_simulator.lab.definition.metrics import metric_name, metric_of
+from iotcache_simulator.readers.popularity import popularity
+
+if TYPE_CHECKING:
+    from iotcache_simulator.lab.definition.scenario import Scenario, Step
+
+NAME_FORM: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+SPANS: Final = ("hit", "fallbacks", "ingest", "latency", "devices", "nodes", "plot", "log")
+"""What a step may point at on the screen."""
+Fault = tuple[str, tuple[str | int, ...]]
+"""A sentence, and the path of the key it is about."""
+_BEGUN_BY: Final[dict[str, tuple[tuple[type, ...], str]]] = {
+    "probe_stale_s": ((Write,), "no step until then has a write"),
+    "config_version": ((PushConfig,), "no step until then has a config"),
+    "config_stale_s": ((PushConfig,), "no step until then has a config"),
+    "keys_moved_percent": ((Add, Remove), "no step until then changes the list of nodes"),
+}
+"""Metrics that are there only once something was done."""
+
+
+def faults(scenario: Scenario) -> Iterator[Fault]:
+    """All of them, in the order of the file."""
+    yield from _of_the_sides(scenario)
+    for at, metric in enumerate(scenario.plot):
+        yield from ((why, ("plot", at)) for why in _of_a_metric(metric, scenario, scenario.step))
+    if (wrong := _unknown_popularity(scenario.stack.popularity)) is not None:
+        yield wrong, ("stack", "popularity")
+    for number, step in enumerate(scenario.step):
+        yield from _of_a_step(number, step, scenario)
+    yield from _of_the_nodes(scenario)
+
+
+def _of_the_sides(scenario: Scenario) -> Iterator[Fault]:
+    arms = scenario.arm_names
+    if len(arms) == 1:
+        yield "a comparison has two sides", ("side",)
+    if len(set(arms)) != len(arms) or any(NAME_FORM.fullmatch(arm) is None for arm in arms):
+        yield "sides have different names of small letters, digits and -", ("side",)
+    if "misses" in arms:
+        yield "no side can be called misses", ("side",)
+    if scenario.stack.ingest_writes and arms:
+        yield "with sides, ingest_writes must be false: each side fills its own part of the cache", ("stack",)
+
+
+def _of_a_metric(text: str, scenario: Scenario, steps: Iterable[Step]) -> Iterator[str]:
+    """Why a metric of the plot will never have a figure."""
+    name, arm = metric_name(text)
+    if metric_of(name) is None or arm not in ("", *scenario.arm_names):
+        yield f"there is no metric {text!r}"
+        return
+    try:
+        parse_expectation(f"{text} > 0", scenario.arm_names)
+    except ConfigError as error:
+        yield str(error)
+    if (never := _never_measured(name, steps)) is not None:
+        yield f"{text!r} is never measured: {never}"
+
+
+def _never_measured(name: str, steps: Iterable[Step]) -> str | None:
+    """Why a metric has no figure in these steps."""
+    acts, why = _BEGUN_BY.get(name, ((), ""))
+    begun = not acts or any(isinstance(action, acts) for step in steps for action in step.do)
+    return None if begun else why
+
+
+def _of_a_step(number: int, step: Step, scenario: Scenario) -> Iterator[Fault]:
+    for at, text in enumerate(step.expect):
+        here: tuple[str | int, ...] = ("step", number, "expect", at)
+        try:
+            expectation = parse_expectation(text, scenario.arm_names)
+        except ConfigError as error:
+            yield str(error), here
+            continue
+        name, _ = metric_name(expectation.metric)
+        if expectation.then and not at:
+            yield f"{text!r}: 'then' follows another expectation", here
+        if metric_of(name) is None:
+            reasons = ", ".join(reason.value for reason in MissReason)
+            yield f"{text!r}: there is no such reason; there are {reasons}", here
+        elif (never := _never_measured(name, scenario.step[: number + 1])) is not None:
+            yield f"{text!r} is never measured: {never}", here
+    for at, name in enumerate(step.point):
+        if name not in SPANS:
+            spans = ", ".join(SPANS)
+            yield (
+                f"there is nothing called {name!r} to point at; there are {spans}",
+                ("step", number, "point", at),
+            )
+    if step.question is not None and step.question.right > len(step.question.answers):
+        yield f"it has {plural(len(step.question.answers), 'answer')}", ("step", number, "question", "right")
+    for at, action in enumerate(step.do):
+        if isinstance(action, Policy) and action.arm and action.arm not in scenario.arm_names:
+            yield f"the scenario has no side {action.arm!r}", ("step", number, "do", at, "side")
+        reading = action.popularity if isinstance(action, ReadersAction) else None
+        if reading and (wrong := _unknown_popularity(reading)) is not None:
+            yield wrong, ("step", number, "do", at, "popularity")
+
+
+def _of_the_nodes(scenario: Scenario) -> Iterator[Fault]:
+    """Acts on nodes that are not there by then."""
+    stack = scenario.stack
+    adds = removes = 0
+    for number, step in enumerate(scenario.step):
+        for at, action in enumerate(step.do):
+            here: tuple[str | int, ...] = ("step", number, "do", at)
+            if getattr(action, "node", 1) > stack.nodes + stack.spares:
+                yield f"the scenario has {plural(stack.nodes + stack.spares, 'node')}", (*here, "node")
+            adds += isinstance(action, Add)
+            removes += isinstance(action, Remove)
+            if adds > stack.spares:
+                yield f"nodes to spare: {stack.spares}, and more are to be added", here
+            if removes >= stack.nodes:
+                yield "at least one node must stay", here
+
+
+def _unknown_popularity(text: str) -> str | None:
+    if text == "one":
+        return None
+    try:
+        popularity(text, 10, 1)
+    except UsageError:
+        return f"{text!r} is no popularity: it may be one, uniform, scan, zipf or zipf:EXPONENT"
+    return None
