@@ -129,8 +129,7 @@ async def test_keys_drive_the_run_and_answers_are_judged(run_app: RunApp) -> Non
         await pilot.press("6")
         show(app, view(settled=False))
         await pilot.press("n")
-        await pilot.pause()
-        assert "not yet: a light is still open" in screen_text(app)
+        await until_shown(app, pilot, "not yet: a light is still open")
         assert LabDo("next") not in app.feed.asked
         show(app, view(1))
         await pilot.pause()
