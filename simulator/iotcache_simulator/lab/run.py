@@ -83,7 +83,7 @@ class ScenarioRun:
         self._skipping = False
         self._read = at_reading_pace
         self._began_s = 0.0
-        self.told = dict.fromkeys(
+        self.metrics = dict.fromkeys(
             [*scenario.plot]
             + [one.metric for number in range(len(scenario.step)) for one in scenario.expectations(number)]
         )
@@ -333,7 +333,7 @@ class ScenarioRun:
         """The figures as they stood until now: means over the last seconds."""
         recent = list(self.history)[-BEFORE_S:]
         means: dict[str, float | None] = {}
-        for name in self.told if recent else ():
+        for name in self.metrics if recent else ():
             known = [value for _, figures in recent if (value := figures.get(name)) is not None]
             means[name] = sum(known) / len(known) if known else None
         return means

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from iotcache.errors import ConfigError, UsageError
 from iotcache.model import MissReason
@@ -19,10 +19,8 @@ from iotcache_simulator.lab.definition.actions import (
 )
 from iotcache_simulator.lab.definition.expectations import parse_expectation
 from iotcache_simulator.lab.definition.metrics import metric_name, metric_of
+from iotcache_simulator.lab.definition.spec import Scenario, Step
 from iotcache_simulator.readers.popularity import popularity
-
-if TYPE_CHECKING:
-    from iotcache_simulator.lab.definition.scenario import Scenario, Step
 
 NAME_FORM: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SPANS: Final = ("hit", "fallbacks", "ingest", "latency", "devices", "nodes", "plot", "log")

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from iotcache.model import MissReason
 
 
-class Metric(NamedTuple):
+class LabMetric(NamedTuple):
     """One figure, under the same words wherever it is shown."""
 
     label: str
@@ -17,50 +17,50 @@ class Metric(NamedTuple):
     """Whether each side of a comparison has its own."""
 
 
-METRICS: Final[dict[str, Metric]] = {
-    "reads_per_s": Metric("Reads", "reads/s", "series that the readers asked for", True),
-    "hit_percent": Metric(
+METRICS: Final[dict[str, LabMetric]] = {
+    "reads_per_s": LabMetric("Reads", "reads/s", "series that the readers asked for", True),
+    "hit_percent": LabMetric(
         "Hit ratio", "%", "of the reads, those that the cache answered; over the last 3 s", True
     ),
-    "fallbacks_per_s": Metric("Fallbacks", "reads/s", "reads that the cache could not answer", True),
-    "store_reads_per_s": Metric(
+    "fallbacks_per_s": LabMetric("Fallbacks", "reads/s", "reads that the cache could not answer", True),
+    "store_reads_per_s": LabMetric(
         "Store reads", "series/s", "series that the readers asked the store for", True
     ),
-    "store_reads_of_one_key": Metric(
+    "store_reads_of_one_key": LabMetric(
         "Store reads of one key", "series/s", "most store reads of one key within a second", True
     ),
-    "errors_per_s": Metric("Errors", "reads/s", "reads that nobody could answer", True),
-    "p50_ms": Metric("Read p50", "ms", "median time of a read", True),
-    "p99_ms": Metric("Read p99", "ms", "99th percentile of a read's time", True),
-    "nodes_up": Metric("Nodes up", "nodes", "nodes that the readers use", True),
-    "nodes_down": Metric("Nodes down", "nodes", "nodes on the list that they do not use", True),
-    "keys_moved_percent": Metric(
+    "errors_per_s": LabMetric("Errors", "reads/s", "reads that nobody could answer", True),
+    "p50_ms": LabMetric("Read p50", "ms", "median time of a read", True),
+    "p99_ms": LabMetric("Read p99", "ms", "99th percentile of a read's time", True),
+    "nodes_up": LabMetric("Nodes up", "nodes", "nodes that the readers use", True),
+    "nodes_down": LabMetric("Nodes down", "nodes", "nodes on the list that they do not use", True),
+    "keys_moved_percent": LabMetric(
         "Keys moved",
         "%",
         "of the fleet's keys, those whose node changed with the last change of the list",
         True,
     ),
-    "busiest_node_percent": Metric(
+    "busiest_node_percent": LabMetric(
         "Busiest node", "%", "of all gets, those of the busiest node; over the last 3 s"
     ),
-    "evictions_per_s": Metric("Evictions", "items/s", "items thrown out for want of memory"),
-    "items": Metric("Items", "items", "items in all nodes"),
-    "stored": Metric("Readings in the store", "readings", "readings in the store"),
-    "stored_per_s": Metric("Stored", "readings/s", "readings that came into the store"),
-    "missing": Metric(
+    "evictions_per_s": LabMetric("Evictions", "items/s", "items thrown out for want of memory"),
+    "items": LabMetric("Items", "items", "items in all nodes"),
+    "stored": LabMetric("Readings in the store", "readings", "readings in the store"),
+    "stored_per_s": LabMetric("Stored", "readings/s", "readings that came into the store"),
+    "missing": LabMetric(
         "Missing", "readings", "readings the broker confirmed to the fleet that the store has not got"
     ),
-    "dead_letters": Metric("Dead letters", "messages", "messages that could not be decoded"),
-    "probe_stale_s": Metric(
+    "dead_letters": LabMetric("Dead letters", "messages", "messages that could not be decoded"),
+    "probe_stale_s": LabMetric(
         "Probe stale",
         "s",
         "how long the readers have been given a value of the probe other than the store's",
         True,
     ),
-    "config_version": Metric(
+    "config_version": LabMetric(
         "Config version", "", "version of the probe's configuration that the readers are given", True
     ),
-    "config_stale_s": Metric(
+    "config_stale_s": LabMetric(
         "Config stale", "s", "how long that version has been other than the store's", True
     ),
 }
@@ -75,13 +75,13 @@ def metric_name(text: str) -> tuple[str, str]:
     return text, ""
 
 
-def metric_of(name: str) -> Metric | None:
+def metric_of(name: str) -> LabMetric | None:
     """The metric of a name without a side; ``None`` where there is none."""
     if name in METRICS:
         return METRICS[name]
     kind, _, reason = name.partition(".")
     if kind == "misses" and reason in {one.value for one in MissReason}:
-        return Metric(f"Misses {reason.replace('_', ' ')}", "reads/s", "misses for that reason", True)
+        return LabMetric(f"Misses {reason.replace('_', ' ')}", "reads/s", "misses for that reason", True)
     return None
 
 

@@ -139,7 +139,7 @@ def _view(made: ScenarioRun, state: LabState) -> LabView:
                 tuple((at, figures.get(metric)) for at, figures in history),
                 metric in scenario.plot,
             )
-            for metric in made.told
+            for metric in made.metrics
         ),
         made.auto,
     )

@@ -1,0 +1,108 @@
+"""What a scenario consists of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct, field
+
+from iotcache_simulator.lab.definition.actions import AnyAction
+from iotcache_simulator.lab.definition.expectations import Expectation, parse_expectation
+
+PLOTTED: Final = ("hit_percent", "store_reads_per_s")
+"""What is worth watching where a scenario does not say; with sides, of each."""
+
+
+class StackSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """The stack that a scenario starts for itself."""
+
+    nodes: Annotated[int, Meta(ge=1, le=8)] = 3
+    spares: Annotated[int, Meta(ge=0, le=4)] = 0
+    """Nodes that are started but on nobody's list yet."""
+    memory_mb: Annotated[int, Meta(ge=1, le=1024)] = 64
+    devices: Annotated[int, Meta(ge=1, le=20_000)] = 40
+    messages_per_s: Annotated[float, Meta(ge=0, le=5_000)] = 0.0
+    """Of the whole fleet; 0: each sensor at its own interval."""
+    ingest_writes: bool = True
+    """Whether the ingest worker writes readings through to the cache that the readers use."""
+    reads_per_s: Annotated[float, Meta(gt=0, le=20_000)] = 300.0
+    batch: Annotated[int, Meta(ge=1, le=100)] = 5
+    """Series in one request."""
+    clients: Annotated[int, Meta(ge=1, le=50)] = 1
+    """Applications that read, each with connections of its own and nothing shared but the cache."""
+    popularity: str = "uniform"
+    store_delay_ms: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
+    ttl_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
+    """One TTL for every reading; without it three of the series' own intervals."""
+    config_ttl_s: Annotated[float, Meta(ge=1, le=2_592_000)] | None = None
+    jitter: Annotated[float, Meta(ge=0, le=0.5)] = 0.1
+    lease: bool = True
+    failover: bool = True
+    placement: Literal["ketama", "rendezvous", "modulo"] = "ketama"
+
+
+class ArmSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """One arm of a comparison (``[[side]]`` in the file):
+    the same readers over the same nodes, under another policy."""
+
+    name: str
+    ttl_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
+    jitter: Annotated[float, Meta(ge=0, le=0.5)] | None = None
+    lease: bool | None = None
+    failover: bool | None = None
+    placement: Literal["ketama", "rendezvous", "modulo"] | None = None
+
+
+class Question(Struct, frozen=True, forbid_unknown_fields=True):
+    """For the learner; a headless run passes over it."""
+
+    ask: str
+    answers: Annotated[tuple[str, ...], Meta(min_length=2, max_length=6)]
+    right: Annotated[int, Meta(ge=1, le=6)]
+    """Counted from 1."""
+    why: str
+
+
+class Step(Struct, frozen=True, forbid_unknown_fields=True):
+    """One stretch of the lesson: what is told, done, expected."""
+
+    title: str
+    say: str
+    """Markdown."""
+    do: tuple[AnyAction, ...] = ()
+    expect: tuple[str, ...] = ()
+    point: tuple[str, ...] = ()
+    question: Question | None = None
+    least_s: Annotated[float, Meta(ge=0, le=60)] = 1.0
+    """How long a run without a person stays here at the least."""
+
+
+class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole lesson."""
+
+    title: str
+    level: Literal["basic", "advanced", "expert"]
+    minutes: Annotated[float, Meta(gt=0, le=60)]
+    """How long a learner takes."""
+    summary: str
+    """One sentence for the list."""
+    teaches: Annotated[tuple[str, ...], Meta(min_length=1, max_length=8)]
+    step: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=20)]
+    explanation: str
+    """Markdown, shown at the end: what happened and what to do about it elsewhere."""
+    needs: tuple[str, ...] = ()
+    """What a learner should know before."""
+    stack: StackSpec = StackSpec()
+    arms: Annotated[tuple[ArmSpec, ...], Meta(max_length=2)] = field(default=(), name="side")
+    plot: Annotated[tuple[str, ...], Meta(max_length=4)] = PLOTTED
+    """The metrics worth watching."""
+    name: str = ""
+    """From the file's name."""
+    file: str = ""
+
+    @property
+    def arm_names(self) -> tuple[str, ...]:
+        return tuple(arm.name for arm in self.arms)
+
+    def expectations(self, step: int) -> tuple[Expectation, ...]:
+        return tuple(parse_expectation(text, self.arm_names) for text in self.step[step].expect)
