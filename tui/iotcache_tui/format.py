@@ -30,7 +30,7 @@ def fit(text: str, width: int, right: bool = False) -> str:
 
 
 def fit_middle(text: str, width: int) -> str:
-    """As `fit`, but cut in the middle: names of devices differ at their ends."""
+    """As `fit`, but cut in the middle: names of devices and sensors differ at their ends."""
     if cell_len(text) <= width or width < 5:
         return fit(text, width)
     tail = text[-(width // 2) :]

@@ -34,7 +34,7 @@ def _device(fleet: FleetState, row: int, width: int, moment: RenderContext) -> S
 
 
 def _sensor(fleet: FleetState, row: int, width: int, moment: RenderContext) -> Sequence[Piece]:
-    return [(fit(fleet.sensor[row], width), "row")]
+    return [(fit_middle(fleet.sensor[row], width), "row")]
 
 
 def _site(fleet: FleetState, row: int, width: int, moment: RenderContext) -> Sequence[Piece]:
