@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.report.simulate import Report
 from iotcache_simulator.wire.connection import BrokerTarget
+from iotcache_simulator.wire.uplink import Uplink
 from tests.conftest import Server, program
+from tests.ingest.conftest import until
 from tests.simulator.test_publishing import verdict
 
 pytestmark = pytest.mark.real("mosquitto")
@@ -53,6 +56,32 @@ async def test_counters_that_the_broker_does_not_take_do_not_stop_a_run(
     report = await run(strict(limits), version, devices=20, rate=200, duration_s=0.5, qos=qos)
     assert report.ok, report.failures
     assert report.confirmed == report.planned > 50
+
+
+@pytest.mark.parametrize(
+    "fields", [{"payload": Format("sparkplug")}, {"lifecycle": True, "own_connections": True}]
+)
+async def test_last_wills_are_of_the_quality_that_the_broker_takes(
+    strict: Strict, fields: dict[str, object]
+) -> None:
+    report = await run(strict("max_qos 0"), 5, devices=20, rate=200, duration_s=0.5, qos=0, **fields)
+    assert report.ok, report.failures
+    assert report.confirmed == report.planned > 50
+
+
+@pytest.mark.parametrize(
+    ("limits", "fields", "cure"),
+    [
+        ("max_qos 0", {"qos": 1}, "--qos 0"),
+        ("retain_available false", {"retain": True}, "leave out --retain"),
+    ],
+)
+async def test_what_a_broker_does_not_take_is_refused_at_the_start_with_the_cure(
+    strict: Strict, limits: str, fields: dict[str, object], cure: str
+) -> None:
+    target = BrokerTarget("127.0.0.1", strict(limits).port, version=5)
+    async with Uplink(target, "u", **fields) as uplink:  # type: ignore[arg-type]
+        await until(lambda: cure in uplink.reason)
 
 
 async def test_a_broker_that_takes_one_message_at_a_time_is_kept_busy(strict: Strict) -> None:

@@ -70,6 +70,8 @@ class FleetConnection(asyncio.Protocol):
         ``on_command(payload)`` for messages (QoS 0) of one that subscribes."""
         loop = asyncio.get_running_loop()
         self.accepted: asyncio.Future[Connack] = loop.create_future()
+        self.refused_code = 0
+        """What a CONNACK said that refused us."""
         self.ended: asyncio.Future[None] = loop.create_future()
         self.reason = ""
         self.paused = False
@@ -183,9 +185,27 @@ class FleetConnection(asyncio.Protocol):
 
     def _connack(self, answer: Connack) -> None:
         if answer.code:
+            self.refused_code = answer.code
             why = connect_refusal(answer.code, self._version, answer.properties)
             raise BrokerError(f"the broker refused the connection: {why}")
         self.accepted.set_result(answer)
+
+
+def too_much(accepted: Connack, qos: int, *, retain: bool) -> str:
+    """What a broker that took us in does not take of what is to be published; empty when it takes all."""
+    if qos > accepted.maximum_qos:
+        return f"takes QoS {accepted.maximum_qos} at most: --qos {accepted.maximum_qos}"
+    if retain and not accepted.retain_available:
+        return "keeps no retained messages: leave out --retain"
+    return ""
+
+
+class UnusableBroker(BrokerError):
+    """A broker that cannot be reached, or refuses; ``code`` is its CONNACK's, 0 without one."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 async def open_connection(
@@ -201,7 +221,7 @@ async def open_connection(
 ) -> tuple[FleetConnection, Connack]:
     """Connect, send the CONNECT packet ``hello`` and await its answer.
 
-    Raises `BrokerError` with one sentence when the broker cannot be reached or refuses.
+    Raises `UnusableBroker` with one sentence when the broker cannot be reached or refuses.
     """
     loop = asyncio.get_running_loop()
     connection: FleetConnection | None = None
@@ -227,4 +247,6 @@ async def open_connection(
         reason = str(error)
     if connection is not None:
         connection.abort(reason)
-    raise BrokerError(f"the broker at {target.name} cannot be used: {reason}")
+    raise UnusableBroker(
+        f"the broker at {target.name} cannot be used: {reason}", connection.refused_code if connection else 0
+    )

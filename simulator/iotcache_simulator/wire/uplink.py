@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
 
+from msgspec.structs import replace
+
 from iotcache.backoff import Backoff
 from iotcache.errors import BrokerError
 from iotcache.histogram import DurationHistogram
@@ -35,7 +37,14 @@ from iotcache.mqtt.codec import (
 )
 from iotcache.mqtt.codec.properties import encode_properties
 from iotcache.mqtt.codec.publish import DUP, RETAIN
-from iotcache_simulator.wire.connection import BrokerTarget, FleetConnection, open_connection
+from iotcache.mqtt.codec.reasons import QOS_NOT_SUPPORTED
+from iotcache_simulator.wire.connection import (
+    BrokerTarget,
+    FleetConnection,
+    UnusableBroker,
+    open_connection,
+    too_much,
+)
 from iotcache_simulator.wire.dialect import Dialect
 from iotcache_simulator.wire.log_throttle import LogThrottle
 
@@ -100,6 +109,8 @@ class Uplink:
             window = min(window, WINDOW_QOS_2)
         self._wanted_window = self._window = window
         self._will = will
+        self._will_qos = 2
+        """The highest that the broker takes of a last will."""
         self._dialect = dialect
         self._born_at = 0.0
         self._on_connected = on_connected
@@ -260,6 +271,7 @@ class Uplink:
     async def _connect(self) -> None:
         target = self.target
         lasting = self._persistent and target.version == 5
+        will = self._will if self._dialect is None else self._dialect.will()
         hello = Connect(
             self.client_id,
             target.version,
@@ -267,22 +279,29 @@ class Uplink:
             keep_alive_s=target.keep_alive_s,
             username=target.username,
             password=target.encoded_password,
-            will=self._will if self._dialect is None else self._dialect.will(),
+            will=None if will is None else replace(will, qos=min(will.qos, self._will_qos)),
             properties=((PropertyId.SESSION_EXPIRY_INTERVAL, _SESSION_S),) if lasting else (),
         )
-        connection, accepted = await open_connection(
-            target,
-            hello.encode(),
-            on_ack=self._acked,
-            on_pong=self._ponged,
-            on_writable=self._wake,
-            on_received=self._unreleased.add,
-            on_command=None if self._dialect is None else self._obey,
-            timeout_s=self._connect_timeout_s,
-        )
-        if self._qos > accepted.maximum_qos:
-            connection.abort("QoS too high")
-            raise BrokerError(f"the broker at {target.name} takes QoS {accepted.maximum_qos} at most")
+        try:
+            connection, accepted = await open_connection(
+                target,
+                hello.encode(),
+                on_ack=self._acked,
+                on_pong=self._ponged,
+                on_writable=self._wake,
+                on_received=self._unreleased.add,
+                on_command=None if self._dialect is None else self._obey,
+                timeout_s=self._connect_timeout_s,
+            )
+        except UnusableBroker as error:
+            if error.code != QOS_NOT_SUPPORTED or not self._will_qos:
+                raise
+            self._will_qos -= 1  # it says so only once it has refused (3.1.2.6)
+            await self._connect()
+            return
+        if why := too_much(accepted, self._qos, retain=bool(self._flags & RETAIN)):
+            connection.abort(why)
+            raise BrokerError(f"the broker at {target.name} {why}")
         self._window = min(self._wanted_window, accepted.receive_maximum)
         self._connection = connection
         self.reason = ""
