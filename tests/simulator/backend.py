@@ -16,15 +16,20 @@ from msgspec import Struct
 
 from iotcache.cache import DeviceCache
 from iotcache.cluster import Cluster, SetItem
-from iotcache.config.schema import BrokerSettings, CacheSettings, StoreSettings
+from iotcache.config.schema import BrokerSettings, CacheSettings, IngestSettings, StoreSettings
 from iotcache.config.urls import parse_node
 from iotcache.decode.decoder import Decoder
 from iotcache.decode.topics import Topics
 from iotcache.keys import Keys
 from iotcache.model import Reading, StoredReading
 from iotcache.store import open_store
+from iotcache.worker.reader import decoder_for, topics_of
+from iotcache_simulator.fleet.classes import PRESETS
+from iotcache_simulator.fleet.rendering.joint import announcements_of
+from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import SHARDS
 from iotcache_simulator.ledger.listener import Listener
+from iotcache_simulator.ledger.reading_back import ReadBack
 from iotcache_simulator.ledger.targets import VerifyTargets
 from iotcache_simulator.ledger.verify import Verification
 from iotcache_simulator.publish.partition import PublishTotals
@@ -78,12 +83,14 @@ async def verdict(
     roster = roster_of(spec)
     until_us = round(spec.duration_s * 1e6)
     messages = stream_of(spec, roster, timeline).window(until_us)
+    began_us = time.time_ns() // 1_000 - until_us
+    received_us = [began_us + message[0] for message in messages]
     sent = [Delivery(topic.decode(), payload) for _, _, topic, payload, _ in messages]
     prefix = f"{timeline.boot}:"
     cache = CacheSettings(nodes=(node,), prefix=prefix)
     url = f"sqlite:///{folder}/{timeline.boot}.db"
     store = StoreSettings(url=url)
-    await _fill(sent, store, cache, mutation)
+    await _fill(sent, store, cache, mutation, decoder_of(spec, roster), received_us)
     with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
         for statement in mutation.sql:
             database.execute(statement)
@@ -91,25 +98,38 @@ async def verdict(
     totals = PublishTotals(planned=count, published=count, confirmed=count, elapsed_s=spec.duration_s)
     target = BrokerTarget("127.0.0.1", 1)
     report = report_of(spec, target, timeline, totals, "duration", started_s=time.time())
-    targets = VerifyTargets(store=store, cache=cache)
+    timed = ReadBack(spec).timed or ReadBack(spec).numbered
+    targets = VerifyTargets(store=store, cache=cache if timed else None)
     async with Verification(targets, spec, NOBODY, settle_s=settle_s) as verification:
-        verification.listener = Listener(NOBODY)
+        verification.listener = Listener(NOBODY, read_back=verification.read_back)
         verification.begin(timeline, time.monotonic() - spec.duration_s)
-        for number, delivery in enumerate(mutation.wire(sent), 1):
+        for number, delivery in enumerate(mutation.wire(sent), time.monotonic_ns() // 1_000):
             verification.listener.take(*delivery, number)
         report = await verification.judged(report, dict.fromkeys(range(SHARDS), until_us))
     return judged(report, cases(report))
 
 
-async def _fill(
-    sent: Sequence[Delivery], store_settings: StoreSettings, cache: CacheSettings, mutation: Mutation
-) -> None:
+def decoder_of(spec: FleetSpec, roster: Roster) -> Decoder:
+    """That of a worker with the preset of the fleet, if it has one, which has heard what devices announce."""
+    names = [kind.name for kind in spec.classes if kind.name in PRESETS]
+    if not names:
+        return Decoder(Topics(("iot/{site}/{device}/{sensor}",)))
+    ingest = IngestSettings(topics=(), preset=tuple(names))
+    decoder = decoder_for(ingest, topics_of(ingest))
+    for index in range(len(roster)):
+        for topic, text in announcements_of(roster, index):
+            decoder.decode(topic, text.encode(), 1)
+    return decoder
+
+
+async def _fill(  # noqa: PLR0917
+    sent: Sequence[Delivery], store_settings: StoreSettings, cache: CacheSettings, mutation: Mutation,
+    decoder: Decoder, received_us: Sequence[int],
+) -> None:  # fmt: skip
     """As the worker does: decode, commit, write through."""
-    decoder = Decoder(Topics(("iot/{site}/{device}/{sensor}",)))
-    now_us = time.time_ns() // 1_000
     readings: list[Reading] = []
-    for topic, payload in sent:
-        decoded = decoder.decode(topic, payload, now_us)
+    for (topic, payload), at_us in zip(sent, received_us, strict=True):
+        decoded = decoder.decode(topic, payload, at_us)
         if isinstance(decoded, list):
             readings += decoded
     nodes = [parse_node(node) for node in cache.nodes]
@@ -118,7 +138,9 @@ async def _fill(
         rows = mutation.rows(readings)
         if rows:
             await store.commit([StoredReading(row, 0) for row in rows])
-        newest = {reading.series: reading for reading in sorted(readings, key=lambda r: r.seq or 0)}
+        newest = {
+            reading.series: reading for reading in sorted(readings, key=lambda r: (r.ts_us, r.seq or 0))
+        }
         async with DeviceCache(cluster, store, keys=keys, ttl=cache.ttl) as device_cache:
             entries = mutation.cached(list(newest.values()))
             await device_cache.write_through([StoredReading(entry, 0) for entry in entries])

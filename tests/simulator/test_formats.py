@@ -13,15 +13,17 @@ from senml import SenMLDocument
 from iotcache.decode.cbor import loads
 from iotcache.errors import ConfigError, UsageError
 from iotcache_simulator.fleet.formats.encoders import Format, parse_format
-from iotcache_simulator.fleet.roster import Roster
-from iotcache_simulator.fleet.stream import Message, Stream, Timeline
+from iotcache_simulator.fleet.stream import Message, Timeline
 from iotcache_simulator.publish.plan.digest import StreamDigest
+from iotcache_simulator.publish.plan.spec import FleetSpec
+from iotcache_simulator.publish.plan.streams import roster_of, stream_of
 
 TIMELINE = Timeline(end_us=60_000_000, boot="abc")
 
 
 def messages(payload: Format) -> list[Message]:
-    return Stream(Roster(5, 40), TIMELINE, payload=payload).window(60_000_000)
+    spec = FleetSpec(seed=5, devices=40, payload=payload)
+    return stream_of(spec, roster_of(spec), TIMELINE).window(60_000_000)
 
 
 PLAIN = [json.loads(message[3]) for message in messages(Format())]

@@ -27,6 +27,23 @@ def shipped_classes() -> tuple[DeviceClass, ...]:
     )
 
 
+PRESETS = (
+    "aws-shadow", "chirpstack", "home-assistant-discovery", "homie", "rtl_433", "shelly-gen2", "sparkplug",
+    "tasmota", "ttn", "zigbee2mqtt",
+)  # fmt: skip
+"""Fleets of others that can be published, by the names of the presets that read them (``ingest.preset``)."""
+
+
+def preset_classes(name: str) -> tuple[DeviceClass, ...]:
+    """The devices of a preset. Raises `ConfigError` for a name that there is not."""
+    if name not in PRESETS:
+        raise ConfigError(f"there is no preset {name!r}: there are {', '.join(PRESETS)}")
+    if name == "sparkplug":  # a protocol, which any devices speak
+        return shipped_classes()
+    file = files("iotcache_simulator.fleet") / "presets" / f"{name}.toml"
+    return (parse_class(file.read_text("utf-8"), f"{name}.toml"),)
+
+
 def load_classes(names_or_files: Iterable[str] = ()) -> tuple[DeviceClass, ...]:
     """The classes asked for: names of shipped ones or paths of TOML files; all shipped ones for none.
 

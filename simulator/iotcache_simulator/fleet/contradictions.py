@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from iotcache.decode.topics import RESERVED_SENSORS
+from iotcache.errors import ConfigError
 from iotcache_simulator.fleet.definition import DeviceClass, Quantity, Sensor
+from iotcache_simulator.fleet.formats.template import Template
+from iotcache_simulator.fleet.messages import planned, topic_template
 from iotcache_simulator.fleet.waves.derived import Bands, CurveWave, Follows, Integral, StateValues
 from iotcache_simulator.fleet.waves.kinds import Wave
 from iotcache_simulator.fleet.waves.route import RouteWave
@@ -37,11 +41,48 @@ def contradictions(kind: DeviceClass) -> Iterator[Mistake]:
     for at, sensor in enumerate(kind.sensor):
         yield from _of_sensor(kind, sensor, ("sensor", at))
     yield from _of_routes(kind)
+    yield from _of_messages(kind)
     if kind.link is not None:
         if kind.link.max_s < kind.link.min_s:
             yield ("link", "max_s"), "max_s must not be below min_s"
         if kind.link.max_s + kind.link.catchup_s > 0.9 * kind.link.every_s:
             yield ("link", "max_s"), "max_s and catchup_s together must be below 0.9 of every_s"
+
+
+def _of_messages(kind: DeviceClass) -> Iterator[Mistake]:
+    try:
+        planned(kind)
+    except ConfigError as error:
+        yield ("message",), str(error)
+    try:
+        name = Template(kind.device or "{number}", "device")
+        if name.names != {"number"} or not _DEVICE.fullmatch(name.fill(lambda field: "1")):
+            yield ("device",), 'a name of devices is letters, digits and . _ - with {number}: "plug-{number}"'
+    except ConfigError as error:
+        yield ("device",), str(error)
+    for at, announcement in enumerate(kind.announce):
+        try:
+            names = topic_template(announcement.topic).names | Template(announcement.payload, "payload").names
+            of_sensor = {"unit", "sensor"} & names
+            wrong = names - {"device", "site", "class", "number", "unit", "sensor"}
+            if wrong or (of_sensor and "sensor" not in topic_template(announcement.topic).names):
+                field = sorted(wrong or of_sensor)[0]
+                yield (
+                    ("announce", at),
+                    f"a device announces no {{{field}}} (of a sensor only with {{sensor}} in the topic)",
+                )
+        except ConfigError as error:
+            yield ("announce", at), str(error)
+    for at, sensor in enumerate(kind.sensor):
+        if not kind.message and not _LEVEL.fullmatch(sensor.name):
+            yield (
+                ("sensor", at, "name"),
+                "a name with / or : needs a [[message]] that says on which topic it is told",
+            )
+
+
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_LEVEL = _DEVICE
 
 
 def _of_sensor(kind: DeviceClass, sensor: Sensor, here: Path) -> Iterator[Mistake]:

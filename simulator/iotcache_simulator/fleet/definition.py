@@ -24,10 +24,33 @@ def kind_of(waves: Sequence[Wave]) -> SensorKind:
     return "boolean" if isinstance(waves[0], Boolean) else "enum" if waves[0].states_of() else "number"
 
 
+SensorName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,62}$")]
+"""The same, and what names of other people's fleets are made of: ``switch:0/apower``."""
+
+
+class MessageTemplate(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A kind of message, in the words of another fleet: texts with fields (docs/simulator.md)."""
+
+    topic: str
+    payload: str | None = None
+    """``None``: in the format that the fleet speaks."""
+    sensors: tuple[str, ...] = ()
+    """Which it tells: those that the payload names, or all that no other message tells."""
+    zone: str = ""
+    """Of its times, as ``Europe/Amsterdam``; UTC when not given."""
+
+
+class DeviceAnnouncement(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a device says of itself on each new connection, retained; with ``{sensor}``, of each sensor."""
+
+    topic: str
+    payload: str
+
+
 class Sensor(Struct, frozen=True, forbid_unknown_fields=True):
     """One sensor of a class: its waves are added up, noise is put on, the sum is kept in range."""
 
-    name: Name
+    name: SensorName
     waves: Annotated[tuple[Wave, ...], Meta(min_length=1)]
     interval_s: Annotated[float, Meta(ge=0.01, le=86_400)]
     unit: Annotated[str, Meta(max_length=16)] = ""
@@ -89,6 +112,15 @@ class DeviceClass(Struct, frozen=True, forbid_unknown_fields=True):
     metadata: dict[str, str | int | float | bool] = {}
     config_version: Annotated[int, Meta(ge=1)] = 1
     """Version of the configuration that its devices hold."""
+    device: str = ""
+    """What its devices are called, ``{number}`` being theirs; ``prefix-0001`` when not given."""
+    message: tuple[MessageTemplate, ...] = ()
+    """None: a message a reading, as fleets of ours tell them."""
+    announce: tuple[DeviceAnnouncement, ...] = ()
+    units_known: bool = False
+    """Whether who reads its messages knows the units, though they do not tell."""
+    times_of_receipt: bool = False
+    """Whether who reads its messages takes the time of receipt, though they may tell one."""
 
     @property
     def entries(self) -> list[Quantity | Sensor]:

@@ -11,6 +11,8 @@ from iotcache.model import Value
 from iotcache_simulator.fleet.classes import shipped_classes
 from iotcache_simulator.fleet.coverage import CoverageWindows
 from iotcache_simulator.fleet.definition import DeviceClass, Sensor
+from iotcache_simulator.fleet.formats.template import Template
+from iotcache_simulator.fleet.messages import planned
 from iotcache_simulator.fleet.waves.base import Function, Peers
 from iotcache_simulator.fleet.waves.kinds import Wave
 from iotcache_simulator.fleet.waves.noise import GOLDEN, MASK64, NORMAL, stream_key
@@ -118,7 +120,7 @@ class Roster:
         for kind in _dealt([c.weight for c in self.classes], devices):
             numbers[kind] += 1
             prefix = self.classes[kind].prefix or self.classes[kind].name
-            name = f"{prefix}-{numbers[kind]:04d}"
+            name = _name(self.classes[kind].device, prefix, numbers[kind])
             self.names.append(name)
             self.kinds.append(kind)
             self._numbers.append(numbers[kind])
@@ -128,6 +130,10 @@ class Roster:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def number(self, index: int) -> int:
+        """Which of the devices of its class a device is, from 1 on."""
+        return self._numbers[index]
 
     def site(self, index: int) -> str:
         """The site that a device stands at: the sites of its class in turn."""
@@ -148,7 +154,7 @@ class Roster:
 
     @property
     def natural_rate(self) -> float:
-        """Readings a second when every sensor keeps its class's interval."""
+        """Messages a second when every sensor keeps its class's interval."""
         return self.natural_rate_of(range(len(self)))
 
     def natural_rate_of(self, devices: Iterable[int]) -> float:
@@ -159,7 +165,7 @@ class Roster:
         # Not `sum`: it adds floats more exactly since Python 3.12, and intervals are scaled by this.
         rate = 0.0
         for count, device_class in zip(counts, self.classes, strict=True):
-            for sensor in device_class.sensor:
+            for sensor in _telling(device_class):
                 rate += count / sensor.interval_s
         return rate
 
@@ -173,6 +179,19 @@ class Roster:
             if function.sensor.name == sensor:
                 return function.measure(self.keys[index], t_us)
         raise KeyError(sensor)
+
+
+def _name(template: str, prefix: str, number: int) -> str:
+    if not template:
+        return f"{prefix}-{number:04d}"
+    return Template(template, "device").fill(lambda field: format(number, field.arg or "d"))
+
+
+def _telling(kind: DeviceClass) -> list[Sensor]:
+    """A sensor for each message that a device sends: of those told together the first."""
+    if not kind.message:
+        return list(kind.sensor)
+    return [kind.sensor[message.places[0]] for message in planned(kind)]
 
 
 def _dealt(weights: Sequence[int], count: int) -> Iterator[int]:

@@ -14,14 +14,16 @@ from operator import itemgetter
 
 from msgspec import Struct
 
-from iotcache_simulator.fleet.formats.encoders import Format
+from iotcache_simulator.fleet.formats.encoders import Encode, Format
 from iotcache_simulator.fleet.formats.payload import IntegerTexts, TimeTexts
 from iotcache_simulator.fleet.load import LiveLoad, Load
+from iotcache_simulator.fleet.messages import planned
 from iotcache_simulator.fleet.rendering.array_classes import array_functions
 from iotcache_simulator.fleet.rendering.group import FOREVER_US, SensorGroup, TopicOf
+from iotcache_simulator.fleet.rendering.joint import MessageWriter
 from iotcache_simulator.fleet.rendering.value_blocks import Epoch, Moment
 from iotcache_simulator.fleet.roster import Roster, interval_us
-from iotcache_simulator.fleet.waves.noise import unit
+from iotcache_simulator.fleet.waves.noise import stream_key, unit
 
 Message = tuple[int, int, bytes, bytes, bytes]
 """When it is sent (µs since the start), the number of its series, topic, payload, digest line."""
@@ -47,6 +49,14 @@ class Timeline(Struct, frozen=True):
     """Length of the run in µs, when it has an end."""
     boot: str = "0"
     """What tells this run's sequence numbers from those of another."""
+
+
+class _OfTemplate(Struct, frozen=True):
+    """How the readings of one sensor are told."""
+
+    topic: TopicOf
+    encode: Encode | None
+    together: int | None
 
 
 class Stream:
@@ -85,6 +95,9 @@ class Stream:
         self.groups: list[SensorGroup] = []
         self._greetings: list[SensorGroup] = []
         self._late: list[Message] = []
+        self._writer = MessageWriter(roster)
+        self._fewer: list[int] = []
+        """Groups whose readings are told in the messages of another."""
         members: list[list[int]] = [[] for _ in roster.classes]
         for index, kind in enumerate(roster.kinds):
             if index % SHARDS in shards:
@@ -92,9 +105,11 @@ class Stream:
         number = 0
         for kind, functions in enumerate(roster.functions):
             in_arrays = array_functions(roster.classes[kind]) if members[kind] else ()
+            written = self._templates(kind, number) if members[kind] and topic is None else {}
             for place, function in enumerate(functions):
                 if members[kind]:
                     every = interval_us(function.sensor, self.scale)
+                    of_template = written.get(place)
                     group = SensorGroup(
                         number,
                         function,
@@ -103,7 +118,9 @@ class Stream:
                         members[kind],
                         roster=roster,
                         payload=payload,
-                        topic=topic,
+                        topic=of_template.topic if of_template is not None else topic,
+                        encode=of_template.encode if of_template is not None else None,
+                        together=of_template.together if of_template is not None else None,
                     )
                     # Scattered readings come up to one interval after their slot: the slots begin earlier.
                     group.cycle = -1 if scattered else 0
@@ -117,10 +134,32 @@ class Stream:
             slow = [group for group in self.groups if group.interval > within_us]
             self._greetings = [group.greeting(within_us) for group in slow]
 
+    def _templates(self, kind: int, first: int) -> dict[int, _OfTemplate]:
+        """By the place of its sensor, how each reading of a class with messages of its own is told.
+
+        ``first`` is the number of the class's first group.
+        """
+        writer, device_class = self._writer, self._roster.classes[kind]
+        found: dict[int, _OfTemplate] = {}
+        for message in planned(device_class):
+            sensors = {place: device_class.sensor[place] for place in message.places}
+            together = (
+                stream_key(0, "message", *(one.name for one in sensors.values())) if message.joint else None
+            )
+            if message.joint:
+                writer.join(message, {first + place: sensor for place, sensor in sensors.items()})
+                self._fewer += [first + place for place in message.places[1:]]
+            for place, sensor in sensors.items():
+                found[place] = _OfTemplate(
+                    writer.topic(message, sensor), writer.encoder(message, sensor), together
+                )
+        return found
+
     @property
     def rate(self) -> float:
         """Messages a second of the devices in this stream, in the mean."""
-        even = sum(len(group.phases) * _MICRO / group.interval for group in self.groups)
+        groups = [group for group in self.groups if group.number not in self._fewer]
+        even = sum(len(group.phases) * _MICRO / group.interval for group in groups)
         return even * self.mean_load
 
     @property
@@ -154,12 +193,12 @@ class Stream:
             for message in messages[kept:]:
                 heappush(self._late, message)
             del messages[kept:]
-        return messages
+        return self._writer.joined(messages) if self._writer.joins else messages
 
     def _moment(self, group: SensorGroup, cycle: int, device: int, work_us: int) -> int:
         """When (virtual time since the start) the reading of a slot in work time is measured."""
         if self._scattered:
-            key = self._roster.keys[device] ^ group.function.noise_salt
+            key = self._roster.keys[device] ^ group.scatter_salt
             work_us += int(unit(key, cycle) * group.interval)
             if work_us < 0:
                 return FOREVER_US

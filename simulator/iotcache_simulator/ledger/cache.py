@@ -57,7 +57,14 @@ class CacheWatch:
     only, and by the time that the store has settled many of them have expired as they should.
     """
 
-    def __init__(self, cluster: Cluster, keys: Keys, series: Sequence[Series], boot: str) -> None:
+    def __init__(
+        self, cluster: Cluster, keys: Keys, series: Sequence[Series], boot: str, *,
+        place_of: Mapping[Series, str] | None = None, numbered: bool = True,
+    ) -> None:  # fmt: skip
+        """``place_of`` stands in for sites that messages do not tell; readings that are not ``numbered`` are
+        known by their times."""
+        self._place_of = place_of
+        self._numbered = numbered
         self._cluster = cluster
         self._keys = keys
         self._series = series
@@ -113,7 +120,11 @@ class CacheWatch:
             reading: Reading = decode_reading(name.device, name.sensor, value, flags)
         except CorruptValue:
             return Entry(*_CORRUPT, Content("(not a reading)"))
-        topic = f"iot/{reading.site}/{name.device}/{name.sensor}"
+        site = f"iot/{reading.site}/{name.device}/{name.sensor}"
+        topic = site if self._place_of is None else self._place_of[name]
+        if not self._numbered:
+            ts_us = reading.ts_us // 1_000 * 1_000
+            return Entry(0, ts_us, Content(reading.value, ts_us, reading.unit, topic), reading.ts_us)
         content = Content(reading.value, reading.ts_us, reading.unit, topic)
         boots = reboots(reading.boot, self._boot)
         return Entry(boots, -1 if reading.seq is None else reading.seq, content, reading.ts_us)

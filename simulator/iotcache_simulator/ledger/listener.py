@@ -15,7 +15,9 @@ from iotcache.decode.topics import RESERVED_SENSORS
 from iotcache.errors import BrokerError
 from iotcache.mqtt import MqttLink
 from iotcache_simulator.ledger.payloads import read
+from iotcache_simulator.ledger.reading_back import ReadBack
 from iotcache_simulator.ledger.sightings import Sightings, Track, reboots
+from iotcache_simulator.ledger.unnumbered import Unnumbered
 
 TOPICS = "iot/+/+/+"
 _BACK_S = 0.1
@@ -31,17 +33,25 @@ class Listener:
     for lost; the session ends with it. Times are microseconds of `time.monotonic`.
     """
 
-    def __init__(self, broker: BrokerSettings, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, broker: BrokerSettings, timeout_s: float = 10.0, read_back: ReadBack | None = None
+    ) -> None:
+        """``read_back`` reads messages of other forms than ours."""
         self.seen = Sightings()
+        self.unnumbered = Unnumbered()
+        """What was seen of readings without a number."""
+        self._read_back = read_back if read_back is not None and read_back.own else None
         self.foreign = 0
         """Messages on the fleet's topics that are no readings of ours."""
         self.boot = ""
         self._timeout_s = timeout_s
         self._broker = broker
         self._client_id = f"iotcache-ledger-{secrets.token_hex(4)}"
+        topics = (TOPICS,) if self._read_back is None else self._read_back.filters
         self._link = MqttLink.from_settings(
-            broker, self._client_id, subscriptions=((TOPICS, 1),), persistent=True, backoff_max_s=_BACK_S
-        )
+            broker, self._client_id, subscriptions=tuple((topic, 1) for topic in topics), persistent=True,
+            backoff_max_s=_BACK_S,
+        )  # fmt: skip
         self._task: asyncio.Task[None] | None = None
         self._arrived = asyncio.Event()
 
@@ -74,7 +84,7 @@ class Listener:
 
     async def settled(self, expected: int, timeout_s: float) -> None:
         """Return once ``expected`` different readings were seen, or after ``timeout_s`` without another."""
-        while self.seen.distinct() < expected:
+        while self.seen.distinct() + self.unnumbered.total < expected:
             self._arrived.clear()
             try:
                 async with asyncio.timeout(timeout_s):
@@ -101,6 +111,9 @@ class Listener:
 
     def take(self, topic: str, payload: bytes, at_us: int) -> None:
         """Note one message. Births and the like are no readings, and nothing foreign."""
+        if self._read_back is not None:
+            self._take_foreign_form(self._read_back, topic, payload, at_us)
+            return
         if topic.rpartition("/")[2] in RESERVED_SENSORS:
             return
         try:
@@ -112,3 +125,19 @@ class Listener:
         if boots is not None:
             track = Track(message.device, message.sensor, boots)
             self.seen.add(track, message.seq, at_us, message.content(topic))
+
+    def _take_foreign_form(self, read_back: ReadBack, topic: str, payload: bytes, at_us: int) -> None:
+        if read_back.is_announcement(topic) or topic.rpartition("/")[2] in RESERVED_SENSORS:
+            return
+        try:
+            found = read_back.read(topic, payload)
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            self.foreign += 1
+            return
+        for series, seq, boot, content in found:
+            if not read_back.numbered:
+                self.unnumbered.add(series, at_us, content)
+                continue
+            boots = reboots(boot or "", self.boot)
+            if boots is not None and seq is not None:
+                self.seen.add(Track(series.device, series.sensor, boots), seq, at_us, content)

@@ -159,6 +159,12 @@ class Sightings:
             and (track, seq) not in self.conflicts
         )
 
+    def only(self, wanted: set[tuple[Track, int]]) -> None:
+        """Forget all other readings, none of them repeated."""
+        for track, seq in [one for one in self if one not in wanted]:
+            self._entries[track].times[seq] = 0
+            self.total -= 1
+
     def distinct(self) -> int:
         """How many different readings were seen."""
         return self.total - self.duplicates

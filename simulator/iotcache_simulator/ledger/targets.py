@@ -8,7 +8,7 @@ from msgspec import Struct
 from iotcache.config.schema import CacheSettings, Settings, StoreSettings
 from iotcache.config.urls import parse_node, parse_store
 from iotcache.errors import UsageError
-from iotcache_simulator.ledger.payloads import READS
+from iotcache_simulator.ledger.reading_back import ReadBack
 
 
 class VerifyTargets(Struct, frozen=True):
@@ -61,12 +61,14 @@ def parse_targets(text: str, settings: Settings) -> VerifyTargets:
     return VerifyTargets("mqtt" in given, store, cache)
 
 
-def check_payload(targets: VerifyTargets, payload: str) -> None:
-    """Raises `UsageError` for places that cannot be asked about payloads of that format."""
-    if targets.mqtt and payload not in READS:
+def check_payload(targets: VerifyTargets, read_back: ReadBack) -> None:
+    """Raises `UsageError` for places that cannot be asked about the messages of such a fleet."""
+    if targets.mqtt and read_back.sparkplug:
+        raise UsageError("--verify mqtt does not read Sparkplug B: name the store, behind a worker that does")
+    if targets.cache is not None and not (read_back.numbered or read_back.timed):
         raise UsageError(
-            f"--verify mqtt reads payloads in JSON, CBOR and SenML, and --format is {payload}; "
-            "--verify store works where the worker can read them ([ingest.fields])"
+            "--verify cache: these messages tell neither a number nor a time of their readings, so nobody "
+            "knows which of them an entry is; name mqtt and the store"
         )
 
 

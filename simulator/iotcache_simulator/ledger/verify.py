@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, Self
 
@@ -21,10 +21,12 @@ from iotcache_simulator.fleet.roster import interval_us
 from iotcache_simulator.fleet.stream import Timeline
 from iotcache_simulator.ledger.expected import expected
 from iotcache_simulator.ledger.listener import Listener
+from iotcache_simulator.ledger.reading_back import ReadBack
 from iotcache_simulator.ledger.reconcile import Balance, Newest, reconcile
 from iotcache_simulator.ledger.sightings import Sightings
-from iotcache_simulator.ledger.store import stored
+from iotcache_simulator.ledger.store import stored, stored_unnumbered
 from iotcache_simulator.ledger.targets import VerifyTargets
+from iotcache_simulator.ledger.unnumbered import DueReading
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.plan.streams import roster_of
 from iotcache_simulator.report.figures import Percentiles
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
     from iotcache_simulator.ledger.cache import CacheWatch
 
 _MARGIN_US = 1_000_000
+_EARLY_US: Final = 100_000
+"""So much before its deadline a message may be seen by our own subscriber."""
+_CLOCKS_US: Final = 1_000_000
+"""So far may a worker's clock, by which it stamps what tells no time, differ from ours."""
 _CACHE_POLL_S = 0.2
 
 
@@ -53,12 +59,14 @@ class Verification:
         self._targets = targets
         self._spec = spec
         self._settle_s = settle_s
-        self.listener = Listener(broker, spec.connect_timeout_s) if targets.mqtt else None
+        self.read_back = ReadBack(spec)
+        self.listener = Listener(broker, spec.connect_timeout_s, self.read_back) if targets.mqtt else None
         self._store: Store | None = None
         self._cluster: Cluster | None = None
         self._stack = AsyncExitStack()
         self._timeline = Timeline()
         self._began = 0.0
+        self._began_us = 0
 
     async def __aenter__(self) -> Self:
         """Connect to every place, so that one which cannot be asked is found out before the run.
@@ -93,6 +101,7 @@ class Verification:
     def begin(self, timeline: Timeline, began: float) -> None:
         """The run's virtual time begins at ``began`` (`time.monotonic`)."""
         self._timeline, self._began = timeline, began
+        self._began_us = time.time_ns() // 1_000 + round((began - time.monotonic()) * 1e6)
         if self.listener is not None:
             self.listener.boot = timeline.boot
 
@@ -115,22 +124,27 @@ class Verification:
 
                 settings = self._targets.cache
                 keys = Keys(settings.prefix, settings.bucket_s)
-                watch = CacheWatch(self._cluster, keys, self._series(), self._timeline.boot)
+                watch = CacheWatch(
+                    self._cluster, keys, self.read_back.series, self._timeline.boot,
+                    place_of=self._place_of(), numbered=self.read_back.numbered,
+                )  # fmt: skip
                 await stack.enter_async_context(watch)
             return await self._judged(report, horizons, watch)
 
     async def _judged(self, report: Report, horizons: Mapping[int, int], watch: CacheWatch | None) -> Report:
         spec, timeline = self._spec, self._timeline
         seen: dict[str, Sightings] = {}
+        due = await self._due(horizons) if self.read_back.own else {}
+        count = sum(map(len, due.values())) if self.read_back.own else report.planned
         if self.listener is not None:
-            await self.listener.settled(report.planned, self._settle_s)
-            seen["mqtt"] = self.listener.seen
+            await self.listener.settled(count, self._settle_s)
+            seen["mqtt"] = self._numbered(self.listener, due)
         if self._store is not None:
-            seen["store"] = await self._stored(self._store, report, horizons)
+            seen["store"] = await self._stored(self._store, count, horizons, due)
         end_to_end = DurationHistogram()
         paced = spec.speed < math.inf
         balance = await reconcile(
-            expected(spec, timeline, horizons),
+            expected(spec, timeline, horizons, self.read_back),
             seen,
             timed=seen.get("mqtt") if paced else None,
             began_us=int(self._began * 1e6),
@@ -152,17 +166,47 @@ class Verification:
             foreign=balance.foreign,
             foreign_in=balance.foreign_in,
             foreign_readings=tuple(balance.foreign_readings),
-            mqtt=self._mqtt(report, balance),
+            mqtt=self._mqtt(report, balance, seen.get("mqtt")),
             store=None if store is None else StoreBalance(store.distinct(), store.duplicates),
             cache=cache,
             end_to_end_ms=Percentiles.of(end_to_end) if self.listener is not None and paced else None,
         )
         return msgspec.structs.replace(report, ledger=ledger)
 
-    def _mqtt(self, report: Report, balance: Balance) -> MqttBalance | None:
-        if self.listener is None:
+    async def _due(self, horizons: Mapping[int, int]) -> dict[Series, list[DueReading]]:
+        """What was due of each series, in order, by its times on the clock of subscriber and store."""
+        speed, found = self._spec.speed, dict[Series, list[DueReading]]()
+        async for window in expected(self._spec, self._timeline, horizons, self.read_back):
+            for one in window:
+                at_us = self._began_us + (round(one.due_us / speed) if speed < math.inf else 0)
+                reading = DueReading(one.track, one.seq, at_us, one.content)
+                found.setdefault(Series(one.track.device, one.track.sensor), []).append(reading)
+        return found
+
+    def _numbered(self, listener: Listener, due: Mapping[Series, Sequence[DueReading]]) -> Sightings:
+        """What the subscriber saw, each reading with its number."""
+        if self.read_back.numbered:
+            return listener.seen
+        offset_us = self._began_us - int(self._began * 1e6)
+        shifted = {
+            series: [msgspec.structs.replace(one, at_us=one.at_us - offset_us) for one in readings]
+            for series, readings in due.items()
+        }
+        return listener.unnumbered.numbered(shifted, timed=self.read_back.timed, early_us=_EARLY_US)
+
+    def _place_of(self) -> dict[Series, str] | None:
+        if not self.read_back.own:
             return None
-        seen = self.listener.seen
+        return {
+            series: self.read_back.place(index, series.sensor)
+            for index, kind in enumerate(self.read_back.roster.kinds)
+            for sensor in self.read_back.roster.classes[kind].sensor
+            for series in (Series(self.read_back.names[index], sensor.name),)
+        }
+
+    def _mqtt(self, report: Report, balance: Balance, seen: Sightings | None) -> MqttBalance | None:
+        if self.listener is None or seen is None:
+            return None
         unexplained = 0
         if self.listener.undisturbed and not report.reconnects:
             # On one connection a broker hands on each message once, in order (MQTT 3.1.1 and 5, 4.6).
@@ -177,16 +221,11 @@ class Verification:
         """The time that payloads showed at the beginning."""
         return self._timeline.start_us + self._timeline.shift_us
 
-    def _series(self) -> list[Series]:
-        roster = roster_of(self._spec)
-        return [
-            Series(device.name, sensor.name)
-            for device in roster
-            for sensor in roster.classes[device.kind].sensor
-        ]
-
-    async def _stored(self, store: Store, report: Report, horizons: Mapping[int, int]) -> Sightings:
-        series = self._series()
+    async def _stored(
+        self, store: Store, count: int, horizons: Mapping[int, int],
+        due: Mapping[Series, Sequence[DueReading]],
+    ) -> Sightings:  # fmt: skip
+        """What the store has, once it has as much as ``count`` or nothing new comes."""
         shown_us = self._shown_us
         margin_us = _MARGIN_US + max(
             (abs(round(fault.by_s * 1e6)) for fault in self._spec.faults if isinstance(fault, Skew)),
@@ -195,8 +234,8 @@ class Verification:
         span_us = shown_us - margin_us, shown_us + max(horizons.values(), default=0) + margin_us
         moved_s, before = time.monotonic(), -1
         while True:
-            seen = await stored(store, series, self._timeline.boot, span_us)
-            if seen.distinct() >= report.planned:
+            seen = await self._look(store, span_us, due)
+            if seen.distinct() >= count:
                 return seen
             if seen.distinct() != before:
                 moved_s, before = time.monotonic(), seen.distinct()
@@ -204,15 +243,36 @@ class Verification:
                 return seen
             await asyncio.sleep(min(1.0, self._settle_s / 4))
 
+    async def _look(
+        self, store: Store, span_us: tuple[int, int], due: Mapping[Series, Sequence[DueReading]]
+    ) -> Sightings:
+        read_back, places = self.read_back, self._place_of()
+        if read_back.numbered or places is None:
+            return await stored(store, read_back.series, self._timeline.boot, span_us, places)
+        if not read_back.timed:  # by the time of receipt
+            span_us = self._began_us - _CLOCKS_US, time.time_ns() // 1_000
+        elif not read_back.sparkplug:
+            # Not what an earlier run told: there is no boot id to know it by. Some tell whole seconds.
+            span_us = (span_us[0] + _MARGIN_US) // 1_000_000 * 1_000_000, span_us[1]
+        seen = await stored_unnumbered(store, places, span_us, timed=read_back.timed)
+        found = seen.numbered(due, timed=read_back.timed, early_us=_CLOCKS_US)
+        if read_back.sparkplug:
+            found.only({(one.track, one.seq) for readings in due.values() for one in readings})
+        return found
+
     async def _cached(self, watch: CacheWatch, balance: Balance) -> CacheBalance:
         until_s = time.monotonic() + self._settle_s
+        newest = balance.newest
+        if not self.read_back.numbered:
+            newest = {
+                series: msgspec.structs.replace(last, reboots=0, seq=last.content.ts_us or 0)
+                for series, last in newest.items()
+            }
         await watch.look()
-        while not watch.settled(balance.newest) and time.monotonic() < until_s:  # noqa: ASYNC110
+        while not watch.settled(newest) and time.monotonic() < until_s:  # noqa: ASYNC110
             await asyncio.sleep(_CACHE_POLL_S)
         await watch.look()
-        return watch.balance(
-            balance.newest, balance, since_us=self._shown_us, lives_until_s=self._lives_until_s()
-        )
+        return watch.balance(newest, balance, since_us=self._shown_us, lives_until_s=self._lives_until_s())
 
     def _lives_until_s(self) -> Callable[[Series, Newest], float]:
         """Until when (`time.monotonic`) the entry of a series' newest reading is there at the least."""
@@ -228,7 +288,9 @@ class Verification:
             for sensor in roster.classes[device.kind].sensor:
                 # A worker that sees irregular intervals may take them for shorter ones.
                 interval_s = interval_us(sensor, scale) / 1e6 if regular else 1e-6
-                ttl_s[Series(device.name, sensor.name)] = least_ttl_s(policy, interval_s)
+                ttl_s[Series(self.read_back.names[device.index], sensor.name)] = least_ttl_s(
+                    policy, interval_s
+                )
 
         def lives_until_s(series: Series, newest: Newest) -> float:
             written_s = self._began + (newest.due_us / 1e6 / spec.speed if spec.speed < math.inf else 0.0)

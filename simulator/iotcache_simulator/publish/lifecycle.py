@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from iotcache_simulator.fleet.lifecycle_payloads import ENDED, birth, configuration, death, lifecycle_topic
+from iotcache_simulator.fleet.rendering.joint import announcements_of
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import Timeline
 from iotcache_simulator.wire.uplink import Uplink
@@ -20,9 +21,11 @@ class DeviceLifecycles:
     """Tells births on each connection as often as it is made, and deaths at the end."""
 
     def __init__(
-        self, roster: Roster, uplinks: Sequence[Uplink], devices: Mapping[int, Sequence[int]], scale: float
-    ) -> None:
-        """``devices``: those of each uplink, by its place."""
+        self, roster: Roster, uplinks: Sequence[Uplink], devices: Mapping[int, Sequence[int]], scale: float,
+        *, lives: bool = True,
+    ) -> None:  # fmt: skip
+        """``devices``: those of each uplink, by its place. Without ``lives`` only what classes announce."""
+        self._lives = lives
         self._roster = roster
         self._uplinks = uplinks
         self._devices = devices
@@ -60,6 +63,11 @@ class DeviceLifecycles:
         roster, uplink = self._roster, self._uplinks[number]
         shown_us = time.time_ns() // 1_000 if timeline.shift_us else timeline.start_us
         for at, device in enumerate(self._devices.get(number, ())):
+            for topic, text in announcements_of(roster, device):
+                uplink.announce(topic, text.encode())
+            if not self._lives:
+                await _breathe(uplink, at)
+                continue
             payload = birth(roster, device, shown_us=shown_us, boot=timeline.boot, scale=self._scale)
             uplink.announce(lifecycle_topic(roster, device, "birth"), payload)
             uplink.announce(
@@ -68,6 +76,8 @@ class DeviceLifecycles:
             await _breathe(uplink, at)
 
     async def _end(self) -> None:
+        if not self._lives:
+            return
         for number, uplink in enumerate(self._uplinks):
             for at, device in enumerate(self._devices.get(number, ())):
                 payload = death(self._roster, device, ENDED)

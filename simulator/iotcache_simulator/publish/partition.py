@@ -23,7 +23,7 @@ from iotcache_simulator.publish.plan.digest import StreamDigest
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.plan.streams import roster_of, stream_of
 from iotcache_simulator.publish.publisher import Publisher
-from iotcache_simulator.publish.sparkplug_edge import SparkplugEdge, edges_of
+from iotcache_simulator.publish.sparkplug_edge import SparkplugEdge, edges_of_part
 from iotcache_simulator.publish.storm import storms
 from iotcache_simulator.report.rate_bins import RateBins
 from iotcache_simulator.wire.connection import BrokerTarget
@@ -104,9 +104,7 @@ class FleetPartition:
         own_devices = [device for device in range(len(self.roster)) if device % SHARDS in self._shards]
         count = max(1, -(-spec.connections // spec.processes))
         if spec.sparkplug:
-            self._edges = edges_of(
-                self.roster, own_devices, None if spec.own_connections else count, part=part
-            )
+            self._edges = edges_of_part(spec, self.roster, part)
             uplink_of = {device: number for number, edge in enumerate(self._edges) for device in edge.devices}
         elif spec.own_connections:
             uplink_of = {device: number for number, device in enumerate(own_devices)}
@@ -133,11 +131,13 @@ class FleetPartition:
         if spec.own_connections and not spec.sparkplug:
             self._own_uplinks = {device: self.uplinks[number] for device, number in uplink_of.items()}
         self._lifecycles: DeviceLifecycles | None = None
-        if spec.lifecycle:
+        if spec.lifecycle or (not spec.sparkplug and any(kind.announce for kind in self.roster.classes)):
             members: dict[int, list[int]] = {}
             for device, number in uplink_of.items():
                 members.setdefault(number, []).append(device)
-            self._lifecycles = DeviceLifecycles(self.roster, self.uplinks, members, self.stream.scale)
+            self._lifecycles = DeviceLifecycles(
+                self.roster, self.uplinks, members, self.stream.scale, lives=spec.lifecycle
+            )
         self.publisher = Publisher(
             self.stream,
             self.uplinks,

@@ -22,6 +22,8 @@ from iotcache_simulator.fleet.formats.sparkplug import (
     stamped,
 )
 from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.fleet.stream import SHARDS
+from iotcache_simulator.publish.plan.spec import FleetSpec
 
 NAMESPACE = "spBv1.0"
 
@@ -40,6 +42,10 @@ class SparkplugEdge:
     def data_topic(self, device: int) -> str:
         """Where the readings of one of its devices go."""
         return self._topic("DDATA", device)
+
+    def full_name(self, device: int) -> str:
+        """What a host application calls one of its devices: group, edge node and device."""
+        return f"{self._group}/{self._node}/{self._roster.names[device]}"
 
     def will(self) -> Will:
         """The last will of the next connection."""
@@ -87,6 +93,19 @@ class SparkplugEdge:
     def _topic(self, kind: str, device: int | None = None) -> str:
         below = "" if device is None else f"/{self._roster.names[device]}"
         return f"{NAMESPACE}/{self._group}/{kind}/{self._node}{below}"
+
+
+def edges_of_run(spec: FleetSpec, roster: Roster) -> list[SparkplugEdge]:
+    """The edge nodes of all processes of a run."""
+    return [edge for part in range(spec.processes) for edge in edges_of_part(spec, roster, part)]
+
+
+def edges_of_part(spec: FleetSpec, roster: Roster, part: int) -> tuple[SparkplugEdge, ...]:
+    """Those of one of them."""
+    lanes = spec.lanes(part)
+    devices = [device for device in range(len(roster)) if device % SHARDS in lanes]
+    count = max(1, -(-spec.connections // spec.processes))
+    return edges_of(roster, devices, None if spec.own_connections else count, part=part)
 
 
 def edges_of(

@@ -10,25 +10,22 @@ a text of the user's with fields.
 from __future__ import annotations
 
 import json
-import re
 import struct
 from collections.abc import Callable
 
 from msgspec import Struct
 
-from iotcache.clock import utc_text
 from iotcache.errors import ConfigError, UsageError
 from iotcache_simulator.fleet.definition import Sensor
 from iotcache_simulator.fleet.formats import sparkplug
 from iotcache_simulator.fleet.formats.payload import value_texts
+from iotcache_simulator.fleet.formats.template import Template
 
 Encode = Callable[[bytes, "float | bytes", int, int, bytes], bytes]
 """``(device, value, time shown in µs, seq, boot) -> payload``. States come as their JSON texts."""
 
 NAMES = ("json", "cbor", "senml", "sparkplug")
 SPARKPLUG = "sparkplug"
-_FIELDS = ("device", "sensor", "value", "unit", "ts", "ts_ms", "seq", "boot")
-_FIELD = re.compile(r"\{(\w*)\}")
 _SENML_UNITS = {"°C": "Cel", "": None}
 """Units that SenML (section 12.1) writes otherwise than people do; others go as they are."""
 _SENML_BY_SENSOR = {"lat": "lat", "lon": "lon", "humidity": "%RH", "battery": "%EL"}
@@ -40,7 +37,7 @@ class Format(Struct, frozen=True):
 
     name: str = "json"
     template: str = ""
-    """The user's text, for ``template``."""
+    """The user's text, for ``template``: it becomes the message of every class."""
 
     def encoder(self, sensor: Sensor) -> Encode | None:
         """How a sensor's readings are written; ``None`` for JSON, which is written by its template."""
@@ -50,8 +47,6 @@ class Format(Struct, frozen=True):
             return _senml(sensor)
         if self.name == SPARKPLUG:
             return _sparkplug(sensor)
-        if self.template:
-            return _templated(self.template, sensor)
         return None
 
 
@@ -66,10 +61,7 @@ def parse_format(text: str, read: Callable[[str], str]) -> Format:
     if name != "template" or not file:
         raise UsageError(f"--format {text!r}: there are {', '.join(NAMES)} and template:FILE")
     template = read(file).rstrip("\n")
-    for field in _FIELD.findall(template):
-        if field not in _FIELDS:
-            raise ConfigError(f"{file}: there is no field {{{field}}}; there are {', '.join(_FIELDS)}")
-    if not _FIELD.search(template):
+    if not Template(template, file).fields:
         raise ConfigError(f"{file}: the template holds no field such as {{value}}")
     return Format("template", template)
 
@@ -152,21 +144,5 @@ def _sparkplug(sensor: Sensor) -> Encode:
         rendered = states[value] if isinstance(value, bytes) else value
         ts_ms = shown_us // 1_000
         return sparkplug.payload(ts_ms, [sparkplug.metric(name, datatype, rendered, ts_ms)])
-
-    return encode
-
-
-def _templated(template: str, sensor: Sensor) -> Encode:
-    precision = sensor.precision
-    states = {text: str(state) for text, state in _states(sensor).items()}
-
-    def encode(device: bytes, value: float | bytes, shown_us: int, seq: int, boot: bytes) -> bytes:
-        rendered = states[value] if isinstance(value, bytes) else f"{value:.{precision}f}"
-        ms = shown_us // 1_000
-        fields = {
-            "device": device.decode(), "sensor": sensor.name, "value": rendered, "unit": sensor.unit,
-            "ts": utc_text(ms * 1_000), "ts_ms": str(ms), "seq": str(seq), "boot": boot.decode(),
-        }  # fmt: skip
-        return _FIELD.sub(lambda match: fields[match[1]], template).encode()
 
     return encode

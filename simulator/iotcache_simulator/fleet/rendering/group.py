@@ -14,7 +14,7 @@ from copy import copy
 from typing import Final
 
 from iotcache.model import Value
-from iotcache_simulator.fleet.formats.encoders import Format
+from iotcache_simulator.fleet.formats.encoders import Encode, Format
 from iotcache_simulator.fleet.formats.payload import JsonParts, decimals, value_texts
 from iotcache_simulator.fleet.rendering.array_waves import ArrayFunction
 from iotcache_simulator.fleet.rendering.value_blocks import ValueBlocks
@@ -36,7 +36,7 @@ class SensorGroup:
     __slots__ = (
         "_ahead", "_counts", "_digits", "_keys", "_states", "cycle", "devices", "encode", "function",
         "in_arrays", "interval", "json", "kind", "last_cycle", "link", "number", "phases", "position",
-        "text_of", "topics",
+        "scatter_salt", "text_of", "topics",
     )  # fmt: skip
 
     def __init__(
@@ -50,14 +50,19 @@ class SensorGroup:
         roster: Roster,
         payload: Format,
         topic: TopicOf | None,
+        encode: Encode | None = None,
+        together: int | None = None,
     ) -> None:
-        """``in_arrays`` is ``function``'s waves for many readings at a time."""
+        """``in_arrays`` is ``function``'s waves for many readings at a time. ``encode`` stands in for
+        ``payload``'s; groups with one ``together`` are measured at the same moments."""
         sensor = function.sensor
         self.number = number
         self.function = function
         self.in_arrays = in_arrays
         self.interval = interval
-        placed = sorted((int(unit(roster.keys[n] ^ function.salt) * interval), n) for n in devices)
+        salt = function.salt if together is None else together
+        self.scatter_salt = function.noise_salt if together is None else together
+        placed = sorted((int(unit(roster.keys[n] ^ salt) * interval), n) for n in devices)
         self.phases = array("Q", (at for at, _ in placed))
         self.devices = array("I", (n for _, n in placed))
         if topic is None:
@@ -67,7 +72,7 @@ class SensorGroup:
         else:
             self.topics = [topic(n).encode() for _, n in placed]
         self.json = JsonParts(sensor)
-        self.encode = payload.encoder(sensor)
+        self.encode = encode or payload.encoder(sensor)
         self._states = () if sensor.kind == "number" else value_texts(sensor)
         self._digits = f"%.{sensor.precision}f".encode()
         low, high = sensor.range

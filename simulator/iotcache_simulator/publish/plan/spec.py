@@ -56,6 +56,10 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     scattered: bool = False
     """Each reading at a random moment of its interval."""
     payload: Format = Format()
+    topic: str | None = None
+    """A template of every message's topic; ``None``: those of its class."""
+    zone: str = ""
+    """Of the times that a payload template shows."""
     faults: tuple[Fault, ...] = ()
     stats: bool = True
     """Whether the fleet tells its counters on ``iotcache/stats/…``, by a connection of their own."""

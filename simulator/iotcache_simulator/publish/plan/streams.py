@@ -6,8 +6,11 @@ from collections.abc import Collection
 from typing import TypedDict
 
 from iotcache_simulator.faults.stream import FaultyStream
+from iotcache_simulator.fleet.classes import shipped_classes
+from iotcache_simulator.fleet.definition import DeviceClass
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.fleet.load import LiveLoad, Load
+from iotcache_simulator.fleet.messages import with_message
 from iotcache_simulator.fleet.rendering.group import TopicOf
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.stream import SHARDS, Stream, Timeline
@@ -16,7 +19,16 @@ from iotcache_simulator.publish.plan.spec import FleetSpec
 
 def roster_of(spec: FleetSpec) -> Roster:
     """The devices of a run."""
-    return Roster(spec.seed, spec.devices, spec.classes)
+    return Roster(spec.seed, spec.devices, classes_of(spec))
+
+
+def classes_of(spec: FleetSpec) -> tuple[DeviceClass, ...]:
+    """Their classes, with the messages that the run asks for in place of their own."""
+    classes = spec.classes or shipped_classes()
+    template = spec.payload.template or None
+    if spec.topic is None and template is None:
+        return classes
+    return with_message(classes, spec.topic, template, spec.zone)
 
 
 def stream_of(

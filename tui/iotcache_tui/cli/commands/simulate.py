@@ -20,7 +20,6 @@ from iotcache_tui.cli.simulating.values import (
     pair,
     shard,
     speed,
-    topic_filter,
     whole,
 )
 
@@ -66,6 +65,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="json",
         metavar="NAME",
         help="payloads: json, cbor, senml, sparkplug or template:FILE (default json)",
+    )
+    parser.add_argument(
+        "--preset", metavar="NAME",
+        help="devices and messages of a well-known fleet: zigbee2mqtt, tasmota, ttn, … (as ingest.preset)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--payload", metavar="TEXT|@FILE",
+        help="a payload of your own, with fields such as {device}, {value} and {ts:ms} (docs/simulator.md)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--zone",
+        default="",
+        metavar="ZONE",
+        help="of the times in --payload, as Europe/Amsterdam (default UTC)",
     )
     parser.add_argument(
         "--speed",
@@ -214,9 +227,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     capture.add_argument(
         "--topic",
         action="append",
-        type=topic_filter,
-        metavar="FILTER",
-        help="what to listen to; repeatable (default iot/#)",
+        metavar="FILTER|TOPIC",
+        help="for capture what to listen to, repeatable (default iot/#); for a fleet the topic of its "
+        "messages, with fields such as {site} and {device}",
     )
     readers = parser.add_argument_group("readers")
     readers.add_argument(

@@ -9,17 +9,20 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
 
 from iotcache.errors import BrokerError, NodeError, StoreError, UsageError
 from iotcache.nodelist.sources import listed
-from iotcache_simulator.fleet.classes import load_classes
-from iotcache_simulator.fleet.formats.encoders import parse_format
+from iotcache_simulator.fleet.classes import load_classes, preset_classes
+from iotcache_simulator.fleet.definition import DeviceClass
+from iotcache_simulator.fleet.formats.encoders import SPARKPLUG, Format, parse_format
 from iotcache_simulator.fleet.load import parse_load
+from iotcache_simulator.fleet.messages import planned, with_message
 from iotcache_simulator.fleet.stream import SHARDS
 from iotcache_simulator.fleet.toml_file import read_file
+from iotcache_simulator.ledger.reading_back import ReadBack
 from iotcache_simulator.ledger.targets import VerifyTargets, check_named, check_payload, parse_targets
 from iotcache_simulator.ledger.verify import Verification
 from iotcache_simulator.publish.plan.spec import FleetSpec
@@ -70,8 +73,7 @@ def run_fleet(args: argparse.Namespace) -> int:
         topic_aliases=args.topic_aliases,
         processes=args.processes,
         shard=args.shard,
-        classes=load_classes(args.classes),
-        payload=parse_format(args.format, lambda file: read_file(file, "template")),
+        **_what_is_sent(args),
         load=parse_load(args.profile, args.duration),
         scattered=args.arrival == "scattered",
         stats=args.stats,
@@ -102,12 +104,7 @@ def run_fleet(args: argparse.Namespace) -> int:
     if spec.sparkplug:
         spec = _sparkplug(spec, args)
     allow_connections(spec.connections)
-    if args.faults:
-        from iotcache_simulator.faults.schedule import load_faults
-
-        spec = msgspec.structs.replace(spec, faults=load_faults(args.faults, roster_of(spec)))
-    elif args.labels and not args.control:
-        raise UsageError("--labels needs --faults or --control: without faults there is nothing to label")
+    spec = _with_faults(spec, args)
     if args.control and not spec.stats:
         raise UsageError("--no-stats cannot be had with --control: it is on their connection that it answers")
     if args.control and spec.processes > 1:
@@ -122,7 +119,7 @@ def run_fleet(args: argparse.Namespace) -> int:
     for flag, file in (("--report", args.report), ("--junit", args.junit), ("--labels", args.labels)):
         check_writable(flag, file)
     if args.verify is not None:
-        check_payload(parse_targets(args.verify, settings), spec.payload.name)
+        check_payload(parse_targets(args.verify, settings), ReadBack(spec))
     if settings.broker.url == "embedded":
         settings = find_running(settings)
     if args.verify is not None:
@@ -131,6 +128,58 @@ def run_fleet(args: argparse.Namespace) -> int:
     check_named(places)
     outcome = asyncio.run(_run(spec, settings.broker, places, args.settle))
     return _conclude(args, outcome, conditions)
+
+
+def _with_faults(spec: FleetSpec, args: argparse.Namespace) -> FleetSpec:
+    """With those of ``--faults``. Raises `UsageError` or `ConfigError`."""
+    if args.faults:
+        from iotcache_simulator.faults.kinds import Malformed
+        from iotcache_simulator.faults.schedule import load_faults
+
+        spec = msgspec.structs.replace(spec, faults=load_faults(args.faults, roster_of(spec)))
+        together = any(message.joint for kind in roster_of(spec).classes for message in planned(kind))
+        if together and any(isinstance(fault, Malformed) for fault in spec.faults):
+            raise UsageError("--faults: where sensors are told together, malformed payloads cannot be had")
+    elif args.labels and not args.control:
+        raise UsageError("--labels needs --faults or --control: without faults there is nothing to label")
+    return spec
+
+
+class _Sent(TypedDict):
+    classes: tuple[DeviceClass, ...]
+    payload: Format
+    topic: str | None
+    zone: str
+
+
+def _what_is_sent(args: argparse.Namespace) -> _Sent:
+    """Devices and messages, as ``--preset``, ``--class``, ``--format``, ``--topic`` and ``--payload`` say.
+
+    Raises `UsageError` or `ConfigError`.
+    """
+    text, preset = args.payload, args.preset
+    for flag, given in (("--class", args.classes), ("--format", args.format != "json"),
+                        ("--topic", args.topic), ("--payload", text)):  # fmt: skip
+        if preset is not None and given:
+            raise UsageError(f"--preset says which devices there are and what they send: not with {flag}")
+    if text is not None and args.format != "json":
+        raise UsageError("--payload and --format: a payload is in one form")
+    if args.topic is not None and len(args.topic) > 1:
+        raise UsageError("--topic: a fleet has one topic, with fields in it")
+    topic = args.topic[0] if args.topic else None
+    if text is not None:
+        text = read_file(text[1:], "template").rstrip("\n") if text.startswith("@") else text
+    payload = Format("template", text) if text is not None else parse_format(
+        "sparkplug" if preset == "sparkplug" else args.format, lambda file: read_file(file, "template")
+    )  # fmt: skip
+    if args.zone and not payload.template:
+        raise UsageError("--zone goes with --payload: other messages show their times in UTC")
+    if topic is not None and payload.name == SPARKPLUG:
+        raise UsageError("--topic cannot be had with --format sparkplug, which has topics of its own")
+    classes = load_classes(args.classes) if preset is None else preset_classes(preset)
+    if topic is not None or payload.template:
+        with_message(classes, topic, payload.template or None, args.zone)  # mistakes are told now
+    return {"classes": classes, "payload": payload, "topic": topic, "zone": args.zone}
 
 
 def _settle_back_fill(args: argparse.Namespace) -> None:
@@ -190,7 +239,6 @@ def _sparkplug(spec: FleetSpec, args: argparse.Namespace) -> FleetSpec:
         ("--retain", spec.retain, "its data are never retained"),
         ("--lives", spec.lifecycle, "it has births and deaths of its own"),
         ("--persistent", spec.persistent, "its sessions begin anew with every connection"),
-        ("--verify", bool(args.verify), "its payloads carry no number of the reading to look for"),
     ):
         if given:
             raise UsageError(f"{flag} cannot be had with --format sparkplug: {why}")

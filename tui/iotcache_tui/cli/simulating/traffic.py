@@ -21,6 +21,7 @@ from iotcache_simulator.wire.target import target_of
 from iotcache_simulator.wire.uplink import Uplink
 from iotcache_tui.cli.options import load_settings
 from iotcache_tui.cli.simulating.output import check_writable, until_signalled
+from iotcache_tui.cli.simulating.values import topic_filter
 
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 3
@@ -44,7 +45,10 @@ def run_capture(args: argparse.Namespace) -> int:
 
 
 async def _capture(args: argparse.Namespace, broker: BrokerSettings) -> int:
-    topics = args.topic or ["iot/#"]
+    try:
+        topics = [topic_filter(text) for text in args.topic or ["iot/#"]]
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"argument --topic: {error}") from error
     qos = 1 if args.qos is None else min(args.qos, 1)
     with contextlib.ExitStack() as files:
         capture = Capture(
