@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import struct
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.cases.case import Case
+from tests.cases.rfc8428_examples import EXAMPLES, as_cbor
 
 NOW_S = int(time.time())
 OW = "10e2073a01080063"
@@ -83,6 +85,27 @@ def _where() -> bytes:
     ]
     records[0] |= {"bn": f"urn:dev:ow:{OW}", "bt": NOW_S - 300, "bu": "%RH"}
     return packed(records)
+
+
+def _rfc8428() -> Iterator[Case]:
+    """All examples of RFC 8428, of a device that the topic names, with their times a few minutes ago."""
+    for number, (name, (pack, resolved)) in enumerate(EXAMPLES.items()):
+        stated = [at for one in pack for at in (one.get("bt"), one.get("t")) if at and at > 1 << 28]
+        later_s = NOW_S - 300 - round(min(stated)) if stated else 0
+        moved = [
+            {key: at + later_s if key in ("bt", "t") and at > 1 << 28 else at for key, at in one.items()}
+            for one in pack
+        ]
+        units: dict[str, set[str]] = {}
+        for full, unit, _, _ in resolved:
+            units.setdefault(full, set()).add(unit)
+        for form, payload in (("JSON", packed(moved)), ("CBOR", as_cbor(moved))):
+            device = f"rfc-{number}-{form}"
+            yield Case(
+                f"RFC 8428, {name}, {form}", f"iot/s/{device}/senml", payload,
+                [(device, full.strip(":/.") + (f"/{unit}" if len(units[full]) > 1 else ""), value,
+                  {"Cel": "°C", "/": ""}.get(unit, unit)) for full, unit, value, _ in resolved],
+            )  # fmt: skip
 
 
 _BASE = f"urn:dev:ow:{OW}:"
@@ -226,4 +249,5 @@ CASES = [
         [("thing-1", "temp", 21.5, ""), ("thing-1", "at/lat", 1.5, "")], mapping="aws",
     ),
     Case("a compressed payload", "iot/s/zip/t", b"\x1f\x8b\x08\0\0\0\0\0", [], "neither JSON nor a number"),
+    *_rfc8428(),
 ]  # fmt: skip
