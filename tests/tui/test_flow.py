@@ -16,7 +16,7 @@ from iotcache.mqtt import Message
 from iotcache.telemetry import FleetStats, IngestStats, ReaderStats
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.feed.parts import Parts
-from iotcache_tui.feed.process_stats import ProcessStatsListener
+from iotcache_tui.feed.process_stats import ProcessRate, ProcessStatsListener
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow import BOXES, worst
 from iotcache_tui.state.flow_history import ARROWS, rates
@@ -381,3 +381,10 @@ def test_a_curve_fills_from_the_bottom_and_leaves_gaps() -> None:
     assert area([0.0, 50.0, 100.0, None], 2, 0.0, 100.0) == ["  █ ", "▁██ "]
     assert area([100.0], 1, 0.0, 100.0, ascii_only=True) == ["#"]
     assert [round_top(value) for value in (0.0, 1.0, 3.0, 99.0, 120.0)] == [1.0, 1.0, 5.0, 100.0, 200.0]
+
+
+def test_counts_that_were_held_up_and_arrive_together_make_no_rate() -> None:
+    rate = ProcessRate()
+    for count, at_s in ((0, 0.0), (27, 1.0), (54, 3.0), (81, 3.0001), (108, 4.0)):
+        rate.update(count, at_s)
+        assert rate.per_s is None or rate.per_s <= 54

@@ -44,7 +44,11 @@ PROCESSES_MOST = 200
 S = TypeVar("S", IngestStats, FleetStats, ReaderStats)
 
 
-class _Rate:
+_RATE_LEAST_S = 0.3
+"""Between two counts that a rate is taken from; processes tell of theirs once a second."""
+
+
+class ProcessRate:
     """A rate from a counter that another process publishes."""
 
     __slots__ = ("_at_s", "_count", "per_s")
@@ -55,7 +59,9 @@ class _Rate:
         self.per_s: float | None = None
 
     def update(self, count: float, at_s: float) -> None:
-        if self._count is not None and at_s > self._at_s:
+        if self._count is not None and at_s - self._at_s < _RATE_LEAST_S:
+            return  # two that were held up arrive as one: what lies between them is no time to divide by
+        if self._count is not None:
             # A counter that fell belongs to a new process: it counts from zero.
             grown = count - self._count if count >= self._count else count
             now = grown / (at_s - self._at_s)
@@ -68,13 +74,13 @@ class _Role(Generic[S]):
 
     def __init__(self) -> None:
         self._processes: dict[str, Process[S]] = {}
-        self._rates: dict[str, _Rate] = {}
+        self._rates: dict[str, ProcessRate] = {}
 
     def update(self, instance: str, stats: S, messages: int, at_s: float) -> None:
         if instance not in self._processes and len(self._processes) >= PROCESSES_MOST:
             return
         self._processes[instance] = Process(printable(instance, 60), at_s, stats)
-        self._rates.setdefault(instance, _Rate()).update(messages, at_s)
+        self._rates.setdefault(instance, ProcessRate()).update(messages, at_s)
 
     def remove(self, instance: str) -> None:
         self._processes.pop(instance, None)
