@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas types check picture class-plots chaos chaos-mutants clean
+.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas site types check picture class-plots chaos chaos-mutants clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -70,6 +70,12 @@ lint-deploy: $(DEV)
 	    sed -i 's#/usr/local/bin/iotcache-tui#/bin/true#' $$folder/*.service && \
 	    systemd-analyze verify --man=no $$folder/*.service && rm -r $$folder
 
+# The documents as pages, in build/site. A link that leads nowhere fails it.
+site: $(DEV)
+	@$(call install,--group site)
+	@sed 's#](docs/#](#g' CHANGELOG.md > docs/changelog.md
+	@$(BIN)/zensical build --strict -f mkdocs.yml
+
 # For editors: the schemas that the shipped TOML files name.
 schemas: $(RUN)
 	@$(BIN)/iotcache-tui schema --out schemas
@@ -79,8 +85,9 @@ types: $(DEV)
 
 check: lint types test
 
-# The README's picture, taken by the program itself of a live fleet.
+# The README's animation and the picture of docs/dashboard.md, taken by the program itself of a live fleet.
 picture: $(DEV)
+	@$(BIN)/python docs/make_animation.py
 	@$(BIN)/python docs/make_picture.py
 
 # A hundred kills, freezes and restarts in a hundred seconds, ten seeds, on both stores: some forty minutes.

@@ -1,4 +1,4 @@
-"""Take the README's picture: the real dashboard over a live embedded fleet, drawn by the program itself."""
+"""Take a picture of every screen: the real dashboard over a live embedded fleet, by the program itself."""
 
 from __future__ import annotations
 
@@ -6,29 +6,37 @@ import asyncio
 import sys
 from pathlib import Path
 
+from terminal_svg import picture_of, svg
+
 from iotcache.config import load
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.feed.live import LiveFeed
+from iotcache_tui.screens.catalog import SCREENS
 
-SIZE = (120, 40)
-WARM_UP_S = 75.0
-TARGET = Path(__file__).with_name("dashboard.svg")
+SIZE = (120, 36)
+WARM_UP_S = 60.0
+LOOK_S = 6.0
+"""How long a screen is open before its picture is taken."""
+FOLDER = Path(__file__).with_name("screens")
 
 
 async def take() -> None:
     settings = load({"simulator.devices": "60"}, environ={}).settings
     feed = LiveFeed(settings)
     app = IotCacheApp(feed, settings.dashboard)
+    FOLDER.mkdir(exist_ok=True)
     try:
         async with app.run_test(size=SIZE) as pilot:
             await asyncio.sleep(WARM_UP_S)
             await pilot.press("down", "down", "down")
-            await pilot.pause(0.5)
-            svg = app.export_screenshot(title="iotcache-tui")
+            for entry in SCREENS:
+                await pilot.press(entry.key)
+                await asyncio.sleep(LOOK_S)
+                file = FOLDER / f"{entry.name}.svg"
+                file.write_text(svg([picture_of(app)], f"The screen {entry.title}"), "utf-8")
+                print(file, f"{file.stat().st_size // 1_000} kB")
     finally:
-        feed.stop()
-    TARGET.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n", "utf-8")
-    print(TARGET)
+        await asyncio.to_thread(feed.stop)
 
 
 if __name__ == "__main__":

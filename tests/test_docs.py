@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import yaml
+
+from iotcache_tui.screens.catalog import SCREENS
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (ROOT / "iotcache", ROOT / "simulator" / "iotcache_simulator", ROOT / "tui" / "iotcache_tui")
@@ -63,3 +67,25 @@ def test_every_link_within_the_project_leads_somewhere(path: Path) -> None:
         if not there.exists() or (anchor and anchor not in _anchors(there)):
             broken.append(target)
     assert broken == []
+
+
+def test_the_site_has_every_document_and_a_picture_of_every_screen() -> None:
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
+    named = set(re.findall(r"[\w-]+\.md", str(site["nav"])))
+    assert named - {"changelog.md"} == {path.name for path in (ROOT / "docs").glob("*.md")} - {"changelog.md"}
+    assert site["strict"]
+    dashboard = (ROOT / "docs" / "dashboard.md").read_text("utf-8")
+    assert [
+        entry.title for entry in SCREENS if f"![{entry.title}](screens/{entry.name}.svg)" not in dashboard
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "docs" / "node.svg", *(ROOT / "docs" / "screens").glob("*.svg")],
+    ids=lambda path: path.name,
+)
+def test_a_picture_is_small_and_runs_nothing(path: Path) -> None:
+    assert path.stat().st_size < 300_000
+    names = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
+    assert names <= {"svg", "style", "rect", "g", "text", "tspan", "animate"}
