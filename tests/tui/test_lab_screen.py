@@ -68,7 +68,15 @@ def view(
     )  # fmt: skip
     curve = LabCurve("hit_percent", "%", tuple((float(at), 50.0 + at % 40) for at in range(40)))
     return LabView(
-        "cache-stampede", "Cache stampede", "basic", STEPS, "It was the **lease**.", (), state, (curve,)
+        "cache-stampede",
+        "Cache stampede",
+        "basic",
+        STEPS,
+        "One key.",
+        "It was the **lease**.",
+        (),
+        state,
+        (curve,),
     )
 
 

@@ -211,7 +211,13 @@ class IotCacheApp(App[None]):
         try:
             for drained in self.feed.mailbox.drain_all():
                 news |= drained is not NOTHING
+                if drained.anew:
+                    self.selected_row = None
                 self.state.apply(drained)
+                if self.player is not None and self._view is not None:
+                    # As they were settled in the recorded run, frame by frame: a seek brings many at once,
+                    # and the last alone does not tell how long an entry was to live.
+                    self.state.fleet.settle(self._view.visible_rows())
                 self._alarm(drained.events)
                 if self.recorder is not None:
                     self.recorder.add(self.clock.monotonic(), self.clock.now(), drained, self.state)

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from iotcache.cluster import admin
 from iotcache.cluster.placement import placement
+from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_node
 from iotcache.errors import IotCacheError, NodeError
 from iotcache.model import Series
@@ -60,6 +61,11 @@ class Effects:
         self._reads = ReadSpec()
         self._popularity = spec.popularity
         self._warming: asyncio.Task[None] | None = None
+
+    @property
+    def stack_settings(self) -> Settings:
+        """Those of the servers, with real addresses."""
+        return self._stack.settings
 
     @property
     def listed(self) -> tuple[str, ...]:

@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
 
 from iotcache.text import plural
 from iotcache_simulator.lab.definition.expectations import CheckState
-from iotcache_simulator.lab.definition.metrics import amount, unit_of
+from iotcache_simulator.lab.definition.metrics import amount, label_of, metric_name, unit_of
+from iotcache_simulator.lab.definition.spec import Scenario
 from iotcache_simulator.lab.run import ScenarioRun
-from iotcache_simulator.lab.state import Mark, StepResult
+from iotcache_simulator.lab.state import LabState, Mark, StepResult
 from iotcache_simulator.lab.svg import plot
 from iotcache_simulator.report.junit import Case
 
 SCHEMA = "iotcache.lab/1"
+
+
+class Outcome(Protocol):
+    """What became of a scenario: a run, or what a recording holds of one."""
+
+    @property
+    def scenario(self) -> Scenario: ...
+    @property
+    def state(self) -> LabState: ...
+    @property
+    def history(self) -> Sequence[tuple[float, Mapping[str, float | None]]]:
+        """(seconds since the readers began, figures)."""
+        ...
 
 
 class LabReport(Struct, frozen=True, kw_only=True):
@@ -80,19 +96,42 @@ def cases(run: ScenarioRun) -> list[Case]:
     return results
 
 
-def write_summary(run: ScenarioRun, path: Path) -> list[Path]:
-    """Write the Markdown summary to ``path``, and a plot of each metric beside it. Raises `OSError`."""
-    plots = []
+def write_summary(run: Outcome, path: Path) -> list[Path]:
+    """Write the Markdown summary to ``path``, and its plots beside it: both sides of a comparison in one.
+
+    Raises `OSError`.
+    """
+    plots: dict[str, str] = {}
     for metric in run.scenario.plot:
-        points = [(at, figures.get(metric)) for at, figures in run.history]
-        target = path.with_name(f"{path.stem}-{metric}.svg")
-        target.write_text(plot(metric, unit_of(metric), points, run.state.marks), "utf-8")
-        plots.append(target)
-    path.write_text(markdown(run, [target.name for target in plots]), "utf-8")
-    return [path, *plots]
+        name, side = metric_name(metric)
+        if name in plots:
+            continue
+        sides = [f"{one}.{name}" for one in run.scenario.arm_names] if side else [metric]
+        curves = {
+            label_of(one): [(at, figures.get(one)) for at, figures in run.history]
+            for one in sides
+            if one in run.scenario.plot
+        }
+        target = path.with_name(f"{path.stem}-{name}.svg")
+        title = label_of(name)
+        target.write_text(plot(title, unit_of(name), curves, run.state.marks), "utf-8")
+        plots[name] = target.name
+    named = {label_of(name): file for name, file in plots.items()}
+    path.write_text(markdown(run, named), "utf-8")
+    return [path, *(path.with_name(file) for file in plots.values())]
 
 
-def markdown(run: ScenarioRun, plots: Sequence[str] = ()) -> str:
+def free_path(folder: Path, stem: str) -> Path:
+    """``stem.md`` in ``folder``, or with a number where that is there already: nothing is overwritten."""
+    path = folder / f"{stem}.md"
+    for number in count(2):
+        if not path.exists():
+            break
+        path = folder / f"{stem}-{number}.md"
+    return path
+
+
+def markdown(run: Outcome, plots: Mapping[str, str] | None = None) -> str:
     """The summary for a learner: what was expected, what happened, the explanation."""
     scenario, state = run.scenario, run.state
     lines = [
@@ -126,8 +165,8 @@ def markdown(run: ScenarioRun, plots: Sequence[str] = ()) -> str:
         lines.append("")
     if plots:
         lines += ["## The figures over time", ""]
-        for metric, name in zip(scenario.plot, plots, strict=False):
-            lines += [f"![{metric}]({name})", ""]
+        for title, file in plots.items():
+            lines += [f"![{title}]({file})", ""]
     if state.marks:
         lines += ["What was done, and when (the numbers are those in the plots):" if plots else "## When", ""]
         lines += [
@@ -138,7 +177,7 @@ def markdown(run: ScenarioRun, plots: Sequence[str] = ()) -> str:
     return "\n".join([*lines, "## What it means", "", scenario.explanation.strip(), ""])
 
 
-def _verdict(run: ScenarioRun) -> str:
+def _verdict(run: Outcome) -> str:
     state = run.state
     if state.passed:
         return "every expectation held"

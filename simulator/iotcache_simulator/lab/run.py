@@ -24,7 +24,7 @@ from iotcache.store.base import Store
 from iotcache.tasks import end
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.lab.arm import Arm, ArmPolicy
-from iotcache_simulator.lab.definition.actions import Policy
+from iotcache_simulator.lab.definition.actions import AnyAction, Policy
 from iotcache_simulator.lab.definition.expectations import CheckState, StepChecks
 from iotcache_simulator.lab.definition.metrics import metric_name, unit_of
 from iotcache_simulator.lab.definition.scenario import Scenario
@@ -119,6 +119,36 @@ class ScenarioRun:
             ),
             log=settings.log,
         )
+
+    @property
+    def servers(self) -> Settings | None:
+        """Settings for looking at this run's servers as its readers do; ``None`` while it has none.
+
+        Of a comparison those of its first side.
+        """
+        return self._servers() if self._began_s and self._state.status != "starting" else None
+
+    def _servers(self) -> Settings:
+        settings, arm = self._effects.stack_settings, self._arms[0]
+        return structs.replace(
+            settings,
+            cache=structs.replace(
+                settings.cache,
+                nodes=self._effects.listed,
+                prefix=arm.keys.prefix,
+                placement=arm.policy.placement,
+            ),
+            ingest=structs.replace(settings.ingest, enabled=False),
+            simulator=structs.replace(settings.simulator, enabled=False),
+            dashboard=structs.replace(settings.dashboard, read_only=True, observe=True),
+        )
+
+    async def improvise(self, action: AnyAction) -> None:
+        """Do what no step does, as a presenter likes, with its mark. Raises `IotCacheError`."""
+        if self._state.status == "starting" or not self._began_s:
+            raise IotCacheError("the scenario's servers are still being started")
+        self._update(marks=(*self._state.marks, Mark(self._elapsed(), action.describe())))
+        await self._effects.do(action)
 
     # Start and end
 

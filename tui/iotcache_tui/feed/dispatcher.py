@@ -34,6 +34,8 @@ class RequestDispatcher:
         self._answer_lab = answer_lab
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context: LabContext | None = None
+        self.servers: RequestContext | None = None
+        """What requests about servers are answered from, where only a scenario has any."""
         self._running: dict[int, asyncio.Task[None]] = {}
         self._tickets = itertools.count(1)
 
@@ -92,10 +94,11 @@ class RequestDispatcher:
     async def _answer(self, ticket: int, request: Request, context: LabContext) -> None:
         try:
             answered = self._answer_lab(request, context)
-            if answered is None and isinstance(context, RequestContext):
-                answered = answer(request, context)
+            servers = context if isinstance(context, RequestContext) else self.servers
+            if answered is None and servers is not None:
+                answered = answer(request, servers)
             if answered is None:
-                raise UsageError("only the Lab runs here")
+                raise UsageError("only the Lab runs here, and no scenario has servers just now")
             if isinstance(answered, AsyncIterator):
                 async for value in answered:
                     await self._put(ticket, value)

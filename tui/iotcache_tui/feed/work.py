@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from iotcache.backoff import Backoff
 from iotcache.cache import DeviceCache
@@ -26,7 +26,6 @@ from iotcache_tui.feed.absent import NoCluster, NoStore
 from iotcache_tui.feed.answers.alerts import AlertPoller
 from iotcache_tui.feed.dead_letters import DeadLetterPoller
 from iotcache_tui.feed.delayed_store import DelayedStore
-from iotcache_tui.feed.dispatcher import RequestDispatcher
 from iotcache_tui.feed.node_stats import NodeStatsPoller
 from iotcache_tui.feed.pace import ReadingPace
 from iotcache_tui.feed.parts import Parts
@@ -48,6 +47,14 @@ STORE_PATIENCE_S = 1.5
 """A store that takes longer to say which series there are hangs, whatever it accepts."""
 
 
+class Serving(Protocol):
+    """What answers the screens' requests once there are servers to ask."""
+
+    async def serve(self, context: RequestContext) -> None:
+        """Until cancelled."""
+        ...
+
+
 class LiveWork:
     """One run of the feed, in the feed's event loop; ``watched`` says which rows are on screen.
 
@@ -58,11 +65,12 @@ class LiveWork:
         self,
         settings: Settings,
         mailbox: Mailbox,
-        dispatcher: RequestDispatcher,
+        dispatcher: Serving,
         watched: Callable[[], Sequence[int]],
         clock: Clock,
         *,
         reads_per_s: float,
+        compares_placement: bool = True,
     ) -> None:
         self.mailbox = mailbox
         settings = self._settings = without_idle_parts(settings)
@@ -77,6 +85,8 @@ class LiveWork:
         self._dead_letters = DeadLetterPoller(mailbox, clock)
         self._alerts = AlertPoller(mailbox)
         self._reads_per_s = reads_per_s
+        self._compares_placement = compares_placement
+        """Whether the worker's keys should lie where this program looks for them."""
         mailbox.put_latest(
             Latest(attachment=Attachment(named_parts(settings), absent_parts(settings), observes(settings)))
         )
@@ -108,7 +118,8 @@ class LiveWork:
                     clock=self._clock,
                     readers=stats.by_node,
                 )
-                self.mailbox.put_latest(Latest(placement=key_placement(settings.cache)))
+                if self._compares_placement:
+                    self.mailbox.put_latest(Latest(placement=key_placement(settings.cache)))
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._open(store))
                     tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, store, stats, pace))

@@ -15,11 +15,15 @@ from iotcache.model import Series
 from iotcache_tui.record.answers import AnswerBook
 from iotcache_tui.record.chunks import FRAMES, KEYFRAME, Chunk, ChunkFile, RecordingError
 from iotcache_tui.record.frames import Answered, Frame, decode_frames, decode_keyframe, from_frame, restore
+from iotcache_tui.record.lesson import exported
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.lab import LabExport
 from iotcache_tui.state.requests import Answer, Request
 from iotcache_tui.state.updates import Drained, Mailbox
 
 SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+_OPENING_CHUNKS: Final = 4
+"""So many chunks are looked at for what a recording is of: a few seconds."""
 _ANSWERS_FROM: Final = ("iotcache_tui.state.", "iotcache.")
 """Only plain values of these rooms are made from a recording."""
 
@@ -60,6 +64,18 @@ class RecordingPlayer:
 
     def close(self) -> None:
         self._file.close()
+
+    @property
+    def of_a_lesson(self) -> bool:
+        """Whether a scenario was on show from the beginning."""
+        for chunk in self.chunks[:_OPENING_CHUNKS]:
+            if chunk.kind == FRAMES:
+                labs = [frame.rest.lab for frame in self.frames(chunk)]
+            else:
+                labs = [decode_keyframe(self._file.body(chunk)).latest.lab]
+            if any(lab is not None and lab.name for lab in labs):
+                return True
+        return False
 
     # Where we are
 
@@ -159,6 +175,8 @@ class RecordingPlayer:
             while self._waiting and self._waiting[0].now_s <= at_s:
                 frame = self._waiting.pop(0)
                 self._wall_offset_s = frame.wall_s - frame.now_s
+                if frame.rest.anew:
+                    self._series = []
                 drained = from_frame(frame, self._series)
                 self._series.extend(info.series for info in drained.joined)
                 for answer in frame.answers:
@@ -247,6 +265,9 @@ class ReplayFeed:
 
     def ask(self, request: Request) -> int:
         self._ticket += 1
+        if isinstance(request, LabExport) and self.player.state is not None:
+            self.mailbox.put_answer(exported(request, self.player.state.lab, self._ticket))
+            return self._ticket
         for answer in self.player.answers(request, self._ticket):
             self.mailbox.put_answer(answer)
         return self._ticket

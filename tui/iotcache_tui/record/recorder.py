@@ -30,6 +30,8 @@ KEYFRAME_S: Final = 30.0
 QUEUE_MOST: Final = 240
 """Frames that may wait for the disk; beyond it the recording has a gap, and says so."""
 _GRAVITY: Final = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
+_OF_A_LESSON: Final = "lab."
+"""Steps, acts and remarks are what one looks for in a recorded lesson: they are marked as warnings are."""
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -192,7 +194,11 @@ class Recorder:
 
 def _gravest(frames: list[Frame]) -> int:
     events: list[Event] = [event for frame in frames for event in frame.rest.events]
-    return max((_GRAVITY[event.severity] for event in events), default=0)
+    return max(map(_gravity, events), default=0)
+
+
+def _gravity(event: Event) -> int:
+    return max(_GRAVITY[event.severity], int(event.kind.startswith(_OF_A_LESSON)))
 
 
 def _without_values(keyframe: Keyframe) -> Keyframe:

@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from iotcache_tui.format import fit
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
-from iotcache_tui.screens.dialogs.switches import SwitchesScreen
+from iotcache_tui.screens.dialogs.switches import SwitchesScreen, lesson_switches
 from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.lab import (
     NO_LAB,
@@ -41,7 +41,7 @@ MEASURED_LEAST, MEASURED_ASKED = 8, 5
 """Lines that figures and plot keep where it is narrow: always, and while a question is to be read."""
 TEXT_LEAST = 4
 """Lines that the text keeps there."""
-_RUN_KEYS = {"next", "back", "skip", "restart", "leave", "answer", "note", "big", "export"}
+_RUN_KEYS = {"next", "back", "skip", "restart", "leave", "answer", "note", "big", "export", "improvise"}
 
 
 class _QuestionShown(NamedTuple):
@@ -116,6 +116,7 @@ class LabScreen(ViewScreen):
         Binding("R", "restart", "Anew", id="lab.restart"),
         Binding("t", "note", "Remark", id="lab.remark"),
         Binding("f", "switches", "Faults", id="lab.faults"),
+        Binding("F", "improvise", "Faults", id="lab.improvise"),
         Binding("A", "show_all", "Unattended: all scenarios in turn", show=False, id="lab.unattended"),
     ]
     AUTO_FOCUS = "#lab-list"
@@ -297,7 +298,24 @@ class LabScreen(ViewScreen):
     def _do(self, what: str, number: int = 0, text: str = "") -> None:
         self.context.ask(LabDo(what, number, text), self._take_run_answer)
 
+    def _to_mark(self, step: int) -> bool:
+        """In a replay, to the next step, act or remark, or with -1 to the one before."""
+        player = self.context.player
+        if player is None:
+            return False
+        here = player.position()
+        places = [at for at, _ in player.marks()]
+        ahead = [at for at in places if at > here + 0.5]
+        behind = [at for at in places if at < here - 1.5]
+        if step > 0 and ahead:
+            player.seek(ahead[0])
+        elif step < 0:
+            player.seek(behind[-1] if behind else player.start_s)
+        return True
+
     def action_next(self) -> None:
+        if self._to_mark(1):
+            return
         state = self._view.state
         if state.shown == state.step and not state.settled and state.status == "running":
             self.context.tell("not yet: a light is still open (x skips this step)")
@@ -305,6 +323,8 @@ class LabScreen(ViewScreen):
         self._do("next")
 
     def action_back(self) -> None:
+        if self._to_mark(-1):
+            return
         self._do("back")
 
     def action_skip(self) -> None:
@@ -385,6 +405,12 @@ class LabScreen(ViewScreen):
             self.context.tell(READ_ONLY, "warning")
         else:
             self.app.push_screen(SwitchesScreen(self.context))
+
+    def action_improvise(self) -> None:
+        """Faults in the servers of the scenario, besides what its steps do."""
+        if self.context.player is None:
+            title = "Faults, in the servers of this scenario"
+            self.app.push_screen(SwitchesScreen(self.context, lesson_switches(self._view.nodes), title))
 
     def action_show_all(self) -> None:
         if not self.going and self.list.selected_entry is not None:

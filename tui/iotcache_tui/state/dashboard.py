@@ -83,6 +83,10 @@ class DashboardState:
     def apply(self, drained: Drained) -> None:
         """Take in everything a feed left."""
         self.changes += drained is not NOTHING
+        if drained.anew:
+            lab, ready = self.lab, self.ready
+            self.reset()
+            self.lab, self.ready = lab, ready
         for info in drained.joined:
             self.fleet.join(info)
         self.fleet.apply_reads(drained.rows)

@@ -62,11 +62,14 @@ class LabView(Struct, frozen=True):
     title: str = ""
     level: str = ""
     steps: tuple[LabStep, ...] = ()
+    summary: str = ""
     explanation: str = ""
     sides: tuple[str, ...] = ()
     state: LabState = LabState("starting")
     curves: tuple[LabCurve, ...] = ()
     auto: bool = False
+    nodes: int = 0
+    """Cache nodes that the run started."""
 
 
 NO_LAB = LabView("")
@@ -92,6 +95,17 @@ class LabDo(Request, frozen=True):
     what: str
     number: int = 0
     text: str = ""
+
+
+class LabImprovise(Request, frozen=True):
+    """Do something to the servers of the run that no step of it does."""
+
+    act: str
+    """``kill``, ``pause``, ``resume``, ``restart`` (node or broker), ``store``, ``fleet`` or ``flush``."""
+    node: int = 0
+    """Counted from 1; 0 for the broker."""
+    value: float = 0.0
+    """Milliseconds for the store, a factor for the fleet."""
 
 
 class LabExport(Request, frozen=True):

@@ -181,6 +181,8 @@ class Latest(Struct, frozen=True):
     """How the list of nodes stands that the settings name; of settings that name one."""
     ready: bool | None = None
     failure: str | None = None
+    anew: bool | None = None
+    """Whether what comes is of other servers than all before, which is to be forgotten first."""
 
     def updated(self, newer: Latest) -> Self:
         """This with what ``newer`` has."""
@@ -262,6 +264,17 @@ class Mailbox:
         """Put values in the place of those before."""
         with self._lock:
             self._latest = self._latest.updated(latest)
+
+    def begin_anew(self) -> None:
+        """What is put from now on is of other servers: nothing of those before is of use any more."""
+        with self._lock:
+            self._joined, self._rows, self._ttls = [], {}, {}
+            self._fallbacks.clear()
+            self._seconds.clear()
+            self._events.clear()
+            self._fallbacks_dropped = 0
+            kept = Latest(lab=self._latest.lab, ready=self._latest.ready, failure=self._latest.failure)
+            self._latest = structs.replace(kept, anew=True)
 
     def put_answer(self, answer: Answer) -> None:
         """What a screen asked for. The feed holds back while too many wait."""

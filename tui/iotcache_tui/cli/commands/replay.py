@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         settings.dashboard,
         clock=ReplayClock(player),
         read_only=True,
+        first="lab" if player.of_a_lesson else "fleet",
         preferences_file=PreferencesFile.of_user(),
         theme_named=loaded.commanded("dashboard.theme"),
     )

@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 
 from iotcache.errors import IotCacheError, UsageError
+from iotcache.model import Event, Severity
 from iotcache.text import printable
+from iotcache_simulator.lab.definition import actions
 from iotcache_simulator.lab.definition.metrics import unit_of
 from iotcache_simulator.lab.definition.scenario import Scenario, catalogue, find
 from iotcache_simulator.lab.pace import reading_s
@@ -21,6 +23,7 @@ from iotcache_tui.state.lab import (
     LabEntry,
     LabExport,
     LabExported,
+    LabImprovise,
     LabQuestion,
     LabRun,
     LabStep,
@@ -94,11 +97,23 @@ async def _through(scenario: Scenario, auto: bool, context: LabContext) -> None:
 
 
 async def _tell(made: ScenarioRun, changed: asyncio.Event, context: LabContext) -> None:
+    steps = marks = 0
     while True:
         await changed.wait()
         changed.clear()
         _put(made, context)
+        for number, step in enumerate(made.state.steps[steps:], steps + 1):
+            _log(context, "lab.step", f"step {number}: {step.title}")
+        for mark in made.state.marks[marks:]:
+            _log(context, "lab.remark" if mark.note else "lab.act", mark.text)
+        steps, marks = len(made.state.steps), len(made.state.marks)
         await asyncio.sleep(TELL_S)
+
+
+def _log(context: LabContext, kind: str, text: str) -> None:
+    """Into the log of events, and so among the marks of a recording."""
+    event = Event(context.clock.now(), kind, Severity.INFO, "lab", printable(text, 200))
+    context.mailbox.put_event(event)
 
 
 def _put(made: ScenarioRun, context: LabContext) -> None:
@@ -129,6 +144,7 @@ def _view(made: ScenarioRun, state: LabState) -> LabView:
             )
             for number, step in enumerate(scenario.step)
         ),
+        _safe(scenario.summary),
         _safe(scenario.explanation),
         scenario.arm_names,
         state,
@@ -142,6 +158,7 @@ def _view(made: ScenarioRun, state: LabState) -> LabView:
             for metric in made.metrics
         ),
         made.auto,
+        scenario.stack.nodes + scenario.stack.spares,
     )
 
 
@@ -164,12 +181,46 @@ async def do(request: LabDo, context: LabContext) -> None:
         made.note(printable(request.text, 200))
 
 
+async def improvise(request: LabImprovise, context: LabContext) -> None:
+    """Raises `UsageError` for what is no act."""
+    made = _current(context)
+    await made.improvise(_action(request))
+
+
+def _action(request: LabImprovise) -> actions.AnyAction:
+    node = request.node
+    match request.act, bool(node):
+        case "kill", True:
+            return actions.Kill(node=node)
+        case "pause", True:
+            return actions.Pause(node=node)
+        case "resume", True:
+            return actions.Resume(node=node)
+        case "restart", True:
+            return actions.Restart(node=node)
+        case "kill", False:
+            return actions.BrokerAction(to="stop")
+        case "pause", False:
+            return actions.BrokerAction(to="pause")
+        case "resume", False:
+            return actions.BrokerAction(to="resume")
+        case "restart", False:
+            return actions.BrokerAction(to="start")
+        case "store", _:
+            return actions.StoreAction(delay_ms=request.value)
+        case "fleet", _:
+            return actions.FleetAction(load=request.value)
+        case "flush", _:
+            return actions.Flush()
+    raise UsageError(f"there is no act {printable(request.act, 40)!r}")
+
+
 async def export(request: LabExport, context: LabContext) -> LabExported:
     """Markdown and SVG, written in a thread."""
-    from iotcache_simulator.lab.report import write_summary
+    from iotcache_simulator.lab.report import free_path, write_summary
 
     made = _current(context)
-    path = Path(request.folder) / f"{made.scenario.name}-summary.md"
+    path = free_path(Path(request.folder), f"{made.scenario.name}-summary")
     try:
         files = await asyncio.to_thread(write_summary, made, path)
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from iotcache_tui.feed.request_context import LabContext, RequestContext
 from iotcache_tui.state.device.model import InspectDevice, ReadAlerts, ReadDocuments, ReadHistory, ReadNow
 from iotcache_tui.state.keys.model import CountKeys, CrawlKeys, DeleteKey, FetchValue
-from iotcache_tui.state.lab import LabDo, LabExport, LabRun, LoadLabCatalogue
+from iotcache_tui.state.lab import LabDo, LabExport, LabImprovise, LabRun, LoadLabCatalogue
 from iotcache_tui.state.nodes.model import ActOnNode, WatchNodes
 from iotcache_tui.state.requests import (
     AcknowledgeAlerts,
@@ -30,7 +30,7 @@ Answering: TypeAlias = AsyncIterator[object] | Awaitable[object]
 def answer_lab(request: Request, context: LabContext) -> Answering | None:
     """What answers a request that needs no stack; ``None`` for any other."""
     match request:
-        case LoadLabCatalogue() | LabRun() | LabDo() | LabExport():
+        case LoadLabCatalogue() | LabRun() | LabDo() | LabExport() | LabImprovise():
             return _lab(request, context)
     return None
 
@@ -55,7 +55,9 @@ def answer(request: Request, context: RequestContext) -> Answering | None:
     return None
 
 
-def _lab(request: LoadLabCatalogue | LabRun | LabDo | LabExport, context: LabContext) -> Answering:
+def _lab(
+    request: LoadLabCatalogue | LabRun | LabDo | LabExport | LabImprovise, context: LabContext
+) -> Answering:
     from iotcache_tui.feed.answers import lab
 
     match request:
@@ -65,6 +67,8 @@ def _lab(request: LoadLabCatalogue | LabRun | LabDo | LabExport, context: LabCon
             return lab.run(request, context)
         case LabDo():
             return lab.do(request, context)
+        case LabImprovise():
+            return lab.improvise(request, context)
         case LabExport():
             return lab.export(request, context)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Final, NamedTuple
 
 from rich.text import Text
 from textual import on
@@ -15,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from iotcache.text import printable
 from iotcache_tui.screens.context import DashboardContext
+from iotcache_tui.state.lab import LabImprovise
 from iotcache_tui.state.requests import Answer, Request, SlowStore, SwitchPart, TurnLoad
 
 _LOADS = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -25,6 +27,35 @@ _WHAT = {
     "resume": "lets it go on",
     "restart": "ends it if it runs, and starts it on its old address",
 }
+
+
+OF_THIS_DASHBOARD: Final = "Faults, in the servers that this dashboard started"
+
+
+class Switch(NamedTuple):
+    """One thing to be done."""
+
+    name: str
+    effect: str
+    request: Request
+
+
+def lesson_switches(nodes: int) -> list[Switch]:
+    """What a presenter may do to the servers of a scenario."""
+    made: list[Switch] = []
+    for what, effect in _WHAT.items():
+        made += [
+            Switch(f"{what} node {node}", effect, LabImprovise(what, node)) for node in range(1, nodes + 1)
+        ]
+        made.append(Switch(f"{what} broker", effect, LabImprovise(what)))
+    made.append(Switch("flush every node", "flush_all: every entry is gone", LabImprovise("flush")))
+    for delay in _DELAYS_MS:
+        name = f"store {delay} ms slower" if delay else "store as quick as it is"
+        made.append(Switch(name, "for the scenario's readers", LabImprovise("store", value=float(delay))))
+    made += [
+        Switch(f"fleet at {load:g} times its rate", "", LabImprovise("fleet", value=load)) for load in _LOADS
+    ]
+    return made
 
 
 class SwitchesScreen(ModalScreen[None]):
@@ -41,27 +72,33 @@ class SwitchesScreen(ModalScreen[None]):
     SwitchesScreen Static { height: auto; color: $foreground 70%; margin: 1 0 0 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f,q", "dismiss(None)", "Done", key_display="Esc")
+        Binding("escape,f,F,q", "dismiss(None)", "Done", key_display="Esc")
     ]
 
-    def __init__(self, context: DashboardContext) -> None:
+    def __init__(
+        self, context: DashboardContext, acts: Sequence[Switch] = (), title: str = OF_THIS_DASHBOARD
+    ) -> None:
+        """``acts`` are those of other servers than the dashboard's own, which ``title`` names."""
         super().__init__()
         self.context = context
         self.effect = Static("", markup=False)
-        self._acts: list[tuple[str, str, Request]] = []
+        self._title = title
+        self._acts: list[Switch] = list(acts)
+        if acts:
+            return
         nodes = [f"node {node.name}" for node in context.state.nodes]
         for part in (*nodes, "broker", "ingest", "simulator"):
             for what, effect in _WHAT.items():
-                self._acts.append((f"{what} {part}", effect, SwitchPart(part, what)))
+                self._acts.append(Switch(f"{what} {part}", effect, SwitchPart(part, what)))
         for factor in _LOADS:
-            self._acts.append((f"fleet at {factor:g} times its rate", "", TurnLoad(factor)))
+            self._acts.append(Switch(f"fleet at {factor:g} times its rate", "", TurnLoad(factor)))
         for delay in _DELAYS_MS:
             name = f"store {delay} ms slower" if delay else "store as quick as it is"
-            self._acts.append((name, "for the reads of this dashboard", SlowStore(float(delay))))
+            self._acts.append(Switch(name, "for the reads of this dashboard", SlowStore(float(delay))))
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
-            box.border_title = "Faults, in the servers that this dashboard started"
+            box.border_title = self._title
             yield OptionList(*(Option(Text(printable(name, 60))) for name, _, _ in self._acts))
             yield self.effect
 
