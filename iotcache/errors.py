@@ -59,6 +59,10 @@ class StoreError(IotCacheError):
         self.retryable = retryable
 
 
+class StoreEmpty(StoreError):
+    """The store can be reached, and no ingest worker has made its tables yet."""
+
+
 class BrokerError(IotCacheError):
     """The MQTT broker refused or could not be reached."""
 

@@ -31,7 +31,7 @@ from iotcache_tui.state.device.model import (
 )
 from iotcache_tui.state.keys.model import CachedValue, FetchValue
 from iotcache_tui.state.requests import ActionProgress, InvalidateSeries, Request, WarmSeries
-from iotcache_tui.state.updates import Drained, FallbackRead, RowUpdate
+from iotcache_tui.state.updates import Drained, FallbackRead, Latest, Part, RowUpdate
 from iotcache_tui.widgets.common.braille import BrailleCanvas, curve, round_limits
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
@@ -172,6 +172,13 @@ async def test_without_a_device_it_says_how_to_choose_one(run_app: RunApp) -> No
         app.frame()
         await pilot.pause()
         assert "No device has been seen yet" in screen_text(app) and "press n" not in screen_text(app)
+        down = (Part("broker", "up"), Part("nodes", "up"), Part("store", "down", "connection refused (h:5)"))
+        app.feed.mailbox.put_latest(Latest(parts=down))
+        app.frame()
+        await pilot.pause()
+        assert "store down: connection refused (h:5)" in screen_text(app) and "publish" not in screen_text(
+            app
+        )
     async with run_app(devices=10) as (app, pilot):
         await pilot.press("2")
         await pilot.pause()

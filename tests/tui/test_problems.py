@@ -33,6 +33,7 @@ from iotcache_tui.state.updates import (
     Worker,
 )
 from iotcache_tui.widgets.common.starting import waiting_text
+from iotcache_tui.widgets.common.top_bar import TopBar
 from tests.tui.scripted import NODES
 
 NOW_S = 1_000.0
@@ -371,15 +372,15 @@ def test_events_tell_of_beginning_and_end_once_and_of_what_flickers_not_at_all()
     down = Problem("store", "down", "store", "refused", gravity=Gravity.DOWN)
     full = Problem("nodes", "full", "node a:1", "9 items/s are evicted")
     (first, second), changes = history.update([down, full], NOW_S)
-    assert [change.text for change in changes] == ["store down · refused"]
+    assert [change.text for change in changes] == ["down · refused"]
     assert first.since_s == second.since_s == NOW_S
     assert history.update([down, structs.replace(full, cause="8 items/s")], NOW_S + 1)[1] == []
     (first, _), changes = history.update([down, full], NOW_S + STEADY_S)
-    assert [change.text for change in changes] == ["node a:1 full · 9 items/s are evicted"]
+    assert [change.text for change in changes] == ["full · 9 items/s are evicted"]
     assert first.line(NOW_S + 12) == "store down 12s · refused"
     _, changes = history.update([], NOW_S + 12)
     assert [change.text for change in changes] == [
-        "over after 12s: store down", "over after 12s: node a:1 full",
+        "over after 12s: down", "over after 12s: full",
     ]  # fmt: skip
     history.update([full], NOW_S + 13)
     assert history.update([], NOW_S + 14)[1] == []
@@ -394,7 +395,7 @@ def test_a_state_keeps_the_list_and_its_log_tells_of_it() -> None:
     assert (entry.kind, entry.severity, entry.subject) == ("part", Severity.ERROR, "store")
     state.apply(Drained(parts=(UP["store"],)))
     state.judge(NOW_S + 20, 25.0)
-    assert state.log.everything()[-1].text == "over after 30s: store down"
+    assert state.log.everything()[-1].text == "over after 30s: down"
 
 
 def test_every_cause_has_a_case() -> None:
@@ -411,3 +412,43 @@ def test_reads_that_miss_after_a_flush_are_no_problem_of_their_own() -> None:
     assert [one.label for one in find_problems(facts(seconds=missed))] == ["missed"]
     both = facts(seconds=missed, figures=figures(flushed_at_s=WENT_S))
     assert [one.label for one in find_problems(both)] == ["flushed"]
+
+
+def test_a_node_that_is_tried_in_vain_is_down_from_its_failure_on() -> None:
+    history = ProblemHistory()
+    down = Problem("nodes", "down", "node a:1", "refused", gravity=Gravity.DOWN, since_s=NOW_S, kind="down")
+    history.update([down], NOW_S + 1)
+    tried = structs.replace(down, label="coming back", since_s=NOW_S + 5)
+    again = structs.replace(down, since_s=NOW_S + 6)
+    for problem in (tried, again):
+        ((shown,), _) = history.update([problem], NOW_S + 7)
+        assert shown.lasting(NOW_S + 9) == "9s"
+
+
+def test_a_count_that_changes_is_no_news_and_an_event_is_dated_by_its_beginning() -> None:
+    history = ProblemHistory()
+    silent = Problem("simulator", "silent", "2 of 9 devices", "no reading", kind="stale")
+    history.update([silent], NOW_S)
+    _, (began,) = history.update([silent], NOW_S + STEADY_S)
+    assert (began.at_s, began.text) == (NOW_S, "silent · no reading")
+    assert history.update([structs.replace(silent, what="all 9 devices")], NOW_S + 4)[1] == []
+    assert history.update([], NOW_S + 5)[1][0].at_s == NOW_S + 5
+
+
+def test_a_store_without_our_tables_refuses_nobody() -> None:
+    empty = Part("store", "empty", "has no tables of ours yet (h:5)", NOW_S)
+    given_facts = Facts(now_s=NOW_S, parts=(empty,))
+    (found,) = find_problems(given_facts)
+    assert (found.head, found.gravity) == ("store empty", Gravity.WARNING)
+    assert found.effect == "the first worker makes them"
+
+
+def test_one_node_of_three_is_not_called_all_nodes() -> None:
+    parts = (
+        ("broker", "up", "mqtt://127.0.0.1:1883"),
+        ("nodes", "down", ":42689 (1 of 3)"),
+        ("store", "up", "x"),
+    )
+    bar = TopBar(id="top")
+    bar.show(parts, "READ-ONLY LIVE", "12:00:00")
+    assert ("down", "1 of 3 nodes down") in bar.pieces(34)

@@ -14,6 +14,7 @@ from iotcache.store.base import SeriesInfo
 from iotcache_tui.feed.pace import ReadingPace
 from iotcache_tui.feed.read_stats import ReadStats
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.fallbacks import FOLD_GAP_S, FallbackLines
 from iotcache_tui.state.fleet.devices import LATE, ON_TIME, UNREPORTED, DeviceCounts
 from iotcache_tui.state.fleet.fleet_state import FROM_CACHE, TREND_POINTS, FleetState
 from iotcache_tui.state.fleet.view import SORTS, FleetView
@@ -310,3 +311,20 @@ def test_fallbacks_of_one_reason_and_node_fold_into_one_line_that_counts() -> No
         ("k", "expired ×2, store 0.7 ms, n:2"),
         ("k", "node down, store 0.7 ms, n:2"),
     ]
+
+
+def test_fallbacks_for_one_reason_on_one_node_are_one_line_that_counts() -> None:
+    lines = FallbackLines()
+
+    def read(
+        at_s: float, key: str, node: str = "a:1", reason: MissReason = MissReason.NODE_DOWN
+    ) -> FallbackRead:
+        return FallbackRead(at_s, 0, key, reason, node, 1.0, None)
+
+    lines.add([read(0.0, "k"), read(1.0, "k"), read(2.0, "k", "b:1"), read(3.0, "l")])
+    assert [(one.first_s, one.times, one.same_key, one.last.key) for one in lines.lines] == [
+        (0.0, 3, False, "l"), (2.0, 1, True, "k"),
+    ]  # fmt: skip
+    lines.add([read(3.0 + FOLD_GAP_S + 1, "k"), read(19.0, "k", reason=MissReason.EXPIRED)])
+    assert [one.times for one in lines.lines] == [3, 1, 1, 1]
+    assert len({one.number for one in lines.lines}) == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from iotcache.errors import StoreError
+from iotcache.errors import StoreEmpty, StoreError
 from iotcache.text import printable
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: a mistake that waiting does not mend.
@@ -13,9 +13,10 @@ _MISTAKES: Final = {
     "28000": "refuses the user",
     "3D000": "has no such database",
     "42501": "does not let this user do that",
-    "42P01": "has no tables of ours",
     "0LP01": "does not let this user do that",
 }
+_NO_TABLES: Final = ("42P01", "3F000")
+"""undefined_table, invalid_schema_name."""
 _OUTAGES: Final = {
     "53100": "has a full disk",
     "53300": "has no connection left",
@@ -43,6 +44,8 @@ def explained(error: BaseException, settings: dict[str, Any]) -> StoreError:
     if isinstance(error, TimeoutError):
         return StoreError(f"{where} does not answer")
     code = getattr(error, "sqlstate", None) or ""
+    if code in _NO_TABLES:
+        return StoreEmpty(f"{where} has no tables of ours yet", retryable=False)
     if code in _MISTAKES:
         return StoreError(f"{where} {_MISTAKES[code]}", retryable=False)
     if code in _OUTAGES:

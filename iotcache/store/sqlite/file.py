@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from iotcache.errors import StoreError
+from iotcache.errors import StoreEmpty, StoreError
 from iotcache.private_files import make_private_file
 from iotcache.store.sqlite.schema import check, migrate
 
@@ -29,7 +29,7 @@ class SqliteFile:
         if not path.parent.is_dir():
             raise StoreError(f"the folder of the store {path} does not exist: make it first", retryable=False)
         if read_only and not path.exists():
-            raise StoreError(f"there is no store {path} yet: an ingest worker makes it")
+            raise StoreEmpty(f"there is no store {path} yet: an ingest worker makes it")
         if not read_only:
             try:
                 # SQLite gives its log and index files the mode of the database.

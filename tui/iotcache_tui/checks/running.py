@@ -95,7 +95,7 @@ def worker_findings(workers: Sequence[Worker]) -> Iterator[Finding]:
         latest = max((one.stats for one in workers), key=lambda stats: stats.nothing_in_it)
         yield Finding(
             "readings", "warn",
-            f"{nothing:,} messages had nothing in them, as on {latest.last_nothing_in_it}",
+            f"{plural(nothing, 'message')} had nothing in them, as on {latest.last_nothing_in_it}",
             "iotcache-tui explain TOPIC PAYLOAD says why",
         )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -112,8 +111,10 @@ class Parts:
             old = before.get(node.name)
             if old is not None and old.state is not node.state:
                 severity = Severity.INFO if node.state is NodeState.UP else Severity.ERROR
-                text = f"node {node.name} is {node.state}" + (f": {node.reason}" if node.reason else "")
-                events.append(Event(time.time(), f"node.{node.state}", severity, node.name, printable(text)))
+                text = f"is {node.state}" + (f": {node.reason}" if node.reason else "")
+                events.append(
+                    Event(self._clock.now(), f"node.{node.state}", severity, node.name, printable(text))
+                )
         self._nodes = now
         self._mailbox.put_latest(Latest(nodes=now))
         up = sum(node.state is NodeState.UP for node in now)

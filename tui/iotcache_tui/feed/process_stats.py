@@ -190,7 +190,7 @@ class ProcessStatsListener:
             match role:
                 case telemetry.INGEST_ROLE:
                     if self._workers.known(instance) and not message.retain:
-                        self._tell(f"worker {instance}", "it ended, or lost its connection to the broker")
+                        self._tell(f"worker {instance}", "ended, or lost its connection to the broker")
                     self._workers.remove(instance)
                 case telemetry.SIMULATOR_ROLE:
                     self._simulators.remove(instance)
@@ -208,7 +208,7 @@ class ProcessStatsListener:
         match stats:
             case IngestStats():
                 if not self._workers.known(instance):
-                    self._tell(f"worker {instance}", "it is heard", Severity.INFO)
+                    self._tell(f"worker {instance}", "is heard", Severity.INFO)
                 self._workers.update(instance, stats, stats.received, self._clock.monotonic())
             case FleetStats():
                 self._simulators.update(instance, stats, stats.published, self._clock.monotonic())
@@ -217,7 +217,7 @@ class ProcessStatsListener:
 
     def _tell(self, who: str, text: str, severity: Severity = Severity.WARNING) -> None:
         subject = printable(who, 80)
-        self._on_event(Event(self._clock.now(), "part.process", severity, subject, f"{subject}: {text}"))
+        self._on_event(Event(self._clock.now(), "part.process", severity, subject, text))
 
     def processes(self, now_s: float) -> Processes:
         """Those heard of lately."""

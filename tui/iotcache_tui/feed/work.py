@@ -15,7 +15,7 @@ from iotcache.config.key_placement import key_placement
 from iotcache.config.parts import NONE, absent_parts, named_parts, observes, without_idle_parts
 from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_node
-from iotcache.errors import StoreError
+from iotcache.errors import StoreEmpty, StoreError
 from iotcache.keys import Keys
 from iotcache.model import Series
 from iotcache.nodelist.opening import until_listed
@@ -192,7 +192,9 @@ class LiveWork:
             self._parts.turn("store", "up")
 
     def _store_failed(self, error: StoreError, *, starting: bool = False) -> None:
-        state = "starting" if starting else "down" if error.retryable else "refused"
+        state = "down" if error.retryable else "refused"
+        if starting or isinstance(error, StoreEmpty):
+            state = "starting" if starting else "empty"
         self._parts.turn("store", state, str(error))
 
     async def _every(self, period_s: float, act: Callable[..., Awaitable[None]], *args: object) -> None:

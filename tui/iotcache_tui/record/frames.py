@@ -159,7 +159,7 @@ def restore(keyframe: Keyframe, state: DashboardState) -> None:
     """Make ``state`` what it was. Raises `RecordingError` when the columns do not fit each other."""
     state.reset()
     unpack(keyframe.fleet, state.fleet)
-    state.fallbacks.extend(keyframe.fallbacks)
+    state.recall_fallbacks(keyframe.fallbacks)
     state.fallbacks_total, state.fallbacks_dropped = keyframe.fallbacks_total, keyframe.fallbacks_dropped
     state.log.restore(keyframe.log, keyframe.log_total)
     state.apply(Drained().updated(keyframe.latest))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
 from iotcache.telemetry import KeyPlacement, NodeListReport
+from iotcache_tui.state.fallbacks import FallbackLines
 from iotcache_tui.state.fleet.fleet_state import FleetState
 from iotcache_tui.state.flow_history import FlowHistory
 from iotcache_tui.state.lab import LabView
@@ -50,6 +51,7 @@ class DashboardState:
         """Begin with nothing, but for the fleet and the log, which others hold."""
         self.seconds: deque[Second] = deque(maxlen=SECONDS_MAX)
         self.fallbacks: deque[FallbackRead] = deque(maxlen=FALLBACKS_MAX)
+        self.fallback_lines = FallbackLines()
         self.fallbacks_total = 0
         self.fallbacks_dropped = 0
         self.events: deque[Event] = deque(maxlen=EVENTS_MAX)
@@ -92,7 +94,7 @@ class DashboardState:
         self.fleet.apply_reads(drained.rows)
         for probe in drained.ttls:
             self.fleet.apply_ttl(probe)
-        self.fallbacks.extend(drained.fallbacks)
+        self.recall_fallbacks(drained.fallbacks)
         self.fallbacks_total += len(drained.fallbacks) + drained.fallbacks_dropped
         self.fallbacks_dropped += drained.fallbacks_dropped
         self.seconds.extend(drained.seconds)
@@ -158,7 +160,12 @@ class DashboardState:
         self.problems, changes = self._problem_history.update(found, now_s, quietly=self._judge_quietly)
         self._judge_quietly = False
         for change in changes:
-            self.log.add(wall_s, "part", change.severity, change.subject, change.text)
+            self.log.add(wall_s - (now_s - change.at_s), "part", change.severity, change.subject, change.text)
+
+    def recall_fallbacks(self, fallbacks: Sequence[FallbackRead]) -> None:
+        """Take in fallbacks without counting them."""
+        self.fallbacks.extend(fallbacks)
+        self.fallback_lines.add(fallbacks)
 
     def recall(self, seconds: Sequence[Second]) -> None:
         """Take in seconds that went before."""

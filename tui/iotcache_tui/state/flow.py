@@ -16,7 +16,7 @@ from iotcache_tui.state.updates import Part, Simulator
 
 BOXES = ("simulator", "broker", "workers", "nodes", "store", "readers")
 WINDOW_S = 5
-_LABELS = {"refused": "refuses us", "unreached": "not reached"}
+_LABELS = {"empty": "empty yet", "refused": "refuses us", "unreached": "not reached"}
 
 
 class Box(Struct, frozen=True):

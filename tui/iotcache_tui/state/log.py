@@ -9,16 +9,13 @@ from msgspec import Struct
 
 from iotcache.model import Event, Severity
 from iotcache.text import printable
+from iotcache_tui.state.fallbacks import FOLD_GAP_S, FOLD_MOST_S
 from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.state.updates import FallbackRead
 
 KINDS = ("fallback", "alert", "node", "part", "dead letter", "other")
 PER_KIND_MAX = 2_000
 """Each kind has room of its own: a flood of fallbacks drives out no node change."""
-FOLD_GAP_S = 15.0
-"""Fallbacks that are further apart do not fold."""
-FOLD_MOST_S = 600.0
-"""A line tells of so long a time at most."""
 RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 _PREFIXES = {
     "node.": "node", "breaker.": "node", "stack.": "part", "part.": "part", "alert": "alert",

@@ -102,7 +102,8 @@ class Part(Struct, frozen=True):
 
     name: str
     state: str
-    """"starting", "up", "down", "off", or "refused": it answers, and does not let this dashboard in."""
+    """"starting", "up", "down", "off", "refused": it answers, and does not let this dashboard in; or "empty":
+    a store in which no worker has made its tables yet."""
     text: str = ""
     since_s: float = 0.0
     """Monotonic time of the last change of its state."""

@@ -29,6 +29,7 @@ from iotcache_tui.state.snapshot import SERIES_FIELDS, series
 from iotcache_tui.widgets.common.cursor_table import CursorTable
 from iotcache_tui.widgets.common.panel_deck import PanelDeck
 from iotcache_tui.widgets.common.render_context import RenderContext
+from iotcache_tui.widgets.common.starting import why_no_device
 from iotcache_tui.widgets.device.device_head import DeviceHead, head_of
 from iotcache_tui.widgets.device.device_keys import DeviceKeyTable
 from iotcache_tui.widgets.device.device_log import DeviceLogView
@@ -41,9 +42,7 @@ NO_SELECTION = (
     "No device is chosen.\n\nOn the Fleet screen ({fleet}) put the cursor on a row and press {open};\n"
     "or press {next} here for the first device."
 )
-NO_DEVICE = (
-    "No device has been seen yet.\n\nThey appear here, and on the Fleet screen ({fleet}), as they publish."
-)
+NO_DEVICE = "No device has been seen yet."
 
 
 class DeviceScreen(ViewScreen):
@@ -118,14 +117,13 @@ class DeviceScreen(ViewScreen):
         self._moment = RenderContext(0.0, 0.0, {})
         self._slow_at_s = -inf
         keys = settings.keys
-        self._no_device = NO_DEVICE.format(fleet=key_shown(keys, "app.fleet", "1"))
         self._no_selection = NO_SELECTION.format(
             fleet=key_shown(keys, "app.fleet", "1"),
             open=key_shown(keys, "table.open", "Enter"),
             next=key_shown(keys, "device.next", "n"),
         )
-        self._nothing_shown = self._no_device
-        self.nothing = Static(self._no_device, id="device-nothing", markup=False)
+        self._nothing_shown = NO_DEVICE
+        self.nothing = Static(NO_DEVICE, id="device-nothing", markup=False)
         self.head = DeviceHead(ascii_only=ascii_only, id="device-head")
         self.sensors = SensorTable(self.rows, id="device-sensors")
         self.plot = HistoryPlot(ascii_only=ascii_only, id="device-plot")
@@ -193,7 +191,9 @@ class DeviceScreen(ViewScreen):
             self.plot.show(self.curve, plot_of(self.state, row, span_s, moment, self.queries.message))
 
     def _say_nothing(self) -> None:
-        message = self._no_selection if len(self.state.fleet) else self._no_device
+        message = self._no_selection
+        if not len(self.state.fleet):
+            message = f"{NO_DEVICE}\n\n{why_no_device(self.state)}"
         if message != self._nothing_shown:
             self._nothing_shown = message
             self.nothing.update(message)

@@ -18,10 +18,9 @@ from iotcache_tui.screens.fleet.choose_columns import ChooseColumns
 from iotcache_tui.screens.fleet.commands import invalidate, may_act, warm
 from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.fleet.view import GROUPS, SORTS, FleetView
-from iotcache_tui.state.missing import fleet_missing
 from iotcache_tui.state.snapshot import SERIES_FIELDS, series
 from iotcache_tui.widgets.common.render_context import RenderContext
-from iotcache_tui.widgets.common.starting import Starting, waiting_text
+from iotcache_tui.widgets.common.starting import Starting, why_no_device
 from iotcache_tui.widgets.fleet.fallback_log import FallbackLog
 from iotcache_tui.widgets.fleet.filter_line import FilterInput, FilterLine
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
@@ -178,10 +177,7 @@ class FleetScreen(ViewScreen):
         self._drawn = state.changes
 
     def _say_why_empty(self) -> None:
-        state = self.state
-        text = fleet_missing(state.attachment) or waiting_text(
-            state.parts, state.problems, len(state.processes.workers)
-        )
+        text = why_no_device(self.state)
         if text != self.table.waiting_text:
             self.table.waiting_text = text
             self.table.redraw()

@@ -25,7 +25,7 @@ CLASS_LABELS: Final = {
     "meta": "metadata",
     "cfg": "configuration",
     "agg": "site aggregates",
-    "own": "marks of this client",
+    "own": "marks of iotcache itself",
     "foreign": "not of this program",
 }
 _BUCKET: Final = re.compile(r"[^:]+:[^:]+:\d{8}T\d{4}(?:\d\d)?Z")

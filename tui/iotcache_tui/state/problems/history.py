@@ -23,6 +23,9 @@ class Change(Struct, frozen=True):
     severity: Severity
     subject: str
     text: str
+    """Without the subject."""
+    at_s: float
+    """Monotonic time: when it began, or when it was over."""
 
 
 class _Standing(Struct):
@@ -50,35 +53,38 @@ class ProblemHistory:
         for each in found:
             known = before.pop(each.key, None)
             since_s = each.since_s or (known.since_s if known else now_s)
+            if known is not None and each.gravity >= Gravity.BLIND:
+                # A node is out from its failure on, however often it is tried meanwhile.
+                since_s = min(since_s, known.since_s)
             problem = structs.replace(each, since_s=since_s)
             dated.append(problem)
             is_logged = quietly or (known is not None and known.is_logged)
             if not is_logged and (problem.gravity >= Gravity.BLIND or now_s - since_s >= STEADY_S):
                 is_logged = True
                 if not problem.has_events:
-                    changes.append(_began(problem))
+                    changes.append(_began(problem, since_s))
             elif (
                 known
                 and is_logged
                 and not quietly
-                and known.problem.head != problem.head
+                and known.problem.label != problem.label
                 and not problem.has_events
             ):
-                changes.append(_began(problem))  # what is known of it now is another thing
+                changes.append(_began(problem, now_s))  # what is known of it now is another thing
             self._standing[problem.key] = _Standing(problem, since_s, is_logged)
         changes += [
-            _ended(old.problem, now_s - old.since_s)
+            _ended(old.problem, old.since_s, now_s)
             for old in before.values()
             if old.is_logged and not old.problem.has_events and not quietly
         ]
         return tuple(dated), changes
 
 
-def _began(problem: Problem) -> Change:
-    return Change(problem.part, SEVERITIES[problem.gravity], problem.what, problem.sentence)
+def _began(problem: Problem, at_s: float) -> Change:
+    text = " · ".join(part for part in (problem.label, problem.cause, problem.effect) if part)
+    return Change(problem.part, SEVERITIES[problem.gravity], problem.what, text, at_s)
 
 
-def _ended(problem: Problem, lasted_s: float) -> Change:
-    return Change(
-        problem.part, Severity.INFO, problem.what, f"over after {duration(lasted_s)}: {problem.head}"
-    )
+def _ended(problem: Problem, since_s: float, now_s: float) -> Change:
+    text = f"over after {duration(now_s - since_s)}: {problem.label}"
+    return Change(problem.part, Severity.INFO, problem.what, text, now_s)

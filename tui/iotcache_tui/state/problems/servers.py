@@ -63,7 +63,12 @@ def store(facts: Facts) -> Iterator[Problem]:
     part, workers = facts.part("store"), facts.processes.workers
     waiting = [one for one in workers if one.stats.waiting_store and not one.stats.is_new]
     waits = _waits(len(waiting), len(workers), "commit")
-    if part is not None and part.state in ("down", "refused"):
+    if part is not None and part.state == "empty":
+        yield Problem(
+            "store", "empty", "store", _cause(part.text), "the first worker makes them", Gravity.WARNING,
+            part.since_s,
+        )  # fmt: skip
+    elif part is not None and part.state in ("down", "refused"):
         yield _store_away(facts, part, waits)
     elif waiting:
         cause = _cause(waiting[0].stats.waiting_store)

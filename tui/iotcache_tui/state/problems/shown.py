@@ -9,7 +9,7 @@ from msgspec import structs
 from iotcache_tui.state.problems.problem import Gravity, Problem
 from iotcache_tui.state.updates import Part
 
-STATE_WORDS = {"unreached": "not reached from here", "refused": "refuses this dashboard"}
+STATE_WORDS = {"empty": "is empty", "unreached": "not reached from here", "refused": "refuses this dashboard"}
 """States that are more than their own word."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from textwrap import wrap
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -122,7 +123,7 @@ class LineView(ScrollView, can_focus=True):
     def _blank(self, y: int, width: int) -> Strip:
         style = self.rich_style
         text = self.empty_text() if self.line_count() == 0 else ""
-        lines = text.splitlines() if text else []
+        lines = [part for line in text.splitlines() for part in wrap(line, max(width - 2, 1)) or [""]]
         first = self.HEADER_LINES + max((self.body_height - len(lines)) // 2, 0)
         if lines and first <= y < first + len(lines):
             return self._strip([Segment(lines[y - first][:width].center(width), style)], width)

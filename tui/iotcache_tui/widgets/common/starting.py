@@ -8,13 +8,23 @@ from rich.text import Text
 from textual.widget import Widget
 
 from iotcache.text import printable
+from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.missing import fleet_missing
 from iotcache_tui.state.problems.problem import Gravity, Problem
 from iotcache_tui.state.updates import Part
 
-_GLYPHS = {"starting": "◌", "up": "✓", "down": "✗", "off": "–", "refused": "✗", "unreached": "✗"}
+_GLYPHS = {
+    "starting": "◌",
+    "up": "✓",
+    "down": "✗",
+    "off": "–",
+    "refused": "✗",
+    "unreached": "✗",
+    "empty": "○",
+}
 _COLOURS = {
     "starting": "$accent", "up": "$success", "down": "$error", "off": "$foreground", "refused": "$error",
-    "unreached": "$error",
+    "unreached": "$error", "empty": "$accent",
 }  # fmt: skip
 
 
@@ -44,6 +54,13 @@ class Starting(Widget):
             text.append(f"{part.state:<8}  ")
             text.append(printable(part.text, 60) + "\n", "not bold")
         return text
+
+
+def why_no_device(state: DashboardState) -> str:
+    """What an empty fleet waits for, or why nothing can come."""
+    return fleet_missing(state.attachment) or waiting_text(
+        state.parts, state.problems, len(state.processes.workers)
+    )
 
 
 def waiting_text(parts: Sequence[Part], problems: Sequence[Problem], workers: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
@@ -12,19 +14,28 @@ from textual.widget import Widget
 from iotcache.text import printable
 from iotcache_tui.state.problems.shown import part_text
 
-_ORDER = {"down": 0, "refused": 0, "unreached": 0, "starting": 1}
+_ORDER = {"down": 0, "refused": 0, "unreached": 0, "starting": 1, "empty": 1}
 """What is in trouble stands first: a narrow line must not cut it off."""
-_GLYPHS = {"starting": "◌", "up": "●", "down": "✗", "off": "○", "refused": "✗", "unreached": "✗"}
+_GLYPHS = {
+    "starting": "◌",
+    "up": "●",
+    "down": "✗",
+    "off": "○",
+    "refused": "✗",
+    "unreached": "✗",
+    "empty": "○",
+}
 
 _TONES = {
     "up": "success", "down": "error", "refused": "error", "unreached": "error", "starting": "accent",
-    "off": "foreground",
+    "off": "foreground", "empty": "accent",
 }  # fmt: skip
 _CONTEXT_TONES = {
     "red": "error", "yellow": "warning", "green": "success", "blue": "secondary", "cyan": "primary",
 }  # fmt: skip
 """A context's colour, as each theme has it: one for the colour-blind has no plain red and green."""
 _SHORT_STATES = {"unreached": "not reached", "refused": "refuses us"}
+_SOME_OF = re.compile(r"\((\d+ of \d+)\)$")
 _SHORT_NAMES = {"simulator": "sim"}
 
 
@@ -71,7 +82,7 @@ class TopBar(Widget):
             of_context = f"bold {colours['background']} on {colours[_CONTEXT_TONES[self._of_context[1]]]}"
             segments += [Segment(" ", ground), Segment(f" {self._of_context[0]} ", Style.parse(of_context))]
         room = width - sum(segment.cell_length for segment in segments) - cell_len(badge)
-        for state, piece in self._pieces(room):
+        for state, piece in self.pieces(room):
             colour = colours[_TONES[state]]
             style = ground if state == "up" else ground + Style.parse(f"bold {colour}")
             segments += (
@@ -83,7 +94,7 @@ class TopBar(Widget):
         colour = colours["warning" if self._badge.startswith("PAUSED") else "success"]
         return [*segments, Segment(badge, ground + Style.parse(f"bold {colour}"))]
 
-    def _pieces(self, room: int) -> list[tuple[str, str]]:
+    def pieces(self, room: int) -> list[tuple[str, str]]:
         """Each part's state and words, as long as all of them fit: nothing is cut in the middle of a word."""
         parts = sorted(self._parts, key=lambda part: _ORDER.get(part[1], 9))
         pieces: list[tuple[str, str]] = []
@@ -112,6 +123,8 @@ def _short(name: str, state: str, text: str) -> str:
 
 def _shortest(name: str, state: str, text: str) -> str:
     short = _SHORT_NAMES.get(name, name)
+    if state == "down" and (some := _SOME_OF.search(text)):
+        return f"{some[1]} {short} {state}"  # "nodes down" would be all of them
     return short if state == "up" else _calm(short, state) or f"{short} {_SHORT_STATES.get(state, state)}"
 
 

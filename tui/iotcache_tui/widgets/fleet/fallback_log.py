@@ -1,4 +1,4 @@
-"""The live log of fallbacks: every read that had to go to the store, newest last."""
+"""The live log of fallbacks: reads that had to go to the store, newest last; many alike are one line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.segment import Segment
 from iotcache.text import printable
 from iotcache_tui.format import clock_text, duration, fit, milliseconds
 from iotcache_tui.state.dashboard import DashboardState
+from iotcache_tui.state.fallbacks import FoldedFallback
 from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.widgets.common.lines import LineView
 
@@ -17,7 +18,10 @@ _KEY_MOST = 64
 
 
 class FallbackLog(LineView):
-    """Time, key, reason, node, store latency and the new entry's TTL of each fallback."""
+    """Time, key, reason, node, store latency and the new entry's TTL of each fallback.
+
+    Of many that fold it shows when they began, how many they are, and the last one's figures.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         f"log--{name}" for name in ["header", "row", "dim", "reason", "alarm", "store"]
@@ -58,11 +62,12 @@ class FallbackLog(LineView):
         self.sync_lines()
 
     def line_count(self) -> int:
-        return len(self.state.fallbacks)
+        return len(self.state.fallback_lines.lines)
 
     def line_key(self, line: int) -> Hashable:
-        # Lines shift when the log is full: a line is told by the running number of its fallback.
-        return self.state.fallbacks_total - len(self.state.fallbacks) + line
+        # Lines shift when the log is full: a line is told by its running number.
+        one = self.state.fallback_lines.lines[line]
+        return one.number, one.times
 
     def _widths(self, width: int) -> tuple[int, int]:
         node = max((len(name) for name in self.nodes.values()), default=6)
@@ -78,15 +83,16 @@ class FallbackLog(LineView):
         return [Segment(fit(cells, width), style)]
 
     def draw_line(self, line: int, width: int) -> list[Segment]:
-        item = self.state.fallbacks[line]
+        folded = self.state.fallback_lines.lines[line]
+        item = folded.last
         key, node = self._widths(width)
         row, dim = self.style_of("log--row"), self.style_of("log--dim")
         form = REASONS[item.reason]
         reason = self.style_of("log--alarm" if form.alarming else "log--reason")
         new = duration(item.ttl_s) if item.ttl_s is not None else "–"
         segments = [
-            Segment(clock_text(item.wall_s) + " ", dim),
-            Segment(fit(item.key, key) + " ", row),
+            Segment(clock_text(folded.first_s) + " ", dim),
+            Segment(fit(_name(folded), key) + " ", row),
             Segment(fit(form.label, 11) + " ", reason),
             Segment(fit(self.nodes.get(item.node) or printable(item.node) or "–", node) + " ", dim),
         ]
@@ -103,3 +109,9 @@ class FallbackLog(LineView):
 
     def empty_text(self) -> str:
         return "no read has fallen back to the store yet"
+
+
+def _name(folded: FoldedFallback) -> str:
+    if folded.times == 1:
+        return folded.last.key
+    return f"×{folded.times:,} {folded.last.key}{'' if folded.same_key else ', …'}"

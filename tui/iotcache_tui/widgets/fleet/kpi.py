@@ -26,6 +26,7 @@ class Kpi(Widget):
     def __init__(self, title: str, *, id: str) -> None:
         super().__init__(id=id)
         self.title = self._own_title = title
+        self.short_title = title
         self._shown = ("–", "", "", "", "")
         self._level = ""
 
@@ -39,11 +40,14 @@ class Kpi(Widget):
         more: str = "",
         brief: str = "",
         title: str = "",
+        short_title: str = "",
     ) -> None:
         """``level`` is quiet, ok, warn or bad; the note says it in words, ``brief`` where it is too long;
-        ``more`` goes where it fits. ``title`` stands in for the tile's own."""
+        ``more`` goes where it fits. ``title`` stands in for the tile's own,
+        ``short_title`` for that where it is too long."""
         if (title or self._own_title) != self.title:
             self.title = title or self._own_title
+            self.short_title = short_title or self.title
             self.refresh()
         if (figure, unit, note, more, brief) != self._shown:
             self._shown = (figure, unit, note, more, brief)
@@ -62,7 +66,7 @@ class Kpi(Widget):
             note = f"{note}  {more}"
         dim = self._dim()
         text = Text(no_wrap=True, end="")
-        text.append(fit(self.title, width), dim)
+        text.append(fit(self.title if cell_len(self.title) <= width else self.short_title, width), dim)
         text.append("\n")
         shown = f"{figure} {unit}" if unit else figure
         text.append(figure, "bold")

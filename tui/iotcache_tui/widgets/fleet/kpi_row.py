@@ -57,7 +57,14 @@ class KpiRow(Horizontal):
         gets = f"of {rate(others.gets_per_s)} gets/s"
         ours = "" if own is None else f"ours {percent(own)}"
         self._kpis["hit"].show(
-            percent(others.hit_percent), "", gets, level, more=ours, brief=ours or gets, title="Applications"
+            percent(others.hit_percent),
+            "",
+            gets,
+            level,
+            more=ours,
+            brief=ours or gets,
+            title="Applications",
+            short_title="Apps' hits",
         )
 
     def _show_own(self, state: DashboardState, hit: float | None, before: float | None) -> None:

@@ -32,10 +32,11 @@ TITLES = {
 }
 _GLYPHS = {
     "up": ("●", "*"), "starting": ("◌", "?"), "down": ("✗", "x"), "off": ("○", "o"),
-    "refused": ("✗", "x"), "unreached": ("✗", "x"),
+    "refused": ("✗", "x"), "unreached": ("✗", "x"), "empty": ("○", "o"),
 }  # fmt: skip
 _TONES = {
     "up": "good", "starting": "warn", "down": "bad", "off": "dim", "refused": "bad", "unreached": "bad",
+    "empty": "warn",
 }  # fmt: skip
 MARK_SPACING = 9
 SPEED_MOST = 6.0
