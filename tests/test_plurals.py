@@ -21,7 +21,7 @@ NOUNS = """
 """
 """What is counted anywhere in the program."""
 _NOUN = re.compile(
-    rf" (?:(?!makes|takes|answers|with|are)[a-z]+ )?(?:{'|'.join(NOUNS.split())})\b(?!/s| a second)"
+    rf" (?:(?!makes|takes|answers|with|are|holds|has)[a-z]+ )?(?:{'|'.join(NOUNS.split())})\b(?!/s| a second)"
 )
 """A rate is a figure and no number of things: "1 gets/s" is how it is written."""
 _FRACTION = re.compile(r".?\.[1-9]f")

@@ -185,9 +185,9 @@ def span_text(seconds: float) -> str:
     return f"{seconds / 3_600:g} h" if seconds >= 3_600 else f"{seconds / 60:g} min"
 
 
-def counted(number: int, one: str) -> str:
+def counted(number: int, one: str, several: str = "") -> str:
     """As `plural`, with the number as short as `count` makes it."""
-    return f"{count(number)} {one if number == 1 else one + 's'}"
+    return f"{count(number)} {one if number == 1 else several or one + 's'}"
 
 
 def plain(text: str, ascii_only: bool = True) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from iotcache_tui.format import bar, count, data_size, duration, fit, percent
+from iotcache_tui.format import bar, count, counted, data_size, duration, fit, percent
 from iotcache_tui.state.nodes.whatif import TriedNode, WhatIf
 from iotcache_tui.widgets.common.panel import Line
 from iotcache_tui.widgets.nodes.node_detail import WAITING
@@ -65,7 +65,8 @@ def _comes_to(what: WhatIf, height: int, ascii_only: bool) -> list[Line]:
         return [[("+ - try a weight, m a node more, x without it", "dim")]]
     moved: Line = [
         (f"{100 * one.share_moved:.1f} % of keys would move", "warn"),
-        (f": {count(one.items_moved)} of {count(one.items)} entries, {data_size(one.bytes_moved)}", "row"),
+        (f": {count(one.items_moved)} of {counted(one.items, 'entry', 'entries')}", "row"),
+        (f", {data_size(one.bytes_moved)}", "row"),
     ]
     if height < _ALL_LINES:
         return [moved]
