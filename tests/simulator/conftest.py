@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from iotcache.config.schema import BrokerSettings, CacheSettings, Settings, StoreSettings
 from iotcache.worker.main import run_ingest
-from tests.conftest import Server
+from tests.conftest import Server, program
 
 READY = "iot/marker/ready"
 END = "iot/marker/end"
@@ -83,3 +84,29 @@ async def pipeline(mosquitto: Server, memcached: Server, tmp_path: Path) -> Asyn
     yield settings
     worker.cancel()
     await asyncio.gather(worker, return_exceptions=True)
+
+
+Strict = Callable[[str], Server]
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[Strict]:
+    """``strict(lines)`` is a mosquitto with these lines in its configuration."""
+    started: list[Server] = []
+
+    def start(lines: str) -> Server:
+        path = program("mosquitto")
+        assert path is not None
+        config = tmp_path / "mosquitto.conf"
+
+        def command(port: int) -> list[str]:
+            user = "user root\n" if os.geteuid() == 0 else ""
+            config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n{user}{lines}\n", "utf-8")
+            return [path, "-c", str(config)]
+
+        started.append(Server(command))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()

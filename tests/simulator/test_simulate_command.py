@@ -242,7 +242,7 @@ def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:
         (["capture", "x", "--topic", "a/#/b"], "'a/#/b' is no topic filter"),
         (["capture", "x", "--topic", "a/b+"], "'a/b+' is no topic filter"),
         (["capture", "x", "--topic", ""], "'' is no topic filter"),
-        (["play", "-o", "x"], "-o goes with capture, not with play"),
+        (["play", "-o", "x"], "-o goes with fleet and capture, not with play"),
         (["capture", "x", "-o", "y"], "two files"),
     ],
 )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 
 from iotcache_simulator.fleet.formats.encoders import Format
@@ -13,34 +10,12 @@ from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.report.simulate import Report
 from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.uplink import Uplink
-from tests.conftest import Server, program
+from tests.conftest import Server
 from tests.ingest.conftest import until
+from tests.simulator.conftest import Strict
 from tests.simulator.test_publishing import verdict
 
 pytestmark = pytest.mark.real("mosquitto")
-Strict = Callable[[str], Server]
-
-
-@pytest.fixture
-def strict(tmp_path: Path) -> Iterator[Strict]:
-    """``strict(lines)`` is a mosquitto with these lines in its configuration."""
-    started: list[Server] = []
-
-    def start(lines: str) -> Server:
-        path = program("mosquitto")
-        assert path is not None
-        config = tmp_path / "mosquitto.conf"
-
-        def command(port: int) -> list[str]:
-            config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n{lines}\n", "utf-8")
-            return [path, "-c", str(config)]
-
-        started.append(Server(command))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.kill()
 
 
 async def run(broker: Server, version: int, **fields: object) -> Report:

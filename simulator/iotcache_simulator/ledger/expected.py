@@ -44,13 +44,15 @@ async def expected(
     shown_ms = (timeline.start_us + timeline.shift_us) // 1_000
     known: dict[tuple[int, int], tuple[Track, str, str]] = {}
     at_us, until_us = 0, max(horizons.values(), default=0)
+    sent = 0
     while at_us < until_us:
         at_us = min(at_us + _WINDOW_US, until_us)
         window: list[Expected] = []
         for due_us, number, topic, payload, line in stream.window(at_us):
             shard = number % size % SHARDS
-            if due_us >= horizons.get(shard, 0):
+            if due_us >= horizons.get(shard, 0) or sent == spec.count:
                 continue
+            sent += 1
             if read_back is not None and read_back.own:
                 window += _read_back(read_back, due_us, shown_ms, line)
                 continue

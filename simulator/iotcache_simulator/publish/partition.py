@@ -8,6 +8,7 @@ import secrets
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from time import monotonic
 
 from msgspec import Struct
 
@@ -17,6 +18,7 @@ from iotcache_simulator.fleet.lifecycle_payloads import LOST, death, lifecycle_t
 from iotcache_simulator.fleet.load import LiveLoad
 from iotcache_simulator.fleet.stream import SHARDS, Timeline
 from iotcache_simulator.publish.announce import announced, default_instance, stats_uplink
+from iotcache_simulator.publish.identity import filled, identified
 from iotcache_simulator.publish.lifecycle import DeviceLifecycles
 from iotcache_simulator.publish.outages import outages
 from iotcache_simulator.publish.plan.digest import StreamDigest
@@ -124,7 +126,11 @@ class FleetPartition:
         wills: list[Will | None] = [None] * count
         if spec.own_connections or spec.sparkplug:
             wills = [self._last_will(device) if spec.lifecycle else None for device in own_devices]
-        self.uplinks = uplinks(target, spec, wills=wills, dialects=self._edges, on_connected=self._connected)
+        in_order = [edge.devices[0] for edge in self._edges] or own_devices
+        self.uplinks = uplinks(
+            target, spec, wills=wills, dialects=self._edges, on_connected=self._connected,
+            devices=[self._fields(device) for device in in_order] if spec.own_connections else (),
+        )  # fmt: skip
         self._speaker = stats_uplink(target, self._instance) if spec.stats else None
         self._own_uplinks: dict[int, Uplink] = {}
         """By device, where each has a connection of its own."""
@@ -146,11 +152,16 @@ class FleetPartition:
             speed=spec.speed,
             digest=self._digest,
             patience_s=spec.patience_s,
+            count=spec.count,
+            pad_bytes=spec.pad_bytes,
         )
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> FleetPartition:
-        for uplink in self._all_uplinks():
+        began, apart_s = monotonic(), self.spec.ramp_s / max(1, len(self.uplinks) - 1)
+        for number, uplink in enumerate(self._all_uplinks()):
+            if apart_s and 0 < number < len(self.uplinks) and not self.stopped.is_set():
+                await asyncio.sleep(began + number * apart_s - monotonic())
             await self._stack.enter_async_context(uplink)
         return self
 
@@ -166,6 +177,14 @@ class FleetPartition:
         """Tell something beside the readings."""
         if self._speaker is not None:
             self._speaker.announce(topic, payload)
+
+    def _fields(self, device: int) -> dict[str, str]:
+        """What a template of client ids may say of a device."""
+        roster = self.roster
+        return {
+            "device": roster.names[device], "site": roster.site(device),
+            "class": roster.classes[roster.kinds[device]].name, "number": str(roster.number(device)),
+        }  # fmt: skip
 
     def _last_will(self, device: int) -> Will:
         return Will(lifecycle_topic(self.roster, device, "death"), death(self.roster, device, LOST), 1)
@@ -240,14 +259,21 @@ class FleetPartition:
 def uplinks(
     target: BrokerTarget, spec: FleetSpec, *,
     wills: Sequence[Will | None] = (), dialects: Sequence[Dialect] = (),
-    on_connected: Callable[[], None] | None = None,
+    on_connected: Callable[[], None] | None = None, devices: Sequence[dict[str, str]] = (),
 ) -> tuple[Uplink, ...]:  # fmt: skip
-    """Connections for a fleet, one for each of ``dialects``, or of ``wills`` when there are none."""
+    """Connections for a fleet, one for each of ``dialects``, or of ``wills`` when there are none.
+
+    ``devices`` says whose each is, where each device has one of its own.
+    """
     tag = secrets.token_hex(4)
+
+    def fields(n: int) -> dict[str, str]:
+        return {"tag": tag, "connection": str(n + 1), **(devices[n] if devices else {})}
+
     return tuple(
         Uplink(
-            target,
-            f"iotcache-sim-{tag}-{n}",
+            identified(target, spec, fields(n)),
+            filled(spec.client_id or "iotcache-sim-{tag}-{connection}", fields(n)),
             qos=spec.qos,
             retain=spec.retain,
             will=will,

@@ -58,8 +58,11 @@ class Publisher:
         speed: float = 1.0,
         digest: StreamDigest | None = None,
         patience_s: float = 10.0,
+        count: int | None = None,
+        pad_bytes: int = 0,
     ) -> None:
-        """``routes`` names the place of each device's uplink (none: devices are dealt to them in turn).
+        """``count``: end after so many messages; ``pad_bytes``: the least size of a payload.
+        ``routes`` names the place of each device's uplink (none: devices are dealt to them in turn).
         ``speed`` is virtual seconds in a real one, `math.inf` for as fast as it goes. After the end of
         the stream, what is still unsent or unconfirmed has ``patience_s`` seconds."""
         self.counters = Counters()
@@ -76,6 +79,8 @@ class Publisher:
         self._speed = speed
         self._digest = digest
         self._patience_s = patience_s
+        self._count = count
+        self._pad_bytes = pad_bytes
         per_window = _WINDOW_MESSAGES / max(stream.rate, 1e-9) * 1e6
         self._window_us = int(
             min(max(per_window, _WINDOW_MIN_US), _WINDOW_MAX_US * max(1.0, min(speed, 1e3)))
@@ -123,18 +128,24 @@ class Publisher:
         deadline_s = math.inf
         if end_us is not None and self._speed < math.inf:
             deadline_s = self._began + end_us / 1e6 / self._speed + self._patience_s
-        while not self._stop.is_set() and (end_us is None or self._at_us < end_us):
+        while not self._stop.is_set() and (end_us is None or self._at_us < end_us) and not self._all_counted:
             messages = self._next_window()
-            if end_us is None and await self._fell_behind():
+            if end_us is None and self._count is None and await self._fell_behind():
                 self.counters.skipped += len(messages)
                 continue
             if not await self._send(messages, deadline_s):
                 break
         await self._finish(end_us)
 
+    @property
+    def _all_counted(self) -> bool:
+        return self._count is not None and self.counters.planned >= self._count
+
     def _next_window(self) -> list[Message]:
         self._at_us += self._window_us
         messages = self._stream.window(self._at_us)
+        if self._count is not None:
+            del messages[self._count - self.counters.planned :]
         self.horizon_us = self._at_us
         self.counters.planned += len(messages)
         if self._digest is not None:
@@ -183,9 +194,9 @@ class Publisher:
         if len(uplinks) == 1:
             uplink = uplinks[0]
             last = min(last, first + uplink.room())
-            send = uplink.send
+            send, pad = uplink.send, self._pad_bytes
             for _, _, topic, payload, _ in messages[first:last]:
-                send(topic, payload)
+                send(topic, payload.ljust(pad) if pad else payload)
             uplink.flush()
             return max(0, last - first)
         for at in range(first, last):
@@ -194,7 +205,7 @@ class Publisher:
             if uplink.room() <= 0:
                 last = at
                 break
-            uplink.send(topic, payload)
+            uplink.send(topic, payload.ljust(self._pad_bytes))
         self._flush()
         return last - first
 
@@ -256,7 +267,7 @@ class Publisher:
     async def _finish(self, end_us: int | None) -> None:
         """Count what was planned but never sent, and wait for what was."""
         if not self._stop.is_set():
-            while end_us is not None and self._at_us < end_us:
+            while end_us is not None and self._at_us < end_us and not self._all_counted:
                 self._next_window()
                 await asyncio.sleep(0)
         patience_s = min(self._patience_s, _STOP_PATIENCE_S) if self._stop.is_set() else self._patience_s

@@ -189,6 +189,7 @@ def report_of(
         qos=spec.qos,
         connections=spec.connections,
         processes=spec.processes,
+        count=spec.count,
         shard=f"{spec.shard[0]}/{spec.shard[1]}" if spec.shard[1] > 1 else None,
         speed=None if unpaced else spec.speed,
         format=spec.payload.name,

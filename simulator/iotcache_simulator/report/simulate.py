@@ -161,6 +161,8 @@ class Report(Struct, frozen=True, kw_only=True):
     """``None`` unless asked for."""
     shard: str | None = None
     """Which part of the fleet this was, as ``3/8``; ``None`` for all of it."""
+    count: int | None = None
+    """After how many messages it was to end; ``None``: it was not asked for."""
 
     def json(self) -> bytes:
         """Indented JSON with a newline at its end."""

@@ -93,13 +93,13 @@ _VACUOUS = (_PLANNED, _VERIFIED)
 def _substance(report: Report, failure: str = "") -> dict[str, str]:
     """Without these no run says anything, whatever is required of it."""
     length = report.duration_s
-    interrupted = report.ended_by == "signal" and length.planned is not None
+    interrupted = report.ended_by == "signal" and (length.planned, report.count) != (None, None)
     broken = {
         "the run did not break off": failure
         or ("a process of the fleet died" if report.ended_by == "failed" else ""),
         "the run was not interrupted": f"the run was interrupted after {length.actual:g} s of "
         f"{(length.planned or 0.0) / (report.speed or 1.0):g} s"
-        if interrupted and report.speed
+        if interrupted and report.speed and length.planned
         else "the run was interrupted before its end"
         if interrupted
         else "",

@@ -43,6 +43,8 @@ class BrokerTarget(Struct, frozen=True):
     username: str | None = None
     password: str | None = None
     tls: ssl.SSLContext | None = None
+    tls_for: Callable[[str], ssl.SSLContext] | None = None
+    """That of one device, by its name."""
     version: Version = 4
     keep_alive_s: int = 30
 

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
+
+import msgspec
+
 from iotcache.config.schema import BrokerSettings
 from iotcache.config.urls import parse_broker
 from iotcache_simulator.wire.connection import BrokerTarget
 
 
-def target_of(settings: BrokerSettings) -> BrokerTarget:
-    """The broker that the settings name. Raises `ConfigError` for one that cannot be used."""
+def target_of(settings: BrokerSettings, cert_dir: str = "") -> BrokerTarget:
+    """The broker that the settings name; ``cert_dir`` has devices' certificates (``NAME.crt``, ``NAME.key``).
+
+    Raises `ConfigError` for one that cannot be used.
+    """
     address = parse_broker(settings.url)
-    context = None
+    context = tls_for = None
     if address.tls:
         from iotcache.mqtt.tls import broker_tls
 
-        context = broker_tls(settings)
+        def of_device(name: str) -> ssl.SSLContext:
+            file = str(Path(cert_dir, name))
+            own = msgspec.structs.replace(settings, tls_cert_file=f"{file}.crt", tls_key_file=f"{file}.key")
+            return broker_tls(own)
+
+        context, tls_for = broker_tls(settings), of_device if cert_dir else None
     return BrokerTarget(
         address.host,
         address.port,
         settings.username or address.username or None,
-        (settings.password if settings.username else address.password) or None,
+        (settings.password if settings.username or not address.username else address.password) or None,
         context,
+        tls_for,
         4 if settings.protocol == "3.1.1" else 5,
         settings.keepalive_s,
     )

@@ -24,6 +24,18 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     """Messages a second of the whole fleet; 0: each sensor at its class's interval."""
     duration_s: float | None = None
     """``None``: until stopped."""
+    count: int | None = None
+    """End after so many messages, if not before."""
+    pad_bytes: int = 0
+    """Payloads are filled up to this size with spaces, which mean nothing to JSON."""
+    ramp_s: float = 0.0
+    """Over how many real seconds the connections are made."""
+    client_id: str = ""
+    """A template of each connection's client id; empty: random names."""
+    user: str = ""
+    """A template of each connection's user name; empty: the broker's."""
+    cert_dir: str = ""
+    """Where each device's certificate is, ``DEVICE.crt`` and ``DEVICE.key``; empty: the broker's for all."""
     seed: int = 1
     qos: int = 1
     retain: bool = False

@@ -126,54 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", metavar="FILE", help="write the truth behind each fault, one JSON line a reading"
     )
-    parser.add_argument(
-        "--connections",
-        type=connections,
-        default=1,
-        metavar="N|devices",
-        help="MQTT connections that the devices share, or 'devices' for one each (default 1)",
-    )
-    parser.add_argument(
-        "--lives",
-        action="store_true",
-        help="devices tell birth, configuration and death; with --connections devices as their last will",
-    )
-    parser.add_argument(
-        "--no-stats", dest="stats", action="store_false",
-        help="do not tell the fleet's counters on iotcache/stats/simulator/…: one connection less",
-    )  # fmt: skip
-    parser.add_argument("--persistent", action="store_true", help="MQTT sessions outlast their connections")
-    parser.add_argument(
-        "--reconnect-storm",
-        type=moments,
-        default=(),
-        metavar="S[,S]",
-        help="lose all connections at once, so many seconds after the start",
-    )
-    parser.add_argument(
-        "--reconnect-within",
-        type=number(0.0, 3600.0),
-        default=1.0,
-        metavar="S",
-        help="how long at most a connection stays away after a storm (default 1 s)",
-    )
-    parser.add_argument(
-        "--keep-alive",
-        type=whole(5, 65_535),
-        metavar="S",
-        help="MQTT keep-alive (default: broker.keepalive_s)",
-    )
-    parser.add_argument(
-        "--user-property",
-        action="append",
-        type=pair,
-        default=[],
-        metavar="NAME=TEXT",
-        help="goes with every message; repeatable; needs broker.protocol 5",
-    )
-    parser.add_argument(
-        "--topic-aliases", action="store_true", help="send each topic once; needs broker.protocol 5"
-    )
+    _add_wire_arguments(parser)
     parser.add_argument(
         "--shard", type=shard, default=(1, 1), metavar="K/N",
         help="publish the Kth of N parts of the fleet, the others being run elsewhere",
@@ -222,7 +175,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", metavar="FILE|-", help="write the JSON report to a file or to stdout")
     capture = parser.add_argument_group("capture")
     capture.add_argument(
-        "-o", "--output", metavar="FILE", help="the recording: the same as FILE without a flag"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the recording: the same as FILE without a flag; for a fleet: write it to FILE (.ndjson: "
+        "messages, which play publishes; .csv: readings) and to no broker",
     )
     capture.add_argument(
         "--topic",
@@ -248,6 +205,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_wire_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the fleet connects, and who it says that it is."""
+    parser.add_argument(
+        "--connections",
+        type=connections,
+        default=1,
+        metavar="N|devices",
+        help="MQTT connections that the devices share, or 'devices' for one each (default 1)",
+    )
+    parser.add_argument(
+        "--lives",
+        action="store_true",
+        help="devices tell birth, configuration and death; with --connections devices as their last will",
+    )
+    parser.add_argument(
+        "--no-stats", dest="stats", action="store_false",
+        help="do not tell the fleet's counters on iotcache/stats/simulator/…: one connection less",
+    )  # fmt: skip
+    parser.add_argument(
+        "--count", type=whole(1, 2**53), metavar="N", help="end after exactly so many messages"
+    )
+    parser.add_argument(
+        "--pad", type=whole(0, 1_000_000), default=0, metavar="BYTES",
+        help="fill payloads up to this size with spaces",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ramp", type=number(0.0, 86_400.0), default=0.0, metavar="S",
+        help="make the connections one after the other, over so many seconds",
+    )  # fmt: skip
+    parser.add_argument(
+        "--client-id", default="", metavar="TEMPLATE",
+        help="of each connection, as 'sensor-{device}' with --connections devices, or 'gateway-{connection}'",
+    )  # fmt: skip
+    parser.add_argument(
+        "--user", default="", metavar="TEMPLATE", help="the user name of each connection, in the same way"
+    )
+    parser.add_argument(
+        "--cert-dir", default="", metavar="DIR",
+        help="with --connections devices: each shows its own certificate, DEVICE.crt with DEVICE.key",
+    )  # fmt: skip
+    parser.add_argument("--persistent", action="store_true", help="MQTT sessions outlast their connections")
+    parser.add_argument(
+        "--reconnect-storm",
+        type=moments,
+        default=(),
+        metavar="S[,S]",
+        help="lose all connections at once, so many seconds after the start",
+    )
+    parser.add_argument(
+        "--reconnect-within",
+        type=number(0.0, 3600.0),
+        default=1.0,
+        metavar="S",
+        help="how long at most a connection stays away after a storm (default 1 s)",
+    )
+    parser.add_argument(
+        "--keep-alive",
+        type=whole(5, 65_535),
+        metavar="S",
+        help="MQTT keep-alive (default: broker.keepalive_s)",
+    )
+    parser.add_argument(
+        "--user-property",
+        action="append",
+        type=pair,
+        default=[],
+        metavar="NAME=TEXT",
+        help="goes with every message; repeatable; needs broker.protocol 5",
+    )
+    parser.add_argument(
+        "--topic-aliases", action="store_true", help="send each topic once; needs broker.protocol 5"
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Run what was asked for; the exit code is the verdict."""
     try:
@@ -267,7 +298,7 @@ def _run(args: argparse.Namespace) -> int:
     flags = argparse.ArgumentParser(add_help=False)
     add_arguments(flags)
     check_flags(args, vars(flags.parse_args([])))
-    if args.output:
+    if args.output and traffic:
         if args.file:
             raise UsageError(f"-o {args.output} and {args.file} name two files for one recording")
         args.file = args.output

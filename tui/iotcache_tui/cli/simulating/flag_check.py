@@ -15,7 +15,7 @@ _SHARED = {
     "capture": {"duration", "qos", "connect_timeout", "topic", "output"},
     "play": {"speed", "connect_timeout", "patience"},
 }
-_NOT_OF_THE_FLEET = {"popularity", "workload", "batch", "output"}
+_NOT_OF_THE_FLEET = {"popularity", "workload", "batch"}
 _NAMES = {"classes": "--class", "output": "-o", "since": "--from", "stats": "--no-stats"}
 
 

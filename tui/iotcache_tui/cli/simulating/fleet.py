@@ -25,6 +25,7 @@ from iotcache_simulator.fleet.toml_file import read_file
 from iotcache_simulator.ledger.reading_back import ReadBack
 from iotcache_simulator.ledger.targets import VerifyTargets, check_named, check_payload, parse_targets
 from iotcache_simulator.ledger.verify import Verification
+from iotcache_simulator.publish.identity import check_identity
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.plan.streams import roster_of
 from iotcache_simulator.report.conditions import parse_condition
@@ -77,6 +78,12 @@ def run_fleet(args: argparse.Namespace) -> int:
         load=parse_load(args.profile, args.duration),
         scattered=args.arrival == "scattered",
         stats=args.stats,
+        count=args.count,
+        pad_bytes=args.pad,
+        ramp_s=args.ramp,
+        client_id=args.client_id,
+        user=args.user,
+        cert_dir=args.cert_dir,
         control=args.control or "",
         connect_timeout_s=args.connect_timeout,
         patience_s=args.patience,
@@ -103,6 +110,8 @@ def run_fleet(args: argparse.Namespace) -> int:
         raise UsageError('--user-property and --topic-aliases are of MQTT 5: set broker.protocol to "5"')
     if spec.sparkplug:
         spec = _sparkplug(spec, args)
+    check_identity(spec)
+    _check_amounts(spec)
     allow_connections(spec.connections)
     spec = _with_faults(spec, args)
     if args.control and not spec.stats:
@@ -112,12 +121,14 @@ def run_fleet(args: argparse.Namespace) -> int:
     over_s = 0.0 if spec.duration_s is None else spec.duration_s / spec.speed
     if over_s and (beyond := max(spec.storms_s, default=0.0)) >= over_s:
         raise UsageError(f"--reconnect-storm {beyond:g}: the run is over after {over_s:g} s")
-    if spec.duration_s is None and spec.speed == math.inf:
-        raise UsageError("--speed max needs a --duration: without one it would never end")
+    if spec.duration_s is None and spec.count is None and spec.speed == math.inf:
+        raise UsageError("--speed max needs a --duration or a --count: without one it would never end")
     conditions = [parse_condition(text, FIGURES) for text in args.require]
     check_measured(conditions, () if args.verify is None else parse_targets(args.verify, settings).names)
     for flag, file in (("--report", args.report), ("--junit", args.junit), ("--labels", args.labels)):
         check_writable(flag, file)
+    if args.output:
+        return _conclude(args, _to_file(spec, args), conditions)
     if args.verify is not None:
         check_payload(parse_targets(args.verify, settings), ReadBack(spec))
     if settings.broker.url == "embedded":
@@ -128,6 +139,38 @@ def run_fleet(args: argparse.Namespace) -> int:
     check_named(places)
     outcome = asyncio.run(_run(spec, settings.broker, places, args.settle))
     return _conclude(args, outcome, conditions)
+
+
+def _to_file(spec: FleetSpec, args: argparse.Namespace) -> RunOutcome:
+    """The fleet written to a file. Raises `UsageError`."""
+    from iotcache_simulator.capture.fleet_file import RECORDINGS, TABLE, FleetFile
+
+    file = Path(args.output)
+    if file.suffix not in (TABLE, *RECORDINGS):
+        raise UsageError(f"-o {file}: it is {', '.join(RECORDINGS)} for messages, or {TABLE} for readings")
+    if spec.sparkplug or spec.control or args.verify is not None:
+        raise UsageError("-o writes to a file: Sparkplug, --control and --verify need a broker")
+    if spec.duration_s is None and spec.count is None:
+        raise UsageError("-o needs a --duration or a --count: without one it would never end")
+    check_writable("-o", args.output)
+    run = FleetFile(spec, file)
+
+    async def write_all() -> RunOutcome:
+        with until_signalled(run.stop):
+            return await run.run()
+
+    try:
+        return asyncio.run(write_all())
+    except OSError as error:
+        raise UsageError(f"-o {file}: {error.strerror}") from error
+
+
+def _check_amounts(spec: FleetSpec) -> None:
+    """Raises `UsageError`."""
+    if spec.count is not None and spec.processes > 1:
+        raise UsageError("--count goes with one process: several would have to count together")
+    if spec.pad_bytes and spec.payload.name in ("cbor", SPARKPLUG):
+        raise UsageError(f"--pad fills payloads up with spaces, which {spec.payload.name} does not take")
 
 
 def _with_faults(spec: FleetSpec, args: argparse.Namespace) -> FleetSpec:
@@ -268,7 +311,7 @@ async def _run(spec: FleetSpec, broker: BrokerSettings, places: VerifyTargets, s
     else:
         from iotcache_simulator.publish.run import FleetRun
 
-        fleet = FleetRun(spec, target_of(broker), broker)
+        fleet = FleetRun(spec, target_of(broker, spec.cert_dir), broker)
     with until_signalled(fleet.stop):
         async with contextlib.AsyncExitStack() as stack:
             verification = Verification(places, spec, broker, settle_s=settle_s)
