@@ -129,7 +129,7 @@ async def test_it_outlives_its_broker(mosquitto: Server) -> None:
         await asyncio.to_thread(mosquitto.start)
         async with listening(mosquitto, "iot/#") as link:
             found = await link.batch(100, linger_s=0.5)
-            assert json.loads(found[-1].payload)["seq"] > 0
+            assert any(json.loads(message.payload)["seq"] > 0 for message in found), "it went on counting"
         stop.set()
         await running
 
