@@ -45,6 +45,11 @@ def merged(curves: Sequence[TtlCurve]) -> TtlCurve | None:
     )
 
 
+def default_sizes(now_bytes: int) -> tuple[int, ...]:
+    """Sixteen sizes from a sixteenth of ``now_bytes`` to eight times as much, with today's among them."""
+    return (*(round(now_bytes * 2.0 ** (step / 2)) for step in range(-8, 7)), now_bytes * 16)
+
+
 class MemoryCurve(Struct, frozen=True):
     """Hit ratio against the memory of one node."""
 

@@ -58,6 +58,10 @@ class GroupEvidence(Struct, frozen=True, kw_only=True):
 
     name: str
     gets_per_s: float
+    hit_ratio: float | None = None
+    """As its gets were answered; ``None`` where nobody told."""
+    set_ttl_s: float | None = None
+    """The median life that its last sets were given; ``None`` before there are any."""
     ttl: TtlCurve | None = None
     jitter: float = 0.0
     """Share of the TTL that is spread today."""

@@ -61,6 +61,12 @@ class SpaceSaving:
             self._counts[key], self._errors[key] = least + count, least
             heapreplace(heap, (least + count, key))
 
+    def fade(self, share: float) -> None:
+        """Let what was counted until now weigh only ``share`` of what it does."""
+        self.total *= share
+        self._counts = {key: count * share for key, count in self._counts.items() if count * share >= 0.5}
+        self._errors = {key: self._errors[key] * share for key in self._counts}
+
     def top(self, number: int) -> list[HotKey]:
         """The ``number`` most frequent keys, the most frequent first."""
         # Ordered by what they have at least: a count that is mostly error is no hot key.

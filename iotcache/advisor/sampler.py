@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iotcache.advisor.ages import Ages
-from iotcache.advisor.curves import MemoryCurve, TtlCurve
+from iotcache.advisor.curves import MemoryCurve, TtlCurve, default_sizes
 from iotcache.advisor.recency import Recency
 from iotcache.advisor.references import HASH_SPACE, Batch, Found, Kind, Reference
 
@@ -41,11 +41,6 @@ _SMOOTH_DELAY: Final = 0.02
 _DELAY_MOST_S: Final = 5.0
 _NEVER: Final = -np.inf
 _UNKNOWN: Final = np.nan
-
-
-def default_sizes(now_bytes: int) -> tuple[int, ...]:
-    """Sixteen sizes from a sixteenth of ``now_bytes`` to eight times as much, with today's among them."""
-    return (*(round(now_bytes * 2.0 ** (step / 2)) for step in range(-8, 7)), now_bytes * 16)
 
 
 class Sampler:
@@ -109,7 +104,7 @@ class Sampler:
         counts = ([0.0] * GROUPS for _ in range(7))
         self._hits_of_all, self._gets, self._censored, self._writes, *rest = counts
         self._unread_writes, self._misses, self._fills = rest
-        self._seen = [0] * GROUPS
+        self._seen = [0.0] * GROUPS
         """Gets of all keys, sampled or not."""
         self._ages = Ages(GROUPS, len(self.ttl_factors))
 
@@ -315,12 +310,25 @@ class Sampler:
         self._slots = {key_hash: slot for key_hash, slot in self._slots.items() if key_hash < lower}
         share = lower / self.threshold
         self.threshold = lower
-        self._hits *= share
+        self._scale(share, range(GROUPS))
+
+    def _scale(self, share: float, groups: Sequence[int]) -> None:
+        self._hits[list(groups)] *= share
         for counts in (
             self._hits_of_all, self._gets, self._censored, self._writes, self._unread_writes,
             self._misses, self._fills,
         ):  # fmt: skip
-            counts[:] = [number * share for number in counts]
+            for group in groups:
+                counts[group] *= share
+
+    def fade(self, share: float, groups: Sequence[int] = range(GROUPS)) -> None:
+        """Let what was counted until now weigh only ``share`` of what it does; 0 begins anew.
+
+        What the caches on paper hold stays as it is.
+        """
+        self._scale(share, groups)
+        for group in groups:
+            self._seen[group] *= share
 
     def _reclaim(self, now_s: float) -> None:
         """Expired entries give their memory back; and see how much the live ones take under each TTL."""
@@ -369,7 +377,7 @@ class Sampler:
             sampled_gets=self._gets[group],
         )
 
-    def gets_seen(self, group: int) -> int:
+    def gets_seen(self, group: int) -> float:
         """Gets of all its keys."""
         return self._seen[group]
 

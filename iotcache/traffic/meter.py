@@ -5,13 +5,11 @@ Counting is for all keys and by the batch; only sampled keys are looked at one b
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
+from statistics import median
 from typing import Final
 
-from iotcache.advisor.curves import merged
-from iotcache.advisor.evidence import GroupEvidence
 from iotcache.advisor.hot_keys import HotKey, SpaceSaving
 from iotcache.advisor.item_size import DEFAULT_CHUNKS, Chunks, item_bytes
 from iotcache.advisor.references import Found, Kind, Reference, key_hash
@@ -24,6 +22,10 @@ _PEAK_LEAST: Final = 20
 """Misses in the worst second, below which a peak is chance."""
 _PEAK_SECONDS: Final = 30
 _WAITING_MOST: Final = 100_000
+_PEAK_SPAN_S: Final = 900
+"""How far back the worst second is looked for."""
+_LIVES: Final = 63
+"""Sets of each group whose lives are remembered."""
 TICK_S: Final = 1.0
 """memcached's clock goes by the second: an entry lives up to one less than its TTL says."""
 
@@ -48,6 +50,10 @@ class TrafficMeter:
         self.bytes = SpaceSaving()
         """Bytes moved by key, in both directions."""
         self.counts = [0] * len(What)
+        self.group_gets, self.group_hits = [0] * GROUPS, [0] * GROUPS
+        """Of all keys, as the node answered."""
+        self.lives: list[deque[float]] = [deque(maxlen=_LIVES) for _ in range(GROUPS)]
+        """Of the last sets."""
         self._sizes = Chunks(self.chunks.values()) if self.chunks else DEFAULT_CHUNKS
         self._missed: set[bytes] = set()
         """Sampled keys that a get missed, and no set followed as yet."""
@@ -92,9 +98,14 @@ class TrafficMeter:
             self.counts[event.what] += 1
             if event.size:
                 moved[event.key] += event.size
+            if event.what is What.SET:
+                self.lives[self.groups.number(event.key)].append(event.ttl_s)
         by_group: Counter[int] = Counter()
         for key, number in gets.items():
-            by_group[self.groups.number(key)] += number
+            group = self.groups.number(key)
+            by_group[group] += number
+            self.group_gets[group] += number
+            self.group_hits[group] += number - misses[key]
         self.sampler.count(by_group)
         for counter, counts in (
             (self.gets, gets), (self.misses, misses), (self.sets, sets), (self.bytes, moved),
@@ -131,7 +142,20 @@ class TrafficMeter:
                 self._missed.discard(key)
         return Reference(number, kind, event.time_s, chunk, event.ttl_s, self.groups.number(key), found)
 
+    def fade(self, share: float) -> None:
+        """Let what was counted until now weigh only ``share`` of what it does."""
+        self.sampler.fade(share)
+        for counter in (self.gets, self.misses, self.sets, self.bytes):
+            counter.fade(share)
+        self._began_s = max(self._began_s, self._ended_s - _PEAK_SPAN_S)
+        old = int(self._began_s)
+        self._by_second = {at: count for at, count in self._by_second.items() if at[1] >= old}
+
     # Results
+
+    def set_ttl(self, group: int) -> float | None:
+        """The median life that the last sets of the group were given; ``None`` before there are any."""
+        return median(self.lives[group]) if self.lives[group] else None
 
     def peak(self, group: int) -> float:
         """Misses of the group in the worst second, as a multiple of their mean; 1 when it is chance."""
@@ -154,31 +178,3 @@ class TrafficMeter:
             errors[prefix] = errors.get(prefix, 0.0) + one.error
         best = sorted(counted, key=lambda key: -counted[key])[:number]
         return [HotKey(key, counted[key], errors[key]) for key in best]
-
-
-def group_evidence(
-    meters: Sequence[TrafficMeter], groups: Groups, gets_per_s: float, jitter: float
-) -> tuple[GroupEvidence, ...]:
-    """The groups of all nodes together; rates by the nodes' own count of gets."""
-    seen = sum(sum(meter.counts[What.HIT : What.SET]) for meter in meters)
-    scale = gets_per_s / seen if seen else 0.0
-    out = []
-    for number in range(GROUPS):
-        gets = sum(meter.sampler.gets_seen(number) for meter in meters)
-        curves = [curve for meter in meters if (curve := meter.sampler.ttl_curve(number)) is not None]
-        writes = sum(meter.sampler.writes_estimated(number) for meter in meters)
-        unread = [share for meter in meters if (share := meter.sampler.unread_share(number)) is not None]
-        if not gets and not writes:
-            continue
-        out.append(
-            GroupEvidence(
-                name=groups.name(number),
-                gets_per_s=gets * scale,
-                ttl=merged(curves),
-                jitter=jitter,
-                writes_per_s=writes * scale if seen else writes / max(meters[0].seconds, 1.0),
-                unread=fmean(unread) if unread else None,
-                misses_peak=max(meter.peak(number) for meter in meters),
-            )
-        )
-    return tuple(out)

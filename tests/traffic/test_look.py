@@ -7,22 +7,26 @@ import json
 from collections.abc import Callable
 
 import pytest
+from prometheus_client import generate_latest
 
 from iotcache.advisor.advice import Confidence
+from iotcache.advisor.predictions import Checked
 from iotcache.cluster.node_client import NodeClient
 from iotcache.config.schema import CacheSettings
 from iotcache.config.urls import parse_node
 from iotcache.errors import NodeError, UsageError
-from iotcache.traffic.look import Observation, look
+from iotcache.traffic.look import StandingLook, look
+from iotcache.traffic.observation import Observation
 from iotcache_tui.cli.advice_document import document
-from iotcache_tui.cli.commands.advise import lines, seconds_of
+from iotcache_tui.cli.advice_metrics import AdviceMetrics
+from iotcache_tui.cli.commands.advise import lines, place_of, seconds_of
 from tests.conforming import conforming
 from tests.conftest import Server
 
 pytestmark = pytest.mark.real("memcached")
 
 
-async def ask(server: Server, stop: asyncio.Event, rounds: int = 20) -> None:
+async def ask(server: Server, stop: asyncio.Event, rounds: int = 20, *, end: bool = True) -> None:
     """Readers that fill what they miss, and one key that gets a third of all gets."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     for turn in range(rounds):
@@ -40,7 +44,8 @@ async def ask(server: Server, stop: asyncio.Event, rounds: int = 20) -> None:
             pass
         await asyncio.sleep(0.02)  # the node's log takes no more than 64 KiB in a burst
     writer.close()
-    await until_watched(server, stop)
+    if end:
+        await until_watched(server, stop)
 
 
 async def until_watched(server: Server, stop: asyncio.Event) -> None:
@@ -83,6 +88,47 @@ async def test_requests_of_any_application_are_seen_through_the_nodes_log(memcac
     told = conforming("advise", json.dumps(document(result)))
     assert told["schema"] == "iotcache.advice/1"
     assert told["top"]["gets"][0] == {"key": "site:hot", "count": 400.0, "error": 0.0}
+    metrics = AdviceMetrics()
+    metrics.publish(result)
+    page = generate_latest(metrics.registry()).decode()
+    assert f'iotcache_advisor_predicted_hit_ratio{{bytes="{node.memory_bytes}",node="{node.name}"}}' in page
+    assert f'iotcache_advisor_advice{{subject="hot key"}} 1.0' in page
+
+
+async def test_a_standing_look_measures_what_came_of_somebody_elses_act(memcached: Server) -> None:
+    stop, asked = asyncio.Event(), asyncio.Event()
+    standing = StandingLook([parse_node(memcached.address)], CacheSettings(), window_s=0.5)
+    resized = False
+
+    async def act(megabytes: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", memcached.port)
+        writer.write(b"cache_memlimit %d\r\n" % megabytes)
+        assert await reader.readline() == b"OK\r\n"
+        writer.close()
+
+    def publish(observation: Observation) -> None:
+        nonlocal resized
+        (node,) = observation.evidence.nodes
+        if node.curve is not None and node.curve.sampled_gets >= 500 and node.hit_ratio and not resized:
+            resized = True
+            acts.append(asyncio.create_task(act(100)))
+        if observation.checked and observation.checked[0].measured is not None:
+            asked.set()
+            stop.set()
+            seen.append(observation.checked[0])
+
+    acts: list[asyncio.Task[None]] = []
+    seen: list[Checked] = []
+
+    async def busy() -> None:
+        while not asked.is_set():
+            await ask(memcached, asyncio.Event(), rounds=3, end=False)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(standing.run(publish, stop=stop, every_s=0.2))
+        tasks.create_task(busy())
+    assert seen[0].change == "64 → 100 MB"
+    assert seen[0].error is not None and abs(seen[0].error) < 0.1
 
 
 async def test_a_node_that_logs_nothing_is_judged_by_its_own_figures(
@@ -114,3 +160,10 @@ def test_a_time_is_read_as_people_write_it(text: str, seconds: float) -> None:
 def test_what_is_no_time_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(UsageError, match="--for is"):
         seconds_of(text)
+
+
+@pytest.mark.parametrize(("text", "place"), [("9151", ("127.0.0.1", 9151)), ("[::1]:80", ("::1", 80))])
+def test_a_place_for_prometheus_is_a_port_with_or_without_a_host(text: str, place: tuple[str, int]) -> None:
+    assert place_of(text) == place
+    with pytest.raises(UsageError, match="--metrics is"):
+        place_of(f"{text}x")

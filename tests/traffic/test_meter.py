@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from iotcache.advisor.item_size import item_bytes
 from iotcache.traffic.groups import OTHERS, Groups
-from iotcache.traffic.meter import TrafficMeter, group_evidence
+from iotcache.traffic.meter import TrafficMeter
+from iotcache.traffic.observation import group_evidence
 from iotcache.traffic.watch_lines import WatchEvent, What
 
 

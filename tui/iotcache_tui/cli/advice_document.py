@@ -8,7 +8,7 @@ from msgspec import to_builtins
 
 from iotcache.advisor.hot_keys import HotKey
 from iotcache.text import printable_bytes
-from iotcache.traffic.look import Observation
+from iotcache.traffic.observation import Observation
 
 SCHEMA = "iotcache.advice/1"
 
@@ -28,6 +28,7 @@ def document(observed: Observation) -> dict[str, Any]:
         "skipped": evidence.skipped,
         "notes": list(observed.notes),
         "advice": to_builtins(observed.advice),
+        "checked": [{**to_builtins(one), "text": one.text, "error": one.error} for one in observed.checked],
         "nodes": nodes,
         "groups": to_builtins(evidence.groups),
         "top": {

@@ -1,7 +1,8 @@
 """``iotcache-tui advise``: how much memory, which TTL, which keys; from the traffic of the running nodes.
 
 Asks each node for its figures and the log of its requests (``watch``), for as long as ``--for`` says, and
-changes nothing. What it prints and how it is worked out: docs/advisor.md. Exit status 1 when no node answers.
+changes nothing. With ``--metrics`` it goes on until it is ended, and tells Prometheus. What it prints and how
+it is worked out: docs/advisor.md. Exit status 1 when no node answers.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from iotcache.errors import UsageError
+from iotcache.text import printable
+
 if TYPE_CHECKING:
     from iotcache.advisor.hot_keys import HotKey
     from iotcache.config.schema import Settings
-    from iotcache.traffic.look import Observation
+    from iotcache.traffic.observation import Observation
 
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0}
 _MOST_S: Final = 86_400.0
@@ -27,16 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own flags; ``--config`` and its like are common to all commands."""
     parser.add_argument("--json", action="store_true", help="print one JSON object (fields: docs/advisor.md)")
     parser.add_argument(
-        "--for", metavar="TIME", dest="look_for", default="1m",
+        "--for", metavar="TIME", dest="look_for", default=None,
         help="how long to look: 30s, 10m, 1h (default 1m); Ctrl-C ends it early",
+    )  # fmt: skip
+    parser.add_argument(
+        "--metrics", metavar="[HOST:]PORT",
+        help="go on looking, and answer GET /metrics there for Prometheus (127.0.0.1 unless HOST is given)",
     )  # fmt: skip
 
 
 def seconds_of(text: str) -> float:
     """``10m`` in seconds. Raises `UsageError`."""
-    from iotcache.errors import UsageError
-    from iotcache.text import printable
-
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if not 0 < seconds <= _MOST_S:
@@ -50,13 +55,19 @@ def run(args: argparse.Namespace) -> int:
     from iotcache_simulator.stack.rundir import find_running
     from iotcache_tui.cli.options import load_settings
 
-    seconds = seconds_of(args.look_for)
+    seconds = seconds_of(args.look_for or "1m")
+    place = place_of(args.metrics) if args.metrics else None
+    if place and args.json:
+        raise UsageError("--metrics and --json are two ways to tell: leave one of them out")
     settings = load_settings(args).settings
     settings = listed(settings)
     if isinstance(settings.cache.nodes, str):
         settings = find_running(settings)
+    if place:
+        asyncio.run(_serve(settings, seconds if args.look_for else None, *place))
+        return 0
     if not args.json and sys.stderr.isatty():
-        print(f"looking at the nodes' requests for {args.look_for} …", file=sys.stderr)
+        print(f"looking at the nodes' requests for {args.look_for or '1m'} …", file=sys.stderr)
     observed = asyncio.run(_look(settings, seconds))
     if args.json:
         import msgspec
@@ -68,6 +79,41 @@ def run(args: argparse.Namespace) -> int:
         for line in lines(observed):
             print(line)
     return 0
+
+
+def place_of(text: str) -> tuple[str, int]:
+    """``9151`` or ``0.0.0.0:9151`` as host and port. Raises `UsageError`."""
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65_536:
+        raise UsageError(f"--metrics is '{printable(text, 60)}', allowed is PORT or HOST:PORT")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+async def _serve(settings: Settings, seconds: float | None, host: str, port: int) -> None:
+    from prometheus_client import start_http_server
+
+    from iotcache.config.urls import parse_node
+    from iotcache.traffic.look import HALF_LIFE_S, StandingLook
+    from iotcache_tui.cli.advice_metrics import AdviceMetrics
+    from iotcache_tui.cli.simulating.output import until_signalled
+
+    metrics, stop = AdviceMetrics(), asyncio.Event()
+    try:
+        server, thread = start_http_server(port, host, registry=metrics.registry())
+    except OSError as error:
+        raise UsageError(f"--metrics {host}:{port}: {error.strerror or error}") from error
+    nodes = [parse_node(text) for text in settings.cache.nodes]
+    if sys.stderr.isatty():
+        print(f"http://{host}:{port}/metrics; Ctrl-C ends it", file=sys.stderr)
+    if seconds is not None:
+        asyncio.get_running_loop().call_later(seconds, stop.set)
+    try:
+        with until_signalled(stop.set):
+            await StandingLook(nodes, settings.cache, half_life_s=HALF_LIFE_S).run(metrics.publish, stop=stop)
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        server.server_close()
+        thread.join()
 
 
 async def _look(settings: Settings, seconds: float) -> Observation:
@@ -107,6 +153,8 @@ def lines(observed: Observation) -> Iterator[str]:
         yield f"{number}. {one.text}"
         yield f"   why: {one.reason} (confidence {one.confidence})"
         yield f"   do: {one.do}    undo: {one.undo}"
+    for check in observed.checked:
+        yield f"checked: {check.about}: {check.text}"
     for title, keys in (
         ("most gets", observed.top_gets),
         ("most misses", observed.top_misses),
