@@ -142,13 +142,15 @@ class Predictions:
         if predicted is None or known.value is None:
             return
         subject, about = seen.key
-        longest = max(known.lever, seen.lever) if subject is Subject.TTL else _SECONDS_LEAST
+        settles_s = min(_SECONDS_LEAST, self._window_s)
+        if subject is Subject.TTL:
+            settles_s = max(settles_s, known.lever, seen.lever)  # until then old lives end
         self._open[seen.key] = _Open(
             Checked(
                 at_s=at_s, subject=subject, about=about, before=known.value, predicted=predicted,
                 change=_words(subject, known.lever, seen.lever),
             ),
-            min(max(longest, _SECONDS_LEAST if self._window_s >= _SECONDS_LEAST else 0.0), self._patience_s),
+            min(settles_s, self._patience_s),
             deque(maxlen=512),
         )  # fmt: skip
 

@@ -118,7 +118,7 @@ class Sampler:
         """Keys in the sample now."""
         return len(self._slots)
 
-    def count(self, gets: Mapping[int, int] | Iterable[tuple[int, int]]) -> None:
+    def count(self, gets: Mapping[int, int] | Iterable[tuple[int, float]]) -> None:
         """Gets of all keys by group, sampled or not: what the sample is corrected by."""
         for group, number in gets.items() if isinstance(gets, Mapping) else gets:
             self._seen[min(group, GROUPS - 1)] += number
@@ -288,7 +288,7 @@ class Sampler:
     def _admit(self, key_hash: int) -> int | None:
         """A slot for a new key; ``None`` when the threshold has fallen below it."""
         if not self._free:
-            self._shrink()
+            self.thin(KEEP)
             if key_hash >= self.threshold:
                 return None
         slot = self._slots[key_hash] = self._free.pop()
@@ -298,18 +298,22 @@ class Sampler:
         self._missed_s[slot], self._filling[slot] = np.inf, 0
         return slot
 
-    def _shrink(self) -> None:
-        """Lower the threshold, and count what was counted as if it had been this low from the start."""
+    def thin(self, keep: float) -> None:
+        """Sample only ``keep`` (0 to 1) of the keys sampled now, and count what was counted as if it had been
+        so from the start."""
         hashes = sorted(self._slots)
-        lower = hashes[int(len(hashes) * KEEP)]
-        for key_hash in hashes[int(len(hashes) * KEEP) :]:
+        if not hashes:
+            return
+        first = min(int(len(hashes) * keep), len(hashes) - 1)
+        lower = hashes[first]
+        for key_hash in hashes[first:]:
             slot = self._slots[key_hash]
             self._recency.forget(slot)
             self._free.append(slot)
         # Made anew: a dict that was only emptied keeps the room of its greatest size.
         self._slots = {key_hash: slot for key_hash, slot in self._slots.items() if key_hash < lower}
         share = lower / self.threshold
-        self.threshold = lower
+        self.threshold = max(lower, 1)
         self._scale(share, range(GROUPS))
 
     def _scale(self, share: float, groups: Sequence[int]) -> None:

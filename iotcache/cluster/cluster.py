@@ -15,6 +15,7 @@ from iotcache.cluster import forks
 from iotcache.cluster.events import NodeEvents
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node
+from iotcache.cluster.observer import TrafficObserver
 from iotcache.cluster.outage import LEASE_S, OutageMarker
 from iotcache.cluster.placement import placement as placement_by_name
 from iotcache.cluster.questions import NodeQuestions
@@ -84,6 +85,8 @@ class Cluster:
         self._rng = rng or Random()
         self._failover_ttl_s = max(1, round(failover_ttl_s))
         self._events = NodeEvents(on_event, clock)
+        self.observer: TrafficObserver | None = None
+        """Is told of every batch; it may be set at any time."""
         self._unusable: str | None = _NOT_ENTERED
         """Why nothing can be asked."""
         self._nodes = tuple(
@@ -261,7 +264,10 @@ class Cluster:
         replaced and the read tried once more; a time-out is not.
         """
         self._check()
-        return await self._reads.get_many(keys, cas=cas)
+        results = await self._reads.get_many(keys, cas=cas)
+        if self.observer is not None:
+            self.observer.read(keys, results)
+        return results
 
     async def probe_many(self, keys: Sequence[str]) -> list[ItemInfo]:
         """Look at items without counting as a read, touching the LRU or marking them fetched (``me``)."""
@@ -276,7 +282,7 @@ class Cluster:
         refused. Raises ValueError for a life that is not positive.
         """
         self._check()
-        return await self._writes.set_many(items)
+        return self._written(items, await self._writes.set_many(items))
 
     async def cas_many(self, items: Sequence[SetItem], seen: Sequence[GetResult]) -> list[WriteResult]:
         """Store each item only if it still is what ``seen`` shows.
@@ -285,7 +291,12 @@ class Cluster:
         node has changed meanwhile is refused: CAS uniques mean nothing on another node.
         """
         self._check()
-        return await self._swaps.cas_many(items, seen)
+        return self._written(items, await self._swaps.cas_many(items, seen))
+
+    def _written(self, items: Sequence[SetItem], results: list[WriteResult]) -> list[WriteResult]:
+        if self.observer is not None:
+            self.observer.written(items, results)
+        return results
 
     async def lease_many(
         self, keys: Sequence[str], *, stub_s: int = 2, recache_s: int = 0
@@ -307,7 +318,10 @@ class Cluster:
     async def delete_many(self, keys: Sequence[str]) -> list[WriteResult]:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""
         self._check()
-        return await self._writes.delete_many(keys)
+        results = await self._writes.delete_many(keys)
+        if self.observer is not None:
+            self.observer.deleted(keys)
+        return results
 
     async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[WriteResult]:
         """Give ``keys`` ``ttl_s`` (> 0) more seconds to live, without reading them.

@@ -15,6 +15,7 @@ from iotcache.cluster.placement.share import shares
 from iotcache.errors import NodeError
 from iotcache.tasks import end
 from iotcache.traffic.groups import Groups
+from iotcache.traffic.meter import TrafficMeter
 from iotcache.traffic.node_watch import NodeLook, NodeWatch
 from iotcache.traffic.observation import Observation, concluded
 
@@ -42,7 +43,10 @@ class StandingLook:
         cpu_share: float = CPU_SHARE,
         half_life_s: float = inf,
         window_s: float = WINDOW_S,
+        own: TrafficMeter | None = None,
     ) -> None:
+        """``own`` has this program's own requests, for nodes that tell of none."""
+        self._own = own
         self._cache = cache
         self._groups = Groups()
         self._watches = [
@@ -150,7 +154,7 @@ class StandingLook:
             raise NodeError("; ".join(notes.values()) or "no node has answered yet")
         observation = concluded(
             seen, self._groups, notes=tuple(notes.values()), shares=self._shares, weights=self._weights,
-            jitter=self._cache.ttl.jitter,
+            jitter=self._cache.ttl.jitter, own=self._own,
         )  # fmt: skip
         return replace(observation, checked=self._predictions.history)
 

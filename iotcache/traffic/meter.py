@@ -50,7 +50,7 @@ class TrafficMeter:
         self.bytes = SpaceSaving()
         """Bytes moved by key, in both directions."""
         self.counts = [0] * len(What)
-        self.group_gets, self.group_hits = [0] * GROUPS, [0] * GROUPS
+        self.group_gets, self.group_hits = [0.0] * GROUPS, [0.0] * GROUPS
         """Of all keys, as the node answered."""
         self.lives: list[deque[float]] = [deque(maxlen=_LIVES) for _ in range(GROUPS)]
         """Of the last sets."""

@@ -51,9 +51,9 @@ class NodeLook(Struct, frozen=True):
     events: int
     note: str
     """A sentence on what could not be seen; empty when everything was."""
-    group_gets: tuple[int, ...]
+    group_gets: tuple[float, ...]
     """Of each group, between before and after."""
-    group_hits: tuple[int, ...]
+    group_hits: tuple[float, ...]
 
 
 class _Point(NamedTuple):
@@ -63,8 +63,8 @@ class _Point(NamedTuple):
     slabs: tuple[SlabClass, ...]
     skipped: int
     events: int
-    group_gets: tuple[int, ...]
-    group_hits: tuple[int, ...]
+    group_gets: tuple[float, ...]
+    group_hits: tuple[float, ...]
 
 
 class _Seeds(NamedTuple):
@@ -205,7 +205,7 @@ class NodeWatch:
         )  # fmt: skip
 
 
-def _grown(now: tuple[int, ...], before: tuple[int, ...]) -> tuple[int, ...]:
+def _grown(now: tuple[float, ...], before: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(now[group] - before[group] for group in range(GROUPS))
 
 

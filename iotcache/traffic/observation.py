@@ -7,9 +7,10 @@ from statistics import fmean, median
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from iotcache.advisor.advice import Advice
-from iotcache.advisor.curves import merged
+from iotcache.advisor.curves import MemoryCurve, merged
 from iotcache.advisor.evidence import Evidence, GroupEvidence, NodeEvidence, SlabEvidence
 from iotcache.advisor.hot_keys import HotKey, SpaceSaving
 from iotcache.advisor.predictions import Checked
@@ -45,11 +46,19 @@ def concluded(
     shares: Mapping[str, float],
     weights: Mapping[str, int],
     jitter: float,
+    own: TrafficMeter | None = None,
 ) -> Observation:
-    """What ``looks`` come to. ``shares`` of all keys and ``weights`` are by the name of the node."""
+    """What ``looks`` come to. ``shares`` of all keys and ``weights`` are by the name of the node.
+
+    ``own`` has this program's own requests, for where no node tells of any: each node's curve is its part then.
+    """
     notes = [*notes, *(one.note for one in looks if one.note)]
     nodes = [_node(one, shares.get(one.name, 0.0), weights.get(one.name, 1)) for one in looks]
     meters = [one.meter for one in looks if one.meter is not None]
+    if own is not None and not meters and own.gets.total:
+        meters = [own]
+        nodes = _parts_of(nodes, own)
+        notes.append("no node tells of its requests: what is advised rests on this program's own")
     lost, events = sum(one.skipped for one in looks), sum(one.events for one in looks)
     if lost:
         notes.append(
@@ -61,9 +70,8 @@ def concluded(
         seconds=max(one.seconds for one in looks),
         nodes=tuple(nodes),
         groups=group_evidence(
-            meters, groups, sum(node.gets_per_s for node in nodes), jitter,
-            gets=[sum(one.group_gets[group] for one in watched) for group in range(GROUPS)],
-            hits=[sum(one.group_hits[group] for one in watched) for group in range(GROUPS)],
+            meters, meters[0].groups if meters else groups, sum(node.gets_per_s for node in nodes), jitter,
+            gets=_sums([one.group_gets for one in watched]), hits=_sums([one.group_hits for one in watched]),
         ),
         prefixes=_top([meter.prefixes(TOP) for meter in meters]),
         skipped=lost / (lost + events) if lost else 0.0,
@@ -83,14 +91,35 @@ def concluded(
     )
 
 
+def _parts_of(nodes: Sequence[NodeEvidence], own: TrafficMeter) -> list[NodeEvidence]:
+    """The curve of all nodes together, divided by their memory."""
+    whole = own.sampler.memory_curve()
+    parts = [node.memory_bytes / max(whole.now_bytes, 1) for node in nodes]
+    return [
+        replace(
+            node,
+            curve=MemoryCurve(
+                tuple(round(size * part) for size in whole.sizes), whole.ratios, node.memory_bytes,
+                whole.working_set_bytes * part, whole.sampled_gets,
+            ),
+        )
+        for node, part in zip(nodes, parts, strict=True)
+        if part > 0
+    ]  # fmt: skip
+
+
+def _sums(columns: Sequence[tuple[float, ...]]) -> list[float]:
+    return [sum(numbers) for numbers in zip(*columns, strict=True)]
+
+
 def group_evidence(
     meters: Sequence[TrafficMeter],
     groups: Groups,
     gets_per_s: float,
     jitter: float,
     *,
-    gets: Sequence[int] = (),
-    hits: Sequence[int] = (),
+    gets: Sequence[float] = (),
+    hits: Sequence[float] = (),
 ) -> tuple[GroupEvidence, ...]:
     """The groups of all nodes together; rates by the nodes' own count of gets.
 

@@ -1,0 +1,73 @@
+"""A program's own reads and writes, seen through its cluster client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from iotcache.cluster import Cluster
+from iotcache.cluster.types import GetResult, SetItem, WriteResult
+from iotcache.config.urls import parse_node
+from iotcache.traffic.tap import TrafficTap
+from tests.advisor.oracle import ExactLru, Kind, Reference
+from tests.conftest import Server
+
+VALUE = b"x" * 100
+CHUNK = 192
+"""Of a key of 20 bytes and that value."""
+MB = 1 << 20
+
+
+def play(tap: TrafficTap, caches: Sequence[ExactLru], batches: int, now: Callable[[float], None]) -> None:
+    """Readers with the first of the caches: get, fill what was missed. The others are asked the same."""
+    rng, real = Random(5), caches[0]
+    for turn in range(batches):
+        now(turn * 0.1)
+        keys = [f"dev{min(int(rng.paretovariate(0.4)), 40_000):06}:temp:latest" for _ in range(100)]
+        results = []
+        for key in keys:
+            before = real.hits
+            for cache in caches:
+                cache.feed([Reference(hash(key), Kind.GET, turn * 0.1, CHUNK)])
+            hit = real.hits > before
+            results.append(GetResult(hit, VALUE if hit else b""))
+        tap.read(keys, results)
+        missed = list(dict.fromkeys(key for key, one in zip(keys, results, strict=True) if not one.hit))
+        for key in missed:
+            for cache in caches:
+                cache.feed([Reference(hash(key), Kind.FILL, turn * 0.1, CHUNK, 600.0)])
+        items = [SetItem(key, VALUE, 0, 600) for key in missed]
+        tap.written(items, [WriteResult(True, "n")] * len(items))
+
+
+def test_the_curve_of_own_requests_is_that_of_exact_caches() -> None:
+    clock = 0.0
+
+    def now(value: float) -> None:
+        nonlocal clock
+        clock = value
+
+    sizes = (MB // 2, MB // 8, 2 * MB)
+    caches = [ExactLru(size) for size in sizes]
+    tap = TrafficTap(sizes[0], now_s=lambda: clock)
+    play(tap, caches, 200, now)
+    curve = tap.meter.sampler.memory_curve()
+    for cache in caches:
+        assert abs(curve.at(cache.size) - cache.ratio) < 0.04, (cache.size, tap.meter.sampler.keys)
+    assert tap.groups.name(0) == "dev#:temp:latest"
+    assert tap.meter.set_ttl(0) == 600.0
+    assert tap.meter.gets.top(1)[0].key == b"dev000001:temp:latest"
+
+
+async def test_a_cluster_tells_its_observer_of_every_batch(memcached: Server) -> None:
+    async with Cluster([parse_node(memcached.address)]) as cluster:
+        await cluster.set_many([SetItem("before", b"1", 0, 60)])
+        tap = cluster.observer = TrafficTap(64 * MB)
+        await cluster.get_many(["a:1", "a:2"])
+        await cluster.set_many([SetItem("a:1", b"1", 0, 60), SetItem("a:2", b"2", 0, 60)])
+        await cluster.get_many(["a:1", "a:2"])
+        await cluster.delete_many(["a:1"])
+    assert tap.meter.sampler.gets_seen(0) == 4
+    assert tap.meter.sampler.keys == 2
+    assert not any(tap.meter.sampler.writes_estimated(group) for group in range(2)), "fills, not writes"
+    assert tap.meter.set_ttl(0) == 60.0
