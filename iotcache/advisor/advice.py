@@ -51,6 +51,8 @@ class Advice(Struct, frozen=True, kw_only=True):
     """That would no longer reach the store."""
     saved_bytes: float = 0.0
     """Of the nodes' memory."""
+    target: float | None = None
+    """What it would set: megabytes, or seconds of life."""
     now: float | None = None
     """The figure that it is to change, today …"""
     predicted: float | None = None

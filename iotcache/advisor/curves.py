@@ -88,6 +88,23 @@ class MemoryCurve(Struct, frozen=True):
         return self.smallest_for(self.now + 0.9 * (self.ratios[-1] - self.now)) or float(self.sizes[-1])
 
 
+def ring_curve(parts: Sequence[tuple[MemoryCurve, float]]) -> MemoryCurve | None:
+    """Several nodes as one: (curve, gets/s) of each, all resized alike; ``None`` without gets."""
+    total = sum(gets for _, gets in parts)
+    if total <= 0:
+        return None
+    now = sum(curve.now_bytes for curve, _ in parts)
+    first = parts[0][0]
+    factors = [size / first.now_bytes for size in first.sizes]
+    ratios = tuple(
+        sum(curve.at(factor * curve.now_bytes) * gets for curve, gets in parts) / total for factor in factors
+    )
+    return MemoryCurve(
+        tuple(round(factor * now) for factor in factors), ratios, now,
+        sum(curve.working_set_bytes for curve, _ in parts), sum(curve.sampled_gets for curve, _ in parts),
+    )  # fmt: skip
+
+
 class TtlCurve(Struct, frozen=True):
     """Hit ratio and age of what is served, against the TTL of one group of keys."""
 

@@ -62,6 +62,7 @@ def _longer(group: GroupEvidence, curve: TtlCurve, gain: float, reads: float, sk
         reason=f"{100 * (1 - curve.now):.1f} % of its reads find nothing, mostly as the entry has expired "
         f"(jitter of {JITTER:.0%} would cost {100 * curve.jitter_price(JITTER):.1f} points)",
         do=f"TTL of {group.name}: {factor * curve.ttl_s:g} s",
+        target=factor * curve.ttl_s,
         undo=f"TTL of {group.name}: {curve.ttl_s:g} s",
         confidence=_sure(curve, skipped),
         store_reads_per_s=reads,
@@ -88,6 +89,7 @@ def _shorter(
         f"{-reads:.0f} store reads/s",
         reason="its entries are read soon or not at all, and others are evicted to keep them",
         do=f"TTL of {group.name}: {factor * curve.ttl_s:g} s",
+        target=factor * curve.ttl_s,
         undo=f"TTL of {group.name}: {curve.ttl_s:g} s",
         confidence=_sure(curve, evidence.skipped),
         store_reads_per_s=reads,

@@ -59,6 +59,13 @@ def lru_temp_ttl(seconds: int) -> bytes:
     return b"lru temp_ttl %d\r\n" % seconds
 
 
+def slabs_reassign(source: int, target: int) -> bytes:
+    """Move one page of memory from one slab class to another; -1 lets the node choose the source."""
+    if not (-1 <= source <= 63 and 1 <= target <= 63 and source != target):
+        raise UsageError(f"a page goes from one slab class to another, not from {source} to {target}")
+    return b"slabs reassign %d %d\r\n" % (source, target)
+
+
 def verbosity(level: int) -> bytes:
     """How much the node writes to its own standard error, 0 to 3."""
     if not 0 <= level <= 3:

@@ -198,6 +198,8 @@ class DashboardSettings(Section, frozen=True):
     observe: Switch = "auto"
     """Whether the dashboard's reads leave the cache as it is: no entry is put back, no lease taken, no item
     made younger; "auto": yes."""
+    advisor: Switch = "auto"
+    """Whether the nodes' requests are looked at from the start; "auto": where the nodes are embedded."""
     history_s: Annotated[int, Meta(ge=60, le=900)] = 300
     """How far back the plots look."""
     theme: str = "iotcache-dark"

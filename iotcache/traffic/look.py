@@ -137,6 +137,11 @@ class StandingLook:
         self._predictions.note(time(), observation.evidence)
         return replace(observation, checked=self._predictions.history)
 
+    @property
+    def reads_logs(self) -> bool:
+        """Whether some node tells of its requests."""
+        return any(watch.meter is not None for watch in self._watches if watch.address.name in self._reading)
+
     async def observe(self, window_s: float = inf) -> Observation:
         """What there is to see; rates over the last ``window_s``. Raises `NodeError` when no node answers."""
         watches = [watch for watch in self._watches if watch.address.name in self._reading]

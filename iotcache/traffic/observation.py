@@ -50,7 +50,8 @@ def concluded(
 ) -> Observation:
     """What ``looks`` come to. ``shares`` of all keys and ``weights`` are by the name of the node.
 
-    ``own`` has this program's own requests, for where no node tells of any: each node's curve is its part then.
+    ``own`` has this program's own requests, for where no node tells of any: each node has its part of that
+    curve then.
     """
     notes = [*notes, *(one.note for one in looks if one.note)]
     nodes = [_node(one, shares.get(one.name, 0.0), weights.get(one.name, 1)) for one in looks]

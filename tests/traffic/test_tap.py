@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
+from iotcache.advisor.references import Kind, Reference
 from iotcache.cluster import Cluster
 from iotcache.cluster.types import GetResult, SetItem, WriteResult
 from iotcache.config.urls import parse_node
 from iotcache.traffic.tap import TrafficTap
-from tests.advisor.oracle import ExactLru, Kind, Reference
+from tests.advisor.oracle import ExactLru
 from tests.conftest import Server
 
 VALUE = b"x" * 100

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
+from iotcache.advisor.curves import ring_curve
 from iotcache.advisor.hot_keys import HotKey
 from iotcache.text import printable_bytes
 from iotcache.traffic.observation import Observation
@@ -30,6 +31,9 @@ def document(observed: Observation) -> dict[str, Any]:
         "advice": to_builtins(observed.advice),
         "checked": [{**to_builtins(one), "text": one.text, "error": one.error} for one in observed.checked],
         "nodes": nodes,
+        "ring": to_builtins(
+            ring_curve([(node.curve, node.gets_per_s) for node in evidence.nodes if node.curve is not None])
+        ),
         "groups": to_builtins(evidence.groups),
         "top": {
             "gets": [_key(one) for one in observed.top_gets],

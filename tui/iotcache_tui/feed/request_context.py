@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from iotcache.model import Series
     from iotcache_simulator.lab.run import ScenarioRun
     from iotcache_simulator.stack.stack import Stack
+    from iotcache_tui.feed.advisor import AdvisorFeed
     from iotcache_tui.feed.delayed_store import DelayedStore
     from iotcache_tui.feed.node_stats import NodeStatsPoller
 
@@ -45,6 +46,7 @@ class RequestContext(LabContext):
     series: list[Series]
     """Grows as rows join; a row's number is its place in it."""
     node_stats: NodeStatsPoller
+    advisor: AdvisorFeed
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[DeviceCache]:

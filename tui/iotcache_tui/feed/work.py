@@ -23,6 +23,7 @@ from iotcache.store import open_store
 from iotcache.store.base import Store
 from iotcache_simulator.stack.stack import Stack
 from iotcache_tui.feed.absent import NoCluster, NoStore
+from iotcache_tui.feed.advisor import AdvisorFeed
 from iotcache_tui.feed.answers.alerts import AlertPoller
 from iotcache_tui.feed.dead_letters import DeadLetterPoller
 from iotcache_tui.feed.delayed_store import DelayedStore
@@ -120,8 +121,13 @@ class LiveWork:
                 )
                 if self._compares_placement:
                     self.mailbox.put_latest(Latest(placement=key_placement(settings.cache)))
+                advisor = AdvisorFeed(
+                    settings, cache.cluster, self.mailbox, self._clock,
+                    embedded=isinstance(self._settings.cache.nodes, str),
+                )  # fmt: skip
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._open(store))
+                    tasks.create_task(advisor.run())
                     tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, store, stats, pace))
                     tasks.create_task(self._every(PROBE_EVERY_S, self._probe, cache))
                     tasks.create_task(self._every(TICK_S, self._read, cache, stats, pace))
@@ -144,6 +150,7 @@ class LiveWork:
                                 store=store,
                                 series=self._series,
                                 node_stats=node_stats,
+                                advisor=advisor,
                             )
                         )
                     )

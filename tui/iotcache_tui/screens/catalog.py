@@ -45,4 +45,8 @@ SCREENS = (
         "7", "events", "Events", "iotcache_tui.screens.events:EventsScreen",
         "Fallbacks, alerts, node changes",
     ),
+    ScreenEntry(
+        "8", "advisor", "Advisor", "iotcache_tui.screens.advisor:AdvisorScreen",
+        "How much memory, which TTL, which keys",
+    ),
 )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
 from iotcache.telemetry import KeyPlacement, NodeListReport
+from iotcache_tui.state.advisor.model import AdvisorView
 from iotcache_tui.state.fallbacks import FallbackLines
 from iotcache_tui.state.fleet.fleet_state import FleetState
 from iotcache_tui.state.flow_history import FlowHistory
@@ -64,6 +65,7 @@ class DashboardState:
         self.node_history = NodeCurves()
         self.flow_history = FlowHistory()
         self.lab: LabView | None = None
+        self.advisor = AdvisorView()
         self.alerts: tuple[AlertLine, ...] = ()
         self.placement: KeyPlacement | None = None
         self.node_list: NodeListReport | None = None
@@ -119,6 +121,8 @@ class DashboardState:
             self.placement = drained.placement
         if drained.node_list is not None:
             self.node_list = drained.node_list
+        if drained.advisor is not None:
+            self.advisor = drained.advisor
         if drained.lab is not None:
             self.lab = drained.lab
         if drained.ready is not None:

@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 from iotcache.model import Event, MissReason, NodeHealth, Read, Severity
 from iotcache.store.base import SeriesInfo
 from iotcache.telemetry import FleetStats, IngestStats, KeyPlacement, NodeListReport, ReaderStats
+from iotcache_tui.state.advisor.model import AdvisorView
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.nodes.model import NodesFigures
 from iotcache_tui.state.requests import Answer
@@ -175,6 +176,7 @@ class Latest(Struct, frozen=True):
     node_figures: NodesFigures | None = None
     attachment: Attachment | None = None
     lab: LabView | None = None
+    advisor: AdvisorView | None = None
     alerts: Sequence[AlertLine] | None = None
     placement: KeyPlacement | None = None
     """Where this dashboard looks for keys."""

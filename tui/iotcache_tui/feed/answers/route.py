@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import TypeAlias
 
 from iotcache_tui.feed.request_context import LabContext, RequestContext
+from iotcache_tui.state.advisor.model import RunAdvisor
 from iotcache_tui.state.device.model import InspectDevice, ReadAlerts, ReadDocuments, ReadHistory, ReadNow
 from iotcache_tui.state.keys.model import CountKeys, CrawlKeys, DeleteKey, FetchValue
 from iotcache_tui.state.lab import LabDo, LabExport, LabImprovise, LabRun, LoadLabCatalogue
@@ -48,6 +49,8 @@ def answer(request: Request, context: RequestContext) -> Answering | None:
             return _nodes(request, context)
         case SwitchPart() | TurnLoad() | SlowStore():
             return _switches(request, context)
+        case RunAdvisor():
+            return context.advisor.turn(request.on)
         case AcknowledgeAlerts():
             from iotcache_tui.feed.answers import alerts
 

@@ -23,6 +23,8 @@ def admin_command(act: NodeAct, values: Sequence[float | str]) -> bytes:
                 return admin.lru_mode(str(mode))
             case NodeAct.TEMP_TTL, (seconds,):
                 return admin.lru_temp_ttl(int(seconds))
+            case NodeAct.REASSIGN, (source, target):
+                return admin.slabs_reassign(int(source), int(target))
             case NodeAct.VERBOSITY, (level,):
                 return admin.verbosity(int(level))
     except (ValueError, OverflowError) as error:

@@ -198,6 +198,8 @@ class NodeAct(StrEnum):
     LRU_MODE = "lru mode"
     TEMP_TTL = "lru temp_ttl"
     VERBOSITY = "verbosity"
+    REASSIGN = "slabs reassign"
+    """One page of memory from one slab class to another; the advisor's, not in the menu."""
 
 
 class ActOnNode(Request, frozen=True):

@@ -1,0 +1,1 @@
+"""What the Advisor screen shows."""

@@ -1,0 +1,101 @@
+"""The curves that can be shown, and the one that a piece of advice is about."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from iotcache.advisor.advice import MEBIBYTE, Advice, Subject
+from iotcache.advisor.curves import MemoryCurve, TtlCurve, ring_curve
+from iotcache.advisor.evidence import Evidence
+
+RING = "all nodes"
+
+
+class Mark(Struct, frozen=True):
+    """A place on a curve that matters."""
+
+    name: str
+    x: float
+    ratio: float
+
+
+class Curve(Struct, frozen=True):
+    """One curve to draw: hit ratio against megabytes or seconds."""
+
+    subject: Subject
+    about: str
+    xs: tuple[float, ...]
+    ratios: tuple[float, ...]
+    unit: str
+    marks: tuple[Mark, ...]
+    note: str
+    """What goes with it, in a line."""
+
+
+def curves(evidence: Evidence | None, advice: tuple[Advice, ...]) -> list[Curve]:
+    """Memory of all nodes and of each, then the TTL of each group; those without gets are left out."""
+    if evidence is None:
+        return []
+    shown: list[Curve] = []
+    ring = ring_curve([(node.curve, node.gets_per_s) for node in evidence.nodes if node.curve is not None])
+    if ring is not None and len(evidence.nodes) > 1:
+        shown.append(_memory(RING, ring, evidence.gets_per_s, advice))
+    for node in evidence.nodes:
+        if node.curve is not None:
+            shown.append(_memory(node.name, node.curve, node.gets_per_s, advice))
+    for group in evidence.groups:
+        if group.ttl is not None:
+            shown.append(_ttl(group.name, group.ttl, group.gets_per_s, advice))
+    return shown
+
+
+def place_of(shown: list[Curve], one: Advice) -> int | None:
+    """The curve that the advice is about."""
+    about = {Subject.TTL: Subject.TTL, Subject.JITTER: Subject.TTL, Subject.WRITES: Subject.TTL}
+    subject = about.get(one.subject, Subject.MEMORY)
+    return next(
+        (at for at, curve in enumerate(shown) if curve.subject is subject and curve.about == one.about), None
+    )
+
+
+def _proposal(advice: tuple[Advice, ...], subject: Subject, about: str) -> Advice | None:
+    return next((one for one in advice if one.subject is subject and one.about == about), None)
+
+
+def _memory(name: str, curve: MemoryCurve, gets_per_s: float, advice: tuple[Advice, ...]) -> Curve:
+    marks = [Mark("now", curve.now_bytes / MEBIBYTE, curve.now)]
+    proposal = _proposal(advice, Subject.MEMORY, name)
+    knee = curve.knee_bytes
+    if knee > curve.now_bytes and curve.at(knee) - curve.now >= 0.001:
+        marks.append(Mark("knee", knee / MEBIBYTE, curve.at(knee)))
+    if proposal is not None and proposal.target is not None:
+        marks.append(Mark("proposal", proposal.target, curve.at(proposal.target * MEBIBYTE)))
+    used = curve.working_set_bytes / MEBIBYTE
+    return Curve(
+        Subject.MEMORY,
+        name,
+        tuple(size / MEBIBYTE for size in curve.sizes),
+        curve.ratios,
+        "MB",
+        tuple(marks),
+        f"in use {used:.3g} MB   {(1 - curve.now) * gets_per_s:.0f} store reads/s",
+    )
+
+
+def _ttl(name: str, curve: TtlCurve, gets_per_s: float, advice: tuple[Advice, ...]) -> Curve:
+    marks = [Mark("now", curve.ttl_s, curve.now)]
+    if curve.knee > 1.0 and curve.at(curve.knee) - curve.now >= 0.001:
+        marks.append(Mark("knee", curve.knee * curve.ttl_s, curve.at(curve.knee)))
+    proposal = _proposal(advice, Subject.TTL, name)
+    if proposal is not None and proposal.target is not None:
+        marks.append(Mark("proposal", proposal.target, curve.at(proposal.target / curve.ttl_s)))
+    return Curve(
+        Subject.TTL,
+        name,
+        tuple(factor * curve.ttl_s for factor in curve.factors),
+        curve.ratios,
+        "s",
+        tuple(marks),
+        f"age served p99 {curve.age_p99_s(1.0):.3g} s   {(1 - curve.now) * gets_per_s:.0f} store reads/s   "
+        f"10 % jitter costs {100 * curve.jitter_price(0.1):.1f} points",
+    )
