@@ -48,7 +48,8 @@ def ttl(evidence: Evidence) -> Iterator[Advice]:
 def _sure(curve: TtlCurve, skipped: float) -> Confidence:
     if curve.sampled_gets >= GETS_FOR_HIGH and skipped < 0.2:
         return Confidence.HIGH
-    return Confidence.MEDIUM if curve.sampled_gets >= GETS_FOR_MEDIUM else Confidence.LOW
+    known = curve.sampled_gets >= GETS_FOR_MEDIUM and skipped < 0.5
+    return Confidence.MEDIUM if known else Confidence.LOW
 
 
 def _longer(group: GroupEvidence, curve: TtlCurve, gain: float, reads: float, skipped: float) -> Advice:
