@@ -330,6 +330,22 @@ class AdviceKeys(Struct, frozen=True):
     prefixes: list[CountedKey]
 
 
+class AdviceChecked(Struct, frozen=True):
+    """A prediction and what came of it; ``measured`` is null while it is waited for."""
+
+    at_s: float
+    subject: str
+    about: str
+    change: str
+    before: float
+    predicted: float
+    measured: float | None
+    after_s: float
+    note: str
+    text: str
+    error: float | None
+
+
 class AdviceDocument(Struct, frozen=True):
     """``advise --json`` (docs/advisor.md)."""
 
@@ -339,7 +355,11 @@ class AdviceDocument(Struct, frozen=True):
     notes: list[str]
     advice: list[Advice]
     """The most useful first."""
+    checked: list[AdviceChecked]
+    """Changes that were noticed meanwhile, the newest first."""
     nodes: list[AdviceNode]
+    ring: MemoryCurve | None
+    """All nodes as one, resized alike."""
     groups: list[GroupEvidence]
     top: AdviceKeys
 

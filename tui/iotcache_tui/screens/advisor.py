@@ -23,7 +23,7 @@ from iotcache_tui.state.advisor.curves import Curve, curves, place_of
 from iotcache_tui.state.advisor.model import MEASURES, AdvisorView, RunAdvisor
 from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.advisor.advice_table import AdviceTable
-from iotcache_tui.widgets.advisor.panels import checked_lines, curve_lines, key_lines, why_lines
+from iotcache_tui.widgets.advisor.panels import checked_lines, curve_lines, key_lines, note_lines, why_lines
 from iotcache_tui.widgets.common.cursor_table import CursorTable
 from iotcache_tui.widgets.common.panel import Panel
 from iotcache_tui.widgets.common.render_context import RenderContext
@@ -159,9 +159,9 @@ class AdvisorScreen(ViewScreen):
                 )  # fmt: skip
             case "why":
                 one, keys = self.table.chosen, self._keys(self.table.chosen)
-                notes = [[(printable(note, 300), "dim")] for note in view.notes]
                 panel.show(
-                    (one, keys, view.notes), lambda w, h: [*why_lines(one, w, keys), *notes],
+                    (one, keys, view.notes),
+                    lambda w, h: [*why_lines(one, w, keys), *note_lines(view.notes, w)],
                     title=title, note=printable(one.about, 40) if one is not None else "",
                 )  # fmt: skip
             case "keys":

@@ -128,6 +128,11 @@ def _wrapped(text: str, width: int) -> list[str]:
     return [*lines, line] if line or not lines else lines
 
 
+def note_lines(notes: Sequence[str], width: int) -> list[Line]:
+    """What could not be seen."""
+    return [[(part, "warn")] for note in notes for part in _wrapped(printable(note, 400), width - 2)]
+
+
 def key_lines(keys: Sequence[HotKey], measure: str, width: int, ascii_only: bool) -> list[Line]:
     """The most frequent keys, each with its count and its share of the first one's."""
     if not keys:
