@@ -136,5 +136,5 @@ async def test_watching_begins_and_ends_by_a_key(run_app: RunApp) -> None:
         assert RunAdvisor(True) in app.feed.asked
         app.feed.mailbox.put_latest(Latest(advisor=view()))
         app.frame()
-        await pilot.press("w", "n", "N")
+        await pilot.press("w", "c", "C")
         assert RunAdvisor(False) in app.feed.asked

@@ -19,7 +19,7 @@ from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.advisor.acts import act_of
-from iotcache_tui.state.advisor.curves import Curve, curves, place_of
+from iotcache_tui.state.advisor.curves import AdviceCurve, curves, place_of
 from iotcache_tui.state.advisor.model import MEASURES, AdvisorView, RunAdvisor
 from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.advisor.advice_table import AdviceTable
@@ -64,8 +64,8 @@ class AdvisorScreen(ViewScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "carry_out", "Carry out", id="advisor.carry_out"),
         Binding("u", "undo", "Undo", id="advisor.undo"),
-        Binding("n", "curve(1)", "Next curve", id="advisor.curve"),
-        Binding("N", "curve(-1)", "The curve before", show=False, id="advisor.curve_before"),
+        Binding("c", "curve(1)", "Next curve", id="advisor.curve"),
+        Binding("C", "curve(-1)", "The curve before", show=False, id="advisor.curve_before"),
         Binding("m", "measure", "Keys by", id="advisor.measure"),
         Binding("w", "watch", "Watch", id="advisor.watch"),
         Binding("y", "copy", "Copy what is to be done", show=False, id="advisor.copy"),
@@ -85,8 +85,8 @@ class AdvisorScreen(ViewScreen):
         self._measure = 0
         self._curve = 0
         self._view: AdvisorView | None = None
-        self._curves: list[Curve] = []
-        self._chosen: object = None
+        self._curves: list[AdviceCurve] = []
+        self._followed: object = None
 
     def body(self) -> ComposeResult:
         yield self.table
@@ -104,7 +104,7 @@ class AdvisorScreen(ViewScreen):
         if self.table.styles.height is None or self.table.styles.height.value != height:
             self.table.styles.height = height
         self.table.show(view.advice, self._message(view))
-        if self.table.selected != self._chosen:
+        if self.table.selected != self._followed:
             self._follow()
         self._show_panels(moment.now_s)
 
@@ -125,8 +125,8 @@ class AdvisorScreen(ViewScreen):
 
     def _follow(self) -> None:
         """Show the curve that the chosen advice is about."""
-        self._chosen = self.table.selected
-        one = self.table.chosen
+        self._followed = self.table.selected
+        one = self.table.selected_advice
         place = place_of(self._curves, one) if one is not None else None
         if place is not None:
             self._curve = place
@@ -158,7 +158,7 @@ class AdvisorScreen(ViewScreen):
                     note=self._curve_note(curve, view, now_s),
                 )  # fmt: skip
             case "why":
-                one, keys = self.table.chosen, self._keys(self.table.chosen)
+                one, keys = self.table.selected_advice, self._keys(self.table.selected_advice)
                 panel.show(
                     (one, keys, view.notes),
                     lambda w, h: [*why_lines(one, w, keys), *note_lines(view.notes, w)],
@@ -174,7 +174,7 @@ class AdvisorScreen(ViewScreen):
             case "checked":
                 panel.show(view.checked, lambda w, h: checked_lines(view.checked, w), title=title)
 
-    def _curve_note(self, curve: Curve | None, view: AdvisorView, now_s: float) -> str:
+    def _curve_note(self, curve: AdviceCurve | None, view: AdvisorView, now_s: float) -> str:
         if curve is None:
             return ""
         age_s = max(now_s - view.at_s, 0.0)
@@ -242,7 +242,7 @@ class AdvisorScreen(ViewScreen):
         self.context.ask(RunAdvisor(not self.state.advisor.running), on_answer)
 
     def action_copy(self) -> None:
-        one = self.table.chosen
+        one = self.table.selected_advice
         if one is None:
             self.context.tell("there is no advice to copy", "warning")
         else:
@@ -259,7 +259,7 @@ class AdvisorScreen(ViewScreen):
         if self.context.read_only:
             self.context.tell(READ_ONLY, "warning")
             return
-        one = self.table.chosen
+        one = self.table.selected_advice
         if one is None:
             self.context.tell("there is no advice", "warning")
             return

@@ -11,7 +11,7 @@ from iotcache.advisor.evidence import Evidence
 RING = "all nodes"
 
 
-class Mark(Struct, frozen=True):
+class CurveMark(Struct, frozen=True):
     """A place on a curve that matters."""
 
     name: str
@@ -19,7 +19,7 @@ class Mark(Struct, frozen=True):
     ratio: float
 
 
-class Curve(Struct, frozen=True):
+class AdviceCurve(Struct, frozen=True):
     """One curve to draw: hit ratio against megabytes or seconds."""
 
     subject: Subject
@@ -27,16 +27,16 @@ class Curve(Struct, frozen=True):
     xs: tuple[float, ...]
     ratios: tuple[float, ...]
     unit: str
-    marks: tuple[Mark, ...]
+    marks: tuple[CurveMark, ...]
     note: str
     """What goes with it, in a line."""
 
 
-def curves(evidence: Evidence | None, advice: tuple[Advice, ...]) -> list[Curve]:
+def curves(evidence: Evidence | None, advice: tuple[Advice, ...]) -> list[AdviceCurve]:
     """Memory of all nodes and of each, then the TTL of each group; those without gets are left out."""
     if evidence is None:
         return []
-    shown: list[Curve] = []
+    shown: list[AdviceCurve] = []
     ring = ring_curve([(node.curve, node.gets_per_s) for node in evidence.nodes if node.curve is not None])
     if ring is not None and len(evidence.nodes) > 1:
         shown.append(_memory(RING, ring, evidence.gets_per_s, advice))
@@ -49,7 +49,7 @@ def curves(evidence: Evidence | None, advice: tuple[Advice, ...]) -> list[Curve]
     return shown
 
 
-def place_of(shown: list[Curve], one: Advice) -> int | None:
+def place_of(shown: list[AdviceCurve], one: Advice) -> int | None:
     """The curve that the advice is about."""
     about = {Subject.TTL: Subject.TTL, Subject.JITTER: Subject.TTL, Subject.WRITES: Subject.TTL}
     subject = about.get(one.subject, Subject.MEMORY)
@@ -62,16 +62,16 @@ def _proposal(advice: tuple[Advice, ...], subject: Subject, about: str) -> Advic
     return next((one for one in advice if one.subject is subject and one.about == about), None)
 
 
-def _memory(name: str, curve: MemoryCurve, gets_per_s: float, advice: tuple[Advice, ...]) -> Curve:
-    marks = [Mark("now", curve.now_bytes / MEBIBYTE, curve.now)]
+def _memory(name: str, curve: MemoryCurve, gets_per_s: float, advice: tuple[Advice, ...]) -> AdviceCurve:
+    marks = [CurveMark("now", curve.now_bytes / MEBIBYTE, curve.now)]
     proposal = _proposal(advice, Subject.MEMORY, name)
     knee = curve.knee_bytes
     if knee > curve.now_bytes and curve.at(knee) - curve.now >= 0.001:
-        marks.append(Mark("knee", knee / MEBIBYTE, curve.at(knee)))
+        marks.append(CurveMark("knee", knee / MEBIBYTE, curve.at(knee)))
     if proposal is not None and proposal.target is not None:
-        marks.append(Mark("proposal", proposal.target, curve.at(proposal.target * MEBIBYTE)))
+        marks.append(CurveMark("proposal", proposal.target, curve.at(proposal.target * MEBIBYTE)))
     used = curve.working_set_bytes / MEBIBYTE
-    return Curve(
+    return AdviceCurve(
         Subject.MEMORY,
         name,
         tuple(size / MEBIBYTE for size in curve.sizes),
@@ -82,14 +82,14 @@ def _memory(name: str, curve: MemoryCurve, gets_per_s: float, advice: tuple[Advi
     )
 
 
-def _ttl(name: str, curve: TtlCurve, gets_per_s: float, advice: tuple[Advice, ...]) -> Curve:
-    marks = [Mark("now", curve.ttl_s, curve.now)]
+def _ttl(name: str, curve: TtlCurve, gets_per_s: float, advice: tuple[Advice, ...]) -> AdviceCurve:
+    marks = [CurveMark("now", curve.ttl_s, curve.now)]
     if curve.knee > 1.0 and curve.at(curve.knee) - curve.now >= 0.001:
-        marks.append(Mark("knee", curve.knee * curve.ttl_s, curve.at(curve.knee)))
+        marks.append(CurveMark("knee", curve.knee * curve.ttl_s, curve.at(curve.knee)))
     proposal = _proposal(advice, Subject.TTL, name)
     if proposal is not None and proposal.target is not None:
-        marks.append(Mark("proposal", proposal.target, curve.at(proposal.target / curve.ttl_s)))
-    return Curve(
+        marks.append(CurveMark("proposal", proposal.target, curve.at(proposal.target / curve.ttl_s)))
+    return AdviceCurve(
         Subject.TTL,
         name,
         tuple(factor * curve.ttl_s for factor in curve.factors),

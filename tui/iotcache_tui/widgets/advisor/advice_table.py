@@ -42,7 +42,7 @@ class AdviceTable(CursorTable):
         """What to say while there is none."""
 
     @property
-    def chosen(self) -> Advice | None:
+    def selected_advice(self) -> Advice | None:
         """The one under the cursor."""
         return next(
             (one for line, one in enumerate(self.advice) if self.identity(line) == self.selected), None
@@ -50,7 +50,7 @@ class AdviceTable(CursorTable):
 
     def show(self, advice: tuple[Advice, ...], message: str) -> None:
         self.advice = advice
-        if advice and self.chosen is None:
+        if advice and self.selected_advice is None:
             self.selected = self.identity(0)
         if message != self.message:
             self.message = message

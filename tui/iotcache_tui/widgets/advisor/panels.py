@@ -10,7 +10,7 @@ from iotcache.advisor.hot_keys import HotKey
 from iotcache.advisor.predictions import Checked
 from iotcache.text import printable, printable_bytes
 from iotcache_tui.format import bar, count, data_size, fit, fit_middle, wall_text
-from iotcache_tui.state.advisor.curves import Curve
+from iotcache_tui.state.advisor.curves import AdviceCurve
 from iotcache_tui.widgets.common.braille import BrailleCanvas, curve, round_limits
 from iotcache_tui.widgets.common.panel import Line, Piece
 
@@ -21,7 +21,7 @@ _SIGNS_ASCII = {"now": "o", "knee": "x", "proposal": "^"}
 _TONES = {"now": "strong", "knee": "warn", "proposal": "good"}
 
 
-def curve_lines(one: Curve | None, width: int, height: int, ascii_only: bool) -> list[Line]:
+def curve_lines(one: AdviceCurve | None, width: int, height: int, ascii_only: bool) -> list[Line]:
     """The curve over a logarithmic axis, signs where it stands, bends and should go, and their meaning."""
     if one is None:
         return [[("no curve yet: nothing was asked for while it was looked", "dim")]]
@@ -74,7 +74,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _legend(one: Curve, ascii_only: bool) -> str:
+def _legend(one: AdviceCurve, ascii_only: bool) -> str:
     signs = _SIGNS_ASCII if ascii_only else _SIGNS
     return "  ".join(
         f"{signs[mark.name]} {mark.name} {_number(mark.x)} {one.unit} {100 * mark.ratio:.1f} %"
@@ -82,7 +82,7 @@ def _legend(one: Curve, ascii_only: bool) -> str:
     )
 
 
-def _legend_line(one: Curve, width: int, signs: dict[str, str]) -> Line:
+def _legend_line(one: AdviceCurve, width: int, signs: dict[str, str]) -> Line:
     pieces: list[Piece] = []
     left = width - 2
     for mark in one.marks:
