@@ -29,10 +29,10 @@ def test_there_is_a_fleet_for_every_preset_of_the_decoder() -> None:
     assert preset_names() == PRESETS
 
 
-async def verified(name: str, settings: Settings) -> Report:
+async def verified(name: str, settings: Settings, *, aliases: bool = False) -> Report:
     sparkplug = name == "sparkplug"
     rate = 2 if name == "aws-shadow" else 20  # shadows tell whole seconds
-    payload = Format("sparkplug") if sparkplug else Format()
+    payload = Format("sparkplug", aliases=aliases) if sparkplug else Format()
     spec = FleetSpec(
         devices=3, rate=rate, duration_s=3.0, seed=4, classes=preset_classes(name), payload=payload,
         qos=0 if sparkplug else 1, stats=False,
@@ -61,7 +61,7 @@ async def test_a_worker_with_a_preset_reads_all_that_its_fleet_publishes(
         stack.callback(worker.cancel)
         async with asyncio.timeout(20):
             await ready.wait()
-        reports = await asyncio.gather(*(verified(name, settings) for name in PRESETS))
+        reports = await asyncio.gather(*(verified(name, settings, aliases=True) for name in PRESETS))
     failures = {name: report.failures for name, report in zip(PRESETS, reports, strict=True) if not report.ok}
     assert failures == {}
     for name, report in zip(PRESETS, reports, strict=True):

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 from google.protobuf.unknown_fields import UnknownFieldSet
+from hypothesis import given
+from hypothesis import strategies as st
 from leaf_device.proto import sparkplug_b_pb2 as reference
 
 from iotcache.clock import ManualClock
@@ -20,8 +22,11 @@ from iotcache.config.schema import BrokerSettings
 from iotcache.decode.sparkplug import Sparkplug, parse_topic
 from iotcache.ingest.rebirth import RebirthRequests
 from iotcache.mqtt import Message, MqttLink
+from iotcache_simulator.fleet.classes import load_classes
+from iotcache_simulator.fleet.formats import sparkplug as written
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.publish.plan.spec import FleetSpec
+from iotcache_simulator.publish.plan.streams import roster_of, stream_of
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.report.simulate import Report
 from iotcache_simulator.wire.target import target_of
@@ -168,6 +173,44 @@ async def test_a_lost_connection_is_a_death_with_its_own_number_and_a_new_birth(
         assert numbers == {"NBIRTH": [0, 1], "NDEATH": [0, 1]}
         again = kinds.index("NBIRTH", 1)
         assert [content.seq for content in contents[again:-1]] == list(range(len(contents) - 1 - again))
+
+
+@given(st.integers(1, 2**48), st.integers(0, 255), st.floats(allow_nan=False), st.booleans())
+def test_historical_metrics_aliases_and_units_are_as_the_reference_reads_them(
+    ts_ms: int, seq: int, value: float, by_alias: bool
+) -> None:
+    alias = written.alias_of("d", "m") if by_alias else None
+    name = "" if by_alias else "m"
+    body = written.payload(
+        ts_ms, [written.metric(name, written.DOUBLE, value, ts_ms, alias, "" if by_alias else "°C")]
+    )
+    plain, late = (
+        reference.Payload.FromString(written.stamped(one, seq)) for one in (body, written.historical(body))
+    )
+    assert (late.timestamp, late.seq) == (plain.timestamp, plain.seq) == (ts_ms, seq)
+    assert not plain.metrics[0].is_historical
+    assert late.metrics[0].is_historical
+    late.metrics[0].ClearField("is_historical")
+    assert plain == late
+    (one,) = plain.metrics
+    assert (one.name, one.double_value, one.timestamp) == (name, value, ts_ms)
+    assert (one.HasField("alias"), one.HasField("datatype")) == (by_alias, not by_alias)
+    if not by_alias:
+        assert list(one.properties.keys) == ["engUnit"]
+        assert one.properties.values[0].string_value == "°C"
+
+
+def test_the_backlog_of_a_device_that_was_out_of_coverage_is_historical() -> None:
+    trucks = load_classes(["truck"])
+    fleet = spec(devices=4, rate=0, duration_s=400.0, classes=trucks)
+    timeline = fleet.timeline(0)
+    sent = stream_of(fleet, roster_of(fleet), timeline).window(400_000_000)
+    marks = []
+    for at_us, _, _, content, line in sent:
+        (one,) = reference.Payload.FromString(content).metrics
+        assert one.is_historical is (int(line.split(b" ")[0]) < at_us // 1_000), line
+        marks.append(one.is_historical)
+    assert 10 < sum(marks) < len(marks) // 2
 
 
 def test_the_schema_is_the_reference() -> None:

@@ -14,8 +14,9 @@ from operator import itemgetter
 
 from msgspec import Struct
 
-from iotcache_simulator.fleet.formats.encoders import Encode, Format
+from iotcache_simulator.fleet.formats.encoders import SPARKPLUG, Encode, Format
 from iotcache_simulator.fleet.formats.payload import IntegerTexts, TimeTexts
+from iotcache_simulator.fleet.formats.sparkplug import historical
 from iotcache_simulator.fleet.load import LiveLoad, Load
 from iotcache_simulator.fleet.messages import planned
 from iotcache_simulator.fleet.rendering.array_classes import array_functions
@@ -87,6 +88,7 @@ class Stream:
         self.mean_load = load.mean if load is not None else 1.0
         self._work_clock = load.work_clock() if load is not None else None
         self._scattered = scattered
+        self._sparkplug = payload.name == SPARKPLUG
         self._roster = roster
         self._time_texts, self._integer_texts = TimeTexts(), IntegerTexts()
         self._epoch = Epoch(timeline.start_us)
@@ -271,5 +273,10 @@ class Stream:
                 link.sent_at(key, start_us + at, start_us, last_us) - start_us
                 for key, at in zip(keys, moments, strict=True)
             ]
+            if self._sparkplug:
+                payloads = [
+                    historical(payload) if at > moment else payload
+                    for payload, at, moment in zip(payloads, sent, moments, strict=True)
+                ]
         tie = group.number * len(self._names)
         out.extend(zip(sent, [tie + device for device in devices], topics, payloads, lines, strict=True))

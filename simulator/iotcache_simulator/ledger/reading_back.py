@@ -108,8 +108,6 @@ class ReadBack:
                 unit = None
             tells = template.time is not None and not self.roster.classes[kind].times_of_receipt
             shown_us = template.time_read(template.shown_time(ts_us)) if tells else None
-        elif self.sparkplug:
-            unit = None
         return Content(value, shown_us, unit, self.place(index, sensor))
 
     def is_announcement(self, topic: str) -> bool:

@@ -16,6 +16,7 @@ from iotcache_simulator.fleet.formats.sparkplug import (
     BOOLEAN,
     REBIRTH,
     UINT64,
+    alias_of,
     datatype_of,
     metric,
     payload,
@@ -31,7 +32,11 @@ NAMESPACE = "spBv1.0"
 class SparkplugEdge:
     """One edge node, as its connection asks it."""
 
-    def __init__(self, roster: Roster, group: str, node: str, devices: Sequence[int]) -> None:
+    def __init__(
+        self, roster: Roster, group: str, node: str, devices: Sequence[int], *, aliases: bool = False
+    ) -> None:
+        """``aliases``: its births give every metric one, by which its data go."""
+        self._aliases = aliases
         self.devices = tuple(devices)
         self._roster = roster
         self._group = group
@@ -88,7 +93,9 @@ class SparkplugEdge:
         roster = self._roster
         for function in roster.functions[roster.kinds[device]]:
             value = function.measure(roster.keys[device], now_ms * 1_000)
-            yield metric(function.sensor.name, datatype_of(function.sensor), value, now_ms)
+            sensor = function.sensor
+            alias = alias_of(roster.names[device], sensor.name) if self._aliases else None
+            yield metric(sensor.name, datatype_of(sensor), value, now_ms, alias, sensor.unit)
 
     def _topic(self, kind: str, device: int | None = None) -> str:
         below = "" if device is None else f"/{self._roster.names[device]}"
@@ -105,11 +112,12 @@ def edges_of_part(spec: FleetSpec, roster: Roster, part: int) -> tuple[Sparkplug
     lanes = spec.lanes(part)
     devices = [device for device in range(len(roster)) if device % SHARDS in lanes]
     count = max(1, -(-spec.connections // spec.processes))
-    return edges_of(roster, devices, None if spec.own_connections else count, part=part)
+    wanted = None if spec.own_connections else count
+    return edges_of(roster, devices, wanted, part=part, aliases=spec.payload.aliases)
 
 
 def edges_of(
-    roster: Roster, devices: Iterable[int], wanted: int | None, *, part: int = 0
+    roster: Roster, devices: Iterable[int], wanted: int | None, *, part: int = 0, aliases: bool = False
 ) -> tuple[SparkplugEdge, ...]:
     """Edge nodes for ``devices``: about ``wanted``, but one a site at least; ``None``: one a device."""
     sites: dict[str, list[int]] = {}
@@ -121,5 +129,5 @@ def edges_of(
         count = len(members) if wanted is None else min(max(1, wanted * len(members) // total), len(members))
         for n in range(count):
             node = f"edge-{part + 1}-{len(edges) + 1:04d}"
-            edges.append(SparkplugEdge(roster, site, node, members[n::count]))
+            edges.append(SparkplugEdge(roster, site, node, members[n::count], aliases=aliases))
     return tuple(edges)

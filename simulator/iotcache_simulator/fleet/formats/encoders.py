@@ -38,6 +38,8 @@ class Format(Struct, frozen=True):
     name: str = "json"
     template: str = ""
     """The user's text, for ``template``: it becomes the message of every class."""
+    aliases: bool = False
+    """Whether metrics of Sparkplug go by their aliases."""
 
     def encoder(self, sensor: Sensor) -> Encode | None:
         """How a sensor's readings are written; ``None`` for JSON, which is written by its template."""
@@ -46,7 +48,7 @@ class Format(Struct, frozen=True):
         if self.name == "senml":
             return _senml(sensor)
         if self.name == SPARKPLUG:
-            return _sparkplug(sensor)
+            return _sparkplug(sensor, by_alias=self.aliases)
         return None
 
 
@@ -57,6 +59,8 @@ def parse_format(text: str, read: Callable[[str], str]) -> Format:
     """
     if text in NAMES:
         return Format(text)
+    if text == "sparkplug:aliases":
+        return Format(SPARKPLUG, aliases=True)
     name, _, file = text.partition(":")
     if name != "template" or not file:
         raise UsageError(f"--format {text!r}: there are {', '.join(NAMES)} and template:FILE")
@@ -137,12 +141,18 @@ def _senml(sensor: Sensor) -> Encode:
     return encode
 
 
-def _sparkplug(sensor: Sensor) -> Encode:
+def _sparkplug(sensor: Sensor, *, by_alias: bool) -> Encode:
     states, datatype, name = _states(sensor), sparkplug.datatype_of(sensor), sensor.name
+    aliases: dict[bytes, int] = {}
 
     def encode(device: bytes, value: float | bytes, shown_us: int, seq: int, boot: bytes) -> bytes:
         rendered = states[value] if isinstance(value, bytes) else value
         ts_ms = shown_us // 1_000
-        return sparkplug.payload(ts_ms, [sparkplug.metric(name, datatype, rendered, ts_ms)])
+        if not by_alias:
+            return sparkplug.payload(ts_ms, [sparkplug.metric(name, datatype, rendered, ts_ms)])
+        alias = aliases.get(device)
+        if alias is None:
+            alias = aliases[device] = sparkplug.alias_of(device.decode(), name)
+        return sparkplug.payload(ts_ms, [sparkplug.metric("", datatype, rendered, ts_ms, alias)])
 
     return encode

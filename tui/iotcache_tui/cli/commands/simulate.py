@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         default="json",
         metavar="NAME",
-        help="payloads: json, cbor, senml, sparkplug or template:FILE (default json)",
+        help="payloads: json, cbor, senml, sparkplug[:aliases] or template:FILE (default json)",
     )
     parser.add_argument(
         "--preset", metavar="NAME",
