@@ -22,7 +22,7 @@ from iotcache_simulator.publish.sparkplug_edge import edges_of_run
 _NO_UNIT: Final = ""
 
 
-class Found(NamedTuple):
+class MessageReading(NamedTuple):
     """One reading as a message tells it."""
 
     series: Series
@@ -115,7 +115,7 @@ class ReadBack:
         self._prepare()
         return topic in self._announced
 
-    def read(self, topic: str, payload: bytes) -> list[Found]:
+    def read(self, topic: str, payload: bytes) -> list[MessageReading]:
         """The readings of a message. Raises `ValueError` or `msgspec.MsgspecError` for none of ours."""
         self._prepare()
         known = self._topics.get(topic)
@@ -125,7 +125,7 @@ class ReadBack:
             return self._read_plain(topic, payload)
         return self._read_by(known, topic, payload)
 
-    def _read_astray(self, topic: str, payload: bytes) -> list[Found]:
+    def _read_astray(self, topic: str, payload: bytes) -> list[MessageReading]:
         """A message on a topic that is none of its fleet's: what it says itself is all that is known."""
         if self._format in READS:
             return self._read_plain(topic, payload)
@@ -138,13 +138,13 @@ class ReadBack:
                     continue
         raise ValueError("a message on a topic of nobody's")
 
-    def _read_plain(self, topic: str, payload: bytes) -> list[Found]:
+    def _read_plain(self, topic: str, payload: bytes) -> list[MessageReading]:
         message = read(topic, payload)
         index = self._index.get(message.device)
         content = message.content(topic)
         if index is not None and self._topic_of(index, message.sensor) == topic:
             content = content._replace(topic=self.place(index, message.sensor))
-        return [Found(Series(message.device, message.sensor), message.seq, message.boot, content)]
+        return [MessageReading(Series(message.device, message.sensor), message.seq, message.boot, content)]
 
     def _topic_of(self, index: int, sensor: str) -> str | None:
         roster = self.roster
@@ -162,7 +162,7 @@ class ReadBack:
             self._topic_by[index, sensor] = known
         return known
 
-    def _read_by(self, source: _Source, topic: str, payload: bytes) -> list[Found]:
+    def _read_by(self, source: _Source, topic: str, payload: bytes) -> list[MessageReading]:
         message = source.message
         template = message.payload
         assert template is not None
@@ -175,7 +175,7 @@ class ReadBack:
         ts_us = template.time_read(at) if at is not None else None
         seq = held.get("seq:")
         return [
-            Found(
+            MessageReading(
                 Series(self.names[index], sensor.name),
                 None if seq is None else int(seq),
                 held.get("boot:"),

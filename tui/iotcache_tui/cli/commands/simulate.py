@@ -188,6 +188,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for capture what to listen to, repeatable (default iot/#); for a fleet the topic of its "
         "messages, with fields such as {site} and {device}",
     )
+    play = parser.add_argument_group("play")
+    play.add_argument(
+        "--truth", metavar="FILE",
+        help="with --labels: which times are anomalies, as combined_windows.json of the Numenta benchmark",
+    )  # fmt: skip
     readers = parser.add_argument_group("readers")
     readers.add_argument(
         "--popularity",

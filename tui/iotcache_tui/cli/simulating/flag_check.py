@@ -13,9 +13,9 @@ from iotcache.errors import UsageError
 _SHARED = {
     "readers": {"rate", "duration", "seed", "popularity", "workload", "batch", "require", "junit", "report"},
     "capture": {"duration", "qos", "connect_timeout", "topic", "output"},
-    "play": {"speed", "connect_timeout", "patience"},
+    "play": {"speed", "connect_timeout", "patience", "zone", "truth", "labels"},
 }
-_NOT_OF_THE_FLEET = {"popularity", "workload", "batch"}
+_NOT_OF_THE_FLEET = {"popularity", "workload", "batch", "truth"}
 _NAMES = {"classes": "--class", "output": "-o", "since": "--from", "stats": "--no-stats"}
 
 

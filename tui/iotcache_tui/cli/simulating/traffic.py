@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import secrets
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from iotcache.config.schema import BrokerSettings
@@ -14,7 +15,9 @@ from iotcache.errors import BrokerError, UsageError
 from iotcache.private_files import private_opener
 from iotcache_simulator.capture.capture import Capture
 from iotcache_simulator.capture.play import CapturePlayer
-from iotcache_simulator.capture.recording import read
+from iotcache_simulator.capture.recording import Recorded, read
+from iotcache_simulator.capture.tables import anomalies, label_lines, measurements
+from iotcache_simulator.fleet.messages import zone_of
 from iotcache_simulator.publish.partition import connected
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_simulator.wire.target import target_of
@@ -68,20 +71,51 @@ def run_play(args: argparse.Namespace) -> int:
     """Publish a recording again; 0 when all of it was confirmed."""
     if not args.file:
         raise UsageError("simulate play needs a recording: simulate play FILE")
+    check_writable("--labels", args.labels)
     try:
-        with Path(args.file).open("rb") as file:
-            for _ in read(file, args.file):
+        with _messages_of(args) as messages:
+            for _ in messages:
                 pass  # a broken line is to be found before anything is published
+        if args.labels is not None or args.truth is not None:
+            _write_labels(args)
     except OSError as error:
-        raise UsageError(f"{args.file}: {error.strerror}") from error
+        raise UsageError(f"{error.filename or args.file}: {error.strerror}") from error
     return asyncio.run(_play(args, _broker(args)))
+
+
+def _is_table(file: str) -> bool:
+    return file.endswith(".csv") or Path(file).is_dir()
+
+
+@contextlib.contextmanager
+def _messages_of(args: argparse.Namespace) -> Iterator[Iterator[Recorded]]:
+    """The messages of a recording, or of tables, a line at a time."""
+    if _is_table(args.file):
+        yield (one.message() for one in measurements(Path(args.file), zone_of(args.zone)))
+        return
+    if args.zone or args.truth or args.labels:
+        raise UsageError("--zone, --truth and --labels go with tables: a .csv file, or a folder of some")
+    with Path(args.file).open("rb") as file:
+        yield read(file, args.file)
+
+
+def _write_labels(args: argparse.Namespace) -> None:
+    """The measurements that the benchmark calls anomalies. Raises `UsageError` or `OSError`."""
+    if args.labels is None or args.truth is None:
+        raise UsageError(
+            "--truth and --labels go together: which times are anomalies, and where to write them"
+        )
+    zone = zone_of(args.zone)
+    windows = anomalies(Path(args.truth).read_bytes(), zone, args.truth)
+    with Path(args.labels).open("wb") as out:
+        out.writelines(label_lines(measurements(Path(args.file), zone), windows))
 
 
 async def _play(args: argparse.Namespace, broker: BrokerSettings) -> int:
     stopped = asyncio.Event()
     uplink = Uplink(target_of(broker), f"iotcache-play-{secrets.token_hex(4)}", qos=1)
-    with Path(args.file).open("rb") as file:  # noqa: ASYNC230  # a line at a time
-        player = CapturePlayer(read(file, args.file), uplink, speed=args.speed)
+    with _messages_of(args) as messages:
+        player = CapturePlayer(messages, uplink, speed=args.speed)
 
         def stop() -> None:
             stopped.set()
