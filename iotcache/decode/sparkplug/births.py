@@ -42,17 +42,18 @@ class NodeBirths:
         self.bytes = _NODE_BYTES + key_bytes
 
     def begin(self, device: str) -> int:
-        """Forget the types of a device, whose birth follows; how many bytes more that takes (none: fewer)."""
-        types = self.types.pop(device, None)
-        if types is None:
-            return 0
-        freed = sum(_METRIC_BYTES + sys.getsizeof(name) for name in types)
-        freed += _METRIC_BYTES + sys.getsizeof(device)
-        for name in types:
+        """Begin the birth of a device, which is known from then on; how many bytes more that takes."""
+        before = self.bytes
+        known = self.types.pop(device, None)
+        if known is not None:
+            self.bytes -= _METRIC_BYTES + sys.getsizeof(device)
+        for name in known or ():
+            self.bytes -= _METRIC_BYTES + sys.getsizeof(name)
             unit = self.units.pop((device, name), None)
-            freed += 0 if unit is None else _METRIC_BYTES + sys.getsizeof(unit)
-        self.bytes -= freed
-        return -freed
+            self.bytes -= 0 if unit is None else _METRIC_BYTES + sys.getsizeof(unit)
+        self.types[device] = {}
+        self.bytes += _METRIC_BYTES + sys.getsizeof(device)
+        return self.bytes - before
 
     def learn(self, device: str, name: str, alias: int | None, kind: int, unit: str = "") -> int:
         """Remember a metric of a birth; how many bytes that takes more."""
