@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
 
@@ -210,6 +210,26 @@ class NodeClient:
         else:
             await self._read_line(reader)
         return ItemValue(value, flags, FOREVER_S if ttl < 0 else float(ttl), size)
+
+    async def delete_many(self, keys: Sequence[bytes]) -> int:
+        """Delete what lies here under ``keys``, in one pipelined batch; how many there were."""
+        return await self._batch([b"md %b%b\r\n" % _key_form(key) for key in keys])
+
+    async def touch_many(self, keys: Sequence[bytes], ttl_s: int) -> int:
+        """Give what lies here under ``keys`` so many seconds to live; how many there were.
+
+        The node counts a get and a touch of each. Source: doc/protocol.txt, "Meta Get", flag ``T``.
+        """
+        return await self._batch([b"mg %b%b T%d\r\n" % (*_key_form(key), ttl_s) for key in keys])
+
+    async def _batch(self, requests: Sequence[bytes]) -> int:
+        reader, there = self._send(b"".join(requests)), 0
+        for _ in requests:
+            line = await self._read_line(reader)
+            if line.startswith(ERRORS):
+                raise NodeError(f"refused: {printable_bytes(line, 120)}")
+            there += line.startswith(b"HD")
+        return there
 
     async def delete(self, key: bytes) -> bool:
         """Delete what lies here under ``key``; whether there was anything."""

@@ -42,6 +42,7 @@ from iotcache_tui.state.device.model import (
 from iotcache_tui.state.keys.model import (
     CLASSES,
     CachedValue,
+    ChangeKeys,
     CountKeys,
     CrawlKeys,
     CrawlStep,
@@ -50,6 +51,7 @@ from iotcache_tui.state.keys.model import (
     FetchValue,
     KeyColumns,
 )
+from iotcache_tui.state.requests import ActionProgress
 from tests.cluster.test_transport import open_to_all
 from tests.conftest import Server, free_port
 
@@ -370,3 +372,24 @@ async def test_a_login_is_made_and_a_wrong_one_told(
     with pytest.raises(NodeError):
         async with NodeClient(parse_node(node.address), structs.replace(settings, password="wrong")):
             pass
+
+
+async def test_many_keys_are_touched_and_deleted_in_batches_and_counted(
+    memcached_factory: Callable[..., Server], tmp_path: Path
+) -> None:
+    """A node that is gone is passed over; keys that are gone are counted as not there."""
+    node, gone = memcached_factory(), "127.0.0.1:1"
+    keys = tuple(b"many:%d" % number for number in range(2_000))
+    async with reaching(tmp_path, node.address, gone) as context:
+        by_hand(
+            node, b"".join(b"ms %b 1 T900 q\r\nx\r\n" % key for key in keys[:1_900]) + b"mn\r\n", b"MN\r\n"
+        )
+        touched = await answered(key_feed.change(ChangeKeys(((node.address, keys),), 50), context))
+        assert touched[-1] == ActionProgress(2_000, 2_000, 1_900)
+        assert by_hand(node, b"mg many:7 t\r\n") in (b"HD t50\r\n", b"HD t49\r\n")
+        asked = ChangeKeys(((node.address, keys), (gone, keys[:3])))
+        deleted = await answered(key_feed.change(asked, context))
+    last = deleted[-1]
+    assert (last.done, last.total, last.changed, last.failed) == (2_003, 2_003, 1_900, 3)
+    assert last.why.startswith(gone)
+    assert by_hand(node, b"mg many:7\r\n") == b"EN\r\n"

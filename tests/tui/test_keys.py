@@ -13,14 +13,17 @@ from iotcache.cluster.wire.metadump import CrawlBusy, DumpedItem, Metadump
 from iotcache.errors import NodeError
 from iotcache.keys import Keys
 from iotcache.model import Series
+from iotcache_tui.screens.clipboard import tmux_passed
 from iotcache_tui.screens.device.screen import DeviceScreen
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.keys.screen import KeysScreen
 from iotcache_tui.screens.keys.value import KeyValueScreen
 from iotcache_tui.state.fleet.filter import FilterError
+from iotcache_tui.state.keys.histograms import spreads
 from iotcache_tui.state.keys.model import (
     CLASSES,
     CachedValue,
+    ChangeKeys,
     CountKeys,
     CrawlAgain,
     CrawlKeys,
@@ -37,6 +40,7 @@ from iotcache_tui.state.keys.model import (
     group_of,
 )
 from iotcache_tui.state.keys.view import KeyView, parse
+from iotcache_tui.state.requests import ActionProgress
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import NODES
 
@@ -390,3 +394,89 @@ def test_filters_and_orders_on_many_keys() -> None:
         with pytest.raises(FilterError):
             parse(text)
         assert not view.set_filter(text) and view.error
+
+
+async def test_all_keys_on_show_are_counted_asked_for_and_changed(run_app: RunApp) -> None:
+    async with run_app(devices=5) as (app, pilot):
+        screen = await opened(app, pilot)
+        screen.filter_by("hvac")
+        await pilot.pause()
+        await pilot.press("D")
+        await pilot.pause()
+        assert isinstance(app.screen, ConfirmScreen)
+        shown = screen_text(app)
+        assert "Delete 2 keys?" in shown and "that pass “hvac”" in shown and "latest 1, meta 1" in shown
+        await pilot.press("y")
+        assert isinstance(app.feed.asked[-1], ChangeKeys)
+        changed = {key for _, keys in app.feed.asked[-1].keys for key in keys}
+        assert changed == {b"hvac-0001:humidity:latest", b"hvac-0001:meta"}
+        app.feed.answer(ActionProgress(1, 2, 1), done=False)
+        app.frame()
+        await pilot.pause()
+        assert "deleting 1 of 2   Esc stops" in screen_text(app)
+        ticket = len(app.feed.asked)
+        await pilot.press("escape")
+        assert ticket in app.feed.cancelled
+        await pilot.press("T")
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "Let 2 keys live 60s from now?" in screen_text(app)
+        await pilot.press("n")
+
+
+async def test_a_read_only_dashboard_changes_no_keys(run_app: RunApp) -> None:
+    async with run_app(devices=5, read_only=True) as (app, pilot):
+        screen = await opened(app, pilot)
+        await pilot.press("D", "T")
+        await pilot.pause()
+        assert app.screen is screen
+        assert not any(one.acts for one in app.feed.asked)
+
+
+async def test_key_and_value_are_copied_so_that_they_are_safe_to_paste(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMUX", "/tmp/tmux,1,0")
+    async with run_app(devices=5) as (app, pilot):
+        screen = await opened(app, pilot)
+        screen.table.selected = screen.key_view.columns.key.index(HOSTILE)
+        await pilot.press("y")
+        assert app.clipboard == r"evil[bold]\x1b[31m\u202egnp\u200b.exe"
+        await pilot.press("Y")
+        assert isinstance(app.feed.asked[-1], FetchValue)
+        value = CachedValue(
+            HOSTILE, NODES[0], True, stored=b"x", size=9, pretty=("{", "  \x1b]0;t\x07\r", "}")
+        )
+        app.feed.answer(value)
+        app.frame()
+        assert app.clipboard == "{\n  \\x1b]0;t\\x07\\x0d\n}"
+    assert tmux_passed("a") == "\x1bPtmux;\x1b\x1b]52;c;YQ==\x07\x1b\\"
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_histograms_stand_in_for_the_totals(run_app: RunApp, size: tuple[int, int]) -> None:
+    async with run_app(size, devices=5) as (app, pilot):
+        await opened(app, pilot)
+        before = screen_text(app)
+        await pilot.press("h")
+        app.frame()
+        await pilot.pause()
+        app.frame()
+        await pilot.pause()
+        text = screen_text(app)
+        assert "Spread of the keys on show" in text and "TTL left" in text
+        await pilot.press("h")
+        app.frame()
+        await pilot.pause()
+        assert ("By class" in before) == ("By class" in screen_text(app))
+
+
+def test_a_spread_counts_every_key_once() -> None:
+    view, columns = KeyView(), KeyColumns()
+    columns.extend(chunk(1_000.0))
+    view.replace(columns)
+    view.rebuild(1_000.0)
+    ttl, sizes, idle = spreads(view, 1_000.0)
+    assert sum(ttl.counts) == sum(sizes.counts) == sum(idle.counts) == 5
+    assert ttl.counts[-1] == 1, "one lives for ever"

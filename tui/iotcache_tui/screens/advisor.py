@@ -15,6 +15,7 @@ from iotcache.model import NodeState
 from iotcache.text import printable
 from iotcache_tui.export import Rows
 from iotcache_tui.format import duration
+from iotcache_tui.screens.clipboard import copy
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.view import ViewScreen
@@ -246,7 +247,7 @@ class AdvisorScreen(ViewScreen):
         if one is None:
             self.context.tell("there is no advice to copy", "warning")
         else:
-            self.app.copy_to_clipboard(printable(one.do, 400))
+            copy(self.app, printable(one.do, 400))
             self.context.tell(f"copied: {one.do}")
 
     def action_carry_out(self) -> None:

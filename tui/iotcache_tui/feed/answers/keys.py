@@ -22,6 +22,7 @@ from iotcache_tui.feed.request_context import RequestContext
 from iotcache_tui.state.keys.model import (
     CLASSES,
     CachedValue,
+    ChangeKeys,
     CountKeys,
     CrawlKeys,
     CrawlStep,
@@ -35,9 +36,11 @@ from iotcache_tui.state.keys.model import (
     class_of,
     group_of,
 )
+from iotcache_tui.state.requests import ActionProgress
 
 STEP_S: Final = 0.2
 """How often a crawl tells how far it is."""
+CHANGED_AT_ONCE: Final = 500
 GROUPS_COUNTED_MOST: Final = 5_000
 GROUPS_SHOWN: Final = 60
 VALUE_MOST_BYTES: Final = 1 << 20
@@ -267,6 +270,31 @@ async def delete(request: DeleteKey, context: RequestContext) -> AsyncIterator[D
         return
     async with _line(context, request.node) as line:
         yield Deleted(await line.delete(request.key))
+
+
+async def change(request: ChangeKeys, context: RequestContext) -> AsyncIterator[ActionProgress]:
+    """In batches, one node after the other; it ends between two of them when nobody waits any more.
+
+    A node that fails is passed over: what it still had of the keys counts as failed.
+    """
+    total = sum(len(keys) for _, keys in request.keys)
+    done = changed = failed = 0
+    why = ""
+    yield ActionProgress(0, total, 0)
+    for name, keys in request.keys:
+        at = 0
+        try:
+            async with _line(context, name) as line:
+                for at in range(0, len(keys), CHANGED_AT_ONCE):
+                    part = keys[at : at + CHANGED_AT_ONCE]
+                    touched = line.touch_many(part, request.ttl_s) if request.ttl_s else None
+                    changed += await (touched or line.delete_many(part))
+                    done += len(part)
+                    yield ActionProgress(done, total, changed, failed, why)
+        except NodeError as error:
+            failed, why = failed + len(keys) - at, f"{name}: {printable(str(error), 120)}"
+            done += len(keys) - at
+            yield ActionProgress(done, total, changed, failed, why)
 
 
 def _series_of(key: str, context: RequestContext) -> Series | None:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from iotcache_tui.feed.request_context import LabContext, RequestContext
 from iotcache_tui.state.advisor.model import RunAdvisor
 from iotcache_tui.state.device.model import InspectDevice, ReadAlerts, ReadDocuments, ReadHistory, ReadNow
-from iotcache_tui.state.keys.model import CountKeys, CrawlKeys, DeleteKey, FetchValue
+from iotcache_tui.state.keys.model import ChangeKeys, CountKeys, CrawlKeys, DeleteKey, FetchValue
 from iotcache_tui.state.lab import LabDo, LabExport, LabImprovise, LabRun, LoadLabCatalogue
 from iotcache_tui.state.nodes.model import ActOnNode, WatchNodes
 from iotcache_tui.state.requests import (
@@ -41,7 +41,7 @@ def answer(request: Request, context: RequestContext) -> Answering | None:
     match request:
         case InspectDevice() | ReadAlerts() | ReadDocuments() | ReadHistory() | ReadNow():
             return _device(request, context)
-        case CountKeys() | CrawlKeys() | FetchValue() | DeleteKey():
+        case CountKeys() | CrawlKeys() | FetchValue() | DeleteKey() | ChangeKeys():
             return _keys(request, context)
         case WarmSeries() | InvalidateSeries():
             return _series(request, context)
@@ -94,7 +94,9 @@ def _device(
             return device.read_now(request, context)
 
 
-def _keys(request: CountKeys | CrawlKeys | FetchValue | DeleteKey, context: RequestContext) -> Answering:
+def _keys(
+    request: CountKeys | CrawlKeys | FetchValue | DeleteKey | ChangeKeys, context: RequestContext
+) -> Answering:
     from iotcache_tui.feed.answers import keys
 
     match request:
@@ -106,6 +108,8 @@ def _keys(request: CountKeys | CrawlKeys | FetchValue | DeleteKey, context: Requ
             return keys.fetch(request, context)
         case DeleteKey():
             return keys.delete(request, context)
+        case ChangeKeys():
+            return keys.change(request, context)
 
 
 def _series(request: WarmSeries | InvalidateSeries, context: RequestContext) -> Answering:

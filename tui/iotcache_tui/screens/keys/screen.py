@@ -19,13 +19,22 @@ from iotcache.text import plural, printable, printable_bytes
 from iotcache_tui.export import Rows
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
+from iotcache_tui.screens.keys.acts import KeyActs
+from iotcache_tui.screens.keys.bulk import BulkChange
 from iotcache_tui.screens.keys.value import KeyValueScreen
-from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.keys.crawl import LIVE_EVERY_S, LIVE_ITEMS, KeyCrawl
-from iotcache_tui.state.keys.model import CLASSES, COSTLY_ITEMS, DELETED, Deleted, DeleteKey, KeyColumns
+from iotcache_tui.state.keys.model import (
+    CLASSES,
+    COSTLY_ITEMS,
+    DELETED,
+    Deleted,
+    DeleteKey,
+    KeyColumns,
+)
 from iotcache_tui.state.keys.view import SORTS, KeyView
 from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.common.cursor_table import CursorTable
+from iotcache_tui.widgets.common.panel import Panel
 from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.fleet.filter_line import TypedLine
 from iotcache_tui.widgets.keys.crawl_head import CrawlHead, CrawlShown, age_text
@@ -45,12 +54,12 @@ class KeyFilterInput(TypedLine):
     ]
 
 
-class KeysScreen(ViewScreen):
+class KeysScreen(KeyActs):
     """A browser over the nodes."""
 
     NAME = "keys"
     PANELS = (KeyTable, TotalsTable, Input)
-    ACTS = frozenset({"delete"})
+    ACTS = frozenset({"delete", "delete_all", "touch_all"})
     LEGEND = (
         ("Crawl", "the node's own crawler lists its items, which counts as no read and moves nothing. Up to "
          f"{LIVE_ITEMS:,} items: every {LIVE_EVERY_S:g} s; above {COSTLY_ITEMS:,} you are asked first"),
@@ -68,6 +77,7 @@ class KeysScreen(ViewScreen):
     KeysScreen #keys-totals { height: 10; margin: 1 0 0 0; }
     KeysScreen #by-class { width: 1fr; margin: 0 1 0 0; }
     KeysScreen #by-group { width: 1fr; }
+    KeysScreen #keys-histograms { width: 1fr; height: 1fr; display: none; }
     KeysScreen.-short #keys-totals { height: 7; margin: 0; }
     KeysScreen.-tiny #keys-totals { display: none; }
     KeysScreen.-narrow #by-group { display: none; }
@@ -92,6 +102,11 @@ class KeysScreen(ViewScreen):
         Binding("t", "totals", "Totals", id="keys.totals"),
         Binding("g", "device", "Go to its device", show=False, id="keys.device"),
         Binding("d,delete", "delete", "Delete this key", show=False, id="keys.delete"),
+        Binding("D", "delete_all", "Delete all keys on show", show=False, id="keys.delete_all"),
+        Binding("T", "touch_all", "Give all keys on show another life", show=False, id="keys.touch_all"),
+        Binding("y", "copy_key", "Copy the key", show=False, id="keys.copy_key"),
+        Binding("Y", "copy_value", "Copy the value", show=False, id="keys.copy_value"),
+        Binding("h", "histograms", "Histograms", show=False, id="keys.histograms"),
         Binding(
             "escape",
             "back",
@@ -119,7 +134,9 @@ class KeysScreen(ViewScreen):
         self.table = KeyTable(self.key_view, ascii_only=ascii_only, id="keys-table")
         self.by_class = TotalsTable("By class", ascii_only=ascii_only, id="by-class")
         self.by_group = TotalsTable("Beginning with", ascii_only=ascii_only, id="by-group")
-        self.totals = Horizontal(self.by_class, self.by_group, id="keys-totals")
+        self.histograms = Panel("Spread of the keys on show", ascii_only=ascii_only, id="keys-histograms")
+        self.totals = Horizontal(self.by_class, self.by_group, self.histograms, id="keys-totals")
+        self.bulk = BulkChange(context, self.action_crawl)
         self.filter_box = KeyFilterInput(
             placeholder="part of a key, a*b, class:bucket, ttl<30, size>10k", id="keys-filter"
         )
@@ -152,7 +169,9 @@ class KeysScreen(ViewScreen):
             self._sorted_at_s = moment.now_s
             self.key_view.rebuild(moment.wall_s)
         table.frame(moment)
-        if self.totals.display:
+        if self.totals.display and self.histograms.display:
+            self._show_histograms()
+        elif self.totals.display:
             self.by_class.show(crawl.classes)
             self.by_group.show(crawl.groups)
         self._show_head()
@@ -171,7 +190,7 @@ class KeysScreen(ViewScreen):
                 len(view.order),
                 age_text(self._moment.now_s - crawl.over_at_s) if old else "",
                 crawl.live,
-                crawl.note,
+                self.bulk.note(self._stop_key()) or crawl.note,
                 view.error,
                 bool(view.filter),
             )
@@ -224,7 +243,9 @@ class KeysScreen(ViewScreen):
     # What the user does
 
     def action_back(self) -> None:
-        if self.crawl.running and self.crawl.first:
+        if self.bulk.running:
+            self.bulk.stop()
+        elif self.crawl.running and self.crawl.first:
             self.crawl.stop()
         else:
             self.filter_box.value = ""
@@ -368,4 +389,9 @@ class KeysScreen(ViewScreen):
         yield SystemCommand("The biggest keys", "Sort by size", lambda: self.action_sort_by("size"))
         yield SystemCommand("Keys nearest to expiry", "Sort by TTL", lambda: self.action_sort_by("ttl"))
         yield SystemCommand("Show or hide the totals", "Bytes by class and by prefix", self.action_totals)
+        yield SystemCommand("Histograms of the keys", "TTL, size and idle time", self.action_histograms)
+        yield SystemCommand("Copy the key", "To the terminal's clipboard", self.action_copy_key)
+        yield SystemCommand("Copy the value", "To the terminal's clipboard", self.action_copy_value)
+        yield SystemCommand("Delete all keys on show", "Counted first, then asked", self.action_delete_all)
+        yield SystemCommand("Another life for all keys on show", "Asked first", self.action_touch_all)
         yield SystemCommand("Delete this key", "From its node, after a question", self.action_delete)

@@ -101,6 +101,16 @@ class DeleteKey(Request, frozen=True):
     node: str
 
 
+class ChangeKeys(Request, frozen=True):
+    """Delete items, or give them another life, node by node. Answers: `ActionProgress`."""
+
+    acts: ClassVar[bool] = True
+    keys: tuple[tuple[str, tuple[bytes, ...]], ...]
+    """By node."""
+    ttl_s: int = 0
+    """Seconds to live from now; 0 deletes them."""
+
+
 # Answers
 
 
