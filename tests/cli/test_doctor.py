@@ -14,20 +14,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from iotcache.cluster import Cluster, SetItem
 from iotcache.cluster.capability import SECURE, is_older
 from iotcache.config import Settings, load
-from iotcache.config.schema import CacheSettings, StoreSettings
+from iotcache.config.schema import BrokerSettings, CacheSettings, StoreSettings
+from iotcache.config.urls import parse_node
 from iotcache.store import open_store
 from iotcache.telemetry import IngestStats
 from iotcache_tui.checks.base import Finding
 from iotcache_tui.checks.config import check_config
-from iotcache_tui.checks.running import worker_findings
+from iotcache_tui.checks.running import check_running, worker_findings
 from iotcache_tui.checks.servers import check_nodes
 from iotcache_tui.checks.store import check_store
 from iotcache_tui.state.updates import Worker
+from tests.cli.conftest import TUI
 from tests.cli.test_main import ENVIRONMENT, run
 from tests.conforming import conforming
 from tests.conftest import Server, free_port
@@ -92,6 +96,76 @@ async def test_a_proxy_that_knows_no_meta_commands_is_told_of_and_old_versions_o
     old = [finding for finding in findings if finding.what == "memcached"]
     assert len(old) == is_older(_version(memcached), SECURE)
     assert is_older("1.6.44", SECURE) and not is_older("1.6.45", SECURE) and not is_older("?", SECURE)
+
+
+@pytest.mark.real("memcached")
+async def test_a_proxy_that_hands_meta_commands_on_is_a_node_like_any_other(memcached: Server) -> None:
+    """As memcached's own proxy does with a route to one pool; it lists no keys."""
+
+    async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", memcached.port)
+
+        async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError):
+                while data := await source.read(1 << 16):
+                    if data.startswith(b"lru_crawler"):
+                        writer.write(b"ERROR\r\n")
+                        continue
+                    target.write(data)
+            target.close()
+
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(pass_on(reader, there_writer), pass_on(there_reader, writer))
+
+    async with await asyncio.start_server(hand_on, "127.0.0.1", 0) as proxy:
+        nodes = (f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}",)
+        settings = CacheSettings(nodes=nodes)
+        findings = await check_nodes(Settings(cache=settings))
+        assert [one.level for one in findings if one.what.startswith("node ")] != ["fail"]
+        async with Cluster.from_settings([parse_node(nodes[0])], settings) as cluster:
+            assert (await cluster.set_many([SetItem("k", b"v", 0, 60)]))[0].ok
+            assert (await cluster.get_many(["k"]))[0].value == b"v"
+
+
+PLACEMENTS: dict[str, tuple[dict[str, Any], str]] = {
+    "list": ({"nodes": ("{a}",)}, "node {b} only by worker w1"),
+    "weights": ({"nodes": ("{a}=3", "{b}")}, "weight of node {a}: 3 here, 1 by worker w1"),
+    "prefix": ({"prefix": "other:"}, "prefix “other:” here, “” by worker w1"),
+    "scheme": ({"placement": "rendezvous"}, "rendezvous here, ketama by worker w1"),
+}
+
+
+@pytest.mark.real("memcached", "mosquitto")
+async def test_each_way_to_place_keys_otherwise_than_a_worker_is_told(
+    memcached_factory: Callable[..., Server], mosquitto: Server, tmp_path: Path
+) -> None:
+    a, b = memcached_factory().address, memcached_factory().address
+    broker, store = f"mqtt://{mosquitto.address}", f"sqlite:///{tmp_path}/x.db"
+    worker = subprocess.Popen(
+        [*TUI, "ingest", "--broker", broker, "--nodes", f"{a},{b}", "--store", store, "--instance", "w1"],
+        cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    async def told(**cache: Any) -> str:
+        cache = {"nodes": ("{a}", "{b}"), **cache}
+        cache["nodes"] = tuple(node.format(a=a, b=b) for node in cache["nodes"])
+        settings = Settings(broker=BrokerSettings(url=broker), cache=CacheSettings(**cache))
+        found = await check_running(settings)
+        return " ".join(one.found for one in found if "placed" in one.what or "config" in one.what)
+
+    try:
+        async with asyncio.timeout(30):
+            while not any("w1" in one.found or "1 worker heard" in one.found for one in await check_running(
+                Settings(broker=BrokerSettings(url=broker), cache=CacheSettings(nodes=(a, b)))
+            )):  # fmt: skip
+                pass
+        answers = await asyncio.gather(*(told(**changes) for changes, _ in PLACEMENTS.values()), told())
+    finally:
+        worker.kill()
+        worker.wait(10)
+    for (_, wanted), answer in zip(PLACEMENTS.values(), answers, strict=False):
+        assert wanted.format(a=a, b=b) in answer
+    assert "here" not in answers[-1]
 
 
 def _version(server: Server) -> str:

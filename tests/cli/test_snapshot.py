@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from iotcache_tui.cli.main import main
 from tests.cli.conftest import TUI
+from tests.cli.test_main import ENVIRONMENT
 from tests.conforming import conforming
+from tests.conftest import Server, free_port
 
 
 def test_a_snapshot_is_one_json_document_of_what_the_dashboard_shows(stack: dict[str, str]) -> None:
@@ -25,6 +28,23 @@ def test_a_snapshot_is_one_json_document_of_what_the_dashboard_shows(stack: dict
     assert data["series_total"] >= len(data["series"])
     assert {"device", "value", "ttl_s", "source", "stale"} <= set(data["series"][0])
     assert data["figures"]["reads_per_s"] > 0
+
+
+@pytest.mark.real("memcached")
+def test_a_part_that_is_down_is_told_by_the_exit_code(memcached: Server, tmp_path: Path) -> None:
+    nodes = (memcached.address, f"127.0.0.1:{free_port()}")
+    running = [
+        subprocess.Popen(
+            [*TUI, "snapshot", "--json", "--exit-code", "--watch", "1", "--nodes", node],
+            stdout=subprocess.PIPE, cwd=tmp_path, env=ENVIRONMENT,
+        )
+        for node in nodes
+    ]  # fmt: skip
+    answers = [conforming("snapshot", process.communicate(timeout=60)[0]) for process in running]
+    told = [[problem["gravity"] for problem in answer["problems"]] for answer in answers]
+    assert [(process.returncode, each) for process, each in zip(running, told, strict=True)] == [
+        (0, []), (1, ["down"]),
+    ]  # fmt: skip
 
 
 def test_plain_prints_lines_until_it_is_told_to_end(stack: dict[str, str]) -> None:
