@@ -15,6 +15,7 @@ from iotcache.errors import IotCacheError
 from iotcache.tasks import end
 from iotcache.text import printable
 from iotcache_tui.feed.dispatcher import RequestDispatcher
+from iotcache_tui.feed.pace import TICK_S
 from iotcache_tui.state.requests import Request
 from iotcache_tui.state.updates import Latest, Mailbox
 
@@ -29,13 +30,20 @@ class LiveFeed:
     """
 
     def __init__(
-        self, settings: Settings, *, reads_per_s: float | None = None, clock: Clock = SYSTEM_CLOCK
+        self,
+        settings: Settings,
+        *,
+        reads_per_s: float | None = None,
+        tick_s: float = TICK_S,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """``reads_per_s`` is the most reads a second; `looks_per_s` of the settings where it is not given."""
+        """``reads_per_s`` is the most reads a second; `looks_per_s` of the settings where it is not given.
+        They are made every ``tick_s``."""
         self.mailbox = Mailbox()
         self._dispatcher = RequestDispatcher(self.mailbox)
         self._settings = settings
         self._reads_per_s = looks_per_s(settings) if reads_per_s is None else reads_per_s
+        self._tick_s = tick_s
         self._clock = clock
         self._watched: tuple[int, ...] = ()
         self._thread: threading.Thread | None = None
@@ -92,6 +100,7 @@ class LiveFeed:
             lambda: self._watched,
             self._clock,
             reads_per_s=self._reads_per_s,
+            tick_s=self._tick_s,
         )
         job = asyncio.create_task(work.run())
         stop = asyncio.create_task(self._stopping.wait())

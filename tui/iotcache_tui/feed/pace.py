@@ -6,6 +6,9 @@ from array import array
 from collections.abc import Sequence
 from math import inf
 
+TICK_S = 0.1
+"""Where somebody looks on, reads are spread over the second."""
+
 
 class ReadingPace:
     """Spreads reads evenly, so that no second is a burst. Times are monotonic seconds."""

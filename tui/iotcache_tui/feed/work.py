@@ -28,7 +28,7 @@ from iotcache_tui.feed.answers.alerts import AlertPoller
 from iotcache_tui.feed.dead_letters import DeadLetterPoller
 from iotcache_tui.feed.delayed_store import DelayedStore
 from iotcache_tui.feed.node_stats import NodeStatsPoller
-from iotcache_tui.feed.pace import ReadingPace
+from iotcache_tui.feed.pace import TICK_S, ReadingPace
 from iotcache_tui.feed.parts import Parts
 from iotcache_tui.feed.process_stats import ProcessStatsListener
 from iotcache_tui.feed.read_stats import ReadStats
@@ -38,7 +38,6 @@ from iotcache_tui.state.updates import Attachment, Latest, Mailbox, TtlUpdate
 if TYPE_CHECKING:
     from iotcache.cluster import Cluster
 
-TICK_S = 0.1
 BATCH_ROWS = 500
 DIRECTORY_EVERY_S = 1.0
 PROBE_EVERY_S = 1.0
@@ -59,7 +58,7 @@ class Serving(Protocol):
 class LiveWork:
     """One run of the feed, in the feed's event loop; ``watched`` says which rows are on screen.
 
-    ``reads_per_s`` is the most reads a second.
+    ``reads_per_s`` is the most reads a second; they are made every ``tick_s``.
     """
 
     def __init__(
@@ -71,6 +70,7 @@ class LiveWork:
         clock: Clock,
         *,
         reads_per_s: float,
+        tick_s: float = TICK_S,
         compares_placement: bool = True,
     ) -> None:
         self.mailbox = mailbox
@@ -86,6 +86,7 @@ class LiveWork:
         self._dead_letters = DeadLetterPoller(mailbox, clock)
         self._alerts = AlertPoller(mailbox)
         self._reads_per_s = reads_per_s
+        self._tick_s = tick_s
         self._compares_placement = compares_placement
         """Whether the worker's keys should lie where this program looks for them."""
         mailbox.put_latest(
@@ -130,7 +131,7 @@ class LiveWork:
                     tasks.create_task(advisor.run())
                     tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, store, stats, pace))
                     tasks.create_task(self._every(PROBE_EVERY_S, self._probe, cache))
-                    tasks.create_task(self._every(TICK_S, self._read, cache, stats, pace))
+                    tasks.create_task(self._every(self._tick_s, self._read, cache, stats, pace))
                     tasks.create_task(self._every(1.0, self._close_second, cache, stats, node_stats))
                     tasks.create_task(self._every(2.0, self._poll_store, cache))
                     if settings.broker.url != NONE:
