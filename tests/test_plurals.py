@@ -20,9 +20,8 @@ NOUNS = """
     threads topics values violations visitors windows workers
 """
 """What is counted anywhere in the program."""
-_NOUN = re.compile(
-    rf" (?:(?!makes|takes|answers|with|are|holds|has)[a-z]+ )?(?:{'|'.join(NOUNS.split())})\b(?!/s| a second)"
-)
+_NO_ADJECTIVE = "makes|takes|answers|holds|has|are|with|for|of|in|on|to|by|and|or"
+_NOUN = re.compile(rf" (?:(?!(?:{_NO_ADJECTIVE})\b)[a-z]+ )?(?:{'|'.join(NOUNS.split())})\b(?!/s| a second)")
 """A rate is a figure and no number of things: "1 gets/s" is how it is written."""
 _FRACTION = re.compile(r".?\.[1-9]f")
 _LIMIT = re.compile(r"[A-Z_.0-9]+|rate\(.*")
