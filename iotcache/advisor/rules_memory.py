@@ -7,7 +7,7 @@ from math import ceil
 from typing import Final
 
 from iotcache.advisor.advice import MEBIBYTE, Advice, Confidence, Subject
-from iotcache.advisor.curves import MemoryCurve
+from iotcache.advisor.curves import MemoryCurve, ring_curve
 from iotcache.advisor.evidence import Evidence, NodeEvidence, SlabEvidence
 from iotcache.text import plural
 
@@ -28,6 +28,8 @@ LONG_S: Final = 300.0
 """A shorter look may have missed what is asked for now and then."""
 EVICTIONS_LEAST: Final = 0.01
 """Share of sets that evict something; below it the memory is enough."""
+NODES_LEAST: Final = 3
+"""Of fewer none is taken away: the last one's failure would leave nothing."""
 NODE_GETS_MOST_PER_S: Final = 500_000
 """What one memcached with four threads is planned for (docs/scaling.md)."""
 
@@ -172,6 +174,7 @@ def nodes(evidence: Evidence) -> Iterator[Advice]:
     number = len(evidence.nodes)
     if not number:
         return
+    yield from _one_less(evidence)
     busiest = max(evidence.nodes, key=lambda node: node.gets_per_s + node.sets_per_s)
     load = busiest.gets_per_s + busiest.sets_per_s
     full = busiest.connections_max and busiest.connections > 0.9 * busiest.connections_max
@@ -195,3 +198,37 @@ def nodes(evidence: Evidence) -> Iterator[Advice]:
             now=load,
             predicted=load * number / (number + 1),
         )
+
+
+def _one_less(evidence: Evidence) -> Iterator[Advice]:
+    """Where the others would hold all that is used, and bear its load with as much again to spare."""
+    nodes = evidence.nodes
+    number = len(nodes)
+    if number < NODES_LEAST or evidence.seconds < LONG_S:
+        return
+    parts = [(node.curve, node.gets_per_s) for node in nodes if node.curve is not None]
+    ring = ring_curve(parts)
+    evicting = any(node.evictions_per_s > EVICTIONS_LEAST * max(node.sets_per_s, 1.0) for node in nodes)
+    if ring is None or len(parts) < number or evicting or ring.sampled_gets < GETS_FOR_MEDIUM:
+        return
+    least = min(nodes, key=lambda node: node.memory_bytes)
+    rest = evidence.memory_bytes - least.memory_bytes
+    load = sum(node.gets_per_s + node.sets_per_s for node in nodes) / (number - 1)
+    fits = ring.working_set_bytes * HEADROOM <= rest and ring.now - ring.at(rest) <= LOSS_MOST
+    if not fits or load > 0.4 * NODE_GETS_MOST_PER_S:
+        return
+    yield Advice(
+        subject=Subject.NODES,
+        about=least.name,
+        text=f"one node less, {least.name}: {least.memory_bytes / MEBIBYTE:.0f} MB saved, hit ratio stays "
+        f"{100 * ring.now:.1f} %, {load:.0f} requests/s each; its {100 / number:.0f} % of the keys move and "
+        "are missed once",
+        reason=f"entries in use take {ring.working_set_bytes / MEBIBYTE:.0f} MB of {number} nodes together; "
+        f"with one out, {100 / (number - 1):.0f} % of the keys are missed instead of {100 / number:.0f} %",
+        do=f"cache.nodes without {least.name}",
+        undo="cache.nodes as before",
+        confidence=Confidence.MEDIUM,
+        saved_bytes=float(least.memory_bytes),
+        now=ring.now,
+        predicted=ring.at(rest),
+    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from iotcache.advisor.advice import Subject
-from iotcache.advisor.evidence import Evidence
+from iotcache.advisor.evidence import Evidence, NodeEvidence
 from iotcache.advisor.rules import advise
-from tests.advisor.histories import HEALTHY, WRONG, too_little_memory, ttl_too_short
+from tests.advisor.histories import HEALTHY, WRONG, sound, too_little_memory, ttl_too_short
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,27 @@ def test_the_first_advice_is_the_right_one(history: Callable[[], Evidence], subj
     for one in advice:
         assert one.do and one.undo and one.reason
         assert one.store_reads_per_s > 0 or one.saved_bytes > 0
+
+
+def test_one_node_less_is_advised_only_where_the_others_hold_and_bear_it() -> None:
+    (node,) = sound().nodes
+    assert node.curve is not None
+    three = [replace(node, name=f"{name}:1", evictions_per_s=0.0, share=1 / 3) for name in "abc"]
+    small = replace(node.curve, working_set_bytes=0.4 * node.memory_bytes)
+    flat = replace(small, ratios=(node.curve.now,) * len(node.curve.sizes))
+    spare = [replace(one, curve=flat, gets_per_s=1_000.0, misses_per_s=50.0) for one in three]
+
+    def less(*nodes: NodeEvidence, seconds: float = 600.0) -> list[str]:
+        evidence = replace(sound(), nodes=nodes, seconds=seconds)
+        return [one.text for one in advise(evidence) if one.text.startswith("one node less")]
+
+    assert len(less(*spare)) == 1
+    assert not less(*spare[:2])
+    assert not less(*spare, seconds=60.0)
+    assert not less(*(replace(one, gets_per_s=400_000.0) for one in spare))
+    assert not less(*(replace(one, evictions_per_s=500.0, sets_per_s=1_000.0) for one in spare))
+    full = replace(flat, working_set_bytes=0.9 * node.memory_bytes)
+    assert not less(*(replace(one, curve=full) for one in spare))
 
 
 def test_memory_and_ttl_advice_name_the_figure_that_is_to_come() -> None:

@@ -130,6 +130,19 @@ async def test_a_read_only_dashboard_carries_nothing_out(run_app: RunApp) -> Non
         assert not any(one.acts for one in app.feed.asked)
 
 
+async def test_the_reasons_of_misses_lead_to_the_advice(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        app.feed.mailbox.put_latest(Latest(advisor=view()))
+        app.frame()
+        await pilot.press("a")
+        await pilot.pause()
+        await pilot.pause()
+        assert app.state.advisor.advice[0].text[:40] in screen_text(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, AdvisorScreen)
+
+
 async def test_watching_begins_and_ends_by_a_key(run_app: RunApp) -> None:
     async with run_app() as (app, pilot):
         await pilot.press("8", "w")

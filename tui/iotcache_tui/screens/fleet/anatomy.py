@@ -10,6 +10,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from iotcache.model import Severity
+from iotcache.text import printable
 from iotcache_tui.format import bar, duration, fit, milliseconds, rate
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.miss_anatomy import ClassFreshness, MissShare, freshness_by_class, misses, stacked
@@ -22,8 +23,9 @@ _TONES = {Severity.INFO: "curve", Severity.WARNING: "warn", Severity.ERROR: "bad
 _BY_SYMBOL = {form.symbol: form for form in REASONS.values()}
 
 
-class AnatomyScreen(ModalScreen[None]):
-    """Two panels over the screen below, brought up to date once a second."""
+class AnatomyScreen(ModalScreen[bool]):
+    """Two panels over the screen below, brought up to date once a second; dismissed with true to go on to the
+    advisor."""
 
     DEFAULT_CSS = """
     AnatomyScreen { align: center middle; background: $background 60%; }
@@ -35,7 +37,8 @@ class AnatomyScreen(ModalScreen[None]):
     AnatomyScreen #anatomy-lens { height: 2fr; margin: 1 0 0 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,a,q", "dismiss(None)", "Close", key_display="Esc")
+        Binding("escape,a,q", "dismiss(False)", "Close", key_display="Esc"),
+        Binding("enter,8", "dismiss(True)", "To the advice", key_display="↵"),
     ]
 
     def __init__(self, state: DashboardState, *, span_s: int, ascii_only: bool) -> None:
@@ -51,7 +54,7 @@ class AnatomyScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = "Miss anatomy"
-            box.border_subtitle = "Esc closes"
+            box.border_subtitle = "Enter goes to the advice   Esc closes"
             yield self.why
             yield self.freshness
 
@@ -62,13 +65,21 @@ class AnatomyScreen(ModalScreen[None]):
     def update_panels(self) -> None:
         """Show the state as it stands."""
         state, span_s = self._state, self._span_s
-        key = len(state.seconds), state.fallbacks_total, state.seconds[-1].at_s if state.seconds else 0.0
+        newest_s = state.seconds[-1].at_s if state.seconds else 0.0
+        key = len(state.seconds), state.fallbacks_total, newest_s, state.advisor.advice[:1]
         self.why.show(
             key, lambda width, height: self._misses(width - 2, height), note=f"last {duration(span_s)}"
         )
         self.freshness.show(key, lambda width, height: self._freshness(width - 2, height), note="by class")
 
     def _misses(self, width: int, height: int) -> list[Line]:
+        advice = self._state.advisor.advice
+        if not advice:
+            return self._reasons(width, height)
+        best: Line = [("advice ", "dim"), (fit(printable(advice[0].text, 300), width - 7), "good")]
+        return [best, *self._reasons(width, height - 1)]
+
+    def _reasons(self, width: int, height: int) -> list[Line]:
         rows = misses(self._state, self._span_s)
         if not rows:
             return [[(f"no read missed the cache in the last {duration(self._span_s)}", "dim")]]

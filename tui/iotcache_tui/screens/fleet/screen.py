@@ -281,7 +281,13 @@ class FleetScreen(ViewScreen):
         self.group_by(view.group or next(iter(GROUPS)), not view.folded)
 
     def action_anatomy(self) -> None:
-        self.app.push_screen(AnatomyScreen(self.state, span_s=self._history_s, ascii_only=self._ascii))
+        def decided(onward: bool | None) -> None:
+            if onward:
+                self.context.show_screen("advisor")
+
+        self.app.push_screen(
+            AnatomyScreen(self.state, span_s=self._history_s, ascii_only=self._ascii), decided
+        )
 
     def action_columns(self) -> None:
         self.app.push_screen(ChooseColumns(self.table.columns, self._set_columns))
