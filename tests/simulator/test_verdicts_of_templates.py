@@ -65,6 +65,31 @@ async def test_a_back_end_with_this_fault_is_found_out_whatever_the_fleet(
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        {"topic": "a/{device}"},
+        {"topic": "x/{sensor}/of/{device}", "payload": Format("senml")},
+        {"topic": "x/{device}", "payload": Format("cbor")},
+        {"topic": "a/{device}", "payload": Format("template", '{"v":{values},"t":{ts:ms}}')},
+        {
+            "topic": "a/{class}/{number:03d}",
+            "payload": Format("template", '{"v":{values},"n":{seq},"b":"{boot}"}'),
+        },
+        {"payload": Format("template", '{"d":"{device}","s":"{sensor}","v":{json}}')},
+    ],
+)
+async def test_a_topic_of_ones_own_is_read_back(
+    fields: dict[str, object], memcached: Server, tmp_path: Path
+) -> None:
+    spec = replace(FleetSpec(devices=10, duration_s=40.0), **fields)
+    report = await verdict(spec, memcached.address, tmp_path)
+    assert report.ledger is not None
+    ledger = report.ledger
+    assert (ledger.lost_in["mqtt"], ledger.foreign_in["mqtt"], ledger.altered_in["mqtt"]) == (0, 0, 0)
+    assert (ledger.misplaced_in["mqtt"], ledger.mqtt and ledger.mqtt.foreign) == (0, 0)
+
+
+@pytest.mark.parametrize(
     "template",
     [
         '{"d":"{device}","s":"{sensor}","v":{json},"u":"{unit}","at":{ts:ms},"n":{seq},"b":"{boot}"}',

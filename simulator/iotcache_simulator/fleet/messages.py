@@ -137,7 +137,8 @@ def with_message(
     classes: tuple[DeviceClass, ...], topic: str | None, payload: str | None, zone: str = ""
 ) -> tuple[DeviceClass, ...]:
     """The classes with this message in place of their own. Raises `ConfigError`."""
-    joint = payload is not None and "values" in Template(payload).names
+    template = None if payload is None else Template(payload)
+    joint = template is not None and bool(template.sensors or "values" in template.names)
     default = DEFAULT_TOPIC.rpartition("/")[0] if joint else DEFAULT_TOPIC
     message = MessageTemplate(topic or default, payload, zone=zone)
     changed = tuple(replace(kind, message=(message,), announce=()) for kind in classes)

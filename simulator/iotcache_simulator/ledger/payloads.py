@@ -46,8 +46,10 @@ def read(topic: str, payload: bytes) -> Message:
     if payload[:1] >= b"\x80":
         return msgspec.convert(cbor.loads(payload), Message)
     if payload[:1] == b"[":
-        device = topic.rsplit("/", 2)[1]
-        (fields,) = senml.resolve(_decode_pack(payload), device, 0.0)
+        pack = _decode_pack(payload)
+        base = pack[0].bn if pack else ""
+        device = base[:-1] if base.endswith("/") else topic.rsplit("/", 2)[1]
+        (fields,) = senml.resolve(pack, device, 0.0)
         return msgspec.convert({"device": device, **fields}, Message)
     return _decode_json(payload)
 

@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from iotcache.model import Series, Value
 from iotcache_simulator.fleet.definition import Sensor
+from iotcache_simulator.fleet.formats.encoders import Format
+from iotcache_simulator.fleet.formats.payload import value_texts
 from iotcache_simulator.fleet.formats.template import Field, value_read
 from iotcache_simulator.fleet.messages import PlannedMessage, filters_of, planned
 from iotcache_simulator.fleet.rendering.joint import MessageWriter, announcements_of
@@ -76,6 +78,7 @@ class ReadBack:
         self._topics: dict[str, _Source] = {}
         self._topic_by: dict[tuple[int, str], str] = {}
         self._announced: set[str] = set()
+        self._units: dict[tuple[str, str], str] = {}
         self._sensors = [{one.name: one for one in kind.sensor} for kind in roster.classes]
 
     @property
@@ -100,7 +103,7 @@ class ReadBack:
         """What a reading says, as far as its message tells."""
         kind = self.roster.kinds[index]
         message = self._told.get((kind, sensor))
-        unit: str | None = self._sensors[kind][sensor].unit
+        unit: str | None = self._unit_written(self._sensors[kind][sensor])
         shown_us: int | None = ts_us
         if message is not None and message.payload is not None:
             template = message.payload
@@ -109,6 +112,20 @@ class ReadBack:
             tells = template.time is not None and not self.roster.classes[kind].times_of_receipt
             shown_us = template.time_read(template.shown_time(ts_us)) if tells else None
         return Content(value, shown_us, unit, self.place(index, sensor))
+
+    def _unit_written(self, sensor: Sensor) -> str:
+        """A sensor's unit as the fleet's own formats write it: SenML has names of its own for some."""
+        if self._format != "senml":
+            return sensor.unit
+        known = self._units.get((sensor.name, sensor.unit))
+        if known is None:
+            encode = Format("senml").encoder(sensor)
+            assert encode is not None
+            value: float | bytes = 0.0 if sensor.kind == "number" else value_texts(sensor)[0]
+            known = self._units[sensor.name, sensor.unit] = (
+                read("", encode(b"d", value, 0, 1, b"b")).unit or ""
+            )
+        return known
 
     def is_announcement(self, topic: str) -> bool:
         """Whether devices tell something of themselves there."""
@@ -219,7 +236,7 @@ class ReadBack:
         sensors = [every[place] for place in message.places]
         if (text := held.get("values:")) is not None:
             content = json.loads(text)
-            for sensor in sensors:
+            for sensor in every:  # sensors of other intervals have messages of their own on this topic
                 if content.get(sensor.name) is not None:
                     yield sensor, content[sensor.name]
             return
