@@ -11,7 +11,8 @@ from msgspec import structs
 from iotcache.config.schema import Settings, StoreSettings
 from iotcache.errors import StoreError
 from iotcache.store import open_store
-from iotcache_simulator.lab.arm import Arm, ArmPolicy
+from iotcache_simulator.lab.application import ArmPolicy
+from iotcache_simulator.lab.arm import Arm
 from iotcache_simulator.lab.definition.scenario import parse
 from iotcache_simulator.lab.probe import PROBE, Probe
 from iotcache_simulator.lab.run import ScenarioRun

@@ -64,7 +64,8 @@ def hurried(scenario: Scenario, seconds: int) -> Scenario:
 
     def quick(text: str) -> str:
         head, _, within = text.partition(" within ")
-        return f"{head} within {min(int(within), seconds)}" if within else text
+        lasting = int(head.partition(" for ")[2] or 1)
+        return f"{head} within {min(int(within), max(seconds, lasting))}" if within else text
 
     steps = tuple(structs.replace(step, expect=tuple(map(quick, step.expect))) for step in scenario.step)
     return structs.replace(scenario, step=steps)
@@ -79,6 +80,10 @@ def without(scenario: Scenario, unwanted: Callable[[AnyAction], bool]) -> Scenar
 
 def roomy(scenario: Scenario) -> Scenario:
     return structs.replace(scenario, stack=structs.replace(scenario.stack, memory_mb=64))
+
+
+def one_value_a_page(scenario: Scenario) -> Scenario:
+    return structs.replace(scenario, stack=structs.replace(scenario.stack, batch=1))
 
 
 def same_version_behind(scenario: Scenario) -> Scenario:
@@ -115,6 +120,10 @@ BROKEN: dict[str, tuple[Callable[[Scenario], Scenario], Policy | None, str]] = {
         "stored_per_s > 250",
     ),
     "slow-database": (lambda one: one, Policy(ttl_s=3), "hit_percent > 97"),
+    "cache-penetration": (lambda one: one, Policy(negative_ttl_s=0), "hit_percent > 90"),
+    "synchronised-expiry": (lambda one: one, Policy(jitter=0.0), "same.store_reads_per_s < 60 for 12"),
+    "hot-key-cured": (lambda one: one, Policy(near_s=0), "node_gets_per_s < 40"),
+    "multiget-hole": (one_value_a_page, None, "nodes_per_request > 4.5"),
     "config-push": (same_version_behind, None, "config_stale_s > 5"),
 }  # fmt: skip
 """How each is broken, and which expectation must say so."""

@@ -14,8 +14,9 @@ from iotcache_tui.cli.main import main
 from tests.conforming import conforming
 
 SHIPPED = {
-    "broker-outage", "cache-stampede", "cold-start-and-warming", "config-push", "eviction-pressure",
-    "hot-key", "node-crash-and-remap", "slow-database", "slow-node", "ttl-too-long", "ttl-too-short",
+    "broker-outage", "cache-penetration", "cache-stampede", "cold-start-and-warming", "config-push",
+    "eviction-pressure", "hot-key", "hot-key-cured", "multiget-hole", "node-crash-and-remap", "slow-database",
+    "slow-node", "synchronised-expiry", "ttl-too-long", "ttl-too-short",
 }  # fmt: skip
 GOOD = """
 title = "T"

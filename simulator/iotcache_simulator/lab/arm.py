@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from random import Random
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from iotcache.cache import CacheCounters, DeviceCache
+from iotcache.cache import DeviceCache
 from iotcache.cluster import Cluster
 from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_node
-from iotcache.errors import StoreError
 from iotcache.histogram import DurationHistogram
 from iotcache.keys import Keys
-from iotcache.model import MissReason, NodeState, Series, StoredReading
+from iotcache.model import MissReason, NodeState, Series
 from iotcache.store.base import Store
 from iotcache.tasks import end
 from iotcache.ttl import TtlPolicy
+from iotcache_simulator.fleet.waves.noise import stream_key, unit
+from iotcache_simulator.lab.application import MOST_COPIES, Application, ApplicationTotals, ArmPolicy
+from iotcache_simulator.lab.slow_store import SlowStoreAccess
 from iotcache_simulator.readers.popularity import Choice, popularity
 from iotcache_simulator.readers.workload import Readers, ReadSpec
 
@@ -29,50 +32,26 @@ SMOOTH_S: Final = 3
 """Shares are over so many seconds."""
 
 
-class ArmPolicy(Struct, frozen=True):
-    """How an arm uses the cache."""
-
-    ttl_s: float | None
-    config_ttl_s: float | None
-    jitter: float
-    lease: bool
-    failover: bool
-    placement: str
-
-
-class StoreProxy:
-    """The store as the readers reach it: delayed or cut off, with a count of requests.
-
-    Only the way to it is changed: what it answers is the real store's answer.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.delay_s = 0.0
-        self.stopped = False
-        self.requested: Counter[Series] = Counter()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def latest_many(self, series: Sequence[Series]) -> Mapping[Series, StoredReading]:
-        self.requested.update(series)
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
-        if self.stopped:
-            raise StoreError("the store is cut off", retryable=True)
-        return await self._store.latest_many(series)
+GHOSTS: Final = 60
+"""Names that are asked for and that nothing has."""
 
 
 class _Client:
-    """One application."""
+    """One application, and what makes it read."""
 
-    def __init__(self, cache: DeviceCache, cluster: Cluster) -> None:
-        self.cache = cache
-        self.cluster = cluster
+    def __init__(self, application: Application) -> None:
+        self.application = application
         self.readers: Readers | None = None
         self.task: asyncio.Task[None] | None = None
-        self.before: CacheCounters = cache.counters()
+        self.stored_before = 0
+
+    @property
+    def cache(self) -> DeviceCache:
+        return self.application.cache
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.application.cluster
 
 
 class Arm:
@@ -88,10 +67,14 @@ class Arm:
         policy: ArmPolicy,
         clients: int,
         seed: int,
+        store_access: SlowStoreAccess | None = None,
+        unknown_percent: float = 0.0,
     ) -> None:
+        """``store_access`` is shared by the sides of a comparison where the store has few connections."""
         self.name = name
         self.policy = policy
-        self.store = StoreProxy(store)
+        self.store = store_access or SlowStoreAccess(store)
+        self.unknown_percent = unknown_percent
         self.keys = Keys(prefix, settings.cache.bucket_s)
         self.nodes: tuple[str, ...] = ()
         self._settings = settings
@@ -122,17 +105,18 @@ class Arm:
                 rng = Random(self._seed + number)
                 cluster = Cluster.from_settings([parse_node(node) for node in nodes], cache, rng=rng)
                 await opening.enter_async_context(cluster)
-                device_cache = DeviceCache(
+                application = Application(
                     cluster,
-                    cast(Store, self.store),
-                    keys=self.keys,
-                    ttl=self._ttl_policy(),
-                    store_reads_per_s=cache.store_reads_per_s,
-                    stampede_lease=self.policy.lease,
+                    self.store,
+                    self.policy,
+                    cache_for=partial(self._copy_of_cache, cluster, rng),
+                    prefix=self.keys.prefix,
                     rng=rng,
                 )
-                await opening.enter_async_context(device_cache)
-                clients.append(_Client(device_cache, cluster))
+                for copy in range(MOST_COPIES if self.policy.copies > 1 else 1):
+                    await opening.enter_async_context(application.copy(copy))
+                opening.push_async_callback(application.close)
+                clients.append(_Client(application))
             await self._stop_reading()
             before, self._open = self._open, opening.pop_all()
         # Never a moment without any: the figures are taken while a step is still being carried out.
@@ -141,16 +125,31 @@ class Arm:
         if self._series:
             await self.read(self._series, self._reads, self._popularity)
 
+    def _copy_of_cache(self, cluster: Cluster, rng: Random, number: int) -> DeviceCache:
+        """The cache of one copy: the first has the keys' own names."""
+        keys = Keys(f"{self.keys.prefix}{number}:", self.keys.bucket_s) if number else self.keys
+        return DeviceCache(
+            cluster,
+            cast(Store, self.store),
+            keys=keys,
+            ttl=self._ttl_policy(),
+            store_reads_per_s=self._settings.cache.store_reads_per_s,
+            stampede_lease=self.policy.lease,
+            rng=rng,
+        )
+
     async def set_policy(self, policy: ArmPolicy) -> None:
         """Use the cache in another way from now on. Only another placement takes other connections."""
         before, self.policy = self.policy, policy
         if not self.nodes:
             return
-        if policy.placement != before.placement:
+        if policy.placement != before.placement or (policy.copies > 1) != (before.copies > 1):
             await self.use_nodes(self.nodes)
         for client in self._clients:
-            client.cache.ttl = self._ttl_policy()
-            client.cache.stampede_lease = policy.lease
+            client.application.policy = policy
+            for cache in client.application.caches:
+                cache.ttl = self._ttl_policy()
+                cache.stampede_lease = policy.lease
             client.cluster.failover = policy.failover
 
     def _ttl_policy(self) -> TtlPolicy:
@@ -173,8 +172,24 @@ class Arm:
             choice: Choice = (
                 (lambda n: 0) if name == "one" else popularity(name, len(series), self._seed + number)
             )
-            client.readers = Readers(client.cache, series, choice, each)
+            application = cast(DeviceCache, client.application)
+            client.readers = Readers(application, *self._with_ghosts(series, choice, number), each)
             client.task = asyncio.create_task(client.readers.run())
+
+    def _with_ghosts(
+        self, series: Sequence[Series], choice: Choice, number: int
+    ) -> tuple[Sequence[Series], Choice]:
+        """Some reads ask for what there is not."""
+        share = self.unknown_percent / 100.0
+        if not share:
+            return series, choice
+        key, known = stream_key(self._seed + number, "ghosts"), len(series)
+
+        def choose(n: int) -> int:
+            drawn = unit(key, n)
+            return known + int(drawn / share * GHOSTS) if drawn < share else choice(n)
+
+        return [*series, *(Series(f"ghost-{n:03}", "temperature") for n in range(GHOSTS))], choose
 
     async def _stop_reading(self) -> None:
         for client in self._clients:
@@ -194,19 +209,19 @@ class Arm:
 
     def figures(self) -> dict[str, float | None]:
         """What happened since the last call, which should be a second ago."""
-        reads = hits = store_series = 0
+        reads = hits = store_series = sent = requests = nodes_asked = 0
         misses: Counter[str] = Counter()
         errors = 0
         latency = DurationHistogram()
         for client in self._clients:
-            now, then = client.cache.counters(), client.before
-            client.before = now
-            reads += now.reads - then.reads
-            hits += now.hits - then.hits
-            store_series += now.store_series - then.store_series
-            misses.update(
-                {reason.value: count - then.misses.get(reason, 0) for reason, count in now.misses.items()}
-            )
+            totals, client.application.totals = client.application.totals, ApplicationTotals()
+            reads, hits = reads + totals.reads, hits + totals.hits
+            sent, requests = sent + totals.sent, requests + totals.requests
+            nodes_asked += totals.nodes_asked
+            misses.update(totals.misses)
+            stored = sum(cache.counters().store_series for cache in client.application.caches)
+            store_series += max(stored - client.stored_before, 0) + totals.refreshed
+            client.stored_before = stored
             if client.readers is not None:
                 latency.merge([client.readers.service_ms])
                 client.readers.service_ms.clear()
@@ -228,6 +243,9 @@ class Arm:
             "p50_ms": latency.percentile(50) if reads else None,
             "p99_ms": latency.percentile(99) if reads else None,
             "store_reads_of_one_key": float(max(requested.values(), default=0)),
+            "node_gets_per_s": float(sent),
+            "nodes_per_request": nodes_asked / requests if requests else None,
+            "store_waiting": float(self.store.waiting),
             "nodes_up": float(up),
             "nodes_down": float(len(health) - up),
             **{f"misses.{reason.value}": float(misses[reason.value]) for reason in MissReason},

@@ -16,9 +16,10 @@ from iotcache.errors import IotCacheError, NodeError
 from iotcache.model import Series
 from iotcache.onboarding.warm import warm
 from iotcache.tasks import end
-from iotcache_simulator.lab.arm import Arm, ArmPolicy
+from iotcache_simulator.lab.application import ArmPolicy
+from iotcache_simulator.lab.arm import Arm
 from iotcache_simulator.lab.definition import actions
-from iotcache_simulator.lab.definition.scenario import StackSpec
+from iotcache_simulator.lab.definition.spec import ArmSpec, StackSpec
 from iotcache_simulator.lab.probe import Probe
 from iotcache_simulator.lab.stats_listener import FleetStatsListener
 from iotcache_simulator.readers.workload import ReadSpec
@@ -44,6 +45,7 @@ class Effects:
         *,
         stats: FleetStatsListener,
         policy_of: PolicyOf,
+        sides: Sequence[ArmSpec] = (),
     ) -> None:
         self._stack = stack
         self._spec = spec
@@ -51,6 +53,7 @@ class Effects:
         self._probe = probe
         self._stats = stats
         self._policy_of = policy_of
+        self._sides = {side.name: side for side in sides}
         nodes = stack.settings.cache.nodes
         assert not isinstance(nodes, str)
         self._all: tuple[str, ...] = nodes
@@ -80,7 +83,16 @@ class Effects:
         for arm in self._arms:
             arm.store.delay_s = self._spec.store_delay_ms / 1e3
             await arm.use_nodes(self.listed)
-            await arm.read(series, reads, self._popularity)
+            await self._read(arm)
+
+    async def _read(self, arm: Arm) -> None:
+        """Read as the acts say, or as the side has its own readers."""
+        own = self._sides.get(arm.name)
+        reads, popularity = self._reads, self._popularity
+        if own is not None:
+            reads = structs.replace(reads, rate=own.reads_per_s or reads.rate, batch=own.batch or reads.batch)
+            popularity = own.popularity or popularity
+        await arm.read(self._series, reads, popularity)
 
     async def close(self) -> None:
         if self._warming is not None:
@@ -200,7 +212,7 @@ class Effects:
             self._reads = structs.replace(self._reads, rate=per_s)
         self._popularity = popularity or self._popularity
         for arm in self._arms:
-            await arm.read(self._series, self._reads, self._popularity)
+            await self._read(arm)
 
     async def _policy(self, action: actions.Policy) -> None:
         for arm in self._arms:

@@ -23,7 +23,8 @@ from iotcache.store import open_store
 from iotcache.store.base import Store
 from iotcache.tasks import end
 from iotcache_simulator.fleet.roster import Roster
-from iotcache_simulator.lab.arm import Arm, ArmPolicy
+from iotcache_simulator.lab.application import ArmPolicy
+from iotcache_simulator.lab.arm import Arm
 from iotcache_simulator.lab.definition.actions import AnyAction, Policy
 from iotcache_simulator.lab.definition.expectations import CheckState, StepChecks
 from iotcache_simulator.lab.definition.metrics import metric_name, unit_of
@@ -32,6 +33,7 @@ from iotcache_simulator.lab.effects import Effects
 from iotcache_simulator.lab.node_stats import NodeCounts
 from iotcache_simulator.lab.pace import Pace
 from iotcache_simulator.lab.probe import Probe
+from iotcache_simulator.lab.slow_store import SlowStoreAccess
 from iotcache_simulator.lab.state import CheckResult, LabState, Mark, StepResult
 from iotcache_simulator.lab.stats_listener import FleetStatsListener
 from iotcache_simulator.readers.workload import ReadSpec
@@ -44,6 +46,9 @@ LOOK_S: Final = 6.0
 """A person sees what a step did for so long before its question stands there."""
 BEFORE_S: Final = 3
 """What a step changed is shown against the mean of so many seconds before it."""
+_ONCE_THERE: Final = {"errors_per_s", "store_waiting"}
+_WHERE_TOLD_OF: Final = {"node_gets_per_s", "nodes_per_request"}
+"""Figures that are shown once they are not 0, and those that only some scenarios are about."""
 _FLEET_KNOWN_S: Final = 90.0
 """Even a fleet of thousands on a busy machine has been heard of by then."""
 
@@ -167,8 +172,16 @@ class ScenarioRun:
             self._nodes = NodeCounts(stack.settings.cache)
             self._probe = Probe(store, self._arms)
             self._effects = Effects(
-                stack, self.scenario.stack, self._arms, self._probe, stats=stats, policy_of=self.policy_of
+                stack,
+                self.scenario.stack,
+                self._arms,
+                self._probe,
+                stats=stats,
+                policy_of=self.policy_of,
+                sides=self.scenario.arms,
             )
+            for arm in self._arms:
+                opening.push_async_callback(arm.store.close)
             for arm in self._arms:
                 opening.push_async_callback(arm.close)
             opening.push_async_callback(self._effects.close)
@@ -199,8 +212,9 @@ class ScenarioRun:
         """An arm's policy: as the scenario begins, or ``before`` with a change; what is forced wins."""
         spec = self.scenario.stack
         policy = before or ArmPolicy(
-            spec.ttl_s, spec.config_ttl_s, spec.jitter, spec.lease, spec.failover, spec.placement
-        )
+            spec.ttl_s, spec.config_ttl_s, spec.jitter, spec.lease, spec.failover, spec.placement,
+            spec.negative_ttl_s, spec.refresh_s, spec.near_s, spec.copies,
+        )  # fmt: skip
         own = [arm for arm in self.scenario.arms if arm.name == name] if before is None else []
         for layer in (*own, change, self._forced):
             if layer is None:
@@ -216,6 +230,9 @@ class ScenarioRun:
     def _make_arms(self, settings: Settings, store: Store) -> list[Arm]:
         spec = self.scenario.stack
         names = self.scenario.arm_names or ("",)
+        clients = {one.name: one.clients for one in self.scenario.arms}
+        # One database, however many sides: its connections are shared.
+        shared = SlowStoreAccess(store, spec.store_connections) if spec.store_connections else None
         return [
             Arm(
                 name,
@@ -223,8 +240,10 @@ class ScenarioRun:
                 store,
                 prefix="" if spec.ingest_writes else f"{name or 'r'}:",
                 policy=self.policy_of(name),
-                clients=spec.clients,
+                clients=clients.get(name) or spec.clients,
                 seed=SEED,
+                store_access=shared,
+                unknown_percent=spec.unknown_percent,
             )
             for name in names
         ]
@@ -421,7 +440,10 @@ class ScenarioRun:
         known = dict.fromkeys(self._state.seen)
         for text, value in figures.items():
             name, _ = metric_name(text)
-            if value is not None and (value or not name.startswith("misses.")):
+            if name in _WHERE_TOLD_OF and text not in self.metrics:
+                continue
+            rare = name.startswith("misses.") or name in _ONCE_THERE
+            if value is not None and (value or not rare):
                 known[name] = None
         return tuple(known)
 

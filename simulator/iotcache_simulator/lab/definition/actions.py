@@ -148,11 +148,17 @@ class Policy(Action, frozen=True, tag="policy"):
     lease: bool | None = None
     failover: bool | None = None
     placement: Literal["ketama", "rendezvous", "modulo"] | None = None
+    negative_ttl_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
+    refresh_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
+    near_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
+    copies: Annotated[int, Meta(ge=1, le=16)] | None = None
 
     def describe(self) -> str:
         names = {
             "ttl_s": "TTL {:g} s", "config_ttl_s": "configuration's TTL {:g} s", "jitter": "jitter {:g}",
             "lease": "lease {}", "failover": "failover {}", "placement": "{}",
+            "negative_ttl_s": "negative entries {:g} s", "refresh_s": "refreshed {:g} s early",
+            "near_s": "near cache {:g} s", "copies": "{:g} copies",
         }  # fmt: skip
         parts = []
         for name, form in names.items():

@@ -43,6 +43,9 @@ def faults(scenario: Scenario) -> Iterator[Fault]:
         yield from ((why, ("plot", at)) for why in _of_a_metric(metric, scenario, scenario.step))
     if (wrong := _unknown_popularity(scenario.stack.popularity)) is not None:
         yield wrong, ("stack", "popularity")
+    for at, side in enumerate(scenario.arms):
+        if side.popularity and (wrong := _unknown_popularity(side.popularity)) is not None:
+            yield wrong, ("side", at, "popularity")
     for number, step in enumerate(scenario.step):
         yield from _of_a_step(number, step, scenario)
     yield from _of_the_nodes(scenario)

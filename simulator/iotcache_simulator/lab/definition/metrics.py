@@ -29,6 +29,15 @@ METRICS: Final[dict[str, LabMetric]] = {
     "store_reads_of_one_key": LabMetric(
         "Store reads of one key", "series/s", "most store reads of one key within a second", True
     ),
+    "store_waiting": LabMetric(
+        "Waiting for the store", "requests", "requests that wait for one of the store's connections", True
+    ),
+    "node_gets_per_s": LabMetric(
+        "Gets at the nodes", "gets/s", "series that the readers asked the nodes for", True
+    ),
+    "nodes_per_request": LabMetric(
+        "Nodes per request", "nodes", "nodes that one request of the readers asks, in the mean", True
+    ),
     "errors_per_s": LabMetric("Errors", "reads/s", "reads that nobody could answer", True),
     "p50_ms": LabMetric("Read p50", "ms", "median time of a read", True),
     "p99_ms": LabMetric("Read p99", "ms", "99th percentile of a read's time", True),

@@ -32,6 +32,18 @@ class StackSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """Applications that read, each with connections of its own and nothing shared but the cache."""
     popularity: str = "uniform"
     store_delay_ms: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
+    store_connections: Annotated[int, Meta(ge=0, le=100)] = 0
+    """Requests of the readers that the store serves at a time; others wait in turn. 0: any number."""
+    unknown_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    """Share of the reads that ask for devices which are not there."""
+    negative_ttl_s: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
+    """How long the cache keeps that the store has not got something; 0: it does not."""
+    refresh_s: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
+    """Entries with less life left are loaded anew in the background, while their value is served; 0: none."""
+    near_s: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
+    """How long each application keeps a value itself; 0: it does not."""
+    copies: Annotated[int, Meta(ge=1, le=16)] = 1
+    """Keys under which each entry is kept; a reader takes one of them at random."""
     ttl_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
     """One TTL for every reading; without it three of the series' own intervals."""
     config_ttl_s: Annotated[float, Meta(ge=1, le=2_592_000)] | None = None
@@ -51,6 +63,15 @@ class ArmSpec(Struct, frozen=True, forbid_unknown_fields=True):
     lease: bool | None = None
     failover: bool | None = None
     placement: Literal["ketama", "rendezvous", "modulo"] | None = None
+    negative_ttl_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
+    refresh_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
+    near_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
+    copies: Annotated[int, Meta(ge=1, le=16)] | None = None
+    reads_per_s: Annotated[float, Meta(gt=0, le=20_000)] | None = None
+    batch: Annotated[int, Meta(ge=1, le=100)] | None = None
+    clients: Annotated[int, Meta(ge=1, le=50)] | None = None
+    popularity: str | None = None
+    """Readers of this side's own; what is not said is as the stack's."""
 
 
 class Question(Struct, frozen=True, forbid_unknown_fields=True):
