@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas site types check picture class-plots chaos chaos-mutants clean
+.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas site types check picture lessons class-plots chaos chaos-mutants clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -101,6 +101,9 @@ chaos-mutants: $(DEV)
 	@$(BIN)/python -m pytest -m mutants tests/chaos $(ARGS)
 
 # An hour and a day of each device class, for people who know such devices.
+lessons: $(DEV)
+	@$(BIN)/python docs/make_lessons.py
+
 class-plots: $(DEV)
 	@$(BIN)/python docs/make_class_plots.py
 

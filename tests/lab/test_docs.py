@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
+import pytest
+
+from iotcache_simulator.lab.course import ORDER
 from iotcache_simulator.lab.definition.actions import ACTION_NAMES
 from iotcache_simulator.lab.definition.faults import SPANS
 from iotcache_simulator.lab.definition.metrics import METRICS
 from iotcache_simulator.lab.definition.scenario import Scenario, StackSpec, Step, catalogue
 from iotcache_simulator.lab.report import LabReport
+from iotcache_tui.cli.main import main
 
-TEXT = (Path(__file__).parents[2] / "docs" / "lab.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "lab.md").read_text("utf-8")
 
 
 def named(heading: str) -> set[str]:
@@ -34,3 +40,20 @@ def test_the_document_names_what_there_is() -> None:
         name.partition("[")[0] for name in named("## Report: schema `iotcache.lab/1`")
     }
     assert all(f"`{span}`" in TEXT for span in SPANS)
+
+
+def test_the_teachers_sheets_are_as_the_lessons_are_and_the_course_names_each() -> None:
+    spec = importlib.util.spec_from_file_location("make_lessons", ROOT / "docs" / "make_lessons.py")
+    assert spec is not None
+    assert spec.loader is not None
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    written = {path.name: path.read_text("utf-8") for path in (ROOT / "docs" / "lessons").glob("*.md")}
+    assert written == maker.pages(), "make lessons writes them anew"
+    assert set(ORDER) == {one.name for one in maker.shipped()}
+
+
+def test_the_course_is_told_in_its_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lab", "course"]) == 0
+    told = re.findall(r"lab run ([a-z-]+)$", capsys.readouterr().out, flags=re.M)
+    assert [name for name in told if name in ORDER] == list(ORDER)

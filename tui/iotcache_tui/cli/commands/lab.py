@@ -23,7 +23,10 @@ EXIT_FAILED, EXIT_COULD_NOT_RUN = 1, 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "what", metavar="ACTION", choices=("list", "run", "new"), help="list, run NAME, or new NAME"
+        "what",
+        metavar="ACTION",
+        choices=("list", "course", "run", "new"),
+        help="list, course, run NAME or new NAME",
     )
     parser.add_argument("name", nargs="?", help="a scenario's name, or its file")
     parser.add_argument(
@@ -54,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"--folder {printable(folder)}: there is no such folder")
     if args.what == "list":
         return _list(args)
+    if args.what == "course":
+        return _course(args)
     if not args.name:
         raise UsageError(f"lab {args.what} needs a name: iotcache-tui lab {args.what} NAME")
     if args.what == "new":
@@ -84,6 +89,24 @@ def _list(args: argparse.Namespace) -> int:
     for error in wrong:
         print(f"iotcache-tui lab: {printable(str(error), 400)}", file=sys.stderr)
     return EXIT_FAILED if wrong else 0
+
+
+def _course(args: argparse.Namespace) -> int:
+    """The lessons in the order in which they build on each other, with what each needs and teaches."""
+    from iotcache_simulator.lab.course import in_order
+    from iotcache_simulator.lab.definition.scenario import catalogue
+
+    scenarios, _ = catalogue(args.folder)
+    minutes = 0.0
+    for number, one in enumerate(in_order(scenarios), 1):
+        minutes += one.minutes
+        print(
+            f"{number:>2}  {printable(one.title, 60)}  ({one.level}, {one.minutes:g} min)  lab run {one.name}"
+        )
+        for aim in one.teaches:
+            print(f"      - {printable(aim, 110)}")
+    print(f"\n{len(scenarios)} lessons, about {minutes:g} minutes in all; teachers' sheets: docs/lessons")
+    return 0
 
 
 def _new(name: str) -> int:
