@@ -10,10 +10,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from time import monotonic
+from typing import Protocol
 
 from msgspec import Struct
 
-from iotcache.cache import DeviceCache
 from iotcache.histogram import DurationHistogram
 from iotcache.model import Read, Series, Source
 from iotcache_simulator.readers.popularity import Choice
@@ -65,10 +65,18 @@ class ReaderTotals(Struct):
             self.reasons[answer.miss_reason.value] += 1
 
 
+class SeriesReader(Protocol):
+    """What reads: a cache, or a workload over keys of its own."""
+
+    async def read_many(self, series: Sequence[Series]) -> list[Read]:
+        """The answers, in order."""
+        ...
+
+
 class Readers:
     """Reads series through one cache until the end or `stop`."""
 
-    def __init__(self, cache: DeviceCache, series: Sequence[Series], choice: Choice, spec: ReadSpec) -> None:
+    def __init__(self, cache: SeriesReader, series: Sequence[Series], choice: Choice, spec: ReadSpec) -> None:
         self.totals = ReaderTotals(reasons=Counter())
         self.latency_ms = DurationHistogram()
         self.service_ms = DurationHistogram()

@@ -206,6 +206,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read as often as the keys of a published cluster are: twitter-4, twitter-29, cold-room, …",
     )
     readers.add_argument(
+        "--keys", type=whole(1, 1_000_000), default=None, metavar="N",
+        help="with --workload: so many keys of its own in the nodes, with its sizes, TTLs and writes",
+    )  # fmt: skip
+    readers.add_argument(
         "--batch", type=whole(1, 10_000), default=10, metavar="N", help="series in one request (default 10)"
     )
 

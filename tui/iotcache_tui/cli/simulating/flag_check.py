@@ -11,11 +11,22 @@ from collections.abc import Mapping
 from iotcache.errors import UsageError
 
 _SHARED = {
-    "readers": {"rate", "duration", "seed", "popularity", "workload", "batch", "require", "junit", "report"},
+    "readers": {
+        "rate",
+        "duration",
+        "seed",
+        "popularity",
+        "workload",
+        "keys",
+        "batch",
+        "require",
+        "junit",
+        "report",
+    },
     "capture": {"duration", "qos", "connect_timeout", "topic", "output"},
     "play": {"speed", "connect_timeout", "patience", "zone", "truth", "labels"},
 }
-_NOT_OF_THE_FLEET = {"popularity", "workload", "batch", "truth"}
+_NOT_OF_THE_FLEET = {"popularity", "workload", "keys", "batch", "truth"}
 _NAMES = {"classes": "--class", "output": "-o", "since": "--from", "stats": "--no-stats"}
 
 

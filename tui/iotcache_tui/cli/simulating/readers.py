@@ -19,7 +19,7 @@ from iotcache.text import plural
 from iotcache_simulator.readers.popularity import popularity
 from iotcache_simulator.readers.report import FIGURES, ReadReport, report_of
 from iotcache_simulator.readers.shapes import shape_named
-from iotcache_simulator.readers.workload import Readers, ReadSpec
+from iotcache_simulator.readers.workload import Readers, ReadSpec, SeriesReader
 from iotcache_simulator.report.conditions import parse_condition
 from iotcache_simulator.report.junit import Case
 from iotcache_simulator.stack.rundir import find_running
@@ -39,6 +39,8 @@ def run_readers(args: argparse.Namespace) -> int:
         if args.popularity != ReadSpec().popularity:
             raise UsageError("--workload has a popularity of its own: leave out --popularity")
         read_by = f"zipf:{shape_named(args.workload).exponent}"
+    elif args.keys is not None:
+        raise UsageError("--keys goes with --workload, which says how large they are and how long they live")
     spec = ReadSpec(
         rate=args.rate or ReadSpec().rate,
         batch=args.batch,
@@ -51,7 +53,11 @@ def run_readers(args: argparse.Namespace) -> int:
     for flag, file in (("--report", args.report), ("--junit", args.junit)):
         check_writable(flag, file)
     try:
-        report = asyncio.run(_run(listed(find_running(settings)), spec))
+        reached = listed(find_running(settings))
+        if args.keys is not None:
+            report = asyncio.run(_run_keyed(reached, spec, args.workload, args.keys))
+        else:
+            report = asyncio.run(_run(reached, spec))
     except StoreError as error:
         # Without the list of series there is nothing to read; a store that fails later is counted.
         print(f"iotcache-tui simulate readers: {error}", file=sys.stderr)
@@ -83,20 +89,41 @@ async def _run(settings: Settings, spec: ReadSpec) -> ReadReport:
         series = await _known(cache)
         if not series:
             raise StoreError("the store knows no series yet: nothing could be read")
-        readers = Readers(cache, series, popularity(spec.popularity, len(series), spec.seed), spec)
-        started = utc_text(int(time.time() * 1e3) * 1_000)
-        stopped = False
+        return await _read(cache, series, spec)
 
-        def stop() -> None:
-            nonlocal stopped
-            stopped = True
-            readers.stop()
 
-        with until_signalled(stop):
-            await readers.run()
-        return report_of(
-            readers, spec, len(series), started=started, ended_by="signal" if stopped else "duration"
-        )
+async def _run_keyed(settings: Settings, spec: ReadSpec, name: str, keys: int) -> ReadReport:
+    """The workload over keys of its own, in the nodes alone."""
+    from iotcache.cluster import Cluster
+    from iotcache.config.urls import parse_node
+    from iotcache_simulator.readers.keyed import KeyedReads
+    from iotcache_simulator.readers.shapes import Workload
+
+    nodes = settings.cache.nodes
+    if isinstance(nodes, str):
+        raise UsageError("--keys needs cache nodes: name them with --nodes, or run a stack")
+    workload = Workload(shape_named(name), keys, spec.seed)
+    choice = popularity(spec.popularity, keys, spec.seed)
+    async with Cluster.from_settings([parse_node(node) for node in nodes], settings.cache) as cluster:
+        reads = KeyedReads(cluster, workload, choice, spec.seed)
+        return await _read(reads, KeyedReads.series(keys), spec)
+
+
+async def _read(cache: SeriesReader, series: list[Series], spec: ReadSpec) -> ReadReport:
+    readers = Readers(cache, series, popularity(spec.popularity, len(series), spec.seed), spec)
+    started = utc_text(int(time.time() * 1e3) * 1_000)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        readers.stop()
+
+    with until_signalled(stop):
+        await readers.run()
+    return report_of(
+        readers, spec, len(series), started=started, ended_by="signal" if stopped else "duration"
+    )
 
 
 async def _known(cache: DeviceCache) -> list[Series]:
