@@ -21,7 +21,7 @@ from iotcache_tui.state.problems.causes import cause_first
 from iotcache_tui.state.problems.find import CAUSES, find_problems
 from iotcache_tui.state.problems.history import STEADY_S, ProblemHistory
 from iotcache_tui.state.problems.problem import Facts, Gravity, Problem, some_of
-from iotcache_tui.state.problems.shown import shown_parts
+from iotcache_tui.state.problems.shown import header_parts, shown_parts
 from iotcache_tui.state.updates import (
     AlertLine,
     Drained,
@@ -452,3 +452,16 @@ def test_one_node_of_three_is_not_called_all_nodes() -> None:
     bar = TopBar(id="top")
     bar.show(parts, "READ-ONLY LIVE", "12:00:00")
     assert ("down", "1 of 3 nodes down") in bar.pieces(34)
+
+
+def test_the_header_is_not_all_green_while_a_part_works_worse_than_it_should() -> None:
+    given_facts = CASES["evictions"][0]
+    shown = {part.name: part.state for part in header_parts(given_facts.parts, find_problems(given_facts))}
+    assert shown == {"broker": "up", "nodes": "troubled", "store": "up"}
+
+
+def test_a_worker_with_faults_is_told_of_last() -> None:
+    told = find_problems(facts(processes=Processes((worker(faults=1),))))
+    assert [one.line(NOW_S).partition(" · ")[2] for one in told] == [
+        "1 exception that nobody foresaw, contained · its log has them"
+    ]

@@ -22,7 +22,7 @@ from iotcache_tui.screens.catalog import SCREENS, ScreenEntry
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.export import ExportScreen
 from iotcache_tui.screens.dialogs.jump import JumpScreen
-from iotcache_tui.state.problems.shown import shown_parts
+from iotcache_tui.state.problems.shown import header_parts
 from iotcache_tui.widgets.common.ascii_filter import draw_in_ascii
 from iotcache_tui.widgets.common.key_footer import KeyFooter
 from iotcache_tui.widgets.common.problem_line import ProblemLine
@@ -198,7 +198,7 @@ class ViewScreen(Screen[None]):
         """Draw everything. Called by the app's frame clock."""
         state = self.state
         self.tabs.show(state.own_load())
-        parts = shown_parts(state.parts, state.problems)
+        parts = header_parts(state.parts, state.problems)
         self.top.show(tuple((part.name, part.state, part.text) for part in parts), badge, clock)
         alerts = sum(not one.acknowledged for one in state.alerts)
         self.problem_line.show(state.problems, alerts, moment.now_s, known=bool(state.seconds))

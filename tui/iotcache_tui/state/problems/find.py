@@ -31,6 +31,7 @@ EFFECTS: Final[tuple[Rule, ...]] = (
     pipeline.silent_devices,
     pipeline.falling_through,
     pipeline.behind,
+    pipeline.faulty,
 )
 """What else follows from a part that is down: told only while none is."""
 ALWAYS: Final[tuple[Rule, ...]] = (pipeline.standing_alerts,)

@@ -203,6 +203,17 @@ def behind(facts: Facts) -> Iterator[Problem]:
         )  # fmt: skip
 
 
+def faulty(facts: Facts) -> Iterator[Problem]:
+    """Workers that met with exceptions that nobody foresaw."""
+    for one in facts.processes.workers:
+        if one.stats.faults:
+            yield Problem(
+                "workers", "has faults", f"worker {printable(one.instance, 60)}",
+                f"{plural(one.stats.faults, 'exception')} that nobody foresaw, contained",
+                "its log has them", screen="flow", kind="faults", subject=one.instance,
+            )  # fmt: skip
+
+
 def silent_devices(facts: Facts) -> Iterator[Problem]:
     """Devices that have missed several of their own intervals."""
     stale, total = facts.devices_stale, facts.devices

@@ -12,6 +12,8 @@ from iotcache_tui.state.updates import Part
 STATE_WORDS = {"empty": "is empty", "unreached": "not reached from here", "refused": "refuses this dashboard"}
 """States that are more than their own word."""
 
+_PART_OF = {"workers": "ingest"}
+
 
 def shown_parts(parts: Sequence[Part], problems: Sequence[Problem]) -> tuple[Part, ...]:
     """``parts``, those that are away for this dashboard alone with the state "unreached"."""
@@ -24,8 +26,19 @@ def shown_parts(parts: Sequence[Part], problems: Sequence[Problem]) -> tuple[Par
     )
 
 
+def header_parts(parts: Sequence[Part], problems: Sequence[Problem]) -> tuple[Part, ...]:
+    """As `shown_parts`; one that works, and worse than it should, with the state "troubled"."""
+    troubled = {
+        _PART_OF.get(problem.part, problem.part) for problem in problems if problem.gravity > Gravity.NOTE
+    }
+    return tuple(
+        structs.replace(part, state="troubled") if part.state == "up" and part.name in troubled else part
+        for part in shown_parts(parts, problems)
+    )
+
+
 def part_text(name: str, state: str, text: str = "") -> str:
     """``store down connection refused``; what is well is its name and what it is."""
-    if state == "up":
+    if state in ("up", "troubled"):
         return f"{name} {text}".rstrip()
     return f"{name} {STATE_WORDS.get(state, state)} {text}".rstrip()

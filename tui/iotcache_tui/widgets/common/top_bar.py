@@ -14,7 +14,7 @@ from textual.widget import Widget
 from iotcache.text import printable
 from iotcache_tui.state.problems.shown import part_text
 
-_ORDER = {"down": 0, "refused": 0, "unreached": 0, "starting": 1, "empty": 1}
+_ORDER = {"down": 0, "refused": 0, "unreached": 0, "starting": 1, "empty": 1, "troubled": 2}
 """What is in trouble stands first: a narrow line must not cut it off."""
 _GLYPHS = {
     "starting": "◌",
@@ -24,16 +24,19 @@ _GLYPHS = {
     "refused": "✗",
     "unreached": "✗",
     "empty": "○",
+    "troubled": "▲",
 }
 
 _TONES = {
     "up": "success", "down": "error", "refused": "error", "unreached": "error", "starting": "accent",
     "off": "foreground", "empty": "accent",
+    "troubled": "warning",
 }  # fmt: skip
 _CONTEXT_TONES = {
     "red": "error", "yellow": "warning", "green": "success", "blue": "secondary", "cyan": "primary",
 }  # fmt: skip
 """A context's colour, as each theme has it: one for the colour-blind has no plain red and green."""
+_WORKING = ("up", "troubled")
 _SHORT_STATES = {"unreached": "not reached", "refused": "refuses us"}
 _SOME_OF = re.compile(r"\((\d+ of \d+)\)$")
 _SHORT_NAMES = {"simulator": "sim"}
@@ -84,7 +87,7 @@ class TopBar(Widget):
         room = width - sum(segment.cell_length for segment in segments) - cell_len(badge)
         for state, piece in self.pieces(room):
             colour = colours[_TONES[state]]
-            style = ground if state == "up" else ground + Style.parse(f"bold {colour}")
+            style = ground if state in _WORKING else ground + Style.parse(f"bold {colour}")
             segments += (
                 Segment(f"  {_GLYPHS[state]}", ground + Style.parse(colour)),
                 Segment(f" {piece}", style),
@@ -118,14 +121,14 @@ def _long(name: str, state: str, text: str) -> str:
 
 
 def _short(name: str, state: str, text: str) -> str:
-    return name if state == "up" else _within(30, name, state, text)
+    return name if state in _WORKING else _within(30, name, state, text)
 
 
 def _shortest(name: str, state: str, text: str) -> str:
     short = _SHORT_NAMES.get(name, name)
     if state == "down" and (some := _SOME_OF.search(text)):
         return f"{some[1]} {short} {state}"  # "nodes down" would be all of them
-    return short if state == "up" else _calm(short, state) or f"{short} {_SHORT_STATES.get(state, state)}"
+    return short if state in _WORKING else _calm(short, state) or f"{short} {_SHORT_STATES.get(state, state)}"
 
 
 def _within(limit: int, name: str, state: str, text: str) -> str:
