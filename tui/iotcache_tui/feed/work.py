@@ -103,7 +103,7 @@ class LiveWork:
             self._parts.started(stack)
             settings, node_list = await until_listed(
                 stack.settings,
-                on_waiting=lambda why: self._parts.turn("nodes", "down", why),
+                on_waiting=self._list_waited_for,
                 on_report=lambda report: self.mailbox.put_latest(Latest(node_list=report)),
             )
             async with contextlib.AsyncExitStack() as opened:
@@ -155,6 +155,10 @@ class LiveWork:
                             )
                         )
                     )
+
+    def _list_waited_for(self, why: str) -> None:
+        self._parts.turn("nodes", "down", why)
+        self.mailbox.put_latest(Latest(ready=True))  # there is nothing else to come
 
     def _store(self, settings: Settings) -> Store:
         if settings.store.url == NONE:
