@@ -124,7 +124,7 @@ class LiveWork:
                     self.mailbox.put_latest(Latest(placement=key_placement(settings.cache)))
                 advisor = AdvisorFeed(
                     settings, cache.cluster, self.mailbox, self._clock,
-                    embedded=isinstance(self._settings.cache.nodes, str),
+                    embedded="cache.nodes" not in named_parts(self._settings),
                 )  # fmt: skip
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._open(store))
