@@ -61,7 +61,7 @@ class DeviceScreen(ViewScreen):
         ("Idle", "since the key's last access; Read: whether anybody read it since it was set"),
         ("Value", "read from the node when a key is chosen, and again when a new reading came: one get each, "
          "which leaves the key's last access and its place in the LRU alone"),
-        ("◆", "pinned: its series are read all the time, whichever screen is shown"),
+        ("◆", "watched: its series are read all the time, whichever screen is shown"),
     )  # fmt: skip
     DEFAULT_CSS = """
     DeviceScreen #device-nothing { height: 1fr; content-align: center middle; text-align: center;
@@ -94,7 +94,7 @@ class DeviceScreen(ViewScreen):
             show=False,
             id="device.invalidate_all",
         ),
-        Binding("v", "pin", "Watch: keep reading it, on whatever screen", show=False, id="device.pin"),
+        Binding("v", "watch", "Watch: keep reading it, on whatever screen", show=False, id="device.watch"),
         Binding("h", "span(1)", "Span", id="device.span"),
         Binding("H", "span(-1)", "A shorter history", show=False, id="device.span_before"),
         Binding("d", "detail(1)", "Details", id="device.details"),
@@ -296,7 +296,7 @@ class DeviceScreen(ViewScreen):
         device = names[at % len(names)]
         self.context.selected_row = next(row for row, one in enumerate(series) if one.device == device)
 
-    def action_pin(self) -> None:
+    def action_watch(self) -> None:
         watched, rows = self.state.fleet.watched, self.rows.order
         if self.series is None:
             return
@@ -339,6 +339,6 @@ class DeviceScreen(ViewScreen):
         yield SystemCommand(
             "Invalidate this device", "Delete all its entries", lambda: self.action_invalidate(True)
         )
-        yield SystemCommand("Pin or unpin this device", "Keep reading it", self.action_pin)
+        yield SystemCommand("Watch this device, or no longer", "Keep reading it", self.action_watch)
         yield SystemCommand("Longer or shorter history", "Of the chosen sensor", lambda: self.action_span(1))
         yield SystemCommand("Next device", "In the order of the names", lambda: self.action_other(1))

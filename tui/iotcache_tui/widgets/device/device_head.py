@@ -20,7 +20,7 @@ class HeadShown(Struct, frozen=True):
 
     device: str = ""
     site: str = ""
-    pinned: bool = False
+    watched: bool = False
     sensors: int = 0
     live: int = 0
     """Sensors that are on time."""
@@ -78,7 +78,7 @@ class DeviceHead(Widget):
     def render(self) -> Text:
         one, colours, ascii_only = self._shown, self.app.theme_variables, self._ascii
         text = Text(no_wrap=True, end="", overflow="ellipsis")
-        if one.pinned:
+        if one.watched:
             text.append("@ " if ascii_only else "◆ ", f"bold {colours['accent']}")
         text.append(one.device, f"bold {colours['primary']}")
         text.append(f"  {one.site}", "dim")
