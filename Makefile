@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas site types check picture lessons class-plots chaos chaos-mutants clean
+.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas dist pythons site types check picture lessons class-plots chaos chaos-mutants clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -69,6 +69,26 @@ lint-deploy: $(DEV)
 	@folder=$$(mktemp -d) && cp deploy/systemd/*.service $$folder && \
 	    sed -i 's#/usr/local/bin/iotcache-tui#/bin/true#' $$folder/*.service && \
 	    systemd-analyze verify --man=no $$folder/*.service && rm -r $$folder
+
+# Wheel and sdist in dist/, built twice: they are the same to the byte, as their times are the last commit's.
+dist: $(DEV)
+	@rm -rf dist build/again
+	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) && \
+	    $(BIN)/python -m hatchling build -d dist >/dev/null 2>&1 && \
+	    $(BIN)/python -m hatchling build -d build/again >/dev/null 2>&1
+	@cd dist && for file in *; do cmp $$file ../build/again/$$file && echo "dist/$$file"; done
+
+# The quick part of the suite under the other Pythons that pyproject.toml names, those that uv or pyenv has.
+PYTHONS ?= 3.12 3.13
+QUICK   := tests/config tests/cluster tests/ingest/test_decode.py tests/cli/test_schema.py tests/cli/test_help.py \
+           tests/tui/test_tour.py tests/tui/test_filter.py tests/tui/test_format.py tests/test_library_document.py
+pythons:
+	@for version in $(PYTHONS); do \
+	    python=$$(uv python find $$version 2>/dev/null || ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | head -1); \
+	    if [ -z "$$python" ]; then echo "Python $$version is not on this machine"; continue; fi; \
+	    $(MAKE) --no-print-directory VENV=build/python-$$version PYTHON=$$python build/python-$$version/.installed-dev && \
+	    build/python-$$version/bin/python -m pytest -n 2 $(QUICK) || exit 1; \
+	done
 
 # The documents as pages, in build/site. A link that leads nowhere fails it.
 site: $(DEV)
