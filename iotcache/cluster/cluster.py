@@ -14,13 +14,22 @@ from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.cluster import forks
 from iotcache.cluster.events import NodeEvents
 from iotcache.cluster.fence import Fences
+from iotcache.cluster.members import Members
 from iotcache.cluster.node import Node
+from iotcache.cluster.node_client import NodeClient
 from iotcache.cluster.observer import TrafficObserver
 from iotcache.cluster.outage import LEASE_S, OutageMarker
-from iotcache.cluster.placement import placement as placement_by_name
 from iotcache.cluster.questions import NodeQuestions
 from iotcache.cluster.reading import Reads
 from iotcache.cluster.recovery import Recovery
+from iotcache.cluster.rings.driver import RingDriver
+from iotcache.cluster.rings.handover import HandOver
+from iotcache.cluster.rings.looks import RingLooks
+from iotcache.cluster.rings.record import addresses
+from iotcache.cluster.rings.resizing import Resizing
+from iotcache.cluster.rings.roster import Rosters
+from iotcache.cluster.rings.view import RingView
+from iotcache.cluster.rings.walk import RingWalk
 from iotcache.cluster.router import Router
 from iotcache.cluster.stats import (
     NodeLimits,
@@ -43,6 +52,7 @@ from iotcache.model import Event, NodeHealth, NodeState
 from iotcache.text import printable
 
 if TYPE_CHECKING:
+    from iotcache.cluster.rings.types import ResizeResult, RingFollower, RingStatus
     from iotcache.config.urls import NodeAddress
 
 _LOG = logging.getLogger(__name__)
@@ -79,8 +89,15 @@ class Cluster:
         tls_context: SSLContext | None = None,
         observe: bool = False,
         role: str = "client",
+        follow: bool = False,
         dial: Dial = connect,
     ) -> None:
+        """``follow``: take the ring that the nodes have announced, and ``nodes`` only for where to look.
+
+        Else entering raises `RingMismatch` where another one is announced.
+
+        Raises `ConfigError` for an unknown placement, or for no nodes.
+        """
         self._clock = clock
         self._rng = rng or Random()
         self._failover_ttl_s = max(1, round(failover_ttl_s))
@@ -89,8 +106,13 @@ class Cluster:
         """Is told of every batch; it may be set at any time."""
         self._unusable: str | None = _NOT_ENTERED
         """Why nothing can be asked."""
-        self._nodes = tuple(
-            Node(
+        self._login = CacheSettings(
+            connect_timeout_s=connect_timeout_s, operation_timeout_s=operation_timeout_s,
+            username=username, password=password,
+        )  # fmt: skip
+
+        def make(address: NodeAddress) -> Node:
+            return Node(
                 address,
                 self,
                 connect_timeout_s=connect_timeout_s,
@@ -103,23 +125,27 @@ class Cluster:
                 tls_context=tls_context,
                 dial=dial,
             )
-            for address in nodes
-        )
+
+        self._nodes = [make(address) for address in nodes]
+        self._rings = RingView(nodes, placement, follow=follow, monotonic=clock.monotonic)
         self._fences = Fences(
             self._nodes,
             timeout_s=operation_timeout_s,
             keep_declared_s=failover_ttl_s + 2.0,
             role=role,
             observe=observe,
+            rings=self._rings,
             clock=clock,
             rng=self._rng,
         )
         self._recovery = Recovery(self._fences)
         self._questions = NodeQuestions(self._nodes, timeout_s=operation_timeout_s)
-        self._router = Router(self._nodes, placement_by_name(placement, nodes), self._fences)
+        self._router = Router(self._nodes, self._fences)
         self._router.failover = failover
         self._router.observe = observe
         self._reads = Reads(self._router, timeout_s=operation_timeout_s, clock=clock, rng=self._rng)
+        self._handover = HandOver(self._router, self._reads, timeout_s=operation_timeout_s, clock=clock)
+        self._reads.fallback = self._handover
         self._writes = Writes(
             self._router,
             self._recovery,
@@ -133,6 +159,17 @@ class Cluster:
             failover_ttl_s=self._failover_ttl_s,
             clock=clock,
         )
+        self._members = Members(self._nodes, self._router, make, self._events.ring_changed)
+        looks = self._fences.ring = RingLooks(self._rings, self._fences, self._members)
+        walk = RingWalk(
+            self._router,
+            self._handover,
+            lambda address: NodeClient(address, self._login, connect=dial, tls_context=tls_context),
+            clock,
+        )
+        self._driver = RingDriver(self._fences, looks, walk, self._rng)
+        self._resizing = Resizing(self._fences, looks, walk, self._handover, self._driver)
+        self._rosters = Rosters(self._fences, self._rings, clock)
 
     @classmethod
     def from_settings(
@@ -145,6 +182,7 @@ class Cluster:
         on_event: Callable[[Event], None] | None = None,
         observe: bool = False,
         role: str = "client",
+        follow: bool = False,
     ) -> Self:
         """A cluster as the configuration's ``[cache]`` section describes it.
 
@@ -166,23 +204,31 @@ class Cluster:
             password=cache.password,
             tls_context=tls_of(cache),
             observe=observe,
+            follow=follow,
         )
 
     async def __aenter__(self) -> Self:
         """Reach for all nodes at once; those that do not answer are down, and tried again later.
 
-        Raises `ClusterClosed` for one that was entered before.
+        Raises `ClusterClosed` for one that was entered before, `RingMismatch` where the nodes have announced
+        another ring than this client's own.
         """
         if self._unusable is not _NOT_ENTERED:
             raise ClusterClosed("a cluster client can be entered once; make a new one")
         self._unusable = None
         forks.watch(self)
         try:
-            for node in self._nodes:
+            own = list(self._nodes)
+            for node in own:
                 node.start()
-            for node in self._nodes:
+            for node in own:
                 await node.settled()
             self._fences.start()
+            await self._fences.ring.settled()
+            self._check()
+            self._rings.starting = False
+            self._driver.start()
+            self._rosters.start()
         except BaseException:
             await self.close()
             raise
@@ -200,6 +246,10 @@ class Cluster:
         self._unusable = _CLOSED
         forks.forget(self)
         try:
+            await self._rosters.close()
+            await self._driver.close()
+            await self._resizing.close()
+            await self._members.close()
             await self._fences.close()
         finally:
             # To the end, also when the closing is cancelled: nothing of this client may be left behind.
@@ -211,6 +261,8 @@ class Cluster:
         """Raises `ClusterClosed` where nothing can be asked."""
         if self._unusable is not None:
             raise ClusterClosed(self._unusable)
+        if self._rings.refused is not None:
+            raise self._rings.refused
 
     def abandon(self) -> None:
         """This process was forked off: the connections are the parent's, and nothing may be sent there."""
@@ -235,8 +287,8 @@ class Cluster:
 
     @property
     def node_names(self) -> tuple[str, ...]:
-        """The nodes in the order of the configuration."""
-        return tuple(node.name for node in self._nodes)
+        """The nodes of the ring, and those that join it, in the order in which they came."""
+        return tuple(self._nodes[index].name for index in self._fences.active)
 
     def node_of(self, key: str) -> str:
         """The node that owns ``key``, alive or not."""
@@ -244,12 +296,11 @@ class Cluster:
 
     def nodes_of(self, keys: Sequence[str]) -> list[str]:
         """`node_of` each key."""
-        names = self.node_names
-        return [names[place[0]] for place in self._router.places(keys)]
+        return [self._nodes[place[0]].name for place in self._router.places(keys)]
 
     def health(self) -> tuple[NodeHealth, ...]:
-        """Each node as it stands, in the order of the configuration."""
-        return tuple(node.health() for node in self._nodes)
+        """Each node as it stands, in the order of `node_names`."""
+        return tuple(self._nodes[index].health() for index in self._fences.active)
 
     def outage_markers(self) -> tuple[OutageMarker, ...]:
         """Which nodes are marked as out, and by which writers; as far as this client has seen."""
@@ -345,7 +396,7 @@ class Cluster:
 
     def telemetry(self) -> dict[str, NodeTelemetry]:
         """What this client has seen of every node: latencies, batches in flight, errors by kind."""
-        return {node.name: node.telemetry() for node in self._nodes}
+        return {self._nodes[index].name: self._nodes[index].telemetry() for index in self._fences.active}
 
     async def slab_stats(self) -> dict[str, tuple[SlabClass, ...]]:
         """Slab classes (memory and LRU) of every node that answers."""
@@ -356,12 +407,50 @@ class Cluster:
         """What every node that answers was started with."""
         return {name: node_limits(raw) for name, raw in (await self.stats("settings")).items()}
 
+    # The ring --------------------------------------------------------------------------------
+
+    def ring(self) -> RingStatus:
+        """The ring as this client knows it, and how far a change of it is."""
+        return self._resizing.status()
+
+    async def resize(
+        self,
+        nodes: Sequence[NodeAddress],
+        *,
+        keys_per_s: int = 20_000,
+        on_progress: Callable[[RingStatus], None] | None = None,
+    ) -> ResizeResult:
+        """Change the ring to ``nodes``: for all clients, while they read and write, with no miss for it.
+
+        Entries that move are handed over, those nobody asks for at ``keys_per_s`` at most. A change whose
+        program dies is finished by another client that writes. When this is cancelled it is undone.
+
+        Raises `RingRefused` for a list that cannot be, `RingBusy` when another change is under way.
+        """
+        self._check()
+        return await self._resizing.resize(nodes, keys_per_s=keys_per_s, on_progress=on_progress)
+
+    async def ring_followers(self) -> tuple[RingFollower, ...]:
+        """The clients that follow the ring, each by host, pid and role; none before its first change."""
+        self._check()
+        return await self._rosters.read()
+
+    @property
+    def node_addresses(self) -> tuple[NodeAddress, ...]:
+        """The nodes of the ring that is read now, with their weights."""
+        return addresses(self._rings.read.nodes)
+
+    async def undo_resize(self) -> None:
+        """Let the change under way, whoever carries it out, go back to the ring of before."""
+        self._check()
+        await self._resizing.undo()
+
     # One node by hand ------------------------------------------------------------------------
 
     def _named(self, name: str) -> Node:
-        for node in self._nodes:
-            if node.name == name:
-                return node
+        for index in self._fences.active:
+            if self._nodes[index].name == name:
+                return self._nodes[index]
         raise NodeError(f"no node of this cluster is called {printable(name, 80)}")
 
     def telemetry_of(self, name: str) -> NodeTelemetry:
@@ -395,6 +484,8 @@ class Cluster:
     def changed(self, node: Node, before: NodeState) -> None:
         """A node is in another state now: route anew, and tell whoever listens."""
         index = self._nodes.index(node)
+        if index not in self._fences.active:
+            return  # it has left the ring
         if node.up:
             if self._fences.came_up(index):
                 asyncio.get_running_loop().call_later(LEASE_S * 1.1, self._router.changed)

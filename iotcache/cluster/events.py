@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from iotcache.clock import Clock
 from iotcache.cluster.node import Node
+from iotcache.cluster.rings.record import RingRecord, addresses
+from iotcache.cluster.rings.types import RingPhase
 from iotcache.model import Event, NodeState, Severity
 
 _LOG = logging.getLogger(__name__)
@@ -37,6 +39,52 @@ class NodeEvents:
             self._on_event(Event(self._clock.now(), kind, severity, node.name, f"{node.name} {text}"))
         except Exception:  # a listener's mistake must not cost the node its supervisor
             _LOG.exception("a listener to cluster events failed")
+
+    def ring_changed(self, before: RingRecord | None, after: RingRecord) -> None:
+        """The ring is in another phase than ``before``."""
+        if self._on_event is None:
+            return
+        text = ring_text(before, after)
+        if not text:
+            return
+        try:
+            self._on_event(Event(self._clock.now(), "ring_change", Severity.INFO, "ring", text))
+        except Exception:
+            _LOG.exception("a listener to cluster events failed")
+
+
+def ring_text(before: RingRecord | None, after: RingRecord) -> str:
+    """What a person is told; empty where nothing is new."""
+    change, earlier = after.change, before.change if before is not None else None
+    if change is None:
+        if earlier is None:
+            return ""
+        if earlier.epoch == after.present.epoch:
+            return f"the ring's epoch {after.present.epoch} is complete: {', '.join(after.present.nodes)}"
+        return f"the change of the ring to epoch {earlier.epoch} was undone"
+    if earlier is not None and (earlier.id, earlier.phase, earlier.undo) == (
+        change.id,
+        change.phase,
+        change.undo,
+    ):
+        return f"the change of the ring to epoch {change.epoch} is carried on by {change.driver}"
+    if change.undo:
+        return f"the change of the ring to epoch {change.epoch} is being undone ({change.phase.value})"
+    if change.phase is not RingPhase.INVITED:
+        return f"the change of the ring to epoch {change.epoch}: {change.phase.value}"
+    before_names, after_names = _weights(after.present.nodes), _weights(change.nodes)
+    parts = [f"{name} joins" for name in after_names if name not in before_names]
+    parts += [f"{name} leaves" for name in before_names if name not in after_names]
+    parts += [
+        f"{name} weighs {weight} instead of {before_names[name]}"
+        for name, weight in after_names.items()
+        if before_names.get(name, weight) != weight
+    ]
+    return f"the ring changes to epoch {change.epoch}: {', '.join(parts)} (by {change.driver})"
+
+
+def _weights(nodes: tuple[str, ...]) -> dict[str, int]:
+    return {address.name: address.weight for address in addresses(nodes)}
 
 
 def _event(node: Node, before: NodeState) -> tuple[str, Severity, str]:

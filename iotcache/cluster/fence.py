@@ -71,15 +71,17 @@ from iotcache.cluster.outage import (
     own_claim,
     witnesses,
 )
+from iotcache.cluster.rings.looks import RingLooks
+from iotcache.cluster.rings.view import NEVER, RingView
 from iotcache.cluster.wire.answers import ErrorReply, ItemReplies, ItemReply
 from iotcache.cluster.wire.connection import Connection
 from iotcache.cluster.wire.facts import cas_of
 from iotcache.cluster.wire.protocol import BARRIER, probe_request
 from iotcache.errors import NodeError
+from iotcache.tasks import end
 
 POLL_S: Final = 0.12
 _TOUCH_EVERY_S: Final = 1.0
-NEVER: Final = float("-inf")
 
 
 class Fences:
@@ -93,22 +95,27 @@ class Fences:
         keep_declared_s: float,
         role: str,
         observe: bool,
+        rings: RingView,
         clock: Clock,
         rng: Random,
     ) -> None:
+        """``nodes`` may grow: see `add_node`."""
         self.nodes = nodes
+        self.rings = rings
+        self.ring: RingLooks
+        """Looks for the ring record; set before anything is started."""
         self.timeout_s = timeout_s
         self.observe = observe
         """Whether this client only looks: it touches, fences and removes nothing."""
         self.monotonic = clock.monotonic
-        self.marker_keys = [marker_key(node.name) for node in nodes]
+        self.marker_keys: list[bytes] = []
         self.declarations = Declarations(
             self, own_claim(rng.getrandbits(31) | 1, role), keep_declared_s=keep_declared_s
         )
-        self._witnesses = witnesses([node.name for node in nodes])
-        self.floors = [0] * len(nodes)
+        self._witnesses: list[frozenset[int]] = []
+        self.floors: list[int] = []
         """CAS unique of each node's fence; 0 for none. Items at or below it are not there."""
-        self.markers: list[dict[int, SeenMarker]] = [{} for _ in nodes]
+        self.markers: list[dict[int, SeenMarker]] = []
         """On node x: the marker that says node a is out."""
         self.marked_since: dict[int, float] = {}
         """Since when a node's marker has been known without a break."""
@@ -120,31 +127,62 @@ class Fences:
         """Nodes that are not used and answer all the same: drained, marked or on their way back. They serve
         for markers, so that clients that use different nodes know of each other."""
         self._settling: dict[int, float] = {}
-        self._looked = [NEVER] * len(nodes)
-        self._touched = [NEVER] * len(nodes)
-        self._outdated = [NEVER] * len(nodes)
+        self._looked: list[float] = []
+        self._touched: list[float] = []
+        self._outdated: list[float] = []
         self.valid_until = NEVER
         """Until when (monotonic) any node that is up may be used without another look."""
         self.last_write = NEVER
         """When this client last set or deleted something: only then it has a vote."""
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        for _ in nodes:
+            self.add_node()
+        self.ring_changed()
+
+    def add_node(self) -> None:
+        """``nodes`` has one more."""
+        self.marker_keys.append(marker_key(self.nodes[len(self.marker_keys)].name))
+        self.floors.append(0)
+        self.markers.append({})
+        self._witnesses.append(frozenset())
+        for times in (self._looked, self._touched, self._outdated):
+            times.append(NEVER)
+
+    def ring_changed(self) -> None:
+        """The view of the ring is another one."""
+        names = [node.name for node in self.nodes]
+        self.active = sorted(self.rings.active)
+        self._witnesses = witnesses(names, self.active, self.rings.witness_pool())
+        self.renew_lease()
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._watch(index)) for index in range(len(self.nodes))]
+        """Begin to look at all nodes that are not looked at yet."""
+        for index in self.active:
+            if index not in self._tasks:
+                self._tasks[index] = asyncio.create_task(self._watch(index))
+
+    async def leave(self, index: int) -> None:
+        """A node is no longer part of the ring."""
+        task = self._tasks.pop(index, None)
+        if task is not None:
+            await end(task)
+        await self.declarations.withdraw(index)
 
     async def close(self) -> None:
         """End the background work, and withdraw this client's claims as far as nodes answer."""
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tasks = {}
+        await self.ring.close()
         await self.declarations.close()
 
     # May a node be used? ---------------------------------------------------------------------
 
     def usable(self, index: int) -> bool:
         """Whether a node is up and was looked at within a lease."""
-        return self.nodes[index].up and self.monotonic() <= self._valid_until(index)
+        now = self.monotonic()
+        return self.nodes[index].up and now <= self._valid_until(index) and now <= self.rings.fresh_until
 
     def _valid_until(self, index: int) -> float:
         if not self._witnesses[index]:
@@ -175,12 +213,16 @@ class Fences:
     async def renew(self, owners: Iterable[int]) -> None:
         """Look again where a lease has run out, for instance as the program was stalled."""
         now = self.monotonic()
-        stale = [index for index in owners if self.nodes[index].up and self._valid_until(index) < now]
+        aged = self.rings.fresh_until < now
+        stale = [
+            index for index in owners if self.nodes[index].up and (aged or self._valid_until(index) < now)
+        ]
         wanted = dict.fromkeys(stale)
         for index in stale:
             wanted.update(dict.fromkeys(self._witnesses[index]))
         if wanted:
             await self.look_at([index for index in wanted if self._reaches(index)])
+            await self.ring.settled()
 
     def settling(self, index: int) -> bool:
         """Whether others may still take a node that is up for out: write to both."""
@@ -193,7 +235,7 @@ class Fences:
         ``None``: none does, as not everybody may know of it.
         """
         now = self.monotonic()
-        if now > self._looked[index] + LEASE_S:
+        if now > min(self._looked[index] + LEASE_S, self.rings.fresh_until):
             return None
         floor = self.floors[index]
         markers = self.markers[index]
@@ -212,7 +254,8 @@ class Fences:
     def outage_markers(self) -> tuple[OutageMarker, ...]:
         """All markers this client knows of."""
         found = []
-        for owner, node in enumerate(self.nodes):
+        for owner in self.active:
+            node = self.nodes[owner]
             seen = [index for index in self.reach() if owner in self.markers[index]]
             if seen:
                 claims = {claim.id: claim for index in seen for claim in self.markers[index][owner].claims}
@@ -224,14 +267,14 @@ class Fences:
 
     def up(self) -> list[int]:
         """Indexes of the nodes that are up."""
-        return [index for index, node in enumerate(self.nodes) if node.up]
+        return [index for index in self.active if self.nodes[index].up]
 
     def _reaches(self, index: int) -> bool:
         return self.nodes[index].up or index in self.contact
 
     def reach(self) -> list[int]:
         """Indexes of the nodes that answer, whether they are used or not."""
-        return [index for index in range(len(self.nodes)) if self._reaches(index)]
+        return [index for index in self.active if self._reaches(index)]
 
     def link(self, index: int) -> Connection | None:
         """The connection to a node that answers."""
@@ -243,7 +286,7 @@ class Fences:
             await asyncio.sleep(POLL_S)
             if self._reaches(index):
                 await self.look_at([index])
-            if not index:
+            if index == self.active[0]:
                 await self.declarations.expire()
 
     async def look_at(self, indexes: Sequence[int]) -> None:
@@ -271,8 +314,8 @@ class Fences:
         # Of nodes that are up only their witnesses are looked at, of the others all: any may take over.
         owners = [
             owner
-            for owner, node in enumerate(self.nodes)
-            if owner != index and (not node.up or index in self._witnesses[owner])
+            for owner in self.active
+            if owner != index and (not self.nodes[owner].up or index in self._witnesses[owner])
         ]
         touch = not self.observe and sent - self._touched[index] > _TOUCH_EVERY_S
         known = self.markers[index]
@@ -280,7 +323,10 @@ class Fences:
         for owner in owners:
             key = self.marker_keys[owner]
             requests.append(self._read_marker(key) if owner in known else probe_request(key))
-        beat = bool(self.declarations)
+        epochs = self.rings.floors_on(index)
+        ring_requests = self.ring.requests(index, touch=touch)
+        requests += ring_requests
+        beat = bool(self.declarations) or self.ring.driving
         if beat:
             requests.append(self.declarations.heartbeat())
         answers = await self.ask(connection, requests)
@@ -294,6 +340,8 @@ class Fences:
             found.update(zip(fresh, again, strict=True))
         if not cas and self.floors[index] and not self.observe:
             cas = await put_fence_back(partial(self.ask, connection))
+        begin = 1 + len(owners)
+        await self.ring.take(index, connection, sent, epochs, answers[begin : begin + len(ring_requests)])
         if touch:
             self._touched[index] = sent
         if sent < self._looked[index] or sent <= self._outdated[index]:
@@ -332,10 +380,13 @@ class Fences:
 
     def renew_lease(self) -> None:
         """Work out until when every node that is up may be used."""
-        self.valid_until = min((self._valid_until(index) for index in self.up()), default=float("inf"))
+        up = self.up()
+        until = min((self._valid_until(index) for index in up), default=float("inf"))
+        self.valid_until = min(until, self.rings.fresh_until) if up else until
 
     def _review(self) -> None:
-        for owner, node in enumerate(self.nodes):
+        for owner in self.active:
+            node = self.nodes[owner]
             if node.up and self.marked(owner):
                 seen = (self.markers[index].get(owner) for index in self.reach())
                 claims = {claim for marker in seen if marker for claim in marker.claims}

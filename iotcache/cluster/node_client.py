@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Sequence
+from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
 
@@ -62,17 +63,30 @@ class _Line(asyncio.StreamReaderProtocol):
 class NodeClient:
     """An async context manager; everything raises `NodeError` in plain words."""
 
-    def __init__(self, address: NodeAddress, cache: CacheSettings) -> None:
+    def __init__(
+        self,
+        address: NodeAddress,
+        cache: CacheSettings,
+        *,
+        connect: dial.Dial = dial.connect,
+        tls_context: SSLContext | None = None,
+    ) -> None:
+        """``tls_context``: in place of what the settings ask for."""
         self.name = address.name
         self._address = address
         self._cache = cache
+        self._connect = connect
+        self._tls_context = tls_context
         self._line: _Line | None = None
 
     async def __aenter__(self) -> Self:
         cache = self._cache
         timeout_s = cache.connect_timeout_s
-        self._line = await dial.connect(
-            self._address, _Line, timeout_s=timeout_s, tls_context=dial.tls_context(cache)
+        self._line = await self._connect(
+            self._address,
+            _Line,
+            timeout_s=timeout_s,
+            tls_context=self._tls_context or dial.tls_context(cache),
         )
         if cache.username or cache.password:
             try:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -110,15 +112,17 @@ def without(seen: SeenMarker, number: int) -> tuple[Claim, ...]:
     return tuple(claim for claim in seen.claims if claim.id != number)
 
 
-def witnesses(names: Sequence[str]) -> list[frozenset[int]]:
-    """For each node the others that markers about it are looked for on: a few, the same for all clients.
+def witnesses(names: Sequence[str], active: Iterable[int], pool: Collection[int]) -> list[frozenset[int]]:
+    """For each node that is ``active`` others that markers about it are looked for on.
 
-    A look at all of them would cost every client the square of the number of nodes.
+    They are a few, out of ``pool``, and the same for all clients. A look at all of them would cost every
+    client the square of the number of nodes.
     """
-    order = sorted(range(len(names)), key=names.__getitem__)
-    place = {index: at for at, index in enumerate(order)}
-    count = min(WITNESSES, len(names) - 1)
-    return [
-        frozenset(order[(place[index] + step) % len(order)] for step in range(1, count + 1))
-        for index in range(len(names))
-    ]
+    found: list[frozenset[int]] = [frozenset()] * len(names)
+    order = sorted(pool, key=names.__getitem__)
+    ordered = [names[index] for index in order]
+    for index in active:
+        place = bisect_right(ordered, names[index])
+        others = [order[(place + step) % len(order)] for step in range(len(order))]
+        found[index] = frozenset(islice((other for other in others if other != index), WITNESSES))
+    return found

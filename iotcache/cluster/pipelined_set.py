@@ -42,6 +42,7 @@ class SetPipeline:
         self._tails_max = tails_max
         self._heads: dict[str, tuple[int, bytes]] = {}
         """By key: the owner's index, and the end of the last command with the begin of this one."""
+        self._generation = router.generation
         self._tails: dict[tuple[int, int, int], bytes] = {}
         """By length, life and flags: the rest of the command's line."""
 
@@ -58,6 +59,9 @@ class SetPipeline:
         plain = Mode.SET
         if not self._router.all_up or [item for item in items if item.mode is not plain]:
             return None
+        if self._generation != self._router.generation:
+            self._generation = self._router.generation
+            self._heads.clear()
         heads = self._heads_of(items)
         orders: list[list[int]] = [[] for _ in self._router.nodes]
         for at, (owner, _) in enumerate(heads):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from random import Random
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from iotcache.clock import Clock
 from iotcache.cluster.exchange import exchange, gather_groups
 from iotcache.cluster.node import Node
+from iotcache.cluster.rings.placed import PlacedRing
 from iotcache.cluster.router import Route, Router
 from iotcache.cluster.types import GetResult, ItemInfo
 from iotcache.cluster.wire import protocol
@@ -19,11 +20,12 @@ from iotcache.cluster.wire.answers import ErrorReply, LineReplies, ProtocolViola
 from iotcache.cluster.wire.connection import AnswerTimeout, ConnectionLost
 from iotcache.cluster.wire.facts import ItemFacts, facts_reader
 from iotcache.cluster.wire.gets import CheckedGetReplies, GetBatch, GetReplies
-from iotcache.cluster.wire.protocol import BARRIER
+from iotcache.cluster.wire.protocol import BARRIER, checked_key
 from iotcache.errors import NodeError
 from iotcache.model import MissReason
 
 _RETRY_JITTER_S: Final = 0.01
+_ROUNDS: Final = 3
 _DISCARD_TIMEOUT_S: Final = 5.0
 _UNASKED = GetResult(False, failure=MissReason.NODE_DOWN)
 _UNPROBED = ItemInfo(False, "", failure=MissReason.NODE_DOWN)
@@ -38,6 +40,18 @@ class _Read(NamedTuple):
     """The request for a key where its CAS unique matters; ``None`` where it does not."""
 
 
+class ReadFallback(Protocol):
+    """Where else to look while the ring changes; `iotcache.cluster.rings.handover.HandOver`."""
+
+    async def complete(
+        self,
+        keys: Sequence[str],
+        results: list[GetResult],
+        checked: Callable[[bytes], bytes] | None,
+        old: PlacedRing,
+    ) -> None: ...
+
+
 class Reads:
     """The reading half of a cluster."""
 
@@ -48,6 +62,8 @@ class Reads:
         self._timeout_s = timeout_s
         self._monotonic = clock.monotonic
         self._rng = rng
+        self.fallback: ReadFallback
+        """Set by the cluster client."""
 
     async def get_many(self, keys: Sequence[str], *, cas: bool = False) -> list[GetResult]:
         """The values of ``keys``, in their order. All nodes are asked at once, each in one pipelined batch.
@@ -68,13 +84,76 @@ class Reads:
     async def _get_twice(
         self, keys: Sequence[str], checked: Callable[[bytes], bytes] | None
     ) -> list[GetResult]:
-        places = self._router.places(keys)
+        if self._monotonic() > self._fences.valid_until:
+            await self._renew()
+        router, rings = self._router, self._router.rings
+        places = router.places(keys)
         results: list[GetResult] = [_UNASKED] * len(places)
-        again = await self._get(_Read(keys, places, checked), range(len(places)), results)
-        if again:
-            await asyncio.sleep(self._rng.uniform(0, _RETRY_JITTER_S))
-            await self._get(_Read(keys, places, checked), again, results)
+        which: Sequence[int] = range(len(places))
+        old = rings.fallback
+        for _ in range(_ROUNDS):
+            generation = router.generation
+            again = await self._get(_Read(keys, places, checked), which, results)
+            if again:
+                await asyncio.sleep(self._rng.uniform(0, _RETRY_JITTER_S))
+                await self._get(_Read(keys, places, checked), again, results)
+            old = old or rings.fallback
+            if old is not None and old in rings.writes:
+                await self.fallback.complete(keys, results, checked, old)
+            if generation == router.generation:
+                break
+            # The ring has changed meanwhile: what was missed may have been handed over, or be another's.
+            await self._renew()
+            before, places = places, router.places(keys)
+            which = [
+                at
+                for at, got in enumerate(results)
+                if not got.hit and (checked is None or places[at].owner != before[at].owner)
+            ]
         return results
+
+    async def _renew(self) -> None:
+        """Look at the nodes again where a lease has run out; again while the ring is not known."""
+        for _ in range(_ROUNDS):
+            await self._fences.renew(self._fences.active)
+            if self._monotonic() <= self._router.rings.fresh_until:
+                return
+
+    async def ask(
+        self,
+        routes: Mapping[int, tuple[int, int | None]],
+        keys: Sequence[str],
+        request: Callable[[bytes], bytes],
+        results: dict[int, GetResult],
+        *,
+        again: bool = True,
+    ) -> None:
+        """Ask for the keys at some positions where ``routes`` says, with their CAS uniques.
+
+        What was found with a value that does not count is removed, and asked for ``again``.
+        """
+        groups: dict[tuple[int, int], list[int]] = {}
+        for position, (index, floor) in routes.items():
+            groups.setdefault((index, floor or 0), []).append(position)
+
+        async def ask(group: tuple[int, int]) -> None:
+            index, floor = group
+            node, order = self._nodes[index], iter(groups[group])
+            wanted = [request(checked_key(keys[at])) for at in groups[group]]
+            for answers, error in await exchange(node, wanted, _gets(node.name, floor), self._timeout_s):
+                positions = list(islice(order, answers.want))
+                failed = GetResult(False, node=node.name, failure=_failure(error))
+                found = answers.out if error is None else [failed] * len(positions)
+                results.update(zip(positions, found, strict=True))
+                if error is None and answers.stale and not self._router.observe:
+                    stale = [(checked_key(keys[positions[at]]), cas) for at, cas in answers.stale]
+                    _discard(node, stale)
+                    removed.update({positions[at]: routes[positions[at]] for at, _ in answers.stale})
+
+        removed: dict[int, tuple[int, int | None]] = {}
+        await gather_groups(ask, list(groups))
+        if removed and again:
+            await self.ask(removed, keys, request, results, again=False)
 
     async def _get(self, read: _Read, which: Sequence[int], results: list[GetResult]) -> list[int]:
         """Ask for the keys at the positions ``which``; returns those to be asked for once more.
@@ -83,10 +162,7 @@ class Reads:
         """
         keys, places, checked = read
         doubtful = self._monotonic() > self._fences.valid_until
-        if doubtful:
-            await self._fences.renew(range(len(self._nodes)))
-            doubtful = self._monotonic() > self._fences.valid_until
-        floors = self._fences.floors
+        floors, uneven = self._fences.floors, self._router.rings.uneven
         groups: dict[tuple[int, int | None], list[int]] = {}
         by_owner: list[list[int]] = [[] for _ in self._nodes]
         for position in which:
@@ -94,12 +170,15 @@ class Reads:
         elsewhere: list[int] = []
         for owner, positions in enumerate(by_owner):
             if positions and self._nodes[owner].up and not (doubtful and not self._fences.usable(owner)):
-                groups[owner, floors[owner] or (0 if checked else None)] = positions
+                if uneven:
+                    elsewhere += self._by_gain(owner, places, positions, groups, checked=checked is not None)
+                else:
+                    groups[owner, floors[owner] or (0 if checked else None)] = positions
             elif positions:
                 elsewhere += positions
         for position in elsewhere:
             owner = places[position].owner
-            route = self._router.read_route(keys[position], owner)
+            route = self._router.read_route(keys[position])
             if route is None:
                 results[position] = self._nothing(keys[position], owner)
             else:
@@ -137,6 +216,29 @@ class Reads:
         self._blame_owners(places, elsewhere, results)
         return again
 
+    def _by_gain(
+        self,
+        owner: int,
+        places: list[Route],
+        positions: list[int],
+        groups: dict[tuple[int, int | None], list[int]],
+        *,
+        checked: bool,
+    ) -> list[int]:
+        """Group one node's keys by the floor that counts for each; returns those whose floor is not known."""
+        unknown: list[int] = []
+        by_epoch: dict[int, list[int]] = {}
+        for position in positions:
+            by_epoch.setdefault(places[position].since, []).append(position)
+        for since, some in by_epoch.items():
+            gained = self._router.rings.floor(owner, since)
+            if gained is None:
+                unknown += some
+                continue
+            floor = max(gained, self._fences.floors[owner]) or (0 if checked else None)
+            groups.setdefault((owner, floor), []).extend(some)
+        return unknown
+
     def _nothing(self, key: str, owner: int) -> GetResult:
         index = self._router.failover_node(key)
         name = self._nodes[owner if index < 0 else index].name
@@ -160,11 +262,30 @@ class Reads:
         """Look at items without counting as a read, touching the LRU or marking them fetched (``me``)."""
         places = self._router.places(keys)
         results: list[ItemInfo] = [_UNPROBED] * len(places)
+        rings = self._router.rings
+        await self._probe(keys, range(len(keys)), places, rings.read, results)
+        if rings.fallback is not None:
+            missing = [at for at, info in enumerate(results) if not info.present]
+            older = list(results)
+            await self._probe(keys, missing, places, rings.fallback, older)
+            for at in missing:
+                if older[at].present:
+                    results[at] = older[at]
+        return results
+
+    async def _probe(
+        self,
+        keys: Sequence[str],
+        which: Iterable[int],
+        places: Sequence[Route],
+        ring: PlacedRing,
+        results: list[ItemInfo],
+    ) -> None:
         groups: dict[tuple[int, int | None], list[int]] = {}
-        for position, place in enumerate(places):
-            route = self._router.read_route(keys[position], place.owner)
+        for position in which:
+            route = self._router.read_route(keys[position], ring)
             if route is None:
-                node = self._nothing(keys[position], place.owner).node
+                node = self._nothing(keys[position], places[position].owner).node
                 results[position] = ItemInfo(False, node, failure=MissReason.NODE_DOWN)
             else:
                 groups.setdefault(route, []).append(position)
@@ -185,7 +306,6 @@ class Reads:
                     )
 
         await gather_groups(ask, list(groups))
-        return results
 
 
 def _gets(node: str, floor: int | None) -> Callable[[int], GetBatch]:

@@ -7,7 +7,7 @@ and what returns is written to as well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from iotcache.clock import Clock
@@ -15,6 +15,8 @@ from iotcache.cluster.exchange import gather_groups
 from iotcache.cluster.outage import LEASE_S
 from iotcache.cluster.outcomes import UNTOLD, Reasons, confirm, confirmed_by
 from iotcache.cluster.recovery import Recovery
+from iotcache.cluster.rings.guard import TOO_LATE, RingGuard
+from iotcache.cluster.rings.placed import PlacedRing
 from iotcache.cluster.router import Route, Router
 from iotcache.cluster.types import WriteResult
 
@@ -64,6 +66,12 @@ class RoutedWrites:
         self._fences = router.fences
         self._timeout_s = timeout_s
         self._monotonic = clock.monotonic
+        self._turn = asyncio.Lock()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether writes of before are still under way to two rings: later ones must not overtake them."""
+        return self._turn.locked()
 
     async def write(self, write: RoutedWrite) -> list[WriteResult]:
         """Send every key to where it belongs now; what its node did not take is tried once more elsewhere."""
@@ -77,20 +85,62 @@ class RoutedWrites:
         """Send the writes at ``which``; returns those whose node failed, for another try."""
         fences = self._fences
         if self._monotonic() > fences.valid_until:
-            await fences.renew(range(len(self._nodes)))
+            await fences.renew(fences.active)
+        if fences.rings.changing or self.waiting:
+            # What goes to two nodes one after the other keeps its order only when it goes alone.
+            async with self._turn:
+                return await self._send_to_rings(write, which, results)
+        return await self._send_to_rings(write, which, results)
+
+    async def _send_to_rings(
+        self, write: RoutedWrite, which: Sequence[int], results: list[WriteResult]
+    ) -> list[int]:
+        """Write to the old ring's nodes, and then to those of the new one that are others."""
+        fences, rings = self._fences, self._fences.rings
         if not self._router.all_up:
             await self._prepare(write, which)
+        guard, written, read = RingGuard(fences), rings.writes, rings.read
+        done: dict[int, tuple[int, ...]] = {}
+        if len(written) > 1:
+            done = {at: self._router.targets(write.keys[at], written[0]).nodes for at in which}
+        failed = await self._send_to(written[0], read, write, which, results, {})
+        for ring in written[1:]:
+            # A reader's addition goes to the ring that is read, and to no other.
+            again = [at for at in which if results[at].ok or at in write.impatient]
+            failed += await self._send_to(ring, read, write, again, results, done)
+        if not await guard.holds(fences):
+            for at in which:
+                if results[at].ok and at not in write.impatient:
+                    results[at] = WriteResult(False, results[at].node, TOO_LATE)
+        return failed
+
+    async def _send_to(  # noqa: PLR0917
+        self,
+        ring: PlacedRing,
+        read: PlacedRing,
+        write: RoutedWrite,
+        which: Sequence[int],
+        results: list[WriteResult],
+        done: Mapping[int, tuple[int, ...]],
+    ) -> list[int]:
+        """Send to the nodes of one ring, but to those that have it ``done`` already."""
+        fences = self._fences
         began_s = self._monotonic()
         batches = _Batches()
         by_owner: list[list[int]] = [[] for _ in self._nodes]
         for position in which:
-            by_owner[write.places[position][0]].append(position)
+            if position in write.impatient and ring is not read:
+                continue
+            owner = write.places[position][0] if ring is read else ring.owner(write.keys[position])
+            by_owner[owner].append(position)
         for owner, positions in enumerate(by_owner):
             if positions and fences.usable(owner) and (write.adds or not fences.settling(owner)):
-                batches.first[owner, False] = positions
+                fresh = [at for at in positions if owner not in done.get(at, ())] if done else positions
+                if fresh:
+                    batches.first[owner, False] = fresh
             else:
                 for position in positions:
-                    self._divert(write, owner, position, batches, results)
+                    self._divert(ring, write, owner, position, batches, results, done.get(position, ()))
         failed: list[int] = []
         second: dict[int, WriteResult] = {}
 
@@ -114,19 +164,21 @@ class RoutedWrites:
                 )
         return list(dict.fromkeys(position for position in failed if position not in write.impatient))
 
-    def _divert(
+    def _divert(  # noqa: PLR0917
         self,
+        ring: PlacedRing,
         write: RoutedWrite,
         owner: int,
         position: int,
         batches: _Batches,
         results: list[WriteResult],
+        done: Collection[int],
     ) -> None:
         """Find the nodes for a key whose owner is out, returning or settling."""
         name = self._nodes[owner].name
         key = write.keys[position]
         if position in write.impatient:
-            route = self._router.read_route(key, owner)
+            route = self._router.read_route(key)
             if route is None:
                 results[position] = WriteResult(
                     False, name, _why_out(self._router, key, "and not all clients know yet")
@@ -134,7 +186,7 @@ class RoutedWrites:
             else:
                 batches.add(write, position, (route[0],), owner)
             return
-        nodes, skipped = self._router.targets(key, owner)
+        nodes, skipped = self._router.targets(key, ring)
         why = ""
         if not nodes:
             why = "no cache node is up" if self._router.failover else "its node is out"
@@ -150,7 +202,7 @@ class RoutedWrites:
             self._fences.declarations.wrote_past(each)
         if nodes[0] != owner or len(nodes) > 1:
             self._recovery.missed(owner, [write.places[position].key]) if owner in skipped else None
-        batches.add(write, position, nodes, owner)
+        batches.add(write, position, tuple(index for index in nodes if index not in done), owner)
 
     async def _prepare(self, write: RoutedWrite, which: Sequence[int]) -> None:
         """Reach for nodes that are out, and let all clients know of those that stay so."""
@@ -159,15 +211,13 @@ class RoutedWrites:
         fences, declarations = self._fences, self._fences.declarations
         out: dict[int, None] = {}
         hopeless: dict[int, None] = {}
-        for position in which:
-            owner = write.places[position].owner
-            if self._nodes[owner].up or position in write.impatient:
-                continue
-            nodes, skipped = self._router.targets(write.keys[position], owner)
-            if nodes:
-                out.update(dict.fromkeys(skipped))
-            else:
-                hopeless.update(dict.fromkeys(skipped))
+        for ring in fences.rings.writes:
+            for position in which:
+                key = write.keys[position]
+                if position in write.impatient or self._nodes[ring.owner(key)].up:
+                    continue
+                nodes, skipped = self._router.targets(key, ring)
+                (out if nodes else hopeless).update(dict.fromkeys(skipped))
         if hopeless:
             # Nobody takes over: what has just come back must not be found empty, or old, by readers first.
             await asyncio.gather(*(self._nodes[index].reach(self._timeout_s) for index in hopeless))

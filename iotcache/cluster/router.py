@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node
-from iotcache.cluster.placement import Placement
+from iotcache.cluster.rings.placed import PlacedRing
 from iotcache.cluster.wire import protocol
 
 MEMO_MAX: Final = 500_000
@@ -15,11 +15,14 @@ MEMO_MAX: Final = 500_000
 
 
 class Route(NamedTuple):
-    """What never changes about a key: looked up once, used for every request."""
+    """What changes about a key only with the ring: looked up once, used for every request."""
 
     owner: int
+    """The node that owns it on the ring that is read."""
     get: bytes
     key: bytes
+    since: int = 0
+    """The epoch whose floor counts for it: see `iotcache.cluster.rings.view`. 0 for none."""
 
 
 class Targets(NamedTuple):
@@ -34,18 +37,20 @@ class Targets(NamedTuple):
 class Router:
     """Keys to nodes, by index into ``nodes``; everything about a key that can be remembered is."""
 
-    def __init__(self, nodes: Sequence[Node], placement: Placement, fences: Fences) -> None:
+    def __init__(self, nodes: Sequence[Node], fences: Fences) -> None:
         self.nodes = nodes
         self.fences = fences
+        self.rings = fences.rings
         self.all_up = False
-        """Every node is up, and nobody takes one for out any more: a key is its owner's."""
+        """Every node is up, nobody takes one for out any more, and the ring does not change: a key is its
+        owner's."""
         self.failover = True
         """Whether other nodes take over for one that is out."""
         self.observe = False
         """Whether reads leave the nodes' LRU as it is. Set before the first key is placed."""
-        self._placement = placement
+        self.generation = 0
+        """Counts up when keys may have other owners."""
         self._memo: dict[str, Route] = {}
-        self._orders: dict[str, tuple[int, ...]] = {}
 
     def place(self, key: str) -> Route:
         """Raises `KeyFormatError` for what is no key."""
@@ -53,7 +58,8 @@ class Router:
         if place is None:
             wire = protocol.checked_key(key)
             get = protocol.look_request if self.observe else protocol.get_request
-            place = Route(self._placement.owner(key), get(wire), wire)
+            ring = self.rings.read
+            place = Route(ring.owner(key), get(wire), wire, self.rings.since(ring, key))
             if len(self._memo) >= MEMO_MAX:
                 self._memo.clear()
             self._memo[key] = place
@@ -67,44 +73,46 @@ class Router:
         except KeyError:
             return [self.place(key) for key in keys]
 
-    def _order(self, key: str) -> tuple[int, ...]:
-        order = self._orders.get(key)
-        if order is None:
-            if len(self._orders) >= MEMO_MAX:
-                self._orders.clear()
-            order = self._orders[key] = tuple(self._placement.order(key))
-        return order
-
     def failover_node(self, key: str) -> int:
         """The first node in the key's own order that is up; -1 for none, and where none may take over."""
         if not self.failover:
             return -1
-        return next((index for index in self._order(key) if self.nodes[index].up), -1)
+        return next((index for index in self.rings.read.order(key) if self.nodes[index].up), -1)
 
-    def read_route(self, key: str, owner: int) -> tuple[int, int | None] | None:
-        """Which node to ask for ``key``, and above which CAS unique its items count; ``None``: none."""
-        fences = self.fences
+    def read_route(self, key: str, ring: PlacedRing | None = None) -> tuple[int, int | None] | None:
+        """Which node to ask for ``key``, and above which CAS unique its items count; ``None``: none.
+
+        ``ring``: the one that is read, unless another is given.
+        """
+        fences, rings = self.fences, self.rings
+        ring = ring or rings.read
+        owner = ring.owner(key)
         if self.nodes[owner].up:
-            return (owner, fences.floors[owner] or None) if fences.usable(owner) else None
+            if not fences.usable(owner):
+                return None
+            gained = rings.floor(owner, rings.since(ring, key))
+            return None if gained is None else (owner, max(gained, fences.floors[owner]) or None)
         if not self.failover:
             return None
         skipped: list[int] = []
-        for index in self._order(key):
+        for index in ring.order(key):
             if self.nodes[index].up:
                 floor = fences.failover_floor(index, skipped) if fences.usable(index) else None
                 return None if floor is None else (index, floor)
             skipped.append(index)
         return None
 
-    def targets(self, key: str, owner: int) -> Targets:
-        """Where to write ``key``."""
+    def targets(self, key: str, ring: PlacedRing | None = None) -> Targets:
+        """Where to write ``key``, on the ring that is read or another."""
         fences = self.fences
+        ring = ring or self.rings.read
         if not self.failover:
+            owner = ring.owner(key)
             there = self.nodes[owner].up or owner in fences.returning
             return Targets((owner,), ()) if there else Targets((), (owner,))
         found: list[int] = []
         skipped: list[int] = []
-        for index in self._order(key):
+        for index in ring.order(key):
             if self.nodes[index].up:
                 found.append(index)
                 if not fences.settling(index):
@@ -116,7 +124,12 @@ class Router:
         return Targets(tuple(found), tuple(skipped))
 
     def changed(self) -> None:
-        """Some node is in another state than before."""
-        self.all_up = all(
-            node.up and not self.fences.settling(index) for index, node in enumerate(self.nodes)
+        """Some node is in another state than before, or the ring is another one."""
+        self.all_up = not self.rings.changing and all(
+            self.nodes[index].up and not self.fences.settling(index) for index in self.fences.active
         )
+
+    def forget_places(self) -> None:
+        """Keys may have other owners."""
+        self.generation += 1
+        self._memo.clear()

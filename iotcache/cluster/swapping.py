@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from iotcache.clock import Clock
 from iotcache.cluster.exchange import exchange, gather_groups
-from iotcache.cluster.outcomes import DELETE_REASONS, SET_REASONS, UNTOLD, confirm
+from iotcache.cluster.outcomes import DELETE_REASONS, SET_REASONS, UNTOLD, confirm, confirmed_by
+from iotcache.cluster.rings.guard import TOO_LATE, RingGuard
+from iotcache.cluster.rings.placed import PlacedRing
 from iotcache.cluster.router import Route, Router
 from iotcache.cluster.types import GetResult, Lease, SetItem, WriteResult
 from iotcache.cluster.wire import protocol
@@ -32,14 +34,14 @@ class Swaps:
         """
         fences = self._fences
         if self._clock.monotonic() > fences.valid_until:
-            await fences.renew(range(len(self._nodes)))
+            await fences.renew(fences.active)
         now = self._clock.now()
         places = self._router.places([item.key for item in items])
         results: list[WriteResult] = [UNTOLD] * len(items)
         groups: dict[int, list[int]] = {}
         for position, (_, got) in enumerate(zip(items, seen, strict=True)):
             owner = places[position].owner
-            route = self._router.read_route(items[position].key, owner)
+            route = self._router.read_route(items[position].key)
             index = owner if route is None else route[0]
             # What was seen before the node was fenced does not count any more. Past its owner a key is put
             # by readers with a lease only: a writer's newest value has to be where everybody looks for it.
@@ -54,6 +56,13 @@ class Swaps:
                 )
             else:
                 groups.setdefault(index, []).append(position)
+        guard, written = RingGuard(fences), fences.rings.writes
+        old, new = written[0], written[-1]
+        reads_new = fences.rings.read is new
+        if old is not new and reads_new:
+            # The old ring's node goes first: what it kept would be handed over, what it loses is loaded anew.
+            kept = await self._forget_on(old, items, groups, results)
+            groups = {index: [at for at in some if at in kept] for index, some in groups.items()}
 
         def encode(position: int, index: int) -> bytes:
             item = items[position]
@@ -67,10 +76,42 @@ class Swaps:
             requests = [encode(at, index) for at in groups[index]]
             await confirm(self._nodes[index], groups[index], requests, SET_REASONS, results, self._timeout_s)
 
-        await gather_groups(ask, list(groups))
+        await gather_groups(ask, [index for index in groups if groups[index]])
         if not self._router.all_up:
             await self._forget_elsewhere(items, places, results)
+        if old is not new and not reads_new:
+            done = {index: [at for at in some if results[at].ok] for index, some in groups.items()}
+            await self._forget_on(new, items, done, results)
+        if not await guard.holds(fences):
+            results = [WriteResult(False, each.node, TOO_LATE) if each.ok else each for each in results]
         return results
+
+    async def _forget_on(
+        self,
+        ring: PlacedRing,
+        items: Sequence[SetItem],
+        groups: Mapping[int, Sequence[int]],
+        results: list[WriteResult],
+    ) -> set[int]:
+        """Delete what the nodes of the other ring have of entries that are swapped on ``groups``' nodes.
+
+        Returns the positions of which it has nothing by now; the others' results say why.
+        """
+        elsewhere: dict[int, list[int]] = {}
+        kept: set[int] = set()
+        for index, positions in groups.items():
+            for at in positions:
+                nodes, skipped = self._router.targets(items[at].key, ring)
+                if not nodes or not all(self._fences.declarations.established(each) for each in skipped):
+                    why = "its node is out, and not all clients know yet"
+                    results[at] = WriteResult(False, self._nodes[index].name, why)
+                    continue
+                kept.add(at)
+                for other in nodes:
+                    if other != index:
+                        elsewhere.setdefault(other, []).append(at)
+        await self._forget(elsewhere, items, results, kept)
+        return kept
 
     async def _forget_elsewhere(
         self, items: Sequence[SetItem], places: Sequence[Route], results: list[WriteResult]
@@ -79,18 +120,36 @@ class Swaps:
         elsewhere: dict[int, list[int]] = {}
         for position, place in enumerate(places):
             if results[position].ok and self._fences.settling(place.owner):
-                for index in self._router.targets(items[position].key, place.owner).nodes:
+                for index in self._router.targets(items[position].key).nodes:
                     if index != place.owner and self._nodes[index].up:
                         elsewhere.setdefault(index, []).append(position)
 
+        await self._forget(elsewhere, items, results, set())
+
+    async def _forget(
+        self,
+        elsewhere: Mapping[int, list[int]],
+        items: Sequence[SetItem],
+        results: list[WriteResult],
+        kept: set[int],
+    ) -> None:
+        """Delete the entries on each node; those that are not deleted are taken from ``kept``."""
+
         async def forget(index: int) -> None:
             deleted: dict[int, WriteResult] = {}
-            requests = [protocol.delete_request(places[at].key) for at in elsewhere[index]]
-            await confirm(
-                self._nodes[index], elsewhere[index], requests, DELETE_REASONS, deleted, self._timeout_s
-            )
+            requests = [
+                protocol.delete_request(protocol.checked_key(items[at].key)) for at in elsewhere[index]
+            ]
+            node, returning = self._nodes[index], self._fences.returning.get(index)
+            if returning is not None and not node.up:
+                if not await confirmed_by(returning, requests, self._timeout_s):
+                    why = WriteResult(False, node.name, "its node is on its way back")
+                    deleted = dict.fromkeys(elsewhere[index], why)
+            else:
+                await confirm(node, elsewhere[index], requests, DELETE_REASONS, deleted, self._timeout_s)
             for position, outcome in deleted.items():
                 if not outcome.ok:
+                    kept.discard(position)
                     results[position] = outcome
 
         await gather_groups(forget, list(elsewhere))

@@ -17,6 +17,7 @@ from iotcache.cluster.outcomes import (
 )
 from iotcache.cluster.pipelined_set import SetPipeline
 from iotcache.cluster.recovery import Recovery
+from iotcache.cluster.rings.guard import TOO_LATE, RingGuard
 from iotcache.cluster.routed_write import RoutedWrite, RoutedWrites
 from iotcache.cluster.router import Router
 from iotcache.cluster.types import Mode, SetItem, WriteResult
@@ -55,7 +56,13 @@ class Writes:
                 raise ValueError(_wrong_ttl(next(item.key for item in items if item.ttl_s == ttl_s), ttl_s))
         flights = None
         now = self._monotonic()
-        if ttls and max(ttls) <= RELATIVE_LIMIT_S and now <= self._fences.valid_until:
+        if (
+            ttls
+            and max(ttls) <= RELATIVE_LIMIT_S
+            and now <= self._fences.valid_until
+            and not self._routed.waiting
+        ):
+            guard = RingGuard(self._fences)
             flights = self._pipeline.send(items, self._timeout_s)
         if flights is None:
             write = self._sets(items)
@@ -78,6 +85,8 @@ class Writes:
             again += note_results(node, order, answers, error, shared_results(node, SET_REASONS), results)
         if again:
             await self._routed.send(self._sets(items), again, results)
+        if not await guard.holds(self._fences):
+            results = [WriteResult(False, each.node, TOO_LATE) if each.ok else each for each in results]
         return results
 
     def _sets(self, items: Sequence[SetItem]) -> RoutedWrite:
@@ -120,22 +129,29 @@ class Writes:
         if type(ttl_s) is not int or not 0 < ttl_s <= MAX_TTL_S:
             raise ValueError(_wrong_ttl(", ".join(keys[:1]), ttl_s))
         ttl = wire_ttl(ttl_s, self._clock.now())
+        fences = self._fences
         places = self._router.places(keys)
         results: list[WriteResult] = [UNTOLD] * len(places)
-        if self._monotonic() > self._fences.valid_until:
-            await self._fences.renew(range(len(self._nodes)))
-        groups: dict[int, list[int]] = {}
-        for position, place in enumerate(places):
-            if self._fences.usable(place.owner):
-                groups.setdefault(place.owner, []).append(position)
-            else:
-                results[position] = WriteResult(False, self._nodes[place.owner].name, "its node is out")
+        if self._monotonic() > fences.valid_until:
+            await fences.renew(fences.active)
+        rings = fences.rings
+        # What is touched where nobody reads it now may be read there next: its outcome does not matter.
+        for ring in sorted(rings.writes, key=lambda ring: ring is rings.read):
+            groups: dict[int, list[int]] = {}
+            for position, place in enumerate(places):
+                owner = place.owner if ring is rings.read else ring.owner(keys[position])
+                if fences.usable(owner):
+                    groups.setdefault(owner, []).append(position)
+                else:
+                    results[position] = WriteResult(False, self._nodes[owner].name, "its node is out")
 
-        async def ask(index: int) -> None:
-            wanted = [protocol.touch_request(places[at].key, ttl) for at in groups[index]]
-            await confirm(self._nodes[index], groups[index], wanted, TOUCH_REASONS, results, self._timeout_s)
+            async def ask(index: int, groups: dict[int, list[int]] = groups) -> None:
+                wanted = [protocol.touch_request(places[at].key, ttl) for at in groups[index]]
+                await confirm(
+                    self._nodes[index], groups[index], wanted, TOUCH_REASONS, results, self._timeout_s
+                )
 
-        await gather_groups(ask, list(groups))
+            await gather_groups(ask, list(groups))
         return results
 
 

@@ -43,6 +43,7 @@ class Wire:
 def bursts(count: int, **limits: int) -> tuple[SetPipeline, list[Wire]]:
     wires = [Wire() for _ in range(count)]
     router: Any = SimpleNamespace(
+        generation=0,
         all_up=True,
         nodes=[SimpleNamespace(connection=wire) for wire in wires],
         place=lambda key: SimpleNamespace(owner=len(key) % count, key=key.encode()),
