@@ -13,6 +13,8 @@ from iotcache.cluster.declaration import Declarations
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node
 from iotcache.cluster.recovery import Recovery
+from iotcache.cluster.rings.placed import PlacedRing
+from iotcache.cluster.rings.view import RingView
 from iotcache.cluster.router import Router, Targets
 from iotcache.cluster.types import WriteResult
 from iotcache.cluster.wire import connection, protocol
@@ -69,8 +71,8 @@ def write_past_a_returning_node(patch: Patch) -> None:
     """What is written while a node is on its way back does not go to it."""
     real = Router.targets
 
-    def targets(self: Router, key: str, owner: int) -> Targets:
-        nodes, skipped = real(self, key, owner)
+    def targets(self: Router, key: str, ring: PlacedRing | None = None) -> Targets:
+        nodes, skipped = real(self, key, ring)
         return Targets(tuple(index for index in nodes if self.nodes[index].up), skipped)
 
     patch.setattr(Router, "targets", targets)
@@ -89,6 +91,7 @@ def never_lose_a_lease(patch: Patch) -> None:
     """A node is used however long ago markers were looked for."""
     patch.setattr(Fences, "usable", lambda self, index: self.nodes[index].up)
     patch.setattr(Fences, "_valid_until", lambda self, index: float("inf"))
+    patch.setattr(RingView, "fresh_until", property(lambda self: float("inf")))
 
 
 def forget_old_connections(patch: Patch) -> None:
@@ -125,8 +128,9 @@ def look_at_the_owner_alone(patch: Patch) -> None:
     patch.setattr(Fences, "failover_floor", lambda self, index, skipped: real(self, index, list(skipped)[:1]))
     real_targets = Router.targets
 
-    def targets(self: Router, key: str, owner: int) -> Targets:
-        nodes, skipped = real_targets(self, key, owner)
+    def targets(self: Router, key: str, ring: PlacedRing | None = None) -> Targets:
+        nodes, skipped = real_targets(self, key, ring)
+        owner = (ring or self.rings.read).owner(key)
         return Targets(nodes, tuple(index for index in skipped if index == owner))
 
     patch.setattr(Router, "targets", targets)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from iotcache.cluster.cluster import Cluster
 from iotcache.cluster.types import GetResult, Lease, Mode, SetItem, WriteResult
 from iotcache.config.schema import BreakerSettings
 from iotcache.config.urls import NodeAddress
+from iotcache.errors import NodeError, RingError
 from iotcache_simulator.clustersim.history import WriteHistory
 from iotcache_simulator.clustersim.loop import Scheduler, SimulatedClock, SimulatedLoop
 from iotcache_simulator.clustersim.network import Network
@@ -47,6 +51,7 @@ class SimulatedClient:
         self._network = network
         self._history = history
         self._addresses = addresses
+        """All nodes of the world; the first of them are in this client's own list."""
         self._note = note
         self._changed = changed
         self._lives = 0
@@ -78,7 +83,7 @@ class SimulatedClient:
     def _make(self, rng: Random, on_event: Callable[[Event], None] | None = None) -> Cluster:
         plan = self._plan
         return Cluster(
-            self._addresses,
+            self._addresses[: plan.nodes],
             connect_timeout_s=plan.timeout_s,
             operation_timeout_s=plan.timeout_s,
             breaker=BreakerSettings(failures=3, open_min_s=plan.open_min_s, open_max_s=plan.open_max_s),
@@ -87,6 +92,7 @@ class SimulatedClient:
             rng=rng,
             on_event=on_event,
             role=self.name,
+            follow=plan.spares > 0,
             dial=self._network.dialler(self.name, self.loop),
         )
 
@@ -140,6 +146,9 @@ class SimulatedClient:
         """Have a step done, after what its track still has to do."""
         if not self.ready:
             return
+        if step.verb in ("resize", "undo"):
+            self._programs.append(self.loop.start(self._begin(step)))
+            return
         if step.verb in ("drain", "rejoin"):
             self.take(step.verb, self._addresses[step.node].name)
             return
@@ -152,8 +161,31 @@ class SimulatedClient:
 
     def take(self, verb: str, node: str) -> None:
         """Drain or rejoin a node."""
-        with self.loop.inside():
+        with self.loop.inside(), contextlib.suppress(NodeError):  # it may not be part of the ring
             getattr(self.cluster, verb)(node)
+
+    @property
+    def ring(self) -> tuple[int, str]:
+        """Epoch and phase of the ring that it goes by."""
+        status = self.cluster.ring()
+        return status.epoch, status.phase.value
+
+    async def _begin(self, step: SimulationStep) -> None:
+        """Change the ring, or undo the change under way."""
+        if step.verb == "undo":
+            await self.cluster.undo_resize()
+            return
+        nodes = [replace(self._addresses[node], weight=weight) for node, weight in step.ring]
+        work = asyncio.ensure_future(self.cluster.resize(nodes))
+        try:
+            await asyncio.wait((work,), timeout=step.cancel_s if step.cancel_s >= 0 else None)
+        finally:
+            work.cancel()
+        try:
+            told = str(await work)
+        except (RingError, asyncio.CancelledError) as error:
+            told = str(error) or "cancelled"
+        self._note(f"{self.name}: resize: {told}")
 
     async def _track(self, queue: asyncio.Queue[SimulationStep]) -> None:
         while True:
@@ -281,6 +313,11 @@ class SimulatedClient:
         found = self._history.check(self.name, self._scheduler.now, keys, least, answers)
         for text in found:
             self._note(f"VIOLATION {text}")
+        if self._plan.whole:
+            for key, wanted, got in zip(keys, least, answers, strict=True):
+                if wanted and not got.hit:
+                    found.append(f"{self._scheduler.now:.4f} s {self.name} misses key {key}: {got}")
+            self._history.violations += found
         if not found and self._note is not silent:
             told = [
                 f"{key}={got.value.rpartition(b'=')[2].decode()}@{got.node}"

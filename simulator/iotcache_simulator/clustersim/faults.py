@@ -98,6 +98,12 @@ def _evict(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
     return [SimulationStep(at_s + dice.rng.random() * lasts_s, "evict", node=node, value=what)]
 
 
+def _evict_ring(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
+    """A node loses the ring record, or the floors that bound what counts of keys it gained."""
+    what = float(3 + dice.rng.randrange(2))
+    return [SimulationStep(at_s + dice.rng.random() * lasts_s, "evict", node=node, value=what)]
+
+
 def _stall(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
     return [SimulationStep(at_s, "stall", dice.someone(), value=lasts_s)]
 
@@ -253,6 +259,7 @@ _FAULTS: Final[dict[str, Callable[[FaultDice, int, float, float], Steps]]] = {
     "lose": _lose,
     "double": _double,
     "evict": _evict,
+    "evict ring": _evict_ring,
     "stall": _stall,
     "jump": _jump,
     "enter": _enter,

@@ -22,6 +22,8 @@ class SimulationStep(Struct, frozen=True):
     """Seconds, or 1 for yes, as the verb has it."""
     cancel_s: float = -1.0
     """The operation is cancelled after so many seconds; negative: never."""
+    ring: tuple[tuple[int, int], ...] = ()
+    """Of a change of the ring: its nodes with their weights."""
 
     def text(self) -> str:
         """For a person."""
@@ -32,6 +34,8 @@ class SimulationStep(Struct, frozen=True):
             parts.append(f"node={self.node}")
         if self.keys:
             parts.append(f"keys={','.join(map(str, self.keys))}")
+        if self.ring:
+            parts.append(f"ring={','.join(f'{node}*{weight}' for node, weight in self.ring)}")
         if self.value:
             parts.append(f"value={self.value:g}")
         if self.cancel_s >= 0:
@@ -67,6 +71,11 @@ class SimulationPlan(Struct, frozen=True):
     """Readers add what they have loaded, without a lease."""
     strict: bool = False
     """A read gives nothing older than a write that has *ended* before, confirmed or not."""
+
+    spares: int = 0
+    """Nodes that run and are in no client's own list; the ring may be changed to them."""
+    whole: bool = False
+    """Nothing befalls anybody and nothing is deleted: what was confirmed once must never be missed."""
 
     def writer_of(self, key: int) -> tuple[int, int]:
         """Client and track that write ``key``."""

@@ -34,6 +34,22 @@ _TOGETHER: Final = (
     ("jump", "kill"),
     ("start", "hang"),
 )
+_PAUSES_S: Final = (0.15, 0.5, 1.5, 3.0)
+_CHANGE_FAULTS: Final = (
+    ("hang",),
+    ("hang", "kill"),
+    ("kill", "keep"),
+    ("drain",),
+    ("block", "cut"),
+    ("block",),
+    ("slow", "cut"),
+    ("evict", "evict ring"),
+    ("stall",),
+    ("start",),
+    ("hang", "start"),
+    ("jump", "lose", "double"),
+    ("late", "asleep"),
+)
 _NODES: Final = (2, 2, 2, 2, 2, 2, 3, 3, 3, 4)
 _CLIENTS: Final = ((1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (2, 1), (2, 1), (2, 2))
 """Writers and readers."""
@@ -93,12 +109,76 @@ def draw(seed: int) -> SimulationPlan:
     elif dice < 0.755:
         plan = replace(plan, writers=2, readers=1, tracks=1, timeout_s=0.2)
         faults = _one(plan, rng, "claimed")
-    else:
+    elif dice < 0.96:
         faults = _several(plan, rng, rng.choice(_TOGETHER))
+    else:
+        return draw_change(seed, plan, rng)
     end_s = max([_LEAST_S, *(step.at_s for step in faults)]) + _AFTER_S
     steps = [*faults, *_work(replace(plan, end_s=min(end_s, work_s)), rng)]
     steps.sort(key=lambda step: step.at_s)
     return replace(plan, steps=tuple(steps), end_s=end_s)
+
+
+def draw_change(seed: int, plan: SimulationPlan, rng: Random) -> SimulationPlan:
+    """A world whose ring changes: once or twice, under faults or none, with drivers that die, stand still or
+    give up."""
+    nodes = rng.choice((1, 2, 2, 2, 3, 3))
+    writers, readers = rng.choice(((1, 1), (1, 2), (2, 1), (2, 2)))
+    plan = replace(
+        plan, seed=seed, nodes=nodes, spares=rng.choice((1, 1, 2)), writers=writers, readers=readers,
+        tracks=1, keys=rng.choice((8, 16)), timeout_s=rng.choice((0.2, 0.25)),
+    )  # fmt: skip
+    kinds = rng.choice(_CHANGE_FAULTS) if rng.random() < 0.7 else ()
+    if "slow" in kinds:
+        plan = replace(plan, timeout_s=rng.choice((0.25, 1.5)))
+    # What is written seldom shows what was left from before.
+    plan = replace(plan, alert=rng.random() < 0.5)
+    at_s = 0.1 + rng.random() * 0.3
+    steps, until_s = _changes(plan, rng, at_s)
+    if kinds:
+        world = replace(plan, nodes=plan.nodes + plan.spares)
+        faults = FaultDice(world, rng)
+        fault_s = at_s + rng.random() * 0.3
+        while fault_s < until_s:
+            node, lasts_s = rng.randrange(world.nodes), rng.choice(OUTAGES_S)
+            steps += faults.fault(rng.choice(kinds), node, fault_s, lasts_s)
+            fault_s += lasts_s + rng.expovariate(1.0 / 0.6)
+    end_s = max(until_s, *(step.at_s for step in steps)) + _AFTER_S
+    plan = replace(plan, whole=not kinds, end_s=end_s)
+    work = _work(plan, rng, _PAUSES_S)
+    if plan.whole:
+        work = [replace(step, cancel_s=-1.0) for step in work if step.verb != "delete"]
+    steps += work
+    steps.sort(key=lambda step: step.at_s)
+    return replace(plan, steps=tuple(steps))
+
+
+def _changes(plan: SimulationPlan, rng: Random, at_s: float) -> tuple[Steps, float]:
+    """Changes of the ring, and when they should be over."""
+    steps: Steps = []
+    every = range(plan.nodes + plan.spares)
+    for _ in range(rng.choice((1, 1, 2, 2, 3))):
+        who = rng.randrange(plan.writers + plan.readers if rng.random() < 0.2 else plan.writers)
+        size = rng.randint(1, len(every))
+        ring = tuple((node, rng.choice((1, 1, 1, 2))) for node in sorted(rng.sample(every, size)))
+        cancel_s = rng.random() * 2.5 if rng.random() < 0.2 else -1.0
+        steps.append(SimulationStep(at_s, "resize", who, ring=ring, cancel_s=cancel_s))
+        dice = rng.random()
+        if dice < 0.1:
+            other = rng.randrange(plan.writers + plan.readers)
+            some = tuple((node, 1) for node in sorted(rng.sample(every, rng.randint(1, len(every)))))
+            second_s = at_s + rng.choice((0.0, 0.01, 0.1, 0.5))
+            steps.append(SimulationStep(second_s, "resize", other, ring=some))
+        elif dice < 0.2:
+            steps.append(SimulationStep(at_s + rng.random() * 2.5, "end", who, value=rng.choice((0.0, 1.0))))
+            steps.append(SimulationStep(at_s + 2.5 + rng.random() * 3.0, "start", who))
+        elif dice < 0.3:
+            steps.append(SimulationStep(at_s + rng.random() * 2.0, "stall", who, value=rng.random() * 6.0))
+        elif dice < 0.4:
+            undoer = rng.randrange(plan.writers + plan.readers)
+            steps.append(SimulationStep(at_s + rng.random() * 2.8, "undo", undoer))
+        at_s += rng.choice((0.6, 2.9, 3.4, 4.5))
+    return steps, max(at_s, 3.0)
 
 
 def _one(plan: SimulationPlan, rng: Random, kind: str) -> Steps:
@@ -129,10 +209,10 @@ def _several(plan: SimulationPlan, rng: Random, kinds: tuple[str, ...]) -> Steps
     return steps
 
 
-def _work(plan: SimulationPlan, rng: Random) -> Steps:
+def _work(plan: SimulationPlan, rng: Random, pauses_s: tuple[float, ...] = (0.08, 0.2, 0.4)) -> Steps:
     """What the clients do."""
     steps: Steps = []
-    pause_s = rng.choice((0.08, 0.2, 0.4))
+    pause_s = rng.choice(pauses_s)
     cancels = rng.random() < 0.15
     deletes = rng.random() < 0.25
     for client in range(plan.writers):

@@ -18,7 +18,7 @@ from iotcache_simulator.clustersim.network import Network, SimulatedLink
 from iotcache_simulator.clustersim.node import SimulatedNode
 from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
 
-_EVICTED: Final = (b"iotcache:fence", b"iotcache:out", b"dev-")
+_EVICTED: Final = (b"iotcache:fence", b"iotcache:out", b"dev-", b"iotcache:ring", b"iotcache:epoch")
 _HEAL_S: Final = 12.0
 """So long after the last fault every client must see every node up."""
 _ALERT_S: Final = 0.02
@@ -54,7 +54,7 @@ class World:
         self._alert_until_s = 0.0
         self.clients: list[SimulatedClient] = []
         self.addresses: list[NodeAddress] = [
-            parse_node(f"10.0.0.{number + 1}:11211") for number in range(plan.nodes)
+            parse_node(f"10.0.0.{number + 1}:11211") for number in range(plan.nodes + plan.spares)
         ]
         self.nodes = [SimulatedNode(self.scheduler, address.name) for address in self.addresses]
         self.network = Network(self.scheduler, {node.name: node for node in self.nodes})
@@ -111,7 +111,7 @@ class World:
         scheduler.run(plan.end_s)
         self._heal()
         healed_s = scheduler.now
-        while not all(client.all_up for client in self.clients) and scheduler.now < healed_s + _HEAL_S:
+        while not self._well() and scheduler.now < healed_s + _HEAL_S:
             scheduler.run(scheduler.now + 0.1)
         for client in self.clients:
             if not client.all_up:
@@ -123,6 +123,10 @@ class World:
                     f"{scheduler.now:.4f} s {client.name} does not see every node up {_HEAL_S:g} s after all "
                     f"faults ended: {', '.join(states)}"
                 )
+        rings = {client.name: client.ring for client in self.clients if client.ready}
+        if len(set(rings.values())) > 1 or any(phase != "steady" for _, phase in rings.values()):
+            text = f"not all clients are in one epoch {_HEAL_S:g} s after all faults: {rings}"
+            history.violations.append(f"{scheduler.now:.4f} s {text}")
         self._finish()
         self._close()
         history.violations += [f"an exception nobody handled: {text}" for text in scheduler.crashes]
@@ -130,6 +134,13 @@ class World:
             plan.seed, scheduler.steps, history.reads, history.hits, history.writes,
             history.writes_confirmed, tuple(history.violations), self.digest,
         )  # fmt: skip
+
+    def _well(self) -> bool:
+        """Whether every client sees every node up, and goes by the same ring."""
+        if not all(client.all_up for client in self.clients):
+            return False
+        rings = {client.ring for client in self.clients}
+        return len(rings) == 1 and all(phase == "steady" for _, phase in rings)
 
     def _finish(self) -> None:
         """Read everything, write everything, read everything again."""
