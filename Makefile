@@ -33,11 +33,12 @@ lab: $(DEV)
 simulate-cluster: $(RUN)
 	@$(BIN)/iotcache-tui verify cluster --steps 1000000 $(ARGS)
 
-# The same over real memcached processes that hang, die and return: half an hour; ARGS="--for 120" to shorten.
+# The same over real memcached processes that hang, die and return: forty minutes; ARGS="--for 120" to shorten.
 hunt: $(DEV)
 	@$(BIN)/python -m tests.long.hunt $(ARGS)
 	@$(BIN)/python -m tests.long.hunt --nodes 1 $(ARGS)
 	@$(BIN)/python -m tests.long.hunt --drains $(ARGS)
+	@$(BIN)/python -m tests.long.hunt --resize $(ARGS)
 
 # Brokers of other makers, those that are installed (tests/brokers/servers.py says how): some minutes.
 brokers: $(DEV)

@@ -15,9 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+from msgspec.structs import replace
+
 from iotcache.cluster import Cluster, GetResult, Lease, SetItem
 from iotcache.config.schema import BreakerSettings
-from iotcache.config.urls import parse_node
+from iotcache.config.urls import NodeAddress, parse_node
+from iotcache.errors import RingError
 
 _TTL_S = 3_600
 _SHOWN = 20
@@ -40,6 +43,9 @@ class HuntClient:
         self.reads = self.hits = self.writes = self.confirmed_writes = 0
         self.stale: list[str] = []
         self.stale_count = 0
+        self.changes = 0
+        self.nodes: list[NodeAddress] = []
+        """That the ring may be changed to."""
         self._cluster = cluster
         self._rng = Random(number)
         self._keys = [f"dev-{at}:temperature:latest" for at in range(len(stored))]
@@ -87,6 +93,22 @@ class HuntClient:
             self._cluster.rejoin(name)
             await asyncio.sleep(rng.random() * most_s)
 
+    async def resize(self, seconds: float) -> None:
+        """Change the ring again and again: nodes join and leave, and have other weights."""
+        rng, cluster = self._rng, self._cluster
+        while not self.ending.is_set():
+            await asyncio.sleep(rng.random() * seconds)
+            some = rng.sample(self.nodes, rng.randint(1, len(self.nodes)))
+            ring = [replace(node, weight=rng.choice((1, 1, 1, 2))) for node in some]
+            work = asyncio.ensure_future(cluster.resize(ring))
+            while not work.done() and not self.ending.is_set():
+                await asyncio.sleep(0.1)
+            work.cancel()
+            try:
+                self.changes += not (await work).undone
+            except (RingError, asyncio.CancelledError) as error:
+                print(f"resize: {error}", file=sys.stderr, flush=True)
+
     def _item(self, at: int, version: int) -> SetItem:
         return SetItem(self._keys[at], f"{self._keys[at]}={version}".encode(), 0, _TTL_S)
 
@@ -115,13 +137,14 @@ class HuntClient:
 
 async def main() -> None:
     """Be one client until standard input ends; then print what was seen, as JSON."""
-    role, number, writers, drain_s, folder, *nodes = sys.argv[1:]
+    role, number, writers, drain_s, resize_s, count, folder, *nodes = sys.argv[1:]
     with (
         versions(Path(folder) / "stored") as stored,
         versions(Path(folder) / "confirmed") as confirmed,
     ):
         async with Cluster(
-            [parse_node(node) for node in nodes],
+            [parse_node(node) for node in nodes[: int(count)]],
+            follow=float(resize_s) != 0,
             operation_timeout_s=0.25,
             breaker=BreakerSettings(open_min_s=0.05, open_max_s=0.5),
             role=f"{role} {number}",
@@ -137,11 +160,14 @@ async def main() -> None:
             tasks = [client.write() if role == "writer" else client.read()]
             if float(drain_s) > 0:
                 tasks.append(client.drain(float(drain_s)))
+            if float(resize_s) > 0:
+                client.nodes = [parse_node(node) for node in nodes]
+                tasks.append(client.resize(float(resize_s)))
             await asyncio.gather(*tasks)
             report = {
                 "client": f"{role} {number}", "reads": client.reads, "hits": client.hits,
                 "writes": client.writes, "confirmed": client.confirmed_writes,
-                "stale": client.stale_count, "examples": client.stale,
+                "stale": client.stale_count, "examples": client.stale, "changes": client.changes,
             }  # fmt: skip
     print(json.dumps(report), flush=True)
 

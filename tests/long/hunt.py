@@ -1,10 +1,11 @@
 """Real memcached nodes that hang, die and return at random, under clients that write and read: nothing stale.
 
-    python -m tests.long.hunt [--for SECONDS] [--nodes N] [--drains] [--seed S]
+    python -m tests.long.hunt [--for SECONDS] [--nodes N] [--drains | --resize] [--seed S]
 
 Two writers and two readers, each a process of its own; 200 keys. Any number of nodes may be out at a time.
-With ``--drains`` three of the clients take nodes out and back by hand instead. What it finds has to be found
-in the simulation as well (`iotcache-tui verify cluster`), where it can be repeated.
+With ``--drains`` three of the clients take nodes out and back by hand instead; with ``--resize`` the ring is
+changed all the time as well, to any of twice as many nodes, by one writer or two. What it finds has to be
+found in the simulation as well (`iotcache-tui verify cluster`), where it can be repeated.
 """
 
 from __future__ import annotations
@@ -81,8 +82,10 @@ class Outages:
             self._nodes[index].signal(signal.SIGCONT)
 
 
-def start_client(role: str, number: int, drain_s: float, folder: Path, nodes: Sequence[Server]) -> Any:
-    """One client process."""
+def start_client(  # noqa: PLR0917
+    role: str, number: int, drain_s: float, resize_s: float, count: int, folder: Path, nodes: Sequence[Server]
+) -> Any:
+    """One client process; the first ``count`` of the nodes are its own list."""
     command = [
         sys.executable,
         "-m",
@@ -91,6 +94,8 @@ def start_client(role: str, number: int, drain_s: float, folder: Path, nodes: Se
         str(number),
         str(WRITERS),
         str(drain_s),
+        str(resize_s),
+        str(count),
         str(folder),
     ]
     return subprocess.Popen(
@@ -98,10 +103,10 @@ def start_client(role: str, number: int, drain_s: float, folder: Path, nodes: Se
     )
 
 
-def hunt(seconds: float, *, nodes: int, drains: bool, seed: int) -> list[dict[str, Any]]:
+def hunt(seconds: float, *, nodes: int, drains: bool, resizes: bool, seed: int) -> list[dict[str, Any]]:
     """Run clients and outages for ``seconds``; the clients' reports."""
     rng = Random(seed)
-    servers = [start_node() for _ in range(nodes)]
+    servers = [start_node() for _ in range(2 * nodes if resizes else nodes)]
     clients = []
     outages = Outages(servers, rng)
     try:
@@ -112,7 +117,9 @@ def hunt(seconds: float, *, nodes: int, drains: bool, seed: int) -> list[dict[st
             for number in range(WRITERS + READERS):
                 role = "writer" if number < WRITERS else "reader"
                 drain_s = _DRAIN_S if drains and number < 3 else 0.0
-                clients.append(start_client(role, number, drain_s, folder, servers))
+                # All follow; the writers change it, the second one seldom.
+                resize_s = ((4.0, 40.0)[number] if role == "writer" else -1.0) if resizes else 0.0
+                clients.append(start_client(role, number, drain_s, resize_s, nodes, folder, servers))
             for client in clients:
                 if client.stdout.readline() != b"ready\n":
                     raise SystemExit("a client did not start")
@@ -144,14 +151,15 @@ def main() -> int:
     parser.add_argument("--for", dest="seconds", type=float, default=600.0, help="seconds (default 600)")
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--drains", action="store_true", help="three clients drain and rejoin nodes instead")
+    parser.add_argument("--resize", action="store_true", help="the ring is changed all the time as well")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    reports = hunt(args.seconds, nodes=args.nodes, drains=args.drains, seed=args.seed)
+    reports = hunt(args.seconds, nodes=args.nodes, drains=args.drains, resizes=args.resize, seed=args.seed)
     for report in reports:
         print(json.dumps(report))
     total = {
         name: sum(report[name] for report in reports)
-        for name in ("reads", "hits", "writes", "confirmed", "stale")
+        for name in ("reads", "hits", "writes", "confirmed", "stale", "changes")
     }
     print(", ".join(f"{count:,} {name}" for name, count in total.items()))
     return 1 if total["stale"] or not total["hits"] or not total["confirmed"] else 0

@@ -25,8 +25,6 @@ class UiPreferences(Struct, frozen=True):
     group: str = ""
     plots: bool | None = None
     log: bool | None = None
-    toured: bool = False
-    """Whether the guided tour was begun once."""
 
 
 class PreferencesFile:
