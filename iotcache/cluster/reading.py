@@ -85,7 +85,7 @@ class Reads:
         self, keys: Sequence[str], checked: Callable[[bytes], bytes] | None
     ) -> list[GetResult]:
         if self._monotonic() > self._fences.valid_until:
-            await self._renew()
+            await self.renew()
         router, rings = self._router, self._router.rings
         places = router.places(keys)
         results: list[GetResult] = [_UNASKED] * len(places)
@@ -103,7 +103,7 @@ class Reads:
             if generation == router.generation:
                 break
             # The ring has changed meanwhile: what was missed may have been handed over, or be another's.
-            await self._renew()
+            await self.renew()
             before, places = places, router.places(keys)
             which = [
                 at
@@ -112,11 +112,11 @@ class Reads:
             ]
         return results
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
         """Look at the nodes again where a lease has run out; again while the ring is not known."""
         for _ in range(_ROUNDS):
             await self._fences.renew(self._fences.active)
-            if self._monotonic() <= self._router.rings.fresh_until:
+            if self._monotonic() <= self._fences.valid_until:
                 return
 
     async def ask(

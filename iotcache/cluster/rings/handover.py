@@ -15,6 +15,7 @@ from iotcache.cluster.exchange import exchange, gather_groups
 from iotcache.cluster.types import GetResult, Lease
 from iotcache.cluster.wire import protocol
 from iotcache.cluster.wire.answers import StoreReplies
+from iotcache.model import MissReason
 from iotcache.ttl import MAX_TTL_S, wire_ttl
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class HandOver:
         if not missing:
             return
         there: dict[int, GetResult] = {at: results[at] for at in missing}
-        found = await self._fetch(keys, missing, old, new, there)
+        silent: set[int] = set()
+        found = await self._fetch(keys, missing, old, new, there, silent)
         self.reads_saved += len(found)
         released = [at for at in missing if at not in found and there[at] is not results[at]]
         if checked is None:
@@ -67,6 +69,8 @@ class HandOver:
                     results[at] = there[at]
                 elif at in found:
                     results[at] = found[at]
+                elif at in silent and results[at].failure is None and self._moves(keys[at], old, new):
+                    results[at] = GetResult(False, node=results[at].node, failure=MissReason.NODE_DOWN)
             return
         # Its place and its CAS unique at the new owner are what the caller goes on with.
         again: dict[int, tuple[int, int | None]] = {}
@@ -85,6 +89,9 @@ class HandOver:
         for at, got in asked.items():
             results[at] = got
 
+    def _moves(self, key: str, old: PlacedRing, new: PlacedRing) -> bool:
+        return old.owner(key) != new.owner(key)
+
     async def walk(self, keys: Sequence[str]) -> int:
         """Hand over entries that nobody has asked for; how many."""
         rings = self._router.rings
@@ -93,25 +100,28 @@ class HandOver:
             return 0
         before = self.entries
         there: dict[int, GetResult] = {}
-        found = await self._fetch(keys, range(len(keys)), old, new, there)
+        found = await self._fetch(keys, range(len(keys)), old, new, there, set())
         empty = [at for at in range(len(keys)) if at not in found]
         won = [at for at in empty if at in there and there[at].lease is Lease.WON]
         await self._release(keys, won, there)
         return self.entries - before
 
-    async def _fetch(
+    async def _fetch(  # noqa: PLR0917
         self,
         keys: Sequence[str],
         which: Sequence[int],
         old: PlacedRing,
         new: PlacedRing,
         there: dict[int, GetResult],
+        silent: set[int],
     ) -> dict[int, GetResult]:
         """Take leases at new owners, read the old ones, and store over the leases; what the old ones had.
 
-        ``there`` gets the new owners' answers.
+        ``there`` gets the new owners' answers, ``silent`` those whose old owner could not be asked.
         """
         router = self._router
+        if self._clock.monotonic() > router.fences.valid_until:
+            await self._reads.renew()
         to_old: dict[int, tuple[int, int | None]] = {}
         to_new: dict[int, tuple[int, int | None]] = {}
         for at in which:
@@ -131,6 +141,9 @@ class HandOver:
         wanted = {at: route for at, route in to_old.items() if at not in there or not there[at].hit}
         found: dict[int, GetResult] = {}
         await self._reads.ask(wanted, keys, protocol.get_cas_request, found)
+        for at in which:
+            if at not in found or found[at].failure is not None:
+                silent.add(at)
         found = {at: got for at, got in found.items() if got.hit}
         await self._store(keys, found, there, new)
         return found
