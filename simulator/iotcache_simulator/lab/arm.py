@@ -167,7 +167,10 @@ class Arm:
         """Begin to read, or read otherwise; ``name`` is a popularity, or ``one`` series only."""
         await self._stop_reading()
         self._series, self._reads, self._popularity = series, spec, name
-        each = structs.replace(spec, rate=spec.rate / len(self._clients))
+        # Together they have no more under way than one would: on a busy machine thousands of requests that
+        # wait for their turn would keep each other waiting.
+        share = len(self._clients)
+        each = structs.replace(spec, rate=spec.rate / share, in_flight=max(spec.in_flight // share, 10))
         for number, client in enumerate(self._clients):
             choice: Choice = (
                 (lambda n: 0) if name == "one" else popularity(name, len(series), self._seed + number)
