@@ -14,7 +14,7 @@ from iotcache_tui.feed.live import LiveFeed
 from iotcache_tui.screens.catalog import SCREENS
 
 SIZE = (120, 36)
-WARM_UP_S = 60.0
+WARM_UP_S = 45.0
 LOOK_S = 6.0
 """How long a screen is open before its picture is taken."""
 FOLDER = Path(__file__).with_name("screens")

@@ -211,6 +211,8 @@ class DashboardSettings(Section, frozen=True):
     """What values on the fleet are converted to for showing."""
     read_only: Switch = "auto"
     """Whether acts that change something are out of reach; "auto": unless the nodes are embedded."""
+    tour: bool = True
+    """Whether a new user is led through the demo once."""
     keys: dict[str, str] = field(default_factory=dict)
     """Acts' ids, and the keys that the user wants them on; see `iotcache_tui.keymap`."""
 

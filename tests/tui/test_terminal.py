@@ -129,6 +129,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
         defaults = {
             "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8",
             "IOTCACHE_RUNTIME_DIR": str(runtime), "XDG_STATE_HOME": str(tmp_path / "state"),
+            "IOTCACHE_DASHBOARD_TOUR": "false",
         }  # fmt: skip
         opened.append(Terminal(tmp_path, size, {**defaults, **env}))
         return opened[-1]

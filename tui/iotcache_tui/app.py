@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Unpack
+from typing import TYPE_CHECKING, ClassVar, Literal, Unpack
 
 from msgspec import structs
 from textual import events
@@ -27,6 +27,7 @@ from iotcache_tui.preferences import PreferencesFile, UiPreferences
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.context import NO_CONTEXTS, ContextChoice, PreferenceChanges, ToastSeverity
 from iotcache_tui.screens.dialogs.help import HelpScreen
+from iotcache_tui.screens.guide import Guide
 from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen, screen_class
 from iotcache_tui.shutdown import end_on_signals
@@ -72,9 +73,12 @@ class IotCacheApp(App[None]):
         first: str = "fleet",
         theme_named: bool = False,
         contexts: ContextChoice = NO_CONTEXTS,
+        guide: Literal["", "tour", "booth"] = "",
     ) -> None:
         super().__init__()
         self.contexts = contexts
+        self.guide = Guide(self, unattended=guide == "booth") if guide else None
+        """What leads through the program by itself."""
         self.switch_to: str | None = None
         """The context to go on with, once this app has ended."""
         self.recorder = recorder
@@ -142,7 +146,19 @@ class IotCacheApp(App[None]):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, (events.InputEvent, events.Resize)):
             self.frame_clock.stir()
+        if isinstance(event, events.Key) and self._guided:
+            assert self.guide is not None
+            if self.guide.unattended:
+                self.exit()
+                return
+            if event.key == "escape" and self._view is not None and self._view.is_current:
+                self.guide.end(self._view)
+                return
         await super().on_event(event)
+
+    @property
+    def _guided(self) -> bool:
+        return self.guide is not None and not self.guide.over
 
     def view(self, name: str) -> ViewScreen:
         """The screen of that name, made on its first showing and kept."""
@@ -172,12 +188,16 @@ class IotCacheApp(App[None]):
         if self.recorder is not None:
             self._recorded_nodes.keep(self, self.clock.monotonic())
         view = self._view
+        if self.guide is not None and view is not None and view.is_current:
+            self.guide.frame(view, view.NAME)
+            view = self._view
         if view is None or not view.drawable or not view.is_current:
             self.frame_clock.moved()  # a dialog draws itself, and may be gone at any moment
             return
         clock = clock_text(self.clock.now())
         # While it is paused, or a recording is played, the badge or the seek bar moves.
-        changed = news or bool(answers or self._asking) or self.paused or self.player is not None
+        moves = self.paused or self._guided or self.player is not None
+        changed = news or moves or bool(answers or self._asking)
         restless = changed or view.restless or self.frame_clock.stirred
         if restless or (view, clock) != self._drawn:
             self._draw(view)

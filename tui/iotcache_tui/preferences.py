@@ -25,6 +25,8 @@ class UiPreferences(Struct, frozen=True):
     group: str = ""
     plots: bool | None = None
     log: bool | None = None
+    toured: bool = False
+    """Whether the guided tour was begun once."""
 
 
 class PreferencesFile:

@@ -92,7 +92,7 @@ def _shown(command: Sequence[str], marks: Sequence[bytes], folder: Path) -> list
     runtime.mkdir(mode=0o700, exist_ok=True)
     environment |= {
         "TERM": "xterm-256color", "IOTCACHE_RUNTIME_DIR": str(runtime), "XDG_STATE_HOME": str(folder),
-        "XDG_CONFIG_HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder), "IOTCACHE_DASHBOARD_TOUR": "false",
     }  # fmt: skip
     ours, theirs = pty.openpty()
     try:

@@ -28,6 +28,7 @@ class PreferenceChanges(TypedDict, total=False):
     group: str
     plots: bool
     log: bool
+    toured: bool
 
 
 def _no_mistake(name: str) -> str:

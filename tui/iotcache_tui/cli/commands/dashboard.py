@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from iotcache.errors import ConfigError, IotCacheError, UsageError
 
@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-simulate", action="store_true", help="embedded servers without a synthetic fleet"
     )
+    parser.add_argument("--tour", action=switch, default=None, help="the guided tour, also a second time")
+    parser.add_argument("--booth", action="store_true", help="tour and lessons in turn, until any key")
     parser.add_argument("--read-only", action=switch, default=None, help="keep acts that change things away")
     parser.add_argument(
         "--serve", metavar="HOST:PORT", nargs="?", const="127.0.0.1:8000",
@@ -198,13 +200,14 @@ def _one(
         return ""
 
     settings = _with_flags(args, loaded.settings)
+    preferences_file = PreferencesFile() if in_browser() else PreferencesFile.of_user()
     feed = LiveFeed(settings)
     app = IotCacheApp(
         feed,
         settings.dashboard,
         read_only=is_read_only(settings),
         # A visitor is not the user whose preferences these are.
-        preferences_file=PreferencesFile() if in_browser() else PreferencesFile.of_user(),
+        preferences_file=preferences_file,
         recorder=recorder,
         first=first,
         theme_named=loaded.commanded("dashboard.theme"),
@@ -212,6 +215,7 @@ def _one(
         contexts=ContextChoice(
             loaded.context, () if recorder is not None or in_browser() else loaded.contexts, mistake
         ),
+        guide=guide_of(args, settings, new_user=not preferences_file.load().toured),
     )
     _require_theme(settings.dashboard.theme, app.available_themes)
     try:
@@ -221,6 +225,22 @@ def _one(
         thread.start()
         ending.append(thread)
     return app
+
+
+def guide_of(args: argparse.Namespace, settings: Settings, *, new_user: bool) -> Literal["", "tour", "booth"]:
+    """Who leads through the program. Raises `UsageError` where that was asked for and cannot be."""
+    from iotcache.config.parts import absent_parts, named_parts
+    from iotcache_tui.feed.request_context import is_read_only
+
+    foreign = (*named_parts(settings), *absent_parts(settings))
+    own = not foreign and not is_read_only(settings) and settings.simulator.enabled is not False
+    asked = "--booth" if args.booth else "--tour" if args.tour else ""
+    if asked and (not own or in_browser()):
+        raise UsageError(f"{asked} kills a cache node: it needs servers and a fleet of the dashboard's own")
+    if asked:
+        return "booth" if args.booth else "tour"
+    greets = settings.dashboard.tour and args.tour is None and args.record is None
+    return "tour" if greets and own and new_user and not in_browser() else ""
 
 
 def _starts_servers(settings: Settings) -> bool:
