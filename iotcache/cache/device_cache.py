@@ -140,6 +140,7 @@ class DeviceCache:
         read_only: bool = False,
         observe: bool = False,
         role: str = "client",
+        follow: bool = False,
         on_event: Callable[[Event], None] | None = None,
         store: Store | None = None,
     ) -> DeviceCache:
@@ -147,7 +148,9 @@ class DeviceCache:
 
         ``read_only`` opens the store for reading. ``observe`` is for who only looks: reads leave the cache
         as it is, put nothing back, take no lease and make no item younger. ``role`` is what other clients are
-        told of this one where it keeps a node out. ``on_event`` is called when nodes
+        told of this one where it keeps a node out. ``follow``: the ring that the nodes have announced counts,
+        and ``cache.nodes`` says only where to look; else entering raises `RingMismatch` where the two are not
+        alike. ``on_event`` is called when nodes
         go down and up.
         ``store`` stands in for the one that the settings name, and is opened and closed as that would be.
         Raises `ConfigError` while a part is still "embedded", or is "none".
@@ -170,7 +173,12 @@ class DeviceCache:
                 f"cache.nodes is {cache.nodes!r}: embedded nodes have addresses only in a stack"
             )
         cluster = Cluster.from_settings(
-            [parse_node(node) for node in cache.nodes], cache, observe=observe, on_event=on_event, role=role
+            [parse_node(node) for node in cache.nodes],
+            cache,
+            observe=observe,
+            on_event=on_event,
+            role=role,
+            follow=follow,
         )
         store = store or open_store(settings.store, read_only=read_only)
         device_cache = cls(

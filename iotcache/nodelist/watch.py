@@ -33,13 +33,12 @@ class NodeListWatch:
         used: Sequence[NodeAddress],
         *,
         on_report: Callable[[NodeListReport], None] = lambda report: None,
-        on_list: Callable[[NodeListing], None] = lambda listing: None,
     ) -> None:
-        """``used`` are the nodes in use, ``on_list`` is called with each list that is believed and new."""
+        """``used`` are the nodes in use."""
         self._url = printable(url, _SHOWN)
         self._source = source
         self._used = tuple(used)
-        self._on_report, self._on_list = on_report, on_list
+        self._on_report = on_report
         self._good: NodeListing | None = None
         self.report = NodeListReport(self._url, len(self._used), len(self._used))
 
@@ -48,10 +47,16 @@ class NodeListWatch:
         """The last good list; ``None`` before there was one."""
         return self._good
 
+    @property
+    def used(self) -> tuple[NodeAddress, ...]:
+        """The nodes in use."""
+        return self._used
+
     def use(self, nodes: Sequence[NodeAddress]) -> None:
         """These nodes are in use from now on."""
-        self._used = tuple(nodes)
-        self._say(self.report.trouble)
+        if self._used != (used := tuple(nodes)):
+            self._used = used
+            self._say(self.report.trouble)
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -74,10 +79,8 @@ class NodeListWatch:
         if doubt := objection(self._good, listing):
             self._say(printable(doubt, _SHOWN))
             return listing.again_s
-        before, self._good = self._good, listing
+        self._good = listing
         self._say("")
-        if before is None or difference(listing.nodes, before.nodes):
-            self._on_list(listing)
         return listing.again_s
 
     def _say(self, trouble: str) -> None:

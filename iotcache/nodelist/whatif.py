@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from iotcache.config.urls import NodeAddress
 
 WALK_KEYS_PER_S: Final = 20_000
-"""How many entries a second a hand-over looks through where nobody says otherwise."""
+"""How many entries a second are handed over at most where nobody says otherwise."""
+PHASES_S: Final = 3.0
+"""How long the phases of a change take without the looking through."""
 MINUTE_S: Final = 60.0
 
 
@@ -80,8 +82,8 @@ class RingForecast(Struct, frozen=True):
     bytes_moved: int
     walk_items: int
     """Entries of the nodes that lose keys: a hand-over looks through all of them."""
-    walk_s: float
-    """How long that takes."""
+    takes_s: float
+    """How long a change takes that hands over what moves."""
     rewritten_s: float | None
     """Until every entry is written anew, at the present rate of sets; ``None`` without sets."""
     reads_per_s: float
@@ -162,7 +164,7 @@ def forecast(
         items_moved=round(items_moved),
         bytes_moved=round(bytes_moved),
         walk_items=walk_items,
-        walk_s=walk_items / keys_per_s,
+        takes_s=items_moved / keys_per_s + PHASES_S,
         rewritten_s=items / sets_per_s if sets_per_s > 0 else None,
         reads_per_s=sum(load.gets_per_s for load in all_loads),
         store_reads_without=math.ceil(reads),

@@ -28,10 +28,12 @@ _DIRECTORY_PAGE: Final = 5_000
 
 
 async def open_cache(
-    settings: Settings, exits: AsyncExitStack, on_waiting: Callable[[str], None]
+    settings: Settings, exits: AsyncExitStack, on_waiting: Callable[[str], None], *, follow: bool = False
 ) -> DeviceCache:
     """The cache over a store that can be written; ``exits`` closes it.
 
+    ``follow``: it uses the ring that the nodes have announced, whatever its own list; else another ring than
+    its list raises `RingMismatch`.
     ``on_waiting`` is called with why it cannot be opened yet, and with "" once it is. Raises `StoreError` for
     a store that never can be.
     """
@@ -42,7 +44,7 @@ async def open_cache(
     while True:
         try:
             if cache is None:
-                opened = DeviceCache.from_settings(settings, on_event=_log_node, role="ingest")
+                opened = DeviceCache.from_settings(settings, on_event=_log_node, role="ingest", follow=follow)
                 cache = await exits.enter_async_context(opened)
             await cache.store.commit((), ())  # opening alone may succeed on a store that cannot be written
         except StoreError as error:

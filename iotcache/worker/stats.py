@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from iotcache.clock import Clock
+from iotcache.config.key_placement import placement_on
 from iotcache.ingest.counters import IngestCounters
 from iotcache.model import NodeHealth, NodeState
 from iotcache.telemetry import IngestStats, KeyPlacement, NodeListReport
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from iotcache.aggregates.writer import Aggregates
     from iotcache.alerts.watch import AlertWatch
     from iotcache.cache import CacheCounters
+    from iotcache.config.urls import NodeAddress
     from iotcache.ingest.sparkplug_host import SparkplugHost
     from iotcache.mqtt import MqttLink
     from iotcache.onboarding.lifecycle import DeviceLifecycle
@@ -58,6 +60,7 @@ class IngestStatsBuilder:
         link: MqttLink,
         cache_counters: CacheCounters | None,
         nodes: Sequence[NodeHealth],
+        ring: Sequence[NodeAddress] | None,
         series: int,
         faults: int,
         sparkplug: SparkplugHost | None = None,
@@ -120,7 +123,7 @@ class IngestStatsBuilder:
                 for node in nodes
                 if node.state in (NodeState.DOWN, NodeState.PROBING)
             ],
-            placement=self._placement,
+            placement=self._placement if ring is None else placement_on(ring, self._placement),
             node_list=node_list,
             series=series,
             faults=faults,

@@ -26,6 +26,7 @@ from iotcache.ingest.pipeline import Pipeline
 from iotcache.ingest.sparkplug_host import SparkplugHost
 from iotcache.model import DeadLetter, DeviceMessage, Message, Reading
 from iotcache.mqtt import LinkState, MqttLink, Will
+from iotcache.nodelist.following import follow_list
 from iotcache.onboarding.lifecycle import DeviceLifecycle
 from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end
@@ -206,9 +207,12 @@ class Ingest:
             tasks.create_task(self.faults.keep_running("publishing counters", self._publish_stats))
             if self.group is not None:
                 await self.group.prove()
+            follow = self._node_list is not None
+            opening = open_cache(self.settings, self._exits, self._store_waits, follow=follow)
+            cache = self.cache = await opening
             if self._node_list is not None:
-                tasks.create_task(self.faults.keep_running("looking at the nodes' list", self._node_list.run))
-            cache = self.cache = await open_cache(self.settings, self._exits, self._store_waits)
+                following = partial(follow_list, self._node_list, cache.cluster, self.settings.cache)
+                tasks.create_task(self.faults.keep_running("following the list of nodes", following))
             self.lifecycle = DeviceLifecycle(cache, self.settings.onboarding, faults=self.faults)
             self.pipeline = Pipeline(
                 cache,
@@ -383,6 +387,7 @@ class Ingest:
             link=self.link,
             cache_counters=self.cache.counters() if self.cache is not None else None,
             nodes=self.cache.cluster.health() if self.cache is not None else (),
+            ring=self.cache.cluster.node_addresses if self.cache is not None else None,
             series=len(self.pipeline.intervals) if self.pipeline is not None else 0,
             faults=self.faults.count,
             sparkplug=self.sparkplug,

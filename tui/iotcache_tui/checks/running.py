@@ -125,7 +125,7 @@ async def _watch(settings: Settings, flows: Counter[str]) -> DashboardState:
         if not isinstance(settings.cache.nodes, str):
             addresses = [parse_node(node) for node in settings.cache.nodes]
             cluster = await opened.enter_async_context(
-                Cluster.from_settings(addresses, settings.cache, observe=True)
+                Cluster.from_settings(addresses, settings.cache, observe=True, follow=True)
             )
             scheme = settings.cache.placement
             poller = NodeStatsPoller(

@@ -9,14 +9,16 @@ import secrets
 import time
 from collections.abc import Sequence
 
-from iotcache.cluster import Cluster
+from iotcache.cluster import Cluster, RingFollower, RingPhase, RingStatus
 from iotcache.cluster.capability import SECURE, capabilities, is_older
 from iotcache.config.schema import Settings
 from iotcache.config.urls import NodeAddress, mask, parse_node
 from iotcache.model import NodeHealth, NodeState
 from iotcache.mqtt import LinkState, MqttLink
-from iotcache.text import printable_bytes
+from iotcache.nodelist.listing import difference, node_text
+from iotcache.text import printable, printable_bytes
 from iotcache_tui.checks.base import Finding
+from iotcache_tui.format import plural
 from iotcache_tui.state.problems.problem import some_of
 
 _SETTLE_S = 2.5
@@ -53,7 +55,8 @@ async def check_nodes(settings: Settings) -> list[Finding]:
     nodes = settings.cache.nodes
     if isinstance(nodes, str):
         return []
-    cluster = Cluster.from_settings([parse_node(node) for node in nodes], settings.cache)
+    listed = [parse_node(node) for node in nodes]
+    cluster = Cluster.from_settings(listed, settings.cache, follow=True)
     findings: list[Finding] = []
     async with cluster:
         until_s = time.monotonic() + _SETTLE_S
@@ -68,6 +71,7 @@ async def check_nodes(settings: Settings) -> list[Finding]:
                 findings.append(foreign[node.name])
                 continue
             findings += _node(node, largest.get(node.name, 0), settings.cache.max_value_bytes)
+        findings += _ring(cluster.ring(), await cluster.ring_followers(), listed)
     return [*findings, *_old(cluster.health())]
 
 
@@ -122,6 +126,23 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, re
     with contextlib.suppress(ConnectionError):
         return await reader.readline()
     return b""
+
+
+def _ring(
+    ring: RingStatus, followers: Sequence[RingFollower], listed: Sequence[NodeAddress]
+) -> list[Finding]:
+    """How the ring that the nodes have announced stands beside the list of the settings."""
+    if not ring.epoch and ring.phase is RingPhase.STEADY:
+        return []  # it was never changed
+    names = ", ".join(printable(node_text(node), 80) for node in ring.nodes)
+    if ring.phase is not RingPhase.STEADY:
+        found = f"being changed ({ring.phase}) by {printable(ring.driver, 80)}, from {names}"
+        return [Finding("ring", "ok", found)]
+    told = f"epoch {ring.epoch}, followed by {plural(len(followers), 'client')}"
+    if differs := difference(ring.nodes, listed):
+        mend = "set cache.nodes to the ring, or take the list over: iotcache-tui nodes apply"
+        return [Finding("ring", "fail", f"{told}, is not as cache.nodes says: {differs}", mend)]
+    return [Finding("ring", "ok", told)]
 
 
 def _old(nodes: Sequence[NodeHealth]) -> list[Finding]:

@@ -48,7 +48,7 @@ FIXED: Final[dict[tuple[str, str], Callable[[], Sequence[str]]]] = {
     ("bench", "name"): _benchmarks,
     ("simulate", "what"): lambda: ("fleet", "readers", "capture", "play"),
     ("simulate", "classes"): _classes,
-    ("nodes", "action"): lambda: ("list", "whatif"),
+    ("nodes", "action"): lambda: ("list", "whatif", "add", "remove", "weight", "apply", "undo"),
     ("config", "what"): lambda: ("show", "default", "keys"),
     ("completion", "shell"): lambda: SHELLS,
 }

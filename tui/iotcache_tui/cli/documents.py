@@ -14,6 +14,7 @@ from iotcache.advisor.advice import Advice
 from iotcache.advisor.curves import MemoryCurve
 from iotcache.advisor.evidence import GroupEvidence, SlabEvidence
 from iotcache.capacity import Fleet, Need
+from iotcache.cluster import ResizeResult
 from iotcache.model import Value
 from iotcache_simulator.chaos.run import ChaosReport
 
@@ -73,12 +74,34 @@ class NodeLine(Struct, frozen=True):
     """Null without gets."""
 
 
+class FollowerLine(Struct, frozen=True):
+    """One client that follows the ring."""
+
+    host: str
+    pid: int
+    role: str
+    epoch: int
+    phase: str
+    age_s: float
+    """Since it was last heard of."""
+
+
 class NodesDocument(Struct, frozen=True):
     """``nodes list --json``: the nodes in use, and where their list comes from."""
 
     placement: str
     source: str
     """The URL in ``cache.nodes``; empty where it is the list itself."""
+    epoch: int
+    """How often the ring was changed."""
+    phase: str
+    """``steady``, or how far a change is."""
+    driver: str
+    """Who makes the change."""
+    target: list[str]
+    """The ring to be; empty when steady."""
+    followers: list[FollowerLine]
+    """None before the ring's first change."""
     nodes: list[NodeLine]
 
 
@@ -96,7 +119,7 @@ class NodeForecastDocument(Struct, frozen=True):
 
 
 class NodesForecastDocument(Struct, frozen=True):
-    """``nodes whatif --json``: what a change of the list would come to (docs/scaling.md)."""
+    """``nodes whatif --json``, and of the acts: what a change of the list comes to (docs/scaling.md)."""
 
     nodes: list[NodeForecastDocument]
     share_moved: float
@@ -104,11 +127,18 @@ class NodesForecastDocument(Struct, frozen=True):
     items: int
     items_moved: int
     bytes_moved: int
+    walk_items: int
+    """Entries to look through."""
+    takes_s: float
+    """How long the change takes."""
     rewritten_s: float | None
     """Until every entry is written anew; null without sets."""
     reads_per_s: float
     store_reads_without: int
     """At most so many more than now, in the minute after, where nothing is handed over."""
+    store_reads_with: int
+    result: ResizeResult | None
+    """What then happened; null where nothing was changed."""
 
 
 class WarmDocument(Struct, frozen=True):

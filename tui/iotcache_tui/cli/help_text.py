@@ -109,6 +109,7 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "nodes": (
         ("list", "share, state, entries, memory and rates of each"),
         ("whatif --add cache4:11211 --weight cache1:11211=2", "what that would move, and cost"),
+        ("add cache4:11211 --yes", "grow the ring while it serves"),
     ),
     "plan": (
         ("--devices 1000000 --interval 30", "what a million devices need"),

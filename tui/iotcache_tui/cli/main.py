@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from iotcache.errors import ConfigError, IotCacheError, UsageError
+from iotcache.errors import ConfigError, IotCacheError, RingMismatch, UsageError
 from iotcache.text import printable
 from iotcache_tui.cli.parsers import COMMANDS, PROGRAM, command_module, command_parser
 
@@ -106,7 +106,7 @@ def _outcome(error: BaseException) -> int:
     if isinstance(error, OSError) and not _flushed():
         return EXIT_FAILED
     _say(str(error) if isinstance(error, IotCacheError) else _unexpected(error))
-    return EXIT_USAGE if isinstance(error, (ConfigError, UsageError)) else EXIT_FAILED
+    return EXIT_USAGE if isinstance(error, (ConfigError, UsageError, RingMismatch)) else EXIT_FAILED
 
 
 def _drop_output() -> None:

@@ -6,25 +6,39 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import structs
 
+from iotcache.cluster import ResizeResult, RingFollower, RingStatus
 from iotcache.cluster.placement.share import shares
 from iotcache.config.node_lists import is_node_list
 from iotcache.config.schema import Settings
 from iotcache.config.urls import NodeAddress
 from iotcache.model import NodeHealth, NodeState
+from iotcache.nodelist.listing import node_text
 from iotcache.nodelist.whatif import NodeLoad, RingForecast
 from iotcache.text import printable
-from iotcache_tui.cli.documents import NodeForecastDocument, NodeLine, NodesDocument, NodesForecastDocument
+from iotcache_tui.cli.documents import (
+    FollowerLine,
+    NodeForecastDocument,
+    NodeLine,
+    NodesDocument,
+    NodesForecastDocument,
+)
 from iotcache_tui.format import data_size, plural
+
+
+def is_same(one: Sequence[NodeAddress], other: Sequence[NodeAddress]) -> bool:
+    """Whether two lists are one ring: their order means nothing."""
+    return {node.name: node for node in one} == {node.name: node for node in other}
 
 
 def nodes_document(
     wanted: Settings,
-    nodes: Sequence[NodeAddress],
-    placement: str,
+    ring: RingStatus,
+    followers: Sequence[RingFollower],
     health: Sequence[NodeHealth],
     loads: Mapping[str, NodeLoad],
 ) -> NodesDocument:
     """What the nodes are; ``wanted`` are the settings as they were given."""
+    placement, nodes = wanted.cache.placement, ring.nodes
     known = {node.name: node for node in health}
     lines = []
     for node, share in zip(nodes, shares(placement, nodes), strict=True):
@@ -47,7 +61,22 @@ def nodes_document(
             )
         )
     source = str(wanted.cache.nodes) if is_node_list(wanted.cache.nodes) else ""
-    return NodesDocument(placement, source, lines)
+    return NodesDocument(
+        placement,
+        source,
+        ring.epoch,
+        ring.phase.value,
+        printable(ring.driver),
+        [node_text(node) for node in ring.target] if ring.target != ring.nodes else [],
+        [
+            FollowerLine(
+                printable(each.host, 80), each.pid, printable(each.role, 40), each.epoch, each.phase.value,
+                round(each.age_s, 1),
+            )
+            for each in followers
+        ],
+        lines,
+    )  # fmt: skip
 
 
 def list_lines(document: NodesDocument) -> Iterator[str]:
@@ -66,15 +95,53 @@ def list_lines(document: NodesDocument) -> Iterator[str]:
             f"{data_size(node.limit_bytes)}, {node.gets_per_s:,.0f} gets/s{hits}, "
             f"{node.sets_per_s:,.0f} sets/s"
         )
+    if document.phase != "steady":
+        yield f"being changed ({document.phase}) by {document.driver}, to {', '.join(document.target)}"
+    if document.epoch or document.followers:
+        yield f"epoch {document.epoch}, followed by {plural(len(document.followers), 'client')}"
+    for each in document.followers:
+        behind = "" if each.epoch == document.epoch else f", epoch {each.epoch}"
+        yield f"  {each.role} {each.pid} on {each.host}{behind}, heard of {each.age_s:.0f} s ago"
 
 
-def forecast_document(worked_out: RingForecast) -> NodesForecastDocument:
+def forecast_document(worked_out: RingForecast, result: ResizeResult | None = None) -> NodesForecastDocument:
     """For programs."""
     fields = {
-        name: getattr(worked_out, name) for name in NodesForecastDocument.__struct_fields__ if name != "nodes"
+        name: getattr(worked_out, name)
+        for name in NodesForecastDocument.__struct_fields__
+        if name not in ("nodes", "result")
     }
     nodes = [NodeForecastDocument(**structs.asdict(node), fits=node.fits) for node in worked_out.nodes]
-    return NodesForecastDocument(nodes=nodes, **fields)
+    return NodesForecastDocument(nodes=nodes, result=result, **fields)
+
+
+def progress_line(status: RingStatus) -> str:
+    """How far a change is, in one line."""
+    left = f", about {_seconds(status.left_s)} left" if status.left_s is not None else ""
+    walked = f", {status.walked:,} of {status.to_walk:,} entries looked through" if status.to_walk else ""
+    undoing = "undoing, " if status.undoing else ""
+    return f"{undoing}{status.phase.value}{walked}, {status.handed_over:,} handed over{left}"
+
+
+def result_lines(
+    result: ResizeResult, worked_out: RingForecast, nodes: Sequence[NodeAddress], *, follows_config: bool
+) -> Iterator[str]:
+    """What was foretold beside what happened, and what is left to do."""
+    if result.undone:
+        yield f"undone: the ring is that of epoch {result.epoch} as before"
+        return
+    yield (
+        f"epoch {result.epoch}: {100 * result.share_moved:.1f} % of all keys moved "
+        f"({100 * worked_out.share_moved:.1f} % foretold) in {_seconds(result.took_s)} "
+        f"({_seconds(worked_out.takes_s)} foretold)"
+    )
+    yield (
+        f"{result.walked:,} entries looked through, {result.handed_over:,} handed over by this program "
+        f"({data_size(result.handed_over_bytes)}), the others by reads ({worked_out.items_moved:,} foretold)"
+    )
+    if not follows_config:
+        listed = ", ".join(f'"{node_text(node)}"' for node in nodes)
+        yield f"in the configuration of all programs, before they are started anew: cache.nodes = [{listed}]"
 
 
 def forecast_lines(worked_out: RingForecast, unasked: Sequence[str] = ()) -> Iterator[str]:
@@ -95,11 +162,13 @@ def forecast_lines(worked_out: RingForecast, unasked: Sequence[str] = ()) -> Ite
         )
     if one.rewritten_s is not None:
         yield f"every entry is written anew in {_seconds(one.rewritten_s)}, at the present rate of sets"
+    looks = plural(one.walk_items, "entry", "entries")
+    yield f"a change takes about {_seconds(one.takes_s)}: {looks} to look through"
     if one.store_reads_without:
-        part = f"{one.store_reads_without:,} more than now, {one.percent_without:.1f} % of all reads"
-        yield f"store reads in the minute after: at most {part}"
+        part = f"at most {one.store_reads_without:,}, {one.percent_without:.1f} % of all reads"
+        yield f"store reads in the minute after: none more; without a hand-over {part}"
     else:
-        yield "store reads in the minute after: no more than now, nothing that moves is read"
+        yield "store reads in the minute after: none more, nothing that moves is read"
     for name in unasked:
         yield f"note: {printable(name, 100)} does not answer: what it holds is not counted"
 

@@ -18,7 +18,7 @@ COMMANDS = (
     ("stack", "run broker, cache nodes, store, ingest and fleet, headless"),
     ("get", "read one sensor through the cache"),
     ("where", "say which cache node owns a key"),
-    ("nodes", "the cache nodes: list them, and what another list would come to"),
+    ("nodes", "the cache nodes: list them, try another ring on paper, change it"),
     ("warm", "fill the cache from the store, with a progress bar"),
     ("device", "show, configure, retire and return devices"),
     ("alerts", "list what is the matter, and acknowledge it"),

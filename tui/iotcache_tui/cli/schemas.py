@@ -64,7 +64,7 @@ OUTPUTS: Final[dict[str, SchemaSource]] = {
     "get": SchemaSource("get --json", _DOCUMENTS, "ReadDocument"),
     "lab-list": SchemaSource("lab list --json", _DOCUMENTS, "list of ScenarioDocument"),
     "lab-report": SchemaSource("lab run --report", "iotcache_simulator.lab.report", "LabReport"),
-    "nodes-forecast": SchemaSource("nodes whatif --json", _DOCUMENTS, "NodesForecastDocument"),
+    "nodes-forecast": SchemaSource("nodes whatif --json, add, remove …", _DOCUMENTS, "NodesForecastDocument"),
     "nodes-list": SchemaSource("nodes list --json", _DOCUMENTS, "NodesDocument"),
     "plan": SchemaSource("plan --json", _DOCUMENTS, "PlanDocument"),
     "simulate": SchemaSource("simulate --report", "iotcache_simulator.report.simulate", "Report"),

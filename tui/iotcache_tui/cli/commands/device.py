@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 async def _show(settings: Settings, device: str) -> list[DocumentRead]:
     from iotcache.cache import DeviceCache
 
-    async with DeviceCache.from_settings(settings, read_only=True) as cache:
+    async with DeviceCache.from_settings(settings, follow=True, read_only=True) as cache:
         return [await cache.meta(device), await cache.config(device)]
 
 
@@ -164,7 +164,7 @@ async def _push(
         from iotcache.errors import UsageError
 
         raise UsageError('the object\'s "version" is a whole number, or left out for the next one')
-    async with DeviceCache.from_settings(settings) as cache:
+    async with DeviceCache.from_settings(settings, follow=True) as cache:
         if not args.publish:
             return await push_config(cache, device, content, version=version, site=args.site)
         from uuid import uuid4
@@ -220,7 +220,7 @@ async def _service(settings: Settings, action: str, devices: list[str], as_json:
     from iotcache.onboarding import recommission, retire
     from iotcache.text import printable
 
-    async with DeviceCache.from_settings(settings, read_only=action == "retired") as cache:
+    async with DeviceCache.from_settings(settings, follow=True, read_only=action == "retired") as cache:
         if action == "retire":
             entries = await retire(cache, devices)
             if not as_json:

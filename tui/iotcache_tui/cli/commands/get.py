@@ -53,7 +53,7 @@ async def read_once(settings: Settings, device: str, sensor: str) -> Read:
     """One read through the cache that ``settings`` name; nothing is left open."""
     from iotcache.cache import DeviceCache
 
-    async with DeviceCache.from_settings(settings, read_only=True) as cache:
+    async with DeviceCache.from_settings(settings, follow=True, read_only=True) as cache:
         return await cache.read(device, sensor)
 
 

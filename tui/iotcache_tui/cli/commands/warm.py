@@ -82,7 +82,7 @@ async def _warm(settings: Settings, site: str, per_s: float, *, quiet: bool) -> 
     from iotcache.onboarding import fleet_entries, warm
 
     last: WarmProgress | None = None
-    async with DeviceCache.from_settings(settings, read_only=True) as cache:
+    async with DeviceCache.from_settings(settings, follow=True, read_only=True) as cache:
         series = 0 if site else (await cache.store.counts()).series  # of one site, who knows
         with _shown(series, quiet) as show:
             async for progress in warm(cache, fleet_entries(cache.store, site), per_s=per_s):
