@@ -29,11 +29,14 @@ async def run_ingest(
     ready: Ready = lambda http=None: None,
     instance: str = "",
     stop_after_idle_s: float = 0.0,
+    follow: bool = False,
 ) -> None:
     """Work until cancelled (or idle for ``stop_after_idle_s`` when that is set), then leave in good order.
 
-    ``ready`` is called once, with the gateway's URL if there is one. Raises `ConfigError` for settings that
-    cannot be used, and `StoreError` for a store that never can be.
+    ``ready`` is called once, with the gateway's URL if there is one. ``follow``: ``cache.nodes`` says only
+    where to look for the ring, as where it names a place that keeps the list. Raises `ConfigError` for
+    settings that cannot be used, `RingMismatch` where the nodes have announced another ring, and `StoreError`
+    for a store that never can be.
     """
     for key, value in (("broker.url", settings.broker.url), ("store.url", settings.store.url)):
         if value == "embedded":
@@ -43,7 +46,9 @@ async def run_ingest(
     async with AsyncExitStack() as exits:
         instance = instance or exits.enter_context(own_name(settings.ingest.group))
         settings, node_list = await until_listed(settings)
-        worker = await exits.enter_async_context(Ingest(settings, instance=instance, node_list=node_list))
+        worker = await exits.enter_async_context(
+            Ingest(settings, instance=instance, node_list=node_list, follow=follow)
+        )
         http: str | None = None
         if settings.http.enabled is True:
             from iotcache.worker.gateway import Gateway

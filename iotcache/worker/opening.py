@@ -72,4 +72,5 @@ async def recall_intervals(cache: DeviceCache, pipeline: Pipeline, faults: Fault
 
 
 def _log_node(event: Event) -> None:
-    log.log(logging.INFO if event.severity is Severity.INFO else logging.WARNING, "cache node %s", event.text)
+    level = logging.INFO if event.severity is Severity.INFO else logging.WARNING
+    log.log(level, "%s" if event.kind == "ring_change" else "cache node %s", event.text)

@@ -68,6 +68,7 @@ class Ingest:
         instance: str = "",
         clock: Clock = SYSTEM_CLOCK,
         node_list: NodeListWatch | None = None,
+        follow: bool = False,
         on_state: Callable[[str], None] = lambda waiting_for: None,
     ) -> None:
         """Raises `ConfigError` for settings that cannot be used."""
@@ -83,7 +84,7 @@ class Ingest:
         self.aggregates: Aggregates | None = None
         self.followers = Followers(faults=self.faults)
         self.host_state: HostState | None = None
-        self._node_list = node_list
+        self._node_list, self._follow = node_list, follow or node_list is not None
         self._clock = clock
         self._on_state = on_state
         topics = topics_of(ingest)
@@ -207,8 +208,7 @@ class Ingest:
             tasks.create_task(self.faults.keep_running("publishing counters", self._publish_stats))
             if self.group is not None:
                 await self.group.prove()
-            follow = self._node_list is not None
-            opening = open_cache(self.settings, self._exits, self._store_waits, follow=follow)
+            opening = open_cache(self.settings, self._exits, self._store_waits, follow=self._follow)
             cache = self.cache = await opening
             if self._node_list is not None:
                 following = partial(follow_list, self._node_list, cache.cluster, self.settings.cache)

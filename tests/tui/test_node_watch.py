@@ -13,16 +13,18 @@ from msgspec import structs
 
 from iotcache.clock import SYSTEM_CLOCK
 from iotcache.cluster import Cluster, SetItem
-from iotcache.config.schema import BreakerSettings
+from iotcache.config.schema import BreakerSettings, CacheSettings, Settings
 from iotcache.config.urls import parse_node
 from iotcache.errors import NodeError, UsageError
 from iotcache.model import NodeState
 from iotcache_tui.feed.answers.nodes import act, watch
+from iotcache_tui.feed.answers.ring import resize, undo
 from iotcache_tui.feed.node_stats import NodeReadTotals, NodeStatsPoller
 from iotcache_tui.feed.request_context import RequestContext
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.nodes.admin import admin_command
 from iotcache_tui.state.nodes.model import ActOnNode, NodeAct, NodeFigures, WatchNodes, explain_gap
+from iotcache_tui.state.nodes.ring import Foretold, ResizeProgress, ResizeRing, UndoResize
 from iotcache_tui.state.updates import Mailbox
 from tests.cluster.tools import pause, resume, until
 
@@ -172,3 +174,36 @@ def test_the_gap_between_the_two_hit_ratios_is_explained() -> None:
     assert "refuse" in explain_gap(seen(hit_percent=99.0))[0]
     assert "writers" in explain_gap(seen(hit_percent=70.0))[0]
     assert list(explain_gap(NodeFigures(name="n", at_s=0.0))) == []
+
+
+@pytest.mark.real("memcached")
+async def test_the_ring_is_changed_from_the_screen_and_its_nodes_come_and_go(memcached_factory: Any) -> None:
+    servers = [memcached_factory() for _ in range(2)]
+    async with watching(servers[0]) as it:
+        it.context.settings = Settings(cache=CacheSettings(nodes=(servers[0].address,)))
+        it.context.mailbox = it.mailbox
+        looking = asyncio.create_task(it.watch.run())
+
+        def names() -> list[str]:
+            it.state.apply(it.mailbox.drain())
+            return [node.name for node in it.state.node_figures.nodes] if it.state.node_figures else []
+
+        with it.watch.wanted():
+            request = ResizeRing(tuple(server.address for server in servers), Foretold(0.5, 9, 3.0))
+            *progress, outcome = [answer async for answer in resize(request, it.context)]
+            assert all(isinstance(answer, ResizeProgress) for answer in progress)
+            assert "% foretold) in" in str(outcome)
+            await until(lambda: names() == [server.address for server in servers])
+            await until(lambda: it.state.apply(it.mailbox.drain()) or it.state.node_figures.ring.epoch == 1)
+            back = ResizeRing((servers[1].address,), Foretold(0.5, 9, 3.0))
+            async for _ in resize(back, it.context):
+                pass
+            await until(lambda: names() == [servers[1].address])
+            assert await undo(UndoResize(), it.context) == "no change of the ring is under way"
+            with pytest.raises(NodeError, match="does not answer: start it first"):
+                async for _ in resize(
+                    ResizeRing(("127.0.0.1:1", servers[1].address), Foretold(0, 0, 0)), it.context
+                ):
+                    pass
+        looking.cancel()
+        await asyncio.wait((looking,))

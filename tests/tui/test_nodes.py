@@ -26,6 +26,7 @@ from iotcache_tui.state.nodes.model import (
     SlabFigures,
     WatchNodes,
 )
+from iotcache_tui.state.nodes.ring import Follower, ResizeProgress, ResizeRing, RingFigures, UndoResize
 from iotcache_tui.state.nodes.whatif import TriedNodes
 from iotcache_tui.state.updates import Latest
 from iotcache_tui.widgets.nodes import node_detail as detail
@@ -215,6 +216,88 @@ def test_the_last_node_of_a_tried_list_stays() -> None:
     assert weights_after(tried, now) == (0, 0, 1)
     tried.turn_out(now, NODES[0])
     assert weights_after(tried, now) == (1, 0, 1)
+
+
+# The ring changes -------------------------------------------------------------------------------
+
+
+CHANGING = RingFigures(
+    epoch=3, phase="handing over", driver="nodes 7 on h", joining=("d:1",), share_moved=0.248, left_s=12.0
+)
+
+
+def follow(app: IotCacheApp, ring: RingFigures) -> None:
+    known = app.state.node_figures
+    assert known is not None
+    app.feed.mailbox.put_latest(Latest(node_figures=structs.replace(known, ring=ring)))
+
+
+async def test_what_is_tried_is_done_on_a_yes_and_its_progress_and_outcome_are_told(run_app: RunApp) -> None:
+    async with run_app((120, 40)) as (app, pilot):
+        await show(app, pilot)
+        await pilot.press("w")
+        await tick(app, pilot)
+        assert "nothing is tried" in screen_text(app)
+        await pilot.press("m", *"cache4=2", "enter", "w")
+        await tick(app, pilot)
+        text = " ".join(screen_text(app).split())
+        for words in ("Change the ring?", "cache4:11211 joins", "of all keys move", "handed over"):
+            assert words in text
+        await pilot.press("n")
+        assert not any(isinstance(request, ResizeRing) for request in app.feed.asked)
+        await pilot.press("w")
+        await pilot.pause()
+        await pilot.press("y")
+        await tick(app, pilot)
+        (request,) = [each for each in app.feed.asked if isinstance(each, ResizeRing)]
+        assert request.nodes == (*NODES, "cache4:11211=2")
+        assert 0.2 < request.foretold.share_moved < 0.6
+        ticket = app.feed.asked.index(request) + 1
+        follow(app, CHANGING)
+        app.feed.answer(
+            ResizeProgress("handing over", 500, 2_000, 120, 12_000, 3, 9.0), done=False, ticket=ticket
+        )
+        await tick(app, pilot)
+        text = screen_text(app)
+        assert "handing over, 24.8 % of keys, ~12s left; u undoes it" in text
+        assert "120 handed over, 11.7K; 500 of 2000 looked through" in text
+        app.feed.answer("ring of epoch 4: 24.8 % of keys moved", ticket=ticket)
+        await tick(app, pilot)
+        assert "ring of epoch 4" in screen_text(app)
+        assert "would move" not in screen_text(app), "what was tried is the ring now"
+
+
+async def test_a_change_of_another_program_is_seen_and_undone_on_a_yes(run_app: RunApp) -> None:
+    async with run_app((120, 40)) as (app, pilot):
+        await show(app, pilot)
+        await pilot.press("u")
+        await tick(app, pilot)
+        assert "no change of the ring is under way" in screen_text(app)
+        follow(app, CHANGING)
+        await tick(app, pilot)
+        assert "by nodes 7 on h" in screen_text(app)
+        await pilot.press("u")
+        await pilot.pause()
+        await pilot.press("y")
+        await pilot.pause()
+        assert UndoResize() in app.feed.asked
+        followers = (
+            Follower("h", 7, "ingest", 4, "steady", 1.0),
+            Follower("h", 8, "reader", 3, "steady", 2.0),
+        )
+        follow(app, RingFigures(epoch=4, followers=followers))
+        await tick(app, pilot)
+        assert "epoch 4, 2 clients follow it, 1 not yet" in screen_text(app)
+
+
+async def test_a_read_only_dashboard_changes_no_ring(run_app: RunApp) -> None:
+    async with run_app((120, 40), read_only=True) as (app, pilot):
+        await show(app, pilot)
+        follow(app, CHANGING)
+        await pilot.press("plus", "w", "u")
+        await tick(app, pilot)
+        assert "read-only" in screen_text(app)
+        assert not any(isinstance(each, ResizeRing | UndoResize) for each in app.feed.asked)
 
 
 # Acts ------------------------------------------------------------------------------------------

@@ -178,7 +178,8 @@ CASES: dict[str, tuple[Facts, str]] = {
             processes=Processes((worker(node_list=CHANGED), worker("w2", node_list=LISTED))),
         ),
         "list of nodes changed · file:///nodes: it names 4 nodes, 3 in use: to be added: d:1 · "
-        "1 of 2 workers and this dashboard use the old one until all are started anew together",
+        "1 of 2 workers and this dashboard use another one until a worker takes it over, or "
+        "iotcache-tui nodes apply",
     ),
     "the list of nodes cannot be read by a worker": (
         facts(processes=Processes((worker(node_list=UNREAD),))),

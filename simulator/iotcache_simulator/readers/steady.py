@@ -102,7 +102,7 @@ async def run_readers(settings: Settings, *, ready: Callable[[], None] = lambda:
     instance = f"{platform.node()[:40] or 'host'}-{os.getpid()}"
     will = Will(stats_topic(READERS_ROLE, instance), gone(READERS_ROLE, instance), 1, retain=True)
     link = MqttLink.from_settings(settings.broker, f"iotcache-readers-{instance}", will=will)
-    async with DeviceCache.from_settings(settings, read_only=True, role="reader") as cache, link:
+    async with DeviceCache.from_settings(settings, read_only=True, role="reader", follow=True) as cache, link:
         ready()
         try:
             await SteadyReaders(settings, cache, link, instance).run()

@@ -54,7 +54,8 @@ def run_ingest(parent: ParentWatch) -> None:
     def ready(http: str | None = None) -> None:
         say(ready={"http": http})
 
-    _run(parent, work(settings, ready=ready))
+    # Started anew, it finds the ring of its nodes as it is by now.
+    _run(parent, work(settings, ready=ready, follow=True))
 
 
 def run_simulator(parent: ParentWatch) -> None:

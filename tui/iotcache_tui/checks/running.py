@@ -43,7 +43,7 @@ _MENDS: Final = {
     "absent": "start one: iotcache-tui ingest --config …; or let this user read iotcache/stats/#",
     "silent": "end that process: the broker hands its messages to others, or to the one that follows it",
     "list": "mend the list, or see why it cannot be read there",
-    "list changed": "take the change over: start all processes anew at one moment (docs/scaling.md)",
+    "list changed": "workers take a change over; else: iotcache-tui nodes apply --yes",
     "placement": "give all processes the same cache.nodes, weights, cache.placement and cache.prefix",
     "flushed": "ask who sends flush_all; memcached -F forbids it",
     "restarted": "see why the node ended",

@@ -15,6 +15,7 @@ from iotcache.cluster.stats import NodeLimits, NodeStats, SlabClass, node_limits
 from iotcache.errors import NodeError
 from iotcache.histogram import DurationHistogram
 from iotcache.model import NodeState
+from iotcache.text import printable
 from iotcache_tui.state.nodes.model import (
     POINT_S,
     Applications,
@@ -24,15 +25,17 @@ from iotcache_tui.state.nodes.model import (
     SlabFigures,
     applications,
 )
+from iotcache_tui.state.nodes.ring import Follower, RingFigures
 from iotcache_tui.state.updates import Latest, Mailbox
 
 if TYPE_CHECKING:
     from iotcache.clock import Clock
-    from iotcache.cluster import Cluster
+    from iotcache.cluster import Cluster, RingFollower, RingStatus
     from iotcache.config.urls import NodeAddress
 
 WINDOW_S = 10.0
 IDLE_POINT_S = 2.0
+RING_EVERY_S = 1.0
 """Between two looks while nobody wants more than the general figures: rates, ratios and their history, and
 whether somebody sent ``flush_all``."""
 SETTINGS_EVERY = 5
@@ -57,6 +60,28 @@ class _Sample(NamedTuple):
     unreached: int
 
 
+def ring_figures(ring: RingStatus, followers: Sequence[RingFollower]) -> RingFigures:
+    """The ring as screens show it; what other clients call themselves is made safe."""
+    before, after = {node.name for node in ring.nodes}, {node.name for node in ring.target}
+    return RingFigures(
+        epoch=ring.epoch,
+        phase=ring.phase.value,
+        undoing=ring.undoing,
+        driver=printable(ring.driver, 80),
+        joining=tuple(node.name for node in ring.target if node.name not in before),
+        leaving=tuple(node.name for node in ring.nodes if node.name not in after),
+        share_moved=ring.share_moved,
+        left_s=ring.left_s,
+        followers=tuple(
+            Follower(
+                printable(each.host, 60), each.pid, printable(each.role, 30), each.epoch, each.phase.value,
+                round(each.age_s),
+            )
+            for each in followers
+        ),
+    )  # fmt: skip
+
+
 class NodeStatsPoller:
     """Looks at the nodes, more often and at more while `wanted`; a node that hangs delays no other."""
 
@@ -75,11 +100,14 @@ class NodeStatsPoller:
         self._mailbox = mailbox
         self._clock = clock
         self._readers = readers
-        self._names = [address.name for address in addresses]
-        self._weights = {address.name: address.weight for address in addresses}
-        self._ring_names = {address.name: address.ring_name for address in addresses}
-        self._shares = dict(zip(self._names, shares(placement, addresses), strict=True))
-        self._samples: dict[str, deque[_Sample]] = {name: deque() for name in self._names}
+        self._addresses: tuple[NodeAddress, ...] = ()
+        self._names: list[str] = []
+        self._weights: dict[str, int] = {}
+        self._ring_names: dict[str, str] = {}
+        self._shares: dict[str, float] = {}
+        self._samples: dict[str, deque[_Sample]] = {}
+        self._ring = RingFigures()
+        self._take_nodes(addresses)
         self._tuning: dict[str, NodeTuning] = {}
         self._figures: dict[str, NodeFigures] = {}
         self._told = NodesFigures(placement, ())
@@ -108,15 +136,44 @@ class NodeStatsPoller:
             if not self._wanted:
                 self._woken.clear()
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for name in self._names:
-                tasks.create_task(self._watch(name))
+    def _take_nodes(self, addresses: Sequence[NodeAddress]) -> None:
+        """These are the nodes of the ring from now on."""
+        self._addresses = tuple(addresses)
+        self._names = [address.name for address in addresses]
+        self._weights = {address.name: address.weight for address in addresses}
+        self._ring_names = {address.name: address.ring_name for address in addresses}
+        owned = shares(self._placement, addresses) if addresses else []
+        self._shares = dict(zip(self._names, owned, strict=True))
+        for name in self._names:
+            self._samples.setdefault(name, deque())
 
-    async def _watch(self, name: str) -> None:
+    async def run(self) -> None:
+        """Until cancelled; nodes that join the ring are looked at, too."""
+        async with asyncio.TaskGroup() as tasks:
+            watched: set[str] = set()
+            while True:
+                for name in self._names:
+                    if name not in watched:
+                        watched.add(name)
+                        tasks.create_task(self._watch(name, watched))
+                await asyncio.sleep(RING_EVERY_S)
+                if self._names:
+                    await self._look_at_ring()
+
+    async def _look_at_ring(self) -> None:
+        addresses = tuple(self._cluster.node_addresses)
+        if addresses != self._addresses:
+            self._take_nodes(addresses)
+            for gone in self._figures.keys() - set(self._names):
+                del self._figures[gone]
+        self._ring = ring_figures(
+            self._cluster.ring(), await self._cluster.ring_followers() if self._wanted else ()
+        )
+        self._tell()
+
+    async def _watch(self, name: str, watched: set[str]) -> None:
         turn = 0
-        while True:
+        while name in self._names:
             if self._wanted:
                 await self.poll(name, settings=turn % SETTINGS_EVERY == 0)
                 turn += 1
@@ -127,15 +184,23 @@ class NodeStatsPoller:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(IDLE_POINT_S):
                         await self._woken.wait()
+        watched.discard(name)
 
     async def poll(self, name: str, *, slabs: bool = True, settings: bool = True) -> None:
         """Ask one node, and put what is known of all into the mailbox.
 
         Without ``slabs`` and ``settings`` those are left as they were known last.
         """
-        self._figures[name] = await self._ask(name, slabs, settings)
+        figures = await self._ask(name, slabs, settings)
+        if name in self._names:
+            self._figures[name] = figures
+            self._tell()
+
+    def _tell(self) -> None:
         self._told = NodesFigures(
-            self._placement, tuple(self._figures.get(each) or self._bare(each) for each in self._names)
+            self._placement,
+            tuple(self._figures.get(each) or self._bare(each) for each in self._names),
+            self._ring,
         )
         self._mailbox.put_latest(Latest(node_figures=self._told))
 
@@ -160,9 +225,9 @@ class NodeStatsPoller:
         return NodeFigures(
             name=name,
             at_s=self._clock.monotonic(),
-            weight=self._weights[name],
-            ring_name=self._ring_names[name],
-            share=self._shares[name],
+            weight=self._weights.get(name, 1),
+            ring_name=self._ring_names.get(name, ""),
+            share=self._shares.get(name, 0.0),
             flushed_at_s=self._emptied.get(name, (0.0, 0.0))[0],
             restarted_at_s=self._emptied.get(name, (0.0, 0.0))[1],
         )

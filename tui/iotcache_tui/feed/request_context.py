@@ -65,7 +65,9 @@ class RequestContext(LabContext):
         if not observes(self.settings):
             yield self.cache
             return
-        async with DeviceCache.from_settings(self.settings, read_only=True, role="dashboard") as cache:
+        async with DeviceCache.from_settings(
+            self.settings, read_only=True, role="dashboard", follow=True
+        ) as cache:
             yield cache
 
 

@@ -8,16 +8,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
+from msgspec import structs
+
 from iotcache.backoff import Backoff
 from iotcache.cache import DeviceCache
 from iotcache.clock import Clock
-from iotcache.config.key_placement import key_placement
+from iotcache.config.key_placement import key_placement, placement_on
 from iotcache.config.parts import NONE, absent_parts, named_parts, observes, without_idle_parts
 from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_node
 from iotcache.errors import StoreEmpty, StoreError
 from iotcache.keys import Keys
-from iotcache.model import Series
+from iotcache.model import Event, Series
 from iotcache.nodelist.opening import until_listed
 from iotcache.store import open_store
 from iotcache.store.base import Store
@@ -37,6 +39,8 @@ from iotcache_tui.state.updates import Attachment, Latest, Mailbox, TtlUpdate
 
 if TYPE_CHECKING:
     from iotcache.cluster import Cluster
+    from iotcache.config.urls import NodeAddress
+    from iotcache.nodelist.watch import NodeListWatch
 
 BATCH_ROWS = 500
 DIRECTORY_EVERY_S = 1.0
@@ -89,6 +93,7 @@ class LiveWork:
         self._tick_s = tick_s
         self._compares_placement = compares_placement
         """Whether the worker's keys should lie where this program looks for them."""
+        self._ring: tuple[NodeAddress, ...] = ()
         mailbox.put_latest(
             Latest(attachment=Attachment(named_parts(settings), absent_parts(settings), observes(settings)))
         )
@@ -120,8 +125,6 @@ class LiveWork:
                     clock=self._clock,
                     readers=stats.by_node,
                 )
-                if self._compares_placement:
-                    self.mailbox.put_latest(Latest(placement=key_placement(settings.cache)))
                 advisor = AdvisorFeed(
                     settings, cache.cluster, self.mailbox, self._clock,
                     embedded="cache.nodes" not in named_parts(self._settings),
@@ -136,6 +139,7 @@ class LiveWork:
                     tasks.create_task(self._every(2.0, self._poll_store, cache))
                     if settings.broker.url != NONE:
                         tasks.create_task(self._process_stats.listen(settings))
+                    tasks.create_task(self._every(1.0, self._follow_ring, cache, settings, node_list))
                     tasks.create_task(node_stats.run())
                     if node_list is not None:
                         tasks.create_task(node_list.run())
@@ -179,8 +183,29 @@ class LiveWork:
             settings,
             read_only=is_read_only(self._settings),
             observe=observes(self._settings),
+            follow=True,
+            on_event=self._ring_event,
             store=cast("Store", store),
         )
+
+    def _ring_event(self, event: Event) -> None:
+        """The ring's changes; of nodes that go and come the part of the nodes tells."""
+        if event.kind == "ring_change":
+            self.mailbox.put_event(structs.replace(event, kind="node.ring"))
+
+    async def _follow_ring(
+        self, cache: DeviceCache, settings: Settings, node_list: NodeListWatch | None
+    ) -> None:
+        if settings.cache.nodes == NONE:
+            return
+        nodes = cache.cluster.node_addresses
+        if nodes != self._ring:
+            self._ring = nodes
+            if self._compares_placement:
+                placement = placement_on(nodes, key_placement(settings.cache))
+                self.mailbox.put_latest(Latest(placement=placement))
+        if node_list is not None:
+            node_list.use(nodes)
 
     async def _open(self, store: DelayedStore) -> None:
         """Open the store, as often as it takes: everything else is looked at meanwhile."""

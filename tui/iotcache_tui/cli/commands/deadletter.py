@@ -152,7 +152,7 @@ async def _redrive(args: argparse.Namespace, settings: Settings) -> int:
     reader = message_reader(settings.ingest)
     settled = readings = duplicates = documents = refused = truncated = 0
     missing: list[int] = []
-    async with DeviceCache.from_settings(settings) as cache:
+    async with DeviceCache.from_settings(settings, follow=True) as cache:
         below: int | None = None
         while True:
             if args.numbers:

@@ -14,6 +14,7 @@ from iotcache_tui.state.device.model import InspectDevice, ReadAlerts, ReadDocum
 from iotcache_tui.state.keys.model import ChangeKeys, CountKeys, CrawlKeys, DeleteKey, FetchValue
 from iotcache_tui.state.lab import LabDo, LabExport, LabImprovise, LabRun, LoadLabCatalogue
 from iotcache_tui.state.nodes.model import ActOnNode, WatchNodes
+from iotcache_tui.state.nodes.ring import ResizeRing, UndoResize
 from iotcache_tui.state.requests import (
     AcknowledgeAlerts,
     InvalidateSeries,
@@ -45,7 +46,7 @@ def answer(request: Request, context: RequestContext) -> Answering | None:
             return _keys(request, context)
         case WarmSeries() | InvalidateSeries():
             return _series(request, context)
-        case WatchNodes() | ActOnNode():
+        case WatchNodes() | ActOnNode() | ResizeRing() | UndoResize():
             return _nodes(request, context)
         case SwitchPart() | TurnLoad() | SlowStore():
             return _switches(request, context)
@@ -122,10 +123,14 @@ def _series(request: WarmSeries | InvalidateSeries, context: RequestContext) -> 
             return series.invalidate(request, context)
 
 
-def _nodes(request: WatchNodes | ActOnNode, context: RequestContext) -> Answering:
-    from iotcache_tui.feed.answers import nodes
+def _nodes(request: WatchNodes | ActOnNode | ResizeRing | UndoResize, context: RequestContext) -> Answering:
+    from iotcache_tui.feed.answers import nodes, ring
 
     match request:
+        case ResizeRing():
+            return ring.resize(request, context)
+        case UndoResize():
+            return ring.undo(request, context)
         case WatchNodes():
             return nodes.watch(request, context)
         case ActOnNode():

@@ -14,6 +14,32 @@ from textual.widgets import Input, Static
 
 from iotcache.errors import UsageError
 from iotcache.text import printable
+from iotcache_tui.format import data_size
+from iotcache_tui.state.nodes.whatif import WhatIf
+
+
+def resize_effect(what: WhatIf) -> str:
+    """What the confirmation of a change says: who joins and leaves, and what it comes to."""
+    one = what.forecast
+    assert one is not None
+    parts = [f"{node.name} joins" for node in what.nodes if not node.weight]
+    parts += [f"{node.name} leaves" for node in what.nodes if not node.weight_after]
+    parts += [
+        f"{node.name} weighs {node.weight_after} instead of {node.weight}"
+        for node in what.nodes
+        if node.weight and node.weight_after and node.weight != node.weight_after
+    ]
+    small = [node.name for node in what.nodes if not node.fits]
+    lines = [
+        f"{', '.join(parts)}.",
+        f"{100 * one.share_moved:.1f} % of all keys move: {one.items_moved:,} of {one.items:,} entries, "
+        f"{data_size(one.bytes_moved)}, in about {one.takes_s:.0f} s. All clients follow while they read and "
+        "write; what moves is handed over, and no read of it goes to the store for that.",
+        "Programs that are started later need the new list in their configuration.",
+    ]
+    if small:
+        lines.append(f"Too little memory for what they are to hold: {', '.join(small)}.")
+    return "\n".join(lines)
 
 
 class NodeMoreScreen(ModalScreen[bool]):

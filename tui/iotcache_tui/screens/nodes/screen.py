@@ -11,17 +11,19 @@ from textual.binding import Binding, BindingType
 from textual.containers import Grid
 
 from iotcache.model import NodeState
+from iotcache.nodelist.listing import node_text
 from iotcache.text import printable
 from iotcache_tui.export import Rows
 from iotcache_tui.format import duration, span_text
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.nodes.commands import ACTS, BY_ACT, ActMenu, Values, ValueScreen
-from iotcache_tui.screens.nodes.node_more import NodeMoreScreen
+from iotcache_tui.screens.nodes.node_more import NodeMoreScreen, resize_effect
 from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.missing import nodes_missing
 from iotcache_tui.state.nodes.model import SPANS_S, ActOnNode, NodeAct, NodeFigures
+from iotcache_tui.state.nodes.ring import Foretold, ResizeProgress, ResizeRing, UndoResize
 from iotcache_tui.state.nodes.whatif import TriedNodes
 from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.common.panel import Panel
@@ -48,7 +50,7 @@ class NodesScreen(ViewScreen):
 
     NAME = "nodes"
     PANELS = (NodeTable,)
-    ACTS = frozenset({"acts", "drain"})
+    ACTS = frozenset({"acts", "drain", "resize", "undo_resize"})
     LEGEND = (
         ("Ring", "the share of all keys that the placement gives the node, by its weight"),
         ("Hit", "as the node itself counts: of the gets of all its clients, over the last ten seconds"),
@@ -60,7 +62,8 @@ class NodesScreen(ViewScreen):
             "new items; those read again; those that are evicted first. temp: too short-lived",
         ),
         ("Drained", "this program was told not to use the node; it runs on"),
-        ("Weight", "+ - m x only try what another list of nodes would come to; the configuration sets it"),
+        ("Weight", "+ - m x only try what another list of nodes would come to; w makes it so"),
+        ("Epoch", "how often the ring was changed; all clients follow it while they read and write"),
     )
     DEFAULT_CSS = """
     NodesScreen NodeTable { height: 4; }
@@ -78,6 +81,8 @@ class NodesScreen(ViewScreen):
         Binding("minus,underscore", "weight(-1)", "Try less weight", show=False, id="nodes.weight_down"),
         Binding("m", "try_more", "Try a node more", show=False, id="nodes.try_more"),
         Binding("x", "try_without", "Try without the chosen node", show=False, id="nodes.try_without"),
+        Binding("w", "resize", "Change the ring to what is tried", show=False, id="nodes.resize"),
+        Binding("u", "undo_resize", "Undo the ring's change", show=False, id="nodes.undo"),
         Binding("0", "reset_weights", "Forget what is tried", show=False, id="nodes.weights_reset"),
         Binding("t", "span", "How far back the curves go", show=False, id="nodes.span"),
         Binding("right,l", "panel(1)", "Panel", key_display="←→", id="nodes.panel_next"),
@@ -94,6 +99,8 @@ class NodesScreen(ViewScreen):
             name: Panel(title, ascii_only=settings.ascii, id=f"node-{name}") for name, title, _ in _PANELS
         }
         self.tried = TriedNodes()
+        self._resizing: ResizeProgress | None = None
+        """How far this dashboard's own change of the ring is."""
         self._panel = 0
         self._span_s = SPANS_S[0]
         self._stats = NodeStatsSubscription()
@@ -179,9 +186,10 @@ class NodesScreen(ViewScreen):
                 figures = self.state.node_figures
                 what = self.tried.look(figures) if figures is not None else None
                 note = what.placement if what is not None else ""
+                now, own = figures.ring if figures is not None else None, self._resizing
                 panel.show(
-                    (what, row.name, tuple(moment.nodes)),
-                    lambda w, h: ring(what, row.name, moment.nodes, w, h, plain),
+                    (what, now, own, row.name, tuple(moment.nodes)),
+                    lambda w, h: ring(what, now, own, row.name, moment.nodes, w, h, plain),
                     title=title, note=f"{note}, what if" if what is not None and what.changed else note,
                 )  # fmt: skip
 
@@ -226,6 +234,59 @@ class NodesScreen(ViewScreen):
                 self._show_ring()
 
         self.app.push_screen(NodeMoreScreen(lambda text: self.tried.add(figures, text)), typed)
+
+    def action_resize(self) -> None:
+        """Make the ring what is tried, after a confirmation."""
+        if self.context.read_only:
+            self.context.tell(READ_ONLY, "warning")
+            return
+        figures = self.state.node_figures
+        what = self.tried.look(figures) if figures is not None else None
+        if figures is None or what is None or what.forecast is None:
+            self.context.tell("nothing is tried: + - another weight, m a node more, x one less", "warning")
+            return
+        if self.state.node_list is not None:
+            self.context.tell("the list of nodes is kept elsewhere: change it there", "warning")
+            return
+        comes_to = what.forecast
+        request = ResizeRing(
+            tuple(map(node_text, self.tried.target(figures))),
+            Foretold(comes_to.share_moved, comes_to.items_moved, comes_to.takes_s),
+        )
+
+        def decided(yes: bool | None) -> None:
+            if yes:
+                self.context.ask(request, self._on_resized)
+
+        self.app.push_screen(ConfirmScreen("Change the ring?", resize_effect(what), yes="Change it"), decided)
+
+    def action_undo_resize(self) -> None:
+        """Let the change under way go back, after a confirmation."""
+        if self.context.read_only:
+            self.context.tell(READ_ONLY, "warning")
+            return
+        ring_now = self.state.node_figures.ring if self.state.node_figures is not None else None
+        if ring_now is None or not ring_now.changing:
+            self.context.tell("no change of the ring is under way", "warning")
+            return
+
+        def decided(yes: bool | None) -> None:
+            if yes:
+                self.context.ask(UndoResize(), self._on_done("ring", "undo"))
+
+        effect = (
+            f"{ring_now.driver} changes it. All clients go back to the ring of before, and nothing is missed."
+        )
+        self.app.push_screen(ConfirmScreen("Undo the change of the ring?", effect, yes="Undo it"), decided)
+
+    def _on_resized(self, answer: Answer) -> None:
+        self._resizing = answer.value if isinstance(answer.value, ResizeProgress) else None
+        if answer.error:
+            self.context.tell(f"the ring: {answer.error}", "error")
+        elif isinstance(answer.value, str):
+            self.tried.reset()
+            self.context.tell(answer.value)
+        self._show_panels(self.table.rows, self._moment)
 
     def action_reset_weights(self) -> None:
         self.tried.reset()

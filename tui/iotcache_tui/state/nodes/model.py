@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from iotcache_tui.state.nodes.ring import RingFigures
 from iotcache_tui.state.requests import Request
 
 HISTORY_S = 3_600
@@ -118,6 +119,8 @@ class NodesFigures(Struct, frozen=True):
 
     placement: str
     nodes: tuple[NodeFigures, ...]
+    ring: RingFigures | None = None
+    """``None`` in recordings of versions whose ring never changed."""
 
 
 class Applications(Struct, frozen=True):

@@ -53,4 +53,4 @@ def _who(facts: Facts, differing: list[NodeListReport], listed: int) -> str:
     )
     if facts.node_list is None or not facts.node_list.difference:
         whose = some_of(len(differing), listed, "worker")
-    return f"{whose} use the old one until all are started anew together"
+    return f"{whose} use another one until a worker takes it over, or iotcache-tui nodes apply"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from iotcache_tui.format import bar, count, counted, data_size, duration, fit, percent
+from iotcache_tui.format import bar, count, counted, data_size, duration, fit, percent, plural
+from iotcache_tui.state.nodes.ring import ResizeProgress, RingFigures
 from iotcache_tui.state.nodes.whatif import TriedNode, WhatIf
 from iotcache_tui.widgets.common.panel import Line
 from iotcache_tui.widgets.nodes.node_detail import WAITING
@@ -15,11 +16,21 @@ _ALL_LINES = 6
 
 
 def ring(  # noqa: PLR0917
-    what: WhatIf | None, selected: str, short: Mapping[str, str], width: int, height: int, ascii_only: bool
+    what: WhatIf | None,
+    now: RingFigures | None,
+    own: ResizeProgress | None,
+    selected: str,
+    short: Mapping[str, str],
+    width: int,
+    height: int,
+    ascii_only: bool,
 ) -> Sequence[Line]:
-    """Each node's weight and share; where another list is tried, what it would come to."""
+    """Who follows the ring, and how far a change is; each node's weight and share; where another list is
+    tried, what it would come to."""
     if what is None:
         return WAITING
+    head = _now(now, own, width)
+    height -= len(head)
     size = min(max((len(short.get(node.name, node.name)) for node in what.nodes), default=5), 22)
     room = max(min(width - size - 41, _BAR_MOST), 3)
     last = _comes_to(what, height, ascii_only)
@@ -31,7 +42,47 @@ def ring(  # noqa: PLR0917
               is_selected=node.name == selected, ascii_only=ascii_only)
         for node in what.nodes[first : first + keep]
     ]  # fmt: skip
-    return [*lines, *last]
+    known = [*head, *lines, *last]
+    if now is not None and not what.changed and len(known) < height + len(head):
+        known[len(head) + len(lines) : len(head) + len(lines)] = _followers(
+            now, height + len(head) - len(known)
+        )
+    return known
+
+
+def _now(now: RingFigures | None, own: ResizeProgress | None, width: int) -> list[Line]:
+    """The ring's epoch and followers, or how far its change is; nothing of a ring that never changed."""
+    if now is None or (not now.epoch and not now.changing):
+        return []
+    if not now.changing:
+        behind = [each for each in now.followers if each.epoch != now.epoch]
+        late: Line = [(f", {len(behind)} not yet", "warn")] if behind else []
+        return [[(f"epoch {now.epoch}", "strong"), (f", {plural(len(now.followers), 'client')} follow it"
+                 if len(now.followers) != 1 else ", 1 client follows it", "row"), *late]]  # fmt: skip
+    left = f", ~{duration(now.left_s)} left" if now.left_s is not None else ""
+    undoing = "undoing: " if now.undoing else ""
+    first: Line = [
+        (f"{undoing}{now.phase}", "warn"),
+        (f", {100 * now.share_moved:.1f} % of keys{left}; u undoes it", "row"),
+    ]
+    if own is not None:
+        second = (
+            f"{count(own.handed_over)} handed over, {data_size(own.handed_over_bytes)}; "
+            f"{count(own.walked)} of {count(own.to_walk)} looked through"
+        )
+    else:
+        second = f"by {now.driver}"
+    return [first, [(fit(second, width), "dim")]]
+
+
+def _followers(now: RingFigures, room: int) -> list[Line]:
+    lines: list[Line] = [
+        [(f"{each.role} {each.pid} on {each.host}", "row"), (f" epoch {each.epoch}", "dim")]
+        for each in now.followers
+    ]
+    if len(lines) <= room:
+        return lines
+    return [*lines[: max(room - 1, 0)], [(f"and {len(lines) - max(room - 1, 0)} more", "dim")]][:room]
 
 
 def _node(
@@ -72,10 +123,10 @@ def _comes_to(what: WhatIf, height: int, ascii_only: bool) -> list[Line]:
         return [moved]
     at_most = "<=" if ascii_only else "≤"
     reads = (
-        f"store reads in a minute: {at_most} {count(one.store_reads_without)} more, "
-        f"{one.percent_without:.1f} %"
+        f"store reads in a minute: none more ({at_most} {count(one.store_reads_without)}, "
+        f"{one.percent_without:.1f} %, without hand-over)"
         if one.store_reads_without
         else "store reads: no more than now"
     )
     anew = f"all set anew in {duration(one.rewritten_s)}; " if one.rewritten_s is not None else ""
-    return [moved, [(reads, "row")], [(f"{anew}0 forgets it", "dim")]]
+    return [moved, [(reads, "row")], [(f"{anew}w does it, 0 forgets it", "dim")]]

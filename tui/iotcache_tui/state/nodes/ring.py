@@ -1,0 +1,77 @@
+"""The ring of nodes as all clients follow it, and the requests that change it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+from iotcache_tui.state.requests import Request
+
+
+class Follower(Struct, frozen=True):
+    """One client that follows the ring. Texts are safe to show."""
+
+    host: str
+    pid: int
+    role: str
+    epoch: int
+    phase: str
+    age_s: float
+    """Since it was last heard of."""
+
+
+class RingFigures(Struct, frozen=True, kw_only=True):
+    """The ring, and how far a change of it is."""
+
+    epoch: int = 0
+    """How often it was changed."""
+    phase: str = "steady"
+    undoing: bool = False
+    driver: str = ""
+    """Who makes the change. Safe to show."""
+    joining: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
+    share_moved: float = 0.0
+    left_s: float | None = None
+    followers: tuple[Follower, ...] = ()
+
+    @property
+    def changing(self) -> bool:
+        return self.phase != "steady"
+
+
+class Foretold(Struct, frozen=True):
+    """What the what-if said before the act."""
+
+    share_moved: float
+    items: int
+    takes_s: float
+
+
+class ResizeRing(Request, frozen=True):
+    """Change the ring to these nodes, as ``cache.nodes`` has them. Answers `ResizeProgress`, and at the end a
+    short text of what happened beside what was foretold.
+    """
+
+    acts: ClassVar[bool] = True
+    nodes: tuple[str, ...]
+    foretold: Foretold
+
+
+class ResizeProgress(Struct, frozen=True):
+    """How far this dashboard's own change is."""
+
+    phase: str
+    walked: int
+    to_walk: int
+    handed_over: int
+    handed_over_bytes: int
+    reads_saved: int
+    left_s: float | None
+
+
+class UndoResize(Request, frozen=True):
+    """Let the change under way, whoever makes it, go back. Answers a short text."""
+
+    acts: ClassVar[bool] = True
