@@ -118,7 +118,11 @@ def forecast_document(worked_out: RingForecast, result: ResizeResult | None = No
 def progress_line(status: RingStatus) -> str:
     """How far a change is, in one line."""
     left = f", about {_seconds(status.left_s)} left" if status.left_s is not None else ""
-    walked = f", {status.walked:,} of {status.to_walk:,} entries looked through" if status.to_walk else ""
+    walked = (
+        f", {status.walked:,} of {plural(status.to_walk, 'entry', 'entries')} looked through"
+        if status.to_walk
+        else ""
+    )
     undoing = "undoing, " if status.undoing else ""
     return f"{undoing}{status.phase.value}{walked}, {status.handed_over:,} handed over{left}"
 
@@ -136,8 +140,9 @@ def result_lines(
         f"({_seconds(worked_out.takes_s)} foretold)"
     )
     yield (
-        f"{result.walked:,} entries looked through, {result.handed_over:,} handed over by this program "
-        f"({data_size(result.handed_over_bytes)}), the others by reads ({worked_out.items_moved:,} foretold)"
+        f"{plural(result.walked, 'entry', 'entries')} looked through, "
+        f"{result.handed_over:,} handed over by this program ({data_size(result.handed_over_bytes)}), "
+        f"the others by reads ({worked_out.items_moved:,} foretold)"
     )
     if not follows_config:
         listed = ", ".join(f'"{node_text(node)}"' for node in nodes)

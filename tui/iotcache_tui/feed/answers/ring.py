@@ -14,7 +14,7 @@ from iotcache.errors import NodeError
 from iotcache.model import Event, Severity
 from iotcache.nodelist.following import silent_nodes
 from iotcache.tasks import end
-from iotcache.text import printable
+from iotcache.text import plural, printable
 from iotcache_tui.feed.absent import NO_NODES
 from iotcache_tui.feed.request_context import RequestContext
 from iotcache_tui.state.nodes.ring import Foretold, ResizeProgress, ResizeRing, UndoResize
@@ -77,7 +77,8 @@ def outcome(result: ResizeResult, foretold: Foretold) -> str:
     return (
         f"ring of epoch {result.epoch}: {100 * result.share_moved:.1f} % of keys moved "
         f"({100 * foretold.share_moved:.1f} % foretold) in {result.took_s:.1f} s ({foretold.takes_s:.1f} s); "
-        f"{result.handed_over:,} entries handed over from here, others by reads ({foretold.items:,} foretold)"
+        f"{plural(result.handed_over, 'entry', 'entries')} handed over from here, others "
+        f"by reads ({foretold.items:,} foretold)"
     )
 
 

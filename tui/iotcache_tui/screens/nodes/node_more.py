@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from iotcache.errors import UsageError
-from iotcache.text import printable
+from iotcache.text import plural, printable
 from iotcache_tui.format import data_size
 from iotcache_tui.state.nodes.whatif import WhatIf
 
@@ -32,7 +32,8 @@ def resize_effect(what: WhatIf) -> str:
     small = [node.name for node in what.nodes if not node.fits]
     lines = [
         f"{', '.join(parts)}.",
-        f"{100 * one.share_moved:.1f} % of all keys move: {one.items_moved:,} of {one.items:,} entries, "
+        f"{100 * one.share_moved:.1f} % of all keys move: {one.items_moved:,} of "
+        f"{plural(one.items, 'entry', 'entries')}, "
         f"{data_size(one.bytes_moved)}, in about {one.takes_s:.0f} s. All clients follow while they read and "
         "write; what moves is handed over, and no read of it goes to the store for that.",
         "Programs that are started later need the new list in their configuration.",
