@@ -223,8 +223,9 @@ def _one_less(evidence: Evidence) -> Iterator[Advice]:
         text=f"one node less, {least.name}: {least.memory_bytes / MEBIBYTE:.0f} MB saved, hit ratio stays "
         f"{100 * ring.now:.1f} %, {load:.0f} requests/s each; its {100 / number:.0f} % of the keys move and "
         "are missed once",
-        reason=f"entries in use take {ring.working_set_bytes / MEBIBYTE:.0f} MB of {number} nodes together; "
-        f"with one out, {100 / (number - 1):.0f} % of the keys are missed instead of {100 / number:.0f} %",
+        reason=f"entries in use take {ring.working_set_bytes / MEBIBYTE:.0f} MB of "
+        f"{plural(number, 'node')} together; with one out, {100 / (number - 1):.0f} % of the keys are missed "
+        f"instead of {100 / number:.0f} %",
         do=f"cache.nodes without {least.name}",
         undo="cache.nodes as before",
         confidence=Confidence.MEDIUM,

@@ -118,5 +118,5 @@ def test_who_is_greeted(flags: dict[str, Any], settings: dict[str, str], new: bo
 
 def test_none_is_led_through_servers_of_others() -> None:
     args = argparse.Namespace(tour=True, booth=False, record=None)
-    with pytest.raises(UsageError, match="--tour kills a cache node"):
+    with pytest.raises(UsageError, match="with --tour a cache node is killed"):
         guide_of(args, load({"cache.nodes": "cache1:11211"}, environ={}).settings, new_user=True)

@@ -21,6 +21,8 @@ from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
 _EVICTED: Final = (b"iotcache:fence", b"iotcache:out", b"dev-", b"iotcache:ring", b"iotcache:epoch")
 _HEAL_S: Final = 12.0
 """So long after the last fault every client must see every node up."""
+_WRITE_S: Final = 1.0
+"""How often the writers write meanwhile, while the ring changes."""
 _ALERT_S: Final = 0.02
 _ALERTS: Final = 2
 _GETS: Final = 0.7
@@ -111,7 +113,12 @@ class World:
         scheduler.run(plan.end_s)
         self._heal()
         healed_s = scheduler.now
+        wrote_s = healed_s
         while not self._well() and scheduler.now < healed_s + _HEAL_S:
+            if self._changing() and scheduler.now > wrote_s + _WRITE_S:
+                wrote_s = scheduler.now  # as any worker does: without a client that writes, a change stands
+                for number in range(plan.writers):
+                    self._own(number, "set", 0)
             scheduler.run(scheduler.now + 0.1)
         for client in self.clients:
             if not client.all_up:
@@ -141,6 +148,10 @@ class World:
             return False
         rings = {client.ring for client in self.clients}
         return len(rings) == 1 and all(phase == "steady" for _, phase in rings)
+
+    def _changing(self) -> bool:
+        """Whether a change of the ring is under way, as far as any client knows."""
+        return any(client.ready and client.ring[1] != "steady" for client in self.clients)
 
     def _finish(self) -> None:
         """Read everything, write everything, read everything again."""

@@ -25,7 +25,7 @@ def sheet(scenario: Scenario) -> str:
     """What a teacher has at hand: aims, steps with what is done and expected, answers, what to sum up."""
     lines = [f"# {scenario.title}", "", scenario.summary, ""]
     command = f"`iotcache-tui lab run {scenario.name}`"
-    lines += [f"{command} · {scenario.level} · about {scenario.minutes:g} minutes", ""]
+    lines += [f"{command} · {scenario.level} · about {scenario.minutes:g} min", ""]
     lines += ["## Aims", "", *(f"- {one}" for one in scenario.teaches), ""]
     if scenario.needs:
         lines += ["Learners should know " + "; ".join(scenario.needs) + ".", ""]

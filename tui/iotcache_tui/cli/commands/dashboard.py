@@ -236,7 +236,7 @@ def guide_of(args: argparse.Namespace, settings: Settings, *, new_user: bool) ->
     own = not foreign and not is_read_only(settings) and settings.simulator.enabled is not False
     asked = "--booth" if args.booth else "--tour" if args.tour else ""
     if asked and (not own or in_browser()):
-        raise UsageError(f"{asked} kills a cache node: it needs servers and a fleet of the dashboard's own")
+        raise UsageError(f"with {asked} a cache node is killed: it needs servers and a fleet of our own")
     if asked:
         return "booth" if args.booth else "tour"
     greets = settings.dashboard.tour and args.tour is None and args.record is None

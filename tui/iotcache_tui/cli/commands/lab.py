@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iotcache.errors import IotCacheError, UsageError
-from iotcache.text import printable
+from iotcache.text import plural, printable
 
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
@@ -105,7 +105,7 @@ def _course(args: argparse.Namespace) -> int:
         )
         for aim in one.teaches:
             print(f"      - {printable(aim, 110)}")
-    print(f"\n{len(scenarios)} lessons, about {minutes:g} minutes in all; teachers' sheets: docs/lessons")
+    print(f"\n{plural(len(scenarios), 'lesson')}, about {minutes:g} min; teachers' sheets: docs/lessons")
     return 0
 
 
