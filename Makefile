@@ -66,7 +66,7 @@ lint-deploy: $(DEV)
 	@promtool check config --syntax-only deploy/prometheus/prometheus.yaml
 	@$(BIN)/kubernetes-validate deploy/kubernetes/iotcache.yaml
 	@$(BIN)/iotcache-tui schema --out schemas
-	@git ls-files -z '*.toml' ':!:pyproject.toml' ':!:*/template.toml' | RUST_LOG=error xargs -0 $(BIN)/taplo check
+	@find config.toml deploy simulator iotcache tui tests -name '*.toml' ! -name template.toml -print0 | RUST_LOG=error xargs -0 $(BIN)/taplo check
 	@folder=$$(mktemp -d) && cp deploy/systemd/*.service $$folder && \
 	    sed -i 's#/usr/local/bin/iotcache-tui#/bin/true#' $$folder/*.service && \
 	    systemd-analyze verify --man=no $$folder/*.service && rm -r $$folder
@@ -74,7 +74,7 @@ lint-deploy: $(DEV)
 # Wheel and sdist in dist/, built twice: they are the same to the byte, as their times are the last commit's.
 dist: $(DEV)
 	@rm -rf dist build/again
-	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) && \
+	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || date +%s) && \
 	    $(BIN)/python -m hatchling build -d dist >/dev/null 2>&1 && \
 	    $(BIN)/python -m hatchling build -d build/again >/dev/null 2>&1
 	@cd dist && for file in *; do cmp $$file ../build/again/$$file && echo "dist/$$file"; done
