@@ -121,10 +121,11 @@ chaos: $(RUN)
 chaos-mutants: $(DEV)
 	@$(BIN)/python -m pytest -m mutants tests/chaos $(ARGS)
 
-# An hour and a day of each device class, for people who know such devices.
+# A teacher's sheet of each lesson, from its file.
 lessons: $(DEV)
 	@$(BIN)/python docs/make_lessons.py
 
+# An hour and a day of each device class, for people who know such devices.
 class-plots: $(DEV)
 	@$(BIN)/python docs/make_class_plots.py
 
