@@ -115,7 +115,7 @@ def checked(
             raise Refused(f"the value has {len(value):,} characters; {TEXT_LIMIT:,} are allowed")
         if "\0" in value:
             raise Refused("the value contains a NUL character")
-    texts = f"{device}{sensor}{unit}{site}{boot}"
+    texts = "".join((device, sensor, unit, site, boot))  # `TypeError` for what is no text
     if len(texts) > _SHORT_TEXTS or "\0" in texts:
         _check_texts(device, sensor, unit=unit, site=site, boot=boot)
     return Reading(device, sensor, value, ts_us, unit, site, seq, boot, received_us, 0.0, historical)

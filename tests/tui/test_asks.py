@@ -200,7 +200,7 @@ async def test_where_only_the_lab_runs_its_requests_alone_are_answered() -> None
     task = await serving(dispatcher)
     dispatcher.ask(CountKeys())
     (refused,) = await answers(mailbox)
-    assert refused.error == "only the Lab runs here"
+    assert refused.error == "only the Lab runs here, and no scenario has servers just now"
     await end(task)
 
 

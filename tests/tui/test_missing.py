@@ -44,7 +44,7 @@ async def test_each_screen_says_what_it_cannot_show_and_why(run_app: RunApp, abs
                 assert "there are no cache nodes" in text
             if entry.name == "flow":
                 assert text.count("none named") == len(absent)
-            assert "200 looks 0 sets" in text, entry.name
+            assert "200/s 0 sets" in text, entry.name
 
 
 async def test_applications_stand_first_on_the_tile_and_ours_second(run_app: RunApp) -> None:

@@ -41,6 +41,7 @@ def own_load(looks_per_s: float, writes_per_s: float, width: int) -> str:
         f"this dashboard: {looks} looks/s, {writes} writes/s",
         f"{looks} looks/s, {writes} writes/s",
         f"{looks} looks {writes} sets",
+        f"{looks}/s {writes} sets",
         f"{looks}+{writes}/s",
     )
     return next((form for form in forms if len(form) <= width), "")

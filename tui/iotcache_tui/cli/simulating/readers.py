@@ -53,11 +53,10 @@ def run_readers(args: argparse.Namespace) -> int:
     for flag, file in (("--report", args.report), ("--junit", args.junit)):
         check_writable(flag, file)
     try:
-        reached = listed(find_running(settings))
         if args.keys is not None:
-            report = asyncio.run(_run_keyed(reached, spec, args.workload, args.keys))
+            report = asyncio.run(_run_keyed(_with_nodes(settings), spec, args.workload, args.keys))
         else:
-            report = asyncio.run(_run(reached, spec))
+            report = asyncio.run(_run(listed(find_running(settings)), spec))
     except StoreError as error:
         # Without the list of series there is nothing to read; a store that fails later is counted.
         print(f"iotcache-tui simulate readers: {error}", file=sys.stderr)
@@ -90,6 +89,15 @@ async def _run(settings: Settings, spec: ReadSpec) -> ReadReport:
         if not series:
             raise StoreError("the store knows no series yet: nothing could be read")
         return await _read(cache, series, spec)
+
+
+def _with_nodes(settings: Settings) -> Settings:
+    """Settings that name cache nodes: those of a running stack, unless others are named. That is all that
+    keys of a workload's own need. Raises `StackError`."""
+    nodes = settings.cache.nodes
+    if isinstance(nodes, str) and nodes.startswith("embedded"):
+        settings = find_running(settings)
+    return listed(settings)
 
 
 async def _run_keyed(settings: Settings, spec: ReadSpec, name: str, keys: int) -> ReadReport:

@@ -41,7 +41,13 @@ class ScreenTabs(Widget):
             (name, f"[{key} {title}]" if name == self._current else f" {key} {title} ")
             for key, name, title in self._tabs
         ]
-        if sum(cell_len(piece) for _, piece in pieces) > self.content_size.width:
+        width = self.content_size.width
+        if self._load is not None and not own_load(*self._load, width - _width_of(pieces) - 1):
+            pieces = [
+                (name, f"[{key} {title}] " if name == self._current else f"{key} {title} ")
+                for key, name, title in self._tabs
+            ]
+        if _width_of(pieces) > width:
             pieces = [
                 (name, f"[{key} {title}]" if name == self._current else f" {key} ")
                 for key, name, title in self._tabs
@@ -54,7 +60,7 @@ class ScreenTabs(Widget):
             line.append(piece, f"bold {self.app.theme_variables['primary']}" if name == self._current else "")
         if self._load is not None:
             room = self.content_size.width - line.cell_len
-            text = own_load(*self._load, room - 1)
+            text = own_load(*self._load, room)
             line.append(text.rjust(room) if text else "", "dim")
         return line
 
@@ -66,3 +72,7 @@ class ScreenTabs(Widget):
                 self.post_message(self.TabSelected(name))
                 return
             left += size
+
+
+def _width_of(pieces: list[tuple[str, str]]) -> int:
+    return sum(cell_len(piece) for _, piece in pieces)
