@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from importlib.resources import files
@@ -25,8 +26,13 @@ SHIPPED = {
 }
 
 
+@functools.cache
+def validator(name: str) -> Any:
+    return jsonschema.Draft7Validator(schema(name))
+
+
 def errors(name: str, content: Any) -> list[str]:
-    return [error.message for error in jsonschema.Draft7Validator(schema(name)).iter_errors(content)]
+    return [error.message for error in validator(name).iter_errors(content)]
 
 
 @pytest.mark.parametrize("name", FILES)

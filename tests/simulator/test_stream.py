@@ -198,6 +198,7 @@ def held(devices: int) -> int:
     return size
 
 
+@pytest.mark.long
 def test_a_simulated_device_takes_less_than_a_kibibyte() -> None:
     held(300)  # fills what all fleets of a process share
     assert (held(1_300) - held(300)) / 1_000 < 1_024

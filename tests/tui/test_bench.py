@@ -44,6 +44,7 @@ def test_a_usage_mistake_is_one_sentence(flags: list[str], capsys: pytest.Captur
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.timeout(120)
 def test_the_start_is_measured_in_a_terminal_and_memory_keeps_its_promise(
