@@ -118,6 +118,9 @@ async def test_an_outage_is_told_alike_everywhere(
                 await asyncio.to_thread(staged.__enter__)
                 stack.callback(staged.__exit__, None, None, None)
             await _on_every_screen(app, pilot, row, site)
+            # Workers may still have been waiting for what the row before had taken away.
+            part, kind, gravity, _ = row.json
+            await until(pilot, lambda: _gravest(app) == (part, kind, gravity), f"{part} {kind} {gravity}")
             _without_a_screen(app, row)
         findings = await examine(loaded)
         told = [f"{one.level.upper()} {one.what} {one.found}" for one in findings]
@@ -134,6 +137,11 @@ async def _on_every_screen(app: IotCacheApp, pilot: Pilot[None], row: Row, site:
         for title, text in row.besides:
             if title == entry.title:
                 await shown(app, pilot, pattern(text, site))
+
+
+def _gravest(app: IotCacheApp) -> tuple[str, str, str]:
+    problem = app.state.problems[0]
+    return problem.part, problem.kind, problem.gravity.name.lower()
 
 
 def _without_a_screen(app: IotCacheApp, row: Row) -> None:
