@@ -99,6 +99,8 @@ class RoutedWrites:
         fences, rings = self._fences, self._fences.rings
         if not self._router.all_up:
             await self._prepare(write, which)
+            if self._monotonic() > fences.valid_until:  # on a busy machine that took its time
+                await fences.renew(fences.active)
         guard, written, read = RingGuard(fences), rings.writes, rings.read
         done: dict[int, tuple[int, ...]] = {}
         if len(written) > 1:
