@@ -357,7 +357,7 @@ class Fences:
 
     def _read_marker(self, key: bytes) -> bytes:
         """Value and CAS unique of a marker, and another 30 days: it is not evicted while anybody looks."""
-        return b"mg %b v c\r\n" % key if self.observe else b"mg %b v c T%d\r\n" % (key, MARKER_TTL_S)
+        return b"mg %b v c u\r\n" % key if self.observe else b"mg %b v c T%d\r\n" % (key, MARKER_TTL_S)
 
     def note_marker(self, index: int, owner: int, marker: SeenMarker | None) -> None:
         """Take in what a look has found, or what this client has put or removed."""

@@ -47,7 +47,8 @@ class SparkplugHost:
         self._held_bytes = self._held_unacknowledged = 0
         self._held_since_s: dict[int, float] = {}
         """Of the messages that are handed on again just now, by their time of receipt."""
-        self._waiting_for: tuple[str, str] | None = None
+        self.waiting_for: tuple[str, str] | None = None
+        """The edge node whose birth the message read last waits for; `takes_back` says what becomes of it."""
         self._born: set[tuple[str, str]] = set()
         self._died: list[SenderDeath] = []
         self.passed_over: Counter[str] = Counter()
@@ -57,11 +58,6 @@ class SparkplugHost:
     def rebirths_asked(self) -> int:
         """How often edge nodes were asked for their births."""
         return self._requests.asked if self._requests is not None else 0
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether what was read last waits for a birth: `takes_back` says what becomes of it."""
-        return self._waiting_for is not None
 
     @property
     def held(self) -> int:
@@ -77,7 +73,7 @@ class SparkplugHost:
                 if self._requests is not None:
                     self._requests.want(event.group, event.node)
                 if event.is_waiting:
-                    self._waiting_for = event.group, event.node
+                    self.waiting_for = event.group, event.node
             case Born():
                 self._born.add((event.group, event.node))
                 if self._requests is not None and not event.device:
@@ -97,7 +93,7 @@ class SparkplugHost:
 
     def takes_back(self, message: Message, *, is_last_try: bool) -> bool:
         """Whether the message that was read just now is to wait for a birth; it is not acknowledged then."""
-        node, self._waiting_for = self._waiting_for, None
+        node, self.waiting_for = self.waiting_for, None
         if node is None or is_last_try or self._requests is None:
             return False
         full = len(self._held) >= HELD_MESSAGES or self._held_bytes + len(message.payload) > HELD_BYTES

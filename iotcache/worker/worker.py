@@ -284,7 +284,7 @@ class Ingest:
         read, sparkplug = self._reader.read, self.sparkplug
         for index, message in enumerate(messages):
             decoded = read(message)
-            if sparkplug.is_waiting and self._takes_back(message, is_last_try=is_last_try):
+            if sparkplug.waiting_for is not None and self._takes_back(message, is_last_try=is_last_try):
                 decoded = []
             else:
                 done.append(message)

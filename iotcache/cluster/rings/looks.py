@@ -100,7 +100,7 @@ class RingLooks:
         if not cas:
             record = None
         elif cas != view.cas_on.get(index) or view.behind(index):
-            (reply,) = await ask([b"mg %b v c\r\n" % RECORD_KEY])
+            (reply,) = await ask([b"mg %b v c u\r\n" % RECORD_KEY])
             cas = cas_of(reply)
             record = decode_record(reply.value) if cas and isinstance(reply, ItemReply) else None
         view.cas_on[index] = cas

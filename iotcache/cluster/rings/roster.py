@@ -72,7 +72,11 @@ class Rosters:
             await asyncio.sleep(_POLL_S)
             view, now = self._view, self._clock.monotonic()
             state = (view.record.rank, view.epoch, view.phase) if view.record is not None else None
-            if state is not None and (state != written[0] or now > written[1] + _EVERY_S):
+            if (
+                state is not None
+                and not self._fences.observe
+                and (state != written[0] or now > written[1] + _EVERY_S)
+            ):
                 written = (state, now)
                 await self._write()
 
@@ -117,7 +121,7 @@ class Rosters:
             if connection is None:
                 return
             with contextlib.suppress(NodeError):
-                (reply,) = await fences.ask(connection, [b"mg %b v\r\n" % ROSTER_KEY])
+                (reply,) = await fences.ask(connection, [b"mg %b v u\r\n" % ROSTER_KEY])
                 if isinstance(reply, ItemReply):
                     for each in _decode(reply.value):
                         before = found.get(each.client.id)
