@@ -16,6 +16,11 @@ FOLD_MOST_S = 600.0
 """A line tells of so long a time at most."""
 
 
+def folds(now_s: float, first_s: float, last_s: float) -> bool:
+    """Whether a fallback goes with those of which the first was at ``first_s``, the last at ``last_s``."""
+    return now_s - last_s <= FOLD_GAP_S and now_s - first_s <= FOLD_MOST_S
+
+
 class FoldedFallback(Struct):
     """One line; only `FallbackLines` changes it."""
 
@@ -40,11 +45,7 @@ class FallbackLines:
     def add(self, reads: Iterable[FallbackRead]) -> None:
         for one in reads:
             line = self._open.get((one.reason, one.node))
-            if (
-                line is None
-                or one.wall_s - line.last.wall_s > FOLD_GAP_S
-                or one.wall_s - line.first_s > FOLD_MOST_S
-            ):
+            if line is None or not folds(one.wall_s, line.first_s, line.last.wall_s):
                 self._count += 1
                 line = self._open[one.reason, one.node] = FoldedFallback(self._count, one.wall_s, one)
                 self.lines.append(line)

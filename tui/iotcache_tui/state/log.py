@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from iotcache.model import Event, Severity
 from iotcache.text import printable
-from iotcache_tui.state.fallbacks import FOLD_GAP_S, FOLD_MOST_S
+from iotcache_tui.state.fallbacks import folds
 from iotcache_tui.state.reasons import REASONS
 from iotcache_tui.state.updates import FallbackRead
 
@@ -65,7 +65,7 @@ class EventLog:
         where = f", {one.node}" if one.node else ""
         key, fold = printable(one.key, 120), (one.reason.value, one.node)
         entry = self._folding.get(fold)
-        if entry is None or one.wall_s - entry.last_s > FOLD_GAP_S or one.wall_s - entry.wall_s > FOLD_MOST_S:
+        if entry is None or not folds(one.wall_s, entry.wall_s, entry.last_s):
             self.add(one.wall_s, "fallback", form.severity, key, f"{form.label}, {cost}{where}", row=row)
             entry = self._by_kind["fallback"][-1]
             entry.last_s = one.wall_s

@@ -10,6 +10,11 @@ from iotcache.cluster.admin import MEMORY_LEAST_MB
 
 NodeNumber = Annotated[int, Meta(ge=1, le=16)]
 """Nodes are counted from 1."""
+TtlSeconds = Annotated[float, Meta(ge=1, le=86_400)]
+ShortSeconds = Annotated[float, Meta(ge=0, le=3_600)]
+Jitter = Annotated[float, Meta(ge=0, le=0.5)]
+Copies = Annotated[int, Meta(ge=1, le=16)]
+Placement = Literal["ketama", "rendezvous", "modulo"]
 
 
 class Action(Struct, frozen=True, forbid_unknown_fields=True, tag_field="act", kw_only=True):
@@ -142,16 +147,16 @@ class Policy(Action, frozen=True, tag="policy"):
 
     arm: str = field(default="", name="side")
     """Only this arm; empty: all."""
-    ttl_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
+    ttl_s: TtlSeconds | None = None
     config_ttl_s: Annotated[float, Meta(ge=1, le=2_592_000)] | None = None
-    jitter: Annotated[float, Meta(ge=0, le=0.5)] | None = None
+    jitter: Jitter | None = None
     lease: bool | None = None
     failover: bool | None = None
-    placement: Literal["ketama", "rendezvous", "modulo"] | None = None
-    negative_ttl_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
-    refresh_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
-    near_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
-    copies: Annotated[int, Meta(ge=1, le=16)] | None = None
+    placement: Placement | None = None
+    negative_ttl_s: ShortSeconds | None = None
+    refresh_s: ShortSeconds | None = None
+    near_s: ShortSeconds | None = None
+    copies: Copies | None = None
 
     def describe(self) -> str:
         names = {

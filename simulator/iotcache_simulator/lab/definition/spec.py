@@ -6,7 +6,14 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from iotcache_simulator.lab.definition.actions import AnyAction
+from iotcache_simulator.lab.definition.actions import (
+    AnyAction,
+    Copies,
+    Jitter,
+    Placement,
+    ShortSeconds,
+    TtlSeconds,
+)
 from iotcache_simulator.lab.definition.expectations import Expectation, parse_expectation
 
 PLOTTED: Final = ("hit_percent", "store_reads_per_s")
@@ -36,21 +43,21 @@ class StackSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """Requests of the readers that the store serves at a time; others wait in turn. 0: any number."""
     unknown_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
     """Share of the reads that ask for devices which are not there."""
-    negative_ttl_s: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
+    negative_ttl_s: ShortSeconds = 0.0
     """How long the cache keeps that the store has not got something; 0: it does not."""
-    refresh_s: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
+    refresh_s: ShortSeconds = 0.0
     """Entries with less life left are loaded anew in the background, while their value is served; 0: none."""
-    near_s: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
+    near_s: ShortSeconds = 0.0
     """How long each application keeps a value itself; 0: it does not."""
-    copies: Annotated[int, Meta(ge=1, le=16)] = 1
+    copies: Copies = 1
     """Keys under which each entry is kept; a reader takes one of them at random."""
-    ttl_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
+    ttl_s: TtlSeconds | None = None
     """One TTL for every reading; without it three of the series' own intervals."""
     config_ttl_s: Annotated[float, Meta(ge=1, le=2_592_000)] | None = None
-    jitter: Annotated[float, Meta(ge=0, le=0.5)] = 0.1
+    jitter: Jitter = 0.1
     lease: bool = True
     failover: bool = True
-    placement: Literal["ketama", "rendezvous", "modulo"] = "ketama"
+    placement: Placement = "ketama"
 
 
 class ArmSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,15 +65,15 @@ class ArmSpec(Struct, frozen=True, forbid_unknown_fields=True):
     the same readers over the same nodes, under another policy."""
 
     name: str
-    ttl_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
-    jitter: Annotated[float, Meta(ge=0, le=0.5)] | None = None
+    ttl_s: TtlSeconds | None = None
+    jitter: Jitter | None = None
     lease: bool | None = None
     failover: bool | None = None
-    placement: Literal["ketama", "rendezvous", "modulo"] | None = None
-    negative_ttl_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
-    refresh_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
-    near_s: Annotated[float, Meta(ge=0, le=3_600)] | None = None
-    copies: Annotated[int, Meta(ge=1, le=16)] | None = None
+    placement: Placement | None = None
+    negative_ttl_s: ShortSeconds | None = None
+    refresh_s: ShortSeconds | None = None
+    near_s: ShortSeconds | None = None
+    copies: Copies | None = None
     reads_per_s: Annotated[float, Meta(gt=0, le=20_000)] | None = None
     batch: Annotated[int, Meta(ge=1, le=100)] | None = None
     clients: Annotated[int, Meta(ge=1, le=50)] | None = None
