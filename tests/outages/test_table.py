@@ -140,8 +140,8 @@ async def _on_every_screen(app: IotCacheApp, pilot: Pilot[None], row: Row, site:
 
 
 def _gravest(app: IotCacheApp) -> tuple[str, str, str]:
-    problem = app.state.problems[0]
-    return problem.part, problem.kind, problem.gravity.name.lower()
+    problem = picture(app.state, time.monotonic(), time.time())["problems"][0]
+    return problem["part"], problem["kind"], problem["gravity"]
 
 
 def _without_a_screen(app: IotCacheApp, row: Row) -> None:
