@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import platform
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -16,7 +16,6 @@ from iotcache.aggregates.writer import Aggregates
 from iotcache.alerts.watch import AlertWatch
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.key_placement import key_placement
-from iotcache.decode.outcomes import NothingInIt, PartlyDecoded
 from iotcache.errors import StoreError
 from iotcache.faults import Faults
 from iotcache.ingest.batches import DecodedBatch
@@ -24,7 +23,7 @@ from iotcache.ingest.counters import IngestCounters
 from iotcache.ingest.followers import Followers
 from iotcache.ingest.pipeline import Pipeline
 from iotcache.ingest.sparkplug_host import SparkplugHost
-from iotcache.model import DeadLetter, DeviceMessage, Message, Reading
+from iotcache.model import DeadLetter, Message, Reading
 from iotcache.mqtt import LinkState, MqttLink, Will
 from iotcache.nodelist.following import follow_list
 from iotcache.onboarding.lifecycle import DeviceLifecycle
@@ -33,6 +32,7 @@ from iotcache.tasks import end
 from iotcache.telemetry import INGEST_ROLE, IngestStats, encode, gone, stats_topic
 from iotcache.worker.group import WorkerGroup
 from iotcache.worker.host_state import HostState
+from iotcache.worker.intake import Intake
 from iotcache.worker.opening import open_cache, recall_intervals
 from iotcache.worker.reader import message_reader, topics_of
 from iotcache.worker.silence_hint import SilenceHint
@@ -49,8 +49,6 @@ log = logging.getLogger(__name__)
 STATS_EVERY_S: Final = 1.0
 LEAVE_S: Final = 0.7
 """How long a worker that is told to end may take for the batch in hand; the rest comes again."""
-BATCH_READINGS: Final = 500
-"""Packed messages are handed on in batches of about this size; other work runs in between."""
 _OPENING: Final = "opening it"
 
 
@@ -92,6 +90,7 @@ class Ingest:
             clock, asks=ingest.sparkplug_rebirth, reorder_s=ingest.sparkplug_reorder_s
         )
         self._reader = message_reader(ingest, topics, self.faults, self.sparkplug.note)
+        self._intake = Intake(self._reader, self.sparkplug, self.counters, self.faults)
         self._topic = stats_topic(INGEST_ROLE, self.instance)
         self._stats = IngestStatsBuilder(
             INGEST_ROLE, self.instance, self.counters, clock, key_placement(settings.cache)
@@ -268,51 +267,12 @@ class Ingest:
     async def _hand_on(
         self, messages: Sequence[Message], *, pipeline: Pipeline, is_last_try: bool = False
     ) -> None:
-        for batch in self._decoded(messages, is_last_try=is_last_try):
+        for batch in self._intake.batches(messages, self._acknowledge, is_last_try=is_last_try):
             await pipeline.put(batch)
             with self.faults.contained("commanding edge nodes"):
                 for topic, payload in self.sparkplug.take_commands():
                     self.link.post(topic, payload)
             await asyncio.sleep(0)  # there may be many batches, and a commit wants to go on meanwhile
-
-    def _decoded(self, messages: Sequence[Message], *, is_last_try: bool = False) -> Iterator[DecodedBatch]:
-        """The messages decoded, one after the other, cut into batches of a bounded number of readings."""
-        readings: list[Reading] = []
-        dead: list[DeadLetter] = []
-        device_messages: list[DeviceMessage] = []
-        done: list[Message] = []
-        read, sparkplug = self._reader.read, self.sparkplug
-        for index, message in enumerate(messages):
-            decoded = read(message)
-            if sparkplug.waiting_for is not None and self._takes_back(message, is_last_try=is_last_try):
-                decoded = []
-            else:
-                done.append(message)
-            if isinstance(decoded, list):
-                readings += decoded
-            elif decoded is None:
-                self.counters.ignored += 1
-            elif isinstance(decoded, NothingInIt):
-                self.counters.note_nothing(decoded)
-            elif isinstance(decoded, DeadLetter):
-                dead.append(decoded)
-            elif isinstance(decoded, PartlyDecoded):
-                readings += decoded.readings
-                dead.append(decoded.dead_letter)
-            else:
-                device_messages.append(decoded)
-            if len(readings) >= BATCH_READINGS or index == len(messages) - 1:
-                batch = DecodedBatch(readings, dead, partial(self._acknowledge, done), device_messages)
-                with self.faults.contained("noting the deaths of edge nodes"):
-                    batch.deaths = sparkplug.take_deaths()
-                yield batch
-                readings, dead, device_messages, done = [], [], [], []
-
-    def _takes_back(self, message: Message, *, is_last_try: bool) -> bool:
-        """Whether the message that was read just now waits for a birth."""
-        with self.faults.contained("holding back what waits for a birth"):
-            return self.sparkplug.takes_back(message, is_last_try=is_last_try)
-        return False
 
     def _acknowledge(self, messages: Sequence[Message], committed: Committed | None) -> None:
         self.link.ack(messages)
