@@ -23,7 +23,7 @@ from iotcache.cache.promise import Promises
 from iotcache.cache.reading_writer import ReadingWriter, Written
 from iotcache.cache.write_through import WriteThrough
 from iotcache.clock import SYSTEM_CLOCK, Clock
-from iotcache.codec import COMPRESS_MIN_BYTES
+from iotcache.entry_codec import COMPRESS_MIN_BYTES
 from iotcache.errors import ConfigError
 from iotcache.keys import Keys
 from iotcache.misses import Records

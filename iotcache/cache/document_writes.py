@@ -14,7 +14,7 @@ from iotcache.cache.context import CacheContext
 from iotcache.cache.documents import DocumentEntries
 from iotcache.cache.write_through import WriteThrough
 from iotcache.cluster.types import GetResult, Mode, SetItem
-from iotcache.codec import decode_document
+from iotcache.entry_codec import decode_document
 from iotcache.errors import CorruptValue
 from iotcache.misses import Record
 from iotcache.model import Document, DocumentName, MissReason

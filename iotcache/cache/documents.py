@@ -9,7 +9,7 @@ from iotcache.cache.entry_kind import EntryKind
 from iotcache.cache.fill_result import FillResult
 from iotcache.cache.read_through import ReadThrough
 from iotcache.cluster.types import Mode, SetItem
-from iotcache.codec import decode_document, document_content, encode_document
+from iotcache.entry_codec import decode_document, document_content, encode_document
 from iotcache.errors import CorruptValue
 from iotcache.model import Document, DocumentKind, DocumentName, DocumentRead, Source
 

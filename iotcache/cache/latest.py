@@ -21,7 +21,7 @@ from iotcache.cache.entry_kind import EntryKind
 from iotcache.cache.fill_result import FillResult
 from iotcache.cache.read_through import Answer, Miss, ReadThrough
 from iotcache.cluster.types import ItemInfo
-from iotcache.codec import decode_cached, decode_reading, encode_reading
+from iotcache.entry_codec import decode_cached, decode_reading, encode_reading
 from iotcache.errors import CorruptValue
 from iotcache.misses import Expected, Record
 from iotcache.model import MissReason, Read, Series, Source, StoredReading

@@ -24,7 +24,7 @@ from iotcache.cache.context import CacheContext
 from iotcache.cache.entry_kind import LOAD_LEASE_S
 from iotcache.cluster import CONFLICTS
 from iotcache.cluster.types import GetResult, Mode, SetItem, WriteResult
-from iotcache.codec import CachedReading, decode_cached
+from iotcache.entry_codec import CachedReading, decode_cached
 from iotcache.errors import CorruptValue, StoreError
 from iotcache.model import NodeState, Series, StoredReading
 from iotcache.store.rows import NO_SEQ, age_key

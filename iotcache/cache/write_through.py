@@ -12,7 +12,7 @@ from iotcache.cache.context import CacheContext
 from iotcache.cache.dirty import DirtyKeys
 from iotcache.cache.ordered import MAX_ROUNDS, OrderedSets
 from iotcache.cluster.types import SetItem, WriteResult
-from iotcache.codec import encode_reading
+from iotcache.entry_codec import encode_reading
 from iotcache.errors import ClusterClosed, StoreError
 from iotcache.misses import Record
 from iotcache.model import Reading, StoredReading

@@ -7,7 +7,7 @@ from typing import overload
 
 from iotcache.config.schema import CacheSettings
 from iotcache.config.urls import NodeAddress, parse_node
-from iotcache.telemetry import KeyPlacement
+from iotcache.published_stats import KeyPlacement
 
 
 def key_placement(cache: CacheSettings) -> KeyPlacement | None:

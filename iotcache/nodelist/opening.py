@@ -16,7 +16,7 @@ from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
-    from iotcache.telemetry import NodeListReport
+    from iotcache.published_stats import NodeListReport
 
 log = logging.getLogger(__name__)
 

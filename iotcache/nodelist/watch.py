@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from iotcache.backoff import Backoff
 from iotcache.nodelist.listing import NodeListError, NodeListing, difference, objection
-from iotcache.telemetry import NodeListReport
+from iotcache.published_stats import NodeListReport
 from iotcache.text import printable
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from iotcache.errors import BrokerError, ConfigError
 from iotcache.mqtt import MqttLink
+from iotcache.published_stats import INGEST_ROLE, IngestStats, decode, parse_topic, role_filter, stats_topic
 from iotcache.tasks import end
-from iotcache.telemetry import INGEST_ROLE, IngestStats, decode, parse_topic, role_filter, stats_topic
 from iotcache.text import printable
 
 if TYPE_CHECKING:

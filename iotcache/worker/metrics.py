@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from iotcache.telemetry import IngestStats
+from iotcache.published_stats import IngestStats
 
 if TYPE_CHECKING:
     from iotcache.cache import CacheCounters

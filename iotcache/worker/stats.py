@@ -14,7 +14,7 @@ from iotcache.clock import Clock
 from iotcache.config.key_placement import placement_on
 from iotcache.ingest.counters import IngestCounters
 from iotcache.model import NodeHealth, NodeState
-from iotcache.telemetry import IngestStats, KeyPlacement, NodeListReport
+from iotcache.published_stats import IngestStats, KeyPlacement, NodeListReport
 from iotcache.text import printable
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
     from iotcache.ingest.counters import IngestCounters
     from iotcache.model import DeadLetter, Reading
+    from iotcache.published_stats import IngestStats
     from iotcache.store.base import Committed
-    from iotcache.telemetry import IngestStats
 
 
 class WorkerView(Protocol):

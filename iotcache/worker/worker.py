@@ -27,9 +27,9 @@ from iotcache.model import DeadLetter, Message, Reading
 from iotcache.mqtt import LinkState, MqttLink, Will
 from iotcache.nodelist.following import follow_list
 from iotcache.onboarding.lifecycle import DeviceLifecycle
+from iotcache.published_stats import INGEST_ROLE, IngestStats, encode, gone, stats_topic
 from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end
-from iotcache.telemetry import INGEST_ROLE, IngestStats, encode, gone, stats_topic
 from iotcache.worker.group import WorkerGroup
 from iotcache.worker.host_state import HostState
 from iotcache.worker.intake import Intake

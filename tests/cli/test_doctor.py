@@ -23,8 +23,8 @@ from iotcache.cluster.capability import SECURE, is_older
 from iotcache.config import Settings, load
 from iotcache.config.schema import BrokerSettings, CacheSettings, StoreSettings
 from iotcache.config.urls import parse_node
+from iotcache.published_stats import IngestStats
 from iotcache.store import open_store
-from iotcache.telemetry import IngestStats
 from iotcache_tui.checks.base import Finding
 from iotcache_tui.checks.config import check_config
 from iotcache_tui.checks.running import check_running, worker_findings

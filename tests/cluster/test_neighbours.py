@@ -10,7 +10,7 @@ from pymemcache.client.base import Client
 from pymemcache.client.hash import HashClient
 
 from iotcache.cluster import SetItem
-from iotcache.codec import FLAG_COMPRESSED, decode_json, encode_json
+from iotcache.entry_codec import FLAG_COMPRESSED, decode_json, encode_json
 
 pytestmark = pytest.mark.real("memcached")
 KEYS = [f"site-{n % 7}:dev-{n:04d}:temperature:latest" for n in range(400)]

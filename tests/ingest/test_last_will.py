@@ -10,7 +10,7 @@ import pytest
 
 from iotcache.model import Message
 from iotcache.mqtt import MqttLink
-from iotcache.telemetry import INGEST_ROLE, ProcessStats, decode, stats_topic
+from iotcache.published_stats import INGEST_ROLE, ProcessStats, decode, stats_topic
 from tests.conftest import Server
 from tests.ingest.test_chaos import Workers
 

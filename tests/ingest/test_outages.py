@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from iotcache.config.schema import StoreSettings
-from iotcache.telemetry import IngestStats, decode
+from iotcache.published_stats import IngestStats, decode
 from tests.conftest import Server
 from tests.ingest.conftest import broker, cached, until
 from tests.ingest.test_worker import TOPIC, payload, rows

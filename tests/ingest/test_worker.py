@@ -18,7 +18,7 @@ import pytest
 from iotcache.config.schema import Settings
 from iotcache.errors import ConfigError, StoreError
 from iotcache.model import Reading, Series
-from iotcache.telemetry import IngestStats, ProcessStats, decode
+from iotcache.published_stats import IngestStats, ProcessStats, decode
 from iotcache.worker.main import run_ingest
 from iotcache.worker.worker import Ingest
 from tests.conftest import Server, free_port, program

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from iotcache.codec import decode_document, decode_reading, document_content, encode_document, encode_reading
 from iotcache.config.schema import IngestSettings
 from iotcache.decode.limits import BOOT_LIMIT, NAME_LIMIT, TEXT_LIMIT, UNIT_LIMIT
 from iotcache.decode.mapping.settings import FieldPaths
 from iotcache.decode.outcomes import PartlyDecoded
+from iotcache.entry_codec import (
+    decode_document,
+    decode_reading,
+    document_content,
+    encode_document,
+    encode_reading,
+)
 from iotcache.faults import Faults
 from iotcache.model import DeadLetter, Document, Message, Reading, StoredReading
 from iotcache.store.sqlite.store import SqliteStore

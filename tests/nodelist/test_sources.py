@@ -14,7 +14,7 @@ from iotcache.config.urls import parse_node
 from iotcache.nodelist.listing import NodeListError, NodeListing, node_text
 from iotcache.nodelist.sources import open_source, with_listed_nodes
 from iotcache.nodelist.watch import NodeListWatch
-from iotcache.telemetry import NodeListReport
+from iotcache.published_stats import NodeListReport
 from tests.nodelist.servers import DnsServer, Endpoint, cluster_value, dns_server, managed
 
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iotcache.codec import document_content
 from iotcache.decode.device_messages import (
     DOCUMENT_LIMIT_BYTES,
     read_device_message,
 )
 from iotcache.decode.limits import DEPTH_LIMIT
 from iotcache.decode.topics import Topics
+from iotcache.entry_codec import document_content
 from iotcache.model import DeadLetter, DeviceMessage, DeviceRetired, Document, DocumentKind
 from iotcache.model.messages import Message
 

@@ -14,7 +14,7 @@ import pytest
 
 from iotcache.config.schema import BrokerSettings, Settings, SimulatorSettings
 from iotcache.mqtt import Message, MqttLink
-from iotcache.telemetry import FleetStats, decode
+from iotcache.published_stats import FleetStats, decode
 from iotcache_simulator.faults.demo_dropouts import FOR_S, dropouts
 from iotcache_simulator.faults.kinds import Dropout
 from iotcache_simulator.faults.stream import FaultyStream

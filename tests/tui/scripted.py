@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from math import sin
 
 from iotcache.model import MissReason, NodeHealth, NodeState, Read, Series, Source
+from iotcache.published_stats import IngestStats
 from iotcache.store.base import SeriesInfo
-from iotcache.telemetry import IngestStats
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.requests import Answer, Request
 from iotcache_tui.state.updates import (

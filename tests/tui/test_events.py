@@ -186,7 +186,7 @@ class _Letters:
 
 
 async def test_dead_letters_are_told_of_once_and_looked_for_only_with_a_reason() -> None:
-    from iotcache.telemetry import IngestStats
+    from iotcache.published_stats import IngestStats
     from iotcache_tui.state.updates import Worker
 
     mailbox, clock, store = Mailbox(), ManualClock(100.0), _Letters()
@@ -210,7 +210,7 @@ async def test_dead_letters_are_told_of_once_and_looked_for_only_with_a_reason()
 
 
 async def test_messages_with_nothing_in_them_are_told_of_now_and_then() -> None:
-    from iotcache.telemetry import IngestStats
+    from iotcache.published_stats import IngestStats
     from iotcache_tui.state.updates import Worker
 
     mailbox, clock, store = Mailbox(), ManualClock(100.0), _Letters()

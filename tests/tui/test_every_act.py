@@ -15,7 +15,7 @@ from iotcache_tui.screens.events import EventsScreen
 from iotcache_tui.screens.fleet.choose_columns import ChooseColumns
 from iotcache_tui.screens.fleet.screen import FleetScreen
 from iotcache_tui.state.updates import Latest
-from iotcache_tui.widgets.fleet.table_columns import DEFAULT_COLUMNS
+from iotcache_tui.widgets.fleet.fleet_columns import DEFAULT_COLUMNS
 from tests.tui.conftest import RunApp, screen_text
 
 

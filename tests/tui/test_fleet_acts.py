@@ -13,8 +13,8 @@ from iotcache_tui.preferences import PreferencesFile, UiPreferences
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.fleet.screen import FleetScreen
 from iotcache_tui.state.requests import ActionProgress, InvalidateSeries, WarmSeries
+from iotcache_tui.widgets.fleet.fleet_columns import DEFAULT_COLUMNS
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
-from iotcache_tui.widgets.fleet.table_columns import DEFAULT_COLUMNS
 from tests.tui.conftest import RunApp, screen_lines, screen_text
 from tests.tui.scripted import ScriptedFeed
 

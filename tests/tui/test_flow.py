@@ -13,7 +13,7 @@ from iotcache.clock import ManualClock
 from iotcache.config.schema import Settings
 from iotcache.model import MissReason, NodeHealth, NodeState, Read, Source
 from iotcache.mqtt import Message
-from iotcache.telemetry import FleetStats, IngestStats, ReaderStats
+from iotcache.published_stats import FleetStats, IngestStats, ReaderStats
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.feed.parts import Parts
 from iotcache_tui.feed.process_stats import ProcessRate, ProcessStatsListener

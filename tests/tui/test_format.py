@@ -27,7 +27,7 @@ from iotcache_tui.format import (
     sparkline,
 )
 from iotcache_tui.widgets.common.table_fields import lay_out
-from iotcache_tui.widgets.fleet.table_columns import BY_KEY, DEFAULT_COLUMNS
+from iotcache_tui.widgets.fleet.fleet_columns import BY_KEY, DEFAULT_COLUMNS
 
 
 @given(st.text(max_size=60), st.integers(1, 40), st.booleans())

@@ -19,9 +19,9 @@ from iotcache.cache import DeviceCache
 from iotcache.clock import SYSTEM_CLOCK
 from iotcache.cluster import Cluster, SetItem
 from iotcache.cluster.node_client import NodeClient
-from iotcache.codec import encode_json
 from iotcache.config.schema import CacheSettings, Settings
 from iotcache.config.urls import parse_node
+from iotcache.entry_codec import encode_json
 from iotcache.errors import NodeError
 from iotcache.model import Document, DocumentKind, Read, Reading, Series, Severity, Source, StoredReading
 from iotcache.model.alerts import Alert, AlertState

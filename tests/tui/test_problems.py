@@ -12,7 +12,7 @@ from msgspec import structs
 from iotcache.config.key_placement import key_placement
 from iotcache.config.schema import CacheSettings, Settings
 from iotcache.model import MissReason, NodeHealth, NodeState, Severity
-from iotcache.telemetry import FleetStats, IngestStats, NodeListReport
+from iotcache.published_stats import FleetStats, IngestStats, NodeListReport
 from iotcache.text import printable
 from iotcache_tui.feed.parts import Parts
 from iotcache_tui.state.dashboard import DashboardState

@@ -20,7 +20,7 @@ from iotcache_tui.cli.main import main
 from iotcache_tui.record import chunks
 from iotcache_tui.record.chunks import FRAMES, ChunkFile, RecordingError
 from iotcache_tui.record.export import export
-from iotcache_tui.record.fleet_columns import pack, unpack
+from iotcache_tui.record.keyframe_columns import pack, unpack
 from iotcache_tui.record.player import RecordingPlayer, ReplayClock, ReplayFeed
 from iotcache_tui.record.recorder import Recorder
 from iotcache_tui.state.dashboard import DashboardState

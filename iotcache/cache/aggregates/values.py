@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from iotcache.codec import COMPRESS_MIN_BYTES, pack, unpack
+from iotcache.entry_codec import COMPRESS_MIN_BYTES, pack, unpack
 from iotcache.errors import CorruptValue
 from iotcache.model import Value
 from iotcache.model.aggregates import Figures

@@ -9,7 +9,7 @@ from random import Random
 from typing import Self
 
 from iotcache.cluster import Cluster
-from iotcache.codec import decode_reading
+from iotcache.entry_codec import decode_reading
 from iotcache.errors import IotCacheError
 from iotcache.keys import Keys
 from iotcache.model import Series

@@ -11,9 +11,9 @@ from typing import Self
 from iotcache.config.schema import BrokerSettings
 from iotcache.errors import StoreError
 from iotcache.mqtt import MqttLink
+from iotcache.published_stats import STATS_FILTER, FleetStats, IngestStats, decode_role, parse_topic
 from iotcache.store.base import Store
 from iotcache.tasks import end
-from iotcache.telemetry import STATS_FILTER, FleetStats, IngestStats, decode_role, parse_topic
 from iotcache_simulator.publish.control import control_topic
 
 

@@ -11,7 +11,7 @@ from typing import Self
 from msgspec import Struct
 
 from iotcache.cluster import Cluster
-from iotcache.codec import decode_reading
+from iotcache.entry_codec import decode_reading
 from iotcache.errors import CorruptValue, NodeError
 from iotcache.keys import Keys
 from iotcache.model import MissReason, Reading, Series

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from iotcache.mqtt.codec import Will
+from iotcache.published_stats import SIMULATOR_ROLE, FleetStats, encode, gone, stats_topic
 from iotcache.tasks import beside
-from iotcache.telemetry import SIMULATOR_ROLE, FleetStats, encode, gone, stats_topic
 from iotcache_simulator.publish.publisher import Publisher
 from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.uplink import Uplink

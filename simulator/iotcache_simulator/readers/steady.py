@@ -18,7 +18,7 @@ from iotcache.config.schema import Settings
 from iotcache.errors import StoreError
 from iotcache.model import Series
 from iotcache.mqtt import MqttLink, Will
-from iotcache.telemetry import READERS_ROLE, ReaderStats, encode, gone, stats_topic
+from iotcache.published_stats import READERS_ROLE, ReaderStats, encode, gone, stats_topic
 from iotcache_simulator.readers.popularity import Choice, popularity
 from iotcache_simulator.readers.workload import Readers, ReadSpec
 

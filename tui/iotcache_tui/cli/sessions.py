@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from iotcache.errors import BrokerError, UsageError
 from iotcache.mqtt import MqttLink
-from iotcache.telemetry import INGEST_ROLE, IngestStats, decode, parse_topic, role_filter, stats_topic
+from iotcache.published_stats import INGEST_ROLE, IngestStats, decode, parse_topic, role_filter, stats_topic
 from iotcache.text import printable
 from iotcache.worker.group import end_session
 

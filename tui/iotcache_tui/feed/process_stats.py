@@ -9,13 +9,13 @@ from collections.abc import Callable
 from math import inf
 from typing import Generic, TypeVar
 
-from iotcache import telemetry
+from iotcache import published_stats
 from iotcache.clock import Clock
 from iotcache.config.schema import Settings
 from iotcache.errors import BrokerError
 from iotcache.model import Event, Severity
 from iotcache.mqtt import LinkState, Message, MqttLink
-from iotcache.telemetry import (
+from iotcache.published_stats import (
     STATS_FILTER,
     FleetStats,
     IngestStats,
@@ -188,13 +188,13 @@ class ProcessStatsListener:
         envelope = decode(message.payload, ProcessStats)
         if envelope is not None and envelope.state == "gone":
             match role:
-                case telemetry.INGEST_ROLE:
+                case published_stats.INGEST_ROLE:
                     if self._workers.known(instance) and not message.retain:
                         self._tell(f"worker {instance}", "ended, or lost its connection to the broker")
                     self._workers.remove(instance)
-                case telemetry.SIMULATOR_ROLE:
+                case published_stats.SIMULATOR_ROLE:
                     self._simulators.remove(instance)
-                case telemetry.READERS_ROLE:
+                case published_stats.READERS_ROLE:
                     self._readers.remove(instance)
             return
         stats = decode_role(role, message.payload)

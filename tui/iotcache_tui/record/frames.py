@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 
 from iotcache.model import MissReason, Read, Series, Source
 from iotcache_tui.record.chunks import RecordingError
-from iotcache_tui.record.fleet_columns import FleetColumns, pack, unpack
+from iotcache_tui.record.keyframe_columns import FleetColumns, pack, unpack
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.log import LogEntry
 from iotcache_tui.state.updates import Drained, FallbackRead, Latest, RowUpdate, Second

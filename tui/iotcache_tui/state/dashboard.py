@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
-from iotcache.telemetry import KeyPlacement, NodeListReport
+from iotcache.published_stats import KeyPlacement, NodeListReport
 from iotcache_tui.state.advisor.model import AdvisorView
 from iotcache_tui.state.fallbacks import FallbackLines
 from iotcache_tui.state.fleet.fleet_state import FleetState

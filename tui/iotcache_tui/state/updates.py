@@ -15,8 +15,8 @@ from typing import Final, Generic, Self, TypeVar
 from msgspec import Struct, structs
 
 from iotcache.model import Event, MissReason, NodeHealth, Read, Severity
+from iotcache.published_stats import FleetStats, IngestStats, KeyPlacement, NodeListReport, ReaderStats
 from iotcache.store.base import SeriesInfo
-from iotcache.telemetry import FleetStats, IngestStats, KeyPlacement, NodeListReport, ReaderStats
 from iotcache_tui.state.advisor.model import AdvisorView
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.nodes.model import NodesFigures

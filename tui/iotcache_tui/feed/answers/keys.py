@@ -11,9 +11,9 @@ import msgspec
 
 from iotcache.cluster.node_client import ItemValue, NodeClient
 from iotcache.cluster.wire.metadump import DumpedItem
-from iotcache.codec import FLAG_COMPRESSED, decode_cached, unpack
 from iotcache.config.parts import NONE
 from iotcache.config.urls import NodeAddress, parse_node
+from iotcache.entry_codec import FLAG_COMPRESSED, decode_cached, unpack
 from iotcache.errors import CorruptValue, KeyFormatError, NodeError
 from iotcache.keys import unescape
 from iotcache.model import Series

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from iotcache_tui.widgets.fleet.table_columns import BY_KEY, COLUMNS, DEFAULT_COLUMNS
+from iotcache_tui.widgets.fleet.fleet_columns import BY_KEY, COLUMNS, DEFAULT_COLUMNS
 
 FIXED = ("state", "device", "sensor")
 """Columns without which a row is nobody's: they can be moved, not hidden."""

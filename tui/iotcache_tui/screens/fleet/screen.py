@@ -23,9 +23,9 @@ from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.common.starting import Starting, why_no_device
 from iotcache_tui.widgets.fleet.fallback_log import FallbackLog
 from iotcache_tui.widgets.fleet.filter_line import FilterInput, FilterLine
+from iotcache_tui.widgets.fleet.fleet_columns import BY_KEY
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
 from iotcache_tui.widgets.fleet.kpi_row import KpiRow
-from iotcache_tui.widgets.fleet.table_columns import BY_KEY
 
 if TYPE_CHECKING:
     from iotcache_tui.widgets.fleet.plots import MinutePlot

@@ -21,7 +21,7 @@ from iotcache_tui.screens.nodes.commands import ACTS, BY_ACT, ActMenu, Values, V
 from iotcache_tui.screens.nodes.node_more import NodeMoreScreen, resize_effect
 from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
 from iotcache_tui.screens.view import ViewScreen
-from iotcache_tui.state.missing import nodes_missing
+from iotcache_tui.state.absent_parts import nodes_missing
 from iotcache_tui.state.nodes.model import SPANS_S, ActOnNode, NodeAct, NodeFigures
 from iotcache_tui.state.nodes.ring import Foretold, ResizeProgress, ResizeRing, UndoResize
 from iotcache_tui.state.nodes.whatif import TriedNodes

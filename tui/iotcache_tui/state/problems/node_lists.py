@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from iotcache.telemetry import NodeListReport
+from iotcache.published_stats import NodeListReport
 from iotcache.text import printable
 from iotcache_tui.format import plural
 from iotcache_tui.state.problems.problem import Facts, Gravity, Problem, some_of

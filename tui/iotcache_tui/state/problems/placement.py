@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iotcache.telemetry import KeyPlacement
+from iotcache.published_stats import KeyPlacement
 from iotcache.text import printable
 
 

@@ -8,7 +8,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from iotcache.model import NodeHealth, Severity
-from iotcache.telemetry import KeyPlacement, NodeListReport
+from iotcache.published_stats import KeyPlacement, NodeListReport
 from iotcache.text import plural
 from iotcache_tui.format import duration
 from iotcache_tui.state.nodes.model import NodesFigures

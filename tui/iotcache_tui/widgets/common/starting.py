@@ -8,8 +8,8 @@ from rich.text import Text
 from textual.widget import Widget
 
 from iotcache.text import printable
+from iotcache_tui.state.absent_parts import fleet_missing
 from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.missing import fleet_missing
 from iotcache_tui.state.problems.problem import Gravity, Problem
 from iotcache_tui.state.updates import Part
 

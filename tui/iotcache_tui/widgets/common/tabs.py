@@ -8,7 +8,7 @@ from textual import events
 from textual.message import Message
 from textual.widget import Widget
 
-from iotcache_tui.state.missing import own_load
+from iotcache_tui.state.absent_parts import own_load
 
 
 class ScreenTabs(Widget):

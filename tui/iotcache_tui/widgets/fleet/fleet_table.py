@@ -14,7 +14,7 @@ from iotcache_tui.state.fleet.view import FleetView, Group
 from iotcache_tui.widgets.common.cursor_table import TTL_TEXT_CELLS, CursorTable
 from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.common.table_fields import Piece
-from iotcache_tui.widgets.fleet.table_columns import BY_KEY, DEFAULT_COLUMNS, flashes
+from iotcache_tui.widgets.fleet.fleet_columns import BY_KEY, DEFAULT_COLUMNS, flashes
 
 HOLD_ORDER_S = 3.0
 """While the user moves about, the order holds still for this long."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from iotcache.model import MissReason
-from iotcache.telemetry import FleetStats, IngestStats
+from iotcache.published_stats import FleetStats, IngestStats
 from iotcache.text import printable
 from iotcache_tui.format import count, data_size, duration, fit, milliseconds, percent, rate
 from iotcache_tui.state.dashboard import DashboardState

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
 
-from iotcache.codec import FLAG_COMPRESSED, FLAG_TEXT
+from iotcache.entry_codec import FLAG_COMPRESSED, FLAG_TEXT
 from iotcache.text import printable, printable_bytes
 from iotcache_tui.format import clock_text, duration, fit, in_parts
 from iotcache_tui.state.keys.model import CachedValue
@@ -20,7 +20,7 @@ _LINE_MOST: Final = 2_000
 
 
 def flag_text(flags: int) -> str:
-    """Client flags as `iotcache.codec` means them."""
+    """Client flags as `iotcache.entry_codec` means them."""
     labels = [
         label for bit, label in ((FLAG_TEXT, "text"), (FLAG_COMPRESSED, "zlib"), (1, "pickle")) if flags & bit
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from iotcache.telemetry import (
+from iotcache.published_stats import (
     FleetStats,
     IngestStats,
     ProcessStats,

@@ -10,7 +10,7 @@ from iotcache.config.parts import PART_KEYS
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.fleet.screen import FleetScreen
-from iotcache_tui.state.missing import own_load
+from iotcache_tui.state.absent_parts import own_load
 from iotcache_tui.state.nodes.model import NodeFigures, NodesFigures
 from iotcache_tui.state.updates import Attachment, Latest, Part, Second
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
