@@ -3,7 +3,8 @@
 ``spBv1.0/STATE/{host}`` holds ``{"online": …, "timestamp": …}``, retained, with the opposite as the last will
 of the same connection (Eclipse Sparkplug 3.0.0, "Host Application Session Establishment"). It is a connection
 of its own, as a connection has one will. Who finds itself said to be away, by another of the same name that
-left, says that it is not.
+left, says that it is not. Edge nodes pass over a state that is older than the last one, so the time must be
+later than the other's, and that of the last will with it: that takes a new connection.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from iotcache.clock import Clock
 from iotcache.decode.topics import SPARKPLUG
 from iotcache.errors import BrokerError
 from iotcache.faults import Faults
+from iotcache.model import Message
 from iotcache.mqtt import LinkState, MqttLink, Will
 from iotcache.tasks import end
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from iotcache.config.schema import BrokerSettings
 
 _LEAVE_S: Final = 0.5
+_LATEST_MS: Final = (1 << 63) - 2
+"""Before the end of what a state's time can be."""
 
 
 class _State(msgspec.Struct):
@@ -42,6 +46,8 @@ class HostState:
         self._clock = clock
         self._faults = faults
         self._since_ms = 0
+        self._others_ms = 0
+        """The latest time of a state that said that we are away."""
         self._wanted = asyncio.Event()
         self._work: list[asyncio.Task[None]] = []
         self.link = MqttLink.from_settings(
@@ -73,7 +79,7 @@ class HostState:
 
     def _will(self) -> Will:
         """For one connection: what is published on it has the same time, as the specification asks."""
-        self._since_ms = round(self._clock.now() * 1e3)
+        self._since_ms = max(round(self._clock.now() * 1e3), self._others_ms + 1)
         return Will(self._topic, self._payload(online=False), 1, retain=True)
 
     def _payload(self, *, online: bool) -> bytes:
@@ -105,9 +111,19 @@ class HostState:
         while True:
             messages = await self.link.batch(100)
             self.link.ack(messages)
-            try:
-                state = msgspec.json.decode(messages[-1].payload, type=_State)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                continue
-            if not state.online and not messages[-1].retain:
-                self._wanted.set()
+            for message in messages:
+                self._note(message)
+
+    def _note(self, message: Message) -> None:
+        try:
+            state = msgspec.json.decode(message.payload, type=_State)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return
+        if state.online:
+            return
+        said_ms = min(state.timestamp, _LATEST_MS)
+        if said_ms > self._since_ms:
+            self._others_ms = said_ms
+            self.link.drop("another host application of its name left after it came")
+        elif not message.retain:
+            self._wanted.set()

@@ -175,6 +175,15 @@ async def test_a_host_application_tells_its_state(
             await watcher.publish("spBv1.0/STATE/plant-host", b'{"online":false,"timestamp":1}')
             await until(lambda: len(seen) >= 5)
             assert seen[-1]["online"] is True, "another of the same name must not make us seem away"
+            # One that came after us: edge nodes pass over whatever is older than its last word.
+            later_ms = seen[-1]["timestamp"] + 30_000
+            gone = json.dumps({"online": False, "timestamp": later_ms}).encode()
+            await watcher.publish("spBv1.0/STATE/plant-host", gone, retain=True)
+            await until(lambda: seen[-1]["online"] and seen[-1]["timestamp"] > later_ms)
+            now_ms = seen[-1]["timestamp"]
+            made.host_state.link.drop("a test")
+            await until(lambda: {"online": False, "timestamp": now_ms} in seen)
+            await until(lambda: seen[-1]["online"])
     await until(lambda: seen[-1]["online"] is False)
     late = await link(mosquitto.port, "late", subscriptions=[("spBv1.0/STATE/plant-host", 1)])
     (kept,) = await late.batch(1)
