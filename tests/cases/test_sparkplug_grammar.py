@@ -82,11 +82,17 @@ def expected(tag: Tag, value: Any) -> list[tuple[str, Any, str]]:
 
 @st.composite
 def tags(draw: st.DrawFn) -> dict[str, list[Tag]]:
-    """The metrics of an edge node ("") and its devices; aliases are unique under the edge node."""
+    """The metrics of an edge node ("") and its devices.
+
+    Aliases are unique under the edge node, or, as some programs have them, under each device.
+    """
     free = list(draw(st.permutations(range(20))))
+    of_each = draw(st.booleans())
     made: dict[str, list[Tag]] = {}
     for device in ("", *draw(st.lists(st.sampled_from(["pump1", "pump 2"]), unique=True))):
         names = draw(st.lists(st.sampled_from("abcdef/").map(lambda c: f"t{c}x"), unique=True, max_size=5))
+        if of_each:
+            free = list(draw(st.permutations(range(6))))
         made[device] = [
             Tag(
                 name, draw(st.sampled_from(sorted(_VALUES))),
@@ -101,13 +107,17 @@ def tags(draw: st.DrawFn) -> dict[str, list[Tag]]:
 @st.composite
 def sessions(draw: st.DrawFn) -> list[tuple[str, str, bytes, list[tuple[str, Any, str]], bool]]:
     """Kind, device, payload, what is read of it, and whether some of it cannot be kept."""
-    known = draw(tags())
     said: list[tuple[str, str, bytes, list[tuple[str, Any, str]], bool]] = []
-    births = [("NBIRTH", "")] + [("DBIRTH", device) for device in known if device]
-    data = [("DDATA" if device else "NDATA", device) for device in known]
-    later = [data[draw(_NUMBERS) % len(data)] for _ in range(draw(_NUMBERS) % 5)]
-    for seq, (kind, device) in enumerate(births + later):
-        content = reference.Payload(timestamp=NOW_MS + seq, seq=seq)
+    plan: list[tuple[str, str, dict[str, list[Tag]]]] = []
+    for _ in range(draw(st.integers(1, 2))):  # births that come again may name, type and number all anew
+        known = draw(tags())
+        plan += [("NBIRTH", "", known)] + [("DBIRTH", device, known) for device in known if device]
+        data = [("DDATA" if device else "NDATA", device, known) for device in known]
+        plan += [data[draw(_NUMBERS) % len(data)] for _ in range(draw(_NUMBERS) % 5)]
+    seq = -1
+    for number, (kind, device, known) in enumerate(plan):
+        seq = 0 if kind == "NBIRTH" else seq + 1
+        content = reference.Payload(timestamp=NOW_MS + number, seq=seq)
         wanted: list[tuple[str, Any, str]] = []
         is_birth, lost = kind.endswith("BIRTH"), False
         for tag in known[device]:
@@ -128,7 +138,7 @@ def sessions(draw: st.DrawFn) -> list[tuple[str, str, bytes, list[tuple[str, Any
             if is_birth or draw(st.booleans()):
                 inner.datatype = tag.kind
             if draw(st.booleans()):
-                inner.timestamp = NOW_MS + seq
+                inner.timestamp = NOW_MS + number
             if is_birth and tag.unit:
                 inner.properties.keys.append("engUnit")
                 inner.properties.values.add(type=12, string_value=tag.unit)

@@ -164,6 +164,41 @@ def test_one_bad_metric_does_not_take_the_good_ones_with_it() -> None:
         assert found.dead_letter.payload == data
 
 
+def quality(code: int) -> bytes:
+    return field(9, field(1, b"Quality") + field(2, field(1, INT32) + field(3, code)))
+
+
+@pytest.mark.parametrize(("code", "is_good"), [(192, True), (216, True), (0, False), (500, False)])
+def test_values_that_their_sender_calls_bad_or_stale_are_passed_over(code: int, is_good: bool) -> None:
+    seen: list[object] = []
+    reader = decoder(on_sparkplug=seen.append)
+    motor = template(named("rpm", INT32, field(10, 900)))
+    marks = (
+        named("a", DOUBLE, quality(code) + field(13, 1.5)), named("b", DOUBLE, field(13, 2.5)),
+        named("M", TEMPLATE, quality(code) + field(18, motor)),
+    )  # fmt: skip
+    for kind in ("DBIRTH", "DDATA"):
+        found = read(reader, f"spBv1.0/G/{kind}/E/d", message(*marks))
+        assert [one.sensor for one in found] == (["a", "b", "M/rpm"] if is_good else ["b"])
+    told = [event.metric for event in seen if isinstance(event, PassedOver) and event.kind == "bad or stale"]
+    assert told == ([] if is_good else ["a", "M/rpm"] * 2)
+
+
+def test_devices_that_number_their_metrics_alike_are_told_apart() -> None:
+    reader = decoder()
+    for device, name in (("d1", "temp"), ("d2", "level")):
+        birth = message(named(name, INT32, field(2, 0) + field(10, 5)))
+        read(reader, f"spBv1.0/G/DBIRTH/E/{device}", birth)
+    for device, name in (("d1", "temp"), ("d2", "level")):
+        (found,) = read(
+            reader, f"spBv1.0/G/DDATA/E/{device}", message(field(2, 0) + field(10, 4_294_967_295))
+        )
+        assert (found.device, found.sensor, found.value) == (f"G/E/{device}", name, -1)
+    read(reader, "spBv1.0/G/DBIRTH/E/d1", message(named("hum", INT32, field(2, 1) + field(10, 5))))
+    unread = reader.decode("spBv1.0/G/DDATA/E/d1", message(field(2, 0) + field(10, 7)), NOW_US)
+    assert isinstance(unread, DeadLetter), "an alias that the new birth leaves out stands for nothing"
+
+
 def test_metrics_that_are_no_measurement_are_told_of_and_passed_over() -> None:
     metrics = (named("doc", 17, field(16, b"\1\2")), named("good", DOUBLE, field(13, 2.5)))
     seen: list[object] = []

@@ -16,7 +16,7 @@ from iotcache.decode.sparkplug.sequence import Sequence
 MEMORY_LIMIT_BYTES: Final = 64 * 1024 * 1024
 """For all edge nodes together: some 150,000 metrics with names of usual length."""
 METRICS_REMEMBERED: Final = 10_000
-"""Of one edge node."""
+"""Of one device, or of an edge node itself: as many as one birth may hold."""
 _NODE_BYTES: Final = 1_500
 _METRIC_BYTES: Final = 150
 """Of the containers, measured in CPython 3.11 and rounded up; texts come on top."""
@@ -28,8 +28,9 @@ class NodeBirths:
     __slots__ = ("aliases", "bd_seq", "bytes", "is_born", "sequence", "types", "units")
 
     def __init__(self, key_bytes: int = 0) -> None:
-        self.aliases: dict[int, tuple[str, int]] = {}
-        """The name and type behind an alias; aliases are unique under an edge node."""
+        self.aliases: dict[str, dict[int, tuple[str, int]]] = {}
+        """By device ("" for the edge node itself): the name and type behind an alias. They should be unique
+        under the edge node, and there are programs that number the metrics of each device from 0."""
         self.types: dict[str, dict[str, int]] = {}
         """The type of each metric by device ("" for the edge node itself) and name."""
         self.units: dict[tuple[str, str], str] = {}
@@ -42,8 +43,12 @@ class NodeBirths:
         self.bytes = _NODE_BYTES + key_bytes
 
     def begin(self, device: str) -> int:
-        """Begin the birth of a device, which is known from then on; how many bytes more that takes."""
+        """Begin the birth of a device, which is known from then on; how many bytes more that takes.
+
+        What its last birth taught counts no more: an alias that the new one leaves out stands for nothing.
+        """
         before = self.bytes
+        self.bytes -= _METRIC_BYTES * len(self.aliases.pop(device, ()))
         known = self.types.pop(device, None)
         if known is not None:
             self.bytes -= _METRIC_BYTES + sys.getsizeof(device)
@@ -69,10 +74,12 @@ class NodeBirths:
             if unit and (device, name) not in self.units:
                 self.units[device, name] = unit
                 self.bytes += _METRIC_BYTES + sys.getsizeof(unit)
-        if alias is not None and (alias in self.aliases or len(self.aliases) < METRICS_REMEMBERED):
-            if alias not in self.aliases:
-                self.bytes += _METRIC_BYTES
-            self.aliases[alias] = (name, kind)
+        if alias is not None:
+            aliases = self.aliases.setdefault(device, {})
+            if alias in aliases or len(aliases) < METRICS_REMEMBERED:
+                if alias not in aliases:
+                    self.bytes += _METRIC_BYTES
+                aliases[alias] = (name, kind)
         return self.bytes - before
 
 

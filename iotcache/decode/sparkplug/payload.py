@@ -13,7 +13,7 @@ from iotcache.decode.float32 import single
 from iotcache.decode.limits import DEPTH_LIMIT
 from iotcache.decode.sparkplug.arrays import ARRAYS, TooLong, array_values
 from iotcache.decode.sparkplug.births import Births, NodeBirths, new_node
-from iotcache.decode.sparkplug.properties import engineering_unit
+from iotcache.decode.sparkplug.properties import GOOD, read_properties
 from iotcache.decode.sparkplug.protobuf import NotSparkplug, fields, text
 from iotcache.decode.sparkplug.topics import OTHER_KINDS, Origin
 from iotcache.model import Value
@@ -32,6 +32,8 @@ _ANY_WIDTH: Final = zlib.MAX_WBITS | 32
 """zlib's or gzip's header, told by itself."""
 _NO_MEASUREMENT: Final = {16: "bytes", 17: "DataSet", 19: "extension"}
 """Values that are no measurements, by the number of their field. A file comes as bytes, too."""
+_BAD: Final = "bad or stale"
+"""The kind of values that their sender says are not to be trusted."""
 
 
 class Metric(Struct, frozen=True, gc=False):
@@ -79,6 +81,7 @@ class _Fields(Struct):
     unfit: str = ""
     historical: bool = False
     unit: str = ""
+    quality: int | None = None
 
 
 class Sparkplug:
@@ -157,8 +160,10 @@ class _Reading:
         self._is_birth = is_birth
         self._count = 0
 
-    def add(self, raw: bytes, ts_ms: int | None, prefix: str = "", depth: int = 0) -> None:
-        """Take a metric in. Raises `NotSparkplug`."""
+    def add(
+        self, raw: bytes, ts_ms: int | None, prefix: str = "", depth: int = 0, *, is_bad: bool = False
+    ) -> None:
+        """Take a metric in; ``is_bad``: the quality of what it is a member of. Raises `NotSparkplug`."""
         self._count += 1
         if self._count > METRICS_LIMIT:
             raise NotSparkplug(f"it holds more than {METRICS_LIMIT:,} metrics")
@@ -167,15 +172,18 @@ class _Reading:
         if name is None:
             return
         when_ms = ts_ms if metric.ts_ms is None else metric.ts_ms
+        is_bad = is_bad or (metric.quality is not None and metric.quality not in GOOD)
         if metric.template is not None:
             if depth >= DEPTH_LIMIT:
                 raise NotSparkplug("its templates are nested too deeply")
             if not metric.is_null:
                 for member in _members(metric.template):
-                    self.add(member, when_ms, f"{name}/", depth + 1)
+                    self.add(member, when_ms, f"{name}/", depth + 1, is_bad=is_bad)
             return
         if metric.unfit and not metric.is_null:
-            if metric.unfit == "bytes" and metric.kind in ARRAYS:
+            if is_bad:
+                self.message.passed_over.append((_BAD, name))
+            elif metric.unfit == "bytes" and metric.kind in ARRAYS:
                 self._add_array(metric, name, when_ms)
             elif metric.unfit == "bytes" and not metric.kind:
                 self._ask(f'the type of the metric "{name}" is not known, and with it what its bytes are')
@@ -185,6 +193,9 @@ class _Reading:
         if name == BD_SEQ and self._is_birth and not self._device and type(metric.value) is int:
             self._births.bd_seq = metric.value
         if metric.is_null or metric.value is None or name == BD_SEQ or name.startswith(_CONTROL):
+            return
+        if is_bad:
+            self.message.passed_over.append((_BAD, name))
             return
         value = metric.value
         if not metric.kind and metric.bits and isinstance(value, int) and value >> (metric.bits - 1):
@@ -223,10 +234,10 @@ class _Reading:
             if name:
                 self.grown_bytes += births.learn(self._device, name, alias, metric.kind, metric.unit)
             return name or None
-        if alias is not None and alias in births.aliases:
-            known_name, kind = births.aliases[alias]
-            name = name or known_name
-            metric.kind = metric.kind or kind
+        known = None if alias is None else births.aliases.get(self._device, {}).get(alias)
+        if known is not None and (not name or name == known[0]):
+            name = known[0]
+            metric.kind = metric.kind or known[1]
         elif alias is not None and not name:
             self._ask(f"the metric with alias {alias} has no name")
         if name and not metric.kind:
@@ -301,7 +312,7 @@ def _metric(raw: bytes) -> _Fields:
             if number == 1:
                 metric.name = text(content)
             elif number == 9:
-                metric.unit = engineering_unit(content)
+                metric.unit, metric.quality = read_properties(content)
             elif number == 12 and len(content) == 4:
                 metric.value = single(content, "<")
             elif number == 13 and len(content) == 8:

@@ -1,4 +1,4 @@
-"""Properties of a metric (Eclipse Sparkplug 3.0.0, section 6.4.8): of them the engineering unit is read."""
+"""Properties of a metric (Eclipse Sparkplug 3.0.0, section 6.4.8): its engineering unit, and its quality."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import Final
 from iotcache.decode.limits import UNIT_LIMIT
 from iotcache.decode.sparkplug.protobuf import fields, text
 
-_NAMES: Final = frozenset({"engunit", "engunits", "engineeringunit", "engineeringunits", "unit", "units"})
+_UNITS: Final = frozenset({"engunit", "engunits", "engineeringunit", "engineeringunits", "unit", "units"})
 """As Ignition and others call it, without regard to case and what stands between the words."""
-_STRING: Final = 8
+_QUALITY: Final = "Quality"
+_INT, _LONG, _STRING = 3, 4, 8
+GOOD: Final = range(192, 256)
+"""192 is good, 0 bad and 500 stale; programs with OPC's qualities have more that are good."""
 
 
-def engineering_unit(properties: bytes) -> str:
-    """The unit that a set of properties names; "" for none, and for one that is too long to be one.
+def read_properties(properties: bytes) -> tuple[str, int | None]:
+    """The unit that a set of properties names ("" for none, and for one that is too long to be one), and the
+    quality (``None`` where it says none, which is good).
 
     Raises `NotSparkplug`.
     """
@@ -25,10 +29,15 @@ def engineering_unit(properties: bytes) -> str:
                 keys.append(text(content))
             elif number == 2:
                 values.append(content)
+    unit, quality = "", None
     for key, value in zip(keys, values, strict=False):
-        if "".join(filter(str.isalnum, key)).lower() in _NAMES:
-            for number, content in fields(value):
-                if number == _STRING and isinstance(content, bytes):
-                    unit = text(content)
-                    return unit if len(unit) <= UNIT_LIMIT and "\0" not in unit else ""
-    return ""
+        is_unit = not unit and "".join(filter(str.isalnum, key)).lower() in _UNITS
+        if not is_unit and key != _QUALITY:
+            continue
+        for number, content in fields(value):
+            if is_unit and number == _STRING and isinstance(content, bytes):
+                found = text(content)
+                unit = found if len(found) <= UNIT_LIMIT and "\0" not in found else ""
+            elif not is_unit and number in {_INT, _LONG} and isinstance(content, int):
+                quality = content
+    return unit, quality
