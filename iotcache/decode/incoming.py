@@ -21,6 +21,10 @@ EARLIEST_US: Final = 946_684_800_000_000
 AHEAD_LIMIT_US: Final = 86_400_000_000
 """A day: past any time zone taken for UTC. A reading from the future would stay the newest until then."""
 _INT64: Final = 1 << 63
+_MICROSECONDS: Final = 100_000_000_000_000
+_NANOSECONDS: Final = 100_000_000_000_000_000
+"""A time from here on is one in microseconds, and one in nanoseconds."""
+_is_finite: Final = math.isfinite
 _SHORT_TEXTS: Final = min(NAME_LIMIT, UNIT_LIMIT, BOOT_LIMIT)
 """Texts that are no longer, all taken together, need not be looked at one by one."""
 _Name = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT)]
@@ -52,27 +56,41 @@ def readings_of(many: Sequence[Incoming], names: TopicNames, received_us: int) -
 
 def reading_of(one: Incoming, names: TopicNames, received_us: int) -> Reading:
     """One reading, with what the topic names; both must not contradict. Raises `Refused`."""
-    device = names.device
+    device, sensor, site, ts, value, boot = (
+        names.device,
+        names.sensor,
+        names.site,
+        one.ts,
+        one.value,
+        one.boot,
+    )
+    unit = names.unit if one.unit is None else one.unit
+    ts_us = ts if type(ts) is int and _MICROSECONDS <= ts < _NANOSECONDS else epoch_us(ts, received_us)
+    if boot is None:
+        boot = ""
+    # Runs for every reading. In the usual case the topic names all, and was looked at when it first came.
+    if (
+        one.device is None and one.sensor is None and one.site is None and device and sensor
+        and not names.unit and type(boot) is str and "\0" not in boot and "\0" not in unit
+        and EARLIEST_US <= ts_us <= received_us + AHEAD_LIMIT_US
+        and type(value) is float and _is_finite(value)
+    ):  # fmt: skip
+        return Reading(device, sensor, value, ts_us, unit, site, one.seq, boot, received_us)
     if one.device is not None and one.device != device:
         if device:
             raise Refused(contradiction("device", one.device, device))
         device = one.device
-    sensor = names.sensor
     if one.sensor is not None and one.sensor != sensor:
         if sensor:
             raise Refused(contradiction("sensor", one.sensor, sensor))
         sensor = one.sensor
-    site = names.site
     if one.site is not None and one.site != site:
         if site:
             raise Refused(contradiction("site", one.site, site))
         site = one.site
     return checked(
-        device, sensor, one.value, epoch_us(one.ts, received_us),
-        unit=names.unit if one.unit is None else one.unit,
-        site=site,
-        seq=one.seq,
-        boot="" if one.boot is None else one.boot if isinstance(one.boot, str) else str(one.boot),
+        device, sensor, value, ts_us,
+        unit=unit, site=site, seq=one.seq, boot=boot if isinstance(boot, str) else str(boot),
         received_us=received_us,
     )  # fmt: skip
 
@@ -148,9 +166,9 @@ def epoch_us(ts: float | datetime | None, received_us: int) -> int:
     size = abs(ts)
     if size < 1e11:
         return round(ts * 1_000_000)
-    if size < 1e14:
+    if size < _MICROSECONDS:
         return round(ts * 1_000)
-    if size < 1e17:
+    if size < _NANOSECONDS:
         return round(ts)
     if size < 1e20:
         return int(ts) // 1_000
