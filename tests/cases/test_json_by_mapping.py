@@ -15,7 +15,8 @@ from iotcache.decode.decoder import Decoder
 from iotcache.decode.mapping.flatten import ID_MEMBERS, NAME_MEMBERS, UNIT_MEMBERS, VALUE_MEMBERS
 from iotcache.decode.mapping.outcome import Mapping
 from iotcache.decode.mapping.settings import IngestMapping
-from iotcache.decode.outcomes import NothingInIt
+from iotcache.decode.mapping.unit_texts import UNITS
+from iotcache.decode.outcomes import NothingInIt, PartlyDecoded
 from iotcache.decode.topics import MappedTopics, Topics
 from iotcache.model import DeadLetter, Reading
 
@@ -69,8 +70,8 @@ def walk(content: Any, depth: int, name: str = "") -> list[tuple[str, Any, str]]
 
 
 def as_number(value: Any) -> Any:
-    """A text that is a number in JSON is that number."""
-    if isinstance(value, str) and value == value.strip():
+    """A text that is a number in JSON is that number, unless it may as well be an identifier."""
+    if isinstance(value, str) and value == value.strip() and not re.fullmatch(r"-?[0-9]+[eE][0-9]+", value):
         try:
             number = json.loads(value)
         except ValueError:
@@ -87,7 +88,8 @@ _LEAVES = (
     st.none() | st.booleans() | st.integers(-(2**53), 2**53)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8", min_codepoint=1), max_size=10)
-    | st.sampled_from(["21.5", "-3", "007", "1e3", "+5", "ON", "NaN", " 5", "1_000", "", "0x1f", "٣"])
+    | st.sampled_from(["21.5", "-3", "007", "1e3", "58e034", "1E+3", "1.5e3", "+5", "ON", "NaN", " 5",
+                       "1_000", "", "0x1f", "٣"])
 )  # fmt: skip
 _OBJECTS = st.dictionaries(
     _KEYS,
@@ -167,6 +169,109 @@ def test_quantities_that_change_their_places_stay_in_their_series() -> None:
     events = [{"id": "9f3a", "code": 7}]  # an identifier that is another in each message names no sensor
     found = decoded(IngestMapping(topic="m/{device}"), "m/d", json.dumps({"events": events}).encode())
     assert [one.sensor for one in found] == ["events/0/id", "events/0/code"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(-(10**6), 10**6) | st.integers(-(2**20), 2**20).map(lambda n: n / 64),
+    st.sampled_from(["", " ", "\u00a0", "\u202f"]),
+    st.sampled_from(sorted(UNITS)),
+    st.booleans(),
+)
+def test_a_text_of_a_number_and_a_unit_is_both_where_the_mapping_says_so(
+    number: float, gap: str, unit: str, is_bare: bool
+) -> None:
+    text = f"{number}{gap}{unit}"
+    payload = text.encode() if is_bare else json.dumps({"t": text}).encode()
+    topic = "m/d/t" if is_bare else "m/d"
+    template = "m/{device}/{sensor}" if is_bare else "m/{device}"
+    for quoted in (True, False):
+        mapping = IngestMapping(topic=template, quoted_units=quoted, units={"t": "other"})
+        (one,) = decoded(mapping, topic, payload)
+        assert (one.value, one.unit) == ((number, unit) if quoted else (text, "other"))
+
+
+@pytest.mark.parametrize(
+    "text", ["1.2 beta", "3 of 4", "007 °C", "21,5 °C", "1.2.3 V", "12:30", "5m3s", "-", "V", "4  V",
+             "٣ V", "21.5 °C ", "10 V (max)"],
+)  # fmt: skip
+def test_any_other_text_stays_one(text: str) -> None:
+    mapping = IngestMapping(topic="m/{device}", quoted_units=True)
+    (one,) = decoded(mapping, "m/d", json.dumps({"t": text}).encode())
+    assert (one.value, one.unit) == (text, "")
+
+
+_TAG = {"id": "a", "v": 1.5, "t": NOW_US // 1_000}
+
+
+@pytest.mark.parametrize(
+    ("beside", "says"),
+    [({"id": "b", "v": None}, ""), ({"id": "b"}, "record no. 2"), ({"id": "b", "v": [1]}, "an array"),
+     ({"id": "b", "v": 2, "t": 5}, "never set"), ({"id": "b", "v": "x" * 2_000}, "longer than"),
+     ({"id": 1.5, "v": 2}, "no name"), ({"id": "b", "v": 2, "t": "noon"}, "ISO 8601"), (7, "record no. 2")],
+)  # fmt: skip
+def test_one_record_of_a_list_does_not_take_the_others_with_it(beside: Any, says: str) -> None:
+    mapping = IngestMapping(topic="m/{device}", readings="values", value="v", sensor="id", ts="t")
+    found = decoded(mapping, "m/d", json.dumps({"values": [_TAG, beside, _TAG | {"id": "c"}]}).encode())
+    assert isinstance(found, PartlyDecoded) == bool(says), found
+    readings = found.readings if says else found
+    assert [(one.sensor, one.value) for one in readings] == [("a", 1.5), ("c", 1.5)]
+    assert not says or says in found.dead_letter.reason, found.dead_letter.reason
+
+
+@pytest.mark.parametrize("bad", ["nan", "NaN", "-NAN", "inf", "Infinity", "-Infinity", "1e400", "-1e999"])
+def test_one_number_that_is_none_does_not_take_the_others_with_it(bad: str) -> None:
+    payload = f'{{"a": {bad}, "inf": {{"nan": 1.5}}, "t": "x nan: {{\\"inf"}}'.encode()
+    found = decoded(IngestMapping(topic="m/{device}"), "m/d", payload)
+    assert isinstance(found, PartlyDecoded), found
+    assert [(one.sensor, one.value) for one in found.readings] == [("inf/nan", 1.5), ("t", 'x nan: {"inf')]
+    assert '"a"' in found.dead_letter.reason
+    assert "no measurement" in found.dead_letter.reason
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": nanny}', '{"a": 1nan}', '{"a": -}', "{nan: 1}", '{"a": nan', "[1, NaN]]"]
+)
+def test_what_is_no_json_otherwise_stays_a_dead_letter(text: str) -> None:
+    assert isinstance(decoded(IngestMapping(topic="m/{device}"), "m/d", text.encode()), DeadLetter)
+
+
+def test_a_text_that_holds_json_is_what_it_holds() -> None:
+    inner = json.dumps({"t": 21.5, "list": [{"k": "a", "v": 1}, {"k": "b", "v": 2}]})
+    payload = json.dumps({"o": inner, "n": json.dumps({"o": inner}), "e": "", "x": "{"}).encode()
+    for value, wanted in (
+        ("o.t", [21.5]),
+        ("n.o.t", [21.5]),
+        ("o.list[1].v", [2]),
+        ("o.*", None),
+        ("e.*", []),
+    ):
+        found = decoded(IngestMapping(topic="m/{device}", value=value, sensor="=s"), "m/d", payload)
+        values = [one.value for one in found] if isinstance(found, list) else []
+        assert values == wanted or (wanted is None and 21.5 in values), found
+    records = IngestMapping(topic="m/{device}", readings="o.list", sensor="k", value="v")
+    assert [(one.sensor, one.value) for one in decoded(records, "m/d", payload)] == [("a", 1), ("b", 2)]
+    assert isinstance(decoded(IngestMapping(topic="m/{device}", value="x.*"), "m/d", payload), DeadLetter)
+
+
+def test_records_of_a_bad_quality_are_left_out_where_the_mapping_says_so() -> None:
+    content = {"tags": [{"n": "a", "v": 1, "q": 192}, {"n": "b", "v": 2, "q": 0}, {"n": "c", "v": 3}, 7]}
+    mapping = IngestMapping(topic="m/{device}", readings="tags", sensor="n", value="v", where={"q": 192})
+    assert [one.sensor for one in decoded(mapping, "m/d", json.dumps(content).encode())] == ["a"]
+    content = {"tags": [{"n": "a", "v": 1, "q": True}, {"n": "b", "v": 2, "q": 1}]}
+    mapping = IngestMapping(topic="m/{device}", readings="tags", sensor="n", value="v", where={"q": True})
+    assert [one.sensor for one in decoded(mapping, "m/d", json.dumps(content).encode())] == ["a"]
+    mapping = IngestMapping(topic="m/{device}", readings="tags", sensor="n", value="v", where={"q": 5})
+    assert isinstance(decoded(mapping, "m/d", json.dumps(content).encode()), NothingInIt)
+
+
+def test_records_that_all_lack_a_value_are_left_to_the_next_mapping() -> None:
+    mapping = IngestMapping(
+        topic="m/{device}", readings="values", value="v", sensor="id", on_missing="pass_over"
+    )
+    assert decoded(mapping, "m/d", b'{"values": [{"id": "a"}, {"id": "b"}]}') == []
+    found = decoded(mapping, "m/d", b'{"values": [{"id": "a", "v": null}, {"id": "b", "v": null}]}')
+    assert found == []
 
 
 def test_what_is_said_of_an_array_is_said_of_its_members() -> None:

@@ -63,6 +63,20 @@ def explained(topic: str, payload: bytes) -> Any:
          [("17", "v", 1.5), ("18", "v", 2.5)]),
         ("x/dev-1", {"sensor": "pressure", "value": 3.5, "unit": "bar"}, [("dev-1", "pressure", 3.5)]),
         ("pump", 5, [("pump", "value", 5)]),
+        # KEPServer's gateway, N3uron, an envelope of Azure's, another one
+        ("iotgateway", {"timestamp": 1_795_348_790_123, "values": [
+            {"id": "Ch1.Temp", "v": 21.5, "q": True, "t": 1_795_348_790_100},
+            {"id": "Ch1.Run", "v": False, "q": True, "t": 1_795_348_790_100},
+            {"id": "Ch1.Broken", "v": 0, "q": False, "t": 1_795_348_790_100}]},
+         [("iotgateway", "Ch1.Temp", 21.5), ("iotgateway", "Ch1.Run", False)]),
+        ("plc", {"time": "2026-11-22T11:59:00Z", "serial": "s7", "d": {"tags": [
+            {"tag": "a", "value": 1.5, "quality": 192}, {"tag": "b", "value": 2, "quality": 192}]}},
+         [("s7", "a", 1.5), ("s7", "b", 2)]),
+        ("azure", {"body": {"temperature": 27.5}, "systemProperties": {
+            "iothub-connection-device-id": "dev-1"}, "enqueuedTime": "2026-11-22T11:59:59Z"},
+         [("dev-1", "temperature", 27.5)]),
+        ("gw", {"meta": {"deviceId": "a1", "ts": 1_795_348_790}, "payload": {"t": 1.5, "h": {"in": 2}}},
+         [("a1", "t", 1.5), ("a1", "h/in", 2)]),
         ("a/b1/j", {"n": [1, 2, {"x": 3}]}, [("b1", "n/0", 1), ("b1", "n/1", 2), ("b1", "n/2/x", 3)]),
     ],
 )  # fmt: skip
@@ -74,8 +88,38 @@ def test_a_proposal_finds_device_time_and_values(
     assert proposal is not None
     found = applied(proposal.text, topic, payload)
     assert [(one.device, one.sensor, one.value) for one in found] == readings
-    stated = isinstance(content, dict) and ("time" in content or "ts" in content)
+    stated = bool(proposal.mapping.ts)
+    assert stated == any(word in json.dumps(content) for word in ('"time', '"ts"', '"enqueuedTime'))
     assert all((one.ts_us < NOW_US) == stated for one in found)
+
+
+@pytest.mark.parametrize("time", [12, 0, "1970-01-01T00:00:12Z", 1_795_348_790_000_000_000_000, -5])
+@pytest.mark.parametrize("is_deep", [False, True])
+def test_a_time_of_a_clock_that_was_never_set_is_no_measurement(time: Any, is_deep: bool) -> None:
+    content = {"dev": "a1", "data": {"temp": 21.5, "hum": 40}} | (
+        {"meta": {"timestamp": time}} if is_deep else {"ts": time}
+    )
+    payload = json.dumps(content).encode()
+    proposal = propose("gw/7f/tele", payload, NOW_US)
+    assert proposal is not None
+    found = applied(proposal.text, "gw/7f/tele", payload)
+    assert [(one.sensor, one.value, one.ts_us // 10) for one in found] == [
+        ("temp", 21.5, NOW_US // 10), ("hum", 40, NOW_US // 10)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        ("heat/k1", b'{"power": "0.5 kW", "t1": "44.75 \xc2\xb0C", "n": 3}'),
+        ("heat/k1/flow", b"44.75 \xc2\xb0C"),
+    ],
+)
+def test_numbers_with_their_units_in_texts_are_proposed_as_both(topic: str, payload: bytes) -> None:
+    proposal = propose(topic, payload, NOW_US)
+    assert proposal is not None
+    found = applied(proposal.text, topic, payload)
+    assert {(one.value, one.unit) for one in found} >= {(44.75, "°C")}
 
 
 def test_the_topics_of_messages_alike_show_where_the_device_is() -> None:
@@ -118,6 +162,7 @@ def test_a_proposal_pasted_yields_every_number_of_its_message(levels: list[str],
     left = [one.value for one in found if isinstance(one.value, int | float)]
     mapping = proposal.mapping
     named = sum(1 for path in (mapping.ts, mapping.device, mapping.sensor) if path and path[0] != "=")
+    named += len(mapping.ignore)  # the time of a clock that was never set
     assert len(storable) - len(left) <= named
     for leaf in storable:
         if leaf.value not in left:

@@ -39,11 +39,13 @@ def check_mapping(mapping: IngestMapping) -> None:
         check_zone(mapping.zone)
     except ValueError as error:
         raise ValueError(f'zone is "{mapping.zone}": allowed is {error}') from None
-    for path in mapping.when:
-        try:
-            parse_path(path)
-        except ValueError:
-            raise ValueError(f'when has "{path}": allowed is a path such as method or $.params.ts') from None
+    for key in ("when", "where"):
+        for path in getattr(mapping, key):
+            try:
+                parse_path(path)
+            except ValueError:
+                allowed = "a path such as method or $.params.ts"
+                raise ValueError(f'{key} has "{path}": allowed is {allowed}') from None
     for sensor, unit in mapping.units.items():
         try:
             parse_text(unit)

@@ -19,6 +19,7 @@ from iotcache.decode.incoming import NO_NAMES, Incoming, check_depth, reading_of
 from iotcache.decode.limits import READINGS_LIMIT
 from iotcache.decode.malformed_json import explain_malformed
 from iotcache.decode.mapping.announced import AnnouncedUnits
+from iotcache.decode.mapping.lenient_json import numbers_that_are_none
 from iotcache.decode.mapping.paths import NothingThere, NotThere
 from iotcache.decode.mapping.reader import FieldReader
 from iotcache.decode.mapping.settings import IngestMapping
@@ -81,7 +82,12 @@ def content_of(payload: bytes) -> tuple[bool, Any]:
     head = text[:1]
     if head in (b"{", b"["):
         check_depth(text)
-        return False, msgspec.json.decode(text)
+        try:
+            return False, msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            with contextlib.suppress(ValueError, RecursionError):
+                return False, numbers_that_are_none(text)
+            raise
     if payload[:1] >= b"\x80" and text[:1] >= b"\x80":
         try:
             content = cbor.loads(payload)
@@ -130,12 +136,15 @@ def read_by_mappings(
         try:
             if names.refused:
                 raise NotThere(names.refused)
+            found: list[dict[str, Any] | NotThere]
             if is_bare:
                 one = reader.bare(content, names, topic)
                 found = [] if one is None else [one]
             else:
-                found = list(reader.records(content, names, READINGS_LIMIT, topic))
-            outcome = _readings(reader, found, topic, payload, received_us)
+                found = list(reader.records(content, names, READINGS_LIMIT, topic, apart=True))
+                if found and all(isinstance(one, NothingThere) for one in found):
+                    raise NothingThere(str(found[0]))
+            outcome = unrelated(found, topic, payload, received_us)
         except (NotThere, Refused) as error:
             why = str(error)
             is_missing = isinstance(error, NothingThere)
@@ -159,25 +168,18 @@ def read_by_mappings(
     return Mapped(NothingInIt(topic, printable(why, 200)), "", tuple(trials))
 
 
-def _readings(
-    reader: FieldReader, found: Sequence[dict[str, Any]], topic: str, payload: bytes, received_us: int
-) -> list[Reading] | PartlyDecoded:
-    if reader.each:
-        return unrelated(found, topic, payload, received_us)
-    return readings_of(msgspec.convert(found, list[Incoming]), NO_NAMES, received_us)
-
-
 def unrelated(
-    found: Sequence[dict[str, Any]], topic: str, payload: bytes, received_us: int
+    found: Sequence[dict[str, Any] | NotThere], topic: str, payload: bytes, received_us: int
 ) -> list[Reading] | PartlyDecoded:
     """The readings of values that have nothing to do with each other: one that cannot be kept spoils none."""
-    try:
+    with contextlib.suppress(Refused, msgspec.ValidationError):
         return readings_of(msgspec.convert(found, list[Incoming]), NO_NAMES, received_us)
-    except (Refused, msgspec.ValidationError):
-        pass
     readings: list[Reading] = []
     problems: list[str] = []
     for n, one in enumerate(found):
+        if isinstance(one, NotThere):
+            problems.append(str(one))
+            continue
         try:
             readings.append(reading_of(msgspec.convert(one, Incoming), NO_NAMES, received_us + n))
         except (Refused, msgspec.ValidationError) as error:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
-from iotcache.decode.limits import DEPTH_LIMIT
+from iotcache.decode.limits import DEPTH_LIMIT, is_too_deep
 from iotcache.text import printable
 
 Step = str | int
@@ -118,10 +119,26 @@ def _form(text: str) -> FieldText:
     return parse_text(text) if _IN_BRACES.search(text) else FieldText((parse_path(text),))
 
 
+def inside(text: str) -> Any:
+    """What a text holds that is JSON of an object or array; ``None`` for any other text."""
+    if text[:1] not in ("{", "["):
+        return None
+    raw = text.encode("utf-8", "surrogatepass")
+    try:
+        return None if is_too_deep(raw) else msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def follow(start: Any, steps: tuple[Step, ...]) -> Any:
-    """What is at the end of a path; ``None`` when there is nothing, or a null."""
+    """What is at the end of a path; ``None`` when there is nothing, or a null.
+
+    A text on the way that holds JSON is what it holds.
+    """
     found = start
     for step in steps:
+        if isinstance(found, str):
+            found = inside(found)
         if isinstance(step, str):
             if not isinstance(found, Mapping):
                 return None

@@ -5,7 +5,6 @@ Pure. Paths and tables are compiled once; `iotcache.decode.mapping.outcome` make
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from iotcache.decode.mapping.paths import (
     NotThere,
     Step,
     follow,
+    inside,
     kind_of,
     parse_field,
     parse_name,
@@ -31,11 +31,10 @@ from iotcache.decode.mapping.paths import (
 from iotcache.decode.mapping.sensors import SensorTable
 from iotcache.decode.mapping.settings import FieldPaths, IngestMapping, Scalar
 from iotcache.decode.mapping.times import TimeReader
+from iotcache.decode.mapping.unit_texts import number_and_unit, number_in
 from iotcache.decode.topics import TopicNames
 from iotcache.text import printable
 
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-"""As JSON writes it: 007 and +5 are texts."""
 _ANY: Final = "*"
 _NAMES: Final = ("device", "sensor", "site", "unit", "boot")
 
@@ -75,14 +74,19 @@ class FieldReader:
         self._below_topic = mapping is not None or self.each
         """Whether a sensor in the payload is one below the topic's."""
         self.quoted_numbers = fields.quoted_numbers
+        self._quoted_units = mapping is not None and mapping.quoted_units
         self._states: dict[str, Scalar] = dict(mapping.states) if mapping else {}
         self._units = SensorTable(
             {sensor: parse_text(unit) for sensor, unit in mapping.units.items()} if mapping else {}
         )
         self._ignore = SensorTable(dict.fromkeys(mapping.ignore, True) if mapping else {})
         self._when = [(parse_path(path), wanted) for path, wanted in mapping.when.items()] if mapping else []
+        self._where = (
+            [(parse_path(path), wanted) for path, wanted in mapping.where.items()] if mapping else []
+        )
         paths = [*self._ts, *self._seq]
         paths += [path for forms in self._names.values() for form in forms for path in form.paths()]
+        paths += [path for path, _ in self._where]
         self._whole = not self._at_readings and any(
             path.steps and isinstance(path.steps[0], int)
             for path in (self._value, *(path for path in paths if not path.from_root))
@@ -106,15 +110,22 @@ class FieldReader:
         """Which condition of `when` the payload does not meet; empty when it meets all."""
         for path, wanted in self._when:
             found = path.find(root, root)
-            is_met = found is not None if wanted == _ANY else found == wanted and _same_kind(found, wanted)
-            if not is_met:
+            if not _is_met(found, wanted):
                 shown = "nothing" if found is None else printable(str(found), 60)
                 return f'"{path.text}" is {shown}, and must be {"there" if wanted == _ANY else wanted}'
         return ""
 
-    def records(self, root: Any, names: TopicNames, limit: int, topic: str = "") -> Iterator[dict[str, Any]]:
-        """The fields of each reading in a payload, under the names of the default one. Raises `NotThere`."""
+    def records(
+        self, root: Any, names: TopicNames, limit: int, topic: str = "", *, apart: bool = False
+    ) -> Iterator[dict[str, Any] | NotThere]:
+        """The fields of each reading in a payload, under the names of the default one. Raises `NotThere`.
+
+        With ``apart`` the records of an array have nothing to do with each other: a null is passed over, and
+        what is wrong with one stands in its place.
+        """
         found = follow(root, self._at_readings)
+        if isinstance(found, str) and self._at_readings:
+            found = inside(found)
         if found is None:
             raise NothingThere(f'the payload has nothing at "{printable(path_text(self._at_readings), 100)}"')
         many = [found]
@@ -126,12 +137,29 @@ class FieldReader:
         if len(many) > limit:
             raise NotThere(f"it holds {len(many):,} readings; {limit:,} are allowed")
         count = 0
-        for record in many:
-            for fields in self._record(root, record, names, topic):
-                count += 1
-                if count > limit:
-                    raise NotThere(f"it holds more than {limit:,} readings")
-                yield fields
+        for number, record in enumerate(many):
+            if not all(_is_met(path.find(root, record), wanted) for path, wanted in self._where):
+                continue
+            try:
+                for fields in self._record(root, record, names, topic):
+                    count += 1
+                    if count > limit:
+                        break
+                    yield fields
+            except NotThere as error:
+                if not apart or len(many) == 1:
+                    raise
+                if not self._is_null(root, record):
+                    yield type(error)(f"record no. {number + 1}: {error}")
+            if count > limit:
+                raise NotThere(f"it holds more than {limit:,} readings")
+
+    def _is_null(self, root: Any, record: Any) -> bool:
+        """Whether a null stands where a record's value should be."""
+        *above, last = self._value.steps or ("",)
+        start = root if self._value.from_root else record
+        holder = follow(start, tuple(above))
+        return isinstance(holder, dict) and last in holder and holder[last] is None
 
     def bare(self, value: Any, names: TopicNames, topic: str = "") -> dict[str, Any] | None:
         """The fields of a reading whose payload is its value alone; ``None`` for a null."""
@@ -164,6 +192,10 @@ class FieldReader:
                 raise NotThere(f'what stands at "{printable(self._value_text, 100)}" is {kind_of(value)}')
             yield self._fields(fields, root, Leaf("", value, None), topic)
             return
+        if isinstance(value, str):
+            if not value:
+                return
+            value = inside(value)
         if not isinstance(value, dict | list):
             raise NotThere(f'what "{printable(self._value_text, 100)}" asks for is no object')
         seen: set[str] = set()
@@ -204,13 +236,17 @@ class FieldReader:
         sensor = f"{above}/{leaf.name}" if above and leaf.name else above or leaf.name
         if not sensor and self.each:
             sensor = VALUE_MEMBER
-        value = leaf.value
+        value, unit_beside = leaf.value, None
         if isinstance(value, str):
             value = self._state(value)
+            if self._quoted_units and isinstance(value, str) and (parts := number_and_unit(value)):
+                value, unit_beside = parts
         found = {**fields, "value": value}
         if sensor:
             found["sensor"] = sensor
-        if leaf.unit is not None:
+        if unit_beside is not None:
+            found["unit"] = unit_beside
+        elif leaf.unit is not None:
             found["unit"] = leaf.unit
         elif self._announced is not None and (told := self._announced.find(topic, leaf.name)) is not None:
             found["unit"] = told
@@ -225,8 +261,8 @@ class FieldReader:
         state = self._states.get(text)
         if state is not None:
             return state
-        if self.quoted_numbers and len(text) <= TEXT_LIMIT and (number := _NUMBER.fullmatch(text)):
-            return float(text) if number[1] or number[2] else int(text)
+        if self.quoted_numbers and len(text) <= TEXT_LIMIT and (number := number_in(text)) is not None:
+            return number
         return text
 
 
@@ -235,5 +271,7 @@ def reader_for(fields: FieldPaths) -> FieldReader | None:
     return None if fields == FieldPaths() else FieldReader(fields)
 
 
-def _same_kind(found: Any, wanted: Scalar) -> bool:
-    return isinstance(found, bool) == isinstance(wanted, bool)
+def _is_met(found: Any, wanted: Scalar) -> bool:
+    if wanted == _ANY:
+        return found is not None
+    return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)

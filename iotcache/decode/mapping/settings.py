@@ -48,6 +48,8 @@ class IngestMapping(FieldPaths, frozen=True, kw_only=True):
     """Its topic template, or a list of them."""
     when: dict[str, Scalar] = {}
     """Paths and what must be there for the mapping to be tried; ``"*"`` for anything but null."""
+    where: dict[str, Scalar] = {}
+    """Paths and what must be there in a record: others of its array are left out."""
     bare: bool = False
     """Whether it is for payloads that are a value alone, and for no objects and arrays."""
     pass_over: bool = False
@@ -65,6 +67,8 @@ class IngestMapping(FieldPaths, frozen=True, kw_only=True):
     seq: str = ""
     boot: str = ""
     quoted_numbers: bool = True
+    quoted_units: bool = False
+    """Whether a text that is a number and a unit, such as ``21.5 °C``, is that number with that unit."""
     units: dict[str, str] = {}
     """Sensors and their units. A name without ``/`` is the last part of a sensor's; ``*`` stands for any
     text. ``{path}`` in a unit is read from the payload."""
