@@ -66,6 +66,14 @@ def slabs_reassign(source: int, target: int) -> bytes:
     return b"slabs reassign %d %d\r\n" % (source, target)
 
 
+def slabs_automove(mode: int) -> bytes:
+    """Whether pages of memory move between slab classes: 0 never, 1 as the ages of their items differ, 2 with
+    every eviction."""
+    if mode not in (0, 1, 2):
+        raise UsageError(f"automove is 0, 1 or 2, not {mode}")
+    return b"slabs automove %d\r\n" % mode
+
+
 def verbosity(level: int) -> bytes:
     """How much the node writes to its own standard error, 0 to 3."""
     if not 0 <= level <= 3:

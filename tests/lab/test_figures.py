@@ -12,9 +12,9 @@ from iotcache.config.schema import Settings, StoreSettings
 from iotcache.errors import StoreError
 from iotcache.store import open_store
 from iotcache_simulator.lab.application import ArmPolicy
-from iotcache_simulator.lab.arm import Arm
+from iotcache_simulator.lab.arm import PROBE, Arm
 from iotcache_simulator.lab.definition.scenario import parse
-from iotcache_simulator.lab.probe import PROBE, Probe
+from iotcache_simulator.lab.probe import Probe
 from iotcache_simulator.lab.run import ScenarioRun
 from iotcache_simulator.readers.workload import ReadSpec
 from tests.conftest import Server
@@ -74,21 +74,23 @@ async def test_a_policy_holds_for_every_client_and_outlives_a_new_list_of_nodes(
         arm = Arm("", Settings(), store, prefix="t:", policy=POLICY, clients=2, seed=1)
         try:
             await arm.use_nodes((memcached.address,))
-            before = [client.cluster for client in arm._clients]
+            before = [application.cluster for application in arm.applications]
             await arm.set_policy(
                 structs.replace(POLICY, ttl_s=5, config_ttl_s=9, jitter=0.2, lease=False, failover=False)
             )
-            assert [client.cluster for client in arm._clients] == before, "no need of other connections"
+            assert [application.cluster for application in arm.applications] == before, (
+                "no need of other connections"
+            )
             for _ in range(2):
-                for client in arm._clients:
-                    ttl, cache = client.cache.ttl, client.cache
+                for application in arm.applications:
+                    ttl, cache = application.cache.ttl, application.cache
                     assert (ttl.volatile_min_s, ttl.volatile_max_s, ttl.config_s, ttl.jitter) == (
                         5,
                         5,
                         9,
                         0.2,
                     )
-                    assert (cache.stampede_lease, client.cluster.failover) == (False, False)
+                    assert (cache.stampede_lease, application.cluster.failover) == (False, False)
                 await arm.use_nodes((memcached.address,))
         finally:
             await arm.close()
@@ -103,7 +105,7 @@ async def test_a_run_that_cannot_measure_fails_and_does_not_wait_for_ever(
     async def broken() -> dict[str, float | None]:
         raise StoreError("the store is gone")
 
-    monkeypatch.setattr(made, "_measure", broken)
+    monkeypatch.setattr(made.stack, "measure", broken)
     async with asyncio.timeout(10):
         state = await made.play()
     assert (state.status, made.describe_failures()) == ("failed", ["the store is gone"])

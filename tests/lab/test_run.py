@@ -13,7 +13,14 @@ from msgspec import structs
 
 from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError
-from iotcache_simulator.lab.definition.actions import AnyAction, BrokerAction, Policy, ReadersAction, Warm
+from iotcache_simulator.lab.definition.actions import (
+    AnyAction,
+    BrokerAction,
+    PageMover,
+    Policy,
+    ReadersAction,
+    Warm,
+)
 from iotcache_simulator.lab.definition.scenario import Scenario, catalogue, find, parse
 from iotcache_simulator.lab.pace import Pace
 from iotcache_simulator.lab.report import markdown
@@ -100,6 +107,10 @@ def same_version_behind(scenario: Scenario) -> Scenario:
     return structs.replace(scenario, step=steps)
 
 
+def short_queue(scenario: Scenario) -> Scenario:
+    return structs.replace(scenario, stack=structs.replace(scenario.stack, store_queue=20))
+
+
 BROKEN: dict[str, tuple[Callable[[Scenario], Scenario], Policy | None, str]] = {
     "cache-stampede": (lambda one: one, Policy(lease=False), "store_reads_of_one_key <= 2"),
     "node-crash-and-remap": (lambda one: one, Policy(placement="modulo"), "ketama.hit_percent > 75"),
@@ -124,6 +135,14 @@ BROKEN: dict[str, tuple[Callable[[Scenario], Scenario], Policy | None, str]] = {
     "synchronised-expiry": (lambda one: one, Policy(jitter=0.0), "same.store_reads_per_s < 60 for 12"),
     "hot-key-cured": (lambda one: one, Policy(near_s=0), "node_gets_per_s < 40"),
     "multiget-hole": (one_value_a_page, None, "nodes_per_request > 4.5"),
+    "early-refresh": (lambda one: one, Policy(refresh_s=0), "early.p99_ms < "),
+    "invalidate-race": (lambda one: one, Policy(lease=False), "guarded.probe_stale_s == 0"),
+    "write-policies": (lambda one: one, Policy(writing="through"), "left.lost_writes > 0"),
+    "slab-classes": (
+        lambda one: without(one, lambda act: isinstance(act, PageMover) and act.to == "eager"), None,
+        "evictions_per_s < 5",
+    ),
+    "database-collapse": (short_queue, None, "store_waiting > 150 for 8"),
     "config-push": (same_version_behind, None, "config_stale_s > 5"),
 }  # fmt: skip
 """How each is broken, and which expectation must say so."""
@@ -211,7 +230,7 @@ async def test_a_person_goes_on_back_and_answers_and_may_leave_in_the_middle(
     states: list[LabState] = []
     made = ScenarioRun(parse(SHORT, "short.toml"), on_change=states.append)
     async with asyncio.timeout(60), made:
-        pids = made._effects._stack.pids
+        pids = made.stack.pids
         with pytest.raises(IotCacheError, match="no stack is running"):
             find_running(Settings())  # another command does not end up among a lesson's servers
         playing = asyncio.create_task(made.play())
@@ -276,7 +295,7 @@ async def test_one_reading_missing_among_thousands_is_seen(lost: int, held: bool
     made = ScenarioRun(calm, auto=True)
     async with asyncio.timeout(60), made:
         # As if the store had one reading less than the fleet was told.
-        made._stats.exclude(lost)
+        made.stack.stats.exclude(lost)
         await made.play()
     assert made.state.passed == held, made.describe_failures()
     assert lost == 0 or any(sentence.endswith("it was 1") for sentence in made.describe_failures())

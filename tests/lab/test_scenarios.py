@@ -15,8 +15,9 @@ from tests.conforming import conforming
 
 SHIPPED = {
     "broker-outage", "cache-penetration", "cache-stampede", "cold-start-and-warming", "config-push",
-    "eviction-pressure", "hot-key", "hot-key-cured", "multiget-hole", "node-crash-and-remap", "slow-database",
-    "slow-node", "synchronised-expiry", "ttl-too-long", "ttl-too-short",
+    "database-collapse", "early-refresh", "eviction-pressure", "hot-key", "hot-key-cured", "invalidate-race",
+    "multiget-hole", "node-crash-and-remap", "slab-classes", "slow-database", "slow-node",
+    "synchronised-expiry", "ttl-too-long", "ttl-too-short", "write-policies",
 }  # fmt: skip
 GOOD = """
 title = "T"
@@ -73,6 +74,14 @@ def test_the_shipped_scenarios_are_all_there_and_teach(
         ("[[step]]", "[[side]]\nname = \"a\"\n[[step]]", "a comparison has two sides"),
         ("expect =", 'point = ["moon"]\nexpect =', "nothing called 'moon' to point at"),
         ('{ act = "kill", node = 2 }', '{ act = "add" }', "nodes to spare: 0"),
+        ('{ act = "kill", node = 2 }', '{ act = "page_mover", to = "on" }', "set stack.memcached"),
+        ('{ act = "kill", node = 2 }', '{ act = "writers", per_s = 1 }', "stack.writes_per_s is 0"),
+        ('{ act = "kill", node = 2 }', '{ act = "store", queue = 9 }', "stack.store_connections is 0"),
+        ('"kill", node = 2', '"write", value = 1, behind = true, invalidate = true', "no entry is deleted"),
+        ('"kill", node = 2', '"readers", popularity = "written"', "nothing is written"),
+        ("hit_percent", "lost_writes", "is never measured: stack.writes_per_s is 0"),
+        ("hit_percent", "idle_memory_mb", "is never measured: only memcached itself"),
+        ("[[step]]", "[stack]\nwrites_per_s = 5\n[[step]]", "with writes_per_s, ingest_writes must be false"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_with_line_and_key(before: str, after: str, says: str) -> None:

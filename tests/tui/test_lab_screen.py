@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 from rich.cells import cell_len
 
+from iotcache_simulator.lab.course import ORDER
 from iotcache_simulator.lab.state import CheckResult, LabState, Mark, StepResult
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
@@ -381,3 +382,48 @@ def test_big_type_is_five_to_eight_lines_high_over_a_plot_that_fills_the_rest(
     assert sum(bool(line.strip()) for line in lines[:caption]) == digits
     assert len(lines) == height
     assert lines[-1].count("█") > width // 2
+
+
+def finished(name: str, answered: int, *, skipped: bool = False) -> LabView:
+    shown = view(1, status="done", shown=2)
+    steps = (
+        shown.state.steps[0],
+        structs.replace(shown.state.steps[1], answered=answered, skipped=skipped),
+    )
+    return structs.replace(shown, name=name, state=structs.replace(shown.state, steps=steps))
+
+
+async def test_a_lesson_gone_through_is_ticked_and_the_course_ends_with_a_certificate(
+    run_app: RunApp,
+) -> None:
+    async with run_app((120, 40)) as (app, pilot):
+        await pilot.press("6")
+        await pilot.pause()
+        app.feed.answer(CATALOGUE)
+        show(app, finished("hot-key", 2, skipped=True))
+        assert not app.preferences.lessons, "a step was skipped"
+        show(app, structs.replace(finished("hot-key", 2), auto=True))
+        assert not app.preferences.lessons, "nobody was there"
+        show(app, finished("cache-stampede", 2))
+        await until_shown(app, pilot, f"1 of {len(ORDER)} lessons taken; next: ")
+        show(app, finished("cache-stampede", 1))
+        assert app.preferences.lessons["cache-stampede"].right == 1, "the first time counts"
+        app.feed.mailbox.put_latest(Latest(lab=NO_LAB))
+        await until_shown(app, pilot, "✓Cache stampede", "C Course")
+        await pilot.press("C")
+        await until_shown(
+            app, pilot, "The course so far", "1. Cache stampede", "1 of 1 right", "Still to come"
+        )
+        await pilot.press("E")
+        assert "The course so far" in app.feed.asked[-1].certificate
+        await pilot.press("escape")
+        await until_shown(app, pilot, "✓Cache stampede")
+        for name in ORDER[:-1]:
+            show(app, finished(name, 2))
+        show(app, finished(ORDER[-1], 1))
+        await until_shown(app, pilot, f"You have taken all {len(ORDER)} lessons")
+        app.feed.mailbox.put_latest(Latest(lab=NO_LAB))
+        app.frame()
+        await pilot.press("C")
+        whole = f"answered {len(ORDER) - 1} of {len(ORDER)} questions rightly"
+        await until_shown(app, pilot, "Certificate", "Name: ____", whole)

@@ -103,7 +103,8 @@ def look(state: DashboardState) -> str:
     return repr(
         (
             fleet.value, fleet.node, list(fleet.reads), bytes(fleet.source), fleet.sites,
-            [str(left) for left in fleet.ttl_end_at], [str(at) for at in fleet.measured_at],
+            [str(left) for left in fleet.ttl_end_at], [str(span) for span in fleet.ttl_span_s],
+            [str(at) for at in fleet.measured_at],
             [list(fleet.trend(row)) for row in range(len(fleet))],
             list(state.seconds), [entry.text for entry in state.log.everything()], state.nodes, state.ready,
         )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from iotcache.private_files import make_private_folder
+from iotcache_simulator.lab.certificate import LessonTaken
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ class UiPreferences(Struct, frozen=True):
     log: bool | None = None
     toured: bool = False
     """Whether the guided tour was begun once."""
+    lessons: Mapping[str, LessonTaken] = {}
+    """The Lab's lessons that were gone through, by name."""
 
 
 class PreferencesFile:

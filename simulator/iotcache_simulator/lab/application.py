@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final
 
@@ -42,6 +42,10 @@ class ArmPolicy(Struct, frozen=True):
     """How long a value is kept in the application itself."""
     copies: int = 1
     """Keys under which each entry is kept; a reader takes one of them at random."""
+    writing: str = "through"
+    """What a write does to the cache."""
+    value_bytes: int = 0
+    """How large values are put into the cache; 0: as they come."""
 
 
 class ApplicationTotals:
@@ -51,6 +55,8 @@ class ApplicationTotals:
         self.reads = self.hits = self.refreshed = 0
         self.sent = self.requests = self.nodes_asked = 0
         """Series and requests that went to the nodes, and nodes that those requests asked."""
+        self.written = self.stale = 0
+        """Reads of what the arm's writer writes, and those of them with an older value."""
         self.misses: Counter[str] = Counter()
 
 
@@ -66,7 +72,9 @@ class Application:
         cache_for: Callable[[int], DeviceCache],
         prefix: str,
         rng: Random,
+        acknowledged: Mapping[Series, float],
     ) -> None:
+        """``acknowledged``: the newest value of what the arm's writer writes."""
         self.cluster = cluster
         self.policy = policy
         self.totals = ApplicationTotals()
@@ -75,6 +83,7 @@ class Application:
         self._caches: list[DeviceCache] = []
         self._prefix = prefix
         self._rng = rng
+        self._acknowledged = acknowledged
         self._near: dict[Series, tuple[Read, float]] = {}
         self._refreshing: dict[Series, asyncio.Task[None]] = {}
 
@@ -101,6 +110,7 @@ class Application:
     async def read_many(self, series: Sequence[Series]) -> list[Read]:
         """As `DeviceCache.read_many`, under the policy."""
         policy, totals = self.policy, self.totals
+        newest = {one: self._acknowledged.get(one) for one in series} if self._acknowledged else {}
         answers: dict[int, Read] = self._near_answers(series) if policy.near_s else {}
         wanted = [at for at in range(len(series)) if at not in answers]
         if wanted and policy.negative_ttl_s:
@@ -122,6 +132,10 @@ class Application:
             totals.hits += answer.source is Source.CACHE
             if answer.miss_reason is not None:
                 totals.misses[answer.miss_reason.value] += 1
+            known = newest.get(Series(answer.device, answer.sensor))
+            if known is not None and answer.source is not Source.NONE:
+                totals.written += 1
+                totals.stale += isinstance(answer.value, float | int) and answer.value < known
         return [answers[at] for at in range(len(series))]
 
     def _near_answers(self, series: Sequence[Series]) -> dict[int, Read]:

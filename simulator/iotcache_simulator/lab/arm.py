@@ -24,16 +24,17 @@ from iotcache.tasks import end
 from iotcache.ttl import TtlPolicy
 from iotcache_simulator.fleet.waves.noise import stream_key, unit
 from iotcache_simulator.lab.application import MOST_COPIES, Application, ApplicationTotals, ArmPolicy
-from iotcache_simulator.lab.slow_store import SlowStoreAccess
+from iotcache_simulator.lab.slow_store import SlowStoreAccess, StoreConnections
+from iotcache_simulator.lab.writers import Writers
 from iotcache_simulator.readers.popularity import Choice, popularity
 from iotcache_simulator.readers.workload import Readers, ReadSpec
 
 SMOOTH_S: Final = 3
 """Shares are over so many seconds."""
-
-
 GHOSTS: Final = 60
 """Names that are asked for and that nothing has."""
+PROBE: Final = Series("lab-probe", "setpoint")
+"""What is written on purpose, and compared with what is read (`iotcache_simulator.lab.probe`)."""
 
 
 class _Client:
@@ -67,13 +68,16 @@ class Arm:
         policy: ArmPolicy,
         clients: int,
         seed: int,
-        store_access: SlowStoreAccess | None = None,
+        connections: StoreConnections | None = None,
         unknown_percent: float = 0.0,
+        writes_per_s: float = 0.0,
     ) -> None:
-        """``store_access`` is shared by the sides of a comparison where the store has few connections."""
+        """``connections`` of the store are shared by the sides of a comparison."""
         self.name = name
         self.policy = policy
-        self.store = store_access or SlowStoreAccess(store)
+        self.store = SlowStoreAccess(store, connections)
+        self.writers = Writers(name)
+        self.writes_per_s = writes_per_s
         self.unknown_percent = unknown_percent
         self.keys = Keys(prefix, settings.cache.bucket_s)
         self.nodes: tuple[str, ...] = ()
@@ -86,6 +90,13 @@ class Arm:
         self._clients: list[_Client] = []
         self._open = AsyncExitStack()
         self._recent: deque[tuple[int, int]] = deque(maxlen=SMOOTH_S)
+        self._recent_written: deque[tuple[int, int]] = deque(maxlen=SMOOTH_S)
+        self._take_up(policy)
+
+    @property
+    def applications(self) -> Sequence[Application]:
+        """Those that read."""
+        return [client.application for client in self._clients]
 
     @property
     def cache(self) -> DeviceCache:
@@ -112,18 +123,22 @@ class Arm:
                     cache_for=partial(self._copy_of_cache, cluster, rng),
                     prefix=self.keys.prefix,
                     rng=rng,
+                    acknowledged=self.writers.acknowledged,
                 )
                 for copy in range(MOST_COPIES if self.policy.copies > 1 else 1):
                     await opening.enter_async_context(application.copy(copy))
                 opening.push_async_callback(application.close)
                 clients.append(_Client(application))
             await self._stop_reading()
+            await self.writers.stop()
             before, self._open = self._open, opening.pop_all()
         # Never a moment without any: the figures are taken while a step is still being carried out.
         self.nodes, self._clients = nodes, clients
         await before.aclose()
         if self._series:
             await self.read(self._series, self._reads, self._popularity)
+        if self.writes_per_s:
+            self.write(self.writes_per_s)
 
     def _copy_of_cache(self, cluster: Cluster, rng: Random, number: int) -> DeviceCache:
         """The cache of one copy: the first has the keys' own names."""
@@ -134,6 +149,8 @@ class Arm:
             keys=keys,
             ttl=self._ttl_policy(),
             store_reads_per_s=self._settings.cache.store_reads_per_s,
+            # Where a scenario says how large values are, they are to take that room.
+            compress_min_bytes=self._settings.cache.max_value_bytes,
             stampede_lease=self.policy.lease,
             rng=rng,
         )
@@ -141,6 +158,7 @@ class Arm:
     async def set_policy(self, policy: ArmPolicy) -> None:
         """Use the cache in another way from now on. Only another placement takes other connections."""
         before, self.policy = self.policy, policy
+        self._take_up(policy)
         if not self.nodes:
             return
         if policy.placement != before.placement or (policy.copies > 1) != (before.copies > 1):
@@ -151,6 +169,15 @@ class Arm:
                 cache.ttl = self._ttl_policy()
                 cache.stampede_lease = policy.lease
             client.cluster.failover = policy.failover
+
+    def _take_up(self, policy: ArmPolicy) -> None:
+        self.store.value_bytes = policy.value_bytes
+        self.writers.writing = policy.writing
+
+    def write(self, per_s: float) -> None:
+        """Write so often from now on, through the first application's cache."""
+        self.writes_per_s = per_s
+        self.writers.begin(self.cache, per_s)
 
     def _ttl_policy(self) -> TtlPolicy:
         """The TTLs under this arm's policy."""
@@ -164,7 +191,7 @@ class Arm:
         return policy
 
     async def read(self, series: Sequence[Series], spec: ReadSpec, name: str) -> None:
-        """Begin to read, or read otherwise; ``name`` is a popularity, or ``one`` series only."""
+        """Begin to read, or read otherwise; ``name`` is a popularity, or one of `OWN_SERIES`."""
         await self._stop_reading()
         self._series, self._reads, self._popularity = series, spec, name
         # Together they have no more under way than one would: on a busy machine thousands of requests that
@@ -172,12 +199,15 @@ class Arm:
         share = len(self._clients)
         each = structs.replace(spec, rate=spec.rate / share, in_flight=max(spec.in_flight // share, 10))
         for number, client in enumerate(self._clients):
-            choice: Choice = (
-                (lambda n: 0) if name == "one" else popularity(name, len(series), self._seed + number)
-            )
-            application = cast(DeviceCache, client.application)
-            client.readers = Readers(application, *self._with_ghosts(series, choice, number), each)
+            read, law = self._what(series, name)
+            choice = popularity(law, len(read), self._seed + number)
+            client.readers = Readers(client.application, *self._with_ghosts(read, choice, number), each)
             client.task = asyncio.create_task(client.readers.run())
+
+    def _what(self, series: Sequence[Series], name: str) -> tuple[Sequence[Series], str]:
+        """The series that are read, and by which law."""
+        own = {"one": series[:1], "probe": (PROBE,), "written": self.writers.series}
+        return (own[name], "uniform") if name in own else (series, name)
 
     def _with_ghosts(
         self, series: Sequence[Series], choice: Choice, number: int
@@ -195,15 +225,30 @@ class Arm:
         return [*series, *(Series(f"ghost-{n:03}", "temperature") for n in range(GHOSTS))], choose
 
     async def _stop_reading(self) -> None:
+        """All at once: those that still read would keep a busy machine from ending the others."""
+        tasks = [client.task for client in self._clients if client.task is not None]
+        self._say_stop()
+        await asyncio.gather(*map(end, tasks))
+        for client in self._clients:
+            client.readers = client.task = None
+
+    def _say_stop(self) -> None:
         for client in self._clients:
             if client.readers is not None:
                 client.readers.stop()
             if client.task is not None:
-                await end(client.task)
-            client.readers = client.task = None
+                client.task.cancel()
+
+    def cut_off(self) -> None:
+        """The end is near: read no more, and let nobody wait for the store."""
+        self._say_stop()
+        self.store.close()
 
     async def close(self) -> None:
+        """End everything without waiting for the store, however slow it was made."""
+        self.cut_off()
         await self._stop_reading()
+        await self.writers.stop()
         self._clients.clear()
         await self._open.aclose()
         self._open = AsyncExitStack()
@@ -214,7 +259,7 @@ class Arm:
         """What happened since the last call, which should be a second ago."""
         reads = hits = store_series = sent = requests = nodes_asked = 0
         misses: Counter[str] = Counter()
-        errors = 0
+        errors = written = stale = 0
         latency = DurationHistogram()
         for client in self._clients:
             totals, client.application.totals = client.application.totals, ApplicationTotals()
@@ -222,6 +267,7 @@ class Arm:
             sent, requests = sent + totals.sent, requests + totals.requests
             nodes_asked += totals.nodes_asked
             misses.update(totals.misses)
+            written, stale = written + totals.written, stale + totals.stale
             stored = sum(cache.counters().store_series for cache in client.application.caches)
             store_series += max(stored - client.stored_before, 0) + totals.refreshed
             client.stored_before = stored
@@ -231,6 +277,7 @@ class Arm:
                 errors += client.readers.totals.errors
                 client.readers.totals.errors = 0
         self._recent.append((reads, hits))
+        self._recent_written.append((written, stale))
         recent_reads = sum(second[0] for second in self._recent)
         requested, self.store.requested = self.store.requested, Counter()
         health = self._clients[0].cluster.health() if self._clients else ()
@@ -249,7 +296,15 @@ class Arm:
             "node_gets_per_s": float(sent),
             "nodes_per_request": nodes_asked / requests if requests else None,
             "store_waiting": float(self.store.waiting),
+            **self._of_the_writers(),
             "nodes_up": float(up),
             "nodes_down": float(len(health) - up),
             **{f"misses.{reason.value}": float(misses[reason.value]) for reason in MissReason},
         }
+
+    def _of_the_writers(self) -> dict[str, float | None]:
+        if not self.writers.acknowledged:
+            return {}
+        reads = sum(second[0] for second in self._recent_written)
+        stale = sum(second[1] for second in self._recent_written)
+        return {**self.writers.figures(), "stale_percent": 100.0 * stale / reads if reads else None}

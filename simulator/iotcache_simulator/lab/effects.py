@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import structs
 
 from iotcache.cluster import admin
 from iotcache.cluster.placement import placement
-from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_node
 from iotcache.errors import IotCacheError, NodeError
 from iotcache.model import Series
@@ -25,6 +24,9 @@ from iotcache_simulator.lab.stats_listener import FleetStatsListener
 from iotcache_simulator.readers.workload import ReadSpec
 from iotcache_simulator.stack.service import Service
 from iotcache_simulator.stack.stack import Stack
+
+_NOBODY: Final = ArmSpec("")
+"""A side without readers of its own."""
 
 
 class PolicyOf(Protocol):
@@ -66,11 +68,6 @@ class Effects:
         self._warming: asyncio.Task[None] | None = None
 
     @property
-    def stack_settings(self) -> Settings:
-        """Those of the servers, with real addresses."""
-        return self._stack.settings
-
-    @property
     def listed(self) -> tuple[str, ...]:
         """The nodes on everybody's list."""
         return tuple(self._all[index] for index in self._listed)
@@ -87,12 +84,8 @@ class Effects:
 
     async def _read(self, arm: Arm) -> None:
         """Read as the acts say, or as the side has its own readers."""
-        own = self._sides.get(arm.name)
-        reads, popularity = self._reads, self._popularity
-        if own is not None:
-            reads = structs.replace(reads, rate=own.reads_per_s or reads.rate, batch=own.batch or reads.batch)
-            popularity = own.popularity or popularity
-        await arm.read(self._series, reads, popularity)
+        own = self._sides.get(arm.name, _NOBODY)
+        await arm.read(self._series, own.reads(self._reads), own.popularity or self._popularity)
 
     async def close(self) -> None:
         if self._warming is not None:
@@ -120,9 +113,8 @@ class Effects:
                 await self._command(admin.flush_all())
             case actions.BrokerAction(to=to):
                 await self._broker(to)
-            case actions.StoreAction(delay_ms=delay_ms, stopped=stopped):
-                for arm in self._arms:
-                    arm.store.delay_s, arm.store.stopped = delay_ms / 1e3, stopped
+            case actions.StoreAction():
+                self._store(action)
             case actions.IngestAction(to=to):
                 await self._ingest(to)
             case actions.FleetAction(load=load):
@@ -130,10 +122,15 @@ class Effects:
                     raise IotCacheError("the fleet did not take its load: the broker is away")
             case actions.ReadersAction(per_s=per_s, popularity=popularity):
                 await self._readers(per_s, popularity)
+            case actions.WritersAction(per_s=per_s):
+                for arm in self._arms:
+                    arm.write(per_s)
+            case actions.PageMover(to=to):
+                await self._command(admin.slabs_automove(("off", "on", "eager").index(to)))
             case actions.Policy():
                 await self._policy(action)
-            case actions.Write(value=value, behind=behind):
-                await self._probe.write(value, behind=behind)
+            case actions.Write():
+                await self._probe.write(action.value, behind=action.behind, invalidate=action.invalidate)
                 self._stats.exclude(1)
             case actions.PushConfig(version=version, behind=behind):
                 await self._probe.configure(version, behind=behind)
@@ -144,6 +141,13 @@ class Effects:
                 self._warming = asyncio.create_task(self._warm())
             case actions.Wait(seconds=seconds):
                 await asyncio.sleep(seconds)
+
+    def _store(self, action: actions.StoreAction) -> None:
+        for arm in self._arms:
+            arm.store.delay_s, arm.store.stopped = action.delay_ms / 1e3, action.stopped
+            arm.store.answer_delay_s = action.answer_ms / 1e3
+            if arm.store.connections is not None and action.queue is not None:
+                arm.store.connections.queue = action.queue
 
     def _node(self, number: int) -> Service:
         return self._stack.nodes[number - 1]

@@ -23,7 +23,9 @@ _SMOOTH_S: Final = 3
 class NodeCounts:
     """Sums over the nodes, and the share of the busiest."""
 
-    def __init__(self, cache: CacheSettings) -> None:
+    def __init__(self, cache: CacheSettings, *, slabs: bool = False) -> None:
+        """``slabs``: whether to ask for the slab classes as well, which only memcached itself has."""
+        self._slabs = slabs
         self._cache = structs.replace(cache, connect_timeout_s=TIMEOUT_S, operation_timeout_s=TIMEOUT_S)
         self._before: dict[str, Mapping[str, int]] = {}
         self._gets: deque[dict[str, int]] = deque(maxlen=_SMOOTH_S)
@@ -42,7 +44,9 @@ class NodeCounts:
         self._gets.append(gets)
         recent = {node: sum(second.get(node, 0) for second in self._gets) for node in nodes}
         total = sum(recent.values())
+        idle = {"idle_memory_mb": sum(map(_idle_bytes, now.values())) / 2**20} if self._slabs and now else {}
         return {
+            **idle,
             "evictions_per_s": float(evicted),
             "items": float(sum(stats.get("curr_items", 0) for stats in now.values())),
             "busiest_node_percent": 100.0 * max(recent.values()) / total if total else None,
@@ -56,10 +60,18 @@ class NodeCounts:
         for _ in range(2):
             with contextlib.suppress(NodeError, TimeoutError):
                 async with asyncio.timeout(TIMEOUT_S), NodeClient(parse_node(node), self._cache) as client:
-                    stats = await client.stats()
+                    stats = dict(await client.stats())
+                    if self._slabs:
+                        stats |= await client.stats("slabs")
                 return {name: int(value) for name, value in stats.items() if value.isdigit()}
         return {}
 
 
 def _gets_of(stats: Mapping[str, int]) -> int:
     return stats.get("get_hits", 0) + stats.get("get_misses", 0)
+
+
+def _idle_bytes(stats: Mapping[str, int]) -> int:
+    """What the slab classes hold in chunks that are free: pages that no other class can use."""
+    classes = {name.partition(":")[0] for name in stats if name.endswith(":chunk_size")}
+    return sum(stats[f"{one}:chunk_size"] * stats.get(f"{one}:free_chunks", 0) for one in classes)

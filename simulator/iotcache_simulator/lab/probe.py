@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from typing import Final
 
-from iotcache.model import Document, DocumentKind, Reading, Series, StoredReading
+from iotcache.model import Document, DocumentKind, Reading, StoredReading
 from iotcache.onboarding.push import push_config
 from iotcache.store.base import Store
-from iotcache_simulator.lab.arm import Arm
-
-PROBE: Final = Series("lab-probe", "setpoint")
+from iotcache_simulator.lab.arm import PROBE, Arm
 
 
 class Probe:
@@ -26,8 +23,8 @@ class Probe:
         self._stale_since: dict[str, float] = {}
         self._seq = 0
 
-    async def write(self, value: float, *, behind: bool) -> None:
-        """Commit a value; through the cache, unless it is done behind its back."""
+    async def write(self, value: float, *, behind: bool, invalidate: bool = False) -> None:
+        """Commit a value; through the cache, unless it is done behind its back or the entries are deleted."""
         self._seq += 1
         now_us = time.time_ns() // 1_000
         reading = Reading(
@@ -41,12 +38,15 @@ class Probe:
             received_us=now_us,
         )
         cache = self._arms[0].cache
-        until_us = 0 if behind else cache.plan_ttl(reading)
+        through = not (behind or invalidate)
+        until_us = cache.plan_ttl(reading) if through else 0
         committed = await self._store.commit([StoredReading(reading, until_us)])
         self._value = value
-        if not behind:
-            for arm in self._arms:
+        for arm in self._arms:
+            if through:
                 await arm.cache.write_through(committed.newest)
+            elif invalidate:
+                await arm.cache.invalidate([PROBE])
 
     async def configure(self, version: int, *, behind: bool) -> None:
         """A new configuration: pushed through the cache, or put into the database alone."""

@@ -11,37 +11,23 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
 from typing import Final, Self
 
 from msgspec import structs
 
-from iotcache.config.schema import Settings, SimulatorSettings, StoreSettings
+from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError
-from iotcache.model import Series
-from iotcache.store import open_store
-from iotcache.store.base import Store
 from iotcache.tasks import end
-from iotcache_simulator.fleet.roster import Roster
-from iotcache_simulator.lab.application import ArmPolicy
-from iotcache_simulator.lab.arm import Arm
 from iotcache_simulator.lab.definition.actions import AnyAction, Policy
 from iotcache_simulator.lab.definition.expectations import CheckState, StepChecks
 from iotcache_simulator.lab.definition.metrics import metric_name, unit_of
 from iotcache_simulator.lab.definition.scenario import Scenario
-from iotcache_simulator.lab.effects import Effects
-from iotcache_simulator.lab.node_stats import NodeCounts
+from iotcache_simulator.lab.lesson_stack import LessonStack
 from iotcache_simulator.lab.pace import Pace
-from iotcache_simulator.lab.probe import Probe
-from iotcache_simulator.lab.slow_store import SlowStoreAccess
+from iotcache_simulator.lab.plan import Plan
 from iotcache_simulator.lab.state import CheckResult, LabState, Mark, StepResult
-from iotcache_simulator.lab.stats_listener import FleetStatsListener
-from iotcache_simulator.readers.workload import ReadSpec
-from iotcache_simulator.stack.service import StartProgress
-from iotcache_simulator.stack.stack import Stack
 
 HISTORY_S: Final = 900
-SEED: Final = 7
 LOOK_S: Final = 6.0
 """A person sees what a step did for so long before its question stands there."""
 BEFORE_S: Final = 3
@@ -49,8 +35,6 @@ BEFORE_S: Final = 3
 _ONCE_THERE: Final = {"errors_per_s", "store_waiting"}
 _WHERE_TOLD_OF: Final = {"node_gets_per_s", "nodes_per_request"}
 """Figures that are shown once they are not 0, and those that only some scenarios are about."""
-_FLEET_KNOWN_S: Final = 90.0
-"""Even a fleet of thousands on a busy machine has been heard of by then."""
 
 
 class ScenarioRun:
@@ -78,10 +62,9 @@ class ScenarioRun:
         self.history: deque[tuple[float, Mapping[str, float | None]]] = deque(maxlen=HISTORY_S)
         """(seconds since the readers began, figures), one a second."""
         self._on_change = on_change
-        self._forced = forced
-        self._settings = self._scenario_settings(settings or Settings())
         self._state = LabState("starting")
-        self._open = AsyncExitStack()
+        self.stack = LessonStack(Plan(scenario, settings or Settings(), forced), self._report_start)
+        """The servers and readers of its own."""
         self._checks = StepChecks(())
         self._judging = False
         self._continue: asyncio.Event = asyncio.Event()
@@ -98,174 +81,39 @@ class ScenarioRun:
     def state(self) -> LabState:
         return self._state
 
-    def _scenario_settings(self, settings: Settings) -> Settings:
-        spec = self.scenario.stack
-        plain = Settings()
-        ttl = structs.replace(plain.cache.ttl, jitter=spec.jitter)
-        if spec.ttl_s is not None:
-            ttl = structs.replace(ttl, volatile_min_s=spec.ttl_s, volatile_max_s=spec.ttl_s)
-        cache = structs.replace(
-            plain.cache,
-            nodes=f"embedded:{spec.nodes + spec.spares}",
-            embedded_server=settings.cache.embedded_server,
-            embedded_memory_mb=spec.memory_mb,
-            ttl=ttl,
-            # The writer's own entries are out of the readers' way where a scenario wants it so.
-            prefix="" if spec.ingest_writes else "w:",
-        )
-        return structs.replace(
-            plain,
-            cache=cache,
-            store=StoreSettings(),
-            http=structs.replace(plain.http, enabled=False),
-            # A scenario's documents are its own: none but those it pushes.
-            simulator=SimulatorSettings(
-                devices=spec.devices, rate=spec.messages_per_s, seed=SEED, lives=False, dropouts=False
-            ),
-            log=settings.log,
-        )
-
     @property
     def servers(self) -> Settings | None:
-        """Settings for looking at this run's servers as its readers do; ``None`` while it has none.
+        """Settings for looking at this run's servers as its readers do; ``None`` while it has none."""
+        return self.stack.settings if self._begun else None
 
-        Of a comparison those of its first side.
-        """
-        return self._servers() if self._began_s and self._state.status != "starting" else None
-
-    def _servers(self) -> Settings:
-        settings, arm = self._effects.stack_settings, self._arms[0]
-        return structs.replace(
-            settings,
-            cache=structs.replace(
-                settings.cache,
-                nodes=self._effects.listed,
-                prefix=arm.keys.prefix,
-                placement=arm.policy.placement,
-            ),
-            ingest=structs.replace(settings.ingest, enabled=False),
-            simulator=structs.replace(settings.simulator, enabled=False),
-            dashboard=structs.replace(settings.dashboard, read_only=True, observe=True),
-        )
+    @property
+    def _begun(self) -> bool:
+        return bool(self._began_s) and self._state.status != "starting"
 
     async def improvise(self, action: AnyAction) -> None:
         """Do what no step does, as a presenter likes, with its mark. Raises `IotCacheError`."""
-        if self._state.status == "starting" or not self._began_s:
+        if not self._begun:
             raise IotCacheError("the scenario's servers are still being started")
         self._update(marks=(*self._state.marks, Mark(self._elapsed(), action.describe())))
-        await self._effects.do(action)
+        await self.stack.effects.do(action)
 
     # Start and end
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as opening:
-            # Not announced: no `get` or `simulate` of somebody's is to end up among a lesson's servers.
-            stack = await opening.enter_async_context(
-                Stack(self._settings, announced=False, named_nodes=True, on_progress=self._starting)
-            )
-            store = await opening.enter_async_context(open_store(stack.settings.store))
-            self._report_start("waiting for the fleet's first readings")
-            stats = await opening.enter_async_context(FleetStatsListener(stack.settings.broker, store))
-            nodes = stack.settings.cache.nodes
-            assert not isinstance(nodes, str)
-            self._arms = self._make_arms(stack.settings, store)
-            self._nodes = NodeCounts(stack.settings.cache)
-            self._probe = Probe(store, self._arms)
-            self._effects = Effects(
-                stack,
-                self.scenario.stack,
-                self._arms,
-                self._probe,
-                stats=stats,
-                policy_of=self.policy_of,
-                sides=self.scenario.arms,
-            )
-            for arm in self._arms:
-                opening.push_async_callback(arm.store.close)
-            for arm in self._arms:
-                opening.push_async_callback(arm.close)
-            opening.push_async_callback(self._effects.close)
-            series = await self._known_fleet(store)
-            self._stats = stats
-            await self._effects.begin(series, self._read_spec())
-            self._open = opening.pop_all()
+        await self.stack.__aenter__()
         self._began_s = time.monotonic()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._open.aclose()
-
-    def _starting(self, progress: StartProgress) -> None:
-        if self._state.status == "starting":
-            self._report_start(progress.text)
+        await self.stack.__aexit__(*_)
 
     def _report_start(self, text: str) -> None:
-        self._update(message=text)
+        if self._state.status == "starting":
+            self._update(message=text)
 
     def _update(self, **changes: object) -> None:
         self._state = structs.replace(self._state, **changes)
         self._on_change(self._state)
-
-    def policy_of(
-        self, name: str, before: ArmPolicy | None = None, change: Policy | None = None
-    ) -> ArmPolicy:
-        """An arm's policy: as the scenario begins, or ``before`` with a change; what is forced wins."""
-        spec = self.scenario.stack
-        policy = before or ArmPolicy(
-            spec.ttl_s, spec.config_ttl_s, spec.jitter, spec.lease, spec.failover, spec.placement,
-            spec.negative_ttl_s, spec.refresh_s, spec.near_s, spec.copies,
-        )  # fmt: skip
-        own = [arm for arm in self.scenario.arms if arm.name == name] if before is None else []
-        for layer in (*own, change, self._forced):
-            if layer is None:
-                continue
-            known = {
-                field: getattr(layer, field)
-                for field in ArmPolicy.__struct_fields__
-                if getattr(layer, field, None) is not None
-            }
-            policy = structs.replace(policy, **known)
-        return policy
-
-    def _make_arms(self, settings: Settings, store: Store) -> list[Arm]:
-        spec = self.scenario.stack
-        names = self.scenario.arm_names or ("",)
-        clients = {one.name: one.clients for one in self.scenario.arms}
-        # One database, however many sides: its connections are shared.
-        shared = SlowStoreAccess(store, spec.store_connections) if spec.store_connections else None
-        return [
-            Arm(
-                name,
-                settings,
-                store,
-                prefix="" if spec.ingest_writes else f"{name or 'r'}:",
-                policy=self.policy_of(name),
-                clients=clients.get(name) or spec.clients,
-                seed=SEED,
-                store_access=shared,
-                unknown_percent=spec.unknown_percent,
-            )
-            for name in names
-        ]
-
-    def _read_spec(self) -> ReadSpec:
-        spec = self.scenario.stack
-        return ReadSpec(rate=spec.reads_per_s, batch=spec.batch, in_flight=200)
-
-    async def _known_fleet(self, store: Store) -> list[Series]:
-        """Every series of the fleet, in an order that does not depend on which was first to report."""
-        until_s = time.monotonic() + _FLEET_KNOWN_S
-        whole = Roster(SEED, self.scenario.stack.devices).series
-        while time.monotonic() < until_s:
-            known = await store.directory()
-            if len(known) >= whole:
-                return sorted(info.series for info in known)
-            if known:
-                self._report_start(
-                    f"waiting for the fleet's first readings: {len(known):,} of {whole:,} series so far"
-                )
-            await asyncio.sleep(0.5)
-        raise IotCacheError(f"the scenario's fleet did not report within {_FLEET_KNOWN_S:g} s")
 
     # Steps
 
@@ -343,7 +191,7 @@ class ScenarioRun:
         for action in step.do:
             self._update(marks=(*self._state.marks, Mark(self._elapsed(), action.describe())))
             self._result(did=(*self._state.steps[number].did, action.describe()))
-            await self._effects.do(action)
+            await self.stack.effects.do(action)
         self._step_began_s = self._elapsed()
         self._judging = True
         pace = Pace.of(step) if self._read else Pace(0.0, 0.0, 0.0)
@@ -427,7 +275,7 @@ class ScenarioRun:
         while True:
             due_s = max(due_s + 1.0, time.monotonic())
             await asyncio.sleep(due_s - time.monotonic())
-            figures = await self._measure()
+            figures = await self.stack.measure()
             at_s = self._elapsed()
             self.history.append((round(at_s, 2), figures))
             if self._state.status == "running" and self._judging:
@@ -446,16 +294,3 @@ class ScenarioRun:
             if value is not None and (value or not rare):
                 known[name] = None
         return tuple(known)
-
-    async def _measure(self) -> dict[str, float | None]:
-        figures: dict[str, float | None] = {}
-        for arm in self._arms:
-            own = arm.figures()
-            moved = self._effects.moved_percent.get(arm.name)
-            own["keys_moved_percent"] = moved
-            for name, value in own.items():
-                figures[f"{arm.name}.{name}" if arm.name else name] = value
-        figures |= await self._nodes.figures(self._effects.listed)
-        figures |= await self._stats.figures()
-        figures |= await self._probe.figures()
-        return figures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol, TypedDict, Unpack
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from msgspec import Struct
 from iotcache.clock import Clock
 from iotcache.config.contexts import ConfigContext
 from iotcache.config.schema import DashboardSettings
+from iotcache_simulator.lab.certificate import LessonTaken
 from iotcache_tui.preferences import UiPreferences
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.requests import RequestChannel
@@ -29,6 +30,7 @@ class PreferenceChanges(TypedDict, total=False):
     plots: bool
     log: bool
     toured: bool
+    lessons: Mapping[str, LessonTaken]
 
 
 def _no_mistake(name: str) -> str:

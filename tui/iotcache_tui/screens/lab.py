@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
-from iotcache_tui.format import fit
+from iotcache_simulator.lab.certificate import certificate
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.dialogs.switches import SwitchesScreen, lesson_switches
@@ -29,30 +29,13 @@ from iotcache_tui.state.lab import (
     LoadLabCatalogue,
 )
 from iotcache_tui.state.requests import READ_ONLY, Answer
-from iotcache_tui.widgets.common.panel import Panel
 from iotcache_tui.widgets.common.render_context import RenderContext
-from iotcache_tui.widgets.lab.lab_big import big_lines
+from iotcache_tui.widgets.lab.course import course_line, course_page, lesson_taken
 from iotcache_tui.widgets.lab.lab_list import LabList as ScenarioList
-from iotcache_tui.widgets.lab.lab_panels import figure_lines, light_lines
-from iotcache_tui.widgets.lab.lab_plot import left_out, plot_lines
-from iotcache_tui.widgets.lab.lab_words import ANSWER_KEYS, about, headline, narration, written
+from iotcache_tui.widgets.lab.lab_words import ANSWER_KEYS, about, written
+from iotcache_tui.widgets.lab.lesson import LessonView, Room
 
-MEASURED_LEAST, MEASURED_ASKED = 8, 5
-"""Lines that figures and plot keep where it is narrow: always, and while a question is to be read."""
-TEXT_LEAST = 4
-"""Lines that the text keeps there."""
 _RUN_KEYS = {"next", "back", "skip", "restart", "leave", "answer", "note", "big", "export", "improvise"}
-
-
-class _QuestionShown(NamedTuple):
-    """What the words on show depend on."""
-
-    status: str
-    message: str
-    shown: int
-    answered: int
-    asked: bool
-    theme: str
 
 
 class LabScreen(ViewScreen):
@@ -64,6 +47,7 @@ class LabScreen(ViewScreen):
         ("◌ ● ✗", "a light: still open, it held, it did not hold in time"),
         ("▶", "what the step asks you to look at"),
         ("│ name", "a line through the plots: where something was done; * is a remark of yours"),
+        ("✓", "a lesson of the course that you have gone through"),
         ("Servers", "a scenario starts servers of its own and ends them; yours are not touched"),
     )
     DEFAULT_CSS = """
@@ -71,36 +55,13 @@ class LabScreen(ViewScreen):
     LabScreen #lab-list { width: 54; }
     LabScreen #lab-about { width: 1fr; background: $surface; padding: 0 2; margin: 0 0 0 1; }
     LabScreen #lab-about Static { height: auto; }
-    LabScreen #lab-run { height: 1fr; }
-    LabScreen #lab-head { height: 1; background: $panel; padding: 0 1; color: $foreground; }
-    LabScreen #lab-body { height: 1fr; }
-    LabScreen #lab-tell { width: 1fr; max-width: 84; background: $surface; padding: 1 2 0 2; }
-    LabScreen #lab-tell Static { height: auto; }
-    LabScreen #lab-side { width: 1fr; margin: 0 0 0 1; }
-    LabScreen #lab-lights { height: 6; }
-    LabScreen #lab-measured { height: 1fr; layout: vertical; }
-    LabScreen #lab-figures { height: 1fr; max-height: 13; margin: 1 0 0 0; }
-    LabScreen.-wide #lab-figures { max-height: 19; }
-    LabScreen #lab-plot { height: 1fr; margin: 1 0 0 0; }
-    LabScreen #lab-big { height: 1fr; display: none; margin: 1 0 0 0; }
     LabScreen #lab-note, LabScreen #lab-note:focus {
         height: 1; border: none; padding: 0 1; background: $panel-lighten-1; display: none;
     }
+    LabScreen.-course #lab-list { display: none; }
     LabScreen.-narrow #lab-choose { layout: vertical; }
     LabScreen.-narrow #lab-list { width: 1fr; height: 12; }
     LabScreen.-narrow #lab-about { height: 1fr; margin: 0; }
-    LabScreen.-narrow #lab-body { layout: vertical; }
-    LabScreen.-narrow #lab-tell { height: 1fr; max-width: 100%; padding: 0 1; }
-    LabScreen.-narrow #lab-side { height: 11; width: 1fr; margin: 0; }
-    LabScreen.-narrow #lab-lights { height: 4; }
-    LabScreen.-narrow #lab-measured { layout: horizontal; }
-    LabScreen.-narrow #lab-figures { width: 30; max-height: 100%; margin: 0; }
-    LabScreen.-narrow #lab-plot { width: 1fr; margin: 0; }
-    LabScreen.-big #lab-measured { display: none; }
-    LabScreen.-big #lab-tell { display: none; }
-    LabScreen.-big #lab-big { display: block; }
-    LabScreen.-big #lab-side { margin: 0; height: 1fr; }
-    LabScreen.-big.-narrow #lab-big { margin: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n,right", "next", "Next", key_display="n", id="lab.next"),
@@ -117,6 +78,7 @@ class LabScreen(ViewScreen):
         Binding("t", "note", "Remark", id="lab.remark"),
         Binding("f", "switches", "Faults", id="lab.faults"),
         Binding("F", "improvise", "Faults", id="lab.improvise"),
+        Binding("C", "certificate", "Course", id="lab.course"),
         Binding("A", "show_all", "Unattended: all scenarios in turn", show=False, id="lab.unattended"),
     ]
     AUTO_FOCUS = "#lab-list"
@@ -129,41 +91,21 @@ class LabScreen(ViewScreen):
         self.list = ScenarioList(id="lab-list")
         self.about_text = Static(markup=False)
         self.about = VerticalScroll(self.about_text, id="lab-about")
-        self.head = Static(id="lab-head", markup=False)
-        self.narration_text = Static(markup=False)
-        self.big = Panel("For the back row", ascii_only=settings.ascii, id="lab-big")
-        self.lights = Panel("Expected", ascii_only=settings.ascii, id="lab-lights")
-        self.figures = Panel("Figures", ascii_only=settings.ascii, id="lab-figures")
-        self.plot = Panel("What happened", ascii_only=settings.ascii, id="lab-plot")
         self.note_box = Input(placeholder="your remark; Enter puts it into the plot", id="lab-note")
         self.choose = Horizontal(id="lab-choose")
-        self.running = Vertical(id="lab-run")
-        self.running.display = False
-        self.tell = VerticalScroll(self.narration_text, id="lab-tell")
-        self.side = Vertical(id="lab-side")
-        self.measured = Container(id="lab-measured")
+        self.lesson = LessonView(settings)
+        self.lesson.display = False
         self._listed = False
         self._ticket = 0
-        self._question_shown: _QuestionShown | None = None
         self._begun = ""
         """What is being run, as it was asked for: a name of the list, or a file."""
-        self._headed = "", ""
         self._view = NO_LAB
 
     def body(self) -> ComposeResult:
         with self.choose:
             yield self.list
             yield self.about
-        with self.running:
-            yield self.head
-            with Horizontal(id="lab-body"):
-                yield self.tell
-                with self.side:
-                    yield self.lights
-                    with self.measured:
-                        yield self.figures
-                        yield self.plot
-                    yield self.big
+        yield self.lesson
         yield self.note_box
 
     @property
@@ -182,8 +124,9 @@ class LabScreen(ViewScreen):
             self._begin(name, auto)
         view = self.state.lab or NO_LAB
         if bool(view.name) != self.going:
-            self.choose.display, self.running.display = not view.name, bool(view.name)
-            (self.tell if view.name else self.list).focus()
+            self.choose.display, self.lesson.display = not view.name, bool(view.name)
+            (self.lesson.tell if view.name else self.list).focus()
+            self.remove_class("-course")
             if not view.name:
                 self.list.choose(self._view.name)
             self._view = view
@@ -193,69 +136,34 @@ class LabScreen(ViewScreen):
         if turned:
             self.refresh_bindings()
         if view.name:
-            self._draw_run(view)
+            self._note_taken(view)
+            lessons, key = self.context.preferences.lessons, self.context.key_of("lab.course", "C")
+            course = course_line(view, lessons, self._titles(), key)
+            room = Room(max(self.size.width - 2, 10), self.has_class("-narrow"), self.has_class("-big"))
+            self.lesson.show(view, room, self.context.key_of("lab.next", "n"), course)
         else:
             self.list.sync_lines()
 
-    def _draw_run(self, view: LabView) -> None:
-        state = view.state
-        self._draw_head(view)
-        lights = state.steps[state.shown] if state.shown < len(state.steps) else None
-        answered = (lights.answered or -lights.revealed) if lights else 0
-        message = _QuestionShown(
-            state.status, state.message, state.shown, answered, state.asked, self.app.theme
-        )
-        if message != self._question_shown:
-            before, self._question_shown = self._question_shown, message
-            self.narration_text.update(
-                written(narration(view, self.settings.keys), self.app.theme_variables["primary"])
-            )
-            if before is None or message.shown != before.shown:
-                self.tell.scroll_home(animate=False)
-            elif (message.answered, message.asked) != (before.answered, before.asked):
-                # The question comes last, and then what was right, and why.
-                self.call_after_refresh(self.tell.scroll_end, animate=False)
-        self._share_out(view)
-        ascii_only = self.settings.ascii
-        steps = state.steps if lights is None else (lights,)
-        held = sum(check.state == "green" for step in steps for check in step.checks)
-        total = sum(len(step.checks) for step in steps)
-        self.lights.show(
-            (state.shown, lights), lambda width, height: light_lines(view, width - 2, ascii_only),
-            note=f"{held} of {total} held",
-        )  # fmt: skip
-        tick = state.elapsed_s, state.shown, len(state.marks)
-        if self.has_class("-big"):
-            self.big.show(tick, lambda width, height: big_lines(view, width - 2, height, ascii_only))
-            return
-        self.figures.show(tick, lambda width, height: figure_lines(view, width - 2, height, ascii_only))
-        left = left_out(view, self.plot.size.width - 2, self.plot.size.height - 1)
-        more = f"{left} more in a higher window, " if left else ""
-        self.plot.show(
-            tick, lambda width, height: plot_lines(view, width - 2, height, ascii_only),
-            note=f"{more}{state.elapsed_s:.0f} s",
-        )  # fmt: skip
+    # The course
 
-    def _share_out(self, view: LabView) -> None:
-        """Give each part the lines it needs: all lights are seen, and where it is narrow, all of the text."""
-        lights = len(light_lines(view, self.lights.size.width - 2, self.settings.ascii))
-        wanted = min(max(lights, 1), 8) + 1
-        self.lights.styles.height = max(wanted, 2)
-        if self.has_class("-narrow") and not self.has_class("-big"):
-            height = self.running.size.height - 1
-            least = MEASURED_ASKED if view.state.asked else MEASURED_LEAST
-            text = min(self.narration_text.size.height, height - wanted - least)
-            self.side.styles.height = height - max(text, TEXT_LEAST)
-        else:
-            self.side.styles.height = None
+    def _note_taken(self, view: LabView) -> None:
+        """Keep that a lesson of the course was gone through by a person."""
+        known = self.context.preferences.lessons
+        day = time.strftime("%Y-%m-%d", time.localtime(self.context.clock.now()))
+        lesson = None if self.context.player is not None else lesson_taken(view, known, day)
+        if lesson is not None:
+            self.context.keep(lessons={**known, view.name: lesson})
+            self.list.taken = frozenset(self.context.preferences.lessons)
 
-    def _draw_head(self, view: LabView) -> None:
-        text = headline(view, self.context.key_of("lab.next", "n"), ascii_only=self.settings.ascii)
-        if (text, self.app.theme) != self._headed:
-            self._headed = text, self.app.theme
-            line = Text(fit(text, max(self.size.width - 2, 10)), no_wrap=True)
-            line.stylize(f"bold {self.app.theme_variables['primary']}", 0, len(view.title))
-            self.head.update(line)
+    def _titles(self) -> dict[str, str]:
+        return {entry.name: entry.title for entry in self.list.entries}
+
+    def action_certificate(self) -> None:
+        """The page of the course, instead of the list; and back."""
+        self.toggle_class("-course")
+        self._about()
+        (self.about if self.has_class("-course") else self.list).focus()
+        self.refresh_bindings()
 
     def _take_catalogue(self, answer: Answer) -> None:
         if answer.error:
@@ -263,6 +171,7 @@ class LabScreen(ViewScreen):
             self._listed = False
             self.list.redraw()
         elif isinstance(answer.value, LabCatalogue):
+            self.list.taken = frozenset(self.context.preferences.lessons)
             self.list.show(answer.value.entries)
             self._about()
             for wrong in answer.value.wrong[:3]:
@@ -271,9 +180,17 @@ class LabScreen(ViewScreen):
     @on(ScenarioList.Selected)
     def _about(self) -> None:
         entry = self.list.selected_entry
-        if entry is None:
+        if self.has_class("-course"):
+            narration_text = course_page(
+                self.context.preferences.lessons,
+                self._titles(),
+                self.context.key_of("lab.export", "E"),
+                self.context.key_of("lab.course", "C"),
+            )
+        elif entry is not None:
+            narration_text = about(entry, brief=self.has_class("-narrow"))
+        else:
             return
-        narration_text = about(entry, brief=self.has_class("-narrow"))
         self.about_text.update(written(narration_text, self.app.theme_variables["primary"]))
         self.about.scroll_home(animate=False)
 
@@ -287,7 +204,7 @@ class LabScreen(ViewScreen):
         self._begin(event.entry.name, auto=False)
 
     def _begin(self, name: str, auto: bool) -> None:
-        self._question_shown = None
+        self.lesson.begin()
         self._begun = name
         self._ticket = self.context.ask(LabRun(name, auto), self._take_run_answer)
 
@@ -353,7 +270,7 @@ class LabScreen(ViewScreen):
     def _close_note(self) -> None:
         self.note_box.value = ""
         self.note_box.styles.display = "none"
-        self.tell.focus()
+        self.lesson.tell.focus()
 
     def action_export(self) -> None:
         def on_answer(answer: Answer) -> None:
@@ -364,7 +281,8 @@ class LabScreen(ViewScreen):
                 beside = f", {len(plots)} plot{'s' if len(plots) != 1 else ''} beside it" if plots else ""
                 self.context.tell(f"written: {first}{beside}")
 
-        self.context.ask(LabExport(str(Path.cwd())), on_answer)
+        page = "" if self.going else certificate(self.context.preferences.lessons, self._titles())
+        self.context.ask(LabExport(str(Path.cwd()), page), on_answer)
 
     def action_restart(self) -> None:
         """Begin anew; what goes on is not thrown away unasked."""
@@ -421,6 +339,8 @@ class LabScreen(ViewScreen):
             self._close_note()
             return
         if not self.going:
+            if self.has_class("-course"):
+                self.action_certificate()
             return
         if self._view.state.status in ("done", "failed"):
             self._end()
@@ -444,8 +364,10 @@ class LabScreen(ViewScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The keys of a run are told of while there is one."""
-        if action in ("show_all", "switches"):
+        if action in ("show_all", "switches", "certificate"):
             return not self.going
+        if action in ("export", "leave") and self.has_class("-course"):
+            return True
         if action in ("next", "skip") and self._at_the_end():
             return False
         # `f` is an answer as well, of which there are seldom six.

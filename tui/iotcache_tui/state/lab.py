@@ -112,6 +112,8 @@ class LabExport(Request, frozen=True):
     """Write the summary of the run, with its plots. Answers: `LabExported`."""
 
     folder: str
+    certificate: str = ""
+    """Not the summary but this page."""
 
 
 class LabExported(Struct, frozen=True):

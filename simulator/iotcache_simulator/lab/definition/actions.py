@@ -15,6 +15,11 @@ ShortSeconds = Annotated[float, Meta(ge=0, le=3_600)]
 Jitter = Annotated[float, Meta(ge=0, le=0.5)]
 Copies = Annotated[int, Meta(ge=1, le=16)]
 Placement = Literal["ketama", "rendezvous", "modulo"]
+Writing = Literal["through", "aside", "around", "behind"]
+"""What a write does to the cache: sets the entry, deletes it, leaves it, or goes there alone at first."""
+ValueBytes = Annotated[int, Meta(ge=0, le=500_000)]
+QueueLength = Annotated[int, Meta(ge=0, le=2_000)]
+WriteRate = Annotated[float, Meta(ge=0, le=1_000)]
 
 
 class Action(Struct, frozen=True, forbid_unknown_fields=True, tag_field="act", kw_only=True):
@@ -109,10 +114,20 @@ class StoreAction(Action, frozen=True, tag="store"):
     """The readers' way to the store becomes slow, or is cut."""
 
     delay_ms: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
+    """Before the question reaches the store."""
+    answer_ms: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
+    """Before its answer is back with who asked."""
+    queue: QueueLength | None = None
+    """Requests that may wait for one of its connections; unset: as before."""
     stopped: bool = False
 
     def describe(self) -> str:
-        return "store cut off" if self.stopped else f"store takes {self.delay_ms:g} ms more"
+        if self.stopped:
+            return "store cut off"
+        late = f"its answers come {self.answer_ms:g} ms late" if self.answer_ms else ""
+        asked = f"store takes {self.delay_ms:g} ms more" if self.delay_ms or not late else "store"
+        queue = f"its queue is {self.queue} long" if self.queue is not None else ""
+        return ", ".join(part for part in (asked, late, queue) if part)
 
 
 class IngestAction(Action, frozen=True, tag="ingest"):
@@ -142,6 +157,24 @@ class ReadersAction(Action, frozen=True, tag="readers"):
         return ", ".join([*parts, *([self.popularity] if self.popularity else [])]) or "readers unchanged"
 
 
+class WritersAction(Action, frozen=True, tag="writers"):
+    """How much is written (``stack.writes_per_s``)."""
+
+    per_s: WriteRate
+
+    def describe(self) -> str:
+        return f"{self.per_s:g} writes/s" if self.per_s else "writers stopped"
+
+
+class PageMover(Action, frozen=True, tag="page_mover"):
+    """``slabs automove`` on every node: whether it moves pages of memory from one slab class to another."""
+
+    to: Literal["off", "on", "eager"]
+
+    def describe(self) -> str:
+        return f"page mover {self.to}"
+
+
 class Policy(Action, frozen=True, tag="policy"):
     """How readers and writers use the cache from now on; what is not named stays as it is."""
 
@@ -157,6 +190,8 @@ class Policy(Action, frozen=True, tag="policy"):
     refresh_s: ShortSeconds | None = None
     near_s: ShortSeconds | None = None
     copies: Copies | None = None
+    writing: Writing | None = None
+    value_bytes: ValueBytes | None = None
 
     def describe(self) -> str:
         names = {
@@ -164,6 +199,7 @@ class Policy(Action, frozen=True, tag="policy"):
             "lease": "lease {}", "failover": "failover {}", "placement": "{}",
             "negative_ttl_s": "negative entries {:g} s", "refresh_s": "refreshed {:g} s early",
             "near_s": "near cache {:g} s", "copies": "{:g} copies",
+            "writing": "write-{}", "value_bytes": "values of {:,} bytes",
         }  # fmt: skip
         parts = []
         for name, form in names.items():
@@ -179,9 +215,12 @@ class Write(Action, frozen=True, tag="write"):
 
     value: float
     behind: bool = False
+    invalidate: bool = False
+    """In the database first, and then its entries are deleted."""
 
     def describe(self) -> str:
-        return f"probe set to {self.value:g}" + (" behind the cache's back" if self.behind else "")
+        how = " behind the cache's back" if self.behind else ", entry deleted" if self.invalidate else ""
+        return f"probe set to {self.value:g}{how}"
 
 
 class PushConfig(Action, frozen=True, tag="config"):
@@ -220,6 +259,7 @@ class Wait(Action, frozen=True, tag="wait"):
 
 AnyAction = (
     Kill | Pause | Resume | Restart | Remove | Add | Memory | Flush | BrokerAction | StoreAction
-    | IngestAction | FleetAction | ReadersAction | Policy | Write | PushConfig | Invalidate | Warm | Wait
+    | IngestAction | FleetAction | ReadersAction | WritersAction | PageMover | Policy | Write | PushConfig
+    | Invalidate | Warm | Wait
 )  # fmt: skip
 ACTION_NAMES = tuple(str(act.__struct_config__.tag) for act in AnyAction.__args__)

@@ -11,11 +11,15 @@ from iotcache.model import MissReason
 from iotcache.text import plural
 from iotcache_simulator.lab.definition.actions import (
     Add,
+    AnyAction,
+    PageMover,
     Policy,
     PushConfig,
     ReadersAction,
     Remove,
+    StoreAction,
     Write,
+    WritersAction,
 )
 from iotcache_simulator.lab.definition.expectations import parse_expectation
 from iotcache_simulator.lab.definition.metrics import metric_name, metric_of
@@ -25,6 +29,8 @@ from iotcache_simulator.readers.popularity import popularity
 NAME_FORM: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SPANS: Final = ("hit", "fallbacks", "ingest", "latency", "devices", "nodes", "plot", "log")
 """What a step may point at on the screen."""
+OWN_SERIES: Final = ("one", "probe", "written")
+"""What may be read besides a share of the fleet: one series of it, the probe, what the application writes."""
 Fault = tuple[str, tuple[str | int, ...]]
 """A sentence, and the path of the key it is about."""
 _BEGUN_BY: Final[dict[str, tuple[tuple[type, ...], str]]] = {
@@ -33,6 +39,7 @@ _BEGUN_BY: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "config_stale_s": ((PushConfig,), "no step until then has a config"),
     "keys_moved_percent": ((Add, Remove), "no step until then changes the list of nodes"),
 }
+_OF_WRITES: Final = {"writes_per_s", "store_writes_per_s", "write_ms", "stale_percent", "lost_writes"}
 """Metrics that are there only once something was done."""
 
 
@@ -41,11 +48,14 @@ def faults(scenario: Scenario) -> Iterator[Fault]:
     yield from _of_the_sides(scenario)
     for at, metric in enumerate(scenario.plot):
         yield from ((why, ("plot", at)) for why in _of_a_metric(metric, scenario, scenario.step))
-    if (wrong := _unknown_popularity(scenario.stack.popularity)) is not None:
+    if (wrong := _no_popularity(scenario.stack.popularity, scenario)) is not None:
         yield wrong, ("stack", "popularity")
     for at, side in enumerate(scenario.arms):
-        if side.popularity and (wrong := _unknown_popularity(side.popularity)) is not None:
+        if side.popularity and (wrong := _no_popularity(side.popularity, scenario)) is not None:
             yield wrong, ("side", at, "popularity")
+    if scenario.stack.ingest_writes and (scenario.stack.writes_per_s or scenario.stack.value_bytes):
+        name = "writes_per_s" if scenario.stack.writes_per_s else "value_bytes"
+        yield f"with {name}, ingest_writes must be false: the entries are the readers' own", ("stack", name)
     for number, step in enumerate(scenario.step):
         yield from _of_a_step(number, step, scenario)
     yield from _of_the_nodes(scenario)
@@ -73,12 +83,16 @@ def _of_a_metric(text: str, scenario: Scenario, steps: Iterable[Step]) -> Iterat
         parse_expectation(f"{text} > 0", scenario.arm_names)
     except ConfigError as error:
         yield str(error)
-    if (never := _never_measured(name, steps)) is not None:
+    if (never := _never_measured(name, scenario, steps)) is not None:
         yield f"{text!r} is never measured: {never}"
 
 
-def _never_measured(name: str, steps: Iterable[Step]) -> str | None:
+def _never_measured(name: str, scenario: Scenario, steps: Iterable[Step]) -> str | None:
     """Why a metric has no figure in these steps."""
+    if name in _OF_WRITES and not scenario.stack.writes_per_s:
+        return "stack.writes_per_s is 0"
+    if name == "idle_memory_mb" and not scenario.stack.memcached:
+        return "only memcached itself has slab classes: set stack.memcached"
     acts, why = _BEGUN_BY.get(name, ((), ""))
     begun = not acts or any(isinstance(action, acts) for step in steps for action in step.do)
     return None if begun else why
@@ -98,7 +112,7 @@ def _of_a_step(number: int, step: Step, scenario: Scenario) -> Iterator[Fault]:
         if metric_of(name) is None:
             reasons = ", ".join(reason.value for reason in MissReason)
             yield f"{text!r}: there is no such reason; there are {reasons}", here
-        elif (never := _never_measured(name, scenario.step[: number + 1])) is not None:
+        elif (never := _never_measured(name, scenario, scenario.step[: number + 1])) is not None:
             yield f"{text!r} is never measured: {never}", here
     for at, name in enumerate(step.point):
         if name not in SPANS:
@@ -110,11 +124,27 @@ def _of_a_step(number: int, step: Step, scenario: Scenario) -> Iterator[Fault]:
     if step.question is not None and step.question.right > len(step.question.answers):
         yield f"it has {plural(len(step.question.answers), 'answer')}", ("step", number, "question", "right")
     for at, action in enumerate(step.do):
-        if isinstance(action, Policy) and action.arm and action.arm not in scenario.arm_names:
-            yield f"the scenario has no side {action.arm!r}", ("step", number, "do", at, "side")
-        reading = action.popularity if isinstance(action, ReadersAction) else None
-        if reading and (wrong := _unknown_popularity(reading)) is not None:
-            yield wrong, ("step", number, "do", at, "popularity")
+        for why, key in _of_an_act(action, scenario):
+            yield why, ("step", number, "do", at, *key)
+
+
+def _of_an_act(action: AnyAction, scenario: Scenario) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """A sentence, and the key of the act that it is about, if any."""
+    stack = scenario.stack
+    match action:
+        case Policy(arm=side) if side and side not in scenario.arm_names:
+            yield f"the scenario has no side {side!r}", ("side",)
+        case PageMover() if not stack.memcached:
+            yield "only memcached itself moves pages: set stack.memcached", ()
+        case StoreAction(queue=queue) if queue is not None and not stack.store_connections:
+            yield "there is no queue: stack.store_connections is 0", ("queue",)
+        case WritersAction() if not stack.writes_per_s:
+            yield "nobody writes: stack.writes_per_s is 0", ()
+        case Write(behind=True, invalidate=True):
+            yield "behind the cache's back no entry is deleted", ("invalidate",)
+        case ReadersAction(popularity=str() as text):
+            if (wrong := _no_popularity(text, scenario)) is not None:
+                yield wrong, ("popularity",)
 
 
 def _of_the_nodes(scenario: Scenario) -> Iterator[Fault]:
@@ -134,11 +164,15 @@ def _of_the_nodes(scenario: Scenario) -> Iterator[Fault]:
                 yield "at least one node must stay", here
 
 
-def _unknown_popularity(text: str) -> str | None:
-    if text == "one":
+def _no_popularity(text: str, scenario: Scenario) -> str | None:
+    if text == "written" and not scenario.stack.writes_per_s:
+        return "nothing is written: stack.writes_per_s is 0"
+    if text in OWN_SERIES:
         return None
     try:
         popularity(text, 10, 1)
     except UsageError:
-        return f"{text!r} is no popularity: it may be one, uniform, scan, zipf or zipf:EXPONENT"
+        return (
+            f"{text!r} is no popularity: it may be one, probe, written, uniform, scan, zipf or zipf:EXPONENT"
+        )
     return None

@@ -52,8 +52,25 @@ METRICS: Final[dict[str, LabMetric]] = {
     "busiest_node_percent": LabMetric(
         "Busiest node", "%", "of all gets, those of the busiest node; over the last 3 s"
     ),
+    "idle_memory_mb": LabMetric(
+        "Idle memory", "MB", "memory that slab classes hold and that holds no item (memcached)"
+    ),
     "evictions_per_s": LabMetric("Evictions", "items/s", "items thrown out for want of memory"),
     "items": LabMetric("Items", "items", "items in all nodes"),
+    "writes_per_s": LabMetric("Writes", "writes/s", "writes that were acknowledged", True),
+    "store_writes_per_s": LabMetric(
+        "Store writes", "writes/s", "values that these writes put into the store", True
+    ),
+    "write_ms": LabMetric("Write p50", "ms", "median time of a write, until it is acknowledged", True),
+    "stale_percent": LabMetric(
+        "Stale reads",
+        "%",
+        "of the reads of what is written, those with an older value; over the last 3 s",
+        True,
+    ),
+    "lost_writes": LabMetric(
+        "Lost writes", "writes", "last acknowledged values that neither store nor cache has any more", True
+    ),
     "stored": LabMetric("Readings in the store", "readings", "readings in the store"),
     "stored_per_s": LabMetric("Stored", "readings/s", "readings that came into the store"),
     "missing": LabMetric(

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from iotcache_simulator.lab.definition.actions import (
     AnyAction,
     Copies,
     Jitter,
     Placement,
+    QueueLength,
     ShortSeconds,
     TtlSeconds,
+    ValueBytes,
+    WriteRate,
+    Writing,
 )
 from iotcache_simulator.lab.definition.expectations import Expectation, parse_expectation
+from iotcache_simulator.readers.workload import ReadSpec
 
 PLOTTED: Final = ("hit_percent", "store_reads_per_s")
 """What is worth watching where a scenario does not say; with sides, of each."""
@@ -38,9 +43,19 @@ class StackSpec(Struct, frozen=True, forbid_unknown_fields=True):
     clients: Annotated[int, Meta(ge=1, le=50)] = 1
     """Applications that read, each with connections of its own and nothing shared but the cache."""
     popularity: str = "uniform"
+    writes_per_s: WriteRate = 0.0
+    """Values that an application writes a second, to twenty series of its own."""
+    writing: Writing = "through"
+    """What such a write does to the cache."""
+    value_bytes: ValueBytes = 0
+    """How large the values are that readers put into the cache; 0: as they come."""
+    memcached: bool = False
+    """Whether the nodes have to be memcached itself, as only that has slab classes."""
     store_delay_ms: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
     store_connections: Annotated[int, Meta(ge=0, le=100)] = 0
     """Requests of the readers that the store serves at a time; others wait in turn. 0: any number."""
+    store_queue: QueueLength = 400
+    """Requests that may wait for such a connection; one more is refused."""
     unknown_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
     """Share of the reads that ask for devices which are not there."""
     negative_ttl_s: ShortSeconds = 0.0
@@ -74,11 +89,17 @@ class ArmSpec(Struct, frozen=True, forbid_unknown_fields=True):
     refresh_s: ShortSeconds | None = None
     near_s: ShortSeconds | None = None
     copies: Copies | None = None
+    writing: Writing | None = None
+    value_bytes: ValueBytes | None = None
     reads_per_s: Annotated[float, Meta(gt=0, le=20_000)] | None = None
     batch: Annotated[int, Meta(ge=1, le=100)] | None = None
     clients: Annotated[int, Meta(ge=1, le=50)] | None = None
     popularity: str | None = None
     """Readers of this side's own; what is not said is as the stack's."""
+
+    def reads(self, common: ReadSpec) -> ReadSpec:
+        """How much its readers read, where all others read as in ``common``."""
+        return structs.replace(common, rate=self.reads_per_s or common.rate, batch=self.batch or common.batch)
 
 
 class Question(Struct, frozen=True, forbid_unknown_fields=True):

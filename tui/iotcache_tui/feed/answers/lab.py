@@ -219,10 +219,14 @@ async def export(request: LabExport, context: LabContext) -> LabExported:
     """Markdown and SVG, written in a thread."""
     from iotcache_simulator.lab.report import free_path, write_summary
 
-    made = _current(context)
-    path = free_path(Path(request.folder), f"{made.scenario.name}-summary")
+    made = None if request.certificate else _current(context)
+    path = free_path(Path(request.folder), "certificate" if made is None else f"{made.scenario.name}-summary")
     try:
-        files = await asyncio.to_thread(write_summary, made, path)
+        if made is None:
+            await asyncio.to_thread(path.write_text, request.certificate, "utf-8")
+            files = [path]
+        else:
+            files = await asyncio.to_thread(write_summary, made, path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
     return LabExported(tuple(printable(str(file), 300) for file in files))

@@ -52,6 +52,8 @@ class LabList(LineView):
         super().__init__(id=id)
         self.entries: tuple[LabEntry, ...] = ()
         self.cursor = 0
+        self.taken: frozenset[str] = frozenset()
+        """Names of those that were gone through."""
         self.waiting = "looking for scenarios …"
 
     def show(self, entries: tuple[LabEntry, ...]) -> None:
@@ -75,7 +77,7 @@ class LabList(LineView):
         return len(self.entries)
 
     def line_key(self, line: int) -> Hashable:
-        return self.entries[line], line == self.cursor, self.has_focus
+        return self.entries[line], self.entries[line].name in self.taken, line == self.cursor, self.has_focus
 
     def draw_header(self, width: int) -> list[Segment]:
         return [
@@ -89,7 +91,8 @@ class LabList(LineView):
             under.append("lab--cursor" if self.has_focus else "lab--cursor-blur")
         ground = self.style_of(*under).background_style
         return [
-            Segment(" " + fit(entry.title, 32) + " ", self.style_of("lab--name") + ground),
+            Segment("✓" if entry.name in self.taken else " ", self.style_of("lab--dim") + ground),
+            Segment(fit(entry.title, 32) + " ", self.style_of("lab--name") + ground),
             Segment(fit(entry.level, 8) + " ", self.style_of("lab--dim") + ground),
             Segment(f"{entry.minutes:>2g} min", self.style_of("lab--dim") + ground),
             Segment(" " * max(width - 49, 0), ground),

@@ -18,6 +18,7 @@ LIGHTS = {"pending": ("◌", "dim"), "green": ("●", "good"), "red": ("✗", "b
 LIGHTS_ASCII = {"pending": "o", "green": "*", "red": "x"}
 ROWS = (
     ("hit", "hit_percent"),
+    ("hit", "stale_percent"),
     ("fallbacks", "fallbacks_per_s"),
     ("fallbacks", "store_reads_per_s"),
     ("fallbacks", "store_reads_of_one_key"),
@@ -32,6 +33,11 @@ ROWS = (
     ("nodes", "keys_moved_percent"),
     ("nodes", "busiest_node_percent"),
     ("log", "evictions_per_s"),
+    ("log", "idle_memory_mb"),
+    ("ingest", "writes_per_s"),
+    ("ingest", "store_writes_per_s"),
+    ("ingest", "write_ms"),
+    ("ingest", "lost_writes"),
     ("ingest", "stored_per_s"),
     ("ingest", "missing"),
     ("plot", "probe_stale_s"),

@@ -72,8 +72,11 @@ def headline(view: LabView, next_key: str, *, ascii_only: bool) -> str:
     return "  ".join(parts)
 
 
-def narration(view: LabView, keys: Mapping[str, str]) -> str:
-    """The narration as it stands, in Markdown; ``keys`` are the user's own."""
+def narration(view: LabView, keys: Mapping[str, str], course: str = "") -> str:
+    """The narration as it stands, in Markdown; ``keys`` are the user's own.
+
+    ``course``: how far the learner is, for the summary.
+    """
     export, restart = key_shown(keys, "lab.export", "E"), key_shown(keys, "lab.restart", "R")
     leave = key_shown(keys, "lab.leave", "Esc")
     state = view.state
@@ -83,7 +86,9 @@ def narration(view: LabView, keys: Mapping[str, str]) -> str:
         return f"# It could not go on\n\n{state.message}\n\n{leave} leaves."
     if state.shown >= len(view.steps):
         return _summary(
-            view, f"{export} writes this down with its plots, {restart} begins anew, {leave} leaves."
+            view,
+            f"{export} writes this down with its plots, {restart} begins anew, {leave} leaves.",
+            course,
         )
     step = view.steps[state.shown]
     lines = [f"## {state.shown + 1}. {step.title}", "", step.say]
@@ -104,7 +109,7 @@ def narration(view: LabView, keys: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _summary(view: LabView, keys: str) -> str:
+def _summary(view: LabView, keys: str, course: str) -> str:
     """What was expected and what happened, and what it means."""
     state = view.state
     lines = ["## What it means", "", view.explanation, "", "## What happened", ""]
@@ -128,4 +133,4 @@ def _summary(view: LabView, keys: str) -> str:
                 "",
                 f"{shown.question.ask} *{'You knew.' if right else 'Not quite.'}* {shown.question.why}",
             ]
-    return "\n".join([*lines, "", keys])
+    return "\n".join([*lines, "", *([course, ""] if course else []), keys])
