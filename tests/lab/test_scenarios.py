@@ -9,6 +9,7 @@ import pytest
 
 from iotcache.errors import ConfigError, UsageError
 from iotcache_simulator.lab.definition.expectations import Check, CheckState, StepChecks, parse_expectation
+from iotcache_simulator.lab.definition.metrics import per_second
 from iotcache_simulator.lab.definition.scenario import catalogue, find, load, parse
 from iotcache_tui.cli.main import main
 from tests.conforming import conforming
@@ -207,3 +208,19 @@ def test_what_follows_another_is_judged_only_once_that_is_green() -> None:
         late.update({"nodes_up": 2, "hit_percent": 99}, float(second))
     assert [check.state.value for check in late.checks] == ["red", "red", "red"]
     assert late.settled
+
+
+def test_a_look_that_comes_late_counts_no_more_than_a_second() -> None:
+    figures = {
+        "reads_per_s": 300.0,
+        "a.misses.expired": 30.0,
+        "hit_percent": 90.0,
+        "items": 9.0,
+        "p99_ms": None,
+    }
+    kept = {"store_reads_of_one_key": 20.0}
+    assert per_second(figures | kept, 1.1) == figures | kept
+    assert per_second(figures | kept, 3.0) == figures | kept | {
+        "reads_per_s": 100.0,
+        "a.misses.expired": 10.0,
+    }

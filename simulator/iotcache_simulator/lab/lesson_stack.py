@@ -16,6 +16,7 @@ from iotcache.model import Series
 from iotcache.store import open_store
 from iotcache.store.base import Store
 from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.lab.definition.metrics import per_second
 from iotcache_simulator.lab.effects import Effects
 from iotcache_simulator.lab.node_stats import NodeCounts
 from iotcache_simulator.lab.plan import SEED, Plan
@@ -70,6 +71,7 @@ class LessonStack:
                 opening.callback(arm.cut_off)  # all of them, before any is waited for
             series = await self._known_fleet(store)
             await self.effects.begin(series, self._plan.reads)
+            self._measured_s = time.monotonic()
             self._open = opening.pop_all()
         return self
 
@@ -100,6 +102,7 @@ class LessonStack:
 
     async def measure(self) -> dict[str, float | None]:
         """Every figure since the last call, which should be a second ago."""
+        before_s, self._measured_s = self._measured_s, time.monotonic()
         figures: dict[str, float | None] = {}
         for arm in self._arms:
             own = arm.figures()
@@ -110,7 +113,7 @@ class LessonStack:
         figures |= await self._nodes.figures(self.effects.listed)
         figures |= await self.stats.figures()
         figures |= await self._probe.figures()
-        return figures
+        return per_second(figures, self._measured_s - before_s)
 
     def _starting(self, progress: StartProgress) -> None:
         self._report(progress.text)
