@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas dist pythons site types check picture lessons class-plots chaos chaos-mutants clean
+.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas dist pythons site types check picture lessons lesson-pictures class-plots chaos chaos-mutants clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -124,6 +124,10 @@ chaos-mutants: $(DEV)
 # A teacher's sheet of each lesson, from its file.
 lessons: $(DEV)
 	@$(BIN)/python docs/make_lessons.py
+
+# Each lesson once on servers of its own, and a picture of each step at two sizes, dark and light; a quarter of an hour.
+lesson-pictures: $(DEV)
+	@$(BIN)/python docs/make_lesson_pictures.py build/lesson-pictures $(ARGS)
 
 # An hour and a day of each device class, for people who know such devices.
 class-plots: $(DEV)

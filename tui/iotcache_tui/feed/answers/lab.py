@@ -88,7 +88,7 @@ async def _through(scenario: Scenario, auto: bool, context: LabContext) -> None:
             await asyncio.sleep(10 + reading_s(scenario.explanation) if auto else 86_400)
     except IotCacheError as error:
         failed = LabState("failed", message=printable(str(error), 400))
-        context.mailbox.put_latest(Latest(lab=_view(made, failed)))
+        context.mailbox.put_latest(Latest(lab=view_of(made, failed)))
         await asyncio.sleep(20 if auto else 86_400)
     finally:
         telling.cancel()
@@ -117,10 +117,11 @@ def _log(context: LabContext, kind: str, text: str) -> None:
 
 
 def _put(made: ScenarioRun, context: LabContext) -> None:
-    context.mailbox.put_latest(Latest(lab=_view(made, made.state)))
+    context.mailbox.put_latest(Latest(lab=view_of(made, made.state)))
 
 
-def _view(made: ScenarioRun, state: LabState) -> LabView:
+def view_of(made: ScenarioRun, state: LabState) -> LabView:
+    """What a screen shows of a run as it stood."""
     scenario = made.scenario
     history = list(made.history)[-PLOTTED_S:]
     return LabView(
