@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from iotcache.cache import DeviceCache
-from iotcache.codec import decode_cached
+from iotcache.entry_codec import decode_cached
 from iotcache.errors import StoreError
 from iotcache.histogram import DurationHistogram
 from iotcache.model import Reading, Series, StoredReading
