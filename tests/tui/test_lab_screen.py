@@ -430,3 +430,20 @@ async def test_a_lesson_gone_through_is_ticked_and_the_course_ends_with_a_certif
         await pilot.press("C")
         whole = f"answered {len(ORDER) - 1} of {len(ORDER)} questions rightly"
         await until_shown(app, pilot, "Certificate", "Name: ____", whole)
+
+
+@pytest.mark.parametrize("sides", [(), ("left", "right")])
+def test_a_step_about_nothing_that_the_scenario_plots_still_shows_its_proof(sides: tuple[str, ...]) -> None:
+    names = [
+        f"{side}.{name}" if side else name for side in sides or ("",) for name in ("hit_percent", "p99_ms")
+    ]
+    points = tuple((float(at), 50.0) for at in range(20))
+    curves = tuple(LabCurve(name, "ms", points, plotted="hit" in name) for name in names)
+    steps = tuple(structs.replace(one, metrics=(names[1],)) for one in STEPS)
+    shown = structs.replace(view(), curves=curves, sides=sides, steps=steps)
+    for height in (8, 30):
+        drawn = "\n".join(text_of(plot_lines(shown, 100, height, False)))
+        assert all(
+            ("left: Read p99" in drawn, "right: Read p99" in drawn) if sides else ["Read p99" in drawn]
+        )
+        assert ("Hit ratio" in drawn) == (height > 8)

@@ -25,7 +25,7 @@ from iotcache.ttl import TtlPolicy
 from iotcache_simulator.fleet.waves.noise import stream_key, unit
 from iotcache_simulator.lab.application import MOST_COPIES, Application, ApplicationTotals, ArmPolicy
 from iotcache_simulator.lab.slow_store import SlowStoreAccess, StoreConnections
-from iotcache_simulator.lab.writers import Writers
+from iotcache_simulator.lab.writers import ArmWriters
 from iotcache_simulator.readers.popularity import Choice, popularity
 from iotcache_simulator.readers.workload import Readers, ReadSpec
 
@@ -76,7 +76,7 @@ class Arm:
         self.name = name
         self.policy = policy
         self.store = SlowStoreAccess(store, connections)
-        self.writers = Writers(name)
+        self.writers = ArmWriters(name)
         self.writes_per_s = writes_per_s
         self.unknown_percent = unknown_percent
         self.keys = Keys(prefix, settings.cache.bucket_s)

@@ -19,7 +19,7 @@ from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.lab.definition.metrics import per_second
 from iotcache_simulator.lab.effects import Effects
 from iotcache_simulator.lab.node_stats import NodeCounts
-from iotcache_simulator.lab.plan import SEED, Plan
+from iotcache_simulator.lab.plan import SEED, ScenarioPlan
 from iotcache_simulator.lab.probe import Probe
 from iotcache_simulator.lab.stats_listener import FleetStatsListener
 from iotcache_simulator.stack.service import StartProgress
@@ -32,7 +32,7 @@ _FLEET_KNOWN_S: Final = 90.0
 class LessonStack:
     """An async context manager: inside everybody reads. Raises `StackError` without its servers."""
 
-    def __init__(self, plan: Plan, report: Callable[[str], None]) -> None:
+    def __init__(self, plan: ScenarioPlan, report: Callable[[str], None]) -> None:
         """``report`` is told what is being started."""
         self._plan = plan
         self._report = report

@@ -20,7 +20,7 @@ _IN_FLIGHT: Final = 200
 """Requests that the readers have under way at a time."""
 
 
-class Plan:
+class ScenarioPlan:
     """One scenario; ``forced`` overrules each of its policies, at whatever time."""
 
     def __init__(self, scenario: Scenario, settings: Settings, forced: Policy | None = None) -> None:

@@ -24,7 +24,7 @@ from iotcache_simulator.lab.definition.metrics import metric_name, unit_of
 from iotcache_simulator.lab.definition.scenario import Scenario
 from iotcache_simulator.lab.lesson_stack import LessonStack
 from iotcache_simulator.lab.pace import Pace
-from iotcache_simulator.lab.plan import Plan
+from iotcache_simulator.lab.plan import ScenarioPlan
 from iotcache_simulator.lab.state import CheckResult, LabState, Mark, StepResult
 
 HISTORY_S: Final = 900
@@ -63,7 +63,7 @@ class ScenarioRun:
         """(seconds since the readers began, figures), one a second."""
         self._on_change = on_change
         self._state = LabState("starting")
-        self.stack = LessonStack(Plan(scenario, settings or Settings(), forced), self._report_start)
+        self.stack = LessonStack(ScenarioPlan(scenario, settings or Settings(), forced), self._report_start)
         """The servers and readers of its own."""
         self._checks = StepChecks(())
         self._judging = False

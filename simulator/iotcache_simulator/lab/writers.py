@@ -27,7 +27,7 @@ _UNDER_WAY: Final = 50
 """Writes under way at a time; while so many are, none is begun."""
 
 
-class Writers:
+class ArmWriters:
     """One arm's writer. Values only ever grow, so that an older one is known by its amount."""
 
     def __init__(self, arm: str) -> None:

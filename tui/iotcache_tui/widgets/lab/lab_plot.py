@@ -45,7 +45,7 @@ def plot_lines(
     Where there is no room for all, those stay that the step is about; ``only`` names others.
     """
     curves = [one for one in view.curves if any(value is not None for _, value in one.points)]
-    wanted = [one for one in curves if one.plotted] if only is None else _named(curves, only)
+    wanted = _wanted(view, curves) if only is None else _named(curves, only)
     if not wanted:
         return [[("figures come once a second", "dim")]]
     if height < BAND_LEAST or width < 20:
@@ -64,7 +64,7 @@ def plot_lines(
 
 def left_out(view: LabView, width: int, height: int) -> int:
     """How many plots there is no room for."""
-    curves = [one for one in view.curves if one.plotted and any(value is not None for _, value in one.points)]
+    curves = _wanted(view, [one for one in view.curves if any(value is not None for _, value in one.points)])
     room = max((height - (2 if height >= 10 else 1)) // BAND_LEAST, 1)
     shown = sum(len(column) for column in _columns(view, curves, room, beside=width >= LEAST_BESIDE))
     return len(curves) - shown if curves else 0
@@ -76,6 +76,16 @@ def step_metrics(view: LabView) -> list[str]:
     if state.shown >= len(view.steps):
         return []
     return list(dict.fromkeys(view.steps[state.shown].metrics))
+
+
+def _wanted(view: LabView, curves: Sequence[LabCurve]) -> list[LabCurve]:
+    """The scenario's plots; where the step is about none of them, first what proves it, of both sides."""
+    plotted = [one for one in curves if one.plotted]
+    about = step_metrics(view)
+    if not about or any(one.metric in about for one in plotted):
+        return plotted
+    name = metric_name(about[0])[0]
+    return [*(one for one in curves if metric_name(one.metric)[0] == name and not one.plotted), *plotted]
 
 
 def _named(curves: Sequence[LabCurve], names: Sequence[str]) -> list[LabCurve]:
