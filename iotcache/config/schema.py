@@ -29,7 +29,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 class BrokerSettings(Section, frozen=True):
     url: str = "embedded"
-    """ "embedded", "none", ``mqtt://[user[:password]@]host[:port]`` or ``mqtts://…``."""
+    """ "embedded", "none", ``mqtt://[user[:password]@]host[:port]``, ``mqtts://…``, ``ws://…[/path]`` or ``wss://…``."""
     username: str = ""
     password: str = ""
     password_file: str = ""

@@ -14,6 +14,9 @@ from iotcache.text import printable
 MEMCACHED_PORT = 11211
 MQTT_PORT = 1883
 MQTTS_PORT = 8883
+WS_PORT, WSS_PORT = 80, 443
+WS_PATH = "/mqtt"
+"""Where most brokers take MQTT over WebSockets; mosquitto takes any path."""
 POSTGRES_PORT = 5432
 # From the first colon that no // follows to the last @: a password may hold any sign, an @ too, and a
 # mistyped URL must hide it as well as a sound one.
@@ -23,6 +26,7 @@ _PARAMETER = re.compile(r"((?:password|passwd|pwd)\s*=\s*)[^&\s]+", re.IGNORECAS
 _RING_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EMBEDDED = re.compile(r"embedded:([0-9]{1,4})")
 _SHOWN = 120
+_BROKER_PORTS = {"mqtt": MQTT_PORT, "mqtts": MQTTS_PORT, "ws": WS_PORT, "wss": WSS_PORT}
 
 
 class BrokerAddress(Struct, frozen=True):
@@ -33,6 +37,8 @@ class BrokerAddress(Struct, frozen=True):
     tls: bool = False
     username: str = ""
     password: str = ""
+    path: str = ""
+    """Of its WebSocket; empty: plain TCP."""
 
     def __repr__(self) -> str:
         return f"BrokerAddress({self.host!r}, {self.port}, tls={self.tls})"
@@ -91,21 +97,28 @@ def parse_embedded_nodes(text: str) -> int | None:
 
 
 def parse_broker(url: str) -> BrokerAddress:
-    """``mqtt://[user[:password]@]host[:port]`` or ``mqtts://…``. Raises `ConfigError`."""
-    shown, form = _shown(url), "mqtt://[user[:password]@]host[:port] or mqtts://…"
+    """``mqtt://[user[:password]@]host[:port]``, ``mqtts://…``, or ``ws://…/path`` and ``wss://…/path``.
+
+    Raises `ConfigError`.
+    """
+    shown, form = _shown(url), "mqtt://[user[:password]@]host[:port], mqtts://…, ws://…[/path] or wss://…"
     parts = _split(url, form)
+    over_websocket = parts.scheme in ("ws", "wss")
     if (
-        parts.scheme not in ("mqtt", "mqtts")
+        parts.scheme not in _BROKER_PORTS
         or not parts.hostname
-        or parts.path not in ("", "/")
-        or parts.query
+        or (not over_websocket and (parts.path not in ("", "/") or parts.query))
+        or any(sign <= " " or sign > "~" for sign in parts.path + parts.query)
     ):
         raise ConfigError(f"{shown} is no broker: allowed is {form}")
-    tls = parts.scheme == "mqtts"
-    port = _port(parts, shown, MQTTS_PORT if tls else MQTT_PORT)
+    port = _port(parts, shown, _BROKER_PORTS[parts.scheme])
+    path = ""
+    if over_websocket:
+        path = (parts.path if parts.path not in ("", "/") else WS_PATH) + (parts.query and f"?{parts.query}")
     return BrokerAddress(
-        parts.hostname, port, tls, unquote(parts.username or ""), unquote(parts.password or "")
-    )
+        parts.hostname, port, parts.scheme in ("mqtts", "wss"),
+        unquote(parts.username or ""), unquote(parts.password or ""), path,
+    )  # fmt: skip
 
 
 def without_login(url: str) -> str:

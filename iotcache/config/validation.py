@@ -229,13 +229,13 @@ def _broker_together(broker: BrokerSettings) -> str | None:
         return "broker.tls_cert_file and broker.tls_key_file go together: set both or neither"
     files = {name: getattr(broker, name) for name in ("tls_ca_file", "tls_cert_file", "tls_key_file")}
     named = next((name for name, file in files.items() if file), None)
-    if named and broker.url.startswith("mqtt://"):
-        return f"broker.{named} needs an mqtts:// URL, and broker.url is {mask(broker.url)}"
+    if named and broker.url.startswith(("mqtt://", "ws://")):
+        return f"broker.{named} needs an mqtts:// or wss:// URL, and broker.url is {mask(broker.url)}"
     outside = broker.url not in ("embedded", "none")
     if outside and broker.password and not broker.username and broker.protocol == "3.1.1":
         # MQTT 3.1.1, section 3.1.2.9: without a user name there can be no password.
         return "broker.password is set without broker.username, which MQTT 3.1.1 does not allow: set both"
-    if not broker.url.startswith("mqtts://"):
+    if not broker.url.startswith(("mqtts://", "wss://")):
         return None
     wrong = (_unreadable(f"broker.{name}", file) for name, file in files.items() if file)
     return next((text for text in wrong if text), None)

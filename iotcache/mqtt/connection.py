@@ -37,6 +37,7 @@ from iotcache.mqtt.inbox import Inbox
 from iotcache.mqtt.library import LibraryClient, Login
 from iotcache.mqtt.reader import MAXIMUM_PACKET_BYTES, MalformedPublish, PacketReader
 from iotcache.mqtt.tls import other_port
+from iotcache.mqtt.websocket import open_transport
 from iotcache.text import printable
 
 CONNECT_TIMEOUT_S: Final = 4.0
@@ -137,11 +138,10 @@ class MqttConnection(asyncio.Protocol):
     async def open(self) -> None:
         """Connect and log in. Raises `BrokerError`: `ConnectRefused` when the broker answered no."""
         address, tls = self._endpoint.address, self._endpoint.tls
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await loop.create_connection(
-                    lambda: self, address.host, address.port, ssl=tls,
+                await open_transport(
+                    self, address.host, address.port, tls=tls, path=address.path,
                     ssl_shutdown_timeout=CLOSE_S if tls else None,
                 )  # fmt: skip
                 await self._library.connect()

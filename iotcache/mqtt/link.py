@@ -136,9 +136,7 @@ class MqttLink:
 
         address = parse_broker(settings.url)
         if settings.username:
-            address = BrokerAddress(
-                address.host, address.port, address.tls, settings.username, settings.password
-            )
+            address = replace(address, username=settings.username, password=settings.password)
         return cls(
             address,
             client_id,
