@@ -7,47 +7,48 @@ it, from another project's wheel; protobuf's own runtime decodes by it.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from google.protobuf.unknown_fields import UnknownFieldSet
 from hypothesis import given
 from hypothesis import strategies as st
 from leaf_device.proto import sparkplug_b_pb2 as reference
 
 from iotcache.clock import ManualClock
-from iotcache.config.schema import BrokerSettings
+from iotcache.config.schema import (
+    BrokerSettings,
+    CacheSettings,
+    IngestSettings,
+    Settings,
+    StoreSettings,
+)
 from iotcache.decode.sparkplug import Sparkplug, parse_topic
 from iotcache.ingest.rebirth import RebirthRequests
 from iotcache.mqtt import Message, MqttLink
+from iotcache.store import open_store
+from iotcache.tasks import beside
+from iotcache.worker.main import run_ingest
+from iotcache_simulator.faults.kinds import Reboot
 from iotcache_simulator.fleet.classes import load_classes
+from iotcache_simulator.fleet.definition import RadioLink
 from iotcache_simulator.fleet.formats import sparkplug as written
 from iotcache_simulator.fleet.formats.encoders import Format
+from iotcache_simulator.ledger.targets import VerifyTargets
+from iotcache_simulator.ledger.verify import Verification
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.plan.streams import roster_of, stream_of
 from iotcache_simulator.publish.run import FleetRun
 from iotcache_simulator.report.simulate import Report
+from iotcache_simulator.wire.dialect_uplink import REBIRTH_S
 from iotcache_simulator.wire.target import target_of
-from iotcache_simulator.wire.uplink import REBIRTH_S
 from tests.conftest import Server
+from tests.simulator.sparkplug_rules import check, read
 
 pytestmark = pytest.mark.real("mosquitto")
-
-_VALUE = {"Int64": "long_value", "UInt64": "long_value", "Double": "double_value", "Boolean": "boolean_value",
-          "String": "string_value"}  # fmt: skip
-"""Where the standard (6.4.16) puts the value of a metric of each datatype."""
-
-
-def read(message: Message) -> Any:
-    """The payload by Eclipse Tahu's schema; nothing in it may be unknown to that."""
-    found = reference.Payload.FromString(message.payload)
-    for part in (found, *found.metrics):
-        assert len(UnknownFieldSet(part)) == 0, "a field that the schema does not know"
-    for metric in found.metrics:
-        assert metric.WhichOneof("value") == _VALUE[reference.DataType.Name(metric.datatype)]
-    return found
 
 
 async def received(
@@ -73,8 +74,15 @@ async def received(
             messages += found
     nodes: dict[str, list[Message]] = {}
     for message in messages:
-        nodes.setdefault("/".join(message.topic.split("/")[3:4]), []).append(message)
+        _, group, kind, node, *_ = [*message.topic.split("/"), ""]
+        if group != "STATE" and kind != "NCMD":
+            nodes.setdefault(node, []).append(message)
+    for of_node in nodes.values():
+        check(of_node)
     return outcome.report, nodes
+
+
+PUMPS = load_classes(["pump"])
 
 
 def spec(**fields: Any) -> FleetSpec:
@@ -147,12 +155,6 @@ async def test_an_edge_node_asked_for_its_births_sends_them_and_counts_from_0(
     report, nodes = await received(mosquitto, spec(rate=200, duration_s=2.0, connections=1), ask)
     births = [at for messages in nodes.values() for at, one in enumerate(messages) if "/NBIRTH/" in one.topic]
     assert len(births) == len(nodes) + 1
-    for messages in nodes.values():
-        messages = [one for one in messages if not one.topic.split("/")[2].endswith(("CMD", "NDEATH"))]
-        first = [at for at, one in enumerate(messages) if "/NBIRTH/" in one.topic]
-        for begin, end in zip(first, [*first[1:], len(messages)], strict=True):
-            numbers = [read(one).seq for one in messages[begin:end]]
-            assert numbers == [n % 256 for n in range(len(numbers))]
     assert report.confirmed == report.planned
 
 
@@ -173,6 +175,135 @@ async def test_a_lost_connection_is_a_death_with_its_own_number_and_a_new_birth(
         assert numbers == {"NBIRTH": [0, 1], "NDEATH": [0, 1]}
         again = kinds.index("NBIRTH", 1)
         assert [content.seq for content in contents[again:-1]] == list(range(len(contents) - 1 - again))
+
+
+def kinds_of(messages: list[Message]) -> list[str]:
+    return [message.topic.split("/")[2] for message in messages]
+
+
+async def tell_state(broker: Server, *states: tuple[bool, int]) -> None:
+    """As a host application: online or not, and since when."""
+    settings = BrokerSettings(url=f"mqtt://{broker.address}")
+    async with MqttLink.from_settings(settings, "host-a") as link:
+        await link.until_connected()
+        for online, timestamp in states:
+            state = msgspec.json.encode({"online": online, "timestamp": timestamp})
+            await link.publish("spBv1.0/STATE/a", state, qos=1, retain=True)
+
+
+async def state_since(broker: Server) -> int:
+    """The time of the state that the broker keeps."""
+    settings = BrokerSettings(url=f"mqtt://{broker.address}")
+    async with MqttLink.from_settings(settings, "asks", subscriptions=[("spBv1.0/STATE/a", 1)]) as link:
+        (message, *_) = await link.batch(1)
+        return int(json.loads(message.payload)["timestamp"])
+
+
+async def test_edge_nodes_are_silent_while_their_primary_host_is_away_and_tell_what_they_kept(
+    mosquitto: Server,
+) -> None:
+    await tell_state(mosquitto, (False, 5))
+
+    async def host(fleet: FleetRun) -> None:
+        uplinks = fleet.partition.uplinks
+        while not all("primary host application a is not" in uplink.reason for uplink in uplinks):
+            await asyncio.sleep(0.01)
+        assert not any(uplink.connected for uplink in uplinks)
+        await tell_state(mosquitto, (True, 10))
+        while not all(uplink.published > 20 for uplink in uplinks):
+            await asyncio.sleep(0.01)
+        await tell_state(mosquitto, (False, 9), (False, 20))  # the first is older than what is known
+        while any(uplink.connected for uplink in uplinks):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)  # to be measured meanwhile
+        await tell_state(mosquitto, (True, 30))
+
+    report, nodes = await received(
+        mosquitto,
+        spec(devices=8, rate=200, duration_s=2.0, connections=1, primary_host="a", classes=PUMPS),
+        host,
+    )
+    await tell_state(mosquitto, (False, 40))
+    assert report.confirmed == report.planned
+    assert len(nodes) == report.reconnects > 1
+    for messages in nodes.values():
+        kinds = kinds_of(messages)
+        assert kinds.count("NBIRTH") == kinds.count("NDEATH") == 2
+        again = kinds.index("NBIRTH", 1)
+        assert kinds[again - 1] == "NDEATH"
+        marks = [read(one).metrics[0].is_historical for one in messages[again:] if "/DDATA/" in one.topic]
+        assert 0 < sum(marks) < len(marks)
+        assert marks == sorted(marks, reverse=True), "what was kept comes first"
+
+
+async def test_a_device_out_of_coverage_or_rebooting_is_dead_until_it_speaks_again(mosquitto: Server) -> None:
+    (truck,) = load_classes(["truck"])
+    link = RadioLink(every_s=1.6, min_s=0.8, max_s=0.9, catchup_s=0.1)
+    trucks = msgspec.structs.replace(truck, link=link)
+    report, nodes = await received(
+        mosquitto,
+        spec(
+            devices=6, rate=200, duration_s=2.4, connections=1,
+            classes=(trucks, *PUMPS),
+            faults=(Reboot(at_s=0.5, for_s=0.8, classes=("pump",)),),
+            payload=Format("sparkplug", aliases=True),
+        ),
+    )  # fmt: skip
+    deaths = {message.topic.split("/")[4] for of_node in nodes.values() for message in of_node
+              if "/DDEATH/" in message.topic}  # fmt: skip
+    assert {name.split("-")[0] for name in deaths} == {"truck", "pump"}
+    for messages in nodes.values():
+        dead: set[str] = set()
+        for message in messages:
+            kind, *below = message.topic.split("/")[2::2]
+            if kind == "DDEATH":
+                dead |= set(below)
+            elif kind == "DBIRTH":
+                dead -= set(below)
+            elif kind == "NDATA":
+                (alive,) = [one.long_value for one in read(message).metrics if one.long_value < 7][-1:]
+                assert alive == len({m.topic for m in messages if "/DDATA/" in m.topic}) - len(dead)
+        assert not dead, "who spoke again was born again"
+    assert report.confirmed == report.planned
+
+
+@pytest.mark.real("memcached")
+async def test_our_own_host_asks_waits_and_loses_nothing(
+    mosquitto: Server, memcached: Server, tmp_path: Path
+) -> None:
+    settings = Settings(
+        broker=BrokerSettings(url=f"mqtt://{mosquitto.address}"),
+        cache=CacheSettings(nodes=(memcached.address,)),
+        store=StoreSettings(url=f"sqlite:///{tmp_path}/readings.db"),
+        ingest=IngestSettings(preset=("sparkplug",), sparkplug_host_id="a"),
+    )
+    fleet_spec = spec(
+        devices=8, rate=100, duration_s=2.5, connections=1, qos=1, primary_host="a", classes=PUMPS
+    )
+    fleet = FleetRun(fleet_spec, target_of(settings.broker))
+    uplinks = fleet.partition.uplinks
+    async with open_store(settings.store):
+        pass  # the file, which only a worker makes
+    async with (
+        asyncio.timeout(30),
+        Verification(
+            VerifyTargets(False, settings.store), fleet_spec, settings.broker, settle_s=1.0
+        ) as places,
+    ):
+        running = asyncio.create_task(fleet.run(places.begin))
+        while not all("not online" in uplink.reason for uplink in uplinks):
+            await asyncio.sleep(0.01)
+        async with beside(run_ingest(settings)):
+            while not all(uplink.confirmed > 20 for uplink in uplinks):
+                await asyncio.sleep(0.01)
+            await tell_state(mosquitto, (False, await state_since(mosquitto)))  # it says that it is not away
+            outcome = await running
+            report = await places.judged(outcome.report, outcome.horizons)
+    assert report.reconnects >= len(uplinks)
+    assert report.ledger is not None
+    assert report.ledger.store is not None
+    assert (report.ledger.lost, report.ledger.altered) == (0, 0)
+    assert report.ledger.expected == report.ledger.store.stored == report.planned > 100
 
 
 @given(st.integers(1, 2**48), st.integers(0, 255), st.floats(allow_nan=False), st.booleans())

@@ -223,7 +223,34 @@ class Malformed(_Fault, frozen=True, tag="malformed"):
             draft.faults.append("malformed")
 
 
-Fault = Dropout | Stuck | Spike | Drift | Noise | Skew | Late | OutOfOrder | Duplicate | Reboot | Malformed
+class _PushFault(_Fault, frozen=True):
+    """Of a device that listens: readings stay as they are."""
+
+    def apply(self, draft: Draft, context: FaultContext) -> None:
+        """Nothing: it is asked for by whoever gets what is pushed."""
+
+
+class IgnorePush(_PushFault, frozen=True, tag="ignore-push"):
+    """Configurations and commands are passed over without a word."""
+
+    chance: Chance = 1.0
+
+
+class DelayPush(_PushFault, frozen=True, tag="delay-push"):
+    """They are followed, and reported, ``by_s`` later."""
+
+    by_s: Seconds = 5.0
+
+
+class HalfApply(_PushFault, frozen=True, tag="half-apply"):
+    """Of a configuration every other interval takes hold; the device reports its version all the same."""
+
+
+Fault = (
+    Dropout | Stuck | Spike | Drift | Noise | Skew | Late | OutOfOrder | Duplicate | Reboot | Malformed
+    | IgnorePush | DelayPush | HalfApply
+)  # fmt: skip
+PUSH_FAULTS = (IgnorePush, DelayPush, HalfApply)
 FAULT_KINDS = tuple(str(fault.__struct_config__.tag) for fault in Fault.__args__)
 
 

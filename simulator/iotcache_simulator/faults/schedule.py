@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
 from iotcache.errors import ConfigError
-from iotcache_simulator.faults.kinds import FAULT_KINDS, Fault
+from iotcache_simulator.faults.kinds import FAULT_KINDS, PUSH_FAULTS, Fault
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.fleet.toml_file import complaint, read, read_file
 from iotcache_simulator.fleet.waves.noise import stream_key, unit
@@ -67,23 +67,21 @@ def unusable(fault: Fault, roster: Roster) -> tuple[str, str] | None:
 
 
 def schedule(
-    faults: Iterable[Fault], roster: Roster, kind: int, sensor: str, members: Iterable[int]
+    faults: Iterable[Fault], roster: Roster, kind: int, sensor: str, members: Iterable[int], *, first: int = 0
 ) -> tuple[Scheduled, ...]:
-    """The faults that strike a sensor of a class, with the devices (of ``members``) each one strikes."""
+    """The faults that strike a sensor of a class, with the devices (of ``members``) each one strikes.
+
+    ``first`` is the place of the first of them in the file.
+    """
     found = []
     name = roster.classes[kind].name
     devices = tuple(members)
-    for number, fault in enumerate(faults):
+    for number, fault in enumerate(faults, first):
+        if isinstance(fault, PUSH_FAULTS):
+            continue
         if (fault.classes and name not in fault.classes) or (fault.sensors and sensor not in fault.sensors):
             continue
-        # The share is drawn by device, not by sensor: a device that is struck is struck whole.
-        draw = stream_key(roster.seed, "fault", str(number))
-        struck = frozenset(
-            device
-            for device in devices
-            if (not fault.devices or roster.names[device] in fault.devices)
-            and (fault.share >= 1.0 or unit(roster.keys[device] ^ draw) < fault.share)
-        )
+        struck = frozenset(struck_devices(fault, number, roster, devices))
         if struck:
             begin = round(fault.at_s * _MICRO)
             end = _FOREVER_US if fault.for_s is None else begin + round(fault.for_s * _MICRO)
@@ -91,3 +89,19 @@ def schedule(
             until = _FOREVER_US if fault.lasting else end
             found.append(Scheduled(fault, number, begin, end, until, struck, salt))
     return tuple(found)
+
+
+def struck_devices(fault: Fault, number: int, roster: Roster, devices: Iterable[int]) -> Iterator[int]:
+    """Those of ``devices`` that a fault strikes; ``number`` is its place in the file.
+
+    The share is drawn by device, not by sensor: a device that is struck is struck whole.
+    """
+    draw = stream_key(roster.seed, "fault", str(number))
+    names, classes = frozenset(fault.devices), frozenset(fault.classes)
+    for device in devices:
+        if (
+            (not names or roster.names[device] in names)
+            and (not classes or roster.classes[roster.kinds[device]].name in classes)
+            and (fault.share >= 1.0 or unit(roster.keys[device] ^ draw) < fault.share)
+        ):
+            yield device

@@ -11,6 +11,7 @@ from iotcache.model import Value
 from iotcache_simulator.faults.kinds import Draft, Fault, FaultContext, spoil
 from iotcache_simulator.faults.schedule import Scheduled, schedule
 from iotcache_simulator.fleet.formats.encoders import Format
+from iotcache_simulator.fleet.formats.sparkplug import historical
 from iotcache_simulator.fleet.load import LiveLoad, Load
 from iotcache_simulator.fleet.rendering.group import FOREVER_US, SensorGroup, TopicOf
 from iotcache_simulator.fleet.roster import Roster
@@ -71,6 +72,8 @@ class FaultyStream(Stream):
         self.labels: list[Label] = []
         """Filled by `window` when asked for; the caller takes them away."""
         self._schedules: dict[int, tuple[Scheduled, ...]] = {}
+        self._faults = 0
+        """How many there are, those that strike nothing included."""
         self.reschedule(faults)
 
     def reschedule(self, faults: Sequence[Fault]) -> None:
@@ -81,6 +84,16 @@ class FaultyStream(Stream):
             )
             for group in self.groups
         }
+        self._faults = len(faults)
+
+    def strike(self, fault: Fault) -> None:
+        """One more fault, which may strike only what is not rendered yet."""
+        for group in self.groups:
+            self._schedules[group.number] += schedule(
+                (fault,), self._roster, group.kind, group.function.sensor.name, group.devices,
+                first=self._faults,
+            )  # fmt: skip
+        self._faults += 1
 
     def _render(self, group: SensorGroup, cycle: int, first: int, last: int, out: list[Message]) -> None:
         devices = group.devices
@@ -152,6 +165,8 @@ class FaultyStream(Stream):
             payload = group.json.payload(name, text, self._time_texts[shown // 1_000], tail)
         else:
             payload = group.encode(name, value, shown, draft.seq, boot.encode())
+        if self._sparkplug and sent > rel:
+            payload = historical(payload)
         if draft.spoil:
             payload = spoil(payload, draft.spoil, key ^ t_us)
         line = b""

@@ -61,8 +61,11 @@ def lifecycle_topic(roster: Roster, index: int, what: str) -> str:
     return f"iot/{roster.site(index)}/{roster.names[index]}/{what}"
 
 
-def birth(roster: Roster, index: int, *, shown_us: int, boot: str, scale: float) -> bytes:
-    """A device's birth. ``scale``: how many times as often as its class says the fleet measures."""
+def birth(
+    roster: Roster, index: int, *, shown_us: int, boot: str, scale: float, version: int | None = None
+) -> bytes:
+    """A device's birth. ``scale``: how many times as often as its class says the fleet measures;
+    ``version``: of the configuration that it follows, if not its class's."""
     kind = roster.classes[roster.kinds[index]]
     return _encode(
         Birth(
@@ -71,7 +74,7 @@ def birth(roster: Roster, index: int, *, shown_us: int, boot: str, scale: float)
             device_class=kind.name,
             ts=utc_text(shown_us // 1_000 * 1_000),
             boot=boot,
-            cfg_version=kind.config_version,
+            cfg_version=kind.config_version if version is None else version,
             metadata=kind.metadata,
             sensors=[
                 Measured(sensor.name, sensor.unit, sensor.kind, _interval_s(sensor.interval_s, scale))

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from iotcache.errors import UsageError
+from iotcache.errors import ConfigError, UsageError
+from iotcache.text import printable
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.wire.connection import BrokerTarget
 
@@ -23,9 +24,15 @@ def filled(template: str, fields: Mapping[str, str]) -> str:
 
 
 def identified(target: BrokerTarget, spec: FleetSpec, fields: Mapping[str, str]) -> BrokerTarget:
-    """The broker as one connection logs in there. Raises `ConfigError` for a missing certificate."""
+    """The broker as one connection logs in there. Raises `ConfigError` for a missing certificate or
+    password."""
     if spec.user:
         target = msgspec.structs.replace(target, username=filled(spec.user, fields))
+    if target.passwords is not None:
+        user = target.username or ""
+        if user not in target.passwords:
+            raise ConfigError(f"{spec.password_file} has no password of {printable(user, 80)!r}")
+        target = msgspec.structs.replace(target, password=target.passwords[user])
     if spec.cert_dir and target.tls_for is not None and "device" in fields:
         target = msgspec.structs.replace(target, tls=target.tls_for(fields["device"]))
     return target
@@ -33,6 +40,8 @@ def identified(target: BrokerTarget, spec: FleetSpec, fields: Mapping[str, str])
 
 def check_identity(spec: FleetSpec) -> None:
     """Raises `UsageError` for templates that this run cannot fill, or that do not tell connections apart."""
+    if spec.password_file and not spec.user:
+        raise UsageError("--password-file needs the user names: --user TEMPLATE")
     known = (*OF_DEVICE, *OF_CONNECTION) if spec.own_connections else OF_CONNECTION
     for flag, template in (("--client-id", spec.client_id), ("--user", spec.user)):
         for field in _FIELD.findall(template):

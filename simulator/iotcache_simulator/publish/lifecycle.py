@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from iotcache_simulator.fleet.lifecycle_payloads import ENDED, birth, configuration, death, lifecycle_topic
@@ -22,9 +22,11 @@ class DeviceLifecycles:
 
     def __init__(
         self, roster: Roster, uplinks: Sequence[Uplink], devices: Mapping[int, Sequence[int]], scale: float,
-        *, lives: bool = True,
+        *, lives: bool = True, version: Callable[[int], int] | None = None,
     ) -> None:  # fmt: skip
-        """``devices``: those of each uplink, by its place. Without ``lives`` only what classes announce."""
+        """``devices``: those of each uplink, by its place. Without ``lives`` only what classes announce.
+        ``version``: of the configuration that a device follows; those that follow none tell their own."""
+        self._version = version
         self._lives = lives
         self._roster = roster
         self._uplinks = uplinks
@@ -68,11 +70,15 @@ class DeviceLifecycles:
             if not self._lives:
                 await _breathe(uplink, at)
                 continue
-            payload = birth(roster, device, shown_us=shown_us, boot=timeline.boot, scale=self._scale)
-            uplink.announce(lifecycle_topic(roster, device, "birth"), payload)
-            uplink.announce(
-                lifecycle_topic(roster, device, "cfg"), configuration(roster, device, scale=self._scale)
+            version = None if self._version is None else self._version(device)
+            payload = birth(
+                roster, device, shown_us=shown_us, boot=timeline.boot, scale=self._scale, version=version
             )
+            uplink.announce(lifecycle_topic(roster, device, "birth"), payload)
+            if version is None:  # else it would take the place of what the broker keeps for the device
+                uplink.announce(
+                    lifecycle_topic(roster, device, "cfg"), configuration(roster, device, scale=self._scale)
+                )
             await _breathe(uplink, at)
 
     async def _end(self) -> None:

@@ -68,7 +68,7 @@ class MultiProcessRun:
     def __init__(self, spec: FleetSpec, broker: BrokerSettings) -> None:
         self.spec = spec
         self._broker = broker
-        self._target = target_of(broker, spec.cert_dir)
+        self._target = target_of(broker, spec.cert_dir, spec.password_file)
         self._stopped = asyncio.Event()
         self._children: list[Process] = []
         self._progress: dict[int, RunProgress] = {}
@@ -236,7 +236,9 @@ class _Orders:
 async def _child() -> None:
     orders = _Orders()
     order = msgspec.msgpack.decode(await orders.next(), type=WorkerOrder)
-    partition = FleetPartition(order.spec, target_of(order.broker, order.spec.cert_dir), order.part)
+    spec = order.spec
+    target = target_of(order.broker, spec.cert_dir, spec.password_file)
+    partition = FleetPartition(spec, target, order.part)
     orders.on_stop = partition.stop
     await _work(partition, orders)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from heapq import heapify, heappop, heapreplace
 from time import monotonic
@@ -37,7 +37,7 @@ async def outages(
 
     async def run() -> None:
         async with asyncio.TaskGroup() as cuts:
-            for begin_us, end_us, device in _in_order(roster, uplink_of, timeline):
+            for begin_us, end_us, device in in_order(roster, uplink_of, timeline):
                 await asyncio.sleep(max(0.0, began + begin_us / 1e6 / speed - monotonic()))
                 cuts.create_task(away(uplink_of[device], began + end_us / 1e6 / speed))
 
@@ -45,9 +45,7 @@ async def outages(
         yield
 
 
-def _in_order(
-    roster: Roster, devices: Mapping[int, Uplink], timeline: Timeline
-) -> Iterator[tuple[int, int, int]]:
+def in_order(roster: Roster, devices: Iterable[int], timeline: Timeline) -> Iterator[tuple[int, int, int]]:
     """Every outage of the run: begin and end (µs since its start) and device, by their begin."""
     coming = {device: _of_device(roster, device, timeline) for device in devices}
     heap = [(*first, device) for device, found in coming.items() if (first := next(found, None)) is not None]

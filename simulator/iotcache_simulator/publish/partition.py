@@ -6,20 +6,24 @@ import asyncio
 import math
 import secrets
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from time import monotonic
+from time import monotonic, time_ns
+from typing import Any
 
 from msgspec import Struct
 
 from iotcache.histogram import DurationHistogram
 from iotcache.mqtt.codec import Will
-from iotcache_simulator.fleet.lifecycle_payloads import LOST, death, lifecycle_topic
+from iotcache_simulator.faults.intervals import ListeningStream
+from iotcache_simulator.fleet.lifecycle_payloads import LOST, birth, death, lifecycle_topic
 from iotcache_simulator.fleet.load import LiveLoad
 from iotcache_simulator.fleet.stream import SHARDS, Timeline
 from iotcache_simulator.publish.announce import announced, default_instance, stats_uplink
+from iotcache_simulator.publish.edge_events import edge_events
 from iotcache_simulator.publish.identity import filled, identified
 from iotcache_simulator.publish.lifecycle import DeviceLifecycles
+from iotcache_simulator.publish.listening import Listening
 from iotcache_simulator.publish.outages import outages
 from iotcache_simulator.publish.plan.digest import StreamDigest
 from iotcache_simulator.publish.plan.spec import FleetSpec
@@ -30,6 +34,7 @@ from iotcache_simulator.publish.storm import storms
 from iotcache_simulator.report.rate_bins import RateBins
 from iotcache_simulator.wire.connection import BrokerTarget
 from iotcache_simulator.wire.dialect import Dialect
+from iotcache_simulator.wire.dialect_uplink import DialectUplink
 from iotcache_simulator.wire.uplink import Uplink
 
 Durations = tuple[list[tuple[int, int]], float, float]
@@ -112,6 +117,7 @@ class FleetPartition:
             uplink_of = {device: number for number, device in enumerate(own_devices)}
         else:
             uplink_of = {device: device % count for device in own_devices}
+        self._uplink_of = uplink_of
         # Devices of other shares are never asked for.
         routes = array("L", (uplink_of.get(device, 0) for device in range(len(self.roster))))
         self.live_load = LiveLoad() if spec.control and spec.load is None else None
@@ -123,6 +129,10 @@ class FleetPartition:
             topic=(lambda device: self._edges[routes[device]].data_topic(device)) if self._edges else None,
             live=self.live_load,
         )
+        members: dict[int, list[int]] = {}
+        for device, number in uplink_of.items():
+            members.setdefault(number, []).append(device)
+        self.listening = Listening(self.roster, spec.faults, self.stream.scale) if spec.listen else None
         wills: list[Will | None] = [None] * count
         if spec.own_connections or spec.sparkplug:
             wills = [self._last_will(device) if spec.lifecycle else None for device in own_devices]
@@ -130,20 +140,25 @@ class FleetPartition:
         self.uplinks = uplinks(
             target, spec, wills=wills, dialects=self._edges, on_connected=self._connected,
             devices=[self._fields(device) for device in in_order] if spec.own_connections else (),
+            listening=None if self.listening is None else (self.listening, members),
         )  # fmt: skip
         self._speaker = stats_uplink(target, self._instance) if spec.stats else None
         self._own_uplinks: dict[int, Uplink] = {}
         """By device, where each has a connection of its own."""
+        self._edge_of = {
+            device: (edge, uplink)
+            for edge, uplink in zip(self._edges, self.uplinks, strict=bool(self._edges))
+            if isinstance(uplink, DialectUplink)
+            for device in edge.devices
+        }
         if spec.own_connections and not spec.sparkplug:
             self._own_uplinks = {device: self.uplinks[number] for device, number in uplink_of.items()}
         self._lifecycles: DeviceLifecycles | None = None
         if spec.lifecycle or (not spec.sparkplug and any(kind.announce for kind in self.roster.classes)):
-            members: dict[int, list[int]] = {}
-            for device, number in uplink_of.items():
-                members.setdefault(number, []).append(device)
             self._lifecycles = DeviceLifecycles(
-                self.roster, self.uplinks, members, self.stream.scale, lives=spec.lifecycle
-            )
+                self.roster, self.uplinks, members, self.stream.scale, lives=spec.lifecycle,
+                version=None if self.listening is None else self.listening.version,
+            )  # fmt: skip
         self.publisher = Publisher(
             self.stream,
             self.uplinks,
@@ -166,6 +181,8 @@ class FleetPartition:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self.listening is not None:
+            await self.listening.close()
         # All at once: thousands of connections one after the other would take their time.
         await asyncio.gather(*(uplink.close() for uplink in self._all_uplinks()))
         await self._stack.aclose()
@@ -188,6 +205,21 @@ class FleetPartition:
 
     def _last_will(self, device: int) -> Will:
         return Will(lifecycle_topic(self.roster, device, "death"), death(self.roster, device, LOST), 1)
+
+    def _tell_birth(self, device: int, timeline: Timeline) -> None:
+        """Tell a device's birth once more, as it was asked for it."""
+        shown_us = time_ns() // 1_000 if timeline.shift_us else timeline.start_us
+        version = None if self.listening is None else self.listening.version(device)
+        payload = birth(
+            self.roster,
+            device,
+            shown_us=shown_us,
+            boot=timeline.boot,
+            scale=self.stream.scale,
+            version=version,
+        )
+        uplink = self.uplinks[self._uplink_of[device]]
+        uplink.announce(lifecycle_topic(self.roster, device, "birth"), payload)
 
     def _connected(self) -> None:
         if self._lifecycles is not None:
@@ -222,12 +254,20 @@ class FleetPartition:
             if self._own_uplinks and speed < math.inf:
                 cuts = outages(self.roster, self._own_uplinks, timeline, began, speed)
                 await stack.enter_async_context(cuts)
+            if self.listening is not None:
+                assert isinstance(self.stream, ListeningStream)
+                acting = self.listening.acting(
+                    self.stream, self.publisher, lambda at_us: began + at_us / 1e6 / speed,
+                    lambda device: self._tell_birth(device, timeline),
+                )  # fmt: skip
+                await stack.enter_async_context(acting)
+            if self._edge_of and speed < math.inf:
+                events = edge_events(self.roster, self._edge_of, self.spec.faults, timeline, began, speed)
+                await stack.enter_async_context(events)
             if self.spec.storms_s:
                 storm = storms(self.uplinks, began, self.spec.storms_s, self.spec.storm_within_s)
                 await stack.enter_async_context(storm)
             await self.publisher.run(began)
-        for edge, uplink in zip(self._edges, self.uplinks, strict=False):
-            uplink.announce(edge.death_topic, edge.death(), retain=False)
 
     def stop(self) -> None:
         """End the run early and cleanly."""
@@ -260,20 +300,44 @@ def uplinks(
     target: BrokerTarget, spec: FleetSpec, *,
     wills: Sequence[Will | None] = (), dialects: Sequence[Dialect] = (),
     on_connected: Callable[[], None] | None = None, devices: Sequence[dict[str, str]] = (),
+    listening: tuple[Listening, Mapping[int, Sequence[int]]] | None = None,
 ) -> tuple[Uplink, ...]:  # fmt: skip
     """Connections for a fleet, one for each of ``dialects``, or of ``wills`` when there are none.
 
-    ``devices`` says whose each is, where each device has one of its own.
+    ``devices`` says whose each is, where each device has one of its own. ``listening``: with the devices of
+    each connection, where they follow what they are told.
     """
+    made: list[Uplink] = []
+
+    def subscribed(n: int) -> dict[str, Any]:
+        if listening is None:
+            return {}
+        devices, members = listening[0], listening[1].get(n, ())
+        return {
+            "subscriptions": devices.filters(members),
+            "on_message": devices.recipient(members, lambda: made[n]),
+        }
+
     tag = secrets.token_hex(4)
 
     def fields(n: int) -> dict[str, str]:
         return {"tag": tag, "connection": str(n + 1), **(devices[n] if devices else {})}
 
-    return tuple(
+    def client_id(n: int) -> str:
+        return filled(spec.client_id or "iotcache-sim-{tag}-{connection}", fields(n))
+
+    if dialects:
+        return tuple(
+            DialectUplink(
+                identified(target, spec, fields(n)), client_id(n), dialect,
+                qos=spec.qos, user_properties=spec.user_properties, topic_aliases=spec.topic_aliases,
+            )
+            for n, dialect in enumerate(dialects)
+        )  # fmt: skip
+    made += [
         Uplink(
             identified(target, spec, fields(n)),
-            filled(spec.client_id or "iotcache-sim-{tag}-{connection}", fields(n)),
+            client_id(n),
             qos=spec.qos,
             retain=spec.retain,
             will=will,
@@ -281,12 +345,11 @@ def uplinks(
             persistent=spec.persistent,
             user_properties=spec.user_properties,
             topic_aliases=spec.topic_aliases,
-            dialect=dialect,
+            **subscribed(n),
         )
-        for n, (will, dialect) in enumerate(
-            [(None, dialect) for dialect in dialects] or [(will, None) for will in wills]
-        )
-    )
+        for n, will in enumerate(wills)
+    ]
+    return tuple(made)
 
 
 async def connected(uplinks: Sequence[Uplink], timeout_s: float | None, stopped: asyncio.Event) -> bool:

@@ -132,6 +132,11 @@ class FleetRun:
             totals, reason = partition.totals(), partition.reason
         spec = self.spec if journal is None else self._as_it_was(journal)
         report = report_of(spec, self._target, timeline, totals, ended_by, started_s=started_s)
+        if (listening := partition.listening) is not None:
+            report = msgspec.structs.replace(report, listening=listening.report(partition.uplinks))
+            spec = msgspec.structs.replace(
+                spec, faults=(*spec.faults, *listening.faults), intervals=tuple(listening.intervals)
+            )
         return RunOutcome(report, totals.horizons, timeline, reason, spec)
 
     async def _control(self, stack: AsyncExitStack) -> Journal | None:

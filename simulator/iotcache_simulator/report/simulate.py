@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from iotcache.model import Value
 from iotcache_simulator.report.figures import Duration, Percentiles, Rate
+from iotcache_simulator.report.listening import ListeningReport
 
 SCHEMA = "iotcache.simulate/2"
 
@@ -161,6 +162,8 @@ class Report(Struct, frozen=True, kw_only=True):
     """``None`` unless asked for."""
     shard: str | None = None
     """Which part of the fleet this was, as ``3/8``; ``None`` for all of it."""
+    listening: ListeningReport | None = None
+    """What became of what was pushed to devices; ``None`` for those that do not listen."""
     count: int | None = None
     """After how many messages it was to end; ``None``: it was not asked for."""
 

@@ -218,7 +218,13 @@ FIGURES = {
     "expected": "count", "lost": "count", "received": "count", "duplicates": "count", "out_of_order": "count",
     "foreign": "count", "stored": "count", "fresh": "count", "stale": "count", "absent": "count",
     "others": "count", "expired": "count", "altered": "count", "misplaced": "count", "unexplained": "count",
-    **{f"{group}_{name}": "ms" for group in ("lag", "ack", "e2e") for name in ("p50", "p95", "p99", "max")},
+    "configurations": "count", "applied": "count", "half_applied": "count", "commands": "count",
+    "done": "count", "ignored": "count", "rejected": "count", "outdated": "count", "reported": "count",
+    **{
+        f"{group}_{name}": "ms"
+        for group in ("lag", "ack", "e2e", "apply", "report")
+        for name in ("p50", "p95", "p99", "max")
+    },
 }  # fmt: skip
 """The figures that ``--require`` may name, and what each is measured in."""
 
@@ -231,6 +237,9 @@ def figures(report: Report) -> dict[str, float | None]:
     results["rate"] = report.rate.achieved
     ledger = report.ledger
     groups = {"lag": report.lag_ms, "ack": report.ack_ms, "e2e": ledger and ledger.end_to_end_ms}
+    if (listening := report.listening) is not None:
+        results |= {name: n for name, n in msgspec.structs.asdict(listening).items() if name in FIGURES}
+        groups |= {"apply": listening.apply_ms, "report": listening.report_ms}
     for group, percentiles in groups.items():
         if percentiles is not None:
             results |= {

@@ -15,6 +15,7 @@ from iotcache.errors import BrokerError
 from iotcache.mqtt.codec import (
     Acknowledgement,
     Connack,
+    Connect,
     Disconnect,
     MalformedPacket,
     PacketSplitter,
@@ -29,6 +30,7 @@ from iotcache.mqtt.codec.framing import LARGEST_ANSWER_BYTES
 from iotcache.mqtt.codec.reasons import connect_refusal, refusal
 from iotcache.mqtt.failure_text import connection_trouble
 from iotcache.mqtt.tls import other_port
+from iotcache.mqtt.websocket import open_transport
 
 _ACKNOWLEDGEMENTS: Final = frozenset({PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBCOMP})
 _PUBACK_HEAD: Final = bytes([PacketType.PUBACK << 4])
@@ -47,6 +49,10 @@ class BrokerTarget(Struct, frozen=True):
     """That of one device, by its name."""
     version: Version = 4
     keep_alive_s: int = 30
+    path: str = ""
+    """Of its WebSocket; empty: plain TCP."""
+    passwords: dict[str, str] | None = None
+    """By user name, where each device has one of its own."""
 
     @property
     def encoded_password(self) -> bytes | None:
@@ -65,11 +71,12 @@ class FleetConnection(asyncio.Protocol):
     def __init__(  # noqa: PLR0917
         self, version: Version, on_ack: Callable[[int, str], None], on_pong: Callable[[], None],
         on_writable: Callable[[], None], on_received: Callable[[int], None] = lambda packet_id: None,
-        on_command: Callable[[bytes], None] | None = None,
+        on_message: Callable[[Publish], None] | None = None,
+        on_suback: Callable[[Suback], None] = lambda answer: None,
     ) -> None:  # fmt: skip
         """``on_ack(packet id, why refused)`` for each QoS 1 or 2 publish that the broker has answered for;
         ``on_received(packet id)`` when it has a QoS 2 publish and waits for its release;
-        ``on_command(payload)`` for messages (QoS 0) of one that subscribes."""
+        ``on_message`` for messages (QoS 0 and 1) to one that subscribes, acknowledged when it returns."""
         loop = asyncio.get_running_loop()
         self.accepted: asyncio.Future[Connack] = loop.create_future()
         self.refused_code = 0
@@ -82,7 +89,8 @@ class FleetConnection(asyncio.Protocol):
         self._on_pong = on_pong
         self._on_writable = on_writable
         self._on_received = on_received
-        self._on_command = on_command
+        self._on_message = on_message
+        self._on_suback = on_suback
         self._splitter = PacketSplitter(LARGEST_ANSWER_BYTES)
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
@@ -170,10 +178,12 @@ class FleetConnection(asyncio.Protocol):
                 else:
                     why = refusal(decoded.code, decoded.properties) if decoded.failed else ""
                     self._on_ack(decoded.packet_id, why)
-            case Publish() if self._on_command is not None:
-                self._on_command(decoded.payload)
-            case Suback() if self._on_command is not None:
-                pass
+            case Publish() if self._on_message is not None:
+                self._on_message(decoded)
+                if decoded.qos == 1:
+                    self.write(Acknowledgement(PacketType.PUBACK, decoded.packet_id).encode(self._version))
+            case Suback() if self._on_message is not None:
+                self._on_suback(decoded)
             case Ping(kind=PacketType.PINGRESP):
                 self._on_pong()
             case Connack() if not self.accepted.done():
@@ -218,25 +228,20 @@ async def open_connection(
     on_pong: Callable[[], None],
     on_writable: Callable[[], None],
     on_received: Callable[[int], None] = lambda packet_id: None,
-    on_command: Callable[[bytes], None] | None = None,
+    on_message: Callable[[Publish], None] | None = None,
+    on_suback: Callable[[Suback], None] = lambda _: None,
     timeout_s: float,
 ) -> tuple[FleetConnection, Connack]:
     """Connect, send the CONNECT packet ``hello`` and await its answer.
 
     Raises `UnusableBroker` with one sentence when the broker cannot be reached or refuses.
     """
-    loop = asyncio.get_running_loop()
-    connection: FleetConnection | None = None
+    connection = FleetConnection(
+        target.version, on_ack, on_pong, on_writable, on_received, on_message, on_suback
+    )
     try:
         async with asyncio.timeout(timeout_s):
-            _, connection = await loop.create_connection(
-                lambda: FleetConnection(
-                    target.version, on_ack, on_pong, on_writable, on_received, on_command
-                ),
-                target.host,
-                target.port,
-                ssl=target.tls,
-            )
+            await open_transport(connection, target.host, target.port, tls=target.tls, path=target.path)
             connection.write(hello)
             return connection, await connection.accepted
     except TimeoutError:
@@ -247,8 +252,17 @@ async def open_connection(
         reason = connection_trouble(error)
     except BrokerError as error:
         reason = str(error)
-    if connection is not None:
-        connection.abort(reason)
-    raise UnusableBroker(
-        f"the broker at {target.name} cannot be used: {reason}", connection.refused_code if connection else 0
-    )
+    connection.abort(reason)
+    raise UnusableBroker(f"the broker at {target.name} cannot be used: {reason}", connection.refused_code)
+
+
+async def forget_session(target: BrokerTarget, client_id: str, timeout_s: float) -> None:
+    """MQTT 3.1.1 ends a session only by a clean one of the same name (3.1.2.4). Raises `BrokerError`."""
+    hello = Connect(client_id, username=target.username, password=target.encoded_password)
+    connection, _ = await open_connection(
+        target, hello.encode(), on_ack=lambda packet_id, refused: None, on_pong=lambda: None,
+        on_writable=lambda: None, timeout_s=timeout_s,
+    )  # fmt: skip
+    connection.write(Disconnect().encode(target.version))
+    connection.close()
+    await asyncio.wait([connection.ended], timeout=timeout_s)

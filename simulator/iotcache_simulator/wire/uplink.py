@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 from msgspec.structs import replace
@@ -31,7 +31,7 @@ from iotcache.mqtt.codec import (
     Ping,
     Properties,
     PropertyId,
-    Subscribe,
+    Publish,
     Will,
     encode_publish,
 )
@@ -42,11 +42,12 @@ from iotcache_simulator.wire.connection import (
     BrokerTarget,
     FleetConnection,
     UnusableBroker,
+    forget_session,
     open_connection,
     too_much,
 )
-from iotcache_simulator.wire.dialect import Dialect
 from iotcache_simulator.wire.log_throttle import LogThrottle
+from iotcache_simulator.wire.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
 log.addFilter(LogThrottle())
@@ -58,8 +59,6 @@ WINDOW_QOS_2 = 20
 more of them unreleased than its ``max_inflight_messages``, which is 20 unless set."""
 BARRIER_S = 1.0
 """How often QoS 0 publishes are confirmed by a ping."""
-REBIRTH_S = 1.0
-"""Births that are asked for sooner after the last ones were under way already."""
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 10.0
 _PINGREQ = Ping(PacketType.PINGREQ).encode(4)
@@ -88,10 +87,12 @@ class Uplink:
         persistent: bool = False,
         user_properties: Iterable[tuple[str, str]] = (),
         topic_aliases: bool = False,
-        dialect: Dialect | None = None,
+        subscriptions: Sequence[tuple[str, int]] = (),
+        on_message: Callable[[Publish], None] | None = None,
     ) -> None:
         """``retain`` and ``user_properties`` go with everything sent, ``topic_aliases`` stand for as many
-        topics as the broker takes aliases; the last two are MQTT 5."""
+        topics as the broker takes aliases; the last two are MQTT 5. ``subscriptions`` are pairs of filter
+        and QoS (0 or 1), ``on_message`` gets what comes of them."""
         self.target = target
         self.client_id = client_id
         self.published = 0
@@ -111,8 +112,10 @@ class Uplink:
         self._will = will
         self._will_qos = 2
         """The highest that the broker takes of a last will."""
-        self._dialect = dialect
-        self._born_at = 0.0
+        self._is_open = False
+        """Whether this connection takes messages; some protocols have to say something first."""
+        self._on_message = on_message
+        self.subscriptions = Subscriptions(subscriptions)
         self._on_connected = on_connected
         self._persistent = persistent
         pairs = tuple((PropertyId.USER_PROPERTY, pair) for pair in user_properties)
@@ -145,7 +148,8 @@ class Uplink:
 
     @property
     def connected(self) -> bool:
-        return self._connection is not None
+        """Whether messages can be sent."""
+        return self._connection is not None and self._is_open
 
     @property
     def unconfirmed(self) -> int:
@@ -155,7 +159,7 @@ class Uplink:
     def room(self) -> int:
         """How many messages may be sent now."""
         connection = self._connection
-        if connection is None or connection.paused or self._to_resend:
+        if connection is None or connection.paused or self._to_resend or not self._is_open:
             return 0
         return self._window - len(self._pending) if self._qos else 1 << 16
 
@@ -172,12 +176,17 @@ class Uplink:
         self.published += 1
         self._out.append(self._packet(topic, payload, qos, packet_id, flags))
 
-    def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
+    def announce(
+        self, topic: str, payload: bytes, *, retain: bool = True, properties: Properties = ()
+    ) -> None:
         """Send a message that is not counted (QoS 0), when there is a connection."""
-        if self._connection is not None:
+        if self._connection is not None and self._is_open:
             flags = RETAIN if retain else 0
+            more = encode_properties(properties) if self.target.version == 5 else b""
             self._connection.write(
-                encode_publish(topic.encode(), payload, 0, 0, self.target.version, flags=flags)
+                encode_publish(
+                    topic.encode(), payload, 0, 0, self.target.version, flags=flags, properties=more
+                )
             )
 
     @property
@@ -218,6 +227,7 @@ class Uplink:
         """Disconnect properly, so that the broker drops the last will."""
         self._closing = True
         if (connection := self._connection) is not None:
+            self._say_goodbye()
             self.flush()
             for_good = self._persistent and self.target.version == 5
             # The broker discards the last will, and the session ends with the connection (3.14.2.2.2).
@@ -228,23 +238,11 @@ class Uplink:
             connection.abort("closed")
             if self._persistent and not for_good:
                 with contextlib.suppress(BrokerError):
-                    await self._forget_session()
+                    await forget_session(self.target, self.client_id, _CLOSE_S)
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-
-    async def _forget_session(self) -> None:
-        """MQTT 3.1.1 ends a session only by a clean one of the same name (3.1.2.4)."""
-        target = self.target
-        hello = Connect(self.client_id, username=target.username, password=target.encoded_password)
-        connection, _ = await open_connection(
-            target, hello.encode(), on_ack=lambda packet_id, refused: None, on_pong=lambda: None,
-            on_writable=lambda: None, timeout_s=_CLOSE_S,
-        )  # fmt: skip
-        connection.write(Disconnect().encode(target.version))
-        connection.close()
-        await asyncio.wait([connection.ended], timeout=_CLOSE_S)
 
     async def _stay_connected(self) -> None:
         backoff = Backoff(BACKOFF_MIN_S, BACKOFF_MAX_S)
@@ -271,7 +269,7 @@ class Uplink:
     async def _connect(self) -> None:
         target = self.target
         lasting = self._persistent and target.version == 5
-        will = self._will if self._dialect is None else self._dialect.will()
+        will = self._last_will()
         hello = Connect(
             self.client_id,
             target.version,
@@ -290,7 +288,8 @@ class Uplink:
                 on_pong=self._ponged,
                 on_writable=self._wake,
                 on_received=self._unreleased.add,
-                on_command=None if self._dialect is None else self._obey,
+                on_message=self._on_message,
+                on_suback=self.subscriptions.answered,
                 timeout_s=self._connect_timeout_s,
             )
         except UnusableBroker as error:
@@ -308,31 +307,31 @@ class Uplink:
         self.connects += 1
         self._aliases.clear()
         self._alias_maximum = accepted.topic_alias_maximum if self._wants_aliases else 0
-        if self._dialect is not None:
-            subscribe = Subscribe(1, ((self._dialect.command_topic, 0),))
-            self._out.append(subscribe.encode(target.version))
-            self._births()
+        self._out += self.subscriptions.packets(self._next_id, target.version)
         if accepted.session_present:
             self._resume()
         else:
             self._start_over()
+        self._greet()
+
+    def _last_will(self) -> Will | None:
+        """That of the next connection."""
+        return self._will
+
+    def _greet(self) -> None:
+        """Say what comes first on a new connection, and `_open` it."""
+        self._open()
+
+    def _say_goodbye(self) -> None:
+        """Say what comes last on it, before a clean end."""
+
+    def _open(self) -> None:
+        """This connection takes messages from now on."""
+        self._is_open = True
         self._resend()
         if self._on_connected is not None:
             self._on_connected()
         self._wake()
-
-    def _births(self) -> None:
-        assert self._dialect is not None
-        self._born_at = monotonic()
-        for topic, payload in self._dialect.births():
-            self._out.append(encode_publish(topic.encode(), payload, 0, 0, self.target.version))
-
-    def _obey(self, command: bytes) -> None:
-        """A host application asks for the births again; once a second is often enough."""
-        assert self._dialect is not None
-        if self._dialect.is_rebirth(command) and monotonic() - self._born_at >= REBIRTH_S:
-            self._births()
-            self._wake()
 
     async def _tend(self, connection: FleetConnection) -> None:
         """Ping for keep-alive and as the barrier of QoS 0, until the connection ends."""
@@ -357,6 +356,7 @@ class Uplink:
 
     def _lost(self, connection: FleetConnection) -> None:
         self._connection = None
+        self._is_open = False
         self.reason = connection.reason
         if not self._closing:
             level = logging.INFO if connection.reason == _ON_PURPOSE else logging.WARNING
@@ -386,8 +386,6 @@ class Uplink:
 
     def _packet(self, topic: bytes, payload: bytes, qos: int, packet_id: int, flags: int) -> bytes:
         properties = self._properties
-        if self._dialect is not None:
-            payload = self._dialect.stamp(payload)
         if self._wants_aliases:
             alias = self._aliases.get(topic)
             if alias is not None:
@@ -412,7 +410,7 @@ class Uplink:
 
     def _next_id(self) -> int:
         packet_id = self._packet_id % 65_535 + 1
-        while packet_id in self._pending:
+        while packet_id in self._pending or packet_id in self.subscriptions:
             packet_id = packet_id % 65_535 + 1
         self._packet_id = packet_id
         return packet_id

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
+from iotcache.decode.sparkplug.payload import content_of
+from iotcache.decode.sparkplug.protobuf import NotSparkplug, fields, text
 from iotcache.model import Value
 from iotcache_simulator.fleet.definition import Sensor
 
@@ -79,6 +81,23 @@ def historical(body: bytes) -> bytes:
     timestamp_ends = _varint_end(body, 1)
     metric_begins = _varint_end(body, timestamp_ends + 1)
     return body[:timestamp_ends] + _bytes(2, body[metric_begins:] + b"\x28\x01")
+
+
+def asks_for_births(command: bytes) -> bool:
+    """Whether a command is ``Node Control/Rebirth`` = true (6.4.22); never an exception."""
+    try:
+        for raw in content_of(command).metrics:
+            name, value = "", False
+            for number, content in fields(raw):
+                if number == 1 and isinstance(content, bytes):
+                    name = text(content)
+                elif number == 14 and isinstance(content, int):
+                    value = bool(content)
+            if name == REBIRTH and value:
+                return True
+    except NotSparkplug:
+        pass
+    return False
 
 
 def _varint_end(data: bytes, at: int) -> int:

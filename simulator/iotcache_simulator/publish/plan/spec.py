@@ -8,6 +8,7 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
+from iotcache_simulator.faults.intervals import IntervalChange
 from iotcache_simulator.faults.kinds import Fault
 from iotcache_simulator.fleet.classes import shipped_classes
 from iotcache_simulator.fleet.definition import DeviceClass
@@ -36,6 +37,8 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     """A template of each connection's user name; empty: the broker's."""
     cert_dir: str = ""
     """Where each device's certificate is, ``DEVICE.crt`` and ``DEVICE.key``; empty: the broker's for all."""
+    password_file: str = ""
+    """Lines ``USER:PASSWORD`` for these user names; empty: the broker's for all."""
     seed: int = 1
     qos: int = 1
     retain: bool = False
@@ -68,11 +71,17 @@ class FleetSpec(Struct, frozen=True, kw_only=True):
     scattered: bool = False
     """Each reading at a random moment of its interval."""
     payload: Format = Format()
+    primary_host: str = ""
+    """The Sparkplug host application without which edge nodes are silent; empty: none."""
     topic: str | None = None
     """A template of every message's topic; ``None``: those of its class."""
     zone: str = ""
     """Of the times that a payload template shows."""
     faults: tuple[Fault, ...] = ()
+    listen: bool = False
+    """Devices follow configurations and commands."""
+    intervals: tuple[IntervalChange, ...] = ()
+    """What they were told of how often to report: known after a run."""
     stats: bool = True
     """Whether the fleet tells its counters on ``iotcache/stats/…``, by a connection of their own."""
     control: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TypedDict
 
+from iotcache_simulator.faults.intervals import ListeningStream
 from iotcache_simulator.faults.stream import FaultyStream
 from iotcache_simulator.fleet.classes import shipped_classes
 from iotcache_simulator.fleet.definition import DeviceClass
@@ -42,6 +43,8 @@ def stream_of(
 ) -> Stream:
     """The messages of a run, or of some of its lanes. ``live``: a load to be turned while it runs."""
     options = _options(spec)
+    if spec.listen or spec.intervals:
+        return _listening(spec, roster, timeline, shards=shards, topic=topic)
     if spec.faults or spec.control:
         if live is not None:
             options["load"] = live
@@ -51,7 +54,21 @@ def stream_of(
 
 def labels_of(spec: FleetSpec, roster: Roster, timeline: Timeline) -> FaultyStream:
     """A run's stream once more, with the truth behind each fault."""
+    if spec.listen:
+        return _listening(spec, roster, timeline, shards=spec.own_lanes, labels=True)
     return FaultyStream(roster, timeline, spec.faults, shards=spec.own_lanes, labels=True, **_options(spec))
+
+
+def _listening(
+    spec: FleetSpec, roster: Roster, timeline: Timeline, *,
+    shards: Collection[int], topic: TopicOf | None = None, labels: bool = False,
+) -> ListeningStream:  # fmt: skip
+    options = _options(spec)
+    stream = ListeningStream(
+        roster, timeline, spec.faults, shards=shards, topic=topic, labels=labels, **options
+    )
+    stream.change(spec.intervals)
+    return stream
 
 
 class _Options(TypedDict):

@@ -34,11 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="?",
         default="fleet",
-        metavar="fleet|readers|capture|play",
-        help="devices that publish (the default), readers of the cache, or real traffic: written to FILE, or "
-        "published from it",
+        metavar="fleet|readers|capture|play|certs",
+        help="devices that publish (the default), readers of the cache, real traffic: written to FILE, or "
+        "published from it; or certificates of devices, in the folder FILE",
     )
-    parser.add_argument("file", nargs="?", metavar="FILE", help="the recording, for capture and play")
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", help="the recording, for capture and play; the folder, for certs"
+    )
     parser.add_argument("--devices", type=whole(1, DEVICES_MAX), metavar="N", help="size of the fleet")
     parser.add_argument(
         "--rate",
@@ -66,6 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="payloads: json, cbor, senml, sparkplug[:aliases] or template:FILE (default json)",
     )
+    parser.add_argument(
+        "--primary-host", default="", metavar="ID",
+        help="with --format sparkplug: edge nodes are silent while this host application is not online",
+    )  # fmt: skip
     parser.add_argument(
         "--preset", metavar="NAME",
         help="devices and messages of a well-known fleet: zigbee2mqtt, tasmota, ttn, … (as ingest.preset)",
@@ -193,6 +199,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--truth", metavar="FILE",
         help="with --labels: which times are anomalies, as combined_windows.json of the Numenta benchmark",
     )  # fmt: skip
+    certs = parser.add_argument_group("certs")
+    certs.add_argument(
+        "--host", action="append", default=[], metavar="NAME",
+        help="name or address of the broker, repeatable (default localhost, 127.0.0.1 and ::1)",
+    )  # fmt: skip
+    certs.add_argument(
+        "--days", type=whole(1, 36_500), default=365, metavar="N", help="how long they hold (default 365)"
+    )
     readers = parser.add_argument_group("readers")
     readers.add_argument(
         "--popularity",
@@ -229,6 +243,11 @@ def _add_wire_arguments(parser: argparse.ArgumentParser) -> None:
         help="devices tell birth, configuration and death; with --connections devices as their last will",
     )
     parser.add_argument(
+        "--listen", action="store_true",
+        help="devices follow configurations (iot/SITE/DEVICE/cfg) and commands (…/cmd/NAME), and report on "
+        "…/reported/…",
+    )  # fmt: skip
+    parser.add_argument(
         "--no-stats", dest="stats", action="store_false",
         help="do not tell the fleet's counters on iotcache/stats/simulator/…: one connection less",
     )  # fmt: skip
@@ -253,6 +272,10 @@ def _add_wire_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cert-dir", default="", metavar="DIR",
         help="with --connections devices: each shows its own certificate, DEVICE.crt with DEVICE.key",
+    )  # fmt: skip
+    parser.add_argument(
+        "--password-file", default="", metavar="FILE",
+        help="with --user: the password of each user name, lines of USER:PASSWORD",
     )  # fmt: skip
     parser.add_argument("--persistent", action="store_true", help="MQTT sessions outlast their connections")
     parser.add_argument(
@@ -300,10 +323,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     traffic = args.what in {"capture", "play"}
-    if not traffic and (args.what not in {"fleet", "readers"} or args.file):
+    if not traffic and args.what != "certs" and (args.what not in {"fleet", "readers"} or args.file):
         # Not argparse's choices: it would blame the value of a misspelt flag.
         wrong = args.file if args.what in {"fleet", "readers"} else args.what
-        raise UsageError(f"there is no {wrong!r} to simulate; there are fleet, readers, capture and play")
+        raise UsageError(
+            f"there is no {wrong!r} to simulate; there are fleet, readers, capture, play and certs"
+        )
     flags = argparse.ArgumentParser(add_help=False)
     add_arguments(flags)
     check_flags(args, vars(flags.parse_args([])))
@@ -315,6 +340,10 @@ def _run(args: argparse.Namespace) -> int:
         from iotcache_tui.cli.simulating.traffic import run_capture, run_play
 
         return run_capture(args) if args.what == "capture" else run_play(args)
+    if args.what == "certs":
+        from iotcache_tui.cli.simulating.certs import run_certs
+
+        return run_certs(args)
     if args.what == "readers":
         from iotcache_tui.cli.simulating.readers import run_readers
 

@@ -25,8 +25,9 @@ _SHARED = {
     },
     "capture": {"duration", "qos", "connect_timeout", "topic", "output"},
     "play": {"speed", "connect_timeout", "patience", "zone", "truth", "labels"},
+    "certs": {"devices", "classes", "preset", "host", "days"},
 }
-_NOT_OF_THE_FLEET = {"popularity", "workload", "keys", "batch", "truth"}
+_NOT_OF_THE_FLEET = {"popularity", "workload", "keys", "batch", "truth", "host", "days"}
 _NAMES = {"classes": "--class", "output": "-o", "since": "--from", "stats": "--no-stats"}
 
 

@@ -83,7 +83,10 @@ def run_fleet(args: argparse.Namespace) -> int:
         ramp_s=args.ramp,
         client_id=args.client_id,
         user=args.user,
+        primary_host=args.primary_host,
+        listen=args.listen,
         cert_dir=args.cert_dir,
+        password_file=args.password_file,
         control=args.control or "",
         connect_timeout_s=args.connect_timeout,
         patience_s=args.patience,
@@ -110,8 +113,11 @@ def run_fleet(args: argparse.Namespace) -> int:
         raise UsageError('--user-property and --topic-aliases are of MQTT 5: set broker.protocol to "5"')
     if spec.sparkplug:
         spec = _sparkplug(spec, args)
+    elif spec.primary_host:
+        raise UsageError("--primary-host goes with --format sparkplug")
     check_identity(spec)
     _check_amounts(spec)
+    _check_listening(spec)
     allow_connections(spec.connections)
     spec = _with_faults(spec, args)
     if args.control and not spec.stats:
@@ -148,8 +154,8 @@ def _to_file(spec: FleetSpec, args: argparse.Namespace) -> RunOutcome:
     file = Path(args.output)
     if file.suffix not in (TABLE, *RECORDINGS):
         raise UsageError(f"-o {file}: it is {', '.join(RECORDINGS)} for messages, or {TABLE} for readings")
-    if spec.sparkplug or spec.control or args.verify is not None:
-        raise UsageError("-o writes to a file: Sparkplug, --control and --verify need a broker")
+    if spec.sparkplug or spec.control or spec.listen or args.verify is not None:
+        raise UsageError("-o writes to a file: Sparkplug, --control, --listen and --verify need a broker")
     if spec.duration_s is None and spec.count is None:
         raise UsageError("-o needs a --duration or a --count: without one it would never end")
     check_writable("-o", args.output)
@@ -171,6 +177,17 @@ def _check_amounts(spec: FleetSpec) -> None:
         raise UsageError("--count goes with one process: several would have to count together")
     if spec.pad_bytes and spec.payload.name in ("cbor", SPARKPLUG):
         raise UsageError(f"--pad fills payloads up with spaces, which {spec.payload.name} does not take")
+
+
+def _check_listening(spec: FleetSpec) -> None:
+    """Raises `UsageError` for flags that cannot be had with ``--listen``."""
+    own_topics = not (spec.sparkplug or any(kind.message for kind in roster_of(spec).classes))
+    for flag, given in (
+        ("--processes", spec.processes > 1), ("--control", bool(spec.control)),
+        ("--arrival scattered", spec.scattered), ("messages of other fleets", not own_topics),
+    ):  # fmt: skip
+        if spec.listen and given:
+            raise UsageError(f"--listen cannot be had with {flag}")
 
 
 def _with_faults(spec: FleetSpec, args: argparse.Namespace) -> FleetSpec:
@@ -285,6 +302,8 @@ def _sparkplug(spec: FleetSpec, args: argparse.Namespace) -> FleetSpec:
     ):
         if given:
             raise UsageError(f"{flag} cannot be had with --format sparkplug: {why}")
+    if any(sign in spec.primary_host for sign in "/+#\0"):
+        raise UsageError("--primary-host: the id of a host application holds no '/', '+' or '#'")
     return msgspec.structs.replace(spec, qos=0 if args.qos is None else spec.qos)
 
 
@@ -311,7 +330,7 @@ async def _run(spec: FleetSpec, broker: BrokerSettings, places: VerifyTargets, s
     else:
         from iotcache_simulator.publish.run import FleetRun
 
-        fleet = FleetRun(spec, target_of(broker, spec.cert_dir), broker)
+        fleet = FleetRun(spec, target_of(broker, spec.cert_dir, spec.password_file), broker)
     with until_signalled(fleet.stop):
         async with contextlib.AsyncExitStack() as stack:
             verification = Verification(places, spec, broker, settle_s=settle_s)
