@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas dist pythons site types check picture lessons lesson-pictures class-plots chaos chaos-mutants clean
+.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas dist pythons site types check picture lessons lesson-pictures class-plots chaos chaos-mutants healthy clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -120,6 +120,10 @@ chaos: $(RUN)
 # Workers that break one promise each: all are found by killing them.
 chaos-mutants: $(DEV)
 	@$(BIN)/python -m pytest -m mutants tests/chaos $(ARGS)
+
+# The ledger over a healthy back end, two hundred fleets with faults of their own: not one may be blamed. Some minutes.
+healthy: $(DEV)
+	@$(BIN)/python -m tests.simulator.healthy_runs $(ARGS)
 
 # A teacher's sheet of each lesson, from its file.
 lessons: $(DEV)

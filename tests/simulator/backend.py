@@ -24,6 +24,7 @@ from iotcache.keys import Keys
 from iotcache.model import Reading, StoredReading
 from iotcache.store import open_store
 from iotcache.worker.reader import decoder_for, topics_of
+from iotcache_simulator.faults.kinds import Fault
 from iotcache_simulator.fleet.classes import PRESETS
 from iotcache_simulator.fleet.rendering.joint import announcements_of
 from iotcache_simulator.fleet.roster import Roster
@@ -54,6 +55,12 @@ Wire = Callable[[list[Delivery]], list[Delivery]]
 Rows = Callable[[list[Reading]], list[Reading]]
 
 
+def newest_of(readings: list[Reading]) -> list[Reading]:
+    """The newest of each series."""
+    in_order = sorted(readings, key=lambda reading: (reading.ts_us, reading.seq or 0))
+    return list({reading.series: reading for reading in in_order}.values())
+
+
 class Mutation(Struct, frozen=True):
     """What is wrong with a back end, and how the verdict must name it."""
 
@@ -65,8 +72,12 @@ class Mutation(Struct, frozen=True):
     """Before they are stored."""
     sql: tuple[str, ...] = ()
     """After they were stored."""
+    newest: Rows = newest_of
+    """Which of all readings are the newest of their series."""
     cached: Rows = list
     """The newest readings, before they are cached."""
+    faults: tuple[Fault, ...] = ()
+    """Of the fleet: what the back end does wrong only then."""
     raw: bytes | None = None
     """What lies in the cache in place of one reading."""
 
@@ -138,14 +149,12 @@ async def _fill(  # noqa: PLR0917
         rows = mutation.rows(readings)
         if rows:
             await store.commit([StoredReading(row, 0) for row in rows])
-        newest = {
-            reading.series: reading for reading in sorted(readings, key=lambda r: (r.ts_us, r.seq or 0))
-        }
+        newest = mutation.newest(readings)
         async with DeviceCache(cluster, store, keys=keys, ttl=cache.ttl) as device_cache:
-            entries = mutation.cached(list(newest.values()))
+            entries = mutation.cached(newest)
             await device_cache.write_through([StoredReading(entry, 0) for entry in entries])
             if mutation.raw is not None:
-                first = min(newest)
+                first = min(reading.series for reading in newest)
                 await cluster.delete_many([keys.latest(*first)])
                 await _set_raw(cluster, keys.latest(*first), mutation.raw)
 

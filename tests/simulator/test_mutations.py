@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from iotcache.model import Reading
+from iotcache_simulator.faults.kinds import Duplicate, Late
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from tests.conftest import Server
@@ -133,6 +134,54 @@ def older(rows: list[Reading]) -> list[Reading]:
     return [replace(one, seq=(one.seq or 0) - 1) if one is row else one for one in rows]
 
 
+def swapped_units(rows: list[Reading]) -> list[Reading]:
+    """Two sensors of a device have each other's unit."""
+    device = next(row.device for row in rows if row.device.startswith("pump"))
+    units = {row.sensor: row.unit for row in rows if row.device == device}
+    first, second = sorted(units)[:2]
+    other = {first: units[second], second: units[first]}
+    return [replace(row, unit=other.get(row.sensor, row.unit)) if row.device == device else row
+            for row in rows]  # fmt: skip
+
+
+def smoothed(rows: list[Reading]) -> list[Reading]:
+    """Each number is the mean of itself and the one before it."""
+    before: dict[object, float] = {}
+    found = []
+    for row in rows:
+        last = before.get(row.series)
+        if last is not None:
+            row = number(row, lambda value, last=last: (value + last) / 2)
+        if not isinstance(row.value, bool | str):
+            before[row.series] = float(row.value)
+        found.append(row)
+    return found
+
+
+def repeated(rows: list[Reading]) -> list[Reading]:
+    """The second reading of each series has the first one's value."""
+    first = {row.series: row.value for row in rows if row.seq == 1}
+    return [replace(row, value=first[row.series]) if row.seq == 2 else row for row in rows]
+
+
+def swapped_entries(rows: list[Reading]) -> list[Reading]:
+    """Two series lie in the cache under each other's key."""
+    first, second = sorted(rows, key=lambda row: row.series)[:2]
+    other = {first.series: first, second.series: second}
+    names = {first.series: second, second.series: first}
+    return [
+        replace(other[row.series], device=names[row.series].device, sensor=names[row.series].sensor)
+        if row.series in other
+        else row
+        for row in rows
+    ]
+
+
+def last_to_arrive(readings: list[Reading]) -> list[Reading]:
+    return list({reading.series: reading for reading in readings}.values())
+
+
+HOUR = 3_600_000_000
 LOST, ALTERED, FOREIGN = "missing", "altered", "never sent"
 MUTATIONS = [
     Mutation("wire: one message dropped", "(1 in mqtt)", wire=lambda sent: sent[:40] + sent[41:]),
@@ -212,6 +261,32 @@ MUTATIONS = [
              "INSERT INTO reading SELECT series_id, ts_us + 1, seq, boot, value, received_us, odd "
              "FROM reading WHERE seq = 1"),
     ),
+    Mutation("store: units swapped between two sensors", "unit", rows=swapped_units),
+    Mutation("store: minus signs lost", ALTERED, rows=each(lambda row: number(row, abs), 1)),
+    Mutation("store: truth values inverted", ALTERED,
+             rows=each(lambda r: replace(r, value=not r.value) if isinstance(r.value, bool) else r, 1)),
+    Mutation("store: times of another zone", LOST, rows=each(lambda r: replace(r, ts_us=r.ts_us + HOUR), 1)),
+    Mutation("store: times of receipt", "ts", rows=each(lambda r: replace(r, ts_us=r.received_us + 9), 1)),
+    Mutation("store: names in capitals", LOST, rows=each(lambda r: replace(r, device=r.device.upper()))),
+    Mutation("store: long names cut short", LOST, rows=each(lambda r: replace(r, device=r.device[:-1]), 1)),
+    Mutation("store: the first of each series dropped", "in store",
+             rows=lambda rows: [row for row in rows if row.seq != 1]),
+    Mutation("store: every second reading kept", "in store",
+             rows=lambda rows: [row for row in rows if (row.seq or 0) % 2]),
+    Mutation("store: two boots mixed", LOST, rows=each(lambda r: replace(r, boot="ffffffff"), 7)),
+    Mutation("store: values smoothed", ALTERED, rows=smoothed),
+    Mutation("store: a value said twice", ALTERED, rows=repeated),
+    Mutation(
+        "store: what comes again is stored again", "stored more than once", faults=(Duplicate(chance=0.5),),
+        sql=("DROP INDEX reading_identity",
+             "INSERT INTO reading SELECT series_id, ts_us + 1, seq, boot, value, received_us, odd "
+             "FROM reading WHERE seq % 5 = 2"),
+    ),
+    Mutation(
+        "cache: the last to arrive and not the newest", "stale", faults=(Late(by_s=30.0, chance=0.4),),
+        newest=last_to_arrive,
+    ),
+    Mutation("cache: two entries swapped", "in cache", cached=swapped_entries),
     Mutation("cache: never written", "absent", cached=lambda rows: rows[:0]),
     Mutation(
         "cache: one series never written", "1 cached value is absent before",
@@ -235,7 +310,10 @@ MUTATIONS = [
 async def test_a_back_end_with_this_fault_is_found_out(
     mutation: Mutation, memcached: Server, tmp_path: Path
 ) -> None:
-    report = await verdict(SPEC, memcached.address, tmp_path, mutation)
+    spec = replace(SPEC, faults=mutation.faults)
+    if mutation.faults:
+        assert (await verdict(spec, memcached.address, tmp_path)).ok, "a healthy back end bears it"
+    report = await verdict(spec, memcached.address, tmp_path, mutation)
     assert not report.ok
     assert any(mutation.says in failure for failure in report.failures), report.failures
 

@@ -52,6 +52,20 @@ def test_readings_within_a_window_of_their_file_are_labelled(folder: Path, truth
         assert (label["device"], label["seq"], label["reported"]) == ("cpu", 2, 51.846)
 
 
+def test_files_of_one_name_have_each_its_own_labels_from_wherever_they_are_read(tmp_path: Path) -> None:
+    windows: dict[str, list[list[str]]] = {"artificialNoAnomaly/flat.csv": []}
+    for minute, name in ((30, "realTweets"), (40, "realTraffic")):
+        at = f"2014-02-14 14:{minute}:00.000000"
+        windows[f"{name}/same.csv"] = [[at, at], []]
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "same.csv").write_text(TABLE)
+        (tmp_path / "data" / name / "flat.csv").write_text(TABLE)
+    read = anomalies(json.dumps(windows).encode(), UTC, "labels")
+    for below in ("", "data", "data/realTweets"):
+        found = [json.loads(line) for line in label_lines(measurements(tmp_path / below, UTC), read)]
+        assert sorted(one["seq"] for one in found) == ([1] if "/" in below else [1, 3])
+
+
 @pytest.mark.real("mosquitto")
 def test_tables_are_played_to_a_broker_with_their_labels(
     mosquitto: Server, subscribe: Subscribe, folder: Path, tmp_path: Path

@@ -38,6 +38,7 @@ class TableCell(NamedTuple):
     at_s: float
     """Since the first row of its file."""
     file: str
+    """Its path, in full."""
     site: str
     device: str
     sensor: str
@@ -75,12 +76,13 @@ def measurements(path: Path, zone: tzinfo) -> Iterator[TableCell]:
 def _of_file(file: Path, key: str, zone: tzinfo) -> Iterator[TableCell]:
     boot = blake2b(key.encode(), digest_size=4).hexdigest()
     try:
-        yield from _rows(file, key, zone, boot)
+        yield from _rows(file, zone, boot)
     except (csv.Error, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is no table: {error}") from error
 
 
-def _rows(file: Path, key: str, zone: tzinfo, boot: str) -> Iterator[TableCell]:
+def _rows(file: Path, zone: tzinfo, boot: str) -> Iterator[TableCell]:
+    path = file.absolute().as_posix()
     with file.open(encoding="utf-8", newline="") as lines:
         rows = csv.reader(lines)
         head = [name.strip() for name in next(rows, [])]
@@ -103,7 +105,7 @@ def _rows(file: Path, key: str, zone: tzinfo, boot: str) -> Iterator[TableCell]:
             if own:
                 cells = dict(zip(head, row, strict=True))
                 yield TableCell(
-                    at_s, key, _name(cells.get("site") or file.parent.name), _name(cells["device"]),
+                    at_s, path, _name(cells.get("site") or file.parent.name), _name(cells["device"]),
                     _name(cells["sensor"]), _value(cells["value"]), cells.get("unit", ""), ts_us,
                     int(cells["seq"]) if cells.get("seq", "").isdecimal() else number - 1,
                     cells.get("boot") or boot,
@@ -112,7 +114,7 @@ def _rows(file: Path, key: str, zone: tzinfo, boot: str) -> Iterator[TableCell]:
             site, device = _name(file.absolute().parent.name), _name(file.stem)
             for name, text in zip(names[1:], row[1:], strict=True):
                 if text.strip():
-                    yield TableCell(at_s, key, site, device, name, _value(text), "", ts_us, number - 1, boot)
+                    yield TableCell(at_s, path, site, device, name, _value(text), "", ts_us, number - 1, boot)
 
 
 def _name(text: str) -> str:
@@ -167,8 +169,11 @@ def anomalies(text: bytes, zone: tzinfo, name: str) -> dict[str, list[Window]]:
 
 def label_lines(found: Iterator[TableCell], windows: Mapping[str, Sequence[Window]]) -> Iterator[bytes]:
     """A JSON line for each measurement within a window of its file, as ``--labels`` has them."""
+    of_files: dict[str, list[Window]] = {}
     for one in found:
-        of_file = [pair for key, pairs in windows.items() if _same(key, one.file) for pair in pairs]
+        of_file = of_files.get(one.file)
+        if of_file is None:
+            of_file = of_files[one.file] = _of(one.file, windows)
         if any(begin <= one.ts_us <= end for begin, end in of_file):
             yield msgspec.json.encode(
                 {
@@ -178,6 +183,10 @@ def label_lines(found: Iterator[TableCell], windows: Mapping[str, Sequence[Windo
             ) + b"\n"  # fmt: skip
 
 
-def _same(key: str, file: str) -> bool:
-    """Whether a key of the labels, ``folder/file.csv``, is a file that may be named without its folder."""
-    return key == file or key.endswith(f"/{file}") or file.endswith(f"/{key}")
+def _of(file: str, windows: Mapping[str, Sequence[Window]]) -> list[Window]:
+    """The windows of a file: its labels may name it without its folders, or it may lie in another one."""
+    found = [key for key in windows if file.endswith(f"/{key}")]
+    if not found:
+        by_name = [key for key in windows if key.rpartition("/")[2] == file.rpartition("/")[2]]
+        found = by_name if len(by_name) == 1 else []
+    return list(windows[max(found, key=len)]) if found else []

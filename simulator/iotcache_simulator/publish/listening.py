@@ -30,8 +30,8 @@ from iotcache_simulator.publish.pushes import (
     COMMAND,
     CONFIGURATION,
     REPORTED,
-    Command,
-    Configuration,
+    PushedCommand,
+    PushedConfiguration,
     Reported,
     Unusable,
     pushed_us,
@@ -152,7 +152,7 @@ class Listening:
         if levels[0] == CONFIGURATION and not message.payload:
             return  # a retained one was taken back: the device goes on with what it has
         self._received += 1
-        known: Configuration | Command
+        known: PushedConfiguration | PushedCommand
         try:
             if levels[0] == CONFIGURATION:
                 known = read_configuration(message.payload)
@@ -175,7 +175,7 @@ class Listening:
             self._counts["ignored"] += 1
             return
         newest = None
-        if isinstance(known, Configuration):
+        if isinstance(known, PushedConfiguration):
             newest = device
             for task, other in list(self._tasks.items()):
                 if other == device and not task.done():
@@ -201,18 +201,18 @@ class Listening:
         return None
 
     async def _follow(  # noqa: PLR0917
-        self, device: int, what: str, known: Configuration | Command, message: Publish, uplink: Uplink,
+        self, device: int, what: str, known: PushedConfiguration | PushedCommand, message: Publish, uplink: Uplink,
         received_us: int, delay_s: float, by_half: bool,
     ) -> None:  # fmt: skip
         await asyncio.sleep(delay_s)
         await self._began.wait()  # the connection was there before the run
-        if isinstance(known, Configuration):
+        if isinstance(known, PushedConfiguration):
             at_us = self._apply(device, known, by_half=by_half)
         else:
             at_us = self._do(device, what, known)
         await asyncio.sleep(max(0.0, self._when(at_us) - time.monotonic()))
         since_us = pushed_us(known.ts, received_us)
-        if isinstance(known, Configuration):
+        if isinstance(known, PushedConfiguration):
             self._counts["half_applied" if by_half else "applied"] += 1
             self._apply_ms.add((time.time_ns() // 1_000 - since_us) / 1e3)
             self._answer(
@@ -223,13 +223,13 @@ class Listening:
         self._counts["done"] += 1
         self._answer(device, what, "done", message, uplink, since_us, id=known.id)
 
-    def _check_names(self, device: int, configuration: Configuration) -> None:
+    def _check_names(self, device: int, configuration: PushedConfiguration) -> None:
         names = {sensor.name for sensor in self._roster.classes[self._roster.kinds[device]].sensor}
         for name in configuration.interval_s:
             if name not in names:
                 raise Unusable(f"it has no sensor {name[:60]!r}")
 
-    def _apply(self, device: int, configuration: Configuration, *, by_half: bool) -> int:
+    def _apply(self, device: int, configuration: PushedConfiguration, *, by_half: bool) -> int:
         """Let a configuration hold; from which moment of the stream on."""
         assert self._stream is not None
         assert self._publisher is not None
@@ -246,7 +246,7 @@ class Listening:
         self.intervals += changes
         return at_us
 
-    def _do(self, device: int, what: str, command: Command) -> int:
+    def _do(self, device: int, what: str, command: PushedCommand) -> int:
         """Carry a command out; from which moment of the stream on."""
         assert self._stream is not None
         assert self._publisher is not None

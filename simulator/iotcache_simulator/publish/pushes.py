@@ -27,7 +27,7 @@ class Unusable(Exception):
     """Why a push is not followed; the text is safe to show."""
 
 
-class Configuration(Struct, frozen=True):
+class PushedConfiguration(Struct, frozen=True):
     """The payload of ``iot/{site}/{device}/cfg``; fields of others are passed over."""
 
     version: Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -37,7 +37,7 @@ class Configuration(Struct, frozen=True):
     """When it was pushed."""
 
 
-class Command(Struct, frozen=True):
+class PushedCommand(Struct, frozen=True):
     """The payload of ``iot/{site}/{device}/cmd/{name}``."""
 
     id: str | int | None = None
@@ -60,19 +60,19 @@ class Reported(Struct, frozen=True, omit_defaults=True):
     error: str = ""
 
 
-def read_configuration(payload: bytes) -> Configuration:
+def read_configuration(payload: bytes) -> PushedConfiguration:
     """Raises `Unusable`."""
-    configuration: Configuration = _read(payload, Configuration)
+    configuration: PushedConfiguration = _read(payload, PushedConfiguration)
     if len(configuration.interval_s) > _INTERVALS_MAX:
         raise Unusable(f"it names {len(configuration.interval_s):,} intervals")
     return configuration
 
 
-def read_command(name: str, payload: bytes) -> Command:
+def read_command(name: str, payload: bytes) -> PushedCommand:
     """Raises `Unusable`."""
     if name not in COMMANDS:
         raise Unusable(f"there is no command {printable(name, 40)!r}; there are {', '.join(COMMANDS)}")
-    command: Command = _read(payload or b"{}", Command)
+    command: PushedCommand = _read(payload or b"{}", PushedCommand)
     if isinstance(command.id, str) and len(command.id) > 200:
         raise Unusable("its id is too long")
     return command
