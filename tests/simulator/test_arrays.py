@@ -84,7 +84,7 @@ def test_every_wave_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("kind", WAVE_KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_each_wave_in_arrays_is_the_plain_one(kind: str, data: st.DataObject) -> None:
     fields = data.draw(st.fixed_dictionaries(MADE[kind]))

@@ -16,7 +16,7 @@ from iotcache_simulator.ledger.verify import Verification
 from iotcache_tui.cli.main import main
 from tests.conftest import Server, free_port
 from tests.simulator.test_losses import Stored, simulated, verdict, worker
-from tests.simulator.test_simulate_command import COMMAND, _environment, simulate, url
+from tests.simulator.test_simulate_command import COMMAND, environment, simulate, url
 
 pytestmark = [pytest.mark.real("mosquitto", "memcached")]
 
@@ -132,12 +132,13 @@ def test_a_place_that_cannot_be_asked_refuses_the_run(mosquitto: Server, tmp_pat
         ("stored>0", "store"),
         ("absent==0", "cache"),
         ("e2e_p99<1s", "mqtt"),
+        ("applied==3", ""),
     ],
 )
 def test_a_condition_without_its_place_is_a_mistake(tmp_path: Path, condition: str, place: str) -> None:
     done = simulate("--broker", "mqtt://127.0.0.1:1", *FLEET, "--require", condition, folder=tmp_path)
     assert done.returncode == 2
-    assert f"needs --verify {place}".encode() in done.stderr
+    assert f"needs {f'--verify {place}' if place else '--listen'}".encode() in done.stderr
 
 
 @pytest.mark.parametrize("flag", ["--report", "--labels", "--junit"])
@@ -164,7 +165,7 @@ def test_a_report_that_standard_output_does_not_take_is_one_sentence(
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [*COMMAND, "--broker", url(mosquitto), *FLEET, "--report", "-"], stdout=full,
-            stderr=subprocess.PIPE, timeout=30, cwd=tmp_path, env=_environment(tmp_path), check=False,
+            stderr=subprocess.PIPE, timeout=30, cwd=tmp_path, env=environment(tmp_path), check=False,
         )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == b"iotcache-tui simulate: --report -: No space left on device\n"

@@ -104,9 +104,16 @@ async def test_the_last_will_of_a_device_on_its_own_connection_is_its_death(mosq
         await running
 
 
-@pytest.mark.parametrize("qos", [1, 2])
-@pytest.mark.parametrize("persistent", [False, True])
-@pytest.mark.parametrize("version", ["3.1.1", "5"])
+@pytest.mark.parametrize(
+    ("version", "persistent", "qos"),
+    [
+        ("3.1.1", False, 1), ("3.1.1", True, 2), ("5", False, 2), ("5", True, 1), ("5", True, 2),
+        *(
+            pytest.param(*others, marks=pytest.mark.long)
+            for others in (("3.1.1", False, 2), ("3.1.1", True, 1), ("5", False, 1))
+        ),
+    ],
+)  # fmt: skip
 async def test_a_reconnect_storm_loses_nothing(
     mosquitto: Server, qos: int, persistent: bool, version: Literal["3.1.1", "5"]
 ) -> None:

@@ -22,7 +22,7 @@ from iotcache.config.schema import BrokerSettings, CacheSettings, IngestSettings
 from iotcache.worker.main import run_ingest
 from tests.conftest import Server
 from tests.simulator.conftest import Subscriber
-from tests.simulator.test_simulate_command import COMMAND, _environment, url
+from tests.simulator.test_simulate_command import COMMAND, environment, url
 from tests.simulator.wiretap import Wiretap
 
 pytestmark = [pytest.mark.real("mosquitto", "memcached")]
@@ -42,7 +42,7 @@ def readings(messages: Iterable[tuple[bytes, bytes]]) -> set[Reading]:
 async def simulated(folder: Path, broker: str, *flags: str) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
         *COMMAND, "--broker", broker, *FLEET, "--report", "-", *flags,
-        stdout=PIPE, stderr=PIPE, cwd=folder, env=_environment(folder),
+        stdout=PIPE, stderr=PIPE, cwd=folder, env=environment(folder),
     )  # fmt: skip
     try:
         yield process

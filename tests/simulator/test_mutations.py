@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,10 @@ def swapped_units(rows: list[Reading]) -> list[Reading]:
             for row in rows]  # fmt: skip
 
 
+def mean(one: float, other: float) -> float:
+    return (one + other) / 2
+
+
 def smoothed(rows: list[Reading]) -> list[Reading]:
     """Each number is the mean of itself and the one before it."""
     before: dict[object, float] = {}
@@ -151,7 +156,7 @@ def smoothed(rows: list[Reading]) -> list[Reading]:
     for row in rows:
         last = before.get(row.series)
         if last is not None:
-            row = number(row, lambda value, last=last: (value + last) / 2)
+            row = number(row, partial(mean, last))
         if not isinstance(row.value, bool | str):
             before[row.series] = float(row.value)
         found.append(row)

@@ -259,7 +259,7 @@ async def test_several_processes_publish_the_same_stream(mosquitto: Server, subs
     alone = await run(mosquitto, speed=math.inf, **fields)
     expected = sorted(await asyncio.to_thread(listener.received))
     fleet = MultiProcessRun(
-        FleetSpec(processes=3, connections=3, **fields),  # type: ignore[arg-type]
+        FleetSpec(processes=2, connections=2, **fields),  # type: ignore[arg-type]
         BrokerSettings(url=f"mqtt://{mosquitto.address}"),
     )
     report = verdict(await fleet.run())

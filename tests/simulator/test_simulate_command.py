@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
 
 import pytest
 
+from iotcache_tui.cli.main import main
 from tests.conforming import conforming
 from tests.conftest import Server, free_port
 
 COMMAND = [sys.executable, "-P", "-m", "iotcache_tui", "simulate"]
 
 
-def simulate(*flags: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [*COMMAND, *flags], capture_output=True, timeout=30, cwd=folder, env=_environment(folder)
-    )
+class Done(NamedTuple):
+    """What became of a command."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def simulate(*flags: str, folder: Path) -> Done:
+    """``iotcache-tui simulate`` in this process: to start another takes longer than most runs."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, environment(folder), clear=True),
+    ):
+        code = main(["simulate", *flags])
+    return Done(code, *(stream.buffer.getvalue() for stream in (out, err)))
+
+
+def environment(folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
     return kept | {"XDG_CONFIG_HOME": str(folder), "IOTCACHE_RUNTIME_DIR": str(folder / "run")}
 
@@ -48,7 +68,10 @@ def test_the_report_on_stdout_is_all_there_is_on_stdout(mosquitto: Server, tmp_p
         "--report",
         "-",
     )
-    done = simulate("--broker", url(mosquitto), *flags, folder=tmp_path)
+    done = subprocess.run(
+        [*COMMAND, "--broker", url(mosquitto), *flags],
+        capture_output=True, timeout=30, cwd=tmp_path, env=environment(tmp_path), check=False,
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     report = conforming("simulate", done.stdout)
     assert report["schema"] == "iotcache.simulate/2"
@@ -104,7 +127,7 @@ def test_a_signal_ends_it_with_the_report_written(mosquitto: Server, tmp_path: P
     )
     running = subprocess.Popen(
         [*COMMAND, "--broker", url(mosquitto), "--devices", "20", "--rate", "200", "--report", str(file)],
-        cwd=tmp_path, env=_environment(tmp_path), stderr=subprocess.PIPE,
+        cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
         assert counted.wait(20) == 0
@@ -140,7 +163,7 @@ def test_a_broker_killed_in_the_middle_is_exit_code_1(mosquitto: Server, tmp_pat
         ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "iot/#", "-C", "30"], stdout=subprocess.DEVNULL
     )
     running = subprocess.Popen(
-        [*COMMAND, "--broker", url(mosquitto), *flags], cwd=tmp_path, env=_environment(tmp_path),
+        [*COMMAND, "--broker", url(mosquitto), *flags], cwd=tmp_path, env=environment(tmp_path),
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -237,7 +260,7 @@ def test_a_broker_never_reached_is_exit_code_3(tmp_path: Path) -> None:
         (["--retain", "--format", "sparkplug"], "--retain cannot be had"),
         (["--popularity", "scan"], "--popularity goes with readers, not with fleet"),
         (["readers", "--verify", "mqtt"], "--verify goes with fleet, not with readers"),
-        (["play", "x", "--class", "pump"], "--class goes with fleet, not with play"),
+        (["play", "x", "--class", "pump"], "--class goes with fleet and certs, not with play"),
         (["capture", "x", "--speed", "3"], "--speed goes with fleet and play, not with capture"),
         (["capture", "x", "--topic", "a/#/b"], "'a/#/b' is no topic filter"),
         (["capture", "x", "--topic", "a/b+"], "'a/b+' is no topic filter"),

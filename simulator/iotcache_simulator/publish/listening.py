@@ -201,8 +201,8 @@ class Listening:
         return None
 
     async def _follow(  # noqa: PLR0917
-        self, device: int, what: str, known: PushedConfiguration | PushedCommand, message: Publish, uplink: Uplink,
-        received_us: int, delay_s: float, by_half: bool,
+        self, device: int, what: str, known: PushedConfiguration | PushedCommand, message: Publish,
+        uplink: Uplink, received_us: int, delay_s: float, by_half: bool,
     ) -> None:  # fmt: skip
         await asyncio.sleep(delay_s)
         await self._began.wait()  # the connection was there before the run

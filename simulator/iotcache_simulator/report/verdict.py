@@ -193,7 +193,15 @@ def _were(count: int, noun: str) -> str:
     return f"1 {noun} was" if count == 1 else f"{count} {noun}s were"
 
 
+LISTENING = ("listening",)
+"""What measures the figures of `Report.listening`."""
+_LISTENING_COUNTS = (
+    "configurations", "applied", "half_applied", "commands", "done", "ignored", "rejected", "outdated",
+    "reported",
+)  # fmt: skip
 _MEASURED_BY = {
+    **dict.fromkeys(_LISTENING_COUNTS, LISTENING),
+    **{f"{of}_{name}": LISTENING for of in ("apply", "report") for name in ("p50", "p95", "p99", "max")},
     **dict.fromkeys(("received", "duplicates", "out_of_order", "unexplained"), ("mqtt",)),
     **{f"e2e_{name}": ("mqtt",) for name in ("p50", "p95", "p99", "max")},
     "stored": ("store",),
@@ -204,12 +212,15 @@ _MEASURED_BY = {
 
 
 def check_measured(conditions: Sequence[Condition], places: Collection[str]) -> None:
-    """Raises `UsageError` for a condition on a figure that these places of ``--verify`` do not measure."""
+    """Raises `UsageError` for a condition on a figure that these places of ``--verify`` do not measure.
+
+    `LISTENING` is one where devices listen.
+    """
     for condition in conditions:
         needed = _MEASURED_BY.get(condition.name)
         if needed is not None and not set(needed) & set(places):
-            where = " or ".join(needed)
-            raise UsageError(f"--require {condition.text!r}: {condition.name} needs --verify {where}")
+            where = "--listen" if needed == LISTENING else f"--verify {' or '.join(needed)}"
+            raise UsageError(f"--require {condition.text!r}: {condition.name} needs {where}")
 
 
 FIGURES = {
@@ -218,8 +229,7 @@ FIGURES = {
     "expected": "count", "lost": "count", "received": "count", "duplicates": "count", "out_of_order": "count",
     "foreign": "count", "stored": "count", "fresh": "count", "stale": "count", "absent": "count",
     "others": "count", "expired": "count", "altered": "count", "misplaced": "count", "unexplained": "count",
-    "configurations": "count", "applied": "count", "half_applied": "count", "commands": "count",
-    "done": "count", "ignored": "count", "rejected": "count", "outdated": "count", "reported": "count",
+    **dict.fromkeys(_LISTENING_COUNTS, "count"),
     **{
         f"{group}_{name}": "ms"
         for group in ("lag", "ack", "e2e", "apply", "report")

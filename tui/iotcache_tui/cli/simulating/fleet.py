@@ -30,7 +30,7 @@ from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.plan.streams import roster_of
 from iotcache_simulator.report.conditions import parse_condition
 from iotcache_simulator.report.junit import Case
-from iotcache_simulator.report.verdict import FIGURES, cases, check_measured, is_vacuous, judged
+from iotcache_simulator.report.verdict import FIGURES, LISTENING, cases, check_measured, is_vacuous, judged
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_simulator.wire.target import target_of
 from iotcache_tui.cli.options import load_settings
@@ -130,7 +130,8 @@ def run_fleet(args: argparse.Namespace) -> int:
     if spec.duration_s is None and spec.count is None and spec.speed == math.inf:
         raise UsageError("--speed max needs a --duration or a --count: without one it would never end")
     conditions = [parse_condition(text, FIGURES) for text in args.require]
-    check_measured(conditions, () if args.verify is None else parse_targets(args.verify, settings).names)
+    measured = () if args.verify is None else parse_targets(args.verify, settings).names
+    check_measured(conditions, (*measured, *(LISTENING if spec.listen else ())))
     for flag, file in (("--report", args.report), ("--junit", args.junit), ("--labels", args.labels)):
         check_writable(flag, file)
     if args.output:
