@@ -20,16 +20,22 @@ FLAG_GROUPS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "simulate": {
         "the fleet": (
-            "--devices", "--class", "--seed", "--lives", "--shard", "--faults", "--labels", "--control",
+            "--devices", "--class", "--preset", "--seed", "--lives", "--listen", "--shard", "--faults",
+            "--labels", "--control",
         ),
         "load and time": (
-            "--rate", "--duration", "--speed", "--profile", "--arrival", "--start", "--from", "--until",
+            "--rate", "--duration", "--count", "--speed", "--profile", "--arrival", "--start", "--from",
+            "--until",
         ),
-        "messages": ("--qos", "--retain", "--format", "--user-property", "--topic-aliases"),
+        "messages": (
+            "--qos", "--retain", "--format", "--payload", "--pad", "--zone", "--primary-host",
+            "--user-property", "--topic-aliases",
+        ),
         "connections": (
             "--connections", "--persistent", "--keep-alive", "--reconnect-storm", "--reconnect-within",
-            "--connect-timeout", "--processes", "--no-stats",
+            "--connect-timeout", "--processes", "--no-stats", "--ramp",
         ),
+        "identity": ("--client-id", "--user", "--password-file", "--cert-dir"),
         "verdict": ("--verify", "--settle", "--patience", "--require", "--report", "--junit"),
     },
     "lab": {
@@ -61,6 +67,7 @@ EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "simulate": (
         ("--devices 1000 --rate 2000 --duration 20 --report -", "20 s of a fleet, and its verdict as JSON"),
         ("readers --rate 5000 --workload twitter-29 --duration 30", "read as a published cluster is read"),
+        ("certs pki --devices 100", "certificates for --cert-dir pki/devices"),
     ),
     "ingest": (
         ("--config mine.toml", "one worker: from the broker into store and cache"),
