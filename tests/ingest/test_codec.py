@@ -118,6 +118,21 @@ def test_packets_come_out_whole_however_the_bytes_arrive(
     assert splitter.empty
 
 
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=12), st.lists(st.integers(1, 90), min_size=1))
+def test_packets_over_the_limit_are_passed_over_and_the_others_come_out(
+    lengths: list[int], sizes: list[int]
+) -> None:
+    encoded = [b"\x30" + encode_varint(length) + b"x" * length for length in lengths]
+    stream, splitter, n, found = b"".join(encoded), PacketSplitter(20, passes_over=True), 0, list[bytes]()
+    while stream:
+        size = sizes[n % len(sizes)]
+        found += splitter.feed(stream[:size])
+        stream, n = stream[size:], n + 1
+    assert found == [packet for packet, length in zip(encoded, lengths, strict=True) if length <= 20]
+    assert splitter.passed_over == sum(length > 20 for length in lengths)
+    assert splitter.empty
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(_VERSIONS))
 def test_any_bytes_are_a_packet_or_malformed(data: bytes, version: Version) -> None:

@@ -91,7 +91,8 @@ class FleetConnection(asyncio.Protocol):
         self._on_received = on_received
         self._on_message = on_message
         self._on_suback = on_suback
-        self._splitter = PacketSplitter(LARGEST_ANSWER_BYTES)
+        # Anybody may send a device a message of any size: its connection outlives that.
+        self._splitter = PacketSplitter(LARGEST_ANSWER_BYTES, passes_over=on_message is not None)
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
         self._encrypted = False

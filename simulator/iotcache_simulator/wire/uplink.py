@@ -35,6 +35,7 @@ from iotcache.mqtt.codec import (
     Will,
     encode_publish,
 )
+from iotcache.mqtt.codec.framing import LARGEST_ANSWER_BYTES
 from iotcache.mqtt.codec.properties import encode_properties
 from iotcache.mqtt.codec.publish import DUP, RETAIN
 from iotcache.mqtt.codec.reasons import QOS_NOT_SUPPORTED
@@ -269,6 +270,7 @@ class Uplink:
     async def _connect(self) -> None:
         target = self.target
         lasting = self._persistent and target.version == 5
+        limited = self._on_message is not None and target.version == 5
         will = self._last_will()
         hello = Connect(
             self.client_id,
@@ -278,7 +280,10 @@ class Uplink:
             username=target.username,
             password=target.encoded_password,
             will=None if will is None else replace(will, qos=min(will.qos, self._will_qos)),
-            properties=((PropertyId.SESSION_EXPIRY_INTERVAL, _SESSION_S),) if lasting else (),
+            properties=(
+                *(((PropertyId.SESSION_EXPIRY_INTERVAL, _SESSION_S),) if lasting else ()),
+                *(((PropertyId.MAXIMUM_PACKET_SIZE, LARGEST_ANSWER_BYTES),) if limited else ()),
+            ),
         )
         try:
             connection, accepted = await open_connection(
