@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Self
 
@@ -149,12 +149,15 @@ class CacheWatch:
 
     def balance(
         self, newest: Mapping[Series, Newest], ledger: Balance, *,
-        since_us: int, lives_until_s: Callable[[Series, Newest], float],
+        since_us: int, lives_until_s: Callable[[Series, Newest], float], births: bool = False,
+        kept_back: Collection[Series] = (),
     ) -> CacheBalance:  # fmt: skip
         """The figures, and what is altered or foreign into the ledger's.
 
         ``since_us``: when the run began, by the times in its payloads: another run's entry from before is
         stale. ``lives_until_s`` (`time.monotonic`): how long an entry must be there, once written.
+        ``births``: devices tell values when they are born, too, which no reading that was due has.
+        ``kept_back``: series whose newest reading may have been told as historical, which is never cached.
         """
         ledger.altered_in["cache"] = ledger.misplaced_in["cache"] = ledger.foreign_in["cache"] = 0
         counts = dict.fromkeys(("fresh", "stale", "absent", "others", "expired"), 0)
@@ -166,12 +169,18 @@ class CacheWatch:
             if state == "absent":
                 if (last.reboots, last.seq) in observed.seen:
                     state = "fresh"  # it was there, and has expired since
-                elif observed.missed_at_s is not None and observed.missed_at_s >= lives_until_s(name, last):
+                elif name in kept_back or (
+                    observed.missed_at_s is not None and observed.missed_at_s >= lives_until_s(name, last)
+                ):
                     state = "expired"
                 else:
                     absent.append(" ".join(name))
             elif state == "others" and entry is not None and entry.ts_us < since_us:
                 state = "stale"
+            elif state == "foreign" and births:
+                state = "fresh"
+            elif state == "stale" and name in kept_back and entry is not None and entry.reboots is not None:
+                state = "expired"
             elif state == "foreign" and entry is not None:
                 ledger.note_foreign(Track(name.device, name.sensor, entry.reboots or 0), entry.seq, "cache")
                 state = "stale"

@@ -151,7 +151,9 @@ class Verification:
             speed=spec.speed,
             end_to_end=end_to_end,
         )
-        cache = None if watch is None else await self._cached(watch, balance)
+        cache = (
+            None if watch is None else await self._cached(watch, balance, disturbed=bool(report.reconnects))
+        )
         store = seen.get("store")
         ledger = Ledger(
             expected=balance.expected,
@@ -260,7 +262,7 @@ class Verification:
             found.only({(one.track, one.seq) for readings in due.values() for one in readings})
         return found
 
-    async def _cached(self, watch: CacheWatch, balance: Balance) -> CacheBalance:
+    async def _cached(self, watch: CacheWatch, balance: Balance, *, disturbed: bool) -> CacheBalance:
         until_s = time.monotonic() + self._settle_s
         newest = balance.newest
         if not self.read_back.numbered:
@@ -272,7 +274,17 @@ class Verification:
         while not watch.settled(newest) and time.monotonic() < until_s:  # noqa: ASYNC110
             await asyncio.sleep(_CACHE_POLL_S)
         await watch.look()
-        return watch.balance(newest, balance, since_us=self._shown_us, lives_until_s=self._lives_until_s())
+        sparkplug = self.read_back.sparkplug
+        kept_back = {
+            series
+            for series, last in balance.newest.items()
+            # Measured before the present session of its edge node, or sent after an outage.
+            if sparkplug and (disturbed or (last.content.ts_us or 0) - self._shown_us + 1_000 < last.due_us)
+        }
+        return watch.balance(
+            newest, balance, since_us=self._shown_us, lives_until_s=self._lives_until_s(),
+            births=sparkplug, kept_back=kept_back,
+        )  # fmt: skip
 
     def _lives_until_s(self) -> Callable[[Series, Newest], float]:
         """Until when (`time.monotonic`) the entry of a series' newest reading is there at the least."""
