@@ -43,6 +43,8 @@ class DeviceLifecycles:
     @asynccontextmanager
     async def announced(self, timeline: Timeline) -> AsyncIterator[None]:
         """Tell births now and at each new connection, and deaths at the end."""
+        if any(kind.announce for kind in self._roster.classes):
+            await self._tell(timeline)  # how readings are to be read must be known before the first of them
         task = asyncio.create_task(self._follow(timeline))
         try:
             yield
@@ -55,11 +57,15 @@ class DeviceLifecycles:
     async def _follow(self, timeline: Timeline) -> None:
         while True:
             self._turn.clear()
-            for number, uplink in enumerate(self._uplinks):
-                if uplink.connected and self._announced[number] != uplink.connects:
-                    self._announced[number] = uplink.connects
-                    await self._births(number, timeline)
+            await self._tell(timeline)
             await self._turn.wait()
+
+    async def _tell(self, timeline: Timeline) -> None:
+        """Births on each connection on which they were not told yet."""
+        for number, uplink in enumerate(self._uplinks):
+            if uplink.connected and self._announced[number] != uplink.connects:
+                self._announced[number] = uplink.connects
+                await self._births(number, timeline)
 
     async def _births(self, number: int, timeline: Timeline) -> None:
         roster, uplink = self._roster, self._uplinks[number]
