@@ -16,7 +16,7 @@ from iotcache.errors import StoreError
 from iotcache.model import Reading, Series, Source, StoredReading
 from iotcache.store import open_store
 from iotcache.store.base import Store
-from iotcache_simulator.lab import writers
+from iotcache_simulator.lab import node_stats, writers
 from iotcache_simulator.lab.application import ArmPolicy
 from iotcache_simulator.lab.arm import PROBE, Arm
 from iotcache_simulator.lab.definition.spec import ArmSpec
@@ -189,3 +189,20 @@ async def test_what_is_written_behind_reaches_the_store_unless_the_node_loses_it
         assert {one: float(has.reading.value) for one, has in found.items()} == (
             arm.writers.acknowledged if kept else {}
         )
+
+
+@pytest.mark.real("memcached")
+async def test_nodes_that_answer_late_count_in_the_next_look(
+    memcached: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_stats, "WAIT_S", 0.0)
+    counts = node_stats.NodeCounts(Settings().cache, slabs=True)
+    figures: dict[str, float | None] = {}
+    try:
+        async with asyncio.timeout(20):
+            while not figures:
+                figures = await counts.figures((memcached.address,))
+                await asyncio.sleep(0.02)
+    finally:
+        await counts.close()
+    assert {"items", "evictions_per_s", "idle_memory_mb"} <= set(figures)

@@ -53,6 +53,7 @@ class LessonStack:
             self.stats = await opening.enter_async_context(FleetStatsListener(stack.settings.broker, store))
             self._arms = self._plan.arms(stack.settings, store)
             self._nodes = NodeCounts(stack.settings.cache, slabs=self._plan.scenario.stack.memcached)
+            opening.push_async_callback(self._nodes.close)
             self._probe = Probe(store, self._arms)
             scenario = self._plan.scenario
             self.effects = Effects(
@@ -110,10 +111,11 @@ class LessonStack:
             own["keys_moved_percent"] = self.effects.moved_percent.get(arm.name)
             for name, value in own.items():
                 figures[f"{arm.name}.{name}" if arm.name else name] = value
-        figures |= await self._nodes.figures(self.effects.listed)
         figures |= await self.stats.figures()
         figures |= await self._probe.figures()
-        return per_second(figures, self._measured_s - before_s)
+        return per_second(figures, self._measured_s - before_s) | await self._nodes.figures(
+            self.effects.listed
+        )
 
     def _starting(self, progress: StartProgress) -> None:
         self._report(progress.text)

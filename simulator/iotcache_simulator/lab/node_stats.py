@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import structs
 
@@ -14,9 +15,12 @@ from iotcache.cluster.node_client import NodeClient
 from iotcache.config.schema import CacheSettings
 from iotcache.config.urls import parse_node
 from iotcache.errors import NodeError
+from iotcache.tasks import end
 
-TIMEOUT_S: Final = 0.4
-"""A node that answers later is asked once more, then counts as silent: figures are taken once a second."""
+WAIT_S: Final = 0.4
+"""So long a look waits. A node that is later, as a busy machine makes all of them, counts in the next."""
+_ANSWER_S: Final = 5.0
+"""A node that has not answered by then is asked anew."""
 _SMOOTH_S: Final = 3
 
 
@@ -26,45 +30,66 @@ class NodeCounts:
     def __init__(self, cache: CacheSettings, *, slabs: bool = False) -> None:
         """``slabs``: whether to ask for the slab classes as well, which only memcached itself has."""
         self._slabs = slabs
-        self._cache = structs.replace(cache, connect_timeout_s=TIMEOUT_S, operation_timeout_s=TIMEOUT_S)
-        self._before: dict[str, Mapping[str, int]] = {}
+        self._cache = structs.replace(cache, connect_timeout_s=_ANSWER_S, operation_timeout_s=_ANSWER_S)
+        self._asking: dict[str, asyncio.Task[_Answer | None]] = {}
+        self._last: dict[str, _Answer] = {}
         self._gets: deque[dict[str, int]] = deque(maxlen=_SMOOTH_S)
 
     async def figures(self, nodes: Sequence[str]) -> dict[str, float | None]:
-        """Since the last call. A node that does not answer counts with nothing."""
-        answers = await asyncio.gather(*(self._stats(node) for node in nodes))
-        now = {node: stats for node, stats in zip(nodes, answers, strict=True) if stats}
-        evicted = 0
+        """Rates since each node's last answer. One that does not answer counts with nothing."""
+        for node in nodes:
+            if node not in self._asking:
+                self._asking[node] = asyncio.create_task(self._ask(node))
+        await asyncio.wait([self._asking[node] for node in nodes], timeout=WAIT_S)
+        evicted_per_s = 0.0
         gets: dict[str, int] = {}
-        for node, stats in now.items():
-            before = self._before.get(node, stats)
-            evicted += max(0, stats.get("evictions", 0) - before.get("evictions", 0))
-            gets[node] = max(0, _gets_of(stats) - _gets_of(before))
-        self._before = now
+        now: list[Mapping[str, int]] = []
+        for node in nodes:
+            if not self._asking[node].done():
+                continue
+            answer = self._asking.pop(node).result()
+            if answer is None:
+                self._last.pop(node, None)
+                continue
+            before = self._last.get(node, answer)
+            self._last[node] = answer
+            now.append(answer.stats)
+            evicted = answer.stats.get("evictions", 0) - before.stats.get("evictions", 0)
+            evicted_per_s += max(0, evicted) / max(answer.at_s - before.at_s, 1.0)
+            gets[node] = max(0, _gets_of(answer.stats) - _gets_of(before.stats))
+        if not now:
+            return {}
         self._gets.append(gets)
         recent = {node: sum(second.get(node, 0) for second in self._gets) for node in nodes}
         total = sum(recent.values())
-        idle = {"idle_memory_mb": sum(map(_idle_bytes, now.values())) / 2**20} if self._slabs and now else {}
+        idle = {"idle_memory_mb": sum(map(_idle_bytes, now)) / 2**20} if self._slabs else {}
         return {
             **idle,
-            "evictions_per_s": float(evicted),
-            "items": float(sum(stats.get("curr_items", 0) for stats in now.values())),
+            "evictions_per_s": evicted_per_s,
+            "items": float(sum(stats.get("curr_items", 0) for stats in now)),
             "busiest_node_percent": 100.0 * max(recent.values()) / total if total else None,
         }
 
-    async def _stats(self, node: str) -> Mapping[str, int]:
-        """The whole numbers among a node's general statistics; empty when it does not answer in time.
+    async def close(self) -> None:
+        """Ask no more."""
+        await asyncio.gather(*map(end, self._asking.values()))
+        self._asking.clear()
 
-        On a busy machine it is this program that is late, and the answer waits: hence the second try.
-        """
-        for _ in range(2):
-            with contextlib.suppress(NodeError, TimeoutError):
-                async with asyncio.timeout(TIMEOUT_S), NodeClient(parse_node(node), self._cache) as client:
-                    stats = dict(await client.stats())
-                    if self._slabs:
-                        stats |= await client.stats("slabs")
-                return {name: int(value) for name, value in stats.items() if value.isdigit()}
-        return {}
+    async def _ask(self, node: str) -> _Answer | None:
+        """The whole numbers among a node's statistics; ``None`` when it does not answer."""
+        with contextlib.suppress(NodeError, TimeoutError):
+            async with asyncio.timeout(_ANSWER_S), NodeClient(parse_node(node), self._cache) as client:
+                stats = dict(await client.stats())
+                if self._slabs:
+                    stats |= await client.stats("slabs")
+            known = {name: int(value) for name, value in stats.items() if value.isdigit()}
+            return _Answer(time.monotonic(), known)
+        return None
+
+
+class _Answer(NamedTuple):
+    at_s: float
+    stats: Mapping[str, int]
 
 
 def _gets_of(stats: Mapping[str, int]) -> int:
