@@ -111,6 +111,22 @@ async def test_the_end_waits_for_no_answer_of_the_store(
             await arm.store.latest_many(SERIES)
 
 
+@pytest.mark.real("memcached")
+async def test_a_read_that_outlasts_a_look_counts_in_the_one_in_which_it_ends(
+    memcached: Server, tmp_path: Path
+) -> None:
+    async with stored(tmp_path) as store, reading(memcached, store, POLICY, "slow") as arm:
+        (application,) = arm.applications
+        arm.store.delay_s = 0.2
+        slow = asyncio.create_task(application.read_many(SERIES))
+        await until(lambda: arm.store.requested)
+        assert arm.figures()["reads_per_s"] == 0
+        await slow
+        figures = arm.figures()
+        assert (figures["reads_per_s"], figures["hit_percent"]) == (len(SERIES), 0)
+        assert figures["node_gets_per_s"] == len(SERIES)
+
+
 async def test_values_are_as_large_and_answers_as_late_as_asked_for(tmp_path: Path) -> None:
     async with stored(tmp_path) as store:
         access = SlowStoreAccess(store)
