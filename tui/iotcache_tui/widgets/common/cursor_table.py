@@ -36,13 +36,13 @@ def ttl_pieces(left_s: float, span_s: float, width: int, ascii_only: bool) -> li
 class CursorTable(LineView):
     """Base of the tables with a cursor. A subclass gives `FIELDS`, `identity`, `content_key` and `cell`."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset(
         f"table--{name}"
         for name in (
             "header", "header-sorted", "row", "odd", "cursor", "cursor-blur", "name", "strong", "dim",
             "good", "warn", "bad", "mark", "ttl", "low", "bar", "bar-low", "second",
         )
-    }  # fmt: skip
+    )  # fmt: skip
     DEFAULT_CSS = """
     CursorTable {
         background: $surface; color: $foreground;

@@ -14,9 +14,9 @@ from rich.text import Text
 from textual.events import Click, Leave, MouseMove, Resize
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widget import Widget
 
 from iotcache_tui.key_display import key_text
+from iotcache_tui.widgets.common.styled_parts import StyledParts
 
 _ALWAYS: Final = ("app.help", "help", "app.quit", "quit")
 """They lead to all the others, and out."""
@@ -43,15 +43,17 @@ class ShownKey(NamedTuple):
         return cell_len(self.display) + cell_len(self.description) + _PADDING
 
 
-class KeyFooter(Widget):
+class KeyFooter(StyledParts):
     """Where it is too narrow, whole keys are left out from the end, but never help and quit."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "key-footer--key",
-        "key-footer--description",
-        "key-footer--hover",
-    }
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset(
+        {
+            "key-footer--key",
+            "key-footer--description",
+            "key-footer--hover",
+        }
+    )
     DEFAULT_CSS = """
     KeyFooter {
         dock: bottom;
@@ -121,9 +123,9 @@ class KeyFooter(Widget):
         for key in self._keys:
             is_hovered = key.action == self._hovered
             for text, name in ((f" {key.display} ", "key"), (f"{key.description} ", "description")):
-                style = self.get_component_rich_style(f"key-footer--{name}")
+                style = self.part_style(f"key-footer--{name}")
                 if is_hovered:
-                    style += self.get_component_rich_style("key-footer--hover")
+                    style += self.part_style("key-footer--hover")
                 line.append(text, style if key.enabled else style + _DISABLED)
         return line
 

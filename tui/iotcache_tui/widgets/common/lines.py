@@ -12,8 +12,10 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from iotcache_tui.widgets.common.styled_parts import StyledParts
 
-class LineView(ScrollView, can_focus=True):
+
+class LineView(StyledParts, ScrollView, can_focus=True):
     """Base of the fleet table and the logs: one fixed header line, then ``line_count`` lines.
 
     A subclass gives `line_count`, `line_key` (everything that a line's looks depend on) and `draw_line`;
@@ -51,8 +53,8 @@ class LineView(ScrollView, can_focus=True):
     # Drawing
 
     def style_of(self, *names: str) -> Style:
-        """The whole style (with background) of component classes."""
-        return self.get_component_rich_style(*names)
+        """The whole style (with background) of the last of some parts: what lies on top."""
+        return self.part_style(names[-1])
 
     @property
     def line_width(self) -> int:

@@ -10,22 +10,22 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
-from textual.widget import Widget
 
 from iotcache_tui.format import fit, plain
+from iotcache_tui.widgets.common.styled_parts import StyledParts
 
 Piece = tuple[str, str]
-"""A text, safe to show, and its tone: a component class of the panel without its ``panel--``."""
+"""A text, safe to show, and its tone: one of the panel's `STYLE_NAMES` without its ``panel--``."""
 Line = Sequence[Piece]
 Draw = Callable[[int, int], Sequence[Line]]
 """Lines for so many cells of width and lines of height; what is over is cut."""
 TONES = ("title", "note", "row", "dim", "strong", "good", "warn", "bad", "bar", "rest", "curve", "mark")
 
 
-class Panel(Widget):
+class Panel(StyledParts):
     """A header line, then what `show` was given."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"panel--{tone}" for tone in TONES}
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset(f"panel--{tone}" for tone in TONES)
     DEFAULT_CSS = """
     Panel {
         background: $surface; color: $foreground;
@@ -89,7 +89,7 @@ class Panel(Widget):
         self._strips.clear()
 
     def _style(self, tone: str) -> Style:
-        return self.get_component_rich_style(f"panel--{tone}")
+        return self.part_style(f"panel--{tone}")
 
     def render_line(self, y: int) -> Strip:
         strip = self._strips.get(y)

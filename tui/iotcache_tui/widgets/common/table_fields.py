@@ -8,7 +8,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 Piece = tuple[str, str]
-"""A text and the name of its style (a component class without its ``table--``)."""
+"""A text and the name of its style (one of `STYLE_NAMES` without its ``table--``)."""
 
 
 class TableField(Struct, frozen=True):

@@ -19,9 +19,9 @@ _TITLES = {"meta": "metadata", "cfg": "configuration"}
 class DocumentsView(LineView):
     """One under the other."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset(
         f"documents--{name}" for name in ("header", "line", "name", "dim", "title", "store", "bad")
-    }
+    )
     DEFAULT_CSS = """
     DocumentsView {
         background: $surface; color: $foreground;

@@ -11,7 +11,6 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
-from textual.widget import Widget
 
 from iotcache.text import printable
 from iotcache_tui.format import fit, number, wall_text
@@ -19,6 +18,7 @@ from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.device.model import Curve
 from iotcache_tui.widgets.common.braille import BrailleCanvas, curve, round_limits
 from iotcache_tui.widgets.common.render_context import RenderContext
+from iotcache_tui.widgets.common.styled_parts import StyledParts
 
 LABEL_CELLS = 9
 AHEAD_SHARE = 0.06
@@ -64,12 +64,12 @@ def plot_of(state: DashboardState, row: int, span_s: float, moment: RenderContex
     )
 
 
-class HistoryPlot(Widget):
+class HistoryPlot(StyledParts):
     """Title, curve with a scale at its left, times below; cached stretches have another ground."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset(
         f"history--{name}" for name in ("title", "line", "cached", "dim", "miss", "now")
-    }
+    )
     DEFAULT_CSS = """
     HistoryPlot {
         background: $surface; color: $foreground;
@@ -121,7 +121,7 @@ class HistoryPlot(Widget):
         self._rows_for = ()
 
     def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(f"history--{name}")
+        return self.part_style(f"history--{name}")
 
     # The picture
 

@@ -23,10 +23,10 @@ class EventLogView(LineView):
     """Follows the end until somebody moves up; ``End`` follows again."""
 
     KIND_CELLS: ClassVar[int] = 11
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset(
         f"events--{name}"
         for name in ("header", "row", "dim", "subject", "info", "warning", "error", "cursor", "cursor-blur")
-    }
+    )
     DEFAULT_CSS = """
     EventLogView {
         background: $surface; color: $foreground; height: 1fr;

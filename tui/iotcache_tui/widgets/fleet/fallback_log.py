@@ -23,9 +23,9 @@ class FallbackLog(LineView):
     Of many that fold it shows when they began, how many they are, and the last one's figures.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset(
         f"log--{name}" for name in ["header", "row", "dim", "reason", "alarm", "store"]
-    }
+    )
     DEFAULT_CSS = """
     FallbackLog {
         background: $surface; color: $foreground;

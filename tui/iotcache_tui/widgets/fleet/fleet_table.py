@@ -26,13 +26,13 @@ class FleetTable(CursorTable):
     A line is known by its row's number, or by its group's name when it is a heading.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset(
         f"table--{name}"
         for name in (
             "value", "live", "stale", "trend", "ttl-bar", "ttl-low", "ttl-low-bar", "gone", "cache", "store",
             "none", "flash", "group",
         )
-    }  # fmt: skip
+    )  # fmt: skip
     DEFAULT_CSS = """
     FleetTable {
         &:focus > .table--header { color: $foreground 60%; background: $panel; }

@@ -13,13 +13,13 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from iotcache_tui.format import fit, rate
 from iotcache_tui.state.flow import BOXES, Flow
 from iotcache_tui.state.flow_history import ARROWS
 from iotcache_tui.widgets.common.area import area, round_top
 from iotcache_tui.widgets.common.canvas import Canvas, Point
+from iotcache_tui.widgets.common.styled_parts import StyledParts
 from iotcache_tui.widgets.flow.flow_layout import Layout, arrange, towards
 
 TITLES = {
@@ -47,13 +47,13 @@ def speed(per_s: float | None) -> float:
     return 0.0 if not per_s or per_s < 0.05 else min(1.0 + 1.2 * log10(1.0 + per_s), SPEED_MOST)
 
 
-class FlowPicture(Widget, can_focus=True):
+class FlowPicture(StyledParts, can_focus=True):
     """Arrow keys move among the boxes; Enter or a click opens what a box stands for."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset(
         f"flow--{tone}"
         for tone in ("row", "dim", "strong", "good", "warn", "bad", "line", "dot", "curve", "mark")
-    }
+    )
     DEFAULT_CSS = """
     FlowPicture {
         background: $background; color: $foreground; height: auto;
@@ -221,7 +221,7 @@ class FlowPicture(Widget, can_focus=True):
         return lines
 
     def _style(self, tone: str) -> Style:
-        return self.get_component_rich_style(f"flow--{tone}")
+        return self.part_style(f"flow--{tone}")
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

@@ -30,9 +30,9 @@ def flag_text(flags: int) -> str:
 class ValueView(LineView):
     """Lines of a value; ``x`` changes how it is laid out."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset(
         f"value--{name}" for name in ("header", "line", "name", "dim", "bad")
-    }
+    )
     DEFAULT_CSS = """
     ValueView {
         background: $surface; color: $foreground;

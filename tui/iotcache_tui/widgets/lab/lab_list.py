@@ -18,9 +18,9 @@ from iotcache_tui.widgets.common.lines import LineView
 class LabList(LineView):
     """A line a scenario; Enter begins it."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset(
         f"lab--{name}" for name in ("header", "row", "dim", "name", "cursor", "cursor-blur")
-    }
+    )
     DEFAULT_CSS = """
     LabList {
         background: $surface; color: $foreground; height: 1fr;

@@ -21,7 +21,7 @@ _BEFORE_REASON = frozenset({"state", "node", "ring"})
 class NodeTable(CursorTable):
     """In the order of the configuration; the selection is a node, by name."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"table--full"}
+    STYLE_NAMES: ClassVar[frozenset[str]] = frozenset({"table--full"})
     DEFAULT_CSS = """
     NodeTable {
         &:focus > .table--header { color: $foreground 60%; background: $panel; }
