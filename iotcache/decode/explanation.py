@@ -12,16 +12,17 @@ from iotcache.decode.mapping.outcome import Mapped, NotTaken, Trial, content_of
 from iotcache.decode.mapping.proposal import propose, propose_announced
 from iotcache.decode.mapping.toml_text import mapping_text
 from iotcache.decode.outcomes import NothingInIt, PartlyDecoded, Refused
-from iotcache.decode.topics import Topics
+from iotcache.decode.topics import Topics, TopicTemplate, filter_covers
 from iotcache.model import DeadLetter, Reading
 from iotcache.text import printable
 
-READ, PARTLY, DEAD, NOTHING, PASSED_OVER = (
+READ, PARTLY, DEAD, NOTHING, PASSED_OVER, NOT_SUBSCRIBED = (
     "read",
     "partly read",
     "dead letter",
     "nothing in it",
     "passed over",
+    "not subscribed to",
 )
 
 
@@ -31,7 +32,7 @@ class Explanation(Struct, frozen=True):
     topic: str
     size: int
     outcome: str
-    """One of `READ`, `PARTLY`, `DEAD`, `NOTHING`, `PASSED_OVER`."""
+    """One of `READ`, `PARTLY`, `DEAD`, `NOTHING`, `PASSED_OVER`, `NOT_SUBSCRIBED`."""
     by: str
     """What took it: a mapping, a template, a format."""
     reason: str = ""
@@ -45,6 +46,8 @@ class Explanation(Struct, frozen=True):
     """A mapping that reads it, as TOML."""
     proposed: tuple[Reading, ...] = ()
     """What that mapping reads."""
+    covered: int = 0
+    """Topics of messages alike, this one among them, that the mapping is for."""
 
 
 class Explainer:
@@ -65,7 +68,12 @@ class Explainer:
         shown = printable(topic, 200)
         if isinstance(found, DeadLetter | NothingInIt):
             outcome = DEAD if isinstance(found, DeadLetter) else NOTHING
+            names = self._topics.names(topic)
+            if names.refused and not any(filter_covers(one, topic) for one in self._topics.filters()):
+                outcome = NOT_SUBSCRIBED
             made = Explanation(shown, len(payload), outcome, by, found.reason, trials)
+            if names.routes:  # what it lacks is said; another mapping would only hide that
+                return made
         elif isinstance(found, PartlyDecoded):
             reason = found.dead_letter.reason
             return Explanation(shown, len(payload), PARTLY, by, reason, trials, tuple(found.readings))
@@ -108,7 +116,11 @@ class Explainer:
         proposal = propose(topic, payload, received_us, others)
         if proposal is None:
             return made
-        return msgspec.structs.replace(made, proposal=proposal.text, proposed=tuple(proposal.readings))
+        templates = [TopicTemplate(text) for text in proposal.mapping.topics]
+        covered = sum(any(one.match(other) is not None for one in templates) for other in {topic, *others})
+        return msgspec.structs.replace(
+            made, proposal=proposal.text, proposed=tuple(proposal.readings), covered=covered
+        )
 
 
 def _announced(payload: bytes) -> str:

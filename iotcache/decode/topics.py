@@ -171,6 +171,7 @@ class Topics:
         self._announcing = dict.fromkeys(
             template.filter for number, template in self._routes if mappings[number].is_announcement
         )
+        self._own_filters = self.filters()
         self._known: dict[str, TopicNames] = {}
         self._known_bytes = 0
 
@@ -229,8 +230,13 @@ class Topics:
         used = [*self.templates, *(template for _, template in self._routes)]
         if any(template.takes_more and filter_covers(template.filter, topic) for template in used):
             return TopicNames(reserved=True)  # nobody asked for it: a broker's filters are coarser
-        forms = ", ".join(template.text for template in used)
-        return TopicNames(refused=f"the topic fits none of the templates in ingest.topics: {forms}")
+        refused = "the topic fits none of the templates in ingest.topics: "
+        if not any(filter_covers(one, topic) for one in self._own_filters):
+            refused = (
+                "no subscription of this configuration covers the topic (the session at the broker keeps "
+                "those of an earlier one), and it fits none of the templates in ingest.topics: "
+            )
+        return TopicNames(refused=refused + ", ".join(template.text for template in used))
 
     def _matching(self, topic: str) -> Iterator[tuple[int, TopicNames]]:
         last = -1

@@ -12,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotcache.decode.decoder import Decoder
-from iotcache.decode.mapping.flatten import ID_MEMBERS, NAME_MEMBERS, UNIT_MEMBERS, VALUE_MEMBERS
+from iotcache.decode.mapping.flatten import (
+    BESIDE_A_UNIT,
+    ID_MEMBERS,
+    NAME_MEMBERS,
+    UNIT_MEMBERS,
+    VALUE_MEMBERS,
+)
 from iotcache.decode.mapping.outcome import Mapping
 from iotcache.decode.mapping.settings import IngestMapping
 from iotcache.decode.mapping.unit_texts import UNITS
@@ -52,8 +58,11 @@ def walk(content: Any, depth: int, name: str = "") -> list[tuple[str, Any, str]]
             members = [(one[naming], {key: one[key] for key in one if key != naming}) for one in content]
     else:
         members = list(content.items())
+        has_unit = any(isinstance(content.get(one), str) for one in UNIT_MEMBERS)
+        own_names = VALUE_MEMBERS + (BESIDE_A_UNIT if has_unit else ())
         own = next(
-            (one for one in VALUE_MEMBERS if not isinstance(content.get(one), None | dict | list)), None
+            (one for one in own_names if not isinstance(content.get(one), None | dict | list)),
+            None,
         )
         unit_name = next((one for one in UNIT_MEMBERS if own and isinstance(content.get(one), str)), None)
     for key, value in members:

@@ -39,7 +39,7 @@ def test_a_message_is_explained_and_the_proposal_works(
 ) -> None:
     message = ["heating/boiler-7/state", '{"flow":{"value":61.5,"unit":"°C"},"serial":"x\\u001b[31m"}']
     text = printed(capsys, "explain", *message, code=1)
-    assert "dead letter" in text
+    assert "not subscribed to" in text
     assert "fits none of the templates" in text
     assert "\x1b" not in text
     config = tmp_path / "config.toml"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from iotcache.config.presets import preset_names
 from iotcache.config.schema import IngestSettings
-from iotcache.decode.explanation import DEAD, NOTHING, READ, Explainer
+from iotcache.decode.explanation import NOT_SUBSCRIBED, NOTHING, READ, Explainer
 from iotcache.decode.mapping.flatten import leaves
 from iotcache.decode.mapping.proposal import propose
 from iotcache.decode.mapping.settings import IngestMapping
@@ -77,6 +77,12 @@ def explained(topic: str, payload: bytes) -> Any:
          [("dev-1", "temperature", 27.5)]),
         ("gw", {"meta": {"deviceId": "a1", "ts": 1_795_348_790}, "payload": {"t": 1.5, "h": {"in": 2}}},
          [("a1", "t", 1.5), ("a1", "h/in", 2)]),
+        ("acme/v2/site-9/airnode-0042/telemetry", {
+            "hdr": {"ts": 1_795_348_790, "fw": "2.1.4"}, "id": "x7", "firmware": "1.0",
+            "status": {"rssi": -61},
+            "measurements": [{"name": "co2", "val": 612, "uom": "ppm"}, {"name": "temp", "val": 22.5}]},
+         [("airnode-0042", "hdr/fw", "2.1.4"), ("airnode-0042", "status/rssi", -61),
+          ("airnode-0042", "measurements/co2", 612), ("airnode-0042", "measurements/temp/val", 22.5)]),
         ("a/b1/j", {"n": [1, 2, {"x": 3}]}, [("b1", "n/0", 1), ("b1", "n/1", 2), ("b1", "n/2/x", 3)]),
     ],
 )  # fmt: skip
@@ -127,6 +133,22 @@ def test_the_topics_of_messages_alike_show_where_the_device_is() -> None:
     proposal = propose(topic, b'{"t": 1}', NOW_US, ["site/attic/climate/now", "site/cellar/climate/now"])
     assert proposal is not None
     assert proposal.mapping.topic == "site/{device}/climate/now"
+    others = [f"acme/site-{n % 2}/node-{n}/up" for n in range(4)]
+    proposal = propose(others[0], b'{"t": 1}', NOW_US, others)
+    assert proposal is not None
+    assert proposal.mapping.topic == "acme/{site}/{device}/up"
+
+
+def test_a_mapping_that_took_a_message_is_not_proposed_away() -> None:
+    ingest = IngestSettings(topics=(), preset="chirpstack")
+    topics = topics_of(ingest)
+    explainer = Explainer(decoder_for(ingest, topics), topics)
+    uplink = b'{"time":"2026-11-22T12:00:00Z","fCnt":5,"data":"qg=="}'
+    found = explainer.explain("application/3d1f/device/0101010101010101/event/up", uplink, NOW_US)
+    assert (found.outcome, found.proposal) == (NOTHING, "")
+    assert found.trials
+    other = explainer.explain("acme/n1/up", b'{"t": 1}', NOW_US, ["acme/n2/up", "acme/n3/x/up"])
+    assert (other.outcome, other.covered) == (NOT_SUBSCRIBED, 2)
 
 
 _NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/"), max_size=8) | st.sampled_from(
@@ -174,7 +196,7 @@ def test_what_cannot_be_read_has_no_proposal_and_a_preset_is_named_where_one_fit
     assert propose("a/b", b"", NOW_US) is None
     assert propose("a/b", b'{"a": null}', NOW_US) is None
     sensor = explained("tele/attic/SENSOR", b'{"AM2301":{"Temperature":1.5},"TempUnit":"C"}')
-    assert (sensor.outcome, sensor.preset) == (DEAD, "tasmota")
+    assert (sensor.outcome, sensor.preset) == (NOT_SUBSCRIBED, "tasmota")
     assert explained("iot/s/d/t", b"21.5").by == "the template iot/{site}/{device}/{sensor}"
     assert explained("iot/s/d/t", b"[]").outcome == NOTHING
     config = {"stat_t": "w/ATC-1/air", "unit_of_meas": "°C", "val_tpl": "{{ value_json.T }}"}

@@ -78,7 +78,7 @@ def test_configuration_and_our_own_topics_are_no_readings(topic: str) -> None:
         ("iot/s//t", "{device} level is empty"),
         ("iot/s/" + "d" * 300 + "/t", "300 characters"),
         ("iot/s/a\0b/t", "NUL"),
-        ("other/s/d/t", "fits none of the templates"),
+        ("other/s/d/t", "no subscription of this configuration covers the topic"),
     ],
 )
 def test_topics_that_no_reading_can_come_from(topic: str, says: str) -> None:

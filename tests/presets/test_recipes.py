@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,15 +34,15 @@ def recipes() -> list[Recipe]:
     for section in re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]:
         name = section.partition("\n")[0]
         config = re.search(r"```toml\n(.*?)```", section, re.DOTALL)
-        published = re.search(r"```text\n(.*?)```", section, re.DOTALL)
+        published = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
         assert config is not None, name
         lines = published[1].splitlines() if published else []
         iso = datetime.fromtimestamp(now, UTC).isoformat()
         messages = []
-        for line in lines:
-            topic, _, payload = (
-                line.replace('"NOW"', f'"{iso}"').replace("TIME", str(int(now))).partition(" ")
-            )
+        for line in lines:  # what a shell makes of it
+            said = line.replace("$(date -u +%FT%TZ)", iso).replace("$(date +%s)", str(int(now)))
+            program, _, topic, _, payload = shlex.split(said)
+            assert program == "mosquitto_pub"
             messages.append((topic, payload.encode()))
         rows = [
             tuple(cell.strip() for cell in row.strip("|").split("|"))

@@ -10,6 +10,8 @@ from iotcache.decode.mapping.paths import Step
 VALUE_MEMBER: Final = "value"
 VALUE_MEMBERS: Final = (VALUE_MEMBER, "Value")
 """A member of such a name has the name of the object that it is in."""
+BESIDE_A_UNIT: Final = ("val", "v", "reading")
+"""Others that do so in an object that has a unit; elsewhere they are names of their own."""
 NAMELESS: Final = "_"
 """What stands for a member whose name is empty."""
 UNIT_MEMBERS: Final = (
@@ -92,7 +94,8 @@ def _joined(above: str, part: str) -> str:
 
 def _value_member(content: dict[Any, Any]) -> str:
     """The member that is the value of its object; empty where there is none."""
-    for own in VALUE_MEMBERS:
+    with_unit = any(isinstance(content.get(key), str) for key in UNIT_MEMBERS)
+    for own in (*VALUE_MEMBERS, *BESIDE_A_UNIT) if with_unit else VALUE_MEMBERS:
         value = content.get(own)
         if value is not None and not isinstance(value, dict | list | bytes):
             return own

@@ -61,6 +61,10 @@ _SWITCHES: Final[dict[str, dict[str, bool | int | float | str]]] = {
     for word in (on, off)
 }
 _ID: Final = re.compile(r"(?=.*\d)[!A-Za-z0-9_.:-]{2,}|[0-9A-Fa-f:-]{6,}")
+_ABOUT_THE_SENDER: Final = frozenset({
+    "firmware", "fw", "fw_version", "hw", "id", "mac", "model", "serial", "sn", "sw", "uuid", "version",
+})  # fmt: skip
+"""Texts that are no states."""
 _PATTERN_SIGNS: Final = re.compile(r"[*?\[]")
 
 
@@ -104,7 +108,8 @@ def guesses(
     if is_bare:
         yield from _bare(base, content)
         return
-    base = structs.replace(base, depth=min(max(_depth(content), base.depth), DEPTH_LIMIT))
+    about = tuple(name for name in fields if name in _ABOUT_THE_SENDER and isinstance(fields[name], str))
+    base = structs.replace(base, ignore=about, depth=min(max(_depth(content), base.depth), DEPTH_LIMIT))
     if any(isinstance(leaf.value, str) and number_and_unit(leaf.value) for leaf in _all_leaves(record)):
         base = structs.replace(base, quoted_units=True)
     time = _time_of(fields, received_us)
@@ -177,7 +182,7 @@ def _listed(base: Guess, fields: dict[str, Any], received_us: int, time: _Time |
             aside.add(time.steps)
         where, left_out = _where(many)
         mapping = structs.replace(mapping, readings=path_text(steps), device=device, ignore=(), where=where)
-        notes = {} if base.mapping.ignore else base.notes
+        notes = {key: note for key, note in base.notes.items() if key != "ignore"}
         yield Guess(mapping, notes, base.aside | aside, sum(is_number(one[value]) for one in left_out))
 
 
@@ -263,7 +268,9 @@ def _with_time(base: IngestMapping, time: _Time | None, above: tuple[Step, ...])
         return Guess(base)
     path = path_text(time.steps)
     notes = {"ignore": f"a time that its clock never knew; where it does: ts = {quoted(path)}"}
-    return Guess(structs.replace(base, ignore=(sensor,)), notes, frozenset({(*above, *time.steps)}))
+    return Guess(
+        structs.replace(base, ignore=(*base.ignore, sensor)), notes, frozenset({(*above, *time.steps)})
+    )
 
 
 def _template(topic: str, *, is_bare: bool, is_named: bool, others: Sequence[str]) -> tuple[str, str]:
@@ -290,6 +297,9 @@ def _template(topic: str, *, is_bare: bool, is_named: bool, others: Sequence[str
     if at < 0:
         return "/".join(fixed), "=unnamed"
     fixed[at] = "{device}"
+    varying = [n for n in usable if n != at and _alike(n, levels, others) - {levels[n]}]
+    for number, n in enumerate(varying):
+        fixed[n] = "+" if number else "{site}"
     return "/".join(fixed), ""
 
 
@@ -298,11 +308,17 @@ def template_for(topic: str, *, is_bare: bool) -> tuple[str, str]:
     return _template(topic, is_bare=is_bare, is_named=False, others=())
 
 
+def _alike(place: int, levels: Sequence[str], others: Sequence[str]) -> set[str]:
+    """What stands at a place of other topics of that depth."""
+    parts = (other.split("/") for other in others if other.count("/") == len(levels) - 1)
+    return {other[place] for other in parts}
+
+
 def _likeness(place: int, levels: Sequence[str], others: Sequence[str]) -> float:
     """How much a level looks like a device's name."""
     level = levels[place]
-    same_depth = [other.split("/") for other in others if other.count("/") == len(levels) - 1]
-    score = 4.0 * len({other[place] for other in same_depth} - {level} and [1])
+    score = 4.0 if _alike(place, levels, others) - {level} else 0.0
+    score += 0.2 * len(_alike(place, levels, others))  # there are more devices than sites
     if _ID.fullmatch(level):
         score += 2
     if level.lower() in _PLAIN_LEVELS:

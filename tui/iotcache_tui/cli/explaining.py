@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from iotcache.clock import utc_text
-from iotcache.decode.explanation import DEAD, NOTHING, Explainer, Explanation
+from iotcache.decode.explanation import DEAD, NOT_SUBSCRIBED, NOTHING, Explainer, Explanation
 from iotcache.text import plural, printable
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def lines_of(text: str) -> Iterator[tuple[str, bytes]]:
 
 def is_unread(explanation: Explanation) -> bool:
     """Whether nothing was used of a message that is not meant to be passed over."""
-    return explanation.outcome in (DEAD, NOTHING)
+    return explanation.outcome in {DEAD, NOTHING, NOT_SUBSCRIBED}
 
 
 def described(explanation: Explanation, messages: int = 1, topics: int = 1) -> Iterator[str]:
@@ -101,13 +101,16 @@ def described(explanation: Explanation, messages: int = 1, topics: int = 1) -> I
     if explanation.preset:
         yield f'  a preset is for it: ingest.preset = "{explanation.preset}"'
     if explanation.proposal:
-        yield (
-            "  this mapping reads it:" if explanation.proposed else "  this mapping reads what it announces:"
-        )
+        what = "it" if explanation.proposed else "what it announces"
+        if explanation.proposed and explanation.covered < topics:
+            what = f"it, and {explanation.covered:,} of these {topics:,} topics"
+        yield f"  this mapping reads {what}:"
         yield ""
         yield from explanation.proposal.splitlines()
         yield ""
         yield from _listed(explanation.proposed)
+    elif is_unread(explanation) and explanation.trials:
+        yield "  mend the mapping, or what is sent"
     elif is_unread(explanation) and not explanation.preset:
         yield "  there is nothing in it that a mapping could read"
 

@@ -60,13 +60,18 @@ def run(args: argparse.Namespace) -> int:
         now_us = time.time_ns() // 1_000
         found = ((explainer.explain(topic, payload, now_us), 1, 1) for topic, payload in _messages(args))
     unread = count = 0
+    presets: set[str] = set()
     for explanation, messages, topics in found:
         count += 1
         unread += explaining.is_unread(explanation)
+        presets |= {explanation.preset} - {""}
         if args.json:
             print(msgspec.json.encode(explaining.as_json(explanation, messages, topics)).decode())
         else:
             print("\n".join(explaining.described(explanation, messages, topics)))
+    if len(presets) > 1 and not args.json:
+        names = ", ".join(f'"{name}"' for name in sorted(presets))
+        print(f"all these presets at once: ingest.preset = [{names}]")
     if not count:
         print("no message came" if args.listen is not None else "there is no message in it", file=sys.stderr)
     if gathered.more:
