@@ -30,7 +30,7 @@ READINGS: Final = 200
 WAIT_S: Final = 15.0
 VERSIONS: Final = ("3.1.1", "5")
 NO_MQTT_5: Final = "it does not speak MQTT 5, and the worker says so"
-STEPS: Final = ("simulate", "kill -9, resume", "group")
+STEPS: Final = ("simulate", "kill -9, resume", "kill -9, resume with the other version", "group")
 
 
 class Site:
@@ -120,14 +120,21 @@ class Site:
         return f"exit {fleet.returncode}: {said.decode(errors='replace').strip()[-160:]}"
 
     async def resume(self) -> str:
+        return await self._resume("away")
+
+    async def change(self) -> str:
+        other = next(one for one in VERSIONS if one != self.version)
+        return await self._resume("changed", "--set", f"broker.protocol={other}")
+
+    async def _resume(self, device: str, *changed: str) -> str:
         worker = await self.worker("one")
-        await self.publish("warm", 5)
-        await self.until("warm", 5)
+        await self.publish(f"{device}-before", 5)
+        await self.until(f"{device}-before", 5)
         worker.kill()
         worker.wait(10)
-        sent = await self.publish("away", READINGS)
-        worker = await self.worker("one")
-        found = await self.until("away", sent)
+        sent = await self.publish(device, READINGS)
+        worker = await self.worker("one", *changed)
+        found = await self.until(device, sent)
         worker.terminate()
         worker.wait(20)
         return f"all {sent} stored" if found == sent else f"{found} of {sent} stored"
@@ -158,10 +165,10 @@ async def _cells(broker: Broker, version: str, folder: Path, nodes: str) -> list
     try:
         with Running(broker, folder / "broker") as running:
             site = Site(broker, running.port, version, folder, nodes)
-            for name, step in zip(STEPS, (site.simulate, site.resume, site.group), strict=True):
+            for name, step in zip(STEPS, (site.simulate, site.resume, site.change, site.group), strict=True):
                 cells.append(await _cell(site, step))
                 print(f"{broker.name:<10} MQTT {version:<6} {name:<16} {cells[-1]}", flush=True)
-                if cells[-1] == NO_MQTT_5:
+                if cells[-1] == NO_MQTT_5 and name == STEPS[0]:
                     break
     except RuntimeError as error:
         cells.append(str(error))
@@ -203,7 +210,7 @@ async def _run(names: list[str]) -> int:
                 good = all(cell.startswith("all ") for cell in cells)
                 failed |= broker.name == "mosquitto" and not good
     print(f"\n{time.strftime('%Y-%m-%d', time.gmtime())}\n")
-    print("| broker | MQTT | " + " | ".join(STEPS) + " |\n| --- | --- | --- | --- | --- |")
+    print("| broker | MQTT | " + " | ".join(STEPS) + " |\n|" + " --- |" * (2 + len(STEPS)))
     print("\n".join(rows))
     return int(failed)
 
