@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
@@ -137,6 +137,7 @@ class Above(asyncio.Protocol):
         self.received += data
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=8), st.lists(st.integers(1, 50), min_size=1), st.booleans())
 def test_wherever_frames_and_reads_are_cut_the_bytes_of_mqtt_are_the_same(
     payloads: list[bytes], cuts: list[int], is_in_pieces: bool
