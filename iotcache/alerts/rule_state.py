@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from iotcache.config.alert_rules import AlertRule
 from iotcache.model import Series
+from iotcache.model.alerts import Alert, AlertState
 
 
 class Verdict(Struct, frozen=True):
@@ -19,6 +20,26 @@ class Verdict(Struct, frozen=True):
     site: str = ""
     text: str = ""
     """What to say instead of the rule's own text."""
+
+
+def alert_of(verdict: Verdict, now_us: int) -> Alert:
+    """The alert that is raised by a verdict, or ended; ``now_us`` is in microseconds since the epoch."""
+    rule = verdict.rule
+    return Alert(
+        name=rule.name,
+        subject=verdict.subject,
+        severity=rule.severity,
+        state=AlertState.RAISED if verdict.raised else AlertState.CLEARED,
+        since_us=now_us,
+        text=verdict.text
+        or rule.text(
+            verdict.subject, verdict.value, verdict.series, verdict.site, cleared=not verdict.raised
+        ),
+        value=verdict.value,
+        kind=rule.kind,
+        site=verdict.site,
+        changed_us=now_us,
+    )
 
 
 class RuleState:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from iotcache.alerts.node_rules import NodeRules
 from iotcache.alerts.publish import AlertLink, AlertPublisher
 from iotcache.alerts.reading_rules import ReadingRules
-from iotcache.alerts.rule_state import Verdict
+from iotcache.alerts.rule_state import Verdict, alert_of
 from iotcache.alerts.silence_rules import SilenceRules
 from iotcache.alerts.webhook import Webhook
 from iotcache.clock import SYSTEM_CLOCK, Clock
@@ -313,7 +313,7 @@ class AlertWatch:
     async def _believe(self, verdicts: Sequence[Verdict]) -> None:
         believed = await self._confirm(verdicts) if self._shared else verdicts
         now_us = self._now_us()
-        alerts = [_alert(verdict, now_us) for verdict in believed]
+        alerts = [alert_of(verdict, now_us) for verdict in believed]
         await self._faults.all_or_each(_RECORDING, self._tell, alerts)
 
     async def _tell(self, alerts: Sequence[Alert]) -> None:
@@ -380,25 +380,6 @@ def _agrees(verdict: Verdict, stored: StoredReading) -> bool:
     if figure is None:
         return not verdict.raised
     return verdict.rule.holds(figure) if verdict.raised else verdict.rule.is_over(figure)
-
-
-def _alert(verdict: Verdict, now_us: int) -> Alert:
-    rule = verdict.rule
-    return Alert(
-        name=rule.name,
-        subject=verdict.subject,
-        severity=rule.severity,
-        state=AlertState.RAISED if verdict.raised else AlertState.CLEARED,
-        since_us=now_us,
-        text=verdict.text
-        or rule.text(
-            verdict.subject, verdict.value, verdict.series, verdict.site, cleared=not verdict.raised
-        ),
-        value=verdict.value,
-        kind=rule.kind,
-        site=verdict.site,
-        changed_us=now_us,
-    )
 
 
 def _ended(alert: Alert, now_us: int, why: str) -> Alert:

@@ -87,7 +87,7 @@ class DeviceCache:
             clock=clock,
             rng=rng or Random(),
             budget=Budget(store_reads_per_s, clock),
-            node_facts=NodeFactsCache(cluster, clock),
+            node_facts=NodeFactsCache(cluster, clock, looks_only=not repopulate),
             records=Records(),
             promises=Promises(self.keys.prefix),
             counters=CacheCountersBuilder(),

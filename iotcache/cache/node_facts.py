@@ -20,6 +20,10 @@ MISS_POLLS_PER_S: Final = 10
 """A miss is judged by statistics polled after its read began, but where more misses than this come: then by
 statistics no older than `FRESH_S`, unless the nodes are slow to give them."""
 FRESH_S: Final = 0.1
+LOOKING_POLLS_PER_S: Final = 1
+LOOKING_FRESH_S: Final = 0.5
+"""As above, for who puts nothing back: what it misses once it misses at every look, so that most of its reads
+may be misses for as long as it looks on, and a node that is somebody else's is to be asked seldom."""
 REFRESH_TIMEOUT_S: Final = 0.3
 """The longest that a miss waits for statistics; its store read runs meanwhile."""
 POLL_EVERY_S: Final = 2.0
@@ -32,11 +36,13 @@ bundled node does not."""
 class NodeFactsCache:
     """Polls ``stats`` of every node: every `POLL_EVERY_S` while the cache is read, at once for a miss."""
 
-    def __init__(self, cluster: Cluster, clock: Clock) -> None:
+    def __init__(self, cluster: Cluster, clock: Clock, *, looks_only: bool = False) -> None:
+        """``looks_only``: the cache puts nothing back, and asks the nodes three times a second at most."""
+        self._fresh_s = LOOKING_FRESH_S if looks_only else FRESH_S
         self._cluster = cluster
         self._clock = clock
         self._histories: dict[str, NodeHistory] = {}
-        self._miss_polls = Budget(MISS_POLLS_PER_S, clock)
+        self._miss_polls = Budget(LOOKING_POLLS_PER_S if looks_only else MISS_POLLS_PER_S, clock)
         self._polled_s = -1e9
         self._changes: tuple[float, ...] = ()
         self._poll: asyncio.Task[None] | None = None
@@ -60,7 +66,7 @@ class NodeFactsCache:
         if changes == self._changes:
             if self._polled_s >= began_s:
                 return
-            if self._clock.monotonic() - self._polled_s < FRESH_S and not self._miss_polls.take(1):
+            if self._clock.monotonic() - self._polled_s < self._fresh_s and not self._miss_polls.take(1):
                 return
         self._changes = changes
         await asyncio.wait({self._start()}, timeout=REFRESH_TIMEOUT_S)

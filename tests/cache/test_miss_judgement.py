@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
 from iotcache.cache.budget import Budget
+from iotcache.cache.node_facts import NodeFactsCache
 from iotcache.clock import ManualClock
 from iotcache.misses import Expected, NodeFacts, NodeHistory, Record, Records, miss_reason
-from iotcache.model import MissReason
+from iotcache.model import MissReason, NodeHealth
+
+if TYPE_CHECKING:
+    from iotcache.cluster import Cluster
 
 NOW = 1_000_000.0
 
@@ -166,3 +173,28 @@ def test_a_budget_grants_a_seconds_worth_and_refills() -> None:
     assert budget.take(9) == 2
     clock.advance(60)
     assert budget.take(99) == 10
+
+
+class AskedNodes:
+    """As much of a cluster as is asked for statistics, counting how often."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def health(self) -> tuple[NodeHealth, ...]:
+        return ()
+
+    async def stats(self) -> Mapping[str, Mapping[str, str]]:
+        self.times += 1
+        return {}
+
+
+@pytest.mark.parametrize(("looks_only", "most"), [(True, 3), (False, 20)])
+async def test_nodes_are_asked_seldom_by_who_misses_at_every_look(looks_only: bool, most: int) -> None:
+    clock, nodes, seconds = ManualClock(), AskedNodes(), 20
+    facts_cache = NodeFactsCache(cast("Cluster", nodes), clock, looks_only=looks_only)
+    for _ in range(seconds * 50):
+        clock.advance(0.02)
+        await facts_cache.refresh(clock.monotonic())
+    assert seconds < nodes.times <= seconds * most + most
+    await facts_cache.close()

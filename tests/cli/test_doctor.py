@@ -28,7 +28,7 @@ from iotcache.store import open_store
 from iotcache_tui.checks.base import Finding
 from iotcache_tui.checks.config import check_config
 from iotcache_tui.checks.running import check_running, worker_findings
-from iotcache_tui.checks.servers import check_nodes
+from iotcache_tui.checks.servers import check_broker, check_nodes
 from iotcache_tui.checks.store import check_store
 from iotcache_tui.state.updates import Worker
 from tests.cli.conftest import TUI
@@ -220,6 +220,17 @@ def test_an_interrupted_check_ends_quietly(memcached: Server, tmp_path: Path) ->
     assert process.returncode == 130
     assert err == b""
     assert out == b""
+
+
+def test_parts_that_there_are_not_are_no_problem(tmp_path: Path) -> None:
+    done = run(
+        "doctor", "--broker", "none", "--store", "none", "--nodes", f"127.0.0.1:{free_port()}", cwd=tmp_path
+    )
+    assert "1 problem," in done.stdout, "the node alone"
+    assert not [line for line in done.stdout.splitlines() if "embedded" in line]
+    absent = Settings(broker=BrokerSettings(url="none"), store=StoreSettings(url="none"))
+    for check in (check_broker, check_store):
+        assert asyncio.run(check(absent)) == []
 
 
 def checked(settings_url: str, password: str = "") -> Finding:

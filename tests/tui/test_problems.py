@@ -191,6 +191,16 @@ CASES: dict[str, tuple[Facts, str]] = {
         "cache nodes not known here · the list of nodes at dns://c: DNS does not answer · "
         "no key can be looked up",
     ),
+    "a node that flaps": (
+        facts(falls=tuple((NODES[1], NOW_S - ago_s) for ago_s in (70.0, 50.0, 30.0, 10.0))),
+        f"node {NODES[1]} unsteady · it is up, and went down 3 times within a minute · "
+        "its keys are read from elsewhere each time",
+    ),
+    "a worker's clock is off": (
+        facts(processes=Processes((worker(), structs.replace(worker("w2"), ahead_s=-3_600.0)))),
+        "worker w2 out of step · the clock of w2 is 60m behind this machine's · "
+        "ages on screen may be wrong by as much",
+    ),
     "flushed": (
         facts(figures=figures(flushed_at_s=WENT_S)),
         f"node {NODES[0]} flushed · somebody sent flush_all: every item it had is gone · "
@@ -202,6 +212,11 @@ CASES: dict[str, tuple[Facts, str]] = {
     ),
     "devices are silent": (
         facts(devices_stale=91), "91 of 120 devices silent · no reading for three intervals or more"
+    ),
+    "all devices' times are old": (
+        facts(devices_stale=120),
+        "all 120 devices late · readings come in, all of them older than three intervals by this machine's "
+        "clock · a backlog is worked off, or clocks differ",
     ),
     "alerts stand": (facts(alerts=(alert(),) * 8), "8 alerts stand · cold: d t is 5.5"),
 }  # fmt: skip
@@ -225,6 +240,17 @@ def test_what_is_well_or_wanted_is_no_problem() -> None:
     (drained,) = find_problems(facts(nodes=out(0, reason="drained", drained=True)))
     assert drained.gravity is Gravity.NOTE
     assert find_problems(facts(figures=figures(flushed_at_s=NOW_S - 60))) == ()
+
+
+def test_a_node_that_goes_down_again_and_again_is_counted_and_a_drained_one_is_not() -> None:
+    state = DashboardState()
+    for turn in range(4):
+        for nodes in (facts().nodes, out(0), out(0, 1)):
+            state.apply(Drained(nodes=[structs.replace(node, since_s=float(turn)) for node in nodes]))
+    assert [name for name, _ in state.node_falls] == [NODES[0], NODES[1]] * 4
+    state.apply(Drained(nodes=facts().nodes))
+    state.apply(Drained(nodes=out(2, drained=True)))
+    assert len(state.node_falls) == 8
 
 
 def test_what_was_on_its_way_when_the_broker_went_says_nothing_of_others() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 
 from iotcache.config import LoadedSettings
+from iotcache.config.parts import without_idle_parts
 from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError, StackError
 from iotcache_simulator.stack.rundir import find_running
@@ -30,7 +31,8 @@ _MEND = {
 
 async def examine(loaded: LoadedSettings) -> list[Finding]:
     """Run every check that the settings call for, side by side; in a fixed order."""
-    settings = loaded.settings
+    # What the dashboard would do without beside named servers needs nothing on this machine either.
+    settings = without_idle_parts(loaded.settings)
     findings = [*check_config(loaded), check_starts(settings)]
     running = _running_stack(settings)
     if running is not None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from iotcache.cluster import Cluster, RingFollower, RingPhase, RingStatus
 from iotcache.cluster.capability import SECURE, capabilities, is_older
+from iotcache.config.parts import NONE
 from iotcache.config.schema import Settings
 from iotcache.config.urls import NodeAddress, mask, parse_node
 from iotcache.model import NodeHealth, NodeState
@@ -27,7 +28,7 @@ _META_S = 1.0
 
 async def check_broker(settings: Settings) -> list[Finding]:
     """Connect and log in."""
-    if settings.broker.url == "embedded":
+    if settings.broker.url in ("embedded", NONE):
         return []
     shown = mask(settings.broker.url)
     name = f"iotcache-doctor-{os.getpid()}-{secrets.token_hex(3)}"

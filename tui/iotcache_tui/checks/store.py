@@ -7,6 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from iotcache.config.parts import NONE
 from iotcache.config.schema import Settings, StoreSettings
 from iotcache.config.urls import mask, parse_store
 from iotcache.errors import StoreError
@@ -19,9 +20,10 @@ _NO_TABLES = frozenset({"42P01", "3F000"})
 
 
 async def check_store(settings: Settings) -> list[Finding]:
-    """One finding for a store of its own; none for an embedded one, which lives only while a stack runs."""
+    """One finding for a store of its own; none where there is none, or for an embedded one, which lives only
+    while a stack runs."""
     store = settings.store
-    if store.url == "embedded":
+    if store.url in ("embedded", NONE):
         return []
     path = parse_store(store.url).path
     if path is None:

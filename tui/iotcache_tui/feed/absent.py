@@ -13,25 +13,21 @@ from iotcache.model import MissReason
 if TYPE_CHECKING:
     from iotcache.cluster.stats import NodeStats
     from iotcache.model import DeadLetter, NodeHealth, Series, StoredReading
-    from iotcache.model.alerts import Alert
     from iotcache.store.base import SeriesInfo
+    from iotcache_tui.feed.node_alerts import NodeAlerts
 
 NO_STORE: Final = 'there is no store (store.url is "none")'
 NO_NODES: Final = 'there are no cache nodes (cache.nodes is "none")'
 
 
-class _NoAlerts:
-    async def active(self, limit: int = 0) -> Sequence[Alert]:
-        return ()
-
-
 class NoStore:
-    """Used as a `Store` for reading: knows no series and no alert; refuses all else with a `StoreError`."""
+    """Used as a `Store` for reading: knows no series, and the alerts that this program itself raises; refuses
+    all else with a `StoreError`."""
 
     url = "none"
 
-    def __init__(self) -> None:
-        self.alerts = _NoAlerts()
+    def __init__(self, alerts: NodeAlerts) -> None:
+        self.alerts = alerts
 
     async def directory(self, above: int = 0, limit: int = 0) -> Sequence[SeriesInfo]:
         return ()

@@ -53,8 +53,9 @@ class DelayedStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._store is not None:
-            await self._store.__aexit__(kind, error, trace)
+        store, self._store = self._store, None
+        if store is not None:
+            await store.__aexit__(kind, error, trace)
 
 
 class _Refusal:

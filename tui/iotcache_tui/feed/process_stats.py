@@ -76,10 +76,10 @@ class _Role(Generic[S]):
         self._processes: dict[str, Process[S]] = {}
         self._rates: dict[str, ProcessRate] = {}
 
-    def update(self, instance: str, stats: S, messages: int, at_s: float) -> None:
+    def update(self, instance: str, stats: S, messages: int, at_s: float, ahead_s: float = 0.0) -> None:
         if instance not in self._processes and len(self._processes) >= PROCESSES_MOST:
             return
-        self._processes[instance] = Process(printable(instance, 60), at_s, stats)
+        self._processes[instance] = Process(printable(instance, 60), at_s, stats, ahead_s)
         self._rates.setdefault(instance, ProcessRate()).update(messages, at_s)
 
     def remove(self, instance: str) -> None:
@@ -209,7 +209,8 @@ class ProcessStatsListener:
             case IngestStats():
                 if not self._workers.known(instance):
                     self._tell(f"worker {instance}", "is heard", Severity.INFO)
-                self._workers.update(instance, stats, stats.received, self._clock.monotonic())
+                ahead_s = stats.at_us / 1e6 - self._clock.now() if stats.at_us else 0.0
+                self._workers.update(instance, stats, stats.received, self._clock.monotonic(), ahead_s)
             case FleetStats():
                 self._simulators.update(instance, stats, stats.published, self._clock.monotonic())
             case ReaderStats():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
@@ -17,18 +16,20 @@ from iotcache.config.key_placement import key_placement, placement_on
 from iotcache.config.parts import NONE, absent_parts, named_parts, observes, without_idle_parts
 from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_node
-from iotcache.errors import StoreEmpty, StoreError
+from iotcache.errors import IotCacheError, StoreEmpty, StoreError
 from iotcache.keys import Keys
 from iotcache.model import Event, Series
 from iotcache.nodelist.opening import until_listed
 from iotcache.store import open_store
 from iotcache.store.base import Store
+from iotcache.tasks import end
 from iotcache_simulator.stack.stack import Stack
 from iotcache_tui.feed.absent import NoCluster, NoStore
 from iotcache_tui.feed.advisor import AdvisorFeed
 from iotcache_tui.feed.answers.alerts import AlertPoller
 from iotcache_tui.feed.dead_letters import DeadLetterPoller
 from iotcache_tui.feed.delayed_store import DelayedStore
+from iotcache_tui.feed.node_alerts import NodeAlerts
 from iotcache_tui.feed.node_stats import NodeStatsPoller
 from iotcache_tui.feed.pace import TICK_S, ReadingPace
 from iotcache_tui.feed.parts import Parts
@@ -89,6 +90,7 @@ class LiveWork:
         """Since when an answer of the store is waited for; 0 while none is."""
         self._dead_letters = DeadLetterPoller(mailbox, clock)
         self._alerts = AlertPoller(mailbox)
+        self._node_alerts = NodeAlerts(settings.alerts, clock)
         self._reads_per_s = reads_per_s
         self._tick_s = tick_s
         self._compares_placement = compares_placement
@@ -99,6 +101,18 @@ class LiveWork:
         )
 
     async def run(self) -> None:
+        """Until cancelled. Raises `IotCacheError` when nothing can be looked at."""
+        try:
+            await self._run()
+        except ExceptionGroup as group:
+            error: Exception = group
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
+            if isinstance(error, IotCacheError):
+                raise error from group
+            raise
+
+    async def _run(self) -> None:
         async with Stack(
             self._settings,
             readers=True,
@@ -106,59 +120,85 @@ class LiveWork:
             on_progress=self._parts.progress,
         ) as stack:
             self._parts.started(stack)
-            settings, node_list = await until_listed(
-                stack.settings,
+            store = DelayedStore(partial(self._store, stack.settings))
+            async with store, asyncio.TaskGroup() as tasks:
+                # Neither waits for a list of nodes that cannot be read.
+                tasks.create_task(self._open(store))
+                if stack.settings.broker.url != NONE:
+                    tasks.create_task(self._process_stats.listen(stack.settings))
+                settings, node_list = await self._listed(stack.settings)
+                async with self._cache(settings, store) as cache:
+                    await self._look(settings, stack, store, cache, node_list)
+
+    async def _listed(self, settings: Settings) -> tuple[Settings, NodeListWatch | None]:
+        """``settings`` with their nodes; until those are known it is told of all else."""
+        telling = asyncio.create_task(self._every(1.0, self._tell_parts))
+        try:
+            return await until_listed(
+                settings,
                 on_waiting=self._list_waited_for,
                 on_report=lambda report: self.mailbox.put_latest(Latest(node_list=report)),
             )
-            async with contextlib.AsyncExitStack() as opened:
-                store = DelayedStore(partial(self._store, settings))
-                cache = await opened.enter_async_context(self._cache(settings, store))
-                keys, nodes = Keys(settings.cache.prefix, settings.cache.bucket_s), settings.cache.nodes
-                stats = ReadStats(keys, cached=nodes != NONE, owner=cache.cluster.node_of)
-                pace = ReadingPace(self._reads_per_s, settings.dashboard.read_interval_s)
-                node_stats = NodeStatsPoller(
-                    cache.cluster,
-                    [] if isinstance(nodes, str) else [parse_node(node) for node in nodes],
-                    placement=settings.cache.placement,
-                    mailbox=self.mailbox,
-                    clock=self._clock,
-                    readers=stats.by_node,
-                )
-                advisor = AdvisorFeed(
-                    settings, cache.cluster, self.mailbox, self._clock,
-                    embedded="cache.nodes" not in named_parts(self._settings),
-                )  # fmt: skip
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._open(store))
-                    tasks.create_task(advisor.run())
-                    tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, store, stats, pace))
-                    tasks.create_task(self._every(PROBE_EVERY_S, self._probe, cache))
-                    tasks.create_task(self._every(self._tick_s, self._read, cache, stats, pace))
-                    tasks.create_task(self._every(1.0, self._close_second, cache, stats, node_stats))
-                    tasks.create_task(self._every(2.0, self._poll_store, cache))
-                    if settings.broker.url != NONE:
-                        tasks.create_task(self._process_stats.listen(settings))
-                    tasks.create_task(self._every(1.0, self._follow_ring, cache, settings, node_list))
-                    tasks.create_task(node_stats.run())
-                    if node_list is not None:
-                        tasks.create_task(node_list.run())
-                    tasks.create_task(
-                        self._dispatcher.serve(
-                            RequestContext(
-                                settings=settings,
-                                mailbox=self.mailbox,
-                                clock=self._clock,
-                                read_only=is_read_only(self._settings),
-                                stack=stack,
-                                cache=cache,
-                                store=store,
-                                series=self._series,
-                                node_stats=node_stats,
-                                advisor=advisor,
-                            )
-                        )
+        finally:
+            await end(telling)
+
+    async def _look(
+        self,
+        settings: Settings,
+        stack: Stack,
+        store: DelayedStore,
+        cache: DeviceCache,
+        node_list: NodeListWatch | None,
+    ) -> None:
+        """All that is done once the nodes are known."""
+        keys, nodes = Keys(settings.cache.prefix, settings.cache.bucket_s), settings.cache.nodes
+        stats = ReadStats(keys, cached=nodes != NONE, owner=cache.cluster.node_of)
+        pace = ReadingPace(self._reads_per_s, settings.dashboard.read_interval_s)
+        node_stats = NodeStatsPoller(
+            cache.cluster,
+            [] if isinstance(nodes, str) else [parse_node(node) for node in nodes],
+            placement=settings.cache.placement,
+            mailbox=self.mailbox,
+            clock=self._clock,
+            readers=stats.by_node,
+        )
+        advisor = AdvisorFeed(
+            settings, cache.cluster, self.mailbox, self._clock,
+            embedded="cache.nodes" not in named_parts(self._settings),
+        )  # fmt: skip
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(advisor.run())
+            tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, store, stats, pace))
+            tasks.create_task(self._every(PROBE_EVERY_S, self._probe, cache))
+            tasks.create_task(self._every(self._tick_s, self._read, cache, stats, pace))
+            tasks.create_task(self._every(1.0, self._close_second, cache, stats, node_stats))
+            tasks.create_task(self._every(2.0, self._poll_store, cache))
+            tasks.create_task(self._every(1.0, self._follow_ring, cache, settings, node_list))
+            tasks.create_task(node_stats.run())
+            if node_list is not None:
+                tasks.create_task(node_list.run())
+            tasks.create_task(
+                self._dispatcher.serve(
+                    RequestContext(
+                        settings=settings,
+                        mailbox=self.mailbox,
+                        clock=self._clock,
+                        read_only=is_read_only(self._settings),
+                        stack=stack,
+                        cache=cache,
+                        store=store,
+                        series=self._series,
+                        node_stats=node_stats,
+                        advisor=advisor,
                     )
+                )
+            )
+
+    async def _tell_parts(self) -> None:
+        now_s = self._clock.monotonic()
+        if self._asked_s and now_s - self._asked_s > STORE_PATIENCE_S:
+            self._parts.turn("store", "down", "it does not answer")
+        self._parts.processes(self._process_stats.processes(now_s))
 
     def _list_waited_for(self, why: str) -> None:
         self._parts.turn("nodes", "down", why)
@@ -166,7 +206,7 @@ class LiveWork:
 
     def _store(self, settings: Settings) -> Store:
         if settings.store.url == NONE:
-            return cast("Store", NoStore())
+            return cast("Store", NoStore(self._node_alerts))
         return open_store(settings.store, read_only=is_read_only(self._settings))
 
     def _cache(self, settings: Settings, store: DelayedStore) -> DeviceCache:
@@ -289,6 +329,8 @@ class LiveWork:
         )
 
     async def _poll_store(self, cache: DeviceCache) -> None:
+        if self._settings.store.url == NONE and self._settings.cache.nodes != NONE:
+            await self._node_alerts.look(cache.cluster)
         await self._alerts.poll(cache.store)
         await self._dead_letters.poll(
             cache.store, self._process_stats.processes(self._clock.monotonic()).workers
@@ -296,8 +338,6 @@ class LiveWork:
 
     async def _close_second(self, cache: DeviceCache, stats: ReadStats, nodes: NodeStatsPoller) -> None:
         now_s, counted, others = self._clock.monotonic(), cache.counters(), nodes.applications()
-        if self._asked_s and now_s - self._asked_s > STORE_PATIENCE_S:
-            self._parts.turn("store", "down", "it does not answer")
         self.mailbox.put_second(
             stats.close_second(
                 now_s,
@@ -309,4 +349,4 @@ class LiveWork:
         )
         for event in self._parts.nodes(cache.cluster.health()):
             self.mailbox.put_event(event)
-        self._parts.processes(self._process_stats.processes(now_s))
+        await self._tell_parts()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from iotcache.model import Event, NodeHealth, NodeState
 from iotcache.published_stats import KeyPlacement, NodeListReport
@@ -34,6 +34,7 @@ from iotcache_tui.state.updates import (
 WINDOW_S = 10
 """KPI figures are over this many seconds: long enough to be steady, short enough to show a change."""
 FACTS_SECONDS = 8
+FALLS_MAX = 200
 JUDGE_EVERY_S = 0.5
 """Some problems come with time alone: what should have been heard, and was not."""
 
@@ -57,6 +58,8 @@ class DashboardState:
         self.fallbacks_dropped = 0
         self.events: deque[Event] = deque(maxlen=EVENTS_MAX)
         self.nodes: tuple[NodeHealth, ...] = ()
+        self.node_falls: deque[tuple[str, float]] = deque(maxlen=FALLS_MAX)
+        """Which node went down when (monotonic time), oldest first."""
         self.parts: tuple[Part, ...] = ()
         self.processes = Processes()
         self.attachment = Attachment()
@@ -103,6 +106,7 @@ class DashboardState:
         self.events.extend(drained.events)
         self._log(drained)
         if drained.nodes is not None:
+            self.node_falls.extend(falls(self.nodes, drained.nodes))
             self.nodes = tuple(drained.nodes)
         if drained.parts is not None:
             self.parts = tuple(drained.parts)
@@ -152,6 +156,7 @@ class DashboardState:
             devices=devices.total,
             devices_stale=devices.stale,
             placement=self.placement,
+            falls=tuple(self.node_falls),
             node_list=self.node_list,
         )
 
@@ -199,3 +204,11 @@ class DashboardState:
 
     def nodes_up(self) -> int:
         return sum(node.state is NodeState.UP for node in self.nodes)
+
+
+def falls(before: Sequence[NodeHealth], now: Sequence[NodeHealth]) -> Iterator[tuple[str, float]]:
+    """Nodes that were up and are not, but for those that were drained; and since when."""
+    were_up = {node.name for node in before if node.state is NodeState.UP}
+    for node in now:
+        if node.name in were_up and node.state is not NodeState.UP and not node.drained:
+            yield node.name, node.since_s

@@ -125,6 +125,8 @@ class Process(Struct, Generic[S], frozen=True):
     at_s: float
     """Monotonic time of their arrival."""
     stats: S
+    ahead_s: float = 0.0
+    """By how much its clock was ahead of this machine's then, the way through the broker taken off."""
 
 
 Worker = Process[IngestStats]

@@ -63,7 +63,7 @@ def observe(settings: Settings, seconds: float, reads_per_s: float) -> tuple[Das
     feed, state = LiveFeed(settings, reads_per_s=reads_per_s), DashboardState()
     feed.start()
     try:
-        begun_s = 0.0
+        begun_s = ready_s = 0.0
         until = time.monotonic() + PATIENCE_S + seconds
         while time.monotonic() < until:
             for drained in feed.mailbox.drain_all():
@@ -80,6 +80,11 @@ def observe(settings: Settings, seconds: float, reads_per_s: float) -> tuple[Das
                     break
             elif state.seconds and state.seconds[-1].at_s - state.seconds[0].at_s >= seconds + NOTHING_S:
                 break  # the store is empty
+            if state.ready and not state.seconds:
+                # No second is closed before the nodes are known: a list of them cannot be read.
+                ready_s = ready_s or time.monotonic()
+                if time.monotonic() - ready_s >= seconds + NOTHING_S:
+                    break
             feed.watch(range(min(len(state.fleet), 1_000)))
             time.sleep(POLL_S)
         return state, time.monotonic(), time.time()

@@ -20,6 +20,8 @@ CAUSES: Final[tuple[Rule, ...]] = (
     pipeline.no_worker,
     pipeline.placement,
     node_lists.node_list,
+    servers.unsteady,
+    pipeline.clocks,
     servers.emptied,
     servers.memory,
 )

@@ -8,7 +8,7 @@ from typing import Final
 
 from iotcache.model import MissReason, Severity
 from iotcache.text import plural, printable
-from iotcache_tui.format import counted, milliseconds, rate
+from iotcache_tui.format import counted, duration, milliseconds, rate
 from iotcache_tui.state.flow_history import mean
 from iotcache_tui.state.problems.placement import difference
 from iotcache_tui.state.problems.problem import Facts, Gravity, Problem, some_of
@@ -25,6 +25,8 @@ BACKLOG_SHARE: Final = 0.1
 FALLBACK_SHARE: Final = 0.2
 STALE_SHARE: Final = 0.2
 WINDOW_S: Final = 5
+CLOCK_S: Final = 30.0
+"""Clocks that differ by less show in no age that matters; what a message is late by is far below it."""
 
 
 def worst(values: Iterable[float]) -> float:
@@ -117,6 +119,21 @@ def placement(facts: Facts) -> Iterator[Problem]:
             "readers", "places keys differently", "this dashboard",
             difference(ours, rule, "here", f"worker {first.instance}"),
             "it reads old entries, or none", Gravity.BLIND, screen="nodes", kind="placement",
+        )  # fmt: skip
+
+
+def clocks(facts: Facts) -> Iterator[Problem]:
+    """Workers whose clock is not this machine's: which of the two is right cannot be told from here."""
+    workers = facts.processes.workers
+    off = [one for one in workers if abs(one.ahead_s) >= CLOCK_S]
+    if off:
+        first = off[0]
+        way = "ahead of" if first.ahead_s > 0 else "behind"
+        whose = f"worker {first.instance}" if len(off) == 1 else some_of(len(off), len(workers), "worker")
+        yield Problem(
+            "workers", "out of step", whose,
+            f"the clock of {first.instance} is {duration(abs(first.ahead_s))} {way} this machine's",
+            "ages on screen may be wrong by as much", screen="flow", kind="clock",
         )  # fmt: skip
 
 
@@ -217,7 +234,13 @@ def faulty(facts: Facts) -> Iterator[Problem]:
 def silent_devices(facts: Facts) -> Iterator[Problem]:
     """Devices that have missed several of their own intervals."""
     stale, total = facts.devices_stale, facts.devices
-    if stale and stale >= STALE_SHARE * total:
+    if stale and stale == total and facts.fresh_since(facts.now_s - WINDOW_S) > 0:
+        yield Problem(
+            "simulator", "late", some_of(stale, total, "device"),
+            "readings come in, all of them older than three intervals by this machine's clock",
+            "a backlog is worked off, or clocks differ", screen="fleet", kind="stale",
+        )  # fmt: skip
+    elif stale and stale >= STALE_SHARE * total:
         yield Problem(
             "simulator", "silent", some_of(stale, total, "device"),
             "no reading for three intervals or more", screen="fleet", kind="stale",

@@ -103,6 +103,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     devices_stale: int = 0
     placement: KeyPlacement | None = None
     """Where this dashboard looks for keys; ``None`` while that is not known."""
+    falls: Sequence[tuple[str, float]] = ()
+    """Nodes that went down lately, and when, oldest first."""
     node_list: NodeListReport | None = None
     """How the list stands that this dashboard's settings name; ``None`` where they name the nodes."""
 

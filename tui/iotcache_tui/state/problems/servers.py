@@ -19,6 +19,9 @@ SETTLE_S: Final = 2.0
 """What was on its way when a part went may still come in; workers tell of themselves once a second."""
 REMEMBERED_S: Final = 30.0
 """How long it is told that a node lost its items at once."""
+FLAP_S: Final = 60.0
+FLAPS: Final = 3
+"""One that went down so often within `FLAP_S` is not well when it is up."""
 CAUSE_MOST: Final = 300
 
 
@@ -196,6 +199,19 @@ def emptied(facts: Facts) -> Iterator[Problem]:
                     "nodes", label, name, cause, "reads of them go to the store until they are written again",
                     Gravity.WARNING, at_s, "nodes", subject=node.name,
                 )  # fmt: skip
+
+
+def unsteady(facts: Facts) -> Iterator[Problem]:
+    """Nodes that are up again, and go down time after time."""
+    for node in facts.nodes:
+        falls = [at_s for name, at_s in facts.falls if name == node.name and facts.now_s - at_s < FLAP_S]
+        if node.state is NodeState.UP and len(falls) >= FLAPS:
+            yield Problem(
+                "nodes", "unsteady", f"node {printable(node.name, 100)}",
+                f"it is up, and went down {len(falls)} times within a minute",
+                "its keys are read from elsewhere each time", Gravity.WARNING, falls[0], "nodes",
+                subject=node.name, has_events=True,
+            )  # fmt: skip
 
 
 def memory(facts: Facts) -> Iterator[Problem]:
