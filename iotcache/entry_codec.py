@@ -86,7 +86,7 @@ def decode_cached(value: bytes, flags: int) -> CachedReading:
     """The content of a ``latest`` value as it lies in the cache. Raises `CorruptValue` for anything else."""
     try:
         return _decode_reading(unpack(value, flags) if flags & (FLAG_COMPRESSED | FLAG_PICKLE) else value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptValue(f"the value is not a reading: {error}") from error
 
 

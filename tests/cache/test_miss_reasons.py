@@ -131,7 +131,8 @@ async def test_timeout(memcached: Server, open_cache: Open) -> None:
     [(16, b"\xff\x00garbage"), (16, b""), (16, b"{}"), (16, b"[1, 2]"), (24, b"not zlib"),
      (1, b"cposix\nsystem\n"), (16, b'{"value": null, "ts": 1}'),
      pytest.param(24, zlib.compress(b'{"value":1,"ts":1,"unit":"%b"}' % (b"a" * 20_000_000)), id="bomb"),
-     pytest.param(24, zlib.compress(b'{"value":1,"ts":1}' * 50)[:-9], id="cut short")],
+     pytest.param(24, zlib.compress(b'{"value":1,"ts":1}' * 50)[:-9], id="cut short"),
+     pytest.param(16, b'{"value":1,"ts":1,"x":' + b"[" * 9_000 + b"]" * 9_000 + b"}", id="nested deep")],
 )  # fmt: skip
 async def test_corrupt(memcached: Server, open_cache: Open, flags: int, garbage: bytes) -> None:
     cache = await open_cache([memcached])

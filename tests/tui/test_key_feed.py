@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pickle
 import socket
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from math import inf
@@ -253,6 +255,35 @@ async def test_a_value_is_laid_out_and_looking_leaves_the_item_as_it_was(
         assert (await fetch("ü".encode())).pretty == ("hi",)
         owner = cast(CachedValue, (await answered(key_feed.fetch(FetchValue(key, ""), context)))[0])
         assert owner.found and owner.node == memcached.address
+
+
+FOREIGN: dict[str, tuple[bytes, int, str, str]] = {
+    "pickled": (pickle.dumps({"a": [1, 2]}), 1, "binary", ""),
+    "pickled and packed": (zlib.compress(pickle.dumps({"a": 1})), 9, "binary", ""),
+    "packed by others": (b"\xff\x06\x00\x00sNaPpY", 8, "binary", "broken"),
+    "inflates to 100 MB": (zlib.compress(bytes(100_000_000)), 8, "binary", "inflates past the limit"),
+    "nested deep": (b"[" * 300_000, 0, "text", ""),
+    "a million elements": (b"[" + b"1," * 500_000 + b"1]", 0, "JSON", "the first 20,000 lines"),
+    "a megabyte of bytes": (bytes(range(256)) * 4_000, 2, "binary", ""),
+    "nothing, with all flags": (b"", 0xFFFF_FFFF, "text", "cut short"),
+    "escapes": (b"\x1b]52;c;aGk=\x07[red]\r\n", 64, "text", ""),
+}
+"""Value, flags, and how it is shown: form, problem."""
+
+
+async def test_any_value_of_any_application_is_shown(
+    memcached_factory: Callable[..., Server], tmp_path: Path
+) -> None:
+    node = memcached_factory("-I", "4m")
+    async with reaching(tmp_path, node.address) as context:
+        for number, (value, flags, form, problem) in enumerate(FOREIGN.values()):
+            by_hand(node, b"set other:%d %d 0 %d\r\n%b\r\n" % (number, flags, len(value), value))
+            request = FetchValue(b"other:%d" % number, node.address)
+            (found,) = await answered(key_feed.fetch(request, context))
+            assert isinstance(found, CachedValue)
+            assert (found.form, found.size, found.flags) == (form, len(value), flags)
+            assert problem in found.problem and bool(problem) is bool(found.problem)
+            assert len(found.pretty) <= key_feed.LINES_MOST + 1
 
 
 async def test_a_value_past_the_bound_is_cut_and_says_so(memcached: Server, tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ CASES: dict[str, tuple[Facts, str]] = {
     ),
     "a worker hangs": (
         facts(processes=Processes((worker(),), silent=FALLEN.silent)),
-        "worker w2 silent · process 7 on h hangs or is cut off: it said no goodbye · "
+        "worker w2 silent · it hangs or is cut off: process 7 on h said no goodbye · "
         "1 of 2 workers still works",
     ),
     "placement differs": (

@@ -14,10 +14,11 @@ from textual.widgets import Static
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import NodeHealth, NodeState, Read, Series, Source
 from iotcache.store.base import SeriesInfo
+from iotcache.telemetry import IngestStats
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.bench.report import BenchReport, BenchRow, BenchTarget
 from iotcache_tui.state.requests import Request
-from iotcache_tui.state.updates import Latest, Mailbox, Part, RowUpdate, Second
+from iotcache_tui.state.updates import Latest, Mailbox, Part, Processes, RowUpdate, Second, Worker
 
 CPU: Final = "seconds of a live screen in a second of processor time, every value changing each second"
 IDLE: Final = "the same, with fleets of which nothing has come for ten minutes"
@@ -134,6 +135,8 @@ async def _app(fleet: Updates) -> IotCacheApp:
             ready=True,
             parts=(Part("broker", "up"), Part("nodes", "up"), Part("store", "up")),
             nodes=tuple(NodeHealth(name, NodeState.UP) for name in _NODES),
+            # Without one the problem line would count how long none has been heard.
+            processes=Processes((Worker("w1", time.monotonic(), IngestStats()),)),
         )
     )
     return app

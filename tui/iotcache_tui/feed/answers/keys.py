@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
@@ -200,7 +201,8 @@ async def fetch(request: FetchValue, context: RequestContext) -> AsyncIterator[C
     if held is None:
         yield CachedValue(request.key, node, False, now_s)
     else:
-        yield readable(request.key, node, held, now_s)
+        # A megabyte takes a third of a second to inflate and lay out: others are not to wait for it.
+        yield await asyncio.to_thread(readable, request.key, node, held, now_s)
 
 
 def readable(key: bytes, node: str, held: ItemValue, now_s: float) -> CachedValue:
@@ -244,8 +246,9 @@ def _meaning(key: bytes, held: ItemValue) -> str:
 
 def _laid_out(raw: bytes) -> tuple[str, list[str]]:
     try:
-        if raw[:1] in b'{["' and raw:
-            return "JSON", msgspec.json.format(raw, indent=2).decode().splitlines()
+        if raw and raw[:1] in b'{["':
+            with contextlib.suppress(RecursionError):  # nested as deep as no program's own
+                return "JSON", msgspec.json.format(raw, indent=2).decode().splitlines()
         text = raw.decode()
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "binary", printable_bytes(raw, 4_000).splitlines()

@@ -122,8 +122,8 @@ class DeviceScreen(ViewScreen):
             open=key_shown(keys, "table.open", "Enter"),
             next=key_shown(keys, "device.next", "n"),
         )
-        self._nothing_shown = NO_DEVICE
-        self.nothing = Static(NO_DEVICE, id="device-nothing", markup=False)
+        self._nothing_shown = ""
+        self.nothing = Static("", id="device-nothing", markup=False)
         self.head = DeviceHead(ascii_only=ascii_only, id="device-head")
         self.sensors = SensorTable(self.rows, id="device-sensors")
         self.plot = HistoryPlot(ascii_only=ascii_only, id="device-plot")

@@ -74,7 +74,7 @@ def silent_workers(facts: Facts) -> Iterator[Problem]:
             others = others.replace("still work", "still works")
         yield Problem(
             "workers", "silent", f"worker {printable(one.instance, 60)}",
-            f"{where if stats.pid else 'it'} hangs or is cut off: it said no goodbye", others,
+            f"it hangs or is cut off: {where if stats.pid else 'it'} said no goodbye", others,
             Gravity.DOWN if facts.now_s - one.at_s >= SURE_S else Gravity.WARNING, one.at_s,
             subject=one.instance,
         )  # fmt: skip

@@ -54,7 +54,8 @@ class ProblemLine(Widget):
         self._shown: tuple[object, ...] = ()
         self._problems: tuple[Problem, ...] = ()
         self._alerts = 0
-        self._known = False
+        self._known: bool | None = None
+        """``None`` until it is told: a screen that has only just come up claims nothing."""
         self._lasting = ""
         self._lasting_at = 0
         """The cell where it begins."""
@@ -92,6 +93,8 @@ class ProblemLine(Widget):
     def _draw(self, width: int, ground: Style, colours: dict[str, str]) -> _Line:
         """All but how long it has lasted: what stands before that, whether that is shown, what follows."""
         if not self._problems:
+            if self._known is None:
+                return [], False, []
             if not self._known:
                 return [Segment(plain(fit(WAITING, width), self._ascii), ground + Style(dim=True))], False, []
             well = Segment(plain("● ", self._ascii), ground + Style.parse(colours["success"]))

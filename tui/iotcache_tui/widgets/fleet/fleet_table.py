@@ -90,10 +90,9 @@ class FleetTable(CursorTable):
         self.sync_lines()
 
     def resort(self) -> None:
-        """Bring the order up to date, unless the user is moving about in it."""
+        """Bring the order up to date, unless the user is moving about in it; the frame draws it."""
         if self.moment.now_s >= self._held_until_s:
             self.view.refresh()
-            self.sync_lines()
 
     def show_view(self) -> None:
         """The filter, the sort column, the grouping or the columns changed."""
