@@ -13,8 +13,8 @@ from textual.widgets import Static
 
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import NodeHealth, NodeState, Read, Series, Source
+from iotcache.published_stats import IngestStats
 from iotcache.store.base import SeriesInfo
-from iotcache.telemetry import IngestStats
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.bench.report import BenchReport, BenchRow, BenchTarget
 from iotcache_tui.state.requests import Request

@@ -172,15 +172,17 @@ class DeviceScreen(ViewScreen):
             self._say_nothing()
             return
         self._follow()
+        slow = moment.now_s - self._slow_at_s >= 1.0
+        if slow:
+            self.sensors.resort()
         self.sensors.frame(moment)
         self.keys.frame(moment)
         self.log_view.frame()
         if self.state.ready:
             sensors = [self.state.fleet.series[row].sensor for row in self.rows.order]
             self.queries.poll(moment.now_s, series, sensors, SPANS_S[self._span])
-        if moment.now_s - self._slow_at_s >= 1.0:
+        if slow:
             self._slow_at_s = moment.now_s
-            self.sensors.resort()
             self.sensors.grow(self._sensors_most)
             self.head.show(head_of(self.state, self.rows.order, moment, len(self.queries.alerts)))
             if self.log_rows.about(series.device, self.rows.order):
