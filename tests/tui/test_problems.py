@@ -253,6 +253,16 @@ def test_a_node_that_goes_down_again_and_again_is_counted_and_a_drained_one_is_n
     assert len(state.node_falls) == 8
 
 
+def test_readings_that_came_while_workers_were_heard_do_not_speak_for_others() -> None:
+    went = facts(processes=NO_WORKER, worker_heard_s=NOW_S - 1.0)
+    (found,) = find_problems(went)
+    assert (found.gravity, found.since_s, found.cause) == (Gravity.DOWN, NOW_S - 1.0, "nothing is stored")
+    state = DashboardState()
+    state.apply(Drained(processes=Processes((worker(at_s=5.0), worker("w2", at_s=7.0)))))
+    state.apply(Drained(processes=NO_WORKER))
+    assert state.facts(NOW_S).worker_heard_s == 7.0
+
+
 def test_what_was_on_its_way_when_the_broker_went_says_nothing_of_others() -> None:
     went = {"broker": Part("broker", "down", "refused", NOW_S - 1.5)}
     (found,) = find_problems(facts(parts=went, processes=NO_WORKER))

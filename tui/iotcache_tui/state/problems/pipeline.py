@@ -40,8 +40,9 @@ def no_worker(facts: Facts) -> Iterator[Problem]:
         return
     if ours is not None and ours.state != "up":
         return  # it is off, starts, or is down and told as such
-    since_s = max(broker.since_s, ours.since_s if ours is not None else 0.0)
-    if facts.now_s - since_s < HEAR_S:
+    since_s = max(broker.since_s, ours.since_s if ours is not None else 0.0, facts.worker_heard_s)
+    were_heard = since_s == facts.worker_heard_s > 0
+    if facts.now_s - since_s < HEAR_S and not were_heard:
         return
     published = sum(one.stats.rate for one in facts.processes.simulators)
     if facts.fresh_since(since_s + HEAR_S) > 0:
@@ -53,7 +54,8 @@ def no_worker(facts: Facts) -> Iterator[Problem]:
     cause = f"{rate(published)} messages/s are published, " if published >= 1 else ""
     yield Problem(
         "workers", "heard", "no worker", f"{cause}nobody stores them" if cause else "nothing is stored",
-        "iotcache-tui ingest starts one", Gravity.DOWN, since_s if not facts.seconds else 0.0, kind="absent",
+        "iotcache-tui ingest starts one", Gravity.DOWN, since_s if were_heard or not facts.seconds else 0.0,
+        kind="absent",
     )  # fmt: skip
 
 
