@@ -154,12 +154,12 @@ CASES: dict[str, tuple[Facts, str]] = {
         facts(
             processes=Processes(simulators=(Simulator("s", NOW_S, FleetStats(rate=241.0)),)), seconds=quiet()
         ),
-        "no worker heard · 241 messages/s are published, nobody stores them · "
+        "workers not heard · 241 messages/s are published, nobody stores them · "
         "iotcache-tui ingest starts one",
     ),
     "workers that tell nothing": (
         facts(processes=NO_WORKER),
-        "no worker heard · readings come in, yet none tells of itself · "
+        "workers not heard · readings come in, yet none tells of itself · "
         "may this dashboard read iotcache/stats/#?",
     ),
     "a worker hangs": (
@@ -399,7 +399,7 @@ def test_an_empty_fleet_says_what_it_waits_for() -> None:
     text = waiting_text(down.parts, find_problems(down), 1)
     assert "store down: connection refused (h:5)" in text and "devices appear" not in text
     none = CASES["no worker"][0]
-    assert "no worker heard" in waiting_text(none.parts, find_problems(none), 0)
+    assert "workers not heard" in waiting_text(none.parts, find_problems(none), 0)
     assert "devices appear as soon as they publish" in waiting_text(tuple(UP.values()), (), 1)
     assert "as soon as they publish" not in waiting_text(tuple(UP.values()), (), 0)
 

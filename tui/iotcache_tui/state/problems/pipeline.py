@@ -47,13 +47,13 @@ def no_worker(facts: Facts) -> Iterator[Problem]:
     published = sum(one.stats.rate for one in facts.processes.simulators)
     if facts.fresh_since(since_s + HEAR_S) > 0:
         yield Problem(
-            "workers", "heard", "no worker", "readings come in, yet none tells of itself",
+            "workers", "not heard", "workers", "readings come in, yet none tells of itself",
             "may this dashboard read iotcache/stats/#?", Gravity.BLIND, since_s, kind="absent",
         )  # fmt: skip
         return
     cause = f"{rate(published)} messages/s are published, " if published >= 1 else ""
     yield Problem(
-        "workers", "heard", "no worker", f"{cause}nobody stores them" if cause else "nothing is stored",
+        "workers", "not heard", "workers", f"{cause}nobody stores them" if cause else "nothing is stored",
         "iotcache-tui ingest starts one", Gravity.DOWN, since_s if were_heard or not facts.seconds else 0.0,
         kind="absent",
     )  # fmt: skip
