@@ -40,10 +40,13 @@ async def test_each_screen_says_what_it_cannot_show_and_why(run_app: RunApp, abs
             if entry.name == "fleet" and "store.url" in absent:
                 assert "the list of devices comes from a store" in text
                 assert "no store" in text
-            if entry.name == "nodes" and "cache.nodes" in absent:
-                assert "there are no cache nodes" in text
+            if entry.name in ("nodes", "keys", "advisor"):
+                assert ("there are no cache nodes" in text) is ("cache.nodes" in absent), entry.name
+            if entry.name == "device" and "store.url" in absent:
+                assert "no store" in text
             if entry.name == "flow":
                 assert text.count("none named") == len(absent)
+                assert ("none can be heard" in text) is ("broker.url" in absent)
             assert "200/s 0 sets" in text, entry.name
 
 

@@ -19,6 +19,7 @@ from iotcache_tui.screens.clipboard import copy
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.view import ViewScreen
+from iotcache_tui.state.absent_parts import nodes_missing
 from iotcache_tui.state.advisor.acts import act_of
 from iotcache_tui.state.advisor.curves import AdviceCurve, curves, place_of
 from iotcache_tui.state.advisor.model import MEASURES, AdvisorView, RunAdvisor
@@ -114,6 +115,8 @@ class AdvisorScreen(ViewScreen):
         key = self.context.key_of("advisor.watch", "w")
         if view.why:
             return view.why
+        if missing := nodes_missing(self.state.attachment):
+            return missing
         if not self.state.ready:
             return "everything else is starting"
         if not view.running:

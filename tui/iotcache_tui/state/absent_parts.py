@@ -34,6 +34,11 @@ def nodes_missing(attachment: Attachment) -> str:
     return 'there are no cache nodes: cache.nodes is "none", or was not named beside other servers'
 
 
+def processes_missing(attachment: Attachment) -> str:
+    """Why neither worker nor simulator can be heard; empty where there is a broker."""
+    return "none can be heard: there is no broker" if "broker.url" in attachment.absent else ""
+
+
 def own_load(looks_per_s: float, writes_per_s: float, width: int) -> str:
     """What this dashboard itself does to the cache, in at most ``width`` cells; empty for too few."""
     looks, writes = f"{looks_per_s:,.0f}", f"{writes_per_s:,.0f}"

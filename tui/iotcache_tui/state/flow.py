@@ -147,7 +147,7 @@ def workers_label(state: DashboardState) -> str:
     """How many there are, as far as they can be heard."""
     broker = next((part for part in state.parts if part.name == "broker"), None)
     workers, silent = state.processes.workers, len(state.processes.silent)
-    if broker is not None and broker.state not in ("up", "starting", "off"):
+    if broker is not None and broker.state not in ("up", "starting"):
         return "not heard"
     if not workers:
         return f"{silent} silent" if silent else "none heard"

@@ -22,6 +22,7 @@ from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.keys.acts import KeyActs
 from iotcache_tui.screens.keys.bulk import BulkChange
 from iotcache_tui.screens.keys.value import KeyValueScreen
+from iotcache_tui.state.absent_parts import nodes_missing
 from iotcache_tui.state.keys.crawl import LIVE_EVERY_S, LIVE_ITEMS, KeyCrawl
 from iotcache_tui.state.keys.model import (
     CLASSES,
@@ -158,10 +159,11 @@ class KeysScreen(KeyActs):
     def draw(self, moment: RenderContext) -> None:
         self._moment = moment
         crawl, table = self.crawl, self.table
-        if self.state.ready:
+        missing = nodes_missing(self.state.attachment)
+        if self.state.ready and not missing:
             crawl.poll(moment.now_s)
-        if crawl.message != table.message:
-            table.message = crawl.message
+        if (missing or crawl.message) != table.message:
+            table.message = missing or crawl.message
             table.redraw()
         ageing = self.key_view.sort == "ttl" and crawl.live and not crawl.held
         if ageing and moment.now_s - self._sorted_at_s >= 1.0:

@@ -9,6 +9,7 @@ from iotcache.model import MissReason
 from iotcache.published_stats import FleetStats, IngestStats
 from iotcache.text import printable
 from iotcache_tui.format import count, data_size, duration, fit, milliseconds, percent, rate
+from iotcache_tui.state.absent_parts import processes_missing
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow import WINDOW_S
 from iotcache_tui.state.flow_history import Rates
@@ -72,15 +73,19 @@ def details(
     state: DashboardState, box: str, width: int, height: int, *, nodes: dict[str, str], ascii_only: bool
 ) -> Sequence[Line]:
     """Lines about one box."""
+    missing = processes_missing(state.attachment)
     match box:
         case "simulator":
-            return _processes(state.processes.simulators, _SIMULATOR, width, "no simulator tells of itself")
+            none = missing or "no simulator tells of itself"
+            return _processes(state.processes.simulators, _SIMULATOR, width, none)
         case "broker":
             return _broker(state)
         case "workers":
-            return _processes(state.processes.workers, _INGEST, width, "no worker tells of itself")
+            return _processes(state.processes.workers, _INGEST, width, missing or "no worker tells of itself")
         case "store":
-            return _processes(state.processes.workers, _STORE, width, "no worker tells of its commits")
+            return _processes(
+                state.processes.workers, _STORE, width, missing or "no worker tells of its commits"
+            )
         case "nodes":
             return _nodes(state, nodes, width, ascii_only)
         case _:
