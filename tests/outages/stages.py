@@ -97,6 +97,18 @@ def _fleet_stopped(site: Site) -> Iterator[None]:
 
 
 @contextmanager
+def _store_and_node_away(site: Site) -> Iterator[None]:
+    with _store_stopped(site), _killed(site.nodes[1]):
+        yield
+
+
+@contextmanager
+def _broker_away_and_node_full(site: Site) -> Iterator[None]:
+    with _filled(site), _killed(site.broker):
+        yield
+
+
+@contextmanager
 def _nothing(site: Site) -> Iterator[None]:
     yield
 
@@ -118,6 +130,8 @@ STAGES: dict[str, Stage] = {
     "eight alerts": _hot,
     "other placement here": _nothing,
     "fleet stopped": _fleet_stopped,
+    "store stopped, one node killed": _store_and_node_away,
+    "broker killed, evictions": _broker_away_and_node_full,
 }
 FLAGS: dict[str, dict[str, Any]] = {
     "wrong MQTT password here": {"broker.password": "wrong"},

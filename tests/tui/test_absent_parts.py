@@ -14,7 +14,7 @@ from iotcache_tui.state.absent_parts import own_load
 from iotcache_tui.state.nodes.model import NodeFigures, NodesFigures
 from iotcache_tui.state.updates import Attachment, Latest, Part, Second
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
-from tests.tui.conftest import RunApp, screen_lines, screen_text
+from tests.tui.conftest import RunApp, screen_lines, screen_text, until_shown
 from tests.tui.scripted import NODES
 
 SUBSETS = [keys for size in (1, 2) for keys in itertools.combinations(PART_KEYS, size)]
@@ -95,10 +95,10 @@ async def test_a_read_only_dashboard_says_so_and_offers_no_act(run_app: RunApp) 
         assert "READ-ONLY" in screen_text(app)
         for name, words in (("nodes", "Acts"), ("events", "acknowledges")):
             app.show_screen(name)
-            for _ in range(3):
-                app.frame()
-                await pilot.pause()
-            assert words not in screen_lines(app)[-1]
+            shown = await until_shown(
+                app, pilot, "q Quit", f"[{'3 Nodes' if name == 'nodes' else '7 Events'}]"
+            )
+            assert words not in shown.splitlines()[-1]
         titles = [command.title for command in app.get_system_commands(app.screen)]
         assert not [title for title in titles if "rain" in title]
     async with run_app((200, 60)) as (app, _):
