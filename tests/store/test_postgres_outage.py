@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 
+import psycopg
 import pytest
 
 from iotcache.config.schema import StoreSettings
 from iotcache.errors import StoreError
 from iotcache.model import Reading, Series, StoredReading
 from iotcache.store import open_store
+from iotcache.store.postgres.errors import explained
 from tests.conftest import free_port
 from tests.store.conftest import PASSWORD, Postgres
 
@@ -179,3 +181,23 @@ async def test_a_row_without_a_value_is_told_and_not_taken_for_a_defect(postgres
 def test_the_sqlite_store_does_not_import_psycopg() -> None:
     script = "import sys, iotcache.store.sqlite.store; sys.exit('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('connection failed: connection to server at "::1", port 5432 failed: FATAL:  the database system is '
+         "shutting down", "the database system is shutting down"),
+        ('connection failed: connection to server at "h", port 1 failed: server closed the connection '
+         "unexpectedly\n\tThis probably means more", "server closed the connection unexpectedly"),
+        ("consuming input failed: server closed the connection unexpectedly",
+         "server closed the connection unexpectedly"),
+        ('connection failed: connection to server at "h", port 1 failed: Connection refused\n\tIs it up?',
+         "connection refused"),
+        ("something failed: ", "something failed:"),
+        ("", "no reason given"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_told_without_what_leads_to_it(text: str, why: str) -> None:
+    error = explained(psycopg.OperationalError(text), {"host": "h", "dbname": "d"})
+    assert str(error) == f"the PostgreSQL server at h:5432/d cannot be reached: {why}"

@@ -64,4 +64,7 @@ def explained(error: BaseException, settings: dict[str, Any]) -> StoreError:
 
 
 def _first_line(text: str) -> str:
-    return printable(text.strip().splitlines()[0] if text.strip() else "no reason given", 160)
+    """What libpq says in the end: ``connection to server at "h", port 1 failed: FATAL:  why`` is its form."""
+    line = text.strip().splitlines()[0] if text.strip() else "no reason given"
+    why = line.rpartition("failed: ")[2].removeprefix("FATAL:").strip()
+    return printable(why or line, 160)
