@@ -98,6 +98,15 @@ def test_stale_is_three_of_the_series_own_intervals_at_the_time_of_the_read() ->
     assert (fleet.devices.live, fleet.devices.stale) == (0, 1)
 
 
+def test_a_device_that_sends_faster_than_it_is_looked_at_is_not_late_between_two_looks() -> None:
+    fleet = FleetState()
+    fleet.wall_less_monotonic_s = 0.0
+    fleet.join(SeriesInfo(Series("d", "t"), "site", "u", 0.25, 0))
+    for at_s, late in ((102.5, False), (104.0, True)):
+        fleet.apply_read(RowUpdate(0, read(1.0, 100.0), at_s, 1, 1))
+        assert fleet.is_stale(0) is late
+
+
 def test_a_device_is_live_with_one_series_on_time_and_stale_with_late_ones_only() -> None:
     fleet = FleetState()
     fleet.wall_less_monotonic_s = 0.0

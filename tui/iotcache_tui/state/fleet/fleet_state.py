@@ -19,6 +19,8 @@ LAST = TREND_POINTS - 1
 NAME_LIMIT = 120
 STALE_INTERVALS = 3.0
 """A series that missed this many of its own intervals is stale."""
+LATE_LEAST_S = 3.0
+"""Rows are read about once a second: what is due more often is not late before this."""
 DEFAULT_INTERVAL_S = 60.0
 DECIMALS_MOST = 3
 UNSEEN = 255
@@ -175,6 +177,8 @@ class FleetState:
                 if known is not None:
                     changed_at[row] = at_s
             late_s = STALE_INTERVALS * (read.interval_s or intervals[row] or DEFAULT_INTERVAL_S)
+            if late_s < LATE_LEAST_S:  # noqa: PLR1730 (a call would be made for every read)
+                late_s = LATE_LEAST_S
             stands = LATE if read.stale or at_s + offset - moved > late_s else ON_TIME
             if stands != status[row]:
                 self._stand(row, stands)
