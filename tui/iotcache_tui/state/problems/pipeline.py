@@ -45,7 +45,8 @@ def no_worker(facts: Facts) -> Iterator[Problem]:
     if facts.now_s - since_s < HEAR_S and not were_heard:
         return
     published = sum(one.stats.rate for one in facts.processes.simulators)
-    if facts.fresh_since(since_s + HEAR_S) > 0:
+    # What the last one stored may be read a while after it was heard for the last time.
+    if facts.fresh_since(since_s + (2 * HEAR_S if were_heard else HEAR_S)) > 0:
         yield Problem(
             "workers", "not heard", "workers", "readings come in, yet none tells of itself",
             "may this dashboard read iotcache/stats/#?", Gravity.BLIND, since_s, kind="absent",
