@@ -255,18 +255,18 @@ def test_a_node_that_goes_down_again_and_again_is_counted_and_a_drained_one_is_n
 
 def test_readings_that_came_while_workers_were_heard_do_not_speak_for_others() -> None:
     for ago_s in (1.0, 5.0):
-        (found,) = find_problems(facts(processes=NO_WORKER, worker_heard_s=NOW_S - ago_s))
+        (found,) = find_problems(facts(processes=NO_WORKER, last_worker_s=NOW_S - ago_s))
         assert (found.gravity, found.since_s, found.cause) == (
             Gravity.DOWN,
             NOW_S - ago_s,
             "nothing is stored",
         )
-    (found,) = find_problems(facts(processes=NO_WORKER, worker_heard_s=NOW_S - 8.0))
+    (found,) = find_problems(facts(processes=NO_WORKER, last_worker_s=NOW_S - 8.0))
     assert found.gravity is Gravity.BLIND
     state = DashboardState()
     state.apply(Drained(processes=Processes((worker(at_s=5.0), worker("w2", at_s=7.0)))))
     state.apply(Drained(processes=NO_WORKER))
-    assert state.facts(NOW_S).worker_heard_s == 7.0
+    assert state.facts(NOW_S).last_worker_s == 7.0
 
 
 def test_what_was_on_its_way_when_the_broker_went_says_nothing_of_others() -> None:

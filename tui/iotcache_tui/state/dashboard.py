@@ -62,7 +62,7 @@ class DashboardState:
         """Which node went down when (monotonic time), oldest first."""
         self.parts: tuple[Part, ...] = ()
         self.processes = Processes()
-        self._worker_heard_s = 0.0
+        self._last_worker_s = 0.0
         self.attachment = Attachment()
         self.node_figures: NodesFigures | None = None
         """``None`` before anybody wanted them."""
@@ -113,8 +113,8 @@ class DashboardState:
             self.parts = tuple(drained.parts)
         if drained.processes is not None:
             self.processes = drained.processes
-            self._worker_heard_s = max(
-                (worker.at_s for worker in self.processes.workers), default=self._worker_heard_s
+            self._last_worker_s = max(
+                (worker.at_s for worker in self.processes.workers), default=self._last_worker_s
             )
         if drained.attachment is not None:
             self.attachment = drained.attachment
@@ -152,7 +152,7 @@ class DashboardState:
             now_s=now_s,
             parts=self.parts,
             processes=self.processes,
-            worker_heard_s=self._worker_heard_s,
+            last_worker_s=self._last_worker_s,
             nodes=self.nodes,
             figures=self.node_figures,
             seconds=self.recent(FACTS_SECONDS),

@@ -40,8 +40,8 @@ def no_worker(facts: Facts) -> Iterator[Problem]:
         return
     if ours is not None and ours.state != "up":
         return  # it is off, starts, or is down and told as such
-    since_s = max(broker.since_s, ours.since_s if ours is not None else 0.0, facts.worker_heard_s)
-    were_heard = since_s == facts.worker_heard_s > 0
+    since_s = max(broker.since_s, ours.since_s if ours is not None else 0.0, facts.last_worker_s)
+    were_heard = since_s == facts.last_worker_s > 0
     if facts.now_s - since_s < HEAR_S and not were_heard:
         return
     published = sum(one.stats.rate for one in facts.processes.simulators)

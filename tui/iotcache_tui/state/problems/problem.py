@@ -92,7 +92,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     now_s: float
     parts: Sequence[Part] = ()
     processes: Processes = Processes()
-    worker_heard_s: float = 0.0
+    last_worker_s: float = 0.0
     """When one was heard the last time; 0 where none ever was."""
     nodes: Sequence[NodeHealth] = ()
     figures: NodesFigures | None = None
