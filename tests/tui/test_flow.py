@@ -99,8 +99,8 @@ def test_a_part_that_is_away_comes_before_all_it_causes() -> None:
 
 def test_workers_that_are_missing_or_stand_still() -> None:
     only = Processes(simulators=processes().simulators)
-    assert held(processes=only) == ("workers", "heard")
-    assert held(processes=Processes()) == ("workers", "heard")
+    assert held(processes=only) == ("workers", "not heard")
+    assert held(processes=Processes()) == ("workers", "not heard")
     assert held(processes=processes(waiting_for="store: locked", waiting_store="locked")) == (
         "store",
         "not reached by the worker",
