@@ -26,6 +26,12 @@ class Ages:
         self._turn += 1
         return self._turn % every == 0
 
+    def next_due(self, gets: int, every: int) -> int:
+        """The place, among so many gets to come, of the one whose age is noted; ``gets`` or more for none."""
+        place = (every - self._turn % every) - 1
+        self._turn += gets
+        return place
+
     def add(self, group: int, ages_s: NDArray[Any], counts: NDArray[Any]) -> None:
         """Note one get: an age a column, of those where ``counts`` is true."""
         steps = np.log2(np.maximum(ages_s, _LEAST_S) / _LEAST_S) * _STEPS_AN_OCTAVE

@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 
 from iotcache.advisor.ages import Ages
 from iotcache.advisor.curves import MemoryCurve, TtlCurve, default_sizes
+from iotcache.advisor.expiries import NEVER, UNKNOWN, Expiries
 from iotcache.advisor.recency import Recency
 from iotcache.advisor.references import HASH_SPACE, Batch, Found, Kind, Reference
+from iotcache.advisor.tallies import Tallies
+from iotcache.advisor.ttl_memory import TtlMemory
 
-MAX_KEYS: Final = 3_600
+MAX_KEYS: Final = 3_500
 """Sampled at a time; with `DEFAULT_SIZES` and `TTL_FACTORS` the whole takes less than 1 MiB."""
 TTL_FACTORS: Final = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 GROUPS: Final = 16
@@ -35,12 +38,13 @@ RECLAIM_S: Final = 5.0
 _LATE_S: Final = 2.0
 """An entry may be served so long after its end, by the coarseness of the clocks."""
 _AGE_EVERY: Final = 16
-_SMOOTH: Final = 0.25
-"""Weight of the newest look at how much memory each TTL takes."""
 _SMOOTH_DELAY: Final = 0.02
 _DELAY_MOST_S: Final = 5.0
-_NEVER: Final = -np.inf
-_UNKNOWN: Final = np.nan
+_SLACK: Final = 1 / 16
+"""Of the smallest cache on paper: a key that was moved to the front so few bytes ago is left where it is."""
+_LONG_AGO: Final = -(1 << 62)
+_LOOKED_EVERY: Final = 128
+"""Of the gets that are counted without a look, one is looked at all the same: for its age."""
 
 
 class Sampler:
@@ -66,12 +70,7 @@ class Sampler:
         self._factors = np.array([*[1.0] * len(self.sizes), *self.ttl_factors], np.float32)
         self._now = int(np.argmin(np.abs(self._caps[: len(self.sizes)] - now_bytes)))
         self._least_cap = float(self._caps.min())
-        self._swell = np.ones(columns)
-        """How many times as much memory live entries take under a shorter TTL as under today's."""
-        self._memory = np.ones(columns)
-        """The same, for longer TTLs too."""
-        self._undead = np.zeros(columns)
-        """Share of the entries expired under today's TTL that would still live under the column's."""
+        self._taken = TtlMemory(columns, len(self.sizes))
         self._tick_s = tick_s
         """Step of the cache's own clock: a life begins at the last one before its set."""
         self.lossy = False
@@ -79,14 +78,17 @@ class Sampler:
         self._slots: dict[int, int] = {}
         self._free = array("H", range(max_keys))
         self._recency = Recency(max_keys)
-        self._expiry = np.full((max_keys, columns), _NEVER, np.float32)
-        self._soonest = array("f", [0.0]) * max_keys
-        """The least of the slot's row: until then all columns hold it, memory permitting."""
-        self._ttl = array("f", [0.0]) * max_keys
-        """NaN: no set of it has been seen yet."""
+        self._clock = 0
+        """Bytes moved to the front of the recency until now."""
+        self._moved = array("q", [_LONG_AGO]) * max_keys
+        """The clock when the slot was moved last."""
+        self._slack = self._least_cap * self.rate * _SLACK
+        """So many bytes of the clock later a slot still counts as moved just now."""
+        self._ends = Expiries(max_keys, self._factors)
+        self._soonest, self._ttl = self._ends.soonest, self._ends.ttl_s
         self._missed_s = array("f", [np.inf]) * max_keys
         """When the first get missed it that no fill has followed yet; ``inf``: none."""
-        self._filled_s = array("f", [_NEVER]) * max_keys
+        self._filled_s = array("f", [NEVER]) * max_keys
         """When the fill comes that the caches in `_filling` wait for."""
         self._filling = array("I", [0]) * max_keys
         """Bit n: the cache on paper of column n has missed it and is waiting for its fill."""
@@ -96,16 +98,11 @@ class Sampler:
         self._unread = bytearray(max_keys)
         """1 when a write of it has not been read yet."""
         self._group = bytearray(max_keys)
+        self._unsure = bytearray(max_keys)
+        """1 after a gap: what became of it meanwhile is not known until its next request."""
         self._began_s: float | None = None
         self._swept_s = 0.0
-        self._hits = np.zeros((GROUPS, columns))
-        # By group: hits in every column (kept apart, as they are the most); gets; gets of entries that were
-        # there before we looked, of unknown distance and left out; writes, those in vain; misses, fills.
-        counts = ([0.0] * GROUPS for _ in range(7))
-        self._hits_of_all, self._gets, self._censored, self._writes, *rest = counts
-        self._unread_writes, self._misses, self._fills = rest
-        self._seen = [0.0] * GROUPS
-        """Gets of all keys, sampled or not."""
+        self.tallies = Tallies(GROUPS, columns)
         self._ages = Ages(GROUPS, len(self.ttl_factors))
 
     @property
@@ -121,13 +118,13 @@ class Sampler:
     def count(self, gets: Mapping[int, int] | Iterable[tuple[int, float]]) -> None:
         """Gets of all keys by group, sampled or not: what the sample is corrected by."""
         for group, number in gets.items() if isinstance(gets, Mapping) else gets:
-            self._seen[min(group, GROUPS - 1)] += number
+            self.tallies.seen[min(group, GROUPS - 1)] += number
 
     def feed(self, references: Iterable[Reference]) -> None:
         """Take in references of all keys, and count them."""
         for one in references:
             if one.kind is Kind.GET:
-                self._seen[min(one.group, GROUPS - 1)] += 1
+                self.tallies.seen[min(one.group, GROUPS - 1)] += 1
             if one.key_hash < self.threshold:
                 self.take(one)
 
@@ -142,12 +139,7 @@ class Sampler:
 
     def take(self, one: Reference) -> None:
         """Take in one reference of a sampled key, which `count` was told or will be told of."""
-        if self._began_s is None:
-            self._began_s = self._swept_s = one.time_s
-        now_s = one.time_s - self._began_s
-        if one.time_s - self._swept_s >= RECLAIM_S:
-            self._swept_s = one.time_s
-            self._reclaim(now_s)
+        now_s = self._now_s(one.time_s)
         group = min(one.group, GROUPS - 1)
         slot = self._slots.get(one.key_hash)
         if slot is None:
@@ -161,10 +153,52 @@ class Sampler:
         if one.kind is Kind.GET:
             self._get(slot, one, group, now_s)
         elif one.kind is Kind.DELETE:
-            self._expiry[slot] = self._soonest[slot] = _NEVER
-            self._recency.drop(slot)
+            self._ends.end_at(slot, NEVER)
+            self._drop(slot)
         else:
             self._set(slot, one, group, now_s)
+
+    def hits(self, hashes: Sequence[int], time_s: float) -> list[int]:
+        """Count gets that were hits, of sampled keys; returns the places of those that `take` has to look at.
+
+        Counted are those that every cache on paper has, as they were used and stored lately: most of them, at
+        a tenth of the price.
+        """
+        now_s, since = self._now_s(time_s), self._clock - self._slack
+        find, soonest, moved, unread = self._slots.get, self._soonest, self._moved, self._unread
+        counted, look = [0] * GROUPS, []
+        looked = self._ages.next_due(len(hashes), _LOOKED_EVERY)
+        for at, key_hash in enumerate(hashes):
+            slot = find(key_hash)
+            if slot is None or moved[slot] <= since or soonest[slot] <= now_s or at == looked:
+                look.append(at)
+            else:
+                unread[slot] = 0
+                counted[self._group[slot]] += 1
+        for group, number in enumerate(counted):
+            if number:
+                self.tallies.gets[group] += number
+                self.tallies.hits_of_all[group] += number
+        return look
+
+    def gap(self) -> None:
+        """Requests went by unseen: how far the next one of each key is from its last is not known.
+
+        Call it when requests are seen again. Gets that hit are left out then, once a key, like those of
+        entries that were there before the first request.
+        """
+        slots = len(self._unsure)
+        self._unsure = bytearray(b"\1") * slots
+        self._moved = array("q", [_LONG_AGO]) * slots
+
+    def _now_s(self, time_s: float) -> float:
+        """By the sampler's own clock; what has expired gives its memory back now and then."""
+        if self._began_s is None:
+            self._began_s = self._swept_s = time_s
+        if time_s - self._swept_s >= RECLAIM_S:
+            self._swept_s = time_s
+            self._reclaim(time_s - self._began_s)
+        return time_s - self._began_s
 
     def seed(self, one: Reference, used_s: float, expires_s: float) -> None:
         """Put in an entry that was there before the first reference; the one used longest ago comes first.
@@ -178,31 +212,52 @@ class Sampler:
         slot = self._admit(one.key_hash)
         if slot is not None:
             self._group[slot] = min(one.group, GROUPS - 1)
-            self._expiry[slot] = self._soonest[slot] = expires_s - self._began_s
+            self._ends.end_at(slot, expires_s - self._began_s)
             # What it was given is not listed; the rest of its life is the least that it can have been.
             self._ttl[slot] = max(expires_s - used_s, 1.0)
-            self._recency.use(slot, max(one.chunk_bytes, 1))
+            self._use(slot, max(one.chunk_bytes, 1))
 
     # One request
 
     def _first_get(self, slot: int, one: Reference, group: int, now_s: float) -> None:
-        self._ttl[slot] = _UNKNOWN
+        self._ttl[slot] = UNKNOWN
         if one.found is Found.HIT:
-            self._censored[group] += 1
-            self._expiry[slot] = self._soonest[slot] = np.inf
-            self._recency.use(slot, one.chunk_bytes or 1)
+            self.tallies.censored[group] += 1
+            self._ends.end_at(slot, np.inf)
+            self._use(slot, one.chunk_bytes or 1)
             return
-        self._gets[group] += 1
+        self.tallies.gets[group] += 1
         if one.found is Found.MISS:
-            self._misses[group] += 1
+            self.tallies.misses[group] += 1
             self._missed_s[slot] = now_s
 
+    def _after_gap(self, slot: int, one: Reference, group: int, now_s: float) -> None:
+        """The first get of a key: it is there now, and was used we do not know when."""
+        self.tallies.censored[group] += 1
+        row = self._ends.row(slot)
+        if row[self._now] < now_s:
+            left_s = self._factors * self._ttl[slot] / 2 if self._ttl[slot] >= 0.0 else np.inf
+            np.maximum(row, now_s + left_s, out=row)
+            self._soonest[slot] = row.min()
+        self._use(slot, self._recency.size(slot) or one.chunk_bytes or 1)
+
     def _get(self, slot: int, one: Reference, group: int, now_s: float) -> None:
-        self._gets[group] += 1
+        if self._unsure[slot]:
+            self._unsure[slot] = 0
+            if one.found is not Found.MISS:
+                self._after_gap(slot, one, group, now_s)
+                return
+            self._ends.end_at(slot, NEVER)
+        self.tallies.gets[group] += 1
         self._unread[slot] = 0
         if one.found is Found.MISS:
-            self._misses[group] += 1
+            self.tallies.misses[group] += 1
             self._missed_s[slot] = min(self._missed_s[slot], now_s)
+        if now_s < self._soonest[slot] and self._moved[slot] > self._clock - self._slack:
+            self.tallies.hits_of_all[group] += 1
+            if self._ages.due(_AGE_EVERY):
+                self._note_ages(slot, group, now_s)
+            return
         recency = self._recency
         since = recency.since(slot)
         if since is None:
@@ -212,28 +267,39 @@ class Sampler:
         if self._ages.due(_AGE_EVERY):
             self._note_ages(slot, group, now_s)
         if distance <= self._least_cap and now_s < self._soonest[slot]:
-            self._hits_of_all[group] += 1
+            self.tallies.hits_of_all[group] += 1
         else:
-            row = self._expiry[slot]
+            row = self._ends.row(slot)
             if self.lossy and one.found is Found.HIT and row[self._now] < now_s - _LATE_S:
                 np.maximum(row, now_s + self._factors * self._ttl[slot] / 2, out=row)
             expired = (recency.all_since(slot) - since) / self.rate
-            hit = (row > now_s) & (distance * self._swell + expired * self._undead <= self._caps)
+            hit = (row > now_s) & (distance * self._taken.swell + expired * self._taken.undead <= self._caps)
             waiting = 0
             if self._filling[slot] and now_s < self._filled_s[slot]:
                 waiting = self._filling[slot]
                 hit &= (self._bits & np.uint32(waiting)) == 0
-            self._hits[group] += hit
+            self.tallies.hits[group] += hit
             ttl_s = self._ttl[slot]
             if not isnan(ttl_s):
                 fills = self._fills_misses(group)
-                filled = self._from(now_s) + self._factors * ttl_s if fills else _NEVER
+                filled = self._from(now_s) + self._factors * ttl_s if fills else NEVER
                 missed = ~hit if not waiting else ~hit & ((self._bits & np.uint32(waiting)) == 0)
                 np.copyto(row, filled, where=missed)
                 self._wait(slot, missed, now_s, waiting)
             if not recency.is_live(slot) and not self._fills_misses(group):
                 return
-        recency.use(slot, size)
+        self._use(slot, size)
+
+    def _use(self, slot: int, size: int) -> None:
+        """It is the newest now."""
+        self._recency.use(slot, size)
+        self._clock += size
+        # An entry of a good part of the smallest cache is none of those that it has for sure.
+        self._moved[slot] = self._clock if 2 * size < self._least_cap else _LONG_AGO
+
+    def _drop(self, slot: int) -> None:
+        self._recency.drop(slot)
+        self._moved[slot] = _LONG_AGO
 
     def _wait(self, slot: int, missed: NDArray[np.bool_], now_s: float, waiting: int) -> None:
         """Let the caches that missed wait for their fill, together with those that wait already."""
@@ -242,36 +308,41 @@ class Sampler:
         if fresh and not waiting:
             self._filled_s[slot] = now_s + self._fill_delay_s
         # While some wait every get has to look.
-        self._soonest[slot] = _NEVER if self._filling[slot] else self._expiry[slot].min()
+        self._soonest[slot] = NEVER if self._filling[slot] else self._ends.row(slot).min()
 
     def _fills_misses(self, group: int) -> bool:
         """Whether the application puts back what it missed: half of the misses seen are, or none was seen."""
-        return self._fills[group] >= 0.5 * self._misses[group] - 8
+        return self.tallies.fills[group] >= 0.5 * self.tallies.misses[group] - 8
 
     def _set(self, slot: int, one: Reference, group: int, now_s: float) -> None:
         ttl_s = one.ttl_s or np.inf
+        self._unsure[slot] = 0
         fill = one.kind is Kind.FILL
         asked_s, self._missed_s[slot] = self._missed_s[slot], np.inf
         if fill and asked_s <= now_s:
             self._fill_delay_s += _SMOOTH_DELAY * (min(now_s - asked_s, _DELAY_MOST_S) - self._fill_delay_s)
         if fill:
-            self._fills[group] += 1
+            self.tallies.fills[group] += 1
+            self._fill(slot, now_s, ttl_s)
         else:
-            self._writes[group] += 1
-            self._unread_writes[group] += self._unread[slot]
+            self.tallies.writes[group] += 1
+            self.tallies.unread_writes[group] += self._unread[slot]
             self._unread[slot] = 1
+            self._filling[slot] = 0
+            self._ends.store(slot, self._from(now_s), ttl_s)
+        size = one.chunk_bytes or 1
+        if size != self._recency.size(slot) or self._moved[slot] <= self._clock - self._slack:
+            self._use(slot, size)
+
+    def _fill(self, slot: int, now_s: float, ttl_s: float) -> None:
+        row = self._ends.row(slot)
         # A cache on paper that had the entry sees no fill, and `_get` has filled those that had not.
-        if not fill or not self._ttl[slot] >= 0.0 or self._expiry[slot, self._now] == _NEVER:
-            row = self._expiry[slot]
-            if fill:
-                row[row <= now_s] = _NEVER
-                np.copyto(row, self._from(now_s) + self._factors * ttl_s, where=row == _NEVER)
-            else:
-                row[:] = self._from(now_s) + self._factors * ttl_s
+        if not self._ttl[slot] >= 0.0 or row[self._now] == NEVER:
+            row[row <= now_s] = NEVER
+            np.copyto(row, self._from(now_s) + self._factors * ttl_s, where=row == NEVER)
             self._soonest[slot] = row.min()
             self._filling[slot] = 0
         self._ttl[slot] = ttl_s
-        self._recency.use(slot, one.chunk_bytes or 1)
 
     def _from(self, now_s: float) -> float:
         return now_s - now_s % self._tick_s if self._tick_s else now_s
@@ -280,7 +351,7 @@ class Sampler:
         ttl_s = self._ttl[slot]
         if self.ttl_factors and isfinite(ttl_s):
             first = len(self.sizes)
-            left = self._expiry[slot, first:] - now_s
+            left = self._ends.row(slot)[first:] - now_s
             self._ages.add(group, self._factors[first:] * ttl_s - left, left > 0)
 
     # The sample
@@ -292,8 +363,10 @@ class Sampler:
             if key_hash >= self.threshold:
                 return None
         slot = self._slots[key_hash] = self._free.pop()
-        self._expiry[slot] = self._soonest[slot] = _NEVER
-        self._ttl[slot] = _UNKNOWN
+        self._ends.end_at(slot, NEVER)
+        self._ttl[slot] = UNKNOWN
+        self._moved[slot] = _LONG_AGO
+        self._unsure[slot] = 0
         self._unread[slot] = 0
         self._missed_s[slot], self._filling[slot] = np.inf, 0
         return slot
@@ -314,60 +387,41 @@ class Sampler:
         self._slots = {key_hash: slot for key_hash, slot in self._slots.items() if key_hash < lower}
         share = lower / self.threshold
         self.threshold = max(lower, 1)
-        self._scale(share, range(GROUPS))
+        self._slack = self._least_cap * self.rate * _SLACK
+        self.tallies.scale(share)
 
-    def _scale(self, share: float, groups: Sequence[int]) -> None:
-        self._hits[list(groups)] *= share
-        for counts in (
-            self._hits_of_all, self._gets, self._censored, self._writes, self._unread_writes,
-            self._misses, self._fills,
-        ):  # fmt: skip
-            for group in groups:
-                counts[group] *= share
-
-    def fade(self, share: float, groups: Sequence[int] = range(GROUPS)) -> None:
+    def fade(self, share: float, groups: Sequence[int] | None = None) -> None:
         """Let what was counted until now weigh only ``share`` of what it does; 0 begins anew.
 
         What the caches on paper hold stays as it is.
         """
-        self._scale(share, groups)
-        for group in groups:
-            self._seen[group] *= share
+        self.tallies.fade(share, groups)
 
     def _reclaim(self, now_s: float) -> None:
         """Expired entries give their memory back; and see how much the live ones take under each TTL."""
         recency = self._recency
-        live = self._expiry > now_s
+        live = self._ends.table() > now_s
         for slot in np.flatnonzero(recency.live() & ~live[:, self._now]):
-            recency.drop(int(slot))
-        first, sizes = len(self.sizes), recency.sizes()
-        taken = np.array([sizes[column].sum() for column in live[:, first:].T], np.float64)
-        now, every = float(sizes[live[:, self._now]].sum()), float(sizes.sum())
-        if now > 0:
-            self._swell[first:] += _SMOOTH * (np.clip(taken / now, 1e-3, 1.0) - self._swell[first:])
-        if every > now:
-            share = np.clip((taken - now) / (every - now), 0.0, 1.0)
-            self._undead[first:] += _SMOOTH * (share - self._undead[first:])
-        if now > 0:
-            self._memory[first:] += _SMOOTH * (taken / now - self._memory[first:])
+            self._drop(int(slot))
+        self._taken.look(live, recency.sizes(), self._now)
 
     # Results
 
     def memory_curve(self) -> MemoryCurve:
         """Hit ratio against memory, all groups together."""
-        hits, gets = self._corrected(range(GROUPS))
+        hits, gets = self.tallies.corrected(self.rate)
         ratios = hits[: len(self.sizes)] / gets if gets else np.zeros(len(self.sizes))
         ratios = np.maximum.accumulate(np.clip(ratios, 0.0, 1.0))
         working = self._recency.live_bytes / self.rate
         return MemoryCurve(
-            tuple(self.sizes), tuple(map(float, ratios)), self.now_bytes, working, self._evidence()
+            tuple(self.sizes), tuple(map(float, ratios)), self.now_bytes, working, sum(self.tallies.gets)
         )
 
     def ttl_curve(self, group: int) -> TtlCurve | None:
         """Hit ratio and age served against the TTL, of one group; ``None`` where nothing of it expires."""
         lives = [self._ttl[slot] for slot in self._slots.values() if self._group[slot] == group]
         lives = [ttl_s for ttl_s in lives if 0.0 < ttl_s < np.inf]
-        hits, gets = self._corrected((group,))
+        hits, gets = self.tallies.corrected(self.rate, (group,))
         if not lives or not gets or not self.ttl_factors:
             return None
         first = len(self.sizes)
@@ -377,35 +431,19 @@ class Sampler:
             factors=self.ttl_factors,
             ratios=tuple(map(float, ratios)),
             ages_p99_s=self._ages.quantiles(group, 0.99),
-            live_bytes=tuple(float(share) for share in self._memory[first:]),
-            sampled_gets=self._gets[group],
+            live_bytes=tuple(float(share) for share in self._taken.shares[first:]),
+            sampled_gets=self.tallies.gets[group],
         )
 
     def gets_seen(self, group: int) -> float:
         """Gets of all its keys."""
-        return self._seen[group]
+        return self.tallies.seen[group]
 
     def writes_estimated(self, group: int) -> float:
         """Writes of all its keys."""
-        return self._writes[group] / self.rate
+        return self.tallies.writes[group] / self.rate
 
     def unread_share(self, group: int) -> float | None:
         """Share of writes that were overwritten without having been read; ``None`` without writes."""
-        return self._unread_writes[group] / self._writes[group] if self._writes[group] else None
-
-    def _corrected(self, groups: Iterable[int]) -> tuple[NDArray[np.float64], float]:
-        """Hits by column and gets, at the sample's scale, as they would be were the sample a fair one.
-
-        What the sample should have seen and did not is gets of the most popular keys, which by chance are in
-        it or not: they are hits at distance zero (SHARDS-adj, section 4.2 of the paper).
-        """
-        hits, gets = np.zeros(len(self._caps)), 0.0
-        for group in groups:
-            sampled = self._gets[group] + self._censored[group]
-            expected = self._seen[group] * self.rate
-            hits += self._hits[group] + self._hits_of_all[group] + (expected - sampled)
-            gets += expected - self._censored[group]
-        return np.maximum(hits, 0.0), max(gets, 0.0)
-
-    def _evidence(self) -> float:
-        return sum(self._gets)
+        writes = self.tallies.writes[group]
+        return self.tallies.unread_writes[group] / writes if writes else None

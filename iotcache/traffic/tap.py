@@ -4,15 +4,16 @@
     cluster.observer = tap
 
 Off unless somebody puts it there. It sees this program alone: where others write the same entries, a hit on
-what should have expired tells of their set. It samples by the hash that a text has with it anyway, a few
-keys of each batch say what groups there are, and fewer keys are sampled where that would take more than
-`COST_MOST` of the time.
+what should have expired tells of their set. It samples by the hash that a text has with it anyway, and a few
+keys of each batch say what groups there are. It takes `COST_MOST` of the thread's processor time and no more:
+fewer keys are sampled where that would not do, and where few are left it looks on for a while and then rests.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import inf
 from operator import attrgetter
 from time import monotonic, thread_time
 from typing import Final
@@ -26,28 +27,36 @@ from iotcache.traffic.groups import Groups
 from iotcache.traffic.meter import TrafficMeter
 from iotcache.traffic.watch_lines import What
 
-COST_MOST: Final = 0.01
-"""Share of this thread's processor time that taking in sampled keys may take …"""
-_COST_IDLE: Final = 0.005
+COST_MOST: Final = 0.035
+"""Share of this thread's processor time that it may take …"""
+_COST_IDLE: Final = 0.001
 """… or of the time that goes by, in a thread that has little to do."""
-_ALLOWED_S: Final = 0.01
-"""Spent before that counts: the first batches are all new."""
-_KEYS_LEAST: Final = 200
-"""Fewer sampled keys say nothing."""
-_COUNT_EVERY: Final = (0.3, 5.0)
+BURST_S: Final = 10.0
+"""After so long its cost is looked at, and it may rest for a while …"""
+_REST_MOST: Final = 10.0
+"""… at most so many times as long."""
+_KEYS_LEAST: Final = 400
+"""Fewer sampled keys say little; half of them are the least that stay."""
+_COUNT_EVERY: Final = (0.6, 5.0)
 """A batch is looked through for frequent keys after so many seconds of this thread's processor, or by the
 clock."""
-_GROUP_EVERY: Final = 100
+_GROUP_EVERY: Final = 200
 """One in so many keys of a batch, and one at the least, is looked at for its group."""
 _MISSED_MOST: Final = 10_000
 _KEY: Final = attrgetter("key")
+_HIT: Final = attrgetter("hit")
 
 
 class TrafficTap:
     """A `TrafficMeter` of all nodes together, fed by a cluster client in this process."""
 
     def __init__(
-        self, memory_bytes: int, *, rate: float = 1.0, now_s: Callable[[], float] = monotonic
+        self,
+        memory_bytes: int,
+        *,
+        rate: float = 1.0,
+        burst_s: float = BURST_S,
+        now_s: Callable[[], float] = monotonic,
     ) -> None:
         """``memory_bytes`` of all nodes; ``rate`` is the share of keys to begin sampling with."""
         self.groups = Groups()
@@ -59,54 +68,103 @@ class TrafficTap:
         """Batches since the last one that was looked through for frequent keys."""
         self._counted = (0.0, -_COUNT_EVERY[1])
         self._turn = 0
-        self._began: tuple[float, float] | None = None
+        self._burst_s = burst_s
+        self._burst: tuple[float, float] | None = None
+        """When this burst began, by the clock and in processor time of the thread; ``None``: at rest."""
+        self._rests_until_s = -inf
         self._spent_s = 0.0
+        """Processor time, in this burst."""
 
     # As an observer
 
     def read(self, keys: Sequence[str], results: Sequence[GetResult]) -> None:
-        if not keys:
-            return
         now_s = self._now_s()
+        if now_s < self._rests_until_s or not keys:
+            return
+        begun_s = self._begin(now_s)
         self._count_groups(keys, results)
         self._uncounted += 1
-        cpu_s = thread_time()
-        if cpu_s - self._counted[0] >= _COUNT_EVERY[0] or now_s - self._counted[1] >= _COUNT_EVERY[1]:
-            self._counted = cpu_s, now_s
+        if begun_s - self._counted[0] >= _COUNT_EVERY[0] or now_s - self._counted[1] >= _COUNT_EVERY[1]:
+            self._counted = begun_s, now_s
             self._count_keys(keys, results)
-        sampled = self._sampled(keys)
-        if sampled:
-            begun_s = thread_time()
-            for at, hashed in sampled:
-                self._take_read(now_s, hashed, keys[at], results[at])
-            self._account(now_s, begun_s)
+        places, hashes = self._sampled(keys)
+        if places:
+            for at in self._others(now_s, places, hashes, keys, results):
+                self._take_read(now_s, hashes[at], keys[places[at]], results[places[at]])
+        self._account(now_s, begun_s)
 
     def written(self, items: Sequence[SetItem], results: Sequence[WriteResult]) -> None:
-        if not items:
+        now_s = self._now_s()
+        if now_s < self._rests_until_s or not items:
             return
+        begun_s = self._begin(now_s)
         self.meter.counts[What.SET] += len(items)
-        sampled = self._sampled(list(map(_KEY, items)))
-        if sampled:
-            now_s, begun_s = self._now_s(), thread_time()
-            for at, hashed in sampled:
-                if results[at].ok:
-                    self._take_write(now_s, hashed, items[at])
-            self._account(now_s, begun_s)
+        for at, hashed in zip(*self._sampled(list(map(_KEY, items))), strict=True):
+            if results[at].ok:
+                self._take_write(now_s, hashed, items[at])
+        self._account(now_s, begun_s)
 
     def deleted(self, keys: Sequence[str]) -> None:
-        self.meter.counts[What.DELETE] += len(keys)
         now_s = self._now_s()
-        for at, hashed in self._sampled(keys) if keys else ():
+        if now_s < self._rests_until_s or not keys:
+            return
+        begun_s = self._begin(now_s)
+        self.meter.counts[What.DELETE] += len(keys)
+        for at, hashed in zip(*self._sampled(keys), strict=True):
             group = self.groups.number(keys[at].encode())
             self.meter.sampler.take(Reference(hashed, Kind.DELETE, now_s, 0, 0.0, group))
+        self._account(now_s, begun_s)
+
+    # What it costs
+
+    def _begin(self, now_s: float) -> float:
+        """The thread's processor time now."""
+        begun_s = thread_time()
+        if self._burst is None:
+            if self._rests_until_s > -inf:
+                self.meter.sampler.gap()
+                self._missed.clear()
+            self._burst, self._spent_s = (now_s, begun_s), 0.0
+        return begun_s
+
+    def _account(self, now_s: float, begun_s: float) -> None:
+        """At the end of a burst: sample fewer keys from now on, or rest, as far as it was too dear."""
+        cpu_s = thread_time()
+        self._spent_s += cpu_s - begun_s
+        if self._burst is None or now_s - self._burst[0] < self._burst_s:
+            return
+        others_s = cpu_s - self._burst[1] - self._spent_s
+        over = self._spent_s / max(COST_MOST * others_s, _COST_IDLE * (now_s - self._burst[0]))
+        if over > 1.0 and self.meter.sampler.keys > _KEYS_LEAST:
+            self.meter.sampler.thin(max(0.5, 1.0 / over))
+        self._burst, self._spent_s = (now_s, cpu_s), 0.0
+        if over > 1.0:
+            self._burst = None
+            self._rests_until_s = now_s + min(over - 1.0, _REST_MOST) * self._burst_s
 
     # One batch
 
-    def _sampled(self, keys: Sequence[str]) -> list[tuple[int, int]]:
+    def _sampled(self, keys: Sequence[str]) -> tuple[list[int], list[int]]:
         """The places of sampled keys in the batch, and their hashes."""
         hashes = np.fromiter(map(hash, keys), np.int64, len(keys)).view(np.uint64) >> np.uint64(32)
-        places = np.flatnonzero(hashes < self.meter.sampler.threshold).tolist()
-        return [(at, int(hashes[at])) for at in places]
+        places = np.flatnonzero(hashes < self.meter.sampler.threshold)
+        return places.tolist(), hashes[places].tolist()
+
+    def _others(
+        self,
+        now_s: float,
+        places: list[int],
+        hashes: list[int],
+        keys: Sequence[str],
+        results: Sequence[GetResult],
+    ) -> Sequence[int]:
+        """Count the hits that are ones whatever the memory; which of the sampled keys are to be looked at."""
+        missed, sampler = self._missed, self.meter.sampler
+        if missed or not all(map(_HIT, map(results.__getitem__, places))):
+            hits = [at for at, place in enumerate(places) if results[place].hit and keys[place] not in missed]
+            look = [hits[at] for at in sampler.hits([hashes[at] for at in hits], now_s)]
+            return sorted({*range(len(places))}.difference(hits).union(look))
+        return sampler.hits(hashes, now_s)
 
     def _count_groups(self, keys: Sequence[str], results: Sequence[GetResult]) -> None:
         """By some keys of the batch, others than of the batch before: the whole is split as they are."""
@@ -129,17 +187,6 @@ class TrafficTap:
         meter.gets.add({key.encode(): count * weight for key, count in often.items()})
         missed = Counter(key for key, result in zip(keys, results, strict=True) if not result.hit)
         meter.misses.add({key.encode(): count * weight for key, count in missed.items()})
-
-    def _account(self, now_s: float, begun_s: float) -> None:
-        """Sample fewer keys from now on where taking them in since ``begun_s`` has cost too much."""
-        cpu_s = thread_time()
-        if self._began is None:
-            self._began = now_s, begun_s
-        self._spent_s += cpu_s - begun_s
-        most_s = max(COST_MOST * (cpu_s - self._began[1]), _COST_IDLE * (now_s - self._began[0]))
-        if self._spent_s > _ALLOWED_S + most_s and self.meter.sampler.keys > _KEYS_LEAST:
-            self.meter.sampler.thin(0.5)
-            self._began, self._spent_s = (now_s, cpu_s), 0.0
 
     # One sampled key
 

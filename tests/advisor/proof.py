@@ -12,14 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
-import os
 import socket
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -33,7 +30,8 @@ from iotcache.traffic.meter import TICK_S, TrafficMeter
 from iotcache.traffic.observation import Observation
 from iotcache.traffic.watch_lines import WatchEvent, What
 from iotcache_simulator.readers.shapes import SHAPES, Shape, Workload
-from tests.conftest import await_port, free_port, program
+from tests.advisor.proof_node import memcached
+from tests.advisor.tap_cost import tap_costs
 
 MB = 1 << 20
 BATCH = 100
@@ -54,25 +52,6 @@ class Case(Struct, frozen=True):
     @property
     def error(self) -> float:
         return abs(self.predicted - self.measured)
-
-
-@contextmanager
-def memcached(megabytes: int) -> Iterator[socket.socket]:
-    """A connection to a real node of that size."""
-    path = program("memcached")
-    assert path is not None
-    port = free_port()
-    user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    process = subprocess.Popen(
-        [path, "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", str(megabytes), *user]
-    )
-    try:
-        await_port(port, process)
-        with socket.create_connection(("127.0.0.1", port)) as line:
-            yield line
-    finally:
-        process.kill()
-        process.wait()
 
 
 class Client:
@@ -271,7 +250,7 @@ def report(title: str, cases: Iterator[Case]) -> list[Case]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="a tenth of it")
-    parser.add_argument("--part", choices=("memory", "ttl", "watch"), help="only this")
+    parser.add_argument("--part", choices=("memory", "ttl", "watch", "tap"), help="only this")
     parser.add_argument("--workload", action="append", choices=tuple(SHAPES), help="of these only")
     args = parser.parse_args()
     met: dict[str, bool] = {}
@@ -296,6 +275,10 @@ def main() -> int:
         )
         met["watch: 19 of the 20 most frequent keys are found"] = told.recall >= 0.95
         met["watch: the node's throughput falls by 5 % at the most"] = told.kept >= 0.95
+    if args.part in (None, "tap"):
+        print("tap")
+        costs = asyncio.run(tap_costs(8 if args.short else 40))
+        met["tap: 5 % of a client's processor time at most"] = max(one.share for one in costs) <= 0.05
     for target, kept in met.items():
         print(f"{'kept' if kept else 'MISSED':7} {target}")
     return 0 if all(met.values()) else 1

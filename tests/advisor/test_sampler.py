@@ -106,7 +106,7 @@ def test_without_the_correction_a_sample_that_lacks_the_popular_keys_is_far_off(
     uncorrected = Sampler(60_000, max_keys=1_024, rate=sampler.rate)
     uncorrected.feed(one for one in stream if one.key_hash < uncorrected.threshold)
     scale = uncorrected.rate
-    uncorrected._seen[0] = round(sum(uncorrected._gets) / scale)
+    uncorrected.tallies.seen[0] = round(sum(uncorrected.tallies.gets) / scale)
     assert abs(sampler.memory_curve().now - exact) < 0.03
     assert abs(uncorrected.memory_curve().now - exact) > 0.06
 
@@ -154,3 +154,17 @@ def test_batches_and_single_references_come_to_the_same() -> None:
     many.feed_arrays(Batch.of(stream))
     assert many.memory_curve() == one.memory_curve()
     assert many.ttl_curve(0) == one.ttl_curve(0)
+
+
+def test_after_a_gap_a_key_that_is_there_is_left_out_once_and_not_taken_for_a_miss() -> None:
+    sampler = Sampler(10_000, sizes=(1_000, 10_000), tick_s=1.0)
+    keys = [mixed(key) for key in range(50)]
+    sampler.feed(Reference(key, Kind.WRITE, 1.0, 96, 60.0) for key in keys)
+    sampler.gap()
+    for at_s in (100.0, 101.0):  # somebody has written them meanwhile
+        sampler.feed(Reference(key, Kind.GET, at_s, 96, found=Found.HIT) for key in keys)
+    assert sampler.memory_curve().ratios == (0.0, 1.0)
+    assert sampler.memory_curve().sampled_gets == 50
+    sampler.gap()
+    sampler.feed(Reference(key, Kind.GET, 200.0, 0, found=Found.MISS) for key in keys)
+    assert sampler.memory_curve().ratios == (0.0, 0.5)
