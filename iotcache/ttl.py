@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from math import isfinite
 from random import Random
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from msgspec import Meta, Struct, ValidationError, convert
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 RELATIVE_LIMIT_S = 60 * 60 * 24 * 30
 """Above 30 days memcached takes an expiration for an absolute Unix time.
@@ -21,6 +21,16 @@ Source: doc/protocol.txt, "Expiration times"."""
 
 MAX_TTL_S = 60 * 60 * 24 * 365
 """A year. Far above, the absolute time would not fit memcached's 32 bits, and the item be gone at once."""
+
+
+LIVES: Final = {
+    "latest": ("volatile_intervals", "volatile_min_s", "volatile_max_s"),
+    "history": ("history_s",),
+    "meta": ("meta_s",),
+    "config": ("config_s",),
+    "aggregate": ("aggregate_s",),
+}
+"""By kind of entry, the settings that its life is in proportion to."""
 
 
 class TtlPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,6 +58,10 @@ class TtlPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         # Called for every reading, hence no max() and no uniform().
         jittered_s = round(ttl_s + ttl_s * self.jitter * (2.0 * rng.random() - 1.0))
         return 1 if jittered_s < 1 else jittered_s if jittered_s <= MAX_TTL_S else MAX_TTL_S
+
+    def scaled(self, entries: str, factor: float) -> Self:
+        """With ``factor`` times the life of one kind of entry (a name of `LIVES`). Raises `ValueError`."""
+        return replace(self, **{name: factor * getattr(self, name) for name in LIVES[entries]}).checked()
 
     def checked(self) -> Self:
         """This policy. Raises `ValueError` for what the ranges above do not allow."""

@@ -62,6 +62,8 @@ class StandingLook:
         self._out: dict[str, str] = {}
         """Why nodes are not looked at."""
         self._reading: set[str] = set()
+        self.jitter = cache.ttl.jitter
+        """Share of the entries' lives that is spread."""
         self._predictions = Predictions(window_s=window_s)
         self._settled = asyncio.Event()
         """Set once every node has answered, or not."""
@@ -159,7 +161,7 @@ class StandingLook:
             raise NodeError("; ".join(notes.values()) or "no node has answered yet")
         observation = concluded(
             seen, self._groups, notes=tuple(notes.values()), shares=self._shares, weights=self._weights,
-            jitter=self._cache.ttl.jitter, own=self._own,
+            jitter=self.jitter, own=self._own,
         )  # fmt: skip
         return replace(observation, checked=self._predictions.history)
 

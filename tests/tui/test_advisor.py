@@ -14,11 +14,11 @@ from iotcache.advisor.rules import advise
 from iotcache.model import NodeHealth, NodeState
 from iotcache_tui.screens.advisor import AdvisorScreen
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
-from iotcache_tui.state.advisor.acts import act_of
-from iotcache_tui.state.advisor.model import AdvisorView, RunAdvisor
+from iotcache_tui.state.advisor.acts import act_of, entries_of
+from iotcache_tui.state.advisor.model import AdvisorView, ChangeTtl, RunAdvisor
 from iotcache_tui.state.nodes.model import ActOnNode, NodeAct
-from iotcache_tui.state.updates import Latest
-from tests.advisor.histories import too_little_memory, ttl_too_short
+from iotcache_tui.state.updates import Attachment, Latest
+from tests.advisor.histories import expiring_together, too_little_memory, ttl_too_short
 from tests.tui.conftest import RunApp, screen_text
 
 CHECKED = Checked(
@@ -92,30 +92,78 @@ async def test_memory_is_set_after_a_yes_and_never_before(run_app: RunApp) -> No
         await pilot.press("8")
         app.frame()
         up(app)
+        best = app.state.advisor.advice[0]
+        await pilot.press("u")
+        assert isinstance(app.screen, AdvisorScreen), "nothing was carried out yet"
         for key, answer in (("x", "n"), ("x", "y"), ("u", "y")):
             await pilot.press(key)
             await pilot.pause()
             assert isinstance(app.screen, ConfirmScreen)
             await pilot.press(answer)
-        best = app.state.advisor.advice[0]
+            if answer == "y":
+                app.feed.answer("OK")
+                # What was carried out is no advice any more, and can be taken back all the same.
+                app.feed.mailbox.put_latest(Latest(advisor=view(advice=())))
+                app.frame()
         wanted = [
             ActOnNode(best.about, NodeAct.MEMORY, (int(text.split()[1]),)) for text in (best.do, best.undo)
         ]
         assert [one for one in app.feed.asked if isinstance(one, ActOnNode)] == wanted
 
 
-async def test_a_ttl_is_a_setting_and_is_copied(run_app: RunApp) -> None:
+@pytest.mark.parametrize(
+    ("group", "attached"),
+    [("session:#", Attachment()), ("dev#:temperature:latest", Attachment(named=("cache.nodes",)))],
+)
+async def test_lives_that_others_set_are_copied(run_app: RunApp, group: str, attached: Attachment) -> None:
     async with run_app() as (app, pilot):
-        app.feed.mailbox.put_latest(Latest(advisor=view(ttl_too_short)))
+        shown = view(ttl_too_short)
+        first = replace(shown.advice[0], about=group)
+        app.feed.mailbox.put_latest(Latest(advisor=replace(shown, advice=(first,)), attachment=attached))
         await pilot.press("8")
         app.frame()
-        up(app)
         await pilot.press("x")
         await pilot.pause()
         assert isinstance(app.screen, AdvisorScreen)
-        assert act_of(app.state.advisor.advice[0]) is None
         await pilot.press("y")
-        assert app.clipboard == app.state.advisor.advice[0].do
+        assert app.clipboard == first.do
+
+
+async def test_lives_of_our_own_entries_are_changed_and_taken_back(run_app: RunApp) -> None:
+    async with run_app() as (app, pilot):
+        shown = view(ttl_too_short)
+        first = replace(
+            shown.advice[0], about="dev#:temperature:latest", do="TTL of it: 45 s", undo="TTL of it: 30 s"
+        )
+        app.feed.mailbox.put_latest(Latest(advisor=replace(shown, advice=(first,))))
+        await pilot.press("8")
+        app.frame()
+        await pilot.press("x")
+        await pilot.pause()
+        assert "for all latest entries" in screen_text(app)
+        await pilot.press("y")
+        app.feed.answer("cache.ttl.volatile_intervals = 4.5")
+        app.frame()
+        await pilot.press("u", "y")
+        changes = [one for one in app.feed.asked if isinstance(one, ChangeTtl)]
+    assert [(one.entries, round(one.factor, 3)) for one in changes] == [("latest", 1.5), ("latest", 0.667)]
+
+
+@pytest.mark.parametrize(
+    ("group", "entries"),
+    [
+        ("prefix:dev#:temperature:latest", "latest"), ("dev#:temp:#T#Z", "history"), ("dev#:meta", "meta"),
+        ("dev#:cfg", "config"), ("agg:site-#:temp:#m", "aggregate"), ("session:#", None), ("latest", None),
+    ],
+)  # fmt: skip
+def test_groups_of_our_entries_are_known_by_their_keys(group: str, entries: str | None) -> None:
+    assert entries_of(group) == entries
+
+
+def test_jitter_is_carried_out_and_taken_back() -> None:
+    (one,) = [one for one in advise(expiring_together()) if one.subject is Subject.JITTER]
+    assert act_of(one) == ChangeTtl(jitter=0.1)
+    assert act_of(one, back=True) == ChangeTtl(jitter=0.0)
 
 
 async def test_a_read_only_dashboard_carries_nothing_out(run_app: RunApp) -> None:

@@ -20,6 +20,7 @@ from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_embedded_nodes
 from iotcache.errors import StackError
 from iotcache.model import Event, Severity
+from iotcache.ttl import TtlPolicy
 from iotcache_simulator.processes.process import ChildTimeout, Exit, Process, own_child
 from iotcache_simulator.stack.broker import EmbeddedBroker
 from iotcache_simulator.stack.nodes import EmbeddedNode, NodeProgram, choose_program
@@ -145,6 +146,15 @@ class Stack:
         except BaseException:
             await self.stop()
             raise
+
+    async def change_ttl(self, policy: TtlPolicy) -> None:
+        """Let our worker and our readers go on with other lives of entries: they are started anew.
+
+        Raises :class:`StackError`. What is sent meanwhile waits in the broker.
+        """
+        self.settings = replace(self.settings, cache=replace(self.settings.cache, ttl=policy))
+        writing = [service for service in (self.ingest, self.readers) if service is not None]
+        await asyncio.gather(*(service.restart() for service in writing))
 
     async def stop(self) -> None:
         """End every part and remove what the stack wrote. Safe to call twice, and amid the start."""

@@ -15,6 +15,7 @@ from iotcache_tui.state.updates import Latest, Mailbox
 if TYPE_CHECKING:
     from iotcache.cluster import Cluster
     from iotcache.config.urls import NodeAddress
+    from iotcache.traffic.look import StandingLook
     from iotcache.traffic.observation import Observation
 
 CPU_SHARE: Final = 0.2
@@ -39,6 +40,14 @@ class AdvisorFeed:
         self._on = embedded if wanted == "auto" else bool(wanted)
         self._turned = asyncio.Event()
         self._stop = asyncio.Event()
+        self._jitter = settings.cache.ttl.jitter
+        self._standing: StandingLook | None = None
+
+    def set_jitter(self, share: float) -> None:
+        """Lives are spread by that share from now on."""
+        self._jitter = share
+        if self._standing is not None:
+            self._standing.jitter = share
 
     async def turn(self, on: bool) -> None:
         """Begin or end."""
@@ -78,6 +87,8 @@ class AdvisorFeed:
             addresses, self._settings.cache, cpu_share=CPU_SHARE, half_life_s=HALF_LIFE_S,
             own=tap.meter if tap is not None else None,
         )  # fmt: skip
+        standing.jitter = self._jitter
+        self._standing = standing
 
         def publish(observed: Observation) -> None:
             if standing.reads_logs:
@@ -88,6 +99,7 @@ class AdvisorFeed:
             await standing.run(publish, stop=self._stop)
         finally:
             self._cluster.observer = None
+            self._standing = None
 
     async def _memory(self) -> int:
         """Of all nodes; one that does not answer is taken to have none."""

@@ -22,7 +22,8 @@ from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.absent_parts import nodes_missing
 from iotcache_tui.state.advisor.acts import act_of
 from iotcache_tui.state.advisor.curves import AdviceCurve, curves, place_of
-from iotcache_tui.state.advisor.model import MEASURES, AdvisorView, RunAdvisor
+from iotcache_tui.state.advisor.model import MEASURES, AdvisorView, ChangeTtl, RunAdvisor
+from iotcache_tui.state.nodes.model import ActOnNode
 from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.advisor.advice_table import AdviceTable
 from iotcache_tui.widgets.advisor.panels import checked_lines, curve_lines, key_lines, note_lines, why_lines
@@ -31,6 +32,7 @@ from iotcache_tui.widgets.common.panel import Panel
 from iotcache_tui.widgets.common.render_context import RenderContext
 
 TABLE_LINES_MOST = 9
+UNDO_MOST = 20
 _PANELS = (
     ("curve", "Hit ratio", "Curve"),
     ("why", "The chosen advice", "Why"),
@@ -89,6 +91,8 @@ class AdvisorScreen(ViewScreen):
         self._view: AdvisorView | None = None
         self._curves: list[AdviceCurve] = []
         self._followed: object = None
+        self._carried_out: list[Advice] = []
+        """From here and not taken back, the last one last."""
 
     def body(self) -> ComposeResult:
         yield self.table
@@ -192,7 +196,7 @@ class AdvisorScreen(ViewScreen):
         if one is None:
             return ""
         copy = self.context.key_of("advisor.copy", "y")
-        if act_of(one) is None:
+        if self._act_of(one) is None:
             return f"a setting of the programs that use it: {copy} copies it"
         if self.context.read_only:
             return f"this dashboard is read-only: {copy} copies the command"
@@ -259,15 +263,24 @@ class AdvisorScreen(ViewScreen):
     def action_undo(self) -> None:
         self._act(back=True)
 
+    def _act_of(self, one: Advice, *, back: bool = False) -> ActOnNode | ChangeTtl | None:
+        """What carries it out; lives are changed of the writers that this dashboard started alone."""
+        act, attached = act_of(one, back=back), self.state.attachment
+        ours = not attached.named and not attached.absent
+        return None if isinstance(act, ChangeTtl) and not ours else act
+
     def _act(self, *, back: bool) -> None:
         if self.context.read_only:
             self.context.tell(READ_ONLY, "warning")
             return
-        one = self.table.selected_advice
+        # What was carried out is no advice any more: it is taken back as it was given.
+        one = (self._carried_out[-1] if self._carried_out else None) if back else self.table.selected_advice
         if one is None:
-            self.context.tell("there is no advice", "warning")
+            self.context.tell(
+                "nothing was carried out from here" if back else "there is no advice", "warning"
+            )
             return
-        act, command = act_of(one, back=back), one.undo if back else one.do
+        act, command = self._act_of(one, back=back), one.undo if back else one.do
         if act is None:
             key = self.context.key_of("advisor.copy", "y")
             self.context.tell(
@@ -275,28 +288,44 @@ class AdvisorScreen(ViewScreen):
                 "warning",
             )
             return
-        state = next((node.state for node in self.state.nodes if node.name == act.node), None)
-        if state is not NodeState.UP:
-            self.context.tell(
-                f"{act.node} is {state or 'unknown'}: it cannot be told anything now", "warning"
-            )
-            return
-
-        def decided(yes: bool | None) -> None:
-            if yes:
-                self.context.ask(act, self._on_done(act.node, command))
-
         effect = f"{one.text}.\n{'' if back else one.reason}".strip()
-        if not one.lasting:
-            effect += "\nIt holds until the node restarts."
-        self.app.push_screen(ConfirmScreen(f"{command} on {act.node}?", effect, yes=act.act.value), decided)
+        if isinstance(act, ChangeTtl):
+            where, yes = "worker and readers", "change"
+            kind = f"for all {act.entries} entries" if act.entries else "for all entries"
+            effect += (
+                f"\nThe worker and the readers of this dashboard start anew with it, {kind}; it holds until "
+                "the dashboard ends."
+            )
+        else:
+            where, yes = act.node, act.act.value
+            state = next((node.state for node in self.state.nodes if node.name == act.node), None)
+            if state is not NodeState.UP:
+                self.context.tell(
+                    f"{act.node} is {state or 'unknown'}: it cannot be told anything now", "warning"
+                )
+                return
+            if not one.lasting:
+                effect += "\nIt holds until the node restarts."
 
-    def _on_done(self, node: str, command: str) -> Callable[[Answer], None]:
+        def decided(sure: bool | None) -> None:
+            if sure:
+                self.context.ask(act, self._on_done(where, command, one, back=back))
+
+        self.app.push_screen(ConfirmScreen(f"{command} on {where}?", effect, yes=yes), decided)
+
+    def _on_done(self, where: str, command: str, one: Advice, *, back: bool) -> Callable[[Answer], None]:
         def on_answer(answer: Answer) -> None:
             if answer.error:
-                self.context.tell(f"{node}: {command}: {answer.error}", "error")
+                self.context.tell(f"{where}: {command}: {answer.error}", "error")
             elif answer.value is not None:
-                self.context.tell(f"{node}: {command}: {answer.value}; what comes of it is measured now")
+                if back:
+                    self._carried_out = [done for done in self._carried_out if done is not one]
+                else:
+                    self._carried_out = [*self._carried_out[1 - UNDO_MOST :], one]
+                undo = "" if back else f"; {self.context.key_of('advisor.undo', 'u')} takes it back"
+                self.context.tell(
+                    f"{where}: {command}: {answer.value}; what comes of it is measured now{undo}"
+                )
 
         return on_answer
 
@@ -313,7 +342,7 @@ class AdvisorScreen(ViewScreen):
             yield SystemCommand(
                 "Advisor: carry out", "The chosen advice, after a question", self.action_carry_out
             )
-            yield SystemCommand("Advisor: undo", "Take the chosen advice back", self.action_undo)
+            yield SystemCommand("Advisor: undo", "Take back what was carried out last", self.action_undo)
         yield SystemCommand(
             "Advisor: watch or not", "Look at the nodes' requests, or end it", self.action_watch
         )

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import TypeAlias
 
 from iotcache_tui.feed.request_context import LabContext, RequestContext
-from iotcache_tui.state.advisor.model import RunAdvisor
+from iotcache_tui.state.advisor.model import ChangeTtl, RunAdvisor
 from iotcache_tui.state.device.model import InspectDevice, ReadAlerts, ReadDocuments, ReadHistory, ReadNow
 from iotcache_tui.state.keys.model import ChangeKeys, CountKeys, CrawlKeys, DeleteKey, FetchValue
 from iotcache_tui.state.lab import LabDo, LabExport, LabImprovise, LabRun, LoadLabCatalogue
@@ -52,6 +52,10 @@ def answer(request: Request, context: RequestContext) -> Answering | None:
             return _switches(request, context)
         case RunAdvisor():
             return context.advisor.turn(request.on)
+        case ChangeTtl():
+            from iotcache_tui.feed.answers import ttls
+
+            return ttls.change(request, context)
         case AcknowledgeAlerts():
             from iotcache_tui.feed.answers import alerts
 

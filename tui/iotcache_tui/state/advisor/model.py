@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from msgspec import Struct
 
@@ -20,6 +20,21 @@ class RunAdvisor(Request, frozen=True):
     """Begin or end looking at the nodes' requests. It changes nothing in them, but costs them a little."""
 
     on: bool
+
+
+class ChangeTtl(Request, frozen=True):
+    """Let the worker and the readers that this dashboard started store entries for another time.
+
+    They start anew with it, and the dashboard's own reads follow. Answers: what was set, in words.
+    """
+
+    acts: ClassVar[bool] = True
+    entries: str = ""
+    """A name of `iotcache.ttl.LIVES`; empty for none."""
+    factor: float = 1.0
+    """Of the life that they have now."""
+    jitter: float | None = None
+    """Share of every life that is spread from now on; ``None`` as before."""
 
 
 class AdvisorView(Struct, frozen=True, kw_only=True):
