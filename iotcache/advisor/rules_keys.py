@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil
 from typing import Final
 
 from iotcache.advisor.advice import Advice, Confidence, Subject
@@ -39,9 +40,8 @@ def hot_keys(evidence: Evidence) -> Iterator[Advice]:
                 subject=Subject.HOT_KEY,
                 about=name,
                 text=f"{name}: {per_s:.0f} gets/s are {100 * per_s / total:.0f} % of all, and all at "
-                f"{node.name}: keep it in the readers for a second, or under a few keys",
-                reason="a key lies on one node, whatever the weights; replicas spread its load, "
-                "a second in the reader's memory takes nearly all of it away",
+                f"{node.name}: kept in the readers for a second, it is one get a second for each of them",
+                reason="a key lies on one node: " + _spread(evidence, node, per_s),
                 do=f"readers keep {name} for 1 s",
                 undo=f"readers ask for {name} each time",
                 confidence=Confidence.HIGH,
@@ -49,6 +49,25 @@ def hot_keys(evidence: Evidence) -> Iterator[Advice]:
                 store_reads_per_s=0.1 * per_s,
                 now=per_s,
             )
+
+
+def _spread(evidence: Evidence, node: NodeEvidence, per_s: float) -> str:
+    """What copies of the key, and another weight of its node, would do."""
+    number = len(evidence.nodes)
+    if number < 2:
+        return "copies under other keys would lie on the same one"
+    mean = evidence.gets_per_s / number
+    copies = min(number, max(2, ceil(2 * per_s / mean)))
+    text = f"{copies} copies under other keys would have {per_s / copies:.0f} gets/s each"
+    if per_s >= mean:
+        return f"{text}; no weight brings it to the mean of {mean:.0f}, as this key alone is more"
+    wanted = max(round(10 * node.weight * (mean - per_s) / max(node.gets_per_s - per_s, 1.0)), 1)
+    if wanted >= 10 * node.weight:
+        return f"{text}; its weight is well as it is"
+    return (
+        f"{text}; weight {10 * node.weight} → {wanted}, with 10 times today's of the others, would leave it "
+        f"the key and take others away: {node.gets_per_s:.0f} → about {mean:.0f} gets/s"
+    )
 
 
 def weights(evidence: Evidence) -> Iterator[Advice]:

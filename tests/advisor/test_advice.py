@@ -10,7 +10,14 @@ from msgspec.structs import replace
 from iotcache.advisor.advice import Subject
 from iotcache.advisor.evidence import Evidence, NodeEvidence
 from iotcache.advisor.rules import advise
-from tests.advisor.histories import HEALTHY, WRONG, sound, too_little_memory, ttl_too_short
+from tests.advisor.histories import (
+    HEALTHY,
+    WRONG,
+    one_hot_key,
+    sound,
+    too_little_memory,
+    ttl_too_short,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +62,22 @@ def test_memory_and_ttl_advice_name_the_figure_that_is_to_come() -> None:
     assert ttl.predicted is not None and ttl.now is not None
     assert ttl.predicted > ttl.now
     assert "15 s →" in ttl.text and "store reads/s" in ttl.text and "p99" in ttl.text
+
+
+def test_of_a_hot_key_it_says_what_copies_and_another_weight_would_do() -> None:
+    (node,) = one_hot_key().nodes
+    other = replace(node, top_gets=(), gets_per_s=node.gets_per_s)
+
+    def reason(*nodes: NodeEvidence) -> str:
+        return next(
+            one.reason
+            for one in advise(replace(one_hot_key(), nodes=nodes))
+            if one.subject is Subject.HOT_KEY
+        )
+
+    assert "on the same one" in reason(node)
+    assert "2 copies" in reason(node, other)
+    idle = replace(other, gets_per_s=0.05 * node.gets_per_s)
+    assert "3 copies" in reason(node, idle, idle) and "as this key alone is more" in reason(node, idle, idle)
+    busy = replace(node, gets_per_s=2 * node.gets_per_s)
+    assert "weight 10 → " in reason(busy, other, other)
