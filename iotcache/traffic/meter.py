@@ -58,12 +58,18 @@ class TrafficMeter:
         self._missed: set[bytes] = set()
         """Sampled keys that a get missed, and no set followed as yet."""
         self._by_second: dict[tuple[int, int], int] = {}
-        self._began_s = self._ended_s = 0.0
+        self._began_s = self._ended_s = self._rested_s = 0.0
 
     @property
     def seconds(self) -> float:
-        """From the first event to the last, by the node's clock."""
-        return self._ended_s - self._began_s
+        """From the first event to the last, by the node's clock, less the rests."""
+        return self._ended_s - self._began_s - self._rested_s
+
+    def rested(self, seconds: float) -> None:
+        """Events went by unseen for so long."""
+        self._rested_s += seconds
+        self._missed.clear()
+        self.sampler.gap()
 
     @property
     def hit_ratio(self) -> float | None:
@@ -147,7 +153,10 @@ class TrafficMeter:
         self.sampler.fade(share)
         for counter in (self.gets, self.misses, self.sets, self.bytes):
             counter.fade(share)
-        self._began_s = max(self._began_s, self._ended_s - _PEAK_SPAN_S)
+        span_s = self._ended_s - self._began_s
+        if span_s > _PEAK_SPAN_S:
+            self._began_s = self._ended_s - _PEAK_SPAN_S
+            self._rested_s *= _PEAK_SPAN_S / span_s
         old = int(self._began_s)
         self._by_second = {at: count for at, count in self._by_second.items() if at[1] >= old}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import aclosing
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
 from math import inf
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("fetchers", "mutations", "evictions", "deletions")
 """Of log entries; ``deletions`` is there from 1.6.20 on."""
+BURST_S: Final = 10.0
+"""After so long it is looked at how busy the node is: one that is asked …"""
+BUSY_PER_S: Final = 10_000
+"""… more often is left alone for some time, as each line of its log costs it about what a request does."""
+BUSY_SHARE: Final = 1 / 8
+"""Of the time, that the log of a busy node is read."""
 _SEEDED: Final = 0.8
 """Share of the sample that entries from before may take."""
 _SEEDS_MOST: Final = 2 * MAX_KEYS
@@ -95,6 +102,8 @@ class NodeWatch:
         self._limits = NodeLimits()
         self._refusal = ""
         self._note = ""
+        self._rests = 0
+        """How often the log of a busy node was left alone."""
         self._first: _Point | None = None
         self._points: deque[_Point] = deque(maxlen=_POINTS_MOST)
 
@@ -120,26 +129,51 @@ class NodeWatch:
 
     async def read_log(self, stop: asyncio.Event) -> None:
         """Read the node's log until ``stop``; a node that has none is waited for as long."""
-        refusal = ""
-        for kinds in (KINDS, KINDS[:-1]):
+        kinds = KINDS
+        while not stop.is_set():
             try:
-                async with NodeClient(self.address, self._cache) as line, aclosing(line.watch(*kinds)) as log:
-                    async for data in log:
-                        begun_s = perf_counter()
-                        self._take(data)
-                        if stop.is_set():
-                            break
-                        # While we sleep the node's buffer fills, and it counts what does not fit.
-                        spent_s = perf_counter() - begun_s
-                        await asyncio.sleep(spent_s * (1.0 - self._cpu_share) / self._cpu_share)
-                self._meter.feed(self._lines.rest())
-                return
+                rest_s = await self._read_burst(kinds, stop)
             except NodeError as error:
                 if not str(error).startswith("refused"):
                     raise
-                refusal = str(error)
-        self._refusal = refusal
-        await stop.wait()
+                if kinds == KINDS:
+                    kinds = KINDS[:-1]
+                    continue
+                self._refusal = str(error)
+                await stop.wait()
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await stop.wait()
+            self._lines.begin_anew()
+            self._meter.rested(rest_s)
+            self._rests += 1
+
+    async def _read_burst(self, kinds: Sequence[str], stop: asyncio.Event) -> float:
+        """Read it as long as that costs the node little; returns for how long it is to be left alone then."""
+        rest_s = 0.0
+        async with NodeClient(self.address, self._cache) as line, aclosing(line.watch(*kinds)) as log:
+            since_s, since = monotonic(), self._logged()
+            async for data in log:
+                begun_s = perf_counter()
+                self._take(data)
+                if stop.is_set():
+                    break
+                gone_s = monotonic() - since_s
+                if gone_s >= BURST_S:
+                    if self._logged() - since > BUSY_PER_S * gone_s:
+                        rest_s = gone_s * (1.0 / BUSY_SHARE - 1.0)
+                        break
+                    since_s, since = monotonic(), self._logged()
+                # While we sleep the node's buffer fills, and it counts what does not fit.
+                spent_s = perf_counter() - begun_s
+                await asyncio.sleep(spent_s * (1.0 - self._cpu_share) / self._cpu_share)
+        self._meter.feed(self._lines.rest())
+        return rest_s
+
+    def _logged(self) -> int:
+        """Requests that the node has told of, or would have."""
+        return sum(self._meter.counts) + self._lines.skipped
 
     def _take(self, data: bytes) -> None:
         events = self._lines.feed(data)
@@ -196,6 +230,10 @@ class NodeWatch:
                 f"{name} ({version}) does not tell of its requests ({self._refusal}): `watch` needs "
                 "memcached 1.4.26 or newer, started without -W; it is judged by its own figures alone"
             )
+        elif self._rests:
+            share = f"{100 * BUSY_SHARE:.0f} % of the time"
+            busy = f"{name} is busy: its log is read for {share}, so that it costs the node little"
+            note = f"{note}; {busy}" if note else busy
         dropped = max(now.stats.log_worker_dropped - before.stats.log_worker_dropped, 0)
         return NodeLook(
             name, before.stats, now.stats, before.slabs, now.slabs, self._limits, self.meter,

@@ -102,6 +102,10 @@ class WatchLines:
         """The gets still held back; none of them was a set's."""
         return self.feed(b"")
 
+    def begin_anew(self) -> None:
+        """Another connection follows: what is left of the last one's is no whole line."""
+        self._rest = b""
+
     def _hold_back(self, last_s: float) -> None:
         for line, at in self._last_get.items():
             event = self._out[at]

@@ -15,6 +15,7 @@ from iotcache.cluster.node_client import NodeClient
 from iotcache.config.schema import CacheSettings
 from iotcache.config.urls import parse_node
 from iotcache.errors import NodeError, UsageError
+from iotcache.traffic import node_watch
 from iotcache.traffic.look import StandingLook, look
 from iotcache.traffic.observation import Observation
 from iotcache_tui.cli.advice_document import document
@@ -56,7 +57,7 @@ async def until_watched(server: Server, stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def observed(server: Server) -> Observation:
+async def observed(server: Server, rounds: int = 20) -> Observation:
     stop = asyncio.Event()
 
     async def busy() -> None:
@@ -64,7 +65,7 @@ async def observed(server: Server) -> Observation:
             while int((await node.stats()).get("log_watchers", "1")) < 1:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
-        await ask(server, stop)
+        await ask(server, stop, rounds)
 
     async with asyncio.TaskGroup() as tasks:
         looking = tasks.create_task(look([parse_node(server.address)], CacheSettings(), 30.0, stop=stop))
@@ -93,6 +94,22 @@ async def test_requests_of_any_application_are_seen_through_the_nodes_log(memcac
     page = generate_latest(metrics.registry()).decode()
     assert f'iotcache_advisor_predicted_hit_ratio{{bytes="{node.memory_bytes}",node="{node.name}"}}' in page
     assert 'iotcache_advisor_advice{subject="hot key"} 1.0' in page
+
+
+async def test_a_busy_node_is_read_in_bursts_and_left_alone_in_between(
+    memcached: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_watch, "BURST_S", 0.3)
+    monkeypatch.setattr(node_watch, "BUSY_PER_S", 100)
+    monkeypatch.setattr(node_watch, "BUSY_SHARE", 0.5)
+    result = await observed(memcached, rounds=60)
+    (node,) = result.evidence.nodes
+    assert "is busy: its log is read for 50 % of the time" in result.notes[0]
+    assert result.top_gets[0].key == b"site:hot"
+    assert node.gets_per_s * result.evidence.seconds == 60 * 60, "by its own counters"
+    assert 0 < node.gets_counted < 60 * 60
+    assert node.curve is not None and node.hit_ratio is not None
+    assert abs(node.curve.now - node.hit_ratio) < 0.1
 
 
 async def test_a_standing_look_measures_what_came_of_somebody_elses_act(memcached: Server) -> None:
