@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from msgspec import structs
 
+from iotcache.advisor.rules import advise
 from iotcache.clock import ManualClock
 from iotcache.config.schema import DashboardSettings
 from iotcache.model import Event, MissReason, Read, Severity, Source
@@ -23,14 +25,17 @@ from iotcache_tui.record.export import export
 from iotcache_tui.record.keyframe_columns import pack, unpack
 from iotcache_tui.record.player import RecordingPlayer, ReplayClock, ReplayFeed
 from iotcache_tui.record.recorder import Recorder
+from iotcache_tui.state.advisor.model import AdvisorView
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.fleet.fleet_state import TREND_POINTS
 from iotcache_tui.state.requests import ActionProgress, Answer, Request
 from iotcache_tui.state.updates import Drained, Latest, Mailbox, RowUpdate, Second, TtlUpdate
+from tests.advisor.histories import too_little_memory
 from tests.tui.conftest import WALL_S, screen_text
 from tests.tui.scripted import NODES, ScriptedFeed, fill
 
 LENGTH_S = 100
+ADVISED_AT_S = 25
 
 
 class Looked(Request, frozen=True):
@@ -83,6 +88,10 @@ def record(path: Path, **choices: Any) -> tuple[list[str], DashboardState]:
         drained = drained_at(second, now_s, wall_s, state)
         if second == 0:
             drained = Drained(joined=joined, nodes=first.nodes, parts=first.parts, ready=True)
+        if second == ADVISED_AT_S:
+            evidence = too_little_memory()
+            seen = AdvisorView(running=True, evidence=evidence, advice=tuple(advise(evidence)))
+            drained = structs.replace(drained, advisor=seen)
         state.apply(drained)
         if second == 20:
             recorder.answered(Looked("x"), Answer(1, ActionProgress(1, 2, 3), done=False))
@@ -107,6 +116,7 @@ def look(state: DashboardState) -> str:
             [str(at) for at in fleet.measured_at],
             [list(fleet.trend(row)) for row in range(len(fleet))],
             list(state.seconds), [entry.text for entry in state.log.everything()], state.nodes, state.ready,
+            state.advisor,
         )
     )  # fmt: skip
 
@@ -354,7 +364,11 @@ async def test_the_screens_play_a_recording(
         await pilot.pause()
         assert "2×" in screen_text(app)
         assert "0:00:49" in screen_text(app) or "0:00:50" in screen_text(app)
-        await pilot.press("left_curly_bracket")
+        await pilot.press("8")
+        app.frame()
+        await pilot.pause()
+        assert "hit ratio" in screen_text(app) and "store reads/s fewer" in screen_text(app), "the Advisor's"
+        await pilot.press("1", "left_curly_bracket")
         app.frame()
         await pilot.pause()
         assert "0:00:00" in screen_text(app)
