@@ -23,6 +23,7 @@ class Subject(StrEnum):
     ITEM_SIZE = "item size"
     LRU = "lru"
     WRITES = "writes"
+    COMPRESSION = "compression"
     NODES = "nodes"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from iotcache.advisor.compression import Compression
 from iotcache.advisor.curves import MemoryCurve, TtlCurve
 from iotcache.advisor.hot_keys import HotKey
 
@@ -45,6 +46,7 @@ class NodeEvidence(Struct, frozen=True, kw_only=True):
     slabs: tuple[SlabEvidence, ...] = ()
     curve: MemoryCurve | None = None
     top_gets: tuple[HotKey, ...] = ()
+    compression: Compression | None = None
     gets_counted: float = 0.0
     """Gets among which `top_gets` are the most frequent."""
 

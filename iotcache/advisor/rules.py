@@ -19,6 +19,7 @@ RULES = (
     rules_keys.weights,
     rules_keys.item_sizes,
     rules_keys.unread_writes,
+    rules_keys.compressible,
 )
 
 

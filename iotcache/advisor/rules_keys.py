@@ -20,6 +20,8 @@ BUSY_PER_S: Final = 100.0
 CLOSE: Final = 0.08
 """How far above a chunk's end an item may be to be worth shortening, as a share of its size."""
 SHORTER_LEAST: Final = 0.12
+PACKED_LEAST: Final = 0.2
+"""Of the memory in use, that packing has to save to be worth its time."""
 UNREAD: Final = 0.6
 UNREAD_SHARE: Final = 0.3
 """Of all sets, that are written in vain."""
@@ -152,4 +154,27 @@ def unread_writes(evidence: Evidence) -> Iterator[Advice]:
             undo=f"write {group.name} through",
             confidence=Confidence.MEDIUM,
             saved_bytes=freed,
+        )
+
+
+def compressible(evidence: Evidence) -> Iterator[Advice]:
+    """Values that take far less room when they are packed."""
+    for node in evidence.nodes:
+        found = node.compression
+        if found is None or found.share < PACKED_LEAST:
+            continue
+        saved = found.share * node.used_bytes
+        if saved < SHORTER_LEAST * node.memory_bytes:
+            continue
+        yield Advice(
+            subject=Subject.COMPRESSION,
+            about=node.name,
+            text=f"{node.name}: compress values of more than {found.min_bytes} B: entries take "
+            f"{100 * found.share:.0f} % less, {saved / (1 << 20):.0f} MB",
+            reason=f"so much zlib made of {found.values} of its values, in whole chunks; packing takes the "
+            "programs some microseconds a value",
+            do=f"cache.compress_min_bytes = {found.min_bytes}",
+            undo="cache.compress_min_bytes as before",
+            confidence=Confidence.MEDIUM,
+            saved_bytes=saved,
         )

@@ -9,9 +9,12 @@ from contextlib import aclosing, suppress
 from math import inf
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import compress
 
 from msgspec import Struct
 
+from iotcache.advisor.compression import Compression, PackedValue, compression
+from iotcache.advisor.item_size import DEFAULT_CHUNKS, Chunks
 from iotcache.advisor.sampler import GROUPS, MAX_KEYS
 from iotcache.cluster.node_client import NodeClient
 from iotcache.cluster.stats import NodeLimits, NodeStats, SlabClass, node_limits, node_stats, slab_classes
@@ -33,6 +36,10 @@ BUSY_PER_S: Final = 10_000
 """… more often is left alone for some time, as each line of its log costs it about what a request does."""
 BUSY_SHARE: Final = 1 / 8
 """Of the time, that the log of a busy node is read."""
+PACKED: Final = 60
+"""Values that are looked at for what packing them would save …"""
+PACKED_MOST_BYTES: Final = 64 << 10
+"""… each no longer than this."""
 _SEEDED: Final = 0.8
 """Share of the sample that entries from before may take."""
 _SEEDS_MOST: Final = 2 * MAX_KEYS
@@ -61,6 +68,7 @@ class NodeLook(Struct, frozen=True):
     group_gets: tuple[float, ...]
     """Of each group, between before and after."""
     group_hits: tuple[float, ...]
+    compression: Compression | None = None
 
 
 class _Point(NamedTuple):
@@ -97,6 +105,7 @@ class NodeWatch:
         self._cpu_share = cpu_share
         self._lines = WatchLines()
         self._meter = TrafficMeter(1, groups)
+        self._compression: Compression | None = None
         self._seeds: _Seeds | None = None
         """Until the first event says what the log's clock is."""
         self._limits = NodeLimits()
@@ -115,17 +124,33 @@ class NodeWatch:
             self._limits = node_limits(await asked.stats("settings"))
         self._lines, self._refusal = WatchLines(), ""
         await self._measure_anew(stats, slabs)
-        self._first = self._point(stats, slabs)
-        self._points.clear()
 
     async def _measure_anew(self, stats: NodeStats, slabs: tuple[SlabClass, ...]) -> None:
-        """Another meter: what caches of other sizes would hold hangs on today's size."""
+        """Another meter, from now on: what caches of other sizes would hold hangs on today's size."""
         self._meter = TrafficMeter(
             stats.limit_maxbytes, self._groups, chunks={one.number: one.chunk_size for one in slabs},
             rate=min(1.0, _SEEDED * MAX_KEYS / max(stats.curr_items, 1)),
         )  # fmt: skip
         self._seeds = await _seeds(self._meter, self.address, self._cache)
         self._note = self._seeds.note
+        sizes = Chunks(self._meter.chunks.values()) if self._meter.chunks else DEFAULT_CHUNKS
+        self._compression = compression(await self._packed(), sizes)
+        async with NodeClient(self.address, self._cache) as asked:
+            stats = node_stats(await asked.stats())  # what was asked until now is ours
+        self._first = self._point(stats, slabs)
+        self._points.clear()
+
+    async def _packed(self) -> list[PackedValue]:
+        """Some of the values that it holds, packed; their places in the LRU stay as they are."""
+        entries = self._seeds.entries if self._seeds is not None else []
+        packed = []
+        with suppress(NodeError):  # then there is no advice on it
+            async with NodeClient(self.address, self._cache) as line:
+                for _, key, _, _ in entries[:: max(len(entries) // PACKED, 1)][:PACKED]:
+                    held = await line.value(key, PACKED_MOST_BYTES)
+                    if held is not None and held.size <= PACKED_MOST_BYTES:
+                        packed.append(PackedValue(len(key), held.size, len(compress(held.value))))
+        return packed
 
     async def read_log(self, stop: asyncio.Event) -> None:
         """Read the node's log until ``stop``; a node that has none is waited for as long."""
@@ -210,8 +235,6 @@ class NodeWatch:
         look = self._compared(before, now)
         if self.meter is not None and stats.limit_maxbytes != self._meter.sampler.now_bytes:
             await self._measure_anew(stats, slabs)
-            self._first = self._point(stats, slabs)
-            self._points.clear()
         return look
 
     def _before(self, since_s: float) -> _Point | None:
@@ -240,6 +263,7 @@ class NodeWatch:
             max(float(now.stats.time_s - before.stats.time_s), 1.0),
             now.skipped - before.skipped + dropped, now.events - before.events, note,
             _grown(now.group_gets, before.group_gets), _grown(now.group_hits, before.group_hits),
+            self._compression,
         )  # fmt: skip
 
 

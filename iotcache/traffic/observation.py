@@ -206,5 +206,6 @@ def _node(one: NodeLook, share: float, weight: int) -> NodeEvidence:
         slabs=slabs,
         curve=meter.sampler.memory_curve() if meter is not None and meter.gets.total else None,
         top_gets=tuple(meter.gets.top(TOP)) if meter is not None else (),
+        compression=one.compression,
         gets_counted=meter.gets.total if meter is not None else 0.0,
     )

@@ -74,6 +74,8 @@ class TrafficTap:
         self._rests_until_s = -inf
         self._spent_s = 0.0
         """Processor time, in this burst."""
+        self.cpu_s = 0.0
+        """Processor time that it has taken until now."""
 
     # As an observer
 
@@ -131,6 +133,7 @@ class TrafficTap:
         """At the end of a burst: sample fewer keys from now on, or rest, as far as it was too dear."""
         cpu_s = thread_time()
         self._spent_s += cpu_s - begun_s
+        self.cpu_s += cpu_s - begun_s
         if self._burst is None or now_s - self._burst[0] < self._burst_s:
             return
         others_s = cpu_s - self._burst[1] - self._spent_s

@@ -9,6 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from iotcache.advisor.advice import Subject
+from iotcache.advisor.compression import PackedValue, compression
 from iotcache.advisor.evidence import Evidence, GroupEvidence, NodeEvidence, SlabEvidence
 from iotcache.advisor.hot_keys import HotKey
 from iotcache.advisor.references import Kind, Reference, mixed
@@ -170,6 +171,12 @@ def written_in_vain() -> Evidence:
     return observed(out, 240 * 1_400)
 
 
+def long_texts() -> Evidence:
+    """Documents of a kilobyte of JSON, stored as they are."""
+    values = [PackedValue(20, 900 + number % 200, 300) for number in range(60)]
+    return changed(sound(), compression=compression(values))
+
+
 def more_than_a_node_bears() -> Evidence:
     return changed(sound(), gets_per_s=520_000.0, misses_per_s=2_000.0, sets_per_s=30_000.0)
 
@@ -192,6 +199,11 @@ def never_read_twice() -> Evidence:
     return observed(out, 240 * 1_000)
 
 
+def packed_already() -> Evidence:
+    values = [PackedValue(20, 300, 310) for _ in range(60)]
+    return changed(sound(), compression=compression(values))
+
+
 WRONG: tuple[tuple[Callable[[], Evidence], Subject], ...] = (
     (too_little_memory, Subject.MEMORY),
     (too_much_memory, Subject.MEMORY),
@@ -205,5 +217,6 @@ WRONG: tuple[tuple[Callable[[], Evidence], Subject], ...] = (
     (one_list_for_all, Subject.LRU),
     (written_in_vain, Subject.WRITES),
     (more_than_a_node_bears, Subject.NODES),
+    (long_texts, Subject.COMPRESSION),
 )
-HEALTHY = (sound, quiet_night, never_read_twice)
+HEALTHY = (sound, quiet_night, never_read_twice, packed_already)

@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from random import Random
-from statistics import fmean, median
 
 from msgspec import Struct
 
@@ -23,7 +22,7 @@ from tests.advisor.proof_node import memcached
 
 TURN_S = 0.25
 MEMORY_MB = 64
-BURST_S = 1.0
+BURST_S = 0.2
 WARM_UP_S = 4.0
 """Until the tap has found out how many keys it may sample."""
 
@@ -33,9 +32,11 @@ class TapCost(Struct, frozen=True):
 
     call: str
     without_us: float
-    """Processor time a key, median of the turns."""
+    """Processor time a key."""
     share: float
     """How much more it takes with the tap."""
+    own: float
+    """What was spent in the tap, as a share of the rest: without what it does to the others' caches."""
     keys: int
     """That were sampled in the end."""
 
@@ -78,20 +79,22 @@ async def _compare(
     cluster.observer = tap
     await _turn(call, keys, WARM_UP_S)
     watched.turn(False)
-    without, more = [], []
-    for number in range(rounds):
-        pair: dict[bool, float] = {}
-        for on in (True, False) if number % 2 else (False, True):
+    cpu_s, number, own_s = {True: 0.0, False: 0.0}, {True: 0, False: 0}, tap.cpu_s
+    for turn in range(rounds):
+        for on in (True, False) if turn % 2 else (False, True):
             cluster.observer = tap if on else None
             watched.turn(on)
-            pair[on] = await _turn(call, keys, TURN_S)
+            spent_s, done = await _turn(call, keys, TURN_S)
             watched.turn(False)
-        without.append(pair[False])
-        more.append(pair[True] - pair[False])
+            cpu_s[on] += spent_s
+            number[on] += done
     cluster.observer = None
-    # It looks on for a while and rests for a while: the mean of all turns, less the wildest of both ends.
-    rest = sorted(more)[len(more) // 10 : -len(more) // 10]
-    return TapCost(name, 1e6 * median(without), fmean(rest) / median(without), tap.meter.sampler.keys)
+    without_s = cpu_s[False] / number[False]
+    own_s = tap.cpu_s - own_s
+    return TapCost(
+        name, 1e6 * without_s, cpu_s[True] / number[True] / without_s - 1.0, own_s / (cpu_s[True] - own_s),
+        tap.meter.sampler.keys,
+    )  # fmt: skip
 
 
 class Watched:
@@ -108,13 +111,13 @@ class Watched:
         self._gone_s, self._since_s = self.now_s(), time.monotonic() if on else None
 
 
-async def _turn(call: Callable[[], Awaitable[None]], keys: int, seconds: float) -> float:
-    """Processor time a key."""
+async def _turn(call: Callable[[], Awaitable[None]], keys: int, seconds: float) -> tuple[float, int]:
+    """Processor time, and keys."""
     begun_s, cpu_s, number = time.monotonic(), time.process_time(), 0
     while time.monotonic() - begun_s < seconds:
         await call()
         number += keys
-    return (time.process_time() - cpu_s) / number
+    return time.process_time() - cpu_s, number
 
 
 async def tap_costs(rounds: int) -> list[TapCost]:
@@ -123,12 +126,12 @@ async def tap_costs(rounds: int) -> list[TapCost]:
     async for one in _costs(rounds):
         costs.append(one)
         print(
-            f"  {one.call:10} {one.without_us:5.2f} us a key without it, {100 * one.share:+.1f} % with it "
-            f"({one.keys} keys sampled)",
+            f"  {one.call:10} {one.without_us:5.2f} us a key without it, {100 * one.share:+.1f} % with it, "
+            f"{100 * one.own:.1f} % in it ({one.keys} keys sampled)",
             flush=True,
         )
     return costs
 
 
 if __name__ == "__main__":
-    asyncio.run(tap_costs(24))
+    asyncio.run(tap_costs(40))
