@@ -167,12 +167,13 @@ class NodeWatch:
                 self._refusal = str(error)
                 await stop.wait()
                 return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(rest_s):
-                    await stop.wait()
-            self._lines.begin_anew()
-            self._meter.rested(rest_s)
-            self._rests += 1
+            if rest_s:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(rest_s):
+                        await stop.wait()
+                self._lines.begin_anew()
+                self._meter.rested(rest_s)
+                self._rests += 1
 
     async def _read_burst(self, kinds: Sequence[str], stop: asyncio.Event) -> float:
         """Read it as long as that costs the node little; returns for how long it is to be left alone then."""
