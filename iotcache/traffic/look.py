@@ -44,19 +44,24 @@ class StandingLook:
         half_life_s: float = inf,
         window_s: float = WINDOW_S,
         own: TrafficMeter | None = None,
+        ring: Callable[[], Sequence[NodeAddress]] | None = None,
     ) -> None:
-        """``own`` has this program's own requests, for nodes that tell of none."""
+        """``own`` has this program's own requests, for nodes that tell of none.
+
+        ``ring`` has the nodes as they are by now, for a standing look to follow.
+        """
         self._own = own
+        self._ring = ring
         self._cache = cache
+        self._cpu_share = cpu_share
         self._groups = Groups()
-        self._watches = [
-            NodeWatch(address, cache, self._groups, cpu_share=cpu_share / len(addresses))
-            for address in addresses
-        ]
-        self._shares = dict(
-            zip([one.name for one in addresses], shares(cache.placement, addresses), strict=True)
-        )
-        self._weights = {one.name: one.weight for one in addresses}
+        self._addresses: tuple[NodeAddress, ...] = ()
+        self._watches: list[NodeWatch] = []
+        self._shares: dict[str, float] = {}
+        self._weights: dict[str, int] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        """By node, while it is looked at."""
+        self._use(addresses)
         self._half_life_s = half_life_s
         self._window_s = window_s
         self._out: dict[str, str] = {}
@@ -76,10 +81,11 @@ class StandingLook:
         every_s: float = LOOK_EVERY_S,
     ) -> None:
         """Look until ``stop``, and ``publish`` what it comes to every ``every_s`` seconds."""
-        tasks = self._begin(stop)
+        self._begin(stop)
         try:
             while not stop.is_set():
                 await pause(stop, every_s)
+                await self._follow(stop)
                 observation = await self._look_again()
                 if observation is not None:
                     publish(observation)
@@ -87,13 +93,12 @@ class StandingLook:
                     for watch in self._watches:
                         watch.fade(0.5 ** (every_s / self._half_life_s))
         finally:
-            for task in tasks:
-                await end(task)
+            await self._end(set(self._tasks))
 
     async def once(self, seconds: float, stop: asyncio.Event) -> Observation:
         """Look for ``seconds``, or until ``stop``. Raises `NodeError` when no node answers."""
         ended = asyncio.Event()
-        tasks = self._begin(ended)
+        self._begin(ended)
         try:
             await self._settled.wait()
             ends_s = monotonic() + seconds
@@ -101,14 +106,44 @@ class StandingLook:
                 await pause(stop, min(left_s, LOOK_EVERY_S))
                 await self._look_again()
             ended.set()
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*self._tasks.values())
             return await self.observe()
         finally:
-            for task in tasks:
-                await end(task)
+            await self._end(set(self._tasks))
 
-    def _begin(self, stop: asyncio.Event) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self._keep(watch, stop), name="advisor") for watch in self._watches]
+    def _use(self, addresses: Sequence[NodeAddress]) -> None:
+        """Watches for these nodes: those that stay keep what they have seen."""
+        share = self._cpu_share / max(len(addresses), 1)
+        known = {watch.address.name: watch for watch in self._watches}
+        self._watches = [
+            known.get(address.name) or NodeWatch(address, self._cache, self._groups, cpu_share=share)
+            for address in addresses
+        ]
+        self._addresses = tuple(addresses)
+        self._shares = dict(
+            zip([one.name for one in addresses], shares(self._cache.placement, addresses), strict=True)
+        )
+        self._weights = {one.name: one.weight for one in addresses}
+
+    def _begin(self, stop: asyncio.Event) -> None:
+        for watch in self._watches:
+            if watch.address.name not in self._tasks:
+                self._tasks[watch.address.name] = asyncio.create_task(self._keep(watch, stop), name="advisor")
+
+    async def _end(self, names: set[str]) -> None:
+        for name in names:
+            await end(self._tasks.pop(name))
+            self._reading.discard(name)
+            self._out.pop(name, None)
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        """Look at the nodes that have joined, and no more at those that left."""
+        addresses = tuple(self._ring()) if self._ring is not None else self._addresses
+        if addresses == self._addresses or not addresses:
+            return
+        await self._end(set(self._tasks).difference(one.name for one in addresses))
+        self._use(addresses)
+        self._begin(stop)
 
     async def _keep(self, watch: NodeWatch, stop: asyncio.Event) -> None:
         """Look at one node, and again when it is back."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import generate_latest
 
 from iotcache.advisor.advice import Confidence
@@ -146,6 +147,31 @@ async def test_a_standing_look_measures_what_came_of_somebody_elses_act(memcache
         tasks.create_task(busy())
     assert seen[0].change == "64 → 100 MB"
     assert seen[0].error is not None and abs(seen[0].error) < 0.1
+
+
+async def test_nodes_that_join_are_looked_at_and_those_that_leave_no_more(
+    memcached_factory: Callable[..., Server],
+) -> None:
+    one, two = (parse_node(memcached_factory().address) for _ in range(2))
+    rings = [[one], [replace(one, weight=3), two], [two]]
+    ring, stop = rings.pop(0), asyncio.Event()
+    seen: list[dict[str, float]] = []
+
+    def publish(observation: Observation) -> None:
+        nonlocal ring
+        shares = {node.name: node.share for node in observation.evidence.nodes}
+        if set(shares) == {node.name for node in ring}:
+            seen.append(shares)
+            if rings:
+                ring = rings.pop(0)
+            else:
+                stop.set()
+
+    standing = StandingLook(ring, CacheSettings(), ring=lambda: ring)
+    async with asyncio.timeout(20):
+        await standing.run(publish, stop=stop, every_s=0.05)
+    assert [set(shares) for shares in seen] == [{one.name}, {one.name, two.name}, {two.name}]
+    assert seen[1][one.name] > 2 * seen[1][two.name], "by the new weights"
 
 
 async def test_a_node_that_logs_nothing_is_judged_by_its_own_figures(

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Final
 from iotcache.clock import Clock
 from iotcache.config.parts import NONE
 from iotcache.config.schema import Settings
-from iotcache.config.urls import parse_node
 from iotcache_tui.state.advisor.model import AdvisorView
 from iotcache_tui.state.updates import Latest, Mailbox
 
 if TYPE_CHECKING:
     from iotcache.cluster import Cluster
-    from iotcache.config.urls import NodeAddress
     from iotcache.traffic.look import StandingLook
     from iotcache.traffic.observation import Observation
 
@@ -57,8 +55,7 @@ class AdvisorFeed:
 
     async def run(self) -> None:
         """Until cancelled."""
-        nodes = self._settings.cache.nodes
-        if nodes == NONE or isinstance(nodes, str):
+        if self._settings.cache.nodes == NONE or not self._cluster.node_addresses:
             self._put(AdvisorView(why="there are no cache nodes to look at"))
             return
         if self._on:
@@ -67,13 +64,16 @@ class AdvisorFeed:
         while True:
             self._turned.clear()
             if self._on:
-                await self._look([parse_node(text) for text in nodes])
+                await self._look()
             else:
                 self._put(AdvisorView())
                 await self._turned.wait()
 
-    async def _look(self, addresses: list[NodeAddress]) -> None:
-        """Until it is turned off. What it needs is imported now: no first frame waits for it."""
+    async def _look(self) -> None:
+        """At the nodes as they come and go, until it is turned off.
+
+        What it needs is imported now: no first frame waits for it.
+        """
         from iotcache.traffic.look import HALF_LIFE_S, StandingLook
         from iotcache.traffic.tap import TrafficTap
 
@@ -84,8 +84,8 @@ class AdvisorFeed:
             # Of nodes that others use as well, this program's requests are the least part.
             tap = self._cluster.observer = TrafficTap(await self._memory())
         standing = StandingLook(
-            addresses, self._settings.cache, cpu_share=CPU_SHARE, half_life_s=HALF_LIFE_S,
-            own=tap.meter if tap is not None else None,
+            self._cluster.node_addresses, self._settings.cache, cpu_share=CPU_SHARE, half_life_s=HALF_LIFE_S,
+            own=tap.meter if tap is not None else None, ring=lambda: self._cluster.node_addresses,
         )  # fmt: skip
         standing.jitter = self._jitter
         self._standing = standing
