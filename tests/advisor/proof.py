@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from iotcache.advisor.sampler import Sampler
 from iotcache.config.schema import CacheSettings
 from iotcache.config.urls import parse_node
+from iotcache.traffic import node_watch
 from iotcache.traffic.groups import Groups
 from iotcache.traffic.look import look
 from iotcache.traffic.meter import TICK_S, TrafficMeter
@@ -188,8 +189,8 @@ class Watched(Struct, frozen=True):
 
     recall: float
     """Of the twenty keys that really had most gets."""
-    kept: float
-    """Requests a second while it was watched, as a share of those before."""
+    cost: float
+    """Processor time of the node a request, as a share more than without a look."""
     skipped: float
 
 
@@ -208,15 +209,29 @@ def _load(port: int, seconds: float, keys: int, done: multiprocessing.Queue[Coun
     done.put(asked)
 
 
+def _node_cpu_s(line: socket.socket) -> float:
+    """Processor time of the node until now, by its own account."""
+    line.sendall(b"stats\r\n")
+    told = b""
+    while not told.endswith(b"END\r\n"):
+        told += line.recv(65_536)
+    fields = dict(row.split(b" ")[1:3] for row in told.split(b"\r\n") if row.startswith(b"STAT "))
+    return float(fields[b"rusage_user"]) + float(fields[b"rusage_system"])
+
+
 def watch(seconds: float, keys: int) -> Watched:
-    """So long without a look at the node, and then so long with one."""
+    """By turns so long without a look at the node and so long with one: a burst and the rest after it.
+
+    Throughput on a machine with other work says nothing; what a request costs the node does.
+    """
     done: multiprocessing.Queue[Counter[str]] = multiprocessing.Queue()
-    rates: list[float] = []
+    costs: dict[bool, list[float]] = {False: [], True: []}
     asked: Counter[str] = Counter()
     seen: Observation | None = None
     with memcached(256) as line:
         port = line.getpeername()[1]
-        for looks in (False, True):
+        for looks in (False, True, False, True):
+            begun_s = _node_cpu_s(line)
             load = multiprocessing.Process(target=_load, args=(port, seconds, keys, done))
             load.start()
             if looks:
@@ -224,11 +239,12 @@ def watch(seconds: float, keys: int) -> Watched:
                 seen = asyncio.run(look([address], CacheSettings(), seconds - 0.5, cpu_share=0.5))
             asked = done.get()
             load.join()
-            rates.append(sum(asked.values()) / seconds)
+            costs[looks].append((_node_cpu_s(line) - begun_s) / sum(asked.values()))
     assert seen is not None
     real = {key.encode() for key, _ in asked.most_common(20)}
     found = {one.key for one in seen.top_gets[:20]}
-    return Watched(len(real & found) / len(real), rates[1] / rates[0], seen.evidence.skipped)
+    cost = sum(costs[True]) / sum(costs[False]) - 1.0
+    return Watched(len(real & found) / len(real), cost, seen.evidence.skipped)
 
 
 def report(title: str, cases: Iterator[Case]) -> list[Case]:
@@ -268,13 +284,15 @@ def main() -> int:
         reads = [case.error / max(1.0 - case.measured, 1e-3) for case in by_ttl]
         met["TTL: store reads within a tenth"] = max(reads) <= 0.1
     if args.part in (None, "watch"):
-        told = watch(15.0 if args.short else 60.0, 20_000)
+        seconds = 20.0 if args.short else 100.0
+        node_watch.BURST_S = seconds * node_watch.BUSY_SHARE
+        told = watch(seconds, 20_000)
         print(
-            f"watch\n  {20 * told.recall:.0f} of the 20 most frequent keys, {100 * told.kept:.0f} % of the "
-            f"requests/s without it, {100 * told.skipped:.1f} % skipped"
+            f"watch\n  {20 * told.recall:.0f} of the 20 most frequent keys, {100 * told.cost:+.1f} % of the "
+            f"node's processor time a request, {100 * told.skipped:.1f} % skipped"
         )
         met["watch: 19 of the 20 most frequent keys are found"] = told.recall >= 0.95
-        met["watch: the node's throughput falls by 5 % at the most"] = told.kept >= 0.95
+        met["watch: a request costs the node 5 % more at the most"] = told.cost <= 0.05
     if args.part in (None, "tap"):
         print("tap")
         costs = asyncio.run(tap_costs(8 if args.short else 40))
