@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from random import Random
 
 from iotcache.advisor.references import Kind, Reference
@@ -50,7 +51,7 @@ def test_the_curve_of_own_requests_is_that_of_exact_caches() -> None:
 
     sizes = (MB // 2, MB // 8, 2 * MB)
     caches = [ExactLru(size) for size in sizes]
-    tap = TrafficTap(sizes[0], now_s=lambda: clock)
+    tap = TrafficTap(sizes[0], burst_s=inf, now_s=lambda: clock)
     play(tap, caches, 200, now)
     curve = tap.meter.sampler.memory_curve()
     for cache in caches:
@@ -58,6 +59,30 @@ def test_the_curve_of_own_requests_is_that_of_exact_caches() -> None:
     assert tap.groups.name(0) == "dev#:temp:latest"
     assert tap.meter.set_ttl(0) == 600.0
     assert tap.meter.gets.top(1)[0].key == b"dev000001:temp:latest"
+
+
+def test_what_is_too_dear_rests_and_leaves_out_what_went_by() -> None:
+    clock = 0.0
+    tap = TrafficTap(64 * MB, burst_s=1.0, now_s=lambda: clock)
+    keys = [f"dev{number}:temp:latest" for number in range(1_000)]
+    hits = [GetResult(True, VALUE)] * len(keys)
+    sampler = tap.meter.sampler
+    tap.written([SetItem(key, VALUE, 0, 600) for key in keys], [WriteResult(True, "n")] * len(keys))
+    clock = 0.5
+    tap.read(keys, hits)
+    clock = 1.0  # of a thread that does nothing else it may take a thousandth of that second
+    tap.read(keys, hits)
+    seen = sampler.gets_seen(0)
+    assert seen == 2 * len(keys)
+    clock = 1.1
+    tap.read(keys, hits)
+    assert sampler.gets_seen(0) == seen, "it rests"
+    clock = 100.0
+    tap.read(keys, hits)
+    assert sampler.gets_seen(0) == seen + len(keys)
+    assert sampler.memory_curve().now == 1.0
+    more = sampler.memory_curve().sampled_gets - 2 * sampler.keys
+    assert abs(more) < 0.02 * sampler.keys, "the first get of each after it is left out"
 
 
 async def test_a_cluster_tells_its_observer_of_every_batch(memcached: Server) -> None:
