@@ -82,7 +82,7 @@ def test_what_is_too_dear_rests_and_leaves_out_what_went_by() -> None:
     assert sampler.gets_seen(0) == seen + len(keys)
     assert sampler.memory_curve().now == 1.0
     more = sampler.memory_curve().sampled_gets - 2 * sampler.keys
-    assert abs(more) < 0.02 * sampler.keys, "the first get of each after it is left out"
+    assert abs(more) < 0.25 * sampler.keys, "the first get of each after it is left out"
 
 
 async def test_a_cluster_tells_its_observer_of_every_batch(memcached: Server) -> None:
