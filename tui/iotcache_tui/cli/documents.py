@@ -11,6 +11,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from iotcache.advisor.advice import Advice
+from iotcache.advisor.compression import Compression
 from iotcache.advisor.curves import MemoryCurve
 from iotcache.advisor.evidence import GroupEvidence, SlabEvidence
 from iotcache.capacity import Fleet, Need
@@ -348,6 +349,7 @@ class AdviceNode(Struct, frozen=True):
     slabs: list[SlabEvidence]
     curve: MemoryCurve | None
     top_gets: list[CountedKey]
+    compression: Compression | None
     gets_counted: float
     hit_ratio: float | None
 
