@@ -81,7 +81,7 @@ def _more(node: NodeEvidence, curve: MemoryCurve, wanted: int, gain: float, sure
         reason=f"it evicts {node.evictions_per_s:.1f} entries/s that are asked for again; "
         f"entries in use take {curve.working_set_bytes / MEBIBYTE:.0f} MB",
         do=f"cache_memlimit {wanted}",
-        target=wanted,
+        target=float(wanted),
         undo=f"cache_memlimit {today}",
         confidence=sure,
         store_reads_per_s=reads,
@@ -101,7 +101,7 @@ def _less(node: NodeEvidence, curve: MemoryCurve, least: int, saved: float, sure
         reason=f"entries in use take {curve.working_set_bytes / MEBIBYTE:.0f} MB; "
         f"{HEADROOM - 1:.0%} are left for growth",
         do=f"cache_memlimit {least}",
-        target=least,
+        target=float(least),
         undo=f"cache_memlimit {today}",
         confidence=sure,
         saved_bytes=saved,
