@@ -154,7 +154,7 @@ class NodeWatch:
 
     async def read_log(self, stop: asyncio.Event) -> None:
         """Read the node's log until ``stop``; a node that has none is waited for as long."""
-        kinds = KINDS
+        kinds: Sequence[str] = KINDS
         while not stop.is_set():
             try:
                 rest_s = await self._read_burst(kinds, stop)
