@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -39,7 +40,8 @@ async def test_every_one_of_a_hundred_thousand_keys_is_counted(
         assert by_hand(node, b"mg bulk:099999 t\r\n") in (b"HD t50\r\n", b"HD t49\r\n", b"HD t48\r\n")
         steps = [one.done for one in touched]
         assert steps == sorted(steps) and len(steps) > 100, "one sees it come along"
-        async with aclosing(key_feed.change(ChangeKeys(((node.address, KEYS),)), context)) as deleting:
+        begun = key_feed.change(ChangeKeys(((node.address, KEYS),)), context)
+        async with aclosing(cast(AsyncGenerator[ActionProgress, None], begun)) as deleting:
             async for one in deleting:
                 if one.done >= STOPPED_AT:
                     break
