@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iotcache.traffic.watch_lines import WatchLines, What
@@ -35,6 +35,7 @@ MEANT = [
 
 
 @given(st.lists(st.integers(0, len(LOG)), max_size=12))
+@settings(deadline=None)
 def test_a_log_means_the_same_however_it_is_cut_and_gets_of_sets_are_none(cuts: list[int]) -> None:
     lines, events = WatchLines(), []
     places = [0, *sorted(cuts), len(LOG)]
@@ -52,6 +53,7 @@ def test_microseconds_have_no_leading_zeros() -> None:
 
 
 @given(st.lists(st.binary(max_size=200), max_size=6))
+@settings(deadline=None)
 def test_bytes_of_any_kind_are_borne(pieces: list[bytes]) -> None:
     lines = WatchLines()
     for piece in pieces:
