@@ -21,7 +21,10 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = {
     "config": [ROOT / "config.toml", ROOT / "deploy" / "iotcache.toml"],
     "mapping": sorted(Path(str(files("iotcache.config.presets"))).glob("*.toml")),
-    "device-class": sorted(Path(str(files("iotcache_simulator.fleet") / "classes")).glob("*.toml")),
+    "device-class": [
+        *sorted(Path(str(files("iotcache_simulator.fleet") / "classes")).glob("*.toml")),
+        *sorted(Path(str(files("iotcache_simulator.fleet") / "presets")).glob("*.toml")),
+    ],
     "scenario": sorted(Path(str(files("iotcache_simulator.lab") / "scenarios")).glob("*.toml")),
 }
 
@@ -35,7 +38,7 @@ def errors(name: str, content: Any) -> list[str]:
     return [error.message for error in validator(name).iter_errors(content)]
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_file_passes_its_schema_and_names_it(name: str) -> None:
     assert SHIPPED[name]
     for path in SHIPPED[name]:
@@ -45,6 +48,30 @@ def test_every_shipped_file_passes_its_schema_and_names_it(name: str) -> None:
         assert header is not None
         (named,) = re.findall(r"^#:schema (\S+)$", header[0], re.MULTILINE)
         assert (path.parent / named).resolve() == ROOT / "schemas" / f"{name}.schema.json"
+
+
+BLOCKS = [
+    pytest.param(block[1], id=f"{path.name}:{text.count(chr(10), 0, block.start()) + 1}")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for text in [path.read_text("utf-8")]
+    for block in re.finditer(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+]
+WHOLE: dict[str, dict[str, Any]] = {
+    "device-class": {
+        "name": "x", "sites": ["s"], "sensor": [{"name": "t", "waves": [{"kind": "walk", "amplitude": 1, "step_s": 1}], "interval_s": 1}]
+    },
+}  # fmt: skip
+"""What a part of such a file is put into to be a whole one."""
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_toml_in_a_document_passes_the_schema_that_it_names_or_one_of_those_for_files(block: str) -> None:
+    content = tomli.loads(block)
+    named = re.findall(r"^#:schema \./schemas/(\S+)\.schema\.json$", block, re.MULTILINE)
+    told = {
+        name: errors(name, content if named else WHOLE.get(name, {}) | content) for name in named or FILES
+    }
+    assert [] in told.values(), told
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

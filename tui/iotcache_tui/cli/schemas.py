@@ -46,6 +46,7 @@ FILES: Final[dict[str, SchemaSource]] = {
     "scenario": SchemaSource(
         "a scenario of the Lab", "iotcache_simulator.lab.definition.scenario", "Scenario"
     ),
+    "faults": SchemaSource("a file of faults", "iotcache_simulator.faults.schedule", "FaultFile"),
 }
 """Files that people write."""
 OUTPUTS: Final[dict[str, SchemaSource]] = {
