@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from msgspec import Meta
 
+from iotcache.config.fields import fields
 from iotcache.config.node_lists import NODE_LIST_FORM, is_node_list, parse_node_list_url
 from iotcache.config.parts import absent_parts, named_parts
 from iotcache.config.schema import BrokerSettings, CacheSettings, HttpSettings, Settings
@@ -197,17 +198,27 @@ def check_together(settings: Settings) -> str | None:
             f"cache.breaker.open_min_s is {breaker.open_min_s:g}, "
             f"above cache.breaker.open_max_s, which is {breaker.open_max_s:g}"
         )
-    from iotcache.config.alert_rules import wrong_rule
-    from iotcache.config.mappings import wrong_mapping
-
-    if wrong := wrong_rule(settings.alerts) or wrong_mapping(ingest.mapping):
-        return wrong
     return (
-        _parts_together(settings)
+        _rules_and_mappings(settings)
+        or _parts_together(settings)
         or _broker_together(settings.broker)
         or _cache_together(settings.cache)
         or _http(settings.http)
     )
+
+
+def _rules_and_mappings(settings: Settings) -> str | None:
+    """Most programs have none of their own of either, and need nothing that reads them."""
+    if settings.alerts is not fields()["alerts"].default:
+        from iotcache.config.alert_rules import wrong_rule
+
+        if wrong := wrong_rule(settings.alerts):
+            return wrong
+    if settings.ingest.mapping:
+        from iotcache.config.mappings import wrong_mapping
+
+        return wrong_mapping(settings.ingest.mapping)
+    return None
 
 
 def _parts_together(settings: Settings) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 
 from iotcache.config.contexts import ConfigContext
 from iotcache_tui.command_palette import ContextProvider
-from iotcache_tui.screens.context import ContextChoice
+from iotcache_tui.screens.context_choice import ContextChoice
 from iotcache_tui.widgets.common.top_bar import TopBar
 from tests.cli.conftest import stack
 from tests.tui.conftest import RunApp, until_shown

@@ -1,13 +1,17 @@
-"""The dashboard: one state, one feed that fills it, one frame clock that draws it."""
+"""The dashboard: one state, one feed that fills it, one frame clock that draws it.
+
+What the first frame does not need is imported once that is out, where it is used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, Unpack
 
 from msgspec import structs
 from textual import events
-from textual.app import App, SystemCommand
+from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import Theme
@@ -15,35 +19,36 @@ from textual.theme import Theme
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.schema import DashboardSettings
 from iotcache.errors import IotCacheError
-from iotcache.model import Event, Severity
 from iotcache.text import printable
 from iotcache_tui.command_palette import ContextProvider, DeviceProvider
-from iotcache_tui.feed.base import Feed
 from iotcache_tui.format import clock_text, short_nodes, use_zone
 from iotcache_tui.frame_clock import FrameClock
 from iotcache_tui.key_display import key_shown
 from iotcache_tui.keymap import APP_BINDINGS, complete
 from iotcache_tui.preferences import PreferencesFile, UiPreferences
-from iotcache_tui.screens.catalog import SCREENS
-from iotcache_tui.screens.context import NO_CONTEXTS, ContextChoice, PreferenceChanges, ToastSeverity
-from iotcache_tui.screens.dialogs.help import HelpScreen
-from iotcache_tui.screens.guide import Guide
-from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
-from iotcache_tui.screens.view import ViewScreen, screen_class
+from iotcache_tui.screens.catalog import SCREENS, tabs_of
+from iotcache_tui.screens.context_choice import NO_CONTEXTS, ContextChoice
 from iotcache_tui.shutdown import end_on_signals
-from iotcache_tui.state.dashboard import DashboardState
-from iotcache_tui.state.requests import Answer, OnAnswer, Request
-from iotcache_tui.state.updates import NOTHING
 from iotcache_tui.themes import THEMES
-from iotcache_tui.widgets.common.problem_line import ALL_WELL
-from iotcache_tui.widgets.common.render_context import RenderContext
+from iotcache_tui.widgets.common.tabs import ScreenTabs
+from iotcache_tui.widgets.common.top_bar import TopBar
 
 if TYPE_CHECKING:
+    from iotcache.model import Event
+    from iotcache_tui.feed.base import Feed
     from iotcache_tui.record.player import RecordingPlayer
     from iotcache_tui.record.recorder import Recorder
+    from iotcache_tui.screens.context import PreferenceChanges, ToastSeverity
+    from iotcache_tui.screens.guide import Guide
+    from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
+    from iotcache_tui.screens.view import ViewScreen
+    from iotcache_tui.state.dashboard import DashboardState
+    from iotcache_tui.state.requests import Answer, OnAnswer, Request
 
 SMALL_LINES = 32
 """Below so many lines of the terminal one toast is shown at a time."""
+TABS_FROM_LINES = 20
+"""Of the terminal: app.tcss hides the tabs below."""
 SITES_MOST = 200
 """Of the sites that the palette offers."""
 NEWS_S = 30.0
@@ -74,11 +79,13 @@ class IotCacheApp(App[None]):
         theme_named: bool = False,
         contexts: ContextChoice = NO_CONTEXTS,
         guide: Literal["", "tour", "booth"] = "",
+        opening: bool = False,
     ) -> None:
+        """``opening``: draw a first frame before anything else is loaded."""
         super().__init__()
         self.contexts = contexts
-        self.guide = Guide(self, unattended=guide == "booth") if guide else None
-        """What leads through the program by itself."""
+        self._opening = opening
+        self._asked_guide = guide
         self.switch_to: str | None = None
         """The context to go on with, once this app has ended."""
         self.recorder = recorder
@@ -97,7 +104,6 @@ class IotCacheApp(App[None]):
         self._preferences_file = preferences_file or PreferencesFile()
         self.preferences: UiPreferences = self._preferences_file.load()
         """What the user chose the last time."""
-        self.state = DashboardState()
         if self.player is not None:
             self.player.state = self.state
         self.selected_row: int | None = None
@@ -110,32 +116,80 @@ class IotCacheApp(App[None]):
         self._views: dict[str, ViewScreen] = {}
         self._view: ViewScreen | None = None
         self._asking: dict[int, tuple[Request, OnAnswer]] = {}
-        self._recorded_nodes = NodeStatsSubscription()
         for name, theme in self.available_themes.items():
             if theme.ansi:  # the terminal's own colours by name: nothing can be mixed or drawn with them
                 self.unregister_theme(name)
         for theme in THEMES:
             self.register_theme(theme)
+        self._theme_begun = self._wanted_theme()
+        if self.available_themes[self._theme_begun].dark:
+            # Before the style sheet is read: it would be read anew for another theme than it began with.
+            self.set_reactive(App.theme, self._theme_begun)
+            self.stylesheet.set_variables(self.get_css_variables())
         self.user_keys = self.settings.keys
         """Acts' ids and the keys that the user put them on."""
 
-    def on_mount(self) -> None:
-        if self.user_keys:
-            self.set_keymap(complete(self.user_keys))
-        # A theme that the configuration names wins over the one chosen on screen the last time.
+    def _wanted_theme(self) -> str:
+        """A theme that the configuration names wins over the one chosen on screen the last time."""
         wanted = self.settings.theme
         plain = wanted == DashboardSettings().theme and not self._theme_named
         if plain and self.preferences.theme in self.available_themes:
             wanted = self.preferences.theme
-        self.theme = wanted if wanted in self.available_themes else "iotcache-dark"
-        self._theme_begun = self.theme
+        return wanted if wanted in self.available_themes else "iotcache-dark"
+
+    @cached_property
+    def state(self) -> DashboardState:
+        from iotcache_tui.state.dashboard import DashboardState
+
+        return DashboardState()
+
+    @cached_property
+    def guide(self) -> Guide | None:
+        """What leads through the program by itself."""
+        if not self._asked_guide:
+            return None
+        from iotcache_tui.screens.guide import Guide
+
+        return Guide(self, unattended=self._asked_guide == "booth")
+
+    @cached_property
+    def _recorded_nodes(self) -> NodeStatsSubscription:
+        from iotcache_tui.screens.nodes.stats_subscription import NodeStatsSubscription
+
+        return NodeStatsSubscription()
+
+    def compose(self) -> ComposeResult:
+        """The head of the first screen, where the rest of it is still to be loaded."""
+        if not self._opening:
+            return
+        selected = self.contexts.selected
+        top = TopBar(context=(selected.name, selected.colour) if selected else None, id="top")
+        top.show((), "STARTING", clock_text(self.clock.now()))
+        yield top
+        if self.size.height >= TABS_FROM_LINES:
+            yield ScreenTabs(tabs_of(self.settings.keys), self._first, id="tabs")
+
+    def on_mount(self) -> None:
+        if self.user_keys:
+            self.set_keymap(complete(self.user_keys))
+        self.theme = self._theme_begun
         self.theme_changed_signal.subscribe(self, self._theme_changed)
-        self.action_show(self._first)
-        self.frame_clock.start()
-        # The first frame goes out before anything that takes time begins.
-        self.call_after_refresh(self.frame)
-        self.call_after_refresh(self.feed.start)
         end_on_signals(self.exit, self.feed.stop)
+        if self._opening:
+            self.call_after_refresh(self._begin)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        """The first frame goes out before anything that takes time begins."""
+        if self._opening:
+            self.feed.start()
+        if self._view is None:  # a key may have asked for another screen meanwhile
+            self.action_show(self._first)
+        self.frame_clock.start()
+        self.call_after_refresh(self.frame)
+        if not self._opening:
+            self.call_after_refresh(self.feed.start)
 
     def _theme_changed(self, theme: Theme) -> None:
         """Keep what the user turned to, and not what this run began with: that may be told of late."""
@@ -163,6 +217,8 @@ class IotCacheApp(App[None]):
     def view(self, name: str) -> ViewScreen:
         """The screen of that name, made on its first showing and kept."""
         if name not in self._views:
+            from iotcache_tui.screens.view import screen_class
+
             entry = next(entry for entry in SCREENS if entry.name == name)
             self._views[name] = screen_class(entry)(self)
             self.install_screen(self._views[name], name)
@@ -213,6 +269,8 @@ class IotCacheApp(App[None]):
         return self._frozen if self.paused else (self.clock.monotonic(), self.clock.now())
 
     def _draw(self, view: ViewScreen) -> None:
+        from iotcache_tui.widgets.common.render_context import RenderContext
+
         now_s, wall_s = self._moment()
         moment = RenderContext(
             now_s,
@@ -227,6 +285,8 @@ class IotCacheApp(App[None]):
 
     def _take_in(self) -> bool:
         """Whether there was anything to take in."""
+        from iotcache_tui.state.updates import NOTHING
+
         news = False
         try:
             for drained in self.feed.mailbox.drain_all():
@@ -247,6 +307,8 @@ class IotCacheApp(App[None]):
 
     def _alarm(self, events: Sequence[Event]) -> None:
         """A toast for an alert that is an error, while it is news."""
+        from iotcache.model import Severity
+
         for event in events:
             news = self.clock.now() - event.ts_s < NEWS_S
             if news and event.kind == "alert.raised" and event.severity is Severity.ERROR:
@@ -345,6 +407,8 @@ class IotCacheApp(App[None]):
 
     def show_problem(self) -> None:
         if not self.state.problems:
+            from iotcache_tui.widgets.common.problem_line import ALL_WELL
+
             self.tell(ALL_WELL)
             return
         self.show_screen(self.state.problems[0].screen)
@@ -378,7 +442,9 @@ class IotCacheApp(App[None]):
             self.player.to_mark(step)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The keys of a replay work, and are told of, only in one."""
+        """The keys of a replay work, and are told of, only in one; few work before there is a screen."""
+        if self._view is None and action not in ("quit", "show"):
+            return False
         if action in ("seek", "speed", "mark"):
             return self.player is not None
         return super().check_action(action, parameters)
@@ -399,10 +465,14 @@ class IotCacheApp(App[None]):
         return key_shown(self.user_keys, action, default)
 
     def action_help(self) -> None:
+        from iotcache_tui.screens.dialogs.help import HelpScreen
+
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        from iotcache_tui.screens.view import ViewScreen
+
         yield from super().get_system_commands(screen)
         yield SystemCommand("Pause or resume", "Freeze the view; the intake goes on", self.action_pause)
         for steps, label in ((1, "More"), (-1, "Fewer")):

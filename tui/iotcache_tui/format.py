@@ -6,14 +6,18 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from math import inf, isfinite
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 
-from iotcache.model import Value
 from iotcache.text import plural as plural  # noqa: PLC0414 one of the forms of figures, too
 from iotcache.text import printable
 from iotcache_tui.ascii_only import GLYPHS
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from iotcache.model import Value
 
 _SPARK = "▁▂▃▄▅▆▇█"
 _SPARK_ASCII = "_.:-=+*#"
@@ -67,7 +71,8 @@ def number(value: float, decimals: int | None = None) -> str:
         if size >= limit:
             return f"{value / limit:.2f}{unit}"
     if decimals is None:
-        text = f"{value:.3f}".rstrip("0").rstrip(".")
+        text = next(text for places in (3, 2, 1) if len(text := f"{value:.{places}f}") <= 9 or places == 1)
+        text = text.rstrip("0").rstrip(".")
         return text if text != "-0" else "0"
     return f"{value:.{decimals}f}"
 
@@ -222,7 +227,12 @@ _zone: ZoneInfo | None = None
 def use_zone(name: str) -> None:
     """Show times of this zone from now on: ``local``, or a name of the tz database."""
     global _zone  # noqa: PLW0603 (one screen, one zone)
-    _zone = None if name == "local" else ZoneInfo(name)
+    if name == "local":
+        _zone = None
+        return
+    from zoneinfo import ZoneInfo
+
+    _zone = ZoneInfo(name)
 
 
 def wall_text(wall_s: float, form: str) -> str:

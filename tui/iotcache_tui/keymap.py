@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 from textual.app import App
 from textual.binding import Binding, BindingType, Keymap
 from textual.keys import KEY_NAME_REPLACEMENTS, KEY_TO_UNICODE_NAME, REPLACED_KEYS, Keys
-from textual.widgets import Input
 
 from iotcache.config.fields import nearest
 from iotcache.errors import ConfigError
 from iotcache.text import printable
 from iotcache_tui.screens.catalog import SCREENS
-from iotcache_tui.screens.view import ViewScreen, screen_class
+
+if TYPE_CHECKING:
+    from iotcache_tui.screens.view import ViewScreen
 
 EVERYWHERE = "everywhere"
 MODIFIERS = frozenset({"alt", "ctrl", "hyper", "meta", "shift", "super"})
@@ -90,6 +91,8 @@ class _BindingScope(Struct, frozen=True):
     bindings: tuple[Binding, ...]
 
     def takes_text(self) -> bool:
+        from textual.widgets import Input
+
         return issubclass(self.kind, Input)
 
 
@@ -108,6 +111,8 @@ def _bindings(kind: type[Any], more: Iterable[BindingType] = ()) -> tuple[Bindin
 
 
 def _screens() -> Iterator[tuple[str, type[ViewScreen]]]:
+    from iotcache_tui.screens.view import screen_class
+
     for entry in SCREENS:
         yield entry.title, screen_class(entry)
 

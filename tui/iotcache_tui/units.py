@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from iotcache.model import Value
+if TYPE_CHECKING:
+    from iotcache.model import Value
 
 System = Literal["as sent", "metric", "imperial"]
 _TO_IMPERIAL: Final = {

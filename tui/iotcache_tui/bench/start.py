@@ -42,7 +42,7 @@ _OURS: Final = [sys.executable, "-P", "-m", "iotcache_tui"]
 _WAIT_S: Final = 30.0
 _MANY: Final = 5_000
 TARGETS: Final = [
-    BenchTarget(FRAME, BARE, 0.5),
+    BenchTarget(FRAME, BARE, 0.8),
     BenchTarget(SERIES, PROMISE, 1.0),
     BenchTarget(DEVICES, PROMISE, 1.0),
 ]

@@ -49,6 +49,17 @@ class WideFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=31, width=79)
 
 
+class _Version(argparse.Action):
+    """Prints the version, which is looked up only then: that takes longer than all other parsing."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **settings)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"{PROGRAM} {program_version()}")
+        parser.exit()
+
+
 class CommandParser(argparse.ArgumentParser):
     """An argument parser whose mistakes are one sentence, with the nearest flag for an unknown one.
 
@@ -173,7 +184,7 @@ def command_parser(command: str | None) -> CommandParser:
             formatter_class=WideFormatter,
             command="",
         )
-        parser.add_argument("--version", action="version", version=f"{PROGRAM} {program_version()}")
+        parser.add_argument("--version", action=_Version, help="print the version and exit")
     else:
         parser = CommandParser(
             prog=f"{PROGRAM} {command}",

@@ -12,7 +12,10 @@ from iotcache_tui.state.updates import Mailbox
 class Feed(Protocol):
     """Live, attached or replayed: the screens cannot tell."""
 
-    mailbox: Mailbox
+    @property
+    def mailbox(self) -> Mailbox:
+        """What it has found out, for the screen's thread to take."""
+        ...
 
     def start(self) -> None:
         """Begin; returns at once."""

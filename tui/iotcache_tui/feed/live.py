@@ -7,6 +7,8 @@ import contextlib
 import logging
 import threading
 from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.parts import looks_per_s
@@ -14,10 +16,12 @@ from iotcache.config.schema import Settings
 from iotcache.errors import IotCacheError
 from iotcache.tasks import end
 from iotcache.text import printable
-from iotcache_tui.feed.dispatcher import RequestDispatcher
 from iotcache_tui.feed.pace import TICK_S
-from iotcache_tui.state.requests import Request
-from iotcache_tui.state.updates import Latest, Mailbox
+
+if TYPE_CHECKING:
+    from iotcache_tui.feed.dispatcher import RequestDispatcher
+    from iotcache_tui.state.requests import Request
+    from iotcache_tui.state.updates import Mailbox
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +43,6 @@ class LiveFeed:
     ) -> None:
         """``reads_per_s`` is the most reads a second; `looks_per_s` of the settings where it is not given.
         They are made every ``tick_s``."""
-        self.mailbox = Mailbox()
-        self._dispatcher = RequestDispatcher(self.mailbox)
         self._settings = settings
         self._reads_per_s = looks_per_s(settings) if reads_per_s is None else reads_per_s
         self._tick_s = tick_s
@@ -51,9 +53,22 @@ class LiveFeed:
         self._stopping: asyncio.Event | None = None
         self._stop_asked = False
 
-    # The screen's side
+    # The screen's side. What is made on its first use is made by the screen's thread, and loaded then.
+
+    @cached_property
+    def mailbox(self) -> Mailbox:
+        from iotcache_tui.state.updates import Mailbox
+
+        return Mailbox()
+
+    @cached_property
+    def _dispatcher(self) -> RequestDispatcher:
+        from iotcache_tui.feed.dispatcher import RequestDispatcher
+
+        return RequestDispatcher(self.mailbox)
 
     def start(self) -> None:
+        assert self._dispatcher is not None  # before the other thread wants it
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._thread.start()
 
@@ -81,10 +96,15 @@ class LiveFeed:
         try:
             asyncio.run(self._main())
         except IotCacheError as error:
-            self.mailbox.put_latest(Latest(failure=str(error)))
+            self._tell_failure(str(error))
         except Exception as error:
             log.exception("the feed ended")
-            self.mailbox.put_latest(Latest(failure=f"the feed ended: {printable(repr(error))}"))
+            self._tell_failure(f"the feed ended: {printable(repr(error))}")
+
+    def _tell_failure(self, text: str) -> None:
+        from iotcache_tui.state.updates import Latest
+
+        self.mailbox.put_latest(Latest(failure=text))
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from iotcache.clock import Clock
 from iotcache.config.parts import NONE, absent_parts, named_parts, observes
 from iotcache.config.schema import Settings
-from iotcache_tui.state.updates import Mailbox
 
 if TYPE_CHECKING:
     from iotcache.cache import DeviceCache
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from iotcache_tui.feed.advisor import AdvisorFeed
     from iotcache_tui.feed.delayed_store import DelayedStore
     from iotcache_tui.feed.node_stats import NodeStatsPoller
+    from iotcache_tui.state.updates import Mailbox
 
 
 @dataclass(slots=True, kw_only=True)

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 500
 DIRECTORY_EVERY_S = 1.0
+FIRST_ROWS_EVERY_S = 0.1
+FIRST_ROWS_WITHIN_S = 3.0
+"""So long after the start the store is asked more often, until it knows a series."""
 PROBE_EVERY_S = 1.0
 RETRY_MIN_S = 0.25
 RETRY_MAX_S = 5.0
@@ -168,7 +171,7 @@ class LiveWork:
         )  # fmt: skip
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(advisor.run())
-            tasks.create_task(self._every(DIRECTORY_EVERY_S, self._learn_rows, store, stats, pace))
+            tasks.create_task(self._learn(store, stats, pace))
             tasks.create_task(self._every(PROBE_EVERY_S, self._probe, cache))
             tasks.create_task(self._every(self._tick_s, self._read, cache, stats, pace))
             tasks.create_task(self._every(1.0, self._close_second, cache, stats, node_stats))
@@ -282,6 +285,14 @@ class LiveWork:
             now_s = self._clock.monotonic()
             due_s = max(due_s + period_s, now_s)
             await asyncio.sleep(due_s - now_s)
+
+    async def _learn(self, store: DelayedStore, stats: ReadStats, pace: ReadingPace) -> None:
+        """Whoever starts the program waits for the first row, and that row for no beat of later ones."""
+        until_s = self._clock.monotonic() + FIRST_ROWS_WITHIN_S
+        while not self._series and self._clock.monotonic() < until_s:
+            await self._learn_rows(store, stats, pace)
+            await asyncio.sleep(FIRST_ROWS_EVERY_S)
+        await self._every(DIRECTORY_EVERY_S, self._learn_rows, store, stats, pace)
 
     async def _learn_rows(self, store: DelayedStore, stats: ReadStats, pace: ReadingPace) -> None:
         """Take in series that were first seen since the last look."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
+
+from iotcache_tui.key_display import key_shown
 
 
 class ScreenEntry(Struct, frozen=True):
@@ -50,3 +54,10 @@ SCREENS = (
         "How much memory, which TTL, which keys",
     ),
 )  # fmt: skip
+
+
+def tabs_of(keys: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    """Key, name and title of each screen, with the user's own keys."""
+    return tuple(
+        (key_shown(keys, f"app.{entry.name}", entry.key), entry.name, entry.title) for entry in SCREENS
+    )

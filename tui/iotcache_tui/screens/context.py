@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final, Literal, Protocol, TypedDict, Unpack
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, Unpack
 
-from msgspec import Struct
-
-from iotcache.clock import Clock
-from iotcache.config.contexts import ConfigContext
-from iotcache.config.schema import DashboardSettings
-from iotcache_simulator.lab.certificate import LessonTaken
-from iotcache_tui.preferences import UiPreferences
-from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.requests import RequestChannel
-from iotcache_tui.widgets.common.seek_bar import Playback
+
+if TYPE_CHECKING:
+    from iotcache.clock import Clock
+    from iotcache.config.schema import DashboardSettings
+    from iotcache_simulator.lab.certificate import LessonTaken
+    from iotcache_tui.preferences import UiPreferences
+    from iotcache_tui.screens.context_choice import ContextChoice
+    from iotcache_tui.state.dashboard import DashboardState
+    from iotcache_tui.widgets.common.seek_bar import Playback
 
 ToastSeverity = Literal["information", "warning", "error"]
 
@@ -31,23 +31,6 @@ class PreferenceChanges(TypedDict, total=False):
     log: bool
     toured: bool
     lessons: Mapping[str, LessonTaken]
-
-
-def _no_mistake(name: str) -> str:
-    return ""
-
-
-class ContextChoice(Struct, frozen=True):
-    """Contexts of the configuration file."""
-
-    selected: ConfigContext | None = None
-    known: tuple[ConfigContext, ...] = ()
-    """Those that can be switched to."""
-    mistake: Callable[[str], str] = _no_mistake
-    """Given a context's name, what keeps its settings from being taken, in a sentence; empty for nothing."""
-
-
-NO_CONTEXTS: Final = ContextChoice()
 
 
 class DashboardContext(RequestChannel, Protocol):

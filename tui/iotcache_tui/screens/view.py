@@ -18,7 +18,7 @@ from textual.widget import Widget
 from iotcache.errors import UsageError
 from iotcache_tui.export import Rows, as_csv, as_json, file_name, write_new
 from iotcache_tui.key_display import key_shown
-from iotcache_tui.screens.catalog import SCREENS, ScreenEntry
+from iotcache_tui.screens.catalog import SCREENS, ScreenEntry, tabs_of
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.export import ExportScreen
 from iotcache_tui.screens.dialogs.jump import JumpScreen
@@ -88,14 +88,7 @@ class ViewScreen(Screen[None]):
             titles={entry.name: entry.title for entry in SCREENS},
             id="problem",
         )
-        self.tabs = ScreenTabs(
-            tuple(
-                (key_shown(settings.keys, f"app.{entry.name}", entry.key), entry.name, entry.title)
-                for entry in SCREENS
-            ),
-            self.NAME,
-            id="tabs",
-        )
+        self.tabs = ScreenTabs(tabs_of(settings.keys), self.NAME, id="tabs")
 
     def compose(self) -> ComposeResult:
         player = self.context.player

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from iotcache_tui.state.updates import Attachment
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iotcache_tui.state.updates import Attachment
 
 _WHAT = {"broker.url": "no broker", "cache.nodes": "no cache node", "store.url": "no store"}
 

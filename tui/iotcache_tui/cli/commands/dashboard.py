@@ -190,7 +190,7 @@ def _one(
     from iotcache_tui.feed.live import LiveFeed
     from iotcache_tui.feed.request_context import is_read_only
     from iotcache_tui.preferences import PreferencesFile
-    from iotcache_tui.screens.context import ContextChoice
+    from iotcache_tui.screens.context_choice import ContextChoice
 
     def mistake(name: str) -> str:
         try:
@@ -216,6 +216,7 @@ def _one(
             loaded.context, () if recorder is not None or in_browser() else loaded.contexts, mistake
         ),
         guide=guide_of(args, settings, new_user=not preferences_file.load().toured),
+        opening=True,
     )
     _require_theme(settings.dashboard.theme, app.available_themes)
     try:

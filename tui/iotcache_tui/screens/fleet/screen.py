@@ -128,7 +128,9 @@ class FleetScreen(ViewScreen):
             self.log_view.styles.display = "block" if preferences.log else "none"
 
     def _add_plots(self) -> None:
-        """The plotting library is loaded once the first frame is out."""
+        """The plotting library is loaded once a frame is out, and only where there is room for plots."""
+        if self.hit_plot is not None or not self.plots.display:
+            return
         from iotcache_tui.widgets.fleet.plots import MinutePlot
 
         span_s, ascii_only = self._history_s, self._ascii
@@ -158,6 +160,8 @@ class FleetScreen(ViewScreen):
         if not len(state.fleet):
             self._say_why_empty()
         table.frame(moment)
+        if self._drawn >= 0:
+            self._add_plots()
         if state.changes == self._drawn and not self.context.input_is_recent:
             return  # what follows tells of nothing but what was taken in
         self.kpis.show(state, moment.nodes)
@@ -302,6 +306,7 @@ class FleetScreen(ViewScreen):
     def action_toggle_plots(self) -> None:
         self.plots.display = not self.plots.display
         self._plotted_at_s = -1.0
+        self._add_plots()
         if not self.has_class("-short") and not self.has_class("-tiny"):
             # On a small screen they go by its room: it says nothing of what is wanted on another.
             self.context.keep(plots=self.plots.display)

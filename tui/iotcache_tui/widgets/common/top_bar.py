@@ -12,7 +12,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from iotcache.text import printable
-from iotcache_tui.state.problems.shown import part_text
 
 _ORDER = {"down": 0, "refused": 0, "unreached": 0, "starting": 1, "empty": 1, "troubled": 2}
 """What is in trouble stands first: a narrow line must not cut it off."""
@@ -112,6 +111,8 @@ class TopBar(Widget):
 
 def _whole(name: str, state: str, text: str) -> str:
     """A part in trouble with all that is known of it."""
+    from iotcache_tui.state.problems.shown import part_text
+
     return printable(_calm(name, state) or part_text(name, state, text), 500)
 
 

@@ -1,0 +1,60 @@
+"""What the dashboard has loaded when its first frame is out: by name, as times differ between machines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cli.test_main import ENVIRONMENT
+
+PROGRAM = """
+import os, sys
+from textual.drivers.linux_driver import LinuxDriver
+
+write = LinuxDriver.write
+
+def first_frame(driver, data):
+    write(driver, data)
+    if "iotcache" in data:
+        with open("seen", "w") as file:
+            file.write("\\n".join([data.replace("\\n", " "), *sys.modules]))
+        os._exit(0)
+
+LinuxDriver.write = first_frame
+from iotcache_tui.cli.main import main
+main([])
+"""
+LATER = {
+    "aiomqtt", "email", "importlib.metadata", "numpy", "paho", "plotext", "psycopg", "pymemcache", "sqlite3",
+    "iotcache.alerts", "iotcache.cache", "iotcache.cluster", "iotcache.config.alert_rules",
+    "iotcache.config.presets", "iotcache.model", "iotcache.mqtt", "iotcache.store", "iotcache_simulator",
+    "iotcache_tui.feed.dispatcher",
+    "iotcache_tui.feed.work", "iotcache_tui.screens.guide", "iotcache_tui.screens.view",
+    "iotcache_tui.state.dashboard", "iotcache_tui.state.updates",
+}  # fmt: skip
+
+
+def test_the_first_frame_waits_for_nothing_that_it_does_not_show(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", PROGRAM], stdin=theirs, stdout=theirs, cwd=tmp_path,
+        env=ENVIRONMENT | {
+            "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40",
+            "XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path),
+        },
+    ) as program:  # fmt: skip
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # Linux ends a terminal without a writer so
+            while os.read(ours, 65_536):
+                pass
+        assert program.wait(60) == 0
+    os.close(ours)
+    frame, *loaded = (tmp_path / "seen").read_text("utf-8").splitlines()
+    assert "STARTING" in frame
+    assert "[1 Fleet]" in frame
+    assert LATER & set(loaded) == set()
+    assert "iotcache_tui.feed.live" in loaded
