@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import os
 import re
 import time
@@ -58,7 +57,7 @@ def set_up(settings: LogSettings, *, default_file: Path | None = None) -> Path |
     elif file is not None:
         try:
             make_private_folder(file.parent)
-            handler = _RotatingFile(file, maxBytes=_DEFAULT_FILE_BYTES, backupCount=1, encoding="utf-8")
+            handler = _rotating_file(file)
         except OSError:
             handler, file = logging.NullHandler(), None
     _install(handler, settings.level.upper())
@@ -88,8 +87,23 @@ def _install(handler: logging.Handler, level: str) -> None:
 def _named_file(file: Path) -> logging.Handler:
     # A file that the user names is turned over by the user's own tools: notice when it was moved away.
     if os.name == "posix":
-        return _WatchedFile(file, encoding="utf-8")
+        from logging.handlers import WatchedFileHandler
+
+        class WatchedFile(_Private, WatchedFileHandler):
+            pass
+
+        return WatchedFile(file, encoding="utf-8")
     return _Private(file, encoding="utf-8")
+
+
+def _rotating_file(file: Path) -> logging.Handler:
+    # Loaded where there is such a file: the module brings sockets and queues for handlers of no use here.
+    from logging.handlers import RotatingFileHandler
+
+    class RotatingFile(_Private, RotatingFileHandler):
+        pass
+
+    return RotatingFile(file, maxBytes=_DEFAULT_FILE_BYTES, backupCount=1, encoding="utf-8")
 
 
 class _Private(logging.FileHandler):
@@ -98,11 +112,3 @@ class _Private(logging.FileHandler):
     def _open(self) -> TextIOWrapper:
         descriptor = private_opener(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         return TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding, errors=self.errors)
-
-
-class _WatchedFile(_Private, logging.handlers.WatchedFileHandler):
-    pass
-
-
-class _RotatingFile(_Private, logging.handlers.RotatingFileHandler):
-    pass

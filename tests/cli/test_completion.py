@@ -10,9 +10,10 @@ import pytest
 
 from iotcache.model import Reading, StoredReading
 from iotcache.store.sqlite.store import SqliteStore
-from iotcache_tui.cli.completion import ASKED, FIXED, SHELLS, safe_names, script
+from iotcache_tui.cli.completion import ASKED, FIXED, script
 from iotcache_tui.cli.main import main
 from iotcache_tui.cli.parsers import commands_of, whole_parser
+from iotcache_tui.cli.shell_names import SHELLS, safe_names
 
 COMPLETE = r"""
 source "$1"; shift

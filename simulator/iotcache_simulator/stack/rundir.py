@@ -13,7 +13,6 @@ import contextlib
 import os
 import shutil
 import stat
-import subprocess
 import sys
 import tempfile
 import time
@@ -172,6 +171,8 @@ def process_started(pid: int) -> str:
         return _started_linux(pid)
     if sys.platform == "win32":
         return _started_windows(pid)
+    import subprocess
+
     listed = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False, timeout=5
     )
@@ -189,6 +190,8 @@ def _started_linux(pid: int) -> str:
 
 
 def _started_windows(pid: int) -> str:
+    import subprocess
+
     listed = subprocess.run(
         ["tasklist", "/fi", f"PID eq {pid}", "/fo", "csv", "/nh"],
         capture_output=True,

@@ -1,21 +1,15 @@
-"""Shell completion of every command: flags, actions, files, and names that the program knows.
-
-A shell expands what it is offered: ``compgen -W`` would run a device named ``$(rm -rf ~)``. Only names of
-letters, digits and ``_.:@%+-`` are offered.
-"""
+"""Shell completion of every command: flags, actions, files, and names that the program knows."""
 
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import shtab
 
 from iotcache_tui.cli.parsers import COMMANDS, PROGRAM, commands_of, whole_parser
-
-SHELLS: Final = ("bash", "zsh", "fish")
+from iotcache_tui.cli.shell_names import SHELLS
 
 
 def _scenarios() -> Sequence[str]:
@@ -60,15 +54,6 @@ ASKED: Final[dict[tuple[str, str], str]] = {
     ("where", "key"): "keys",
 }
 """Command and argument whose words the program is asked for, as ``iotcache-tui completion --names KIND``."""
-
-
-_SAFE: Final = re.compile(r"[A-Za-z0-9_.:@%+-]+")
-NAMES_MOST: Final = 2_000
-
-
-def safe_names(names: Iterable[str]) -> list[str]:
-    """The first `NAMES_MOST` different names that mean nothing to a shell, sorted."""
-    return sorted({name for name in names if _SAFE.fullmatch(name) and not name.startswith("-")})[:NAMES_MOST]
 
 
 def script(shell: str) -> str:

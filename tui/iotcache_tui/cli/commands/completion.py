@@ -8,11 +8,12 @@ fish: ``iotcache-tui completion fish > ~/.config/fish/completions/iotcache-tui.f
 from __future__ import annotations
 
 import argparse
-import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from iotcache.errors import UsageError
 from iotcache.text import printable
+from iotcache_tui.cli.shell_names import NAMES_MOST, SHELLS, safe_names
 
 if TYPE_CHECKING:
     from iotcache.config.schema import Settings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 KINDS = ("devices", "sensors", "keys")
 ASK_S = 2.0
 """A store that is away must not hold a prompt up for longer."""
+_SERIES_MOST: Final = 4 * NAMES_MOST
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from iotcache_tui.cli.completion import SHELLS, safe_names, script
-
     if args.names is not None:
         from iotcache_tui.cli.options import load_settings
 
         settings = load_settings(args).settings
-        series = asyncio.run(_series(settings))
+        series = _series(settings)
         print("\n".join(safe_names(_names(args.names, series, settings))))
         return 0
     if args.shell not in SHELLS:
@@ -48,11 +48,13 @@ def run(args: argparse.Namespace) -> int:
             f"completion needs a shell: {', '.join(SHELLS)}"
             + (f", not '{printable(args.shell, 40)}'" if args.shell else "")
         )
+    from iotcache_tui.cli.completion import script
+
     print(script(args.shell))
     return 0
 
 
-def _names(kind: str, series: list[SeriesInfo], settings: Settings) -> list[str]:
+def _names(kind: str, series: Sequence[SeriesInfo], settings: Settings) -> list[str]:
     if kind == "devices":
         return [one.series.device for one in series]
     if kind == "sensors":
@@ -63,15 +65,35 @@ def _names(kind: str, series: list[SeriesInfo], settings: Settings) -> list[str]
     return [keys.latest(*one.series) for one in series]
 
 
-async def _series(settings: Settings) -> list[SeriesInfo]:
+def _series(settings: Settings) -> Sequence[SeriesInfo]:
     """What the store knows. Raises `IotCacheError`."""
-    from iotcache.errors import StoreError
-    from iotcache.store import open_store
-    from iotcache_tui.cli.completion import NAMES_MOST
+    from iotcache.config.urls import parse_store
     from iotcache_tui.cli.running_stack import reached
 
+    settings = reached(settings)
+    path = parse_store(settings.store.url).path if settings.store.url not in ("embedded", "none") else None
+    if path is None:
+        import asyncio
+
+        return asyncio.run(_asked(settings))
+    # At a Tab an event loop would take longer to load than the file to be read.
+    from iotcache.store.sqlite.reader import SqliteReader
+
+    reader = SqliteReader(path, busy_timeout_s=ASK_S)
     try:
-        async with asyncio.timeout(ASK_S), open_store(reached(settings).store, read_only=True) as store:
-            return list(await store.directory(limit=4 * NAMES_MOST))
+        return reader.directory(0, _SERIES_MOST)
+    finally:
+        reader.close()
+
+
+async def _asked(settings: Settings) -> Sequence[SeriesInfo]:
+    import asyncio
+
+    from iotcache.errors import StoreError
+    from iotcache.store import open_store
+
+    try:
+        async with asyncio.timeout(ASK_S), open_store(settings.store, read_only=True) as store:
+            return await store.directory(limit=_SERIES_MOST)
     except TimeoutError:
         raise StoreError(f"the store did not answer within {ASK_S:.0f} s") from None
