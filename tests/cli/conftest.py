@@ -7,11 +7,32 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from iotcache_tui.cli.main import main
+
 TUI = [sys.executable, "-P", "-m", "iotcache_tui"]
+
+
+@pytest.fixture
+def run_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``run_here(*args, **env)``: a command in this process, in a folder and with variables of its own."""
+
+    def run_it(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        for name in [name for name in os.environ if name.startswith("IOTCACHE_")]:
+            monkeypatch.delenv(name)
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        code = main(args)
+        return subprocess.CompletedProcess(args, code, *capsys.readouterr())
+
+    return run_it
 
 
 @pytest.fixture(scope="module")

@@ -32,19 +32,22 @@ from iotcache_tui.checks.servers import check_broker, check_nodes
 from iotcache_tui.checks.store import check_store
 from iotcache_tui.state.updates import Worker
 from tests.cli.conftest import TUI
-from tests.cli.test_main import ENVIRONMENT, run
+from tests.cli.test_main import ENVIRONMENT
 from tests.conforming import conforming
 from tests.conftest import Server, free_port
 from tests.store.conftest import PASSWORD, Postgres, postgres
 
 __all__ = ["postgres"]
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.real("memcached", "mosquitto")
-def test_all_is_well_against_real_servers(memcached: Server, mosquitto: Server, tmp_path: Path) -> None:
-    done = run(
+def test_all_is_well_against_real_servers(
+    memcached: Server, mosquitto: Server, tmp_path: Path, run_here: RunHere
+) -> None:
+    done = run_here(
         "doctor", "--json", "--broker", f"mqtt://{mosquitto.address}", "--nodes", memcached.address,
-        "--store", f"sqlite:///{tmp_path}/x.db", cwd=tmp_path,
+        "--store", f"sqlite:///{tmp_path}/x.db",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     found = {finding["what"]: finding for finding in conforming("doctor", done.stdout)}
@@ -174,11 +177,11 @@ def _version(server: Server) -> str:
         return connection.recv(100).decode()
 
 
-def test_each_dead_server_is_named_with_how_to_mend_it(tmp_path: Path) -> None:
+def test_each_dead_server_is_named_with_how_to_mend_it(tmp_path: Path, run_here: RunHere) -> None:
     broker, node = free_port(), free_port()
-    done = run(
+    done = run_here(
         "doctor", "--broker", f"mqtt://127.0.0.1:{broker}", "--nodes", f"127.0.0.1:{node}",
-        "--store", f"sqlite:///{tmp_path}/none/x.db", cwd=tmp_path,
+        "--store", f"sqlite:///{tmp_path}/none/x.db",
     )  # fmt: skip
     assert done.returncode == 1
     text = done.stdout
@@ -196,11 +199,11 @@ def mute_server() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_servers_that_hang_are_given_up(tmp_path: Path) -> None:
+def test_servers_that_hang_are_given_up(tmp_path: Path, run_here: RunHere) -> None:
     with mute_server() as broker, mute_server() as node, mute_server() as database:
-        done = run(
+        done = run_here(
             "doctor", "--broker", f"mqtt://127.0.0.1:{broker}", "--nodes", f"127.0.0.1:{node}",
-            "--store", f"postgresql://iot@127.0.0.1:{database}/x", cwd=tmp_path,
+            "--store", f"postgresql://iot@127.0.0.1:{database}/x",
         )  # fmt: skip
     assert done.returncode == 1
     assert "3 problems" in done.stdout
@@ -283,9 +286,11 @@ def test_a_database_is_looked_at_and_left_alone(postgres: Postgres) -> None:
 
 
 @pytest.mark.real("memcached")
-def test_a_node_of_small_items_is_told_of(memcached_factory: Callable[..., Server], tmp_path: Path) -> None:
+def test_a_node_of_small_items_is_told_of(
+    memcached_factory: Callable[..., Server], tmp_path: Path, run_here: RunHere
+) -> None:
     small = memcached_factory("-I", "512k")
-    done = run("doctor", "--json", "--nodes", small.address, "--broker", "mqtt://127.0.0.1:1", cwd=tmp_path)
+    done = run_here("doctor", "--json", "--nodes", small.address, "--broker", "mqtt://127.0.0.1:1")
     found = {finding["what"]: finding for finding in conforming("doctor", done.stdout)}
     assert found[f"node {small.address}"]["level"] == "warn"
 
@@ -323,15 +328,15 @@ def test_secrets_that_all_may_read_are_told_of(tmp_path: Path) -> None:
         os.chdir(before)
 
 
-def test_a_broken_configuration_is_a_finding(tmp_path: Path) -> None:
+def test_a_broken_configuration_is_a_finding(tmp_path: Path, run_here: RunHere) -> None:
     (tmp_path / "config.toml").write_text("[broker]\nulr = 1\n")
-    done = run("doctor", cwd=tmp_path)
+    done = run_here("doctor")
     assert done.returncode == 1
     assert "did you mean broker.url" in done.stdout
 
 
-def test_embedded_without_memcached_warns_and_does_not_fail(tmp_path: Path) -> None:
-    done = run("doctor", cwd=tmp_path, PATH="/nonexistent")
+def test_embedded_without_memcached_warns_and_does_not_fail(tmp_path: Path, run_here: RunHere) -> None:
+    done = run_here("doctor", PATH="/nonexistent")
     assert done.returncode == 0
     assert "bundled" in done.stdout
     assert "warn  embedded nodes" in done.stdout

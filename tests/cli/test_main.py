@@ -60,9 +60,9 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
     ],
 )
 def test_a_usage_mistake_is_one_sentence_and_exit_2(
-    tmp_path: Path, args: list[str], env: dict[str, str], part: str
+    run_here: Callable[..., subprocess.CompletedProcess[str]], args: list[str], env: dict[str, str], part: str
 ) -> None:
-    done = run(*args, cwd=tmp_path, **env)
+    done = run_here(*args, **env)
     assert done.returncode == 2
     assert part in one_sentence(done)
     assert "hush" not in done.stderr
@@ -224,29 +224,26 @@ def test_output_cut_short_is_no_error(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import iotcache; iotcache.DeviceCache; iotcache.Cluster",
-        "from iotcache_tui.cli.main import main; main(['config'])",
-        "from iotcache_tui.cli.main import main; main(['--help'])",
-        "from iotcache_tui.cli.main import main; main(['simulate', '--help'])",
-        "from iotcache_tui.cli.main import main; main(['ingest', '--help'])",
-        "from iotcache_tui.cli.main import main; main(['--version'])",
-        "import iotcache_tui.cli.commands.simulate, iotcache_simulator.publish.run",
-        "import iotcache_tui.cli.commands.stack, iotcache_simulator.stack.stack",
-        "import iotcache_tui.cli.commands.ingest, iotcache.worker.worker",
-        "import iotcache_tui.cli.commands.doctor, iotcache_tui.checks",
-    ],
-)
-def test_headless_parts_load_neither_textual_nor_plotext(tmp_path: Path, code: str) -> None:
-    check = (
-        f"import sys\n{code}\n"
-        "heavy = {'textual', 'plotext', 'textual_plotext'} & set(sys.modules)\n"
-        "sys.exit(repr(heavy) if heavy else 0)"
-    )
+HEADLESS = """
+import sys
+import iotcache
+from iotcache_tui.cli.main import main
+iotcache.DeviceCache, iotcache.Cluster
+for words in (["config"], ["--help"], ["simulate", "--help"], ["ingest", "--help"], ["--version"]):
+    main(words)
+import iotcache_tui.cli.commands.simulate, iotcache_simulator.publish.run
+import iotcache_tui.cli.commands.stack, iotcache_simulator.stack.stack
+import iotcache_tui.cli.commands.ingest, iotcache.worker.worker
+import iotcache_tui.cli.commands.doctor, iotcache_tui.checks
+heavy = {"textual", "plotext", "textual_plotext"} & set(sys.modules)
+sys.exit(repr(heavy) if heavy else 0)
+"""
+"""In one process: what all of them together do not load, none of them does."""
+
+
+def test_headless_parts_load_neither_textual_nor_plotext(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-c", check], capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT
+        [sys.executable, "-P", "-c", HEADLESS], capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT
     )
     assert done.returncode == 0, done.stderr
 

@@ -56,9 +56,10 @@ BLOCKS = [
     for text in [path.read_text("utf-8")]
     for block in re.finditer(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 ]
+_WAVE = {"kind": "walk", "amplitude": 1, "step_s": 1}
 WHOLE: dict[str, dict[str, Any]] = {
     "device-class": {
-        "name": "x", "sites": ["s"], "sensor": [{"name": "t", "waves": [{"kind": "walk", "amplitude": 1, "step_s": 1}], "interval_s": 1}]
+        "name": "x", "sites": ["s"], "sensor": [{"name": "t", "waves": [_WAVE], "interval_s": 1}]
     },
 }  # fmt: skip
 """What a part of such a file is put into to be a whole one."""
