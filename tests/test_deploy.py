@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import yaml
 
 from iotcache.config import load
 from iotcache_tui.cli.parsers import COMMANDS, command_parser
-from tests.conftest import Server, free_port
+from tests.conftest import Server, free_port, program
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
@@ -101,6 +102,32 @@ def test_the_image_copies_what_the_wheel_is_built_from() -> None:
     } <= copied
     ignored = (DEPLOY.parent / ".dockerignore").read_text("utf-8").split()
     assert not copied & set(ignored)
+
+
+@pytest.mark.real("memcached")
+def test_cache_nodes_take_the_arguments_that_they_are_given(memcached_factory: Callable[..., Server]) -> None:
+    (pods,) = [one for one in MANIFESTS if (one["kind"], one["metadata"]["name"]) == ("StatefulSet", "cache")]
+    (container,) = pods["spec"]["template"]["spec"]["containers"]
+    given = {tuple(one["command"]) for one in COMPOSE["services"].values() if "memcached" in one["image"]}
+    for arguments in given | {tuple(container["args"])}:
+        memcached_factory(*arguments)
+
+
+@pytest.mark.real("mosquitto")
+def test_the_broker_takes_its_configuration(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    text = (DEPLOY / "mosquitto.conf").read_text("utf-8").replace("/mosquitto/data", str(folder))
+
+    def command(port: int) -> list[str]:
+        config = tmp_path / "mosquitto.conf"
+        config.write_text(re.sub(r"^listener .*$", f"listener {port} 127.0.0.1", text, flags=re.MULTILINE))
+        path = program("mosquitto")
+        assert path is not None
+        config.write_text(config.read_text() + ("\nuser root\n" if os.geteuid() == 0 else ""))
+        return [path, "-c", str(config)]
+
+    Server(command, tmp_path).kill()
 
 
 def _metrics(text: str) -> set[str]:
