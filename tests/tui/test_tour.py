@@ -9,6 +9,7 @@ import pytest
 
 from iotcache.config import load
 from iotcache.errors import UsageError
+from iotcache.model import Event, Severity
 from iotcache_tui.cli.commands.dashboard import guide_of
 from iotcache_tui.screens.guide import Guide
 from iotcache_tui.state.lab import LabCatalogue, LabEntry, LabRun, LabView, LoadLabCatalogue
@@ -46,7 +47,12 @@ async def test_it_says_what_is_to_be_seen_and_is_not_begun_again(run_app: RunApp
         await pass_on(app, pilot, 14)
         await until_shown(app, pilot, "A cache node dies")
         assert switched(app) == ["kill"]
-        await pass_on(app, pilot, 25)
+        # What an alert says of it, the tour says.
+        raised = Event(app.clock.now(), "alert.raised", Severity.ERROR, "n", "node-down raised: refused")
+        app.feed.mailbox.put_event(raised)
+        await pass_on(app, pilot, 1)
+        assert not app.screen.query("Toast")
+        await pass_on(app, pilot, 24)
         await until_shown(app, pilot, "It is back")
         assert switched(app) == ["kill", "restart"]
         assert app.screen.query_one("#log").region == table  # nothing beneath it moves

@@ -306,9 +306,11 @@ class IotCacheApp(App[None]):
         return news
 
     def _alarm(self, events: Sequence[Event]) -> None:
-        """A toast for an alert that is an error, while it is news."""
+        """A toast for an alert that is an error, while it is news. It would lie over the words of a tour."""
         from iotcache.model import Severity
 
+        if self._guided:
+            return
         for event in events:
             news = self.clock.now() - event.ts_s < NEWS_S
             if news and event.kind == "alert.raised" and event.severity is Severity.ERROR:
