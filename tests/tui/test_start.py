@@ -31,8 +31,9 @@ main([])
 LATER = {
     "aiomqtt", "email", "importlib.metadata", "numpy", "paho", "plotext", "psycopg", "pymemcache", "sqlite3",
     "iotcache.alerts", "iotcache.cache", "iotcache.cluster", "iotcache.config.alert_rules",
-    "iotcache.config.presets", "iotcache.model", "iotcache.mqtt", "iotcache.store", "iotcache_simulator",
-    "iotcache_tui.feed.dispatcher",
+    "iotcache.config.presets", "iotcache.model", "iotcache.mqtt", "iotcache.store",
+    "iotcache_simulator.fleet",
+    "iotcache_simulator.lab.definition", "iotcache_simulator.stack", "iotcache_tui.feed.dispatcher",
     "iotcache_tui.feed.work", "iotcache_tui.screens.guide", "iotcache_tui.screens.view",
     "iotcache_tui.state.dashboard", "iotcache_tui.state.updates",
 }  # fmt: skip

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from iotcache_simulator.lab.definition.spec import Scenario
+if TYPE_CHECKING:
+    from iotcache_simulator.lab.definition.spec import Scenario
 
 ORDER: Final = (
     "ttl-too-short", "ttl-too-long", "slow-database", "cold-start-and-warming", "cache-stampede",
