@@ -225,10 +225,8 @@ def test_an_interrupted_check_ends_quietly(memcached: Server, tmp_path: Path) ->
     assert out == b""
 
 
-def test_parts_that_there_are_not_are_no_problem(tmp_path: Path) -> None:
-    done = run(
-        "doctor", "--broker", "none", "--store", "none", "--nodes", f"127.0.0.1:{free_port()}", cwd=tmp_path
-    )
+def test_parts_that_there_are_not_are_no_problem(run_here: RunHere) -> None:
+    done = run_here("doctor", "--broker", "none", "--store", "none", "--nodes", f"127.0.0.1:{free_port()}")
     assert "1 problem," in done.stdout, "the node alone"
     assert not [line for line in done.stdout.splitlines() if "embedded" in line]
     absent = Settings(broker=BrokerSettings(url="none"), store=StoreSettings(url="none"))
