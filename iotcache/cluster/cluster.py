@@ -25,7 +25,7 @@ from iotcache.cluster.recovery import Recovery
 from iotcache.cluster.rings.driver import RingDriver
 from iotcache.cluster.rings.handover import HandOver
 from iotcache.cluster.rings.looks import RingLooks
-from iotcache.cluster.rings.record import addresses
+from iotcache.cluster.rings.record import RingRecord, addresses
 from iotcache.cluster.rings.resizing import Resizing
 from iotcache.cluster.rings.roster import Rosters
 from iotcache.cluster.rings.view import RingView
@@ -159,7 +159,7 @@ class Cluster:
             failover_ttl_s=self._failover_ttl_s,
             clock=clock,
         )
-        self._members = Members(self._nodes, self._router, make, self._events.ring_changed)
+        self._members = Members(self._nodes, self._router, make, self._ring_switched)
         looks = self._fences.ring = RingLooks(self._rings, self._fences, self._members)
         walk = RingWalk(
             self._router,
@@ -169,7 +169,7 @@ class Cluster:
         )
         self._driver = RingDriver(self._fences, looks, walk, self._rng)
         self._resizing = Resizing(self._fences, looks, walk, self._handover, self._driver)
-        self._rosters = Rosters(self._fences, self._rings, clock)
+        self._rosters = Rosters(self._fences, self._rings, self._handover, clock)
 
     @classmethod
     def from_settings(
@@ -428,7 +428,8 @@ class Cluster:
         Raises `RingRefused` for a list that cannot be, `RingBusy` when another change is under way.
         """
         self._check()
-        return await self._resizing.resize(nodes, keys_per_s=keys_per_s, on_progress=on_progress)
+        result = await self._resizing.resize(nodes, keys_per_s=keys_per_s, on_progress=on_progress)
+        return await self._rosters.sum_up(result)
 
     async def ring_followers(self) -> tuple[RingFollower, ...]:
         """The clients that follow the ring, each by host, pid and role; none before its first change."""
@@ -444,6 +445,11 @@ class Cluster:
         """Let the change under way, whoever carries it out, go back to the ring of before."""
         self._check()
         await self._resizing.undo()
+
+    def _ring_switched(self, before: RingRecord | None, after: RingRecord) -> None:
+        if after.change is not None:
+            self._handover.count_for(after.change.id)
+        self._events.ring_changed(before, after)
 
     # One node by hand ------------------------------------------------------------------------
 

@@ -69,6 +69,8 @@ async def test_nodes_join_and_leave_and_nothing_is_missed(memcached_factory: Any
         # Some were handed over as they were read, the others by the walk.
         handed = grown.handed_over + follower.ring().handed_over
         assert abs(handed / len(KEYS) - grown.share_moved) < 0.05
+        # What each told of itself is a second old at the most, and all had a lease to tell it.
+        assert (grown.handed_over_by_all, grown.reads_saved) == (handed, follower.ring().reads_saved)
         await until(lambda: follower.ring().phase is STEADY)
         assert follower.ring().epoch == driver.ring().epoch == 1
         assert await check(follower) == await check(driver) == {server.address for server in servers}

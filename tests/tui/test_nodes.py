@@ -222,8 +222,13 @@ def test_the_last_node_of_a_tried_list_stays() -> None:
 
 
 CHANGING = RingFigures(
-    epoch=3, phase="handing over", driver="nodes 7 on h", joining=("d:1",), share_moved=0.248, left_s=12.0
-)
+    epoch=3, phase="handing over", driver="nodes 7 on h", joining=("d:1",), share_moved=0.248, left_s=12.0,
+    followers=(
+        Follower("h", 8, "ingest", 3, "handing over", 1.0, 0, 0),
+        Follower("i", 9, "reader", 3, "handing over", 1.0, 70, 40),
+        Follower("h", 9, "reader", 3, "handing over", 1.0, 80, 2),
+    ),
+)  # fmt: skip
 
 
 def follow(app: IotCacheApp, ring: RingFigures) -> None:
@@ -260,7 +265,8 @@ async def test_what_is_tried_is_done_on_a_yes_and_its_progress_and_outcome_are_t
         await tick(app, pilot)
         text = screen_text(app)
         assert "handing over, 24.8 % of keys, ~12s left; u undoes it" in text
-        assert "120 handed over, 11.7K; 500 of 2000 looked through" in text
+        assert "150 handed over, 42 store reads saved" in text, "by all clients"
+        assert "500 of 2000 looked through" in text
         app.feed.answer("ring of epoch 4: 24.8 % of keys moved", ticket=ticket)
         await tick(app, pilot)
         assert "ring of epoch 4" in screen_text(app)

@@ -41,10 +41,13 @@ class HandOver:
         self.entries = 0
         self.bytes = 0
         self.reads_saved = 0
+        self._change = 0
 
-    def reset(self) -> None:
-        """Another change begins."""
-        self.entries = self.bytes = self.reads_saved = 0
+    def count_for(self, change: int) -> None:
+        """What is handed over from now on belongs to the change with this id."""
+        if change != self._change:
+            self._change = change
+            self.entries = self.bytes = self.reads_saved = 0
 
     async def complete(
         self, keys: Sequence[str], results: list[GetResult], checked: Request | None, old: PlacedRing

@@ -67,15 +67,16 @@ class Resizing:
         wanted = self._checked(nodes)
         began_s = self._monotonic()
         self._walk.keys_per_s = keys_per_s
-        self._handover.reset()
         present = self._view.read.nodes
         record = self._base()
         share = moved(self._view.placement, addresses(record.present.nodes), addresses(wanted))
         between = _between(record.present.nodes, wanted)
-        walked = 0
+        walked = entries = handed_bytes = 0
         for ring in (between, wanted) if between else (wanted,):
             record = await self._change(ring, on_progress)
             walked += self._walk.walked
+            entries += self._handover.entries
+            handed_bytes += self._handover.bytes
             if not same_list(record.present.nodes, ring):
                 break
         undone = not same_list(record.present.nodes, wanted)
@@ -83,7 +84,7 @@ class Resizing:
             raise RingBusy("another change of the ring was announced first")
         return ResizeResult(
             epoch=record.present.epoch, undone=undone, share_moved=0.0 if undone else share,
-            handed_over=self._handover.entries, handed_over_bytes=self._handover.bytes,
+            handed_over=entries, handed_over_bytes=handed_bytes,
             walked=walked, took_s=self._monotonic() - began_s,
         )  # fmt: skip
 

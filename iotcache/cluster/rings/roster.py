@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from iotcache.clock import Clock
 from iotcache.cluster.outage import Claim
-from iotcache.cluster.rings.types import RingFollower, RingPhase
+from iotcache.cluster.rings.types import ResizeResult, RingFollower, RingPhase
 from iotcache.cluster.wire.answers import ItemReply
 from iotcache.cluster.wire.facts import cas_of
 from iotcache.errors import NodeError
 
 if TYPE_CHECKING:
     from iotcache.cluster.fence import Fences
+    from iotcache.cluster.rings.handover import HandOver
     from iotcache.cluster.rings.view import RingView
 
 ROSTER_KEY: Final = b"iotcache:followers"
 _TTL_S: Final = 60
 _EVERY_S: Final = 4.0
+_EVERY_CHANGING_S: Final = 1.0
 _GONE_S: Final = 14.0
 """A client that has not written itself in for so long has ended, or is cut off."""
 _POLL_S: Final = 0.5
@@ -39,6 +42,8 @@ class RosterEntry(Struct, frozen=True):
     phase: RingPhase
     at_s: float
     """Wall clock, when it wrote itself in."""
+    handed_over: int = 0
+    reads_saved: int = 0
 
 
 class FollowerList(Struct, frozen=True):
@@ -50,9 +55,10 @@ class FollowerList(Struct, frozen=True):
 class Rosters:
     """Keeps this client's entry up to date while there is a ring to follow, and reads those of all."""
 
-    def __init__(self, fences: Fences, view: RingView, clock: Clock) -> None:
+    def __init__(self, fences: Fences, view: RingView, handover: HandOver, clock: Clock) -> None:
         self._fences = fences
         self._view = view
+        self._handover = handover
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
 
@@ -71,11 +77,12 @@ class Rosters:
         while True:
             await asyncio.sleep(_POLL_S)
             view, now = self._view, self._clock.monotonic()
+            every_s = _EVERY_CHANGING_S if view.changing else _EVERY_S
             state = (view.record.rank, view.epoch, view.phase) if view.record is not None else None
             if (
                 state is not None
                 and not self._fences.observe
-                and (state != written[0] or now > written[1] + _EVERY_S)
+                and (state != written[0] or now > written[1] + every_s)
             ):
                 written = (state, now)
                 await self._write()
@@ -83,7 +90,10 @@ class Rosters:
     async def _write(self) -> None:
         """Put this client's entry on the first node that answers, and drop those of clients that are gone."""
         own = self._fences.declarations.own
-        entry = RosterEntry(own, self._view.epoch, self._view.phase, self._clock.now())
+        done = self._handover
+        entry = RosterEntry(
+            own, self._view.epoch, self._view.phase, self._clock.now(), done.entries, done.reads_saved
+        )
         for index in self._fences.reach()[:1]:
             for _ in range(_TRIES):
                 try:
@@ -111,8 +121,30 @@ class Rosters:
         (put,) = await fences.ask(connection, [request])
         return bool(cas_of(put))
 
+    async def sum_up(self, result: ResizeResult) -> ResizeResult:
+        """``result`` of a change of this client's with what all clients have told of it."""
+        own = self._fences.declarations.own.id
+        others = [each for each in (await self._entries()).values() if each.client.id != own]
+        return replace(
+            result,
+            handed_over_by_all=result.handed_over + sum(each.handed_over for each in others),
+            reads_saved=self._handover.reads_saved + sum(each.reads_saved for each in others),
+        )
+
     async def read(self) -> tuple[RingFollower, ...]:
         """All clients that follow the ring, as far as nodes answer; by host, role and pid."""
+        now = self._clock.now()
+        followers = [
+            RingFollower(
+                each.client.host, each.client.pid, each.client.role, each.epoch, each.phase,
+                max(now - each.at_s, 0.0), each.handed_over, each.reads_saved,
+            )
+            for each in (await self._entries()).values()
+        ]  # fmt: skip
+        return tuple(sorted(followers, key=lambda each: (each.host, each.role, each.pid)))
+
+    async def _entries(self) -> dict[int, RosterEntry]:
+        """The newest entry of each client that has not gone."""
         fences, now = self._fences, self._clock.now()
         found: dict[int, RosterEntry] = {}
 
@@ -129,15 +161,7 @@ class Rosters:
                             found[each.client.id] = each
 
         await asyncio.gather(*(ask(index) for index in fences.reach()))
-        followers = [
-            RingFollower(
-                each.client.host, each.client.pid, each.client.role, each.epoch, each.phase,
-                max(now - each.at_s, 0.0),
-            )
-            for each in found.values()
-            if abs(now - each.at_s) < _GONE_S
-        ]  # fmt: skip
-        return tuple(sorted(followers, key=lambda each: (each.host, each.role, each.pid)))
+        return {number: each for number, each in found.items() if abs(now - each.at_s) < _GONE_S}
 
 
 def _decode(value: bytes) -> tuple[RosterEntry, ...]:

@@ -37,6 +37,10 @@ class RingFollower(Struct, frozen=True):
     phase: RingPhase
     age_s: float
     """Since it was last heard of."""
+    handed_over: int = 0
+    """Entries that it has copied from old to new owners, in this change or the last one."""
+    reads_saved: int = 0
+    """Its misses at new owners that old ones answered: as many store reads less."""
 
 
 class RingStatus(Struct, frozen=True):
@@ -74,6 +78,11 @@ class ResizeResult(Struct, frozen=True):
     undone: bool
     share_moved: float
     handed_over: int
+    """By this client: those that were not read meanwhile, for the most part."""
     handed_over_bytes: int
     walked: int
     took_s: float
+    handed_over_by_all: int = 0
+    """By this client and all others that follow the ring, as they have told of it."""
+    reads_saved: int = 0
+    """Store reads that all of them were spared."""

@@ -71,7 +71,7 @@ def nodes_document(
         [
             FollowerLine(
                 printable(each.host, 80), each.pid, printable(each.role, 40), each.epoch, each.phase.value,
-                round(each.age_s, 1),
+                round(each.age_s, 1), each.handed_over, each.reads_saved,
             )
             for each in followers
         ],
@@ -101,7 +101,12 @@ def list_lines(document: NodesDocument) -> Iterator[str]:
         yield f"epoch {document.epoch}, followed by {plural(len(document.followers), 'client')}"
     for each in document.followers:
         behind = "" if each.epoch == document.epoch else f", epoch {each.epoch}"
-        yield f"  {each.role} {each.pid} on {each.host}{behind}, heard of {each.age_s:.0f} s ago"
+        done = (
+            f", {each.handed_over:,} handed over, {plural(each.reads_saved, 'store read')} saved"
+            if each.handed_over or each.reads_saved
+            else ""
+        )
+        yield f"  {each.role} {each.pid} on {each.host}{behind}, heard of {each.age_s:.0f} s ago{done}"
 
 
 def forecast_document(worked_out: RingForecast, result: ResizeResult | None = None) -> NodesForecastDocument:
@@ -141,8 +146,9 @@ def result_lines(
     )
     yield (
         f"{plural(result.walked, 'entry', 'entries')} looked through, "
-        f"{result.handed_over:,} handed over by this program ({data_size(result.handed_over_bytes)}), "
-        f"the others by reads ({worked_out.items_moved:,} foretold)"
+        f"{result.handed_over_by_all:,} handed over ({worked_out.items_moved:,} foretold), "
+        f"{result.handed_over_by_all - result.handed_over:,} of them as they were read, and so "
+        f"{plural(result.reads_saved, 'store read')} saved"
     )
     if not follows_config:
         listed = ", ".join(f'"{node_text(node)}"' for node in nodes)

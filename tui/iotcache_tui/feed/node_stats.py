@@ -75,7 +75,7 @@ def ring_figures(ring: RingStatus, followers: Sequence[RingFollower]) -> RingFig
         followers=tuple(
             Follower(
                 printable(each.host, 60), each.pid, printable(each.role, 30), each.epoch, each.phase.value,
-                round(each.age_s),
+                round(each.age_s), each.handed_over, each.reads_saved,
             )
             for each in followers
         ),

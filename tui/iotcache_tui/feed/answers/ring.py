@@ -77,8 +77,8 @@ def outcome(result: ResizeResult, foretold: Foretold) -> str:
     return (
         f"ring of epoch {result.epoch}: {100 * result.share_moved:.1f} % of keys moved "
         f"({100 * foretold.share_moved:.1f} % foretold) in {result.took_s:.1f} s ({foretold.takes_s:.1f} s); "
-        f"{plural(result.handed_over, 'entry', 'entries')} handed over from here, others "
-        f"by reads ({foretold.items:,} foretold)"
+        f"{plural(result.handed_over_by_all, 'entry', 'entries')} handed over ({foretold.items:,} foretold), "
+        f"{plural(result.reads_saved, 'store read')} saved"
     )
 
 

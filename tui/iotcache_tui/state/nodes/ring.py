@@ -19,6 +19,10 @@ class Follower(Struct, frozen=True):
     phase: str
     age_s: float
     """Since it was last heard of."""
+    handed_over: int = 0
+    """Entries that it has copied, in this change or the last one."""
+    reads_saved: int = 0
+    """Its misses at new owners that old ones answered."""
 
 
 class RingFigures(Struct, frozen=True, kw_only=True):
@@ -39,6 +43,16 @@ class RingFigures(Struct, frozen=True, kw_only=True):
     @property
     def changing(self) -> bool:
         return self.phase != "steady"
+
+    @property
+    def handed_over(self) -> int:
+        """By all clients."""
+        return sum(each.handed_over for each in self.followers)
+
+    @property
+    def reads_saved(self) -> int:
+        """Of all clients."""
+        return sum(each.reads_saved for each in self.followers)
 
 
 class Foretold(Struct, frozen=True):

@@ -29,7 +29,7 @@ def ring(  # noqa: PLR0917
     tried, what it would come to."""
     if what is None:
         return WAITING
-    head = _now(now, own, width)
+    head = _now(now, own, width, height)
     height -= len(head)
     size = min(max((len(short.get(node.name, node.name)) for node in what.nodes), default=5), 22)
     room = max(min(width - size - 41, _BAR_MOST), 3)
@@ -50,7 +50,7 @@ def ring(  # noqa: PLR0917
     return known
 
 
-def _now(now: RingFigures | None, own: ResizeProgress | None, width: int) -> list[Line]:
+def _now(now: RingFigures | None, own: ResizeProgress | None, width: int, height: int) -> list[Line]:
     """The ring's epoch and followers, or how far its change is; nothing of a ring that never changed."""
     if now is None or (not now.epoch and not now.changing):
         return []
@@ -65,14 +65,12 @@ def _now(now: RingFigures | None, own: ResizeProgress | None, width: int) -> lis
         (f"{undoing}{now.phase}", "warn"),
         (f", {100 * now.share_moved:.1f} % of keys{left}; u undoes it", "row"),
     ]
-    if own is not None:
-        second = (
-            f"{count(own.handed_over)} handed over, {data_size(own.handed_over_bytes)}; "
-            f"{count(own.walked)} of {count(own.to_walk)} looked through"
-        )
-    else:
-        second = f"by {now.driver}"
-    return [first, [(fit(second, width), "dim")]]
+    done = max(now.handed_over, own.handed_over if own is not None else 0)
+    saved = f"{count(done)} handed over, {plural(now.reads_saved, 'store read')} saved"
+    looked = f"{count(own.walked)} of {count(own.to_walk)} looked through" if own is not None else ""
+    third = looked or f"by {now.driver}"
+    lines: list[Line] = [first, [(fit(saved, width), "row")], [(fit(third, width), "dim")]]
+    return lines if height > _ALL_LINES else lines[:2]
 
 
 def _followers(now: RingFigures, room: int) -> list[Line]:
