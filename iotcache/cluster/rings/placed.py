@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 from typing import Final
 
 from iotcache.cluster.placement import placement
 from iotcache.cluster.rings.record import addresses
 
-_ORDERS_MAX: Final = 500_000
-"""Keys remembered; some 300 bytes each."""
+_ORDERS_MAX: Final = 50_000
+"""Keys remembered; some 200 bytes each."""
+_FIRST: Final = 6
+"""So many nodes of an order are remembered: seldom are more of them out at once."""
 
 
 class PlacedRing:
@@ -28,15 +31,20 @@ class PlacedRing:
         """The node that owns ``key``."""
         return self.indexes[self._placement.owner(key)]
 
-    def order(self, key: str) -> tuple[int, ...]:
+    def order(self, key: str) -> Iterable[int]:
         """All nodes in the order in which they stand in for each other for ``key``: the owner first."""
-        order = self._orders.get(key)
-        if order is None:
+        first = self._orders.get(key)
+        if first is None:
             if len(self._orders) >= _ORDERS_MAX:
                 self._orders.clear()
-            order = tuple(self.indexes[at] for at in self._placement.order(key))
-            self._orders[key] = order
-        return order
+            first = tuple(self._order_from(key, 0, _FIRST))
+            self._orders[key] = first
+        return first if len(self.indexes) <= _FIRST else chain(first, self._order_from(key, _FIRST, None))
+
+    def _order_from(self, key: str, start: int, stop: int | None) -> Iterable[int]:
+        """A part of the order, worked out only when it is asked for."""
+        indexes = self.indexes
+        return (indexes[at] for at in islice(self._placement.order(key), start, stop))
 
 
 def gained_with(rings: Sequence[PlacedRing], key: str) -> int:
