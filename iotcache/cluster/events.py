@@ -97,4 +97,7 @@ def _event(node: Node, before: NodeState) -> tuple[str, Severity, str]:
         return "node_down", Severity.ERROR, f"is {still}out: {node.reason}"
     if before is NodeState.STARTING:
         return "node_up", Severity.INFO, "is up"
-    return "node_up", Severity.INFO, "is up again" + (", restarted and empty" if node.restarted else "")
+    restarted = ""
+    if node.restarted:
+        restarted = ", restarted with its entries" if node.kept_items else ", restarted and empty"
+    return "node_up", Severity.INFO, f"is up again{restarted}"

@@ -22,6 +22,8 @@ class Greeting(NamedTuple):
     """``None`` when it does not tell."""
     time_s: float
     """By its own clock, epoch seconds; NaN when it does not tell."""
+    items: float = 0.0
+    """That it has."""
 
 
 class ProcessWatch:
@@ -30,6 +32,9 @@ class ProcessWatch:
     def __init__(self) -> None:
         self._before: tuple[str, float, float] | None = None
         """Pid, start by our clock, birth by the node's own."""
+        self.kept = False
+        """Whether the process that has another's place has its items, too (memcached's ``-e``): such a one
+        counts its life on from there (memcached 1.6.18, ``restart.c``; seen on servers)."""
 
     def restarted(self, greeting: Greeting, now_s: float) -> bool:
         """Whether it is another one than at the last greeting. ``now_s`` is monotonic: a wall clock that is
@@ -43,7 +48,9 @@ class ProcessWatch:
         if before is None:
             return False
         pid, started_s, born_s = self._before
-        moved = started_s - before[1] > 3.0 and not abs(born_s - before[2]) <= 1.0
+        same_birth = abs(born_s - before[2]) <= 1.0
+        moved = started_s - before[1] > 3.0 and not same_birth
+        self.kept = pid != before[0] and same_birth and greeting.items > 0
         return pid != before[0] or moved
 
 
@@ -64,7 +71,8 @@ async def greet(connection: Connection, login: tuple[str, str] | None, timeout_s
     await connection.submit(b"stats\r\n", stats, timeout_s)
     facts = stats.out if isinstance(stats.out, dict) else {}
     uptime_s, time_s = _number(facts.get("uptime")), _number(facts.get("time"))
-    return Greeting(found, facts.get("pid", ""), uptime_s, math.nan if time_s is None else time_s)
+    known_s = math.nan if time_s is None else time_s
+    return Greeting(found, facts.get("pid", ""), uptime_s, known_s, _number(facts.get("curr_items")) or 0.0)
 
 
 def _number(text: str | None) -> float | None:

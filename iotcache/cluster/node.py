@@ -67,7 +67,10 @@ class Node:
         self.latency = DurationHistogram()
         self.errors: dict[str, int] = {}
         self.restarted = False
-        """The process that answers now is another than the one known before: it is empty."""
+        """The process that answers now is another than the one known before: empty, unless it was started
+        with a warm-restart file."""
+        self.kept_items = False
+        """It was."""
         self._process = ProcessWatch()
         self._since_s = clock.monotonic()
         self._surroundings = surroundings
@@ -313,6 +316,7 @@ class Node:
                 raise NodeError(f"memcached {found.version} has no meta commands; 1.6 or newer is needed")
             if greeting.uptime_s is not None:
                 self.restarted = self._process.restarted(greeting, self._clock.monotonic())
+                self.kept_items = self._process.kept
             self._surroundings.answers(self, connection)
             await self._work_off(connection)
             was_out = self._was_out

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import tempfile
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -212,3 +216,27 @@ async def test_only_another_process_is_told_to_be_empty_however_long_a_node_hung
         servers[1].start()
         await until(lambda: state_of(cluster, servers[1]) is NodeState.UP)
         assert told[-1] == f"{servers[1].address} is up again, restarted and empty"
+
+
+async def test_a_node_that_restarts_with_its_entries_is_told_apart_from_an_empty_one(
+    memcached_factory: Any, over: Any
+) -> None:
+    """memcached's ``-e``: SIGUSR1 saves, and the next process goes on with what the last one had."""
+    told = list[str]()
+    with tempfile.TemporaryDirectory(prefix="iotcache-warm-") as name:
+        Path(name).chmod(0o777)  # the server may run as somebody else
+        server = memcached_factory("-e", f"{name}/items")
+        async with over(server, on_event=lambda event: told.append(event.text)) as cluster:
+            await write(cluster, ["kept"], b"as before")
+            server.signal(signal.SIGUSR1)
+            await asyncio.to_thread(server.process.wait, 10)
+            stopped_s = time.time()
+            await cluster.get_many(["kept"])
+            await until(lambda: state_of(cluster, server) is not NodeState.UP)
+            # memcached takes nothing over that was saved within the same second.
+            await until(lambda: time.time() > stopped_s + 1.1)
+            server.start()
+            await until(lambda: state_of(cluster, server) is NodeState.UP)
+            assert told[-1] == f"{server.address} is up again, restarted with its entries"
+            (got,) = await cluster.get_many(["kept"])
+            assert got.value == b"as before"
