@@ -117,7 +117,10 @@ def test_a_simulation_of_the_cluster_conforms(capsys: pytest.CaptureFixture[str]
 
 def test_what_no_schema_has_is_not_conforming() -> None:
     with pytest.raises(jsonschema.ValidationError):
-        conforming("where", '{"key": "k", "node": "n", "placement": "ketama", "stand_ins": [], "more": 1}')
+        conforming(
+            "where",
+            '{"key": "k", "node": "n", "placement": "ketama", "stand_ins": [], "epoch": 0, "more": 1}',
+        )
 
 
 def test_the_command_prints_each_and_names_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,9 +48,10 @@ async def test_a_worker_begins_when_its_list_is_there_and_tells_when_it_changes(
 
 
 def test_commands_take_the_nodes_of_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = written(tmp_path / "nodes", "a:1\nb:1=3\nc:1\n")
+    listed = ["127.0.0.1:1", "127.0.0.1:2=3", "127.0.0.1:3"]
+    path = written(tmp_path / "nodes", "\n".join([*listed, ""]))
     answers = []
-    for nodes in (f"file://{path}", "a:1,b:1=3,c:1"):
+    for nodes in (f"file://{path}", ",".join(listed)):
         assert main(["where", "dev-1:temperature:latest", "--json", "--nodes", nodes]) == 0
         answers.append(json.loads(capsys.readouterr().out))
     assert answers[0] == answers[1]

@@ -53,6 +53,9 @@ class PlacementDocument(Struct, frozen=True):
     """``ketama`` or ``rendezvous``."""
     stand_ins: list[str]
     """Who answers for it while its node is out, in this order."""
+    epoch: int | None
+    """Of the ring that the nodes have announced, 0 where it never changed; null where no node answers, and
+    the list of the settings counts."""
 
 
 class NodeLine(Struct, frozen=True):
@@ -85,6 +88,10 @@ class FollowerLine(Struct, frozen=True):
     phase: str
     age_s: float
     """Since it was last heard of."""
+    handed_over: int
+    """Entries that it has copied from old to new owners, in this change or the last one."""
+    reads_saved: int
+    """Its misses at new owners that old ones answered: as many store reads less."""
 
 
 class NodesDocument(Struct, frozen=True):

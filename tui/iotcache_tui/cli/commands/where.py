@@ -1,9 +1,20 @@
-"""``iotcache-tui where KEY``: which cache node owns a key. Asks no node: placement is pure arithmetic."""
+"""``iotcache-tui where KEY``: which cache node owns a key, on the ring that the nodes have announced.
+
+Where no node answers, the list of the settings counts: placement itself is pure arithmetic.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iotcache.config.schema import CacheSettings
+    from iotcache.config.urls import NodeAddress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the owner as ``host:port`` (or socket path), alive or not.
 
     Raises `UsageError` for what cannot be a key, `StackError` when embedded nodes are asked for and no
-    stack is running.
+    stack is running, `RingMismatch` where the nodes are used with another placement.
     """
     from iotcache.cluster.placement import placement
     from iotcache.cluster.wire.protocol import checked_key
@@ -36,8 +47,11 @@ def run(args: argparse.Namespace) -> int:
     settings = listed(settings)
     if isinstance(settings.cache.nodes, str):
         settings = find_running(settings)
-    nodes = [parse_node(text) for text in settings.cache.nodes]
+    nodes: Sequence[NodeAddress] = [parse_node(text) for text in settings.cache.nodes]
+    nodes, epoch = asyncio.run(_announced(nodes, settings.cache))
     order = [nodes[index].name for index in placement(settings.cache.placement, nodes).order(args.key)]
+    if epoch is None:
+        print("no node answers: by the list of the settings", file=sys.stderr)
     if args.json:
         print(
             json.dumps(
@@ -46,9 +60,23 @@ def run(args: argparse.Namespace) -> int:
                     "node": order[0],
                     "placement": settings.cache.placement,
                     "stand_ins": order[1:],
+                    "epoch": epoch,
                 }
             )
         )
     else:
         print(order[0])
     return 0
+
+
+async def _announced(
+    listed: Sequence[NodeAddress], cache: CacheSettings
+) -> tuple[Sequence[NodeAddress], int | None]:
+    """The ring that the nodes have announced, and its epoch; where none answers, ``listed`` and ``None``."""
+    from iotcache.cluster import Cluster
+    from iotcache.model import NodeState
+
+    async with Cluster.from_settings(listed, cache, observe=True, follow=True) as cluster:
+        if not any(node.state is NodeState.UP for node in cluster.health()):
+            return listed, None
+        return cluster.node_addresses, cluster.ring().epoch
