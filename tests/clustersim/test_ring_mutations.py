@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import pytest
-from msgspec.structs import replace
 
-from iotcache_simulator.clustersim.plan import SimulationPlan
-from iotcache_simulator.clustersim.seeds import draw, draw_change
+from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
+from iotcache_simulator.clustersim.seeds import draw_resize
 from iotcache_simulator.clustersim.world import simulate
 
 from .ring_mutations import RING_MUTATIONS
@@ -16,20 +13,56 @@ from .ring_mutations import RING_MUTATIONS
 FOUND_BY = {
     "write_new_only_while_handing_over": 1_000,
     "never_ask_the_old_owner": 1_009,
+    "skip_announcing": 1_010,
+    "skip_the_phase_lease": 1_013,
+    "take_over_from_the_living": 1_008,
+    "hand_over_over_anything": 1_045,
+}
+"""Seeds of `iotcache-tui verify cluster --resize` that show them."""
+KEYS = tuple(range(8))
+ONE, TWO = ((0, 1),), ((0, 1), (1, 1))
+
+
+def moved_twice(read_s: float, *more: SimulationStep) -> SimulationPlan:
+    """Some keys go to a node that joins, are deleted there, and come back when it leaves.
+
+    What their first node has of them from before counts for nobody, also after ``more``. They are not read
+    before ``read_s``: what is found and does not count is removed.
+    """
+    steps = [
+        SimulationStep(0.1, "set", 0, keys=KEYS),
+        SimulationStep(0.3, "resize", 0, ring=TWO),
+        SimulationStep(4.0, "delete", 0, keys=KEYS),
+        SimulationStep(4.2, "resize", 0, ring=ONE),
+        *more,
+        *(SimulationStep(read_s + 0.2 * at, "get", 1, track=1, keys=KEYS) for at in range(8)),
+    ]
+    return SimulationPlan(
+        seed=1, nodes=1, spares=1, writers=1, readers=1, tracks=1, keys=len(KEYS), shuffle=0.0,
+        open_min_s=0.1, open_max_s=0.2, timeout_s=0.25, end_s=read_s + 1.6,
+        steps=tuple(sorted(steps, key=lambda step: step.at_s)),
+    )  # fmt: skip
+
+
+FLOORS = {
+    "put_no_floors": moved_twice(5.8),
+    "forget_floors_of_past_rings": moved_twice(11.0, SimulationStep(7.5, "resize", 0, ring=((0, 2),))),
+    "let_floors_be_evicted": moved_twice(
+        8.5,
+        *(SimulationStep(7.6, "end", client, value=1.0) for client in (0, 1)),
+        SimulationStep(7.9, "evict", node=0, value=4.0),
+        *(SimulationStep(8.0, "start", client) for client in (0, 1)),
+    ),
 }
 
 
-def change(seed: int) -> SimulationPlan:
-    """A world whose ring changes, whatever the seed would draw else."""
-    plain = replace(
-        draw(seed), steps=(), readers_only=False, adds=False, storm=False, strict=False, failover=True
-    )
-    return draw_change(seed, plain, Random(seed))
-
-
-@pytest.mark.parametrize("fault", FOUND_BY)
+@pytest.mark.parametrize("fault", [*FOUND_BY, *FLOORS])
 def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = change(FOUND_BY[fault])
+    plan = FLOORS[fault] if fault in FLOORS else draw_resize(FOUND_BY[fault])
     assert simulate(plan).violations == ()
     RING_MUTATIONS[fault](monkeypatch)
     assert simulate(plan).violations
+
+
+def test_every_planted_fault_is_looked_for() -> None:
+    assert {*FOUND_BY, *FLOORS} == set(RING_MUTATIONS)

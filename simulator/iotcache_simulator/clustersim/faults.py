@@ -81,6 +81,17 @@ def _block(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
     ]
 
 
+def _deaf(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
+    """A client is cut off from all nodes, maybe for as long as a change of the ring takes."""
+    lasts_s *= dice.rng.choice((1.0, 4.0))
+    every = range(dice.plan.nodes)
+    return [
+        *(SimulationStep(at_s, "block", dice.weak, one) for one in every),
+        *(SimulationStep(at_s + lasts_s, "unblock", dice.weak, one) for one in every),
+        SimulationStep(at_s + lasts_s, "get", dice.weak, track=8, keys=dice.everything()),
+    ]
+
+
 def _cut(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
     return [SimulationStep(at_s, "cut", dice.someone(), node)]
 
@@ -256,6 +267,7 @@ _FAULTS: Final[dict[str, Callable[[FaultDice, int, float, float], Steps]]] = {
     "slow": _slow,
     "block": _block,
     "cut": _cut,
+    "deaf": _deaf,
     "lose": _lose,
     "double": _double,
     "evict": _evict,

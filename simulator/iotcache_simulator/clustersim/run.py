@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from iotcache_simulator.clustersim.seeds import draw
+from iotcache_simulator.clustersim.seeds import draw, draw_resize
 from iotcache_simulator.clustersim.world import SimulationResult, simulate
 
 _CHUNK: Final = 16
@@ -43,11 +43,13 @@ class SimulationTotals(Struct):
             self.failed.append(outcome)
 
 
-def outcomes(seeds: Iterator[int], processes: int) -> Generator[SimulationResult, None, None]:
-    """The outcomes of ``seeds``, in their order."""
+def outcomes(
+    seeds: Iterator[int], processes: int, *, resizes: bool = False
+) -> Generator[SimulationResult, None, None]:
+    """The outcomes of ``seeds``, in their order; with ``resizes`` each of their worlds changes its ring."""
     if processes <= 1:
         while chunk := list(islice(seeds, _CHUNK)):
-            yield from _simulate_chunk(chunk)
+            yield from _simulate_chunk(chunk, resizes)
         return
     # Not forked: a child must not inherit what this process may have open.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin) as pool:
@@ -55,7 +57,7 @@ def outcomes(seeds: Iterator[int], processes: int) -> Generator[SimulationResult
         try:
             while True:
                 while len(waiting) < 2 * processes and (chunk := list(islice(seeds, _CHUNK))):
-                    waiting.append(pool.submit(_simulate_chunk, chunk))
+                    waiting.append(pool.submit(_simulate_chunk, chunk, resizes))
                 if not waiting:
                     return
                 yield from waiting.popleft().result()
@@ -69,12 +71,12 @@ def _begin() -> None:
     gc.freeze()
 
 
-def _simulate_chunk(seeds: list[int]) -> list[SimulationResult]:
+def _simulate_chunk(seeds: list[int], resizes: bool) -> list[SimulationResult]:
     """Run some seeds. A world is full of cycles and soon over: they are collected once, at the end."""
     collects = gc.isenabled()
     gc.disable()
     try:
-        return [simulate(draw(seed)) for seed in seeds]
+        return [simulate(draw_resize(seed) if resizes else draw(seed)) for seed in seeds]
     finally:
         gc.collect()
         if collects:
@@ -87,9 +89,11 @@ def verify(
     seeds: int = 0,
     steps: int = 0,
     processes: int = 0,
+    resizes: bool = False,
     progress: Callable[[SimulationTotals], None] | None = None,
 ) -> SimulationTotals:
-    """Run ``seeds`` simulations, or as many as it takes for ``steps`` steps.
+    """Run ``seeds`` simulations, or as many as it takes for ``steps`` steps; with ``resizes`` only such in
+    which the ring changes.
 
     ``processes`` 0: one for each core. A step is one decision of the scheduler: a turn of a client's loop, an
     arrival of bytes, a fault, an operation.
@@ -97,7 +101,9 @@ def verify(
     totals = SimulationTotals(failed=[])
     endless = count(first)
     with closing(
-        outcomes(islice(endless, seeds) if seeds else endless, processes or os.cpu_count() or 1)
+        outcomes(
+            islice(endless, seeds) if seeds else endless, processes or os.cpu_count() or 1, resizes=resizes
+        )
     ) as found:
         for outcome in found:
             totals.add(outcome)

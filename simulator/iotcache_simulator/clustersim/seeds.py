@@ -45,6 +45,8 @@ _CHANGE_FAULTS: Final = (
     ("slow", "cut"),
     ("evict", "evict ring"),
     ("stall",),
+    ("deaf",),
+    ("deaf", "hang"),
     ("start",),
     ("hang", "start"),
     ("jump", "lose", "double"),
@@ -117,6 +119,13 @@ def draw(seed: int) -> SimulationPlan:
     steps = [*faults, *_work(replace(plan, end_s=min(end_s, work_s)), rng)]
     steps.sort(key=lambda step: step.at_s)
     return replace(plan, steps=tuple(steps), end_s=end_s)
+
+
+def draw_resize(seed: int) -> SimulationPlan:
+    """The plan of a seed for a world whose ring changes, whatever `draw` makes of it."""
+    plan = draw(seed)
+    plain = replace(plan, steps=(), readers_only=False, adds=False, storm=False, strict=False, failover=True)
+    return draw_change(seed, plain, Random(seed))
 
 
 def draw_change(seed: int, plan: SimulationPlan, rng: Random) -> SimulationPlan:

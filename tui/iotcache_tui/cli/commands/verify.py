@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shrink", action="store_true", help="with --seed: the shortest list of steps that still fails"
     )
+    parser.add_argument("--resize", action="store_true", help="cluster: only worlds whose ring changes")
     parser.add_argument("--processes", type=int, default=0, metavar="N", help="(default: one a core)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chaos = parser.add_argument_group("chaos")
@@ -55,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         if value is not None and not 0 <= value <= most:
             raise UsageError(f"{flag} is {value}, allowed is 0 to {most:,}")
     if args.what == "chaos":
+        if args.resize:
+            raise UsageError("--resize goes with verify cluster, not with verify chaos")
         from iotcache_tui.cli.simulating.chaos import run_chaos
 
         return run_chaos(args)
@@ -69,17 +72,17 @@ def run(args: argparse.Namespace) -> int:
     if args.trace or args.shrink:
         if args.seed is None:
             raise UsageError("--trace and --shrink are about one simulation: say which with --seed")
-        return _one(args.seed, shrunk=args.shrink, trace=args.trace)
+        return _one(args.seed, resizes=args.resize, shrunk=args.shrink, trace=args.trace)
     return _many(args)
 
 
-def _one(seed: int, *, shrunk: bool, trace: bool) -> int:
+def _one(seed: int, *, resizes: bool, shrunk: bool, trace: bool) -> int:
     """Tell what happens in the simulation of one seed."""
-    from iotcache_simulator.clustersim.seeds import draw
+    from iotcache_simulator.clustersim.seeds import draw, draw_resize
     from iotcache_simulator.clustersim.shrink import shrink
     from iotcache_simulator.clustersim.world import simulate
 
-    plan = draw(seed)
+    plan = draw_resize(seed) if resizes else draw(seed)
     if shrunk and simulate(plan).violations:
         plan = shrink(plan)
     if shrunk:
@@ -108,8 +111,9 @@ def _many(args: argparse.Namespace) -> int:
             )
 
     totals = verify(
-        args.seed or 0, seeds=seeds, steps=args.steps or 0, processes=args.processes, progress=show
-    )
+        args.seed or 0, seeds=seeds, steps=args.steps or 0, processes=args.processes, resizes=args.resize,
+        progress=show,
+    )  # fmt: skip
     if sys.stderr.isatty():
         print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
     if args.json:
@@ -123,7 +127,8 @@ def _many(args: argparse.Namespace) -> int:
             f"first: {outcome.violations[0]}"
         )
     if totals.failed:
-        print(f"see one with: iotcache-tui verify cluster --seed {totals.failed[0].seed} --trace")
+        world = f"{'--resize ' if args.resize else ''}--seed {totals.failed[0].seed}"
+        print(f"see one with: iotcache-tui verify cluster {world} --trace")
     print(_sentence(totals.seeds, totals.steps, totals.reads, totals.writes_confirmed, len(totals.failed)))
     return 1 if totals.failed else 0
 
