@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test outages test-long simulate-cluster hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas dist pythons site types check picture lessons lesson-pictures class-plots chaos chaos-mutants healthy clean
+.PHONY: run test outages test-long simulate-cluster simulate-resize resize-proof hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas dist pythons site types check picture lessons lesson-pictures class-plots chaos chaos-mutants healthy clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -33,7 +33,16 @@ lab: $(DEV)
 simulate-cluster: $(RUN)
 	@$(BIN)/iotcache-tui verify cluster --steps 1000000 $(ARGS)
 
-# The same over real memcached processes that hang, die and return: forty minutes; ARGS="--for 120" to shorten.
+# As many steps in worlds whose ring changes, each of them: some minutes more.
+simulate-resize: $(RUN)
+	@$(BIN)/iotcache-tui verify cluster --resize --steps 1000000 $(ARGS)
+
+# A ring that grows and shrinks under load, and what that costs the store, with a hand-over and without: five minutes.
+resize-proof: $(DEV)
+	@$(BIN)/python -m tests.long.resize_proof --without $(ARGS)
+	@$(BIN)/python -m tests.long.resize_proof $(ARGS)
+
+# The cluster client over real memcached processes that hang, die and return: forty minutes; ARGS="--for 120" to shorten.
 hunt: $(DEV)
 	@$(BIN)/python -m tests.long.hunt $(ARGS)
 	@$(BIN)/python -m tests.long.hunt --nodes 1 $(ARGS)
