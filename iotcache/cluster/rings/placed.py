@@ -9,7 +9,7 @@ from typing import Final
 from iotcache.cluster.placement import placement
 from iotcache.cluster.rings.record import addresses
 
-_ORDERS_MAX: Final = 50_000
+ORDERS_MAX: Final = 50_000
 """Keys remembered; some 200 bytes each."""
 _FIRST: Final = 6
 """So many nodes of an order are remembered: seldom are more of them out at once."""
@@ -35,7 +35,7 @@ class PlacedRing:
         """All nodes in the order in which they stand in for each other for ``key``: the owner first."""
         first = self._orders.get(key)
         if first is None:
-            if len(self._orders) >= _ORDERS_MAX:
+            if len(self._orders) >= ORDERS_MAX:
                 self._orders.clear()
             first = tuple(self._order_from(key, 0, _FIRST))
             self._orders[key] = first
