@@ -106,8 +106,10 @@ class HuntClient:
             work.cancel()
             try:
                 self.changes += not (await work).undone
-            except (RingError, asyncio.CancelledError) as error:
+            except RingError as error:
                 print(f"resize: {error}", file=sys.stderr, flush=True)
+            except asyncio.CancelledError:
+                print("resize: undone, as the hunt is over", file=sys.stderr, flush=True)
 
     def _item(self, at: int, version: int) -> SetItem:
         return SetItem(self._keys[at], f"{self._keys[at]}={version}".encode(), 0, _TTL_S)

@@ -120,6 +120,9 @@ class RingDriver:
         fences, view = self._fences, self._view
         since: float | None = None
         began = self._monotonic()
+        present = addresses(record.present.nodes)
+        known = {view.indexes[address.name] for address in present if address.name in view.indexes}
+        undoing = record.change is not None and record.change.undo
         while view.newest is record:
             asked = self._monotonic()
             fences.last_write = asked  # whoever changes the ring has a vote
@@ -143,6 +146,13 @@ class RingDriver:
                     fences.declarations.declare(index)
                     fences.declarations.wrote_past(index)
                     lacking |= not fences.declarations.established(index)
+            if not reach & known and record.phase is RingPhase.INVITED and not undoing:
+                # Who has not heard yet looks at nodes of the present ring alone: one of them has to tell it.
+                lacking = True
+                if now > began + _JOIN_S:
+                    self.refused = "no node of the present ring answers, and its clients cannot be told"
+                    self.undo()
+                    return False
             if lacking or not reach:
                 since = None
             elif since is None:

@@ -16,7 +16,8 @@ steady                new              new
 ====================  ===============  ==========================================
 
 1. A phase begins when the one before it has stood on every node for a lease. A node that is out for the
-   driver must have its outage marker for a lease instead.
+   driver must have its outage marker for a lease instead. *Invited* must stand on a node of the old ring at
+   least: who has not heard of the change looks at no other.
 2. Before *handing over* begins, an item is set on every node of both rings. What a node holds below that
    item's CAS unique, of keys that it gains with the new ring, does not count: it may be left from a time
    when the node owned them, or stood in for another. It is set after all clients write to both.
@@ -202,7 +203,7 @@ class RingView:
         elif newest is not None and record.rank == newest.rank:
             self._looked_newest = max(self._looked_newest, sent)
             self.found_at[index] = max(self.found_at.get(index, NEVER), sent)
-        if record is not None and self.record is not None and record.rank == self.record.rank:
+        if record is not None and newest is self.record and newest is not None and record.rank == newest.rank:
             self._looked = max(self._looked, sent)
         return False
 

@@ -92,6 +92,14 @@ def _deaf(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
     ]
 
 
+def _unheard(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
+    """All nodes that clients know hang as a change begins: who has not heard of it hears of it from none."""
+    steps: Steps = []
+    for one in range(dice.plan.nodes - dice.plan.spares):
+        steps += _hang(dice, one, at_s, dice.rng.choice((1.0, 2.0, 3.1)) + lasts_s)
+    return steps
+
+
 def _cut(dice: FaultDice, node: int, at_s: float, lasts_s: float) -> Steps:
     return [SimulationStep(at_s, "cut", dice.someone(), node)]
 
@@ -268,6 +276,7 @@ _FAULTS: Final[dict[str, Callable[[FaultDice, int, float, float], Steps]]] = {
     "block": _block,
     "cut": _cut,
     "deaf": _deaf,
+    "unheard": _unheard,
     "lose": _lose,
     "double": _double,
     "evict": _evict,

@@ -52,6 +52,8 @@ _CHANGE_FAULTS: Final = (
     ("jump", "lose", "double"),
     ("late", "asleep"),
 )
+_UNHEARD: Final = 0.15
+"""In so many of the worlds with faults all nodes hang as the first change begins."""
 _NODES: Final = (2, 2, 2, 2, 2, 2, 3, 3, 3, 4)
 _CLIENTS: Final = ((1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (2, 1), (2, 1), (2, 2))
 """Writers and readers."""
@@ -152,6 +154,10 @@ def draw_change(seed: int, plan: SimulationPlan, rng: Random) -> SimulationPlan:
             node, lasts_s = rng.randrange(world.nodes), rng.choice(OUTAGES_S)
             steps += faults.fault(rng.choice(kinds), node, fault_s, lasts_s)
             fault_s += lasts_s + rng.expovariate(1.0 / 0.6)
+        again = Random(f"unheard {seed}")
+        if again.random() < _UNHEARD:
+            unheard = FaultDice(world, again)
+            steps += unheard.fault("unheard", 0, at_s + again.random() * 0.01, again.choice(OUTAGES_S))
     end_s = max(until_s, *(step.at_s for step in steps)) + _AFTER_S
     plan = replace(plan, whole=not kinds, end_s=end_s)
     work = _work(plan, rng, _PAUSES_S)
