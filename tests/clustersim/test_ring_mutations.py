@@ -23,18 +23,17 @@ KEYS = tuple(range(8))
 ONE, TWO = ((0, 1),), ((0, 1), (1, 1))
 
 
-def moved_twice(read_s: float, *more: SimulationStep) -> SimulationPlan:
+def moved_twice(read_s: float) -> SimulationPlan:
     """Some keys go to a node that joins, are deleted there, and come back when it leaves.
 
-    What their first node has of them from before counts for nobody, also after ``more``. They are not read
-    before ``read_s``: what is found and does not count is removed.
+    What their first node has of them from before counts for nobody. They are not read before ``read_s``:
+    what is found and does not count is removed.
     """
     steps = [
         SimulationStep(0.1, "set", 0, keys=KEYS),
         SimulationStep(0.3, "resize", 0, ring=TWO),
         SimulationStep(4.0, "delete", 0, keys=KEYS),
         SimulationStep(4.2, "resize", 0, ring=ONE),
-        *more,
         *(SimulationStep(read_s + 0.2 * at, "get", 1, track=1, keys=KEYS) for at in range(8)),
     ]
     return SimulationPlan(
@@ -46,13 +45,6 @@ def moved_twice(read_s: float, *more: SimulationStep) -> SimulationPlan:
 
 FLOORS = {
     "put_no_floors": moved_twice(5.8),
-    "forget_floors_of_past_rings": moved_twice(11.0, SimulationStep(7.5, "resize", 0, ring=((0, 2),))),
-    "let_floors_be_evicted": moved_twice(
-        8.5,
-        *(SimulationStep(7.6, "end", client, value=1.0) for client in (0, 1)),
-        SimulationStep(7.9, "evict", node=0, value=4.0),
-        *(SimulationStep(8.0, "start", client) for client in (0, 1)),
-    ),
 }
 
 
