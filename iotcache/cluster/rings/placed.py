@@ -19,11 +19,13 @@ class PlacedRing:
     """Which node owns a key on one ring, and which stand in for it."""
 
     def __init__(self, epoch: int, nodes: tuple[str, ...], placed: str, indexes: Mapping[str, int]) -> None:
-        """``indexes``: of each node by its name. Raises `ConfigError` for an unknown placement."""
+        """``indexes``: of each node by its name; what has left before this client began has none, and is only
+        told apart from all others. Raises `ConfigError` for an unknown placement.
+        """
         found = addresses(nodes)
         self.epoch = epoch
         self.nodes = nodes
-        self.indexes = tuple(indexes[address.name] for address in found)
+        self.indexes = tuple(indexes.get(address.name, -1 - at) for at, address in enumerate(found))
         self._placement = placement(placed, found)
         self._orders: dict[str, tuple[int, ...]] = {}
 
