@@ -201,7 +201,7 @@ def screen(config: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         ending.set()
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(60)
         finally:
             process.kill()
             os.close(here)

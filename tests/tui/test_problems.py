@@ -136,7 +136,7 @@ CASES: dict[str, tuple[Facts, str]] = {
     ),
     "one node down": (
         facts(nodes=out(0), processes=TOLD),
-        f"node {NODES[0]} down · does not answer · its keys are read from the other nodes and the store",
+        f"node {NODES[0]} down · does not answer · others stand in",
     ),
     "all nodes down": (
         facts(nodes=out(0, 1, 2), processes=TOLD),
@@ -203,7 +203,7 @@ CASES: dict[str, tuple[Facts, str]] = {
     ),
     "flushed": (
         facts(figures=figures(flushed_at_s=WENT_S)),
-        f"node {NODES[0]} flushed · somebody sent flush_all: every item it had is gone · "
+        f"node {NODES[0]} flushed · somebody sent flush_all: its items are gone · "
         "reads of them go to the store until they are written again",
     ),
     "evictions": (

@@ -150,8 +150,7 @@ def _failed(facts: Facts, failed: Sequence[NodeHealth], total: int) -> Problem:
     elif len(failed) == total:
         effect = "every read goes to the store"
     else:
-        its = "its" if len(failed) == 1 else "their"
-        effect = f"{its} keys are read from the other nodes and the store"
+        effect = "others stand in"
     return Problem(
         "nodes",
         label,
@@ -191,8 +190,8 @@ def emptied(facts: Facts) -> Iterator[Problem]:
     for node in facts.figures.nodes if facts.figures else ():
         name = f"node {printable(node.name, 100)}"
         for at_s, label, cause in (
-            (node.flushed_at_s, "flushed", "somebody sent flush_all: every item it had is gone"),
-            (node.restarted_at_s, "restarted", "it is another process now: every item it had is gone"),
+            (node.flushed_at_s, "flushed", "somebody sent flush_all: its items are gone"),
+            (node.restarted_at_s, "restarted", "it is another process now: its items are gone"),
         ):
             if at_s and facts.now_s - at_s < REMEMBERED_S:
                 yield Problem(

@@ -27,14 +27,20 @@ def shown_parts(parts: Sequence[Part], problems: Sequence[Problem]) -> tuple[Par
 
 
 def header_parts(parts: Sequence[Part], problems: Sequence[Problem]) -> tuple[Part, ...]:
-    """As `shown_parts`; one that works, and worse than it should, with the state "troubled"."""
+    """As `shown_parts`; one that works, and worse than it should, with the state "troubled".
+
+    Workers that are not of this program are no part of it; in trouble they are named all the same.
+    """
     troubled = {
         _PART_OF.get(problem.part, problem.part) for problem in problems if problem.gravity > Gravity.NOTE
     }
-    return tuple(
+    named = [
         structs.replace(part, state="troubled") if part.state == "up" and part.name in troubled else part
         for part in shown_parts(parts, problems)
-    )
+    ]
+    if named and "ingest" in troubled and not any(part.name == "ingest" for part in named):
+        named.append(Part("workers", "troubled"))
+    return tuple(named)
 
 
 def part_text(name: str, state: str, text: str = "") -> str:

@@ -29,7 +29,7 @@ ALL_WELL = "no problem: every part keeps up"
 
 
 class ProblemLine(Widget):
-    """``✗ store down 12s · connection refused   +1 more  ▲ 8 alerts  [0] Events``.
+    """``✗ store down 12s · connection refused   +1 more  ▲ 8 alerts  press 0: Events``.
 
     While there is a problem it takes keys, too: Enter or a click goes to where more of it is to be seen.
     """
@@ -102,10 +102,9 @@ class ProblemLine(Widget):
         first = self._problems[0]
         tone = ground + Style.parse(f"bold {colours[_TONES[first.gravity]]}")
         head = f"{_GLYPHS[first.gravity]} {first.head}"
-        tail = self._tail(first, width - cell_len(head) - cell_len(first.cause) - 12)
+        rest, size = _rest(first.cause, first.effect), len(self._lasting)
+        tail = self._tail(first, width - cell_len(head) - 1 - size - cell_len(rest))
         room = max(width - cell_len(tail), 12)
-        rest = _rest(first.cause, first.effect)
-        size = len(self._lasting)
         if cell_len(head) + 1 + size + cell_len(rest) > room:
             rest = _rest(_ADDRESS.sub("", first.cause), first.effect)  # what follows matters more than where
         before = [Segment(plain(fit(head, min(cell_len(head), room)), self._ascii), tone)]
@@ -118,12 +117,13 @@ class ProblemLine(Widget):
         return [*before, Segment(" ", ground)], True, [text, end]
 
     def _tail(self, first: Problem, spare: int) -> str:
-        """How many more, the alerts, and the way there: each where the cause leaves room for it."""
+        """How many more, the alerts, and the way there where the whole sentence leaves room for it."""
         more = len([one for one in self._problems[1:] if one.part != "alerts"])
         pieces = [f"  +{more} more"] if more else []
         if self._alerts and first.part != "alerts":
             pieces.append(f"  ▲ {plural(self._alerts, 'alert')}")
-        hint = f"  [{self._key}] {self._titles.get(first.screen, '')}".rstrip()  # "0 Events" reads as a count
+        # Neither "0 Events" nor "[0] Events": both read as a count, or as the number of that screen.
+        hint = f"  press {self._key}: {self._titles[first.screen]}" if first.screen in self._titles else ""
         size = sum(map(cell_len, pieces))
         return "".join(pieces) + (hint if size + cell_len(hint) <= spare else "")
 
