@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
@@ -21,11 +22,14 @@ from iotcache.cluster.wire.answers import ErrorReply, ItemReply
 from iotcache.cluster.wire.facts import cas_of
 from iotcache.cluster.wire.protocol import probe_request
 from iotcache.errors import RingMismatch
+from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.cluster.rings.view import RingView
     from iotcache.cluster.wire.connection import Connection
     from iotcache.config.urls import NodeAddress
+
+log = logging.getLogger(__name__)
 
 _TRIES: Final = 4
 _LEARN_S: Final = 0.2
@@ -155,6 +159,7 @@ class RingLooks:
     def _take_part(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._go_by_newest())
+            self._task.add_done_callback(_report)
 
     async def settled(self) -> None:
         """Wait until this client goes by the newest record it has seen."""
@@ -194,3 +199,9 @@ class RingLooks:
                 view.switch(record)
                 self._members.switched(before)
                 self._fences.renew_lease()
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """The client goes on by the ring it had; that it has missed a newer one must not stay unseen."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("cannot go by the announced ring: %s: %s", type(error).__name__, printable(str(error), 200))
