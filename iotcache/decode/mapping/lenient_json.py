@@ -17,4 +17,7 @@ _PIECES: Final = re.compile(
 
 def numbers_that_are_none(text: bytes) -> Any:
     """What JSON holds with such numbers in it. Raises `ValueError` for anything else that is no JSON."""
-    return json.loads(_PIECES.sub(lambda found: found[1] or b"NaN", text))
+    content = json.loads(_PIECES.sub(lambda found: found[1] or b"NaN", text))
+    # Half of a surrogate pair is no text, which Python's reader does not mind: then this raises.
+    json.dumps(content, ensure_ascii=False).encode()
+    return content

@@ -291,7 +291,7 @@ class AdvisorScreen(ViewScreen):
         effect = f"{one.text}.\n{'' if back else one.reason}".strip()
         if isinstance(act, ChangeTtl):
             where, yes = "worker and readers", "change"
-            kind = f"for all {act.entries} entries" if act.entries else "for all entries"
+            kind = " ".join(word for word in ("for all", act.entries, "entries") if word)
             effect += (
                 f"\nThe worker and the readers of this dashboard start anew with it, {kind}; it holds until "
                 "the dashboard ends."

@@ -15,7 +15,8 @@ from textual.strip import Strip
 from iotcache_tui.widgets.common.styled_parts import StyledParts
 
 
-class LineView(StyledParts, ScrollView, can_focus=True):
+# CSS is inherited along the first bases alone: `ScrollView` has some.
+class LineView(ScrollView, StyledParts, can_focus=True):
     """Base of the fleet table and the logs: one fixed header line, then ``line_count`` lines.
 
     A subclass gives `line_count`, `line_key` (everything that a line's looks depend on) and `draw_line`;
