@@ -35,6 +35,7 @@ WALLS = {
     "ingest.pipeline.Pipeline.": "hands a batch from stage to stage",
     "ingest.followers.Followers.": "hands a batch to each follower",
     "worker.worker.Ingest.": "takes messages from the link and puts them into the pipeline",
+    "worker.intake.Intake.": "has one message decoded after the other",
     "decode.outcomes.dead_letter": "what they make of a message that fails",
     "ingest.planning.refused_reading": "the same of a reading",
     "text.printable": "… and its reason",
