@@ -159,7 +159,6 @@ class RingLooks:
     def _take_part(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._go_by_newest())
-            self._task.add_done_callback(_report)
 
     async def settled(self) -> None:
         """Wait until this client goes by the newest record it has seen."""
@@ -173,6 +172,14 @@ class RingLooks:
             await asyncio.wait((self._task,))
 
     async def _go_by_newest(self) -> None:
+        try:
+            await self._learn()
+        except Exception as error:  # the client goes on by the ring it had: that must not stay unseen
+            log.error(
+                "cannot go by the announced ring: %s: %s", type(error).__name__, printable(str(error), 200)
+            )
+
+    async def _learn(self) -> None:
         view = self.view
         while (record := view.newest) is not None and record is not view.record:
             try:
@@ -199,9 +206,3 @@ class RingLooks:
                 view.switch(record)
                 self._members.switched(before)
                 self._fences.renew_lease()
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    """The client goes on by the ring it had; that it has missed a newer one must not stay unseen."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("cannot go by the announced ring: %s: %s", type(error).__name__, printable(str(error), 200))
