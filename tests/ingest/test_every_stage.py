@@ -45,7 +45,7 @@ beside this one."""
 ELSEWHERE = ("cluster", "mqtt", "config", "store.", "tasks", "backoff", "logs", "clock", "faults")
 """Clients of the servers, with outages and tests of their own, and what lives for longer than a message."""
 BACKGROUND = ("alerts.publish.AlertPublisher.run", "alerts.watch.AlertWatch.")
-STRUCK = 25
+STRUCK = 12
 """Of more than a hundred functions, so many are made to fail; each costs two rounds of messages."""
 SPARKPLUG = field(1, b"t") + field(2, 7) + field(4, 10)
 
