@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.errors import IotCacheError
+from iotcache.tasks import first_error
 from iotcache.text import printable
 
 _T = TypeVar("_T")
@@ -112,9 +113,7 @@ class Faults:
 
 def _place(error: BaseException) -> str:
     """File and line where an exception rose; of a group, where its first one did."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = traceback.extract_tb(first_error(error).__traceback__)
     if not frames:
         return "an unknown place"
     return f"{frames[-1].filename.replace(chr(92), '/').rpartition('/')[2]}:{frames[-1].lineno}"

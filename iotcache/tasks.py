@@ -10,6 +10,13 @@ from typing import Any
 PATIENCE_S = 1.0
 
 
+def first_error(error: BaseException) -> BaseException:
+    """Of a group of exceptions, however deep, the first: the failure that the others followed from."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 async def end(task: asyncio.Task[Any], patience_s: float = PATIENCE_S) -> None:
     """Cancel ``task`` and wait until it has ended; what it raises is not raised here.
 

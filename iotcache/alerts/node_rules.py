@@ -11,6 +11,8 @@ from iotcache.model import NodeHealth, NodeState
 
 READS_MIN: Final = 50
 """Of fewer reads than this no ratio is taken."""
+RATIO_EVERY_S: Final = 5.0
+"""How often whoever judges by these rules asks for the nodes' counters."""
 
 
 class NodeRules:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from iotcache.alerts.node_rules import NodeRules
+from iotcache.alerts.node_rules import RATIO_EVERY_S, NodeRules
 from iotcache.alerts.publish import AlertLink, AlertPublisher
 from iotcache.alerts.reading_rules import ReadingRules
 from iotcache.alerts.rule_state import Verdict, alert_of
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_S: Final = 1.0
-RATIO_EVERY_S: Final = 5.0
 RETIRED_EVERY_S: Final = 60.0
 PRUNE_EVERY_S: Final = 3_600.0
 ACTIVE_LIMIT: Final = 10_000

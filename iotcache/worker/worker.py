@@ -29,7 +29,7 @@ from iotcache.nodelist.following import follow_list
 from iotcache.onboarding.lifecycle import DeviceLifecycle
 from iotcache.published_stats import INGEST_ROLE, IngestStats, encode, gone, stats_topic
 from iotcache.store.retention import keep_pruned
-from iotcache.tasks import end
+from iotcache.tasks import end, first_error
 from iotcache.worker.group import WorkerGroup
 from iotcache.worker.host_state import HostState
 from iotcache.worker.intake import Intake
@@ -198,7 +198,7 @@ class Ingest:
             if self._work.done():
                 self._work.result()
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first_error(group) from group
         finally:
             waiting.cancel()
 
@@ -359,10 +359,3 @@ class Ingest:
             aggregates=self.aggregates,
             node_list=self._node_list.report if self._node_list is not None else None,
         )
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

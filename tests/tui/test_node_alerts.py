@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from pymemcache.client.base import Client
 
+from iotcache.alerts.node_rules import RATIO_EVERY_S
 from iotcache.clock import ManualClock
 from iotcache.cluster import Cluster
 from iotcache.config.parts import without_idle_parts
@@ -16,7 +17,7 @@ from iotcache.config.schema import AlertRuleSettings, CacheSettings, Settings
 from iotcache.config.urls import parse_node
 from iotcache.model import NodeState
 from iotcache_tui.feed.live import LiveFeed
-from iotcache_tui.feed.node_alerts import RATIO_EVERY_S, NodeAlerts
+from iotcache_tui.feed.node_alerts import NodeAlerts
 from iotcache_tui.state.dashboard import DashboardState
 from tests.conftest import Server
 

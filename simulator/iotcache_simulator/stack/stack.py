@@ -20,6 +20,7 @@ from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_embedded_nodes
 from iotcache.errors import StackError
 from iotcache.model import Event, Severity
+from iotcache.tasks import first_error
 from iotcache.ttl import TtlPolicy
 from iotcache_simulator.processes.process import ChildTimeout, Exit, Process, own_child
 from iotcache_simulator.stack.broker import EmbeddedBroker
@@ -142,7 +143,7 @@ class Stack:
             _notice_a_lost_cancel()
         except BaseExceptionGroup as group:
             await self.stop()
-            raise _first(group) from group
+            raise first_error(group) from group
         except BaseException:
             await self.stop()
             raise
@@ -351,11 +352,3 @@ def _notice_a_lost_cancel() -> None:
 
 def _switch(value: bool | str, auto: bool) -> bool:
     return auto if value == "auto" else bool(value)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure that the others followed from."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -4,11 +4,11 @@ in which workers could keep theirs."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from iotcache.alerts.node_rules import NodeRules
+from iotcache.alerts.node_rules import RATIO_EVERY_S, NodeRules
 from iotcache.alerts.rule_state import Verdict, alert_of
 from iotcache.config.alert_rules import AlertRule
 from iotcache.model.alerts import Alert, AlertState
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from iotcache.clock import Clock
     from iotcache.cluster import Cluster
     from iotcache.config.schema import AlertRuleSettings
-
-RATIO_EVERY_S: Final = 5.0
 
 
 class NodeAlerts:

@@ -22,7 +22,7 @@ from iotcache.model import Event, Series
 from iotcache.nodelist.opening import until_listed
 from iotcache.store import open_store
 from iotcache.store.base import Store
-from iotcache.tasks import end
+from iotcache.tasks import end, first_error
 from iotcache_simulator.stack.stack import Stack
 from iotcache_tui.feed.absent import NoCluster, NoStore
 from iotcache_tui.feed.advisor import AdvisorFeed
@@ -108,10 +108,7 @@ class LiveWork:
         try:
             await self._run()
         except ExceptionGroup as group:
-            error: Exception = group
-            while isinstance(error, ExceptionGroup):
-                error = error.exceptions[0]
-            if isinstance(error, IotCacheError):
+            if isinstance(error := first_error(group), IotCacheError):
                 raise error from group
             raise
 
