@@ -153,7 +153,7 @@ class CursorTable(LineView):
 
     def draw_header(self, width: int) -> list[Segment]:
         self.lay_out(width)
-        plain, marked = self.style_of("table--header"), self.style_of("table--header-sorted")
+        plain, marked = self.part_style("table--header"), self.part_style("table--header-sorted")
         by, falling = self.sorting()
         arrow = ("v" if falling else "^") if self.ascii_only else ("▼" if falling else "▲")
         segments: list[Segment] = []
@@ -175,13 +175,13 @@ class CursorTable(LineView):
 
     def ground_of(self, line: int) -> Style:
         """The background of a line: the cursor's, or one of two by turns."""
-        under = ["table--row"]
+        under = "table--row"
         if self.is_selected(line):
-            under.append("table--cursor" if self.has_focus else "table--cursor-blur")
+            under = "table--cursor" if self.has_focus else "table--cursor-blur"
         elif line % 2 and self.app.console.color_system != "standard":
             # Of 16 colours the stripes' would be the cursor's.
-            under.append("table--odd")
-        return self.style_of(*under).background_style
+            under = "table--odd"
+        return self.part_style(under).background_style
 
     def draw_cells(self, line: int, layout: Sequence[tuple[TableField, int]], ground: Style) -> list[Segment]:
         """What the fields of a line show, with blanks between them."""
@@ -190,7 +190,7 @@ class CursorTable(LineView):
             if segments:
                 segments.append(Segment(" ", ground))
             for text, name in self.cell(field.key, line, size):
-                own = self.style_of(f"table--{name}")
+                own = self.part_style(f"table--{name}")
                 segments.append(Segment(text, own if name in self.OWN_GROUND else own + ground))
         return segments
 

@@ -7,7 +7,6 @@ from textwrap import wrap
 from typing import ClassVar
 
 from rich.segment import Segment
-from rich.style import Style
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -52,10 +51,6 @@ class LineView(ScrollView, StyledParts, can_focus=True):
         return ""
 
     # Drawing
-
-    def style_of(self, *names: str) -> Style:
-        """The whole style (with background) of the last of some parts: what lies on top."""
-        return self.part_style(names[-1])
 
     @property
     def line_width(self) -> int:

@@ -102,7 +102,7 @@ class DocumentsView(LineView):
         return self._lines[line]
 
     def draw_header(self, width: int) -> list[Segment]:
-        return [Segment(fit("Alerts, metadata, configuration", width), self.style_of("documents--header"))]
+        return [Segment(fit("Alerts, metadata, configuration", width), self.part_style("documents--header"))]
 
     def draw_line(self, line: int, width: int) -> list[Segment]:
         text, style = self._lines[line]
@@ -110,12 +110,13 @@ class DocumentsView(LineView):
         if mark:
             shown = printable(name + mark, 400)
             return [
-                Segment(fit(shown, min(len(shown), width)), self.style_of("documents--name")),
+                Segment(fit(shown, min(len(shown), width)), self.part_style("documents--name")),
                 Segment(
-                    fit(printable(rest, 2_000), max(width - len(shown), 0)), self.style_of("documents--line")
+                    fit(printable(rest, 2_000), max(width - len(shown), 0)),
+                    self.part_style("documents--line"),
                 ),
             ]
-        return [Segment(fit(printable(text, 2_000), width), self.style_of(f"documents--{style}"))]
+        return [Segment(fit(printable(text, 2_000), width), self.part_style(f"documents--{style}"))]
 
     def empty_text(self) -> str:
         return self.message

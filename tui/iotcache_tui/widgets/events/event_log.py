@@ -114,7 +114,7 @@ class EventLogView(LineView):
     def draw_header(self, width: int) -> list[Segment]:
         subject = self._subject_width(width)
         text = f"{'Time':8}   {fit('Kind', self.KIND_CELLS)} {fit('About', subject)} What"
-        return [Segment(fit(text, width), self.style_of("events--header"))]
+        return [Segment(fit(text, width), self.part_style("events--header"))]
 
     def _subject_width(self, width: int) -> int:
         # The name of what it is about tells more than the end of the text, which is a node's address.
@@ -129,19 +129,19 @@ class EventLogView(LineView):
 
     def draw_line(self, line: int, width: int) -> list[Segment]:
         entry = self.view.lines[line]
-        under = ["events--row"]
+        under = "events--row"
         if entry.number == self.selected:
-            under.append("events--cursor" if self.has_focus else "events--cursor-blur")
-        ground = self.style_of(*under).background_style
+            under = "events--cursor" if self.has_focus else "events--cursor-blur"
+        ground = self.part_style(under).background_style
         subject = self._subject_width(width)
         rest = max(width - 8 - 3 - self.KIND_CELLS - 1 - subject - 1, 0)
-        level = self.style_of(f"events--{entry.severity}")
-        text = self.style_of("events--row") if entry.severity is Severity.INFO else level
+        level = self.part_style(f"events--{entry.severity}")
+        text = self.part_style("events--row") if entry.severity is Severity.INFO else level
         return [
-            Segment(clock_text(entry.wall_s) + " ", self.style_of("events--dim") + ground),
+            Segment(clock_text(entry.wall_s) + " ", self.part_style("events--dim") + ground),
             Segment(self._glyphs[entry.severity] + " ", level + ground),
-            Segment(fit(entry.kind, self.KIND_CELLS) + " ", self.style_of("events--dim") + ground),
-            Segment(fit(self._subject_of(entry), subject) + " ", self.style_of("events--subject") + ground),
+            Segment(fit(entry.kind, self.KIND_CELLS) + " ", self.part_style("events--dim") + ground),
+            Segment(fit(self._subject_of(entry), subject) + " ", self.part_style("events--subject") + ground),
             Segment(self._fit_text(entry, rest), text + ground),
         ]
 

@@ -76,7 +76,7 @@ class FallbackLog(LineView):
 
     def draw_header(self, width: int) -> list[Segment]:
         key, node = self._widths(width)
-        style = self.style_of("log--header")
+        style = self.part_style("log--header")
         cells = (
             f"{'Fallback':8} {fit('Key', key)} {'Reason':11} {fit('Node', node)} {'Store':>9} {'New TTL':>7}"
         )
@@ -86,9 +86,9 @@ class FallbackLog(LineView):
         folded = self.state.fallback_lines.lines[line]
         item = folded.last
         key, node = self._widths(width)
-        row, dim = self.style_of("log--row"), self.style_of("log--dim")
+        row, dim = self.part_style("log--row"), self.part_style("log--dim")
         form = REASONS[item.reason]
-        reason = self.style_of("log--alarm" if form.alarming else "log--reason")
+        reason = self.part_style("log--alarm" if form.alarming else "log--reason")
         new = duration(item.ttl_s) if item.ttl_s is not None else "–"
         segments = [
             Segment(clock_text(folded.first_s) + " ", dim),
@@ -98,11 +98,11 @@ class FallbackLog(LineView):
         ]
         if item.error:
             rest = max(width - 8 - key - 11 - node - 4, 0)
-            return [*segments, Segment(fit(item.error, rest), self.style_of("log--alarm"))]
+            return [*segments, Segment(fit(item.error, rest), self.part_style("log--alarm"))]
         return [
             *segments,
             Segment(
-                fit(f"{milliseconds(item.store_ms)} ms", 9, right=True) + " ", self.style_of("log--store")
+                fit(f"{milliseconds(item.store_ms)} ms", 9, right=True) + " ", self.part_style("log--store")
             ),
             Segment(fit(new, 7, right=True), dim),
         ]

@@ -163,10 +163,10 @@ class FleetTable(CursorTable):
         return f"{fold} {name} {group.rows:>7,} series  {group.cached:>7,} cached  hit {hit:>4}{stale}"
 
     def _draw_heading(self, line: int, width: int) -> list[Segment]:
-        styles = ["table--group"]
+        style = "table--group"
         if self.view.is_selected(line):
-            styles.append("table--cursor" if self.has_focus else "table--cursor-blur")
-        return [Segment(fit(self._heading(self.view.groups[-1 - line]), width), self.style_of(*styles))]
+            style = "table--cursor" if self.has_focus else "table--cursor-blur"
+        return [Segment(fit(self._heading(self.view.groups[-1 - line]), width), self.part_style(style))]
 
     def empty_text(self) -> str:
         if self.view.filter and len(self.view.fleet):

@@ -133,7 +133,7 @@ class ValueView(LineView):
         labels = {"read": "", "stored": "  bytes as stored", "inflated": "  bytes inflated"}
         return [
             Segment(
-                fit(f"{self._title}{key}{labels[self.layout_name]}", width), self.style_of("value--header")
+                fit(f"{self._title}{key}{labels[self.layout_name]}", width), self.part_style("value--header")
             )
         ]
 
@@ -141,18 +141,18 @@ class ValueView(LineView):
         notes = self._notes()
         if line < len(notes):
             text, style = notes[line]
-            return [Segment(fit(text, width), self.style_of(f"value--{style}"))]
+            return [Segment(fit(text, width), self.part_style(f"value--{style}"))]
         line -= len(notes)
         if self.layout_name != "read":
             return self._hex_line(line, width)
         value = self.value
         text = value.pretty[line] if value is not None and line < len(value.pretty) else ""
-        plain = self.style_of("value--line")
+        plain = self.part_style("value--line")
         if value is not None and value.form == "JSON" and '": ' in text:
             name, mark, rest = text.partition('": ')
             name = printable(name + mark, _LINE_MOST)
             return [
-                Segment(fit(name, min(len(name), width)), self.style_of("value--name")),
+                Segment(fit(name, min(len(name), width)), self.part_style("value--name")),
                 Segment(fit(printable(rest, _LINE_MOST), max(width - len(name), 0)), plain),
             ]
         return [Segment(fit(printable(text, _LINE_MOST), width), plain)]
@@ -164,9 +164,9 @@ class ValueView(LineView):
         shown = " ".join(f"{group:23} " for group in groups)
         text = "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in part)
         return [
-            Segment(f"{line * size:08x}  ", self.style_of("value--dim")),
-            Segment(shown, self.style_of("value--line")),
-            Segment(text, self.style_of("value--name")),
+            Segment(f"{line * size:08x}  ", self.part_style("value--dim")),
+            Segment(shown, self.part_style("value--line")),
+            Segment(text, self.part_style("value--name")),
         ]
 
     def empty_text(self) -> str:

@@ -81,20 +81,20 @@ class LabList(LineView):
 
     def draw_header(self, width: int) -> list[Segment]:
         return [
-            Segment(fit(f" {'Scenario':32} {'Level':8} {'Time':>6}", width), self.style_of("lab--header"))
+            Segment(fit(f" {'Scenario':32} {'Level':8} {'Time':>6}", width), self.part_style("lab--header"))
         ]
 
     def draw_line(self, line: int, width: int) -> list[Segment]:
         entry = self.entries[line]
-        under = ["lab--row"]
+        under = "lab--row"
         if line == self.cursor:
-            under.append("lab--cursor" if self.has_focus else "lab--cursor-blur")
-        ground = self.style_of(*under).background_style
+            under = "lab--cursor" if self.has_focus else "lab--cursor-blur"
+        ground = self.part_style(under).background_style
         return [
-            Segment("✓" if entry.name in self.taken else " ", self.style_of("lab--dim") + ground),
-            Segment(fit(entry.title, 32) + " ", self.style_of("lab--name") + ground),
-            Segment(fit(entry.level, 8) + " ", self.style_of("lab--dim") + ground),
-            Segment(f"{entry.minutes:>2g} min", self.style_of("lab--dim") + ground),
+            Segment("✓" if entry.name in self.taken else " ", self.part_style("lab--dim") + ground),
+            Segment(fit(entry.title, 32) + " ", self.part_style("lab--name") + ground),
+            Segment(fit(entry.level, 8) + " ", self.part_style("lab--dim") + ground),
+            Segment(f"{entry.minutes:>2g} min", self.part_style("lab--dim") + ground),
             Segment(" " * max(width - 49, 0), ground),
         ]
 

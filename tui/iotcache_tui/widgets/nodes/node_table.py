@@ -79,7 +79,7 @@ class NodeTable(CursorTable):
         layout = [each for each in self._layout if each[0].key in _BEFORE_REASON]
         ground = self.ground_of(line)
         room = max(width - sum(size + 1 for _, size in layout) + 1, 0)
-        style = self.style_of("table--warn" if health.drained else "table--bad") + ground
+        style = self.part_style("table--warn" if health.drained else "table--bad") + ground
         return [
             *self.draw_cells(line, layout, ground),
             Segment(fit("  " + printable(reason, 200), room) if room > 2 else " " * room, style),
