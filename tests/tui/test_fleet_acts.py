@@ -160,7 +160,7 @@ async def test_a_changed_value_glows_unless_motion_is_reduced(run_app: RunApp) -
             app.state.fleet.measured_at[0] = 0
             app.frame()
             await pilot.pause()
-            glow = table.style_of("table--flash").bgcolor
+            glow = table.part_style("table--flash").bgcolor
             line = table.render_line(1)
             seen = any(segment.style and segment.style.bgcolor == glow for segment in line)
             read = Read(*app.state.fleet.series[0], value=-3.5, source=Source.CACHE, ttl_s=9.0,

@@ -175,13 +175,10 @@ class PageMover(Action, frozen=True, tag="page_mover"):
         return f"page mover {self.to}"
 
 
-class Policy(Action, frozen=True, tag="policy"):
-    """How readers and writers use the cache from now on; what is not named stays as it is."""
+class PolicyFields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the cache is used; what is not named stays as it is."""
 
-    arm: str = field(default="", name="side")
-    """Only this arm; empty: all."""
     ttl_s: TtlSeconds | None = None
-    config_ttl_s: Annotated[float, Meta(ge=1, le=2_592_000)] | None = None
     jitter: Jitter | None = None
     lease: bool | None = None
     failover: bool | None = None
@@ -192,6 +189,14 @@ class Policy(Action, frozen=True, tag="policy"):
     copies: Copies | None = None
     writing: Writing | None = None
     value_bytes: ValueBytes | None = None
+
+
+class Policy(PolicyFields, Action, frozen=True, tag="policy"):
+    """How readers and writers use the cache from now on."""
+
+    arm: str = field(default="", name="side")
+    """Only this arm; empty: all."""
+    config_ttl_s: Annotated[float, Meta(ge=1, le=2_592_000)] | None = None
 
     def describe(self) -> str:
         names = {

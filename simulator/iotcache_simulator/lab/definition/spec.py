@@ -11,6 +11,7 @@ from iotcache_simulator.lab.definition.actions import (
     Copies,
     Jitter,
     Placement,
+    PolicyFields,
     QueueLength,
     ShortSeconds,
     TtlSeconds,
@@ -75,22 +76,11 @@ class StackSpec(Struct, frozen=True, forbid_unknown_fields=True):
     placement: Placement = "ketama"
 
 
-class ArmSpec(Struct, frozen=True, forbid_unknown_fields=True):
+class ArmSpec(PolicyFields, frozen=True):
     """One arm of a comparison (``[[side]]`` in the file):
     the same readers over the same nodes, under another policy."""
 
     name: str
-    ttl_s: TtlSeconds | None = None
-    jitter: Jitter | None = None
-    lease: bool | None = None
-    failover: bool | None = None
-    placement: Placement | None = None
-    negative_ttl_s: ShortSeconds | None = None
-    refresh_s: ShortSeconds | None = None
-    near_s: ShortSeconds | None = None
-    copies: Copies | None = None
-    writing: Writing | None = None
-    value_bytes: ValueBytes | None = None
     reads_per_s: Annotated[float, Meta(gt=0, le=20_000)] | None = None
     batch: Annotated[int, Meta(ge=1, le=100)] | None = None
     clients: Annotated[int, Meta(ge=1, le=50)] | None = None
