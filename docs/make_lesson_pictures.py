@@ -18,31 +18,13 @@ from iotcache_simulator.lab.definition.metrics import label_of
 from iotcache_simulator.lab.definition.scenario import Scenario, catalogue, find
 from iotcache_simulator.lab.run import ScenarioRun
 from iotcache_tui.app import IotCacheApp
+from iotcache_tui.bench.frame import StillFeed
 from iotcache_tui.feed.answers.lab import view_of
 from iotcache_tui.state.lab import LabView
-from iotcache_tui.state.requests import Request
-from iotcache_tui.state.updates import Latest, Mailbox
+from iotcache_tui.state.updates import Latest
 
 SIZES = ((80, 24), (120, 40))
 THEMES = ("iotcache-dark", "iotcache-light")
-
-
-class StillFeed:
-    """Hands over what it was given."""
-
-    def __init__(self) -> None:
-        self.mailbox = Mailbox()
-
-    def start(self) -> None: ...
-
-    def stop(self, timeout_s: float = 10.0) -> None: ...
-
-    def watch(self, rows: Sequence[int]) -> None: ...
-
-    def ask(self, request: Request) -> int:
-        return 1
-
-    def cancel(self, ticket: int) -> None: ...
 
 
 async def settled_pages(scenario: Scenario) -> list[LabView]:

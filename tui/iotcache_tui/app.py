@@ -5,7 +5,7 @@ What the first frame does not need is imported once that is out, where it is use
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, Unpack
 
@@ -49,8 +49,6 @@ SMALL_LINES = 32
 """Below so many lines of the terminal one toast is shown at a time."""
 TABS_FROM_LINES = 20
 """Of the terminal: app.tcss hides the tabs below."""
-SITES_MOST = 200
-"""Of the sites that the palette offers."""
 NEWS_S = 30.0
 """An alert older than this when it is first heard of is no news."""
 _PAIRS = {"nodes.weight_up": "nodes.weight_down", "nodes.panel_next": "nodes.panel_before"}
@@ -473,6 +471,7 @@ class IotCacheApp(App[None]):
             self.push_screen(HelpScreen(self.screen))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        from iotcache_tui.screens.palette_commands import commands_elsewhere
         from iotcache_tui.screens.view import ViewScreen
 
         yield from super().get_system_commands(screen)
@@ -488,7 +487,7 @@ class IotCacheApp(App[None]):
             yield SystemCommand(
                 f"Theme {name}", "Colours of the screen", lambda name=name: self._use_theme(name)
             )
-        yield from self._fleet_commands()
+        yield from commands_elsewhere(self, self.view)
         for entry in SCREENS:
             yield SystemCommand(
                 f"Show {entry.title}", entry.what, lambda name=entry.name: self.show_screen(name)
@@ -499,36 +498,3 @@ class IotCacheApp(App[None]):
 
     def _use_theme(self, name: str) -> None:
         self.theme = name
-
-    def _fleet_commands(self) -> Iterable[SystemCommand]:
-        """What the fleet's screen does, from any other."""
-        from iotcache_tui.screens.fleet.screen import FleetScreen
-
-        def on_fleet(act: Callable[[FleetScreen], None]) -> None:
-            self.show_screen("fleet")
-            view = self.view("fleet")
-            if isinstance(view, FleetScreen):
-                view.call_after_refresh(act, view)
-
-        for group, title in (("site", "by site"), ("class", "by class"), ("", "not at all")):
-            yield SystemCommand(
-                f"Group the fleet {title}", "Headings with sums over the fleet's table",
-                lambda group=group: on_fleet(lambda view: view.group_by(group)),
-            )  # fmt: skip
-        yield SystemCommand(
-            "Columns of the fleet", "Choose and order them", lambda: on_fleet(FleetScreen.action_columns)
-        )
-        for site in list(self.state.fleet.sites)[:SITES_MOST]:
-            shown = printable(site, 60)
-            yield SystemCommand(
-                f"Site {shown}".replace("[", "\\["), "Only the devices of this site",
-                lambda site=site: on_fleet(lambda view: view.filter_by(f'site:"{site}"')),
-            )  # fmt: skip
-        if not self.read_only:
-            yield SystemCommand(
-                "Drain or rejoin a node", "On the Nodes screen, asked for first", self._to_drain
-            )
-
-    def _to_drain(self) -> None:
-        self.show_screen("nodes")
-        self.call_after_refresh(self.view("nodes").run_action, "drain")

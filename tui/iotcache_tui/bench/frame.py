@@ -43,7 +43,7 @@ TARGETS: Final = [
 ]
 
 
-class _Feed:
+class StillFeed:
     """Hands over what it was given; asks nothing of anybody."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ async def run(rounds: int) -> BenchReport:
 
 
 async def _app(fleet: Updates) -> IotCacheApp:
-    app = IotCacheApp(_Feed(), DashboardSettings())
+    app = IotCacheApp(StillFeed(), DashboardSettings())
     mailbox = app.feed.mailbox
     mailbox.put_joined(fleet.series)
     mailbox.put_reads(fleet.turns[0], [])
