@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from iotcache.config.contexts import ConfigContext
-from iotcache_tui.command_palette import ContextProvider
 from iotcache_tui.screens.context_choice import ContextChoice
 from iotcache_tui.widgets.common.top_bar import TopBar
 from tests.cli.conftest import stack
@@ -79,8 +78,8 @@ async def test_the_palette_has_the_other_contexts_and_none_that_cannot_be_read(r
     prod, lab = ConfigContext("prod", "red"), ConfigContext("lab")
     async with run_app() as (app, pilot):
         app.contexts = ContextChoice(lab, (prod, lab), lambda name: "it is broken" if name == "prod" else "")
-        provider = ContextProvider(app.screen)
-        found = {str(hit.text): hit.command async for hit in provider.discover()}
+        offered = app.get_system_commands(app.screen)
+        found = {one.title: one.callback for one in offered if one.title.startswith("Context")}
         assert set(found) == {"Context: none", "Context prod"}
         found["Context prod"]()
         await until_shown(app, pilot, "it is broken")

@@ -20,7 +20,7 @@ from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.config.schema import DashboardSettings
 from iotcache.errors import IotCacheError
 from iotcache.text import printable
-from iotcache_tui.command_palette import ContextProvider, DeviceProvider
+from iotcache_tui.command_palette import DeviceProvider
 from iotcache_tui.format import clock_text, short_nodes, use_zone
 from iotcache_tui.frame_clock import FrameClock
 from iotcache_tui.key_display import key_shown
@@ -61,7 +61,7 @@ class IotCacheApp(App[None]):
     TITLE = "iotcache"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
-    COMMANDS = App.COMMANDS | {ContextProvider, DeviceProvider}
+    COMMANDS = App.COMMANDS | {DeviceProvider}
     BINDINGS: ClassVar[list[BindingType]] = [*APP_BINDINGS]
 
     def __init__(
@@ -471,7 +471,7 @@ class IotCacheApp(App[None]):
             self.push_screen(HelpScreen(self.screen))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        from iotcache_tui.screens.palette_commands import commands_elsewhere
+        from iotcache_tui.screens.palette_commands import commands_elsewhere, context_commands
         from iotcache_tui.screens.view import ViewScreen
 
         yield from super().get_system_commands(screen)
@@ -487,6 +487,7 @@ class IotCacheApp(App[None]):
             yield SystemCommand(
                 f"Theme {name}", "Colours of the screen", lambda name=name: self._use_theme(name)
             )
+        yield from context_commands(self)
         yield from commands_elsewhere(self, self.view)
         for entry in SCREENS:
             yield SystemCommand(

@@ -1,12 +1,10 @@
-"""What the command palette finds by a few letters: devices of the fleet, contexts of the configuration."""
+"""What the command palette finds by a few letters of a device's name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import Hit, Hits, Provider
 from textual.content import Content
 
 if TYPE_CHECKING:
@@ -47,32 +45,3 @@ class DeviceProvider(Provider):
         context = cast("DashboardContext", self.app)
         context.selected_row = row
         context.show_screen("device")
-
-
-class ContextProvider(Provider):
-    """Goes on over the servers of another context."""
-
-    def _choices(self) -> Iterator[tuple[str, str, Callable[[], None]]]:
-        """Label, explanation and act of each that is not in force."""
-        app = cast("DashboardContext", self.app)
-        selected, known = app.contexts.selected, app.contexts.known
-        if selected is not None:
-            yield "Context: none", "The settings outside all contexts", lambda: app.switch_context("")
-        for one in known:
-            if selected is None or one.name != selected.name:
-                yield (
-                    f"Context {one.name}",
-                    "Watch the servers of this context",
-                    partial(app.switch_context, one.name),
-                )
-
-    async def discover(self) -> Hits:
-        for label, text, act in self._choices():
-            yield DiscoveryHit(Content(label), act, text=label, help=text)
-
-    async def search(self, query: str) -> Hits:
-        matcher = self.matcher(query)
-        for label, text, act in self._choices():
-            score = matcher.match(label)
-            if score > 0:
-                yield Hit(score, Content(label), act, text=label, help=text)

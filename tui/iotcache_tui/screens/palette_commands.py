@@ -1,8 +1,13 @@
-"""What the command palette offers of the Fleet and Nodes screens, from any other."""
+"""What the command palette offers on every screen: contexts, and acts of the Fleet and Nodes screens.
+
+The palette sorts them by their titles; those of a provider of its own would come before or after all these,
+as chance has it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from textual.app import SystemCommand
@@ -16,6 +21,21 @@ if TYPE_CHECKING:
 
 SITES_MOST: Final = 200
 """Of the sites that are offered."""
+
+
+def context_commands(context: DashboardContext) -> Iterator[SystemCommand]:
+    """To go on over the servers of another context of the configuration."""
+    selected, known = context.contexts.selected, context.contexts.known
+    if selected is not None:
+        yield SystemCommand(
+            "Context: none", "The settings outside all contexts", partial(context.switch_context, "")
+        )
+    for one in known:
+        if selected is None or one.name != selected.name:
+            yield SystemCommand(
+                _title(f"Context {one.name}"), "Watch the servers of this context",
+                partial(context.switch_context, one.name),
+            )  # fmt: skip
 
 
 def commands_elsewhere(
@@ -43,10 +63,14 @@ def commands_elsewhere(
         "Columns of the fleet", "Choose and order them", lambda: on_fleet(FleetScreen.action_columns)
     )
     for site in list(context.state.fleet.sites)[:SITES_MOST]:
-        shown = printable(site, 60)
         yield SystemCommand(
-            f"Site {shown}".replace("[", "\\["), "Only the devices of this site",
+            _title(f"Site {site}"), "Only the devices of this site",
             lambda site=site: on_fleet(lambda screen: screen.filter_by(f'site:"{site}"')),
         )  # fmt: skip
     if not context.read_only:
         yield SystemCommand("Drain or rejoin a node", "On the Nodes screen, asked for first", to_drain)
+
+
+def _title(text: str) -> str:
+    """Safe to show: a title is markup."""
+    return printable(text, 65).replace("[", "\\[")
