@@ -147,7 +147,7 @@ def _sparkplug_parts(text: str) -> tuple[list[str], list[str]]:
         if len(levels) > 1 and levels[1] != "#":
             kind, rest = levels[1], levels[2:]
     kinds = [kind] if kind != "+" else [*SHARED_KINDS, *OWN_KINDS]
-    parts = {name: "/".join(["spBv1.0", group, name, *rest]) for name in kinds}
+    parts = {name: SPARKPLUG + "/".join([group, name, *rest]) for name in kinds}
     return (
         [part for name, part in parts.items() if name not in OWN_KINDS],
         [part for name, part in parts.items() if name in OWN_KINDS],

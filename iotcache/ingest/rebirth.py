@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import Final
 
 from iotcache.clock import Clock
+from iotcache.decode.topics import SPARKPLUG
 
 EVERY_S: Final = 10.0
 """An edge node that did not answer is asked again after this long at the earliest."""
@@ -70,7 +71,9 @@ class RebirthRequests:
                 self._answered.discard(self._asked_s.popitem(last=False)[0])
             self._left -= 1
             self.asked += 1
-            commands.append((f"spBv1.0/{node[0]}/NCMD/{node[1]}", _command(round(self._clock.now() * 1e3))))
+            commands.append(
+                (f"{SPARKPLUG}{node[0]}/NCMD/{node[1]}", _command(round(self._clock.now() * 1e3)))
+            )
         return commands
 
 

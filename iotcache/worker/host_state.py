@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 
 from iotcache.clock import Clock
-from iotcache.decode.topics import SPARKPLUG
+from iotcache.decode.sparkplug.host_states import HostStatePayload, host_state_topic
 from iotcache.errors import BrokerError
 from iotcache.faults import Faults
 from iotcache.model import Message
@@ -31,18 +31,13 @@ _LATEST_MS: Final = (1 << 63) - 2
 """Before the end of what a state's time can be."""
 
 
-class _State(msgspec.Struct):
-    online: bool
-    timestamp: int
-
-
 class HostState:
     """An async context manager: inside, and while there is a connection, the host application is online."""
 
     def __init__(
         self, settings: BrokerSettings, host_id: str, client_id: str, *, clock: Clock, faults: Faults
     ) -> None:
-        self._topic = f"{SPARKPLUG}STATE/{host_id}"
+        self._topic = host_state_topic(host_id)
         self._clock = clock
         self._faults = faults
         self._since_ms = 0
@@ -83,7 +78,7 @@ class HostState:
         return Will(self._topic, self._payload(online=False), 1, retain=True)
 
     def _payload(self, *, online: bool) -> bytes:
-        return msgspec.json.encode(_State(online, self._since_ms))
+        return msgspec.json.encode(HostStatePayload(online, self._since_ms))
 
     async def _publish(self, *, online: bool) -> None:
         timeout_s = 10.0 if online else _LEAVE_S
@@ -116,7 +111,7 @@ class HostState:
 
     def _note(self, message: Message) -> None:
         try:
-            state = msgspec.json.decode(message.payload, type=_State)
+            state = msgspec.json.decode(message.payload, type=HostStatePayload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         if state.online:

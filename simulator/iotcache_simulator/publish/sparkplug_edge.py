@@ -14,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from iotcache.decode.sparkplug.host_states import HostStatePayload, host_state_topic
+from iotcache.decode.topics import SPARKPLUG
 from iotcache.mqtt.codec import Will
 from iotcache.text import printable
 from iotcache_simulator.fleet.formats.sparkplug import (
@@ -35,17 +37,9 @@ from iotcache_simulator.fleet.stream import SHARDS
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.wire.dialect import Demand
 
-NAMESPACE: Final = "spBv1.0"
 UPTIME: Final = "Statistics/Uptime"
 DEVICES: Final = "Statistics/Devices"
 """What an edge node measures of itself: seconds since its first birth, and devices that are alive."""
-
-
-class _HostState(msgspec.Struct):
-    """The payload of ``spBv1.0/STATE/{host}`` (6.4.26)."""
-
-    online: bool
-    timestamp: int
 
 
 class SparkplugEdge:
@@ -67,7 +61,7 @@ class SparkplugEdge:
         self._seq = 0
         self._dead: set[int] = set()
         self._by_topic = {self.data_topic(device).encode(): device for device in devices}
-        self._host = f"{NAMESPACE}/STATE/{primary_host}" if primary_host else ""
+        self._host = host_state_topic(primary_host) if primary_host else ""
         self._host_online = False
         self._host_since_ms = -1
         """The time of the newest state heard: an older one says nothing (6.4.26)."""
@@ -122,7 +116,7 @@ class SparkplugEdge:
 
     def _heed(self, payload: bytes) -> Demand:
         try:
-            state = msgspec.json.decode(payload, type=_HostState)
+            state = msgspec.json.decode(payload, type=HostStatePayload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return Demand.NOTHING
         if state.timestamp < self._host_since_ms:
@@ -206,7 +200,7 @@ class SparkplugEdge:
 
     def _topic(self, kind: str, device: int | None = None) -> str:
         below = "" if device is None else f"/{self._roster.names[device]}"
-        return f"{NAMESPACE}/{self._group}/{kind}/{self._node}{below}"
+        return f"{SPARKPLUG}{self._group}/{kind}/{self._node}{below}"
 
 
 def _now_ms() -> int:
