@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 from msgspec import structs
 
 from iotcache.cache import loading
+from iotcache.cluster.types import GetResult
 from iotcache.config.schema import Settings, StoreSettings
 from iotcache.errors import StoreError
 from iotcache.model import Reading, Series, Source, StoredReading
@@ -205,6 +206,27 @@ async def test_what_is_written_behind_reaches_the_store_unless_the_node_loses_it
         assert {one: float(has.reading.value) for one, has in found.items()} == (
             arm.writers.acknowledged if kept else {}
         )
+
+
+@pytest.mark.real("memcached")
+async def test_what_is_written_again_while_it_is_flushed_is_not_lost(
+    memcached: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writers, "BEHIND_S", 0.0)
+    policy = structs.replace(POLICY, writing="behind")
+    async with stored(tmp_path) as store, reading(memcached, store, policy, "again") as arm:
+        get_many = arm.cache.cluster.get_many
+
+        async def get_late(keys: Sequence[str]) -> list[GetResult]:
+            before = dict(arm.writers.acknowledged)
+            await until(lambda: all(arm.writers.acknowledged[one] > value for one, value in before.items()))
+            return await get_many(keys)
+
+        arm.write(400)
+        await until(lambda: len(arm.writers.acknowledged) == writers.SERIES)
+        monkeypatch.setattr(arm.cache.cluster, "get_many", get_late)
+        await until(lambda: arm.writers.store_writes + arm.writers.lost >= writers.SERIES)
+        assert arm.writers.lost == 0
 
 
 @pytest.mark.real("memcached")

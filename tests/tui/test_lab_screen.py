@@ -143,6 +143,7 @@ async def test_keys_drive_the_run_and_answers_are_judged(run_app: RunApp) -> Non
         show(app, view(1))
         await pilot.pause()
         assert "a nothing" in screen_text(app)
+        assert "Press a or b." in screen_text(app)
         await pilot.press("n", "left", "x", "b")
         assert app.feed.asked[-4:] == [LabDo("next"), LabDo("back"), LabDo("skip"), LabDo("answer", 2)]
         answered = view(1)
@@ -189,6 +190,20 @@ async def test_the_end_explains_is_written_down_and_left(run_app: RunApp) -> Non
         show(app, NO_LAB)
         await pilot.pause()
         assert "Scenario " in screen_text(app)
+
+
+async def test_the_list_shows_the_lesson_that_was_left(run_app: RunApp) -> None:
+    entries = tuple(
+        structs.replace(CATALOGUE.entries[0], name=f"l{n}", title=f"Lesson {n}") for n in range(30)
+    )
+    async with run_app((80, 24)) as (app, pilot):
+        await pilot.press("6")
+        app.feed.answer(LabCatalogue(entries, ()))
+        app.frame()
+        show(app, structs.replace(view(1, status="done", shown=2), name="l29"))
+        await pilot.pause()
+        show(app, NO_LAB)
+        await until_shown(app, pilot, "Lesson 29  ")
 
 
 async def test_leaving_in_the_middle_asks_first_and_cancels_the_run(run_app: RunApp) -> None:

@@ -130,10 +130,11 @@ class ArmWriters:
         """Put what the nodes still have into the store; what they have not got any more is lost."""
         found = await cache.cluster.get_many(cache.keys.latest_many(list(due)))
         # Not only whether there is an entry: a reader may have put an older value back from the store.
+        # A greater one is that of a write meanwhile, which is put into the store in its turn.
         kept = [
             StoredReading(reading)
             for reading, result in zip(due.values(), found, strict=True)
-            if result.hit and decode_cached(result.value, result.flags).value == reading.value
+            if result.hit and decode_cached(result.value, result.flags).value >= reading.value
         ]
         try:
             if kept:

@@ -128,7 +128,8 @@ class LabScreen(ViewScreen):
             (self.lesson.tell if view.name else self.list).focus()
             self.remove_class("-course")
             if not view.name:
-                self.list.choose(self._view.name)
+                # Once the list has its size again: until then it cannot tell which lines are seen.
+                self.call_after_refresh(self.list.choose, self._view.name)
             self._view = view
             self.refresh_bindings()
         turned = (view.state.status, view.state.shown) != (self._view.state.status, self._view.state.shown)

@@ -68,7 +68,7 @@ def headline(view: LabView, next_key: str, *, ascii_only: bool) -> str:
         parts.append("by itself")
     elif state.settled and not over and state.shown == state.step:
         waits = not state.asked and view.steps[state.step].question is not None
-        parts.append(f"look, then {next_key} asks" if waits else f"{next_key} goes on")
+        parts.append(f"{next_key} asks, or wait" if waits else f"{next_key} goes on")
     return "  ".join(parts)
 
 
@@ -102,7 +102,10 @@ def narration(view: LabView, keys: Mapping[str, str], course: str = "") -> str:
             if revealed:
                 mark = "  ✓" if number == step.question.right else "  ✗" if number == answered else ""
             lines.append(f"- **{ANSWER_KEYS[number - 1]}** {text}{mark}")
-        if revealed:
+        if not revealed:
+            *keys_before, last_key = ANSWER_KEYS[: len(step.question.answers)]
+            lines += ["", f"*Press {', '.join(keys_before)} or {last_key}.*"]
+        else:
             right = answered == step.question.right
             verdict = "*Right.* " if right else "*Not quite.* " if answered else ""
             lines += ["", f"{verdict}{step.question.why}"]
