@@ -134,7 +134,7 @@ class ArmWriters:
         kept = [
             StoredReading(reading)
             for reading, result in zip(due.values(), found, strict=True)
-            if result.hit and decode_cached(result.value, result.flags).value >= reading.value
+            if result.hit and float(decode_cached(result.value, result.flags).value) >= float(reading.value)
         ]
         try:
             if kept:

@@ -103,8 +103,8 @@ def narration(view: LabView, keys: Mapping[str, str], course: str = "") -> str:
                 mark = "  ✓" if number == step.question.right else "  ✗" if number == answered else ""
             lines.append(f"- **{ANSWER_KEYS[number - 1]}** {text}{mark}")
         if not revealed:
-            *keys_before, last_key = ANSWER_KEYS[: len(step.question.answers)]
-            lines += ["", f"*Press {', '.join(keys_before)} or {last_key}.*"]
+            answer_keys = ANSWER_KEYS[: len(step.question.answers)]
+            lines += ["", f"*Press {', '.join(answer_keys[:-1])} or {answer_keys[-1]}.*"]
         else:
             right = answered == step.question.right
             verdict = "*Right.* " if right else "*Not quite.* " if answered else ""
