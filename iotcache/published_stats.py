@@ -138,6 +138,10 @@ class IngestStats(ProcessStats, kw_only=True):
     connects: int = 0
     sessions_lost: int = 0
     """How often the broker had forgotten our session, and with it what it had queued for us."""
+    takeovers: int = 0
+    """How often another program that uses our client id took our connection over."""
+    contested: str = ""
+    """What tells that there is such a program, while it has done so lately. Safe to show."""
     faults: int = 0
     """Exceptions that nobody foresaw, each contained in its stage: the message is a dead letter, the worker
     goes on. The log tells each."""

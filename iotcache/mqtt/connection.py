@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
@@ -24,6 +24,7 @@ from iotcache.mqtt.codec import (
     MalformedPacket,
     PacketType,
     PropertyId,
+    Unsuback,
     Version,
     Will,
     decode_packet,
@@ -31,20 +32,25 @@ from iotcache.mqtt.codec import (
 )
 from iotcache.mqtt.codec.primitives import FAILURE
 from iotcache.mqtt.codec.publish import RETAIN
-from iotcache.mqtt.codec.reasons import connect_refusal, is_wrong_login, refusal
+from iotcache.mqtt.codec.reasons import SESSION_TAKEN_OVER, connect_refusal, is_wrong_login, refusal
 from iotcache.mqtt.failure_text import connection_trouble
 from iotcache.mqtt.inbox import Inbox
 from iotcache.mqtt.library import LibraryClient, Login
 from iotcache.mqtt.reader import MAXIMUM_PACKET_BYTES, MalformedPublish, PacketReader
 from iotcache.mqtt.tls import other_port
 from iotcache.mqtt.websocket import open_transport
+from iotcache.tasks import end
 from iotcache.text import printable
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT_S: Final = 4.0
 CLOSE_S: Final = 1.0
 SESSION_EXPIRY_S: Final = 7 * 86_400
 WRITE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 """With so much unsent, nothing more is published."""
+FILTERS_AT_ONCE: Final = 8
+"""In one UNSUBSCRIBE: some brokers end a connection that sends more (AWS IoT Core)."""
 _GOODBYE_S: Final = 0.25
 """How long the broker is given to end the connection after our DISCONNECT."""
 _ACK_HEADS: Final = {1: bytes([PacketType.PUBACK << 4, 2]), 2: bytes([PacketType.PUBREC << 4, 2])}
@@ -113,6 +119,10 @@ class MqttConnection(asyncio.Protocol):
         """The broker ended the connection without any answer, as those do that do not know MQTT 5."""
         self.malformed = ""
         """The PUBLISH that ended the connection because it could not be read."""
+        self.is_taken_over = False
+        """The broker ended the connection as another client uses our id (MQTT 5)."""
+        self.is_unexplained = False
+        """The broker ended the connection, which it had accepted, and gave no reason."""
         self._endpoint = endpoint
         self._inbox = inbox
         self._on_answered = on_answered
@@ -128,6 +138,8 @@ class MqttConnection(asyncio.Protocol):
         self._reason = ""
         self._answered = False
         self._maximum_qos = 2
+        self._unsuback: tuple[int, ...] = ()
+        """The codes of the last answer to an UNSUBSCRIBE."""
         self._logged_in = False
         self._received_since_ping = False
         self._pongs: list[asyncio.Future[None]] = []
@@ -169,7 +181,7 @@ class MqttConnection(asyncio.Protocol):
             return
         name = self._endpoint.name
         try:
-            codes = await self._library.subscribe(subscriptions)
+            codes = await self._while_there(self._library.subscribe(subscriptions))
         except BrokerError as error:
             if self._ended.done():
                 raise self._lost() from error
@@ -181,6 +193,21 @@ class MqttConnection(asyncio.Protocol):
                     f"the broker at {name} refuses the subscription to {printable(topic)}{why}"
                 )
 
+    async def _while_there(self, asking: Coroutine[Any, Any, T]) -> T:
+        """What the library says; it would wait for an answer on a connection that has ended meanwhile.
+
+        Raises `BrokerError`.
+        """
+        asked = asyncio.ensure_future(asking)
+        try:
+            either: set[asyncio.Future[Any]] = {asked, self._ended}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                raise self._lost()
+            return asked.result()
+        finally:
+            await end(asked)
+
     async def ping(self) -> None:
         """Return once a PINGREQ of ours is answered (3.12). Raises `BrokerError` when the connection ends."""
         pong: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -190,12 +217,20 @@ class MqttConnection(asyncio.Protocol):
         if not pong.done():
             raise self._lost()
 
-    async def unsubscribe(self, filters: Sequence[str]) -> None:
-        """Give up subscriptions. Raises `BrokerError`."""
-        try:
-            await self._library.unsubscribe(filters)
-        except BrokerError as error:
-            raise self._lost() if self._ended.done() else error from error
+    async def unsubscribe(self, filters: Sequence[str]) -> list[int]:
+        """Give up subscriptions; the broker's code for each, which MQTT 3.1.1 has none of (3.11).
+
+        Raises `BrokerError`.
+        """
+        codes: list[int] = []
+        for at in range(0, len(filters), FILTERS_AT_ONCE):
+            self._unsuback = ()
+            try:
+                await self._while_there(self._library.unsubscribe(filters[at : at + FILTERS_AT_ONCE]))
+            except BrokerError as error:
+                raise self._lost() if self._ended.done() else error from error
+            codes += self._unsuback
+        return codes
 
     async def end(self) -> None:
         """Return never; raises `BrokerError` when the connection is lost."""
@@ -313,6 +348,7 @@ class MqttConnection(asyncio.Protocol):
             self.is_silent = True
             self._reason = f"it ended the connection without an answer {self._silence_hint()}"
         elif not self._reason:
+            self.is_unexplained = self._logged_in and (exc is None or isinstance(exc, ConnectionResetError))
             self._reason = "the broker closed it" if exc is None else connection_trouble(exc)
         if not self._accepted.done():
             self._accepted.set_exception(BrokerError(self._reason))
@@ -346,12 +382,15 @@ class MqttConnection(asyncio.Protocol):
             assert isinstance(answer, Acknowledgement)
             self._write(_PUBCOMP_HEAD + answer.packet_id.to_bytes(2, "big"))
             return
-        if kind in _ANSWERS or kind in (PacketType.CONNACK, PacketType.DISCONNECT):
+        if kind in _ANSWERS or kind in (PacketType.CONNACK, PacketType.DISCONNECT, PacketType.UNSUBACK):
             answer = decode_packet(packet, version)
             match answer:
                 case Connack():
                     self._connack(answer)
+                case Unsuback():
+                    self._unsuback = answer.codes
                 case Disconnect():
+                    self.is_taken_over = answer.code == SESSION_TAKEN_OVER
                     self.abort(f"it ended the connection: {refusal(answer.code, answer.properties)}")
                 case Acknowledgement() if answer.failed or kind != PacketType.PUBREC:
                     why = refusal(answer.code, answer.properties) if answer.failed else ""

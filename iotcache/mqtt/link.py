@@ -32,8 +32,8 @@ from iotcache.mqtt.connection import (
     SubscriptionRefused,
 )
 from iotcache.mqtt.inbox import Inbox
+from iotcache.mqtt.takeovers import Takeovers
 from iotcache.tasks import end
-from iotcache.text import printable
 
 if TYPE_CHECKING:
     from iotcache.config.schema import BrokerSettings
@@ -42,9 +42,10 @@ log = logging.getLogger(__name__)
 
 BACKOFF_MIN_S: Final = 0.2
 BACKOFF_MAX_S: Final = 5.0
-SHORT_S: Final = 5.0
-SHORT_CONNECTIONS: Final = 3
-"""So many connections in a row that lasted no longer look like two clients of one name."""
+CONTESTED_MIN_S: Final = 1.0
+CONTESTED_MAX_S: Final = 20.0
+"""The pauses between two attempts while another program takes our client id over: each time one of the two
+connects, the other loses its connection, and what it has not acknowledged is sent once more."""
 POISON_FAILURES: Final = 3
 """A message that ends so many connections in the same way would end all others, too: it comes again on each.
 At that time it is delivered with its fault, to be put away and acknowledged."""
@@ -99,6 +100,8 @@ class MqttLink:
         self.connects = 0
         self.session_present = False
         """Whether the broker still knew our session at the last connect."""
+        self.inherited = False
+        """Whether the broker knew our session before we first came: it may have other subscriptions."""
         self.sessions_lost = 0
         """How often it did not although we had been connected before: what it had queued is gone."""
         self.subscriptions_refused = 0
@@ -120,6 +123,8 @@ class MqttLink:
         self._inbox = Inbox(window if protocol == "5" else None, self._resume)
         self._backoff = Backoff(BACKOFF_MIN_S, backoff_max_s)
         self._backoff_max_s = backoff_max_s
+        self._contested = Backoff(CONTESTED_MIN_S, CONTESTED_MAX_S)
+        self._takeovers = Takeovers(client_id)
         self._faults: Counter[str] = Counter()
         """How many connections each malformed message has ended."""
         self._on_state = on_state
@@ -160,6 +165,16 @@ class MqttLink:
     def version(self) -> Version:
         """The version of MQTT that is spoken: 4 is 3.1.1."""
         return self._endpoint.version
+
+    @property
+    def contested(self) -> str:
+        """What tells that another program uses our client id; safe to show, empty while none does."""
+        return self._takeovers.reason
+
+    @property
+    def takeovers(self) -> int:
+        """How often another program took our connection over."""
+        return self._takeovers.count
 
     @property
     def connected(self) -> bool:
@@ -241,14 +256,16 @@ class MqttLink:
             connection.ack(waiting)
         return len(waiting)
 
-    async def unsubscribe(self) -> None:
-        """Give up all subscriptions: what the broker has queued for the session still comes.
+    async def unsubscribe(self, filters: Sequence[str] | None = None) -> list[int]:
+        """Give up subscriptions, all of ours unless told which: what the broker has queued still comes.
 
-        Raises `BrokerError`.
+        Returns the broker's code for each; none with MQTT 3.1.1. Raises `BrokerError`.
         """
-        connection = self._standing()
-        if self._subscriptions:
-            await connection.unsubscribe(self.filters)
+        return await self._standing().unsubscribe(self.filters if filters is None else filters)
+
+    async def subscribe_again(self) -> None:
+        """Subscribe on the standing connection as on each new one. Raises `BrokerError`."""
+        await self._standing().subscribe(self._subscriptions)
 
     def drop(self, reason: str) -> None:
         """Lose the connection without a DISCONNECT, as when a network fails: the broker publishes the will,
@@ -324,24 +341,28 @@ class MqttLink:
         self._on_state(state, reason)
 
     async def _stay_connected(self) -> None:
-        short = 0
         while not self._closing:
-            began_s, connects = time.monotonic(), self.connects
+            began_s = time.monotonic()
             try:
                 await self._session()
             except BrokerError as error:
-                lasted_s = time.monotonic() - began_s
-                short = short + 1 if self.connects > connects and lasted_s < SHORT_S else 0
                 self.refused = isinstance(error, (ConnectRefused, SubscriptionRefused))
-                hint = self._name_hint() if short >= SHORT_CONNECTIONS else ""
-                self._set_state(LinkState.AWAY, f"{error}{hint}")
-                if lasted_s > self._backoff_max_s:
+                self._set_state(LinkState.AWAY, self._lost_to_another or str(error))
+                if time.monotonic() - began_s > self._backoff_max_s:
                     self._backoff.reset()
+            if self._lost_to_another:
+                await self._contested.wait()
+                continue
+            if not self.contested:
+                self._contested.reset()
             await self._backoff.wait()
 
-    def _name_hint(self) -> str:
-        """A broker ends the older of two connections under one client identifier (MQTT 3.1.1, 3.1.4)."""
-        return f"; it may be that another client uses the name {printable(self.client_id)}, too"
+    @property
+    def _lost_to_another(self) -> str:
+        """Why the last connection ended, where another program took it over."""
+        if self._takeovers.was_last and self.contested:
+            return f"the connection to the broker at {self.name} was lost: {self.contested}"
+        return ""
 
     async def _session(self) -> None:
         """One connection from beginning to end. Raises `BrokerError` with the reason of its end."""
@@ -357,6 +378,7 @@ class MqttLink:
         self._connection = connection
         try:
             await self._open(connection)
+            self._takeovers.connected()
             if self._closing:  # the cancel that said so was lost on the way
                 return
             self._note_session(connection.session_present)
@@ -372,6 +394,7 @@ class MqttLink:
             await connection.end()
         finally:
             self._connection = None
+            self._takeovers.ended(stated=connection.is_taken_over, unexplained=connection.is_unexplained)
             self._note_fault(connection.malformed)
             for answered in self._publishes.values():
                 if not answered.done():
@@ -434,6 +457,8 @@ class MqttLink:
 
     def _note_session(self, present: bool) -> None:
         self.session_present = present
+        if not present or not self.connects:
+            self.inherited = present and self._endpoint.persistent
         if self.connects and self._endpoint.persistent and not present:
             self.sessions_lost += 1
             log.warning("the broker at %s has forgotten our session %s", self.name, self.client_id)

@@ -38,6 +38,7 @@ _COUNTERS: Final = (
     ("iotcache_ingest_rebirths_asked", "Edge nodes asked for their births.", "rebirths_asked"),
     ("iotcache_ingest_broker_connects", "Connections made to the broker.", "connects"),
     ("iotcache_ingest_sessions_lost", "Times that the broker had forgotten the session.", "sessions_lost"),
+    ("iotcache_ingest_client_id_takeovers", "Connections that another program took over.", "takeovers"),
     ("iotcache_ingest_documents", "Births and configurations stored.", "documents"),
     ("iotcache_ingest_devices_warmed", "New devices whose cache entries were filled.", "devices_warmed"),
     ("iotcache_aggregates_written", "Entries of aggregates written to the cache.", "aggregates_written"),

@@ -132,6 +132,8 @@ class IngestStatsBuilder:
             metrics_passed_over=dict(sparkplug.passed_over) if sparkplug else {},
             connects=link.connects,
             sessions_lost=link.sessions_lost,
+            takeovers=link.takeovers,
+            contested=link.contested,
             http_requests=counters.http_requests,
             max_rss_bytes=_max_rss_bytes(),
             documents=lifecycle.documents if lifecycle else 0,

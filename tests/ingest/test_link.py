@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from iotcache.clock import ManualClock
 from iotcache.config.schema import BrokerSettings
 from iotcache.config.urls import BrokerAddress
 from iotcache.errors import BrokerError
 from iotcache.model import Message
 from iotcache.mqtt import LinkState, MqttLink, Will, connection, inbox
 from iotcache.mqtt import link as link_module
+from iotcache.mqtt.takeovers import Takeovers
 from tests.conftest import Server, free_port
 from tests.ingest.conftest import until
 
@@ -274,14 +276,50 @@ async def test_a_message_of_three_megabytes_comes_as_its_head(
 
 
 @pytest.mark.real("mosquitto")
-async def test_two_clients_of_one_name_are_told_so(
-    mosquitto: Server, link: Connect, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+async def test_two_clients_of_one_name_are_told_so_and_come_back_ever_later(
+    mosquitto: Server, link: Connect, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
+    """This broker tells no reason in MQTT 5 either."""
+    word = "another program seems to use our client id same, too"
     monkeypatch.setattr(link_module, "BACKOFF_MIN_S", 0.01)
+    monkeypatch.setattr(link_module, "CONTESTED_MIN_S", 0.02)
+    monkeypatch.setattr(link_module, "CONTESTED_MAX_S", 0.3)
     said: list[str] = []
-    for _ in range(2):
-        await link(mosquitto.port, "same", on_state=lambda state, why: said.append(why))
-    await until(lambda: any("another client uses the name same" in why for why in said))
+    options: dict[str, Any] = {"protocol": protocol, "on_state": lambda state, why: said.append(why)}
+    two = [await link(mosquitto.port, "same", **options, **READER) for _ in range(2)]
+    await until(lambda: all(word in one.contested and one._contested.limit_s > 0.2 for one in two))
+    assert any(f"was lost: {word}" in why for why in said)
+    assert all(one.takeovers >= 2 for one in two)
+    await two[1].close()
+    await until(lambda: two[0].connected)
+    assert word in two[0].contested, "for a minute"
+
+
+def test_what_looks_like_a_takeover_and_what_does_not() -> None:
+    clock = ManualClock()
+    takeovers = Takeovers("x", clock.monotonic)
+
+    def end(*, comes_back: bool) -> None:
+        clock.advance(5.0)
+        takeovers.connected()
+        takeovers.ended(stated=False, unexplained=True)
+        if not comes_back:
+            takeovers.ended(stated=False, unexplained=False)  # an attempt that failed: a restart, a network
+
+    for _ in range(9):
+        end(comes_back=False)
+    assert (takeovers.reason, takeovers.count) == ("", 0)
+    for _ in range(4):
+        end(comes_back=True)
+    assert "the broker ended the connection 3 times in a minute and gave no reason" in takeovers.reason
+    assert takeovers.count == 3
+    clock.advance(50.0)
+    assert takeovers.reason
+    clock.advance(10.0)
+    assert takeovers.reason == ""
+    takeovers.ended(stated=True, unexplained=False)
+    assert takeovers.reason == "another program took our client id x over (once in a minute)"
 
 
 @pytest.mark.real("mosquitto")

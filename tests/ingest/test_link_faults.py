@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from iotcache.config.urls import BrokerAddress
 from iotcache.errors import PublishRefused
 from iotcache.model import Message
-from iotcache.mqtt import LinkState, MqttLink, Will, inbox
+from iotcache.mqtt import LinkState, MqttLink, Will, connection, inbox
 from iotcache.mqtt import link as link_module
 from iotcache.mqtt.codec import (
     Acknowledgement,
@@ -249,11 +250,18 @@ async def test_a_server_that_hangs_up_on_mqtt_5_is_told_apart() -> None:
         assert 'needs broker.protocol = "3.1.1"' in link.reason
 
 
-async def test_the_reason_of_a_brokers_disconnect_is_told() -> None:
+@pytest.mark.parametrize(
+    ("code", "says", "takeovers"),
+    [
+        (0x8B, "it ended the connection: it is shutting down (night)", 0),
+        (0x8E, "was lost: another program took our client id x over (once in a minute)", 1),
+    ],
+)
+async def test_the_reason_of_a_brokers_disconnect_is_told(code: int, says: str, takeovers: int) -> None:
     def answer(packet: Packet) -> bytes | None:
         if isinstance(packet, Subscribe):
             properties = ((PropertyId.REASON_STRING, "night"),)
-            return Disconnect(0x8B, properties).encode(5)
+            return Disconnect(code, properties).encode(5)
         return None
 
     async with (
@@ -261,7 +269,25 @@ async def test_the_reason_of_a_brokers_disconnect_is_told() -> None:
         MqttLink(broker.address, "x", protocol="5", **READER) as link,
     ):
         await until(lambda: link.state is LinkState.AWAY)
-        assert "it is shutting down (night)" in link.reason
+        assert says in link.reason
+        assert link.takeovers == takeovers
+
+
+async def test_a_connection_that_ends_before_it_is_subscribed_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As happens to the first of two clients of one name that come at once."""
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 3_600.0)
+
+    async def ends(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_000)
+        writer.write(Connack().encode(4))
+        writer.close()
+
+    server = await asyncio.start_server(ends, "127.0.0.1", 0)
+    address = BrokerAddress("127.0.0.1", server.sockets[0].getsockname()[1])
+    async with server, MqttLink(address, "x", **READER) as link:
+        await until(lambda: "the broker closed it" in link.reason)
 
 
 async def test_a_broker_that_answers_no_ping_is_given_up() -> None:

@@ -167,6 +167,15 @@ CASES: dict[str, tuple[Facts, str]] = {
         "worker w2 silent · it hangs or is cut off: process 7 on h said no goodbye · "
         "1 of 2 workers still works",
     ),
+    "a client id is used twice": (
+        facts(
+            processes=Processes(
+                (worker(client_id="iot", contested="another program took our client id iot over (4 times)"),)
+            )
+        ),
+        "client id iot contested · another program took our client id iot over (4 times) · "
+        "each worker needs an ingest.client_id of its own",
+    ),
     "placement differs": (
         facts(placement=OTHERWISE, processes=Processes((worker(placement=PLACED),))),
         "this dashboard places keys differently · rendezvous here, ketama by worker w1 · "

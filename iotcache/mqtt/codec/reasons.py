@@ -8,6 +8,7 @@ from iotcache.mqtt.codec.primitives import PROTOCOL_NAMES, Version
 from iotcache.mqtt.codec.properties import Properties, PropertyId
 from iotcache.text import printable
 
+SESSION_TAKEN_OVER: Final = 0x8E
 RETAIN_NOT_SUPPORTED: Final = 0x9A
 QOS_NOT_SUPPORTED: Final = 0x9B
 _OTHER: Final = {4: "5", 5: "3.1.1"}
@@ -33,7 +34,7 @@ _REASONS: Final = {
     0x8B: "it is shutting down",
     0x8C: "it wants another way to log in",
     0x8D: "it has heard nothing from us for too long",
-    0x8E: "another client uses our client id",
+    SESSION_TAKEN_OVER: "another client uses our client id",
     0x8F: "it does not accept the topic filter",
     0x90: "it does not accept the topic",
     0x91: "the packet identifier is in use",

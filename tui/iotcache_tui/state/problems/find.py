@@ -15,6 +15,7 @@ CAUSES: Final[tuple[Rule, ...]] = (
     servers.store,
     servers.nodes,
     servers.other_parts,
+    pipeline.contested,
     pipeline.waiting_workers,
     pipeline.silent_workers,
     pipeline.no_worker,

@@ -101,6 +101,18 @@ def waiting_workers(facts: Facts) -> Iterator[Problem]:
         )  # fmt: skip
 
 
+def contested(facts: Facts) -> Iterator[Problem]:
+    """Workers whose client id another program uses, too: each takes the other's connection over."""
+    told = [one.stats for one in facts.processes.workers if one.stats.contested]
+    if told:
+        # Of two such workers one is heard at a time: the problem is that of the id, whoever tells of it.
+        name = printable(told[0].client_id, 60)
+        yield Problem(
+            "workers", "contested", f"client id {name}", printable(told[0].contested, 300),
+            "each worker needs an ingest.client_id of its own", Gravity.DOWN, kind="contested", subject=name,
+        )  # fmt: skip
+
+
 def placement(facts: Facts) -> Iterator[Problem]:
     """Workers that place keys otherwise than this dashboard, or than each other."""
     ours = facts.placement
