@@ -54,6 +54,8 @@ class TopicNames(Struct, frozen=True):
     """Mappings that are for the topic, by their numbers, each with what the topic names by its template."""
     life: str = ""
     """Which of `RESERVED_SENSORS` the topic ends a device's name with."""
+    is_uncovered: bool = False
+    """No subscription of this configuration brings it."""
 
 
 _NO_NAMES: Final = TopicNames()
@@ -209,7 +211,10 @@ class Topics:
             if self._known_bytes > _REMEMBERED_BYTES:
                 self._known.clear()
                 self._known_bytes = 0
-            names = self._known[topic] = self._read(topic)
+            names = self._read(topic)
+            if not any(filter_covers(one, topic) for one in self._own_filters):
+                names = structs.replace(names, is_uncovered=True)
+            self._known[topic] = names
         return names
 
     def _read(self, topic: str) -> TopicNames:

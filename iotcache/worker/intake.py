@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from iotcache.ingest.message_reader import MessageReader
     from iotcache.ingest.sparkplug_host import SparkplugHost
     from iotcache.store.base import Committed
+    from iotcache.worker.former_subscriptions import FormerSubscriptions
 
 BATCH_READINGS: Final = 500
 """Packed messages are handed on in batches of about this size; other work runs in between."""
@@ -25,10 +26,16 @@ class Intake:
     """Decodes messages one after the other; one that waits for a Sparkplug birth is not settled."""
 
     def __init__(
-        self, reader: MessageReader, sparkplug: SparkplugHost, counters: IngestCounters, faults: Faults
+        self,
+        reader: MessageReader,
+        sparkplug: SparkplugHost,
+        counters: IngestCounters,
+        faults: Faults,
+        former: FormerSubscriptions,
     ) -> None:
         self._reader, self._sparkplug = reader, sparkplug
         self._counters, self._faults = counters, faults
+        self._former = former
 
     def batches(
         self,
@@ -43,8 +50,9 @@ class Intake:
         device_messages: list[DeviceMessage] = []
         done: list[Message] = []
         read, sparkplug = self._reader.read, self._sparkplug
+        pass_over = self._former.pass_over if self._former.are_possible else None
         for index, message in enumerate(messages):
-            decoded = read(message)
+            decoded = None if pass_over is not None and pass_over(message) else read(message)
             if sparkplug.waiting_for is not None and self._takes_back(message, is_last_try=is_last_try):
                 decoded = []
             else:

@@ -30,6 +30,7 @@ from iotcache.onboarding.lifecycle import DeviceLifecycle
 from iotcache.published_stats import INGEST_ROLE, IngestStats, encode, gone, stats_topic
 from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end, first_error
+from iotcache.worker.former_subscriptions import FormerSubscriptions
 from iotcache.worker.group import WorkerGroup
 from iotcache.worker.host_state import HostState
 from iotcache.worker.intake import Intake
@@ -50,6 +51,9 @@ STATS_EVERY_S: Final = 1.0
 LEAVE_S: Final = 0.7
 """How long a worker that is told to end may take for the batch in hand; the rest comes again."""
 _OPENING: Final = "opening it"
+_ONE_NAME: Final = (
+    "; each worker needs an ingest.client_id of its own, members of an ingest.group an --instance"
+)
 
 
 class Ingest:
@@ -90,7 +94,6 @@ class Ingest:
             clock, asks=ingest.sparkplug_rebirth, reorder_s=ingest.sparkplug_reorder_s
         )
         self._reader = message_reader(ingest, topics, self.faults, self.sparkplug.note)
-        self._intake = Intake(self._reader, self.sparkplug, self.counters, self.faults)
         self._topic = stats_topic(INGEST_ROLE, self.instance)
         self._stats = IngestStatsBuilder(
             INGEST_ROLE, self.instance, self.counters, clock, key_placement(settings.cache)
@@ -117,6 +120,8 @@ class Ingest:
             window=min(65_535, max(ingest.batch_max * 4, 100)),
             on_state=lambda state, reason: self._changed(),
         )
+        self._former = FormerSubscriptions(self.link, topics, ingest.group)
+        self._intake = Intake(self._reader, self.sparkplug, self.counters, self.faults, self._former)
         self.group = (
             WorkerGroup(settings.broker, ingest.group, self.instance, client_id) if ingest.group else None
         )
@@ -249,6 +254,7 @@ class Ingest:
                 self.sparkplug.run, self._reader, self.link.post, hand_on, partial(hand_on, is_last_try=True)
             )
             tasks.create_task(self.faults.keep_running("the work as a Sparkplug host", host))
+            tasks.create_task(self.faults.keep_running("ending former subscriptions", self._former.run))
             self._pump_task = tasks.create_task(self._pump(self.pipeline))
             if self.host_state is not None:
                 await self.link.until_connected()  # who is told that we are there may send at once
@@ -322,7 +328,7 @@ class Ingest:
         if not waiting:
             log.info("taking readings from the broker at %s", self.link.name)
         elif self.link.state is LinkState.AWAY or self._waiting_store not in ("", _OPENING):
-            log.warning("waiting for %s", waiting)
+            log.warning("waiting for %s%s", waiting, _ONE_NAME if self.link.contested else "")
         self._on_state(waiting)
         self._post()
 
