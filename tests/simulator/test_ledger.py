@@ -14,12 +14,14 @@ from pymemcache.client.base import Client
 
 from iotcache.config.schema import BrokerSettings, Settings
 from iotcache.errors import UsageError
+from iotcache.model import Series
 from iotcache_simulator.faults.kinds import Fault
 from iotcache_simulator.fleet.formats.encoders import Format
 from iotcache_simulator.ledger.expected import expected
 from iotcache_simulator.ledger.reconcile import reconcile
-from iotcache_simulator.ledger.sightings import HIGHEST_SEQ, Sightings, Track
+from iotcache_simulator.ledger.sightings import HIGHEST_SEQ, Content, Sightings, Track
 from iotcache_simulator.ledger.targets import VerifyTargets, parse_targets
+from iotcache_simulator.ledger.unnumbered import DueReading, Unnumbered
 from iotcache_simulator.ledger.verify import Verification
 from iotcache_simulator.publish.plan.spec import FleetSpec
 from iotcache_simulator.publish.run import FleetRun
@@ -66,6 +68,32 @@ def test_repetitions_disorder_and_strangers_are_told_apart() -> None:
     )
     assert seen.when(series, 3) == 13
     assert seen.when(series, 6) == seen.when(series, 10_000) == seen.when(Track("x", "y"), 1) == 0
+
+
+def test_what_a_birth_tells_is_no_reading_of_the_run_in_any_case() -> None:
+    """Births of Sparkplug have values of their own, of times of their own, in any order with the readings."""
+    series, track = Series("d", "s"), Track("d", "s")
+    due = [
+        DueReading(track, n, n * 1_000, Content(value, n * 1_000, "", ""))
+        for n, value in enumerate((True, False, True), 1)
+    ]
+
+    def found(*sightings: tuple[int, bool]) -> Sightings:
+        place = Unnumbered()
+        for ts_us, value in sightings:
+            place.add(series, ts_us, Content(value, ts_us, "", ""))
+        numbered = place.numbered({series: due}, timed=True, births=True)
+        numbered.only({(one.track, one.seq) for one in due})
+        return numbered
+
+    birth_before_the_last = found((1_000, True), (2_000, False), (2_500, True))
+    assert birth_before_the_last.distinct() == 2, "it is waited for, not taken for altered"
+    for at_one_time in ((True, False), (False, True)):
+        all_there = found((1_000, True), (2_000, False), *((3_000, value) for value in at_one_time))
+        assert all_there.distinct() == 3
+        assert all(all_there.says(track, one.seq, one.content) for one in due)
+    altered = found((1_000, True), (2_000, True), (3_000, True))
+    assert [altered.says(track, one.seq, one.content) for one in due] == [True, False, True]
 
 
 @pytest.mark.parametrize(

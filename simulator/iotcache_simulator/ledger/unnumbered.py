@@ -38,14 +38,24 @@ class Unnumbered:
         self.total += 1
 
     def numbered(
-        self, due: Mapping[Series, Sequence[DueReading]], *, timed: bool, early_us: int = 0
+        self,
+        due: Mapping[Series, Sequence[DueReading]],
+        *,
+        timed: bool,
+        early_us: int = 0,
+        births: bool = False,
     ) -> Sightings:
         """The same with the numbers of the readings that they are; one that none can be gets a number after
-        the last. ``early_us``: how much before its time a reading may be seen."""
+        the last. ``early_us``: how much before its time a reading may be seen. ``births``: there are values
+        besides that no reading of the run told, of any time."""
         found = Sightings()
         for series, sightings in self.seen.items():
             expected = due.get(series, ())
-            pairs = _by_time(expected, sightings) if timed else _by_order(expected, sightings, early_us)
+            pairs = (
+                _by_time(expected, sightings, births=births)
+                if timed
+                else _by_order(expected, sightings, early_us)
+            )
             more = expected[-1].seq if expected else 0
             for (at_us, content), reading in pairs:
                 if reading is None:
@@ -59,9 +69,23 @@ class Unnumbered:
 _Pairs = list[tuple[tuple[int, Content], DueReading | None]]
 
 
-def _by_time(expected: Sequence[DueReading], sightings: Sequence[tuple[int, Content]]) -> _Pairs:
-    """Each sighting with the reading of its time; of those that are left, with one of its value."""
+def _by_time(
+    expected: Sequence[DueReading], sightings: Sequence[tuple[int, Content]], *, births: bool
+) -> _Pairs:
+    """Each sighting with the reading of its time; of those that are left, with one of its value.
+
+    With ``births`` a value tells nothing: that of a birth may be that of a reading that is not there yet. And
+    of several sightings of one time those that say what was due are the reading.
+    """
     at = {reading.content.ts_us: reading for reading in expected}
+    if births:
+        right = {found.ts_us for _, found in sightings if _is_due(at.get(found.ts_us), found)}
+        return [
+            (one, at.get(one[1].ts_us))
+            if one[1].ts_us not in right or _is_due(at.get(one[1].ts_us), one[1])
+            else (one, None)
+            for one in sightings
+        ]
     taken: set[int | None] = set()
     pairs: _Pairs = []
     for sighting in sightings:
@@ -77,6 +101,10 @@ def _by_time(expected: Sequence[DueReading], sightings: Sequence[tuple[int, Cont
                 left.remove(same)
                 pairs[number] = sighting, same
     return pairs
+
+
+def _is_due(reading: DueReading | None, content: Content) -> bool:
+    return reading is not None and not differences(reading.content, content)
 
 
 def _by_order(

@@ -257,7 +257,7 @@ class Verification:
             # Not what an earlier run told: there is no boot id to know it by. Some tell whole seconds.
             span_us = (span_us[0] + _MARGIN_US) // 1_000_000 * 1_000_000, span_us[1]
         seen = await stored_unnumbered(store, places, span_us, timed=read_back.timed)
-        found = seen.numbered(due, timed=read_back.timed, early_us=_CLOCKS_US)
+        found = seen.numbered(due, timed=read_back.timed, early_us=_CLOCKS_US, births=read_back.sparkplug)
         if read_back.sparkplug:
             found.only({(one.track, one.seq) for readings in due.values() for one in readings})
         return found
