@@ -42,6 +42,8 @@ def naming_member(content: list[Any]) -> str:
     valued = all(any(one[key] is not None for key in own & one.keys()) for one in content)
     for naming in NAME_MEMBERS + (ID_MEMBERS if valued else ()):
         names = [one.get(naming) for one in content]
+        if naming in ID_MEMBERS:
+            names = [str(one) if type(one) is int and 0 <= one < 2**16 else one for one in names]
         if all(isinstance(one, str) and one for one in names) and len({*names}) == len(names):
             return naming
     return ""
@@ -94,7 +96,7 @@ _KEYS = st.sampled_from(
     ["temp", "value", "Value", "unit", "uom", "name", "id", "v", "a.b", "1", "", "état", "x y"]
 ) | st.text(st.characters(codec="utf-8", exclude_characters="/", min_codepoint=32), max_size=5)
 _LEAVES = (
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53)
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.integers(-1, 3)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8", min_codepoint=1), max_size=10)
     | st.sampled_from(["21.5", "-3", "007", "1e3", "58e034", "1E+3", "1.5e3", "+5", "ON", "NaN", " 5",
@@ -314,6 +316,24 @@ def test_values_that_cannot_be_kept_are_never_passed_over_in_silence(
     found = decoder.decode("m/d", json.dumps(content).encode(), NOW_US)
     assert isinstance(found, DeadLetter), found
     assert re.search(says, found.reason), found.reason
+
+
+def test_each_value_has_the_nearest_time_above_it_and_a_wrong_one_takes_no_other_with_it() -> None:
+    mapping = IngestMapping(topic="m/{device}", ts="sent", each_ts="t")
+    content = {
+        "sent": NOW_US - 1_000_000, "a": {"value": 1, "t": NOW_US - 2_000_000}, "b": 2,
+        "c": {"value": 3, "t": None},
+        "d": {"t": NOW_US - 3_000_000, "x": [4, {"y": 5}], "e": {"t": NOW_US - 4_000_000, "value": 6}},
+        "f": {"t": "noon", "value": 7}, "t": {"t": NOW_US - 5_000_000, "z": 8},
+    }  # fmt: skip
+    topics = Topics((), [MappedTopics(mapping.topics)])
+    found = Decoder(topics, None, [Mapping(mapping, 1)]).decode("m/d", json.dumps(content).encode(), NOW_US)
+    assert isinstance(found, PartlyDecoded)
+    assert [(one.sensor, one.value, (NOW_US - one.ts_us) // 1_000_000) for one in found.readings] == [
+        ("a", 1, 2), ("b", 2, 1), ("c", 3, 1), ("d/x/0", 4, 3), ("d/x/1/y", 5, 3), ("d/e", 6, 4),
+        ("t/z", 8, 5),
+    ]  # fmt: skip
+    assert '"f": the time at "t" is not ISO 8601' in found.dead_letter.reason
 
 
 def test_records_that_nothing_tells_apart_are_told_apart_by_their_places() -> None:

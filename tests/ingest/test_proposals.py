@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -97,6 +99,63 @@ def test_a_proposal_finds_device_time_and_values(
     stated = bool(proposal.mapping.ts)
     assert stated == any(word in json.dumps(content) for word in ('"time', '"ts"', '"enqueuedTime'))
     assert all((one.ts_us < NOW_US) == stated for one in found)
+
+
+_S = 1_795_348_790
+_AGES: list[tuple[str, Any, list[tuple[str, str, Any, int]]]] = [
+    # Ubidots, a gateway of nodes: each value has its time
+    ("up/a1", {"t": {"value": 1.5, "timestamp": _S * 1_000},
+               "h": {"value": 2.5, "timestamp": (_S - 60) * 1_000}},
+     [("a1", "t", 1.5, 10), ("a1", "h", 2.5, 70)]),
+    ("up/a1", {"at": 5, "nodes": {"n1": {"t": 1.5, "ts": _S}, "n2": {"t": 2.5, "ts": _S - 60}}},
+     [("a1", "at", 5, 0), ("a1", "nodes/n1/t", 1.5, 10), ("a1", "nodes/n2/t", 2.5, 70)]),
+    # SIMATIC's connector: what its code calls bad is left out
+    ("plc/data", {"seq": 1, "vals": [{"id": "101", "ts": "2026-11-22T11:59:50Z", "qc": 3, "val": 21.5},
+                                     {"id": "102", "ts": "2026-11-22T11:59:50Z", "qc": 0, "val": 0}]},
+     [("plc", "101", 21.5, 10)]),
+    # Sensor.Community: what there is of sensors changes their places
+    ("air/5", {"sensordatavalues": [{"value_type": "P1", "value": "5.20"},
+                                    {"value_type": "temp", "value": "21.5"}]},
+     [("5", "sensordatavalues/P1", 5.2, 0), ("5", "sensordatavalues/temp", 21.5, 0)]),
+    ("bms/5", {"cells": [{"id": 2, "v": 3.3}, {"id": 1, "v": 3.4}]},
+     [("5", "cells/2/v", 3.3, 0), ("5", "cells/1/v", 3.4, 0)]),
+    # Loriot, Particle, a meter of NB-IoT, WeeWX: who sends, and when, by other names
+    ("lora/rx", {"cmd": "rx", "EUI": "BE7A", "ts": _S * 1_000, "decoded": {"t": 1.5}},
+     [("BE7A", "cmd", "rx", 10), ("BE7A", "decoded/t", 1.5, 10)]),
+    ("events/all", {"data": "21.5", "published_at": "2026-11-22T11:59:50Z", "coreid": "e00f"},
+     [("e00f", "data", 21.5, 10)]),
+    ("nbiot/up", {"IMEI": "866207053462762", "t": 22.3}, [("866207053462762", "t", 22.3, 0)]),
+    ("weather/loop", {"dateTime": f"{_S}.0", "outTemp_C": "21.5"}, [("loop", "outTemp_C", 21.5, 10)]),
+    # A date is no time, but with the time of day beside it
+    ("plc/7", {"date": "2026-11-22", "time": "11:59:50", "t": 1.5}, [("7", "t", 1.5, 10)]),
+    ("plc/7", {"date": "2026-11-22", "t": 1.5}, [("7", "date", "2026-11-22", 0), ("7", "t", 1.5, 0)]),
+    ("plc/7", {"install_date": "2020-11-22T11:59:50Z", "runtime": 5, "t": 1.5},
+     [("7", "install_date", "2020-11-22T11:59:50Z", 0), ("7", "runtime", 5, 0), ("7", "t", 1.5, 0)]),
+]  # fmt: skip
+
+
+@pytest.fixture
+def in_utc() -> Iterator[None]:
+    """This process's own time zone is UTC."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_utc")
+@pytest.mark.parametrize(("topic", "content", "readings"), _AGES)
+def test_who_sent_what_and_when_is_found_by_whatever_names(
+    topic: str, content: Any, readings: list[tuple[str, str, Any, int]]
+) -> None:
+    payload = json.dumps(content).encode()
+    proposal = propose(topic, payload, NOW_US)
+    assert proposal is not None
+    found = applied(proposal.text, topic, payload)
+    assert [
+        (one.device, one.sensor, one.value, round((NOW_US - one.ts_us) / 1e6)) for one in found
+    ] == readings
 
 
 @pytest.mark.parametrize("time", [12, 0, "1970-01-01T00:00:12Z", 1_795_348_790_000_000_000_000, -5])

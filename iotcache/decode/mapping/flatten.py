@@ -20,10 +20,13 @@ UNIT_MEMBERS: Final = (
 """Beside a value: its unit."""
 NAME_MEMBERS: Final = (
     "name", "tag", "sensor", "parameter", "metric", "measurement", "label", "type", "Name", "Tag", "Type",
+    "value_type", "valueType", "sensor_type", "sensorType", "sensor_name", "sensorName", "tagName",
 )  # fmt: skip
 """In an array of objects: what each is of."""
-ID_MEMBERS: Final = ("id", "key", "Id", "ID", "Key")
+ID_MEMBERS: Final = ("id", "key", "Id", "ID", "Key", "sensor_id", "sensorId", "sensorsId")
 """The same where there is a value beside it: other objects may have a new one in each message."""
+_LARGEST_ID: Final = 65_535
+"""A larger number is rather one of the message's own."""
 _VALUES_BESIDE: Final = (*VALUE_MEMBERS, "v", "val")
 
 
@@ -34,18 +37,41 @@ class Leaf(NamedTuple):
     value: Any
     """A number, a truth value or a text."""
     unit: str | None
+    ts: Any = None
+    """Its own time as it stands in the payload; ``None`` where it has none."""
+
+
+class Times(NamedTuple):
+    """Where values have times of their own."""
+
+    member: str = ""
+    """The member that holds the time of the values beside and below it; none is looked for when empty."""
+    ts: Any = None
+    """The nearest one above."""
+
+
+_NO_TIMES: Final = Times()
 
 
 def leaves(
-    content: Any, depth: int, taken: frozenset[tuple[Step, ...]] = frozenset(), name: str = ""
+    content: Any,
+    depth: int,
+    taken: frozenset[tuple[Step, ...]] = frozenset(),
+    name: str = "",
+    times: Times = _NO_TIMES,
 ) -> Iterator[Leaf]:
     """The values in ``content`` down to ``depth`` levels; those at the paths ``taken`` are something else.
 
     Nulls and binary data are nothing.
     """
     if isinstance(content, list):
-        yield from _of_array(content, depth, taken, name)
+        yield from _of_array(content, depth, taken, name, times)
         return
+    if times.member and (times.member,) not in taken:
+        own_ts = content.get(times.member)
+        if own_ts is not None and not isinstance(own_ts, dict | list):
+            times = Times(times.member, own_ts)
+            taken |= {(times.member,)}
     own = _value_member(content)
     if (own,) in taken:
         own = ""
@@ -55,18 +81,18 @@ def leaves(
         if one is None or isinstance(one, bytes) or (step,) in taken:
             continue
         if own and step == own:
-            yield Leaf(name, one, content[unit_at] if unit_at else None)
+            yield Leaf(name, one, content[unit_at] if unit_at else None, times.ts)
         elif unit_at and step == unit_at:
             continue
         elif isinstance(one, dict | list):
             if depth > 1:
-                yield from _below(one, step, depth, taken, _joined(name, step))
+                yield from _below(one, step, depth, taken, _joined(name, step), times)
         else:
-            yield Leaf(_joined(name, step), one, None)
+            yield Leaf(_joined(name, step), one, None, times.ts)
 
 
 def _of_array(
-    content: list[Any], depth: int, taken: frozenset[tuple[Step, ...]], name: str
+    content: list[Any], depth: int, taken: frozenset[tuple[Step, ...]], name: str, times: Times
 ) -> Iterator[Leaf]:
     """The values of an array, named by their places, or by themselves where each has a name of its own."""
     naming, names = _own_names(content) if depth > 1 else ("", [])
@@ -75,16 +101,17 @@ def _of_array(
             continue
         below = _joined(name, names[place] if naming else str(place))
         if not isinstance(one, dict | list):
-            yield Leaf(below, one, None)
+            yield Leaf(below, one, None, times.ts)
         elif depth > 1:
-            yield from _below(one, place, depth, taken | {(place, naming)} if naming else taken, below)
+            of_one = taken | {(place, naming)} if naming else taken
+            yield from _below(one, place, depth, of_one, below, times)
 
 
-def _below(
-    content: Any, step: Step, depth: int, taken: frozenset[tuple[Step, ...]], name: str
+def _below(  # noqa: PLR0917
+    content: Any, step: Step, depth: int, taken: frozenset[tuple[Step, ...]], name: str, times: Times
 ) -> Iterator[Leaf]:
     inner = frozenset(path[1:] for path in taken if path[0] == step and len(path) > 1) if taken else taken
-    return leaves(content, depth - 1, inner, name)
+    return leaves(content, depth - 1, inner, name, times)
 
 
 def _joined(above: str, part: str) -> str:
@@ -109,7 +136,14 @@ def _own_names(content: list[Any]) -> tuple[str, list[str]]:
         return "", []
     has_values = all(any(one.get(own) is not None for own in _VALUES_BESIDE) for one in content)
     for naming in (*NAME_MEMBERS, *ID_MEMBERS) if has_values else NAME_MEMBERS:
-        names = [one.get(naming) for one in content]
-        if all(isinstance(one, str) and one for one in names) and len(set(names)) == len(names):
+        names = [_name_of(one.get(naming), is_id=naming in ID_MEMBERS) for one in content]
+        if all(names) and len(set(names)) == len(names):
             return naming, names
     return "", []
+
+
+def _name_of(found: Any, *, is_id: bool) -> str:
+    """What names an object; empty where it does not."""
+    if is_id and type(found) is int and 0 <= found <= _LARGEST_ID:
+        return str(found)
+    return found if isinstance(found, str) else ""

@@ -12,43 +12,41 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from iotcache.decode.incoming import AHEAD_LIMIT_US, EARLIEST_US, epoch_us
 from iotcache.decode.limits import DEPTH_LIMIT, NAME_LIMIT
 from iotcache.decode.mapping.flatten import UNIT_MEMBERS, VALUE_MEMBERS, leaves
-from iotcache.decode.mapping.paths import NotThere, Step, path_text
+from iotcache.decode.mapping.paths import Step, path_text
 from iotcache.decode.mapping.settings import IngestMapping, Scalar
-from iotcache.decode.mapping.times import LOCAL, TimeReader
+from iotcache.decode.mapping.time_guesses import ENVELOPE_DEPTH, TIMES, Time, objects_in, own_times, time_of
 from iotcache.decode.mapping.toml_text import quoted
 from iotcache.decode.mapping.unit_texts import number_and_unit
-from iotcache.decode.outcomes import Refused
 
-_TIMES: Final = (
-    "ts", "time", "timestamp", "Time", "Timestamp", "datetime", "date", "last_seen", "received_at", "at", "t",
-    "tst", "measured_at", "created_at", "observedAt", "eventTime", "enqueuedTime", "publishTime",
-    "SourceTimestamp",
-)  # fmt: skip
-_SURE_TIMES: Final = tuple(name for name in _TIMES if name not in {"date", "at", "t"})
-"""Names that a time has and a measurement has not."""
 _DEVICES: Final = (
-    "device", "device_id", "deviceId", "deviceID", "devEui", "devEUI", "dev_eui", "DevEUI", "device_name",
-    "deviceName", "iothub-connection-device-id", "mac", "MAC", "serial", "sn", "imei", "node_id", "nodeId",
-    "sensor_id", "sensorId", "id",
+    "device", "deviceid", "deveui", "deviceeui", "devicename", "iothubconnectiondeviceid", "mac",
+    "macaddress", "serial", "serialno", "serialnumber", "sn", "imei", "eui", "nodeid", "sensorid",
+    "stationid", "meterid", "coreid", "thingname", "esp8266id", "id",
 )  # fmt: skip
+"""Names of a device's name, in small letters without signs."""
 _SURE_DEVICES: Final = tuple(name for name in _DEVICES if name not in {"device", "id", "sn"})
 """Names that are the sender's where they stand deeper, too: an ``id`` there is rather one of its parts."""
+_SIGNS: Final = re.compile(r"[^a-z0-9]")
 _SENSORS: Final = ("sensor", "measurement", "parameter", "metric", "tag", "key", "name", "type", "k", "n")
 _TAGS: Final = ("id", "tagName", "Name", "NodeId", "DisplayName")
 """Of a value in a list of them."""
 _VALUES: Final = ("value", "val", "v", "reading", "Value")
-_QUALITIES: Final = ("q", "quality", "Quality", "StatusCode", "status")
+_QUALITIES: Final = ("q", "quality", "Quality", "StatusCode", "status", "qc")
 """What stands beside a value and says how good it is."""
 _GOOD: Final[tuple[bool | int | str, ...]] = (True, 192, "Good", "GOOD", "good")
+_GOOD_QC: Final = (3,)
+"""The quality code of Siemens' Industrial Edge."""
+_ABOUT_THE_MESSAGE: Final = frozenset({
+    "count", "messageId", "message_id", "mid", "msgId", "seq", "seqNo", "sequence", "version",
+})  # fmt: skip
+"""Numbers beside a list of values."""
 _ENVELOPES: Final = frozenset({
     "body", "content", "data", "decoded_payload", "fields", "measurements", "metrics", "object", "params",
     "payload", "readings", "reported", "sensors", "state", "telemetry", "uplink_message", "values",
 })  # fmt: skip
 """Members that hold what a message is about."""
-_ENVELOPE_DEPTH: Final = 3
 _PLAIN_LEVELS: Final = frozenset({
     "binary_sensor", "data", "device", "devices", "event", "events", "home", "json", "measurement",
     "measurements", "message", "node", "nodes", "rpc", "sensor", "sensors", "stat", "state", "states",
@@ -83,15 +81,6 @@ class Guess(Struct, frozen=True):
     """Numbers of records of a bad quality."""
 
 
-class _Time(Struct, frozen=True):
-    """A time in a message."""
-
-    steps: tuple[Step, ...]
-    zone: str = ""
-    is_wrong: bool = False
-    """Of a clock that was never set, or is ahead."""
-
-
 def guesses(
     topic: str, is_bare: bool, content: Any, received_us: int, others: Sequence[str]
 ) -> Iterator[Guess]:
@@ -100,7 +89,7 @@ def guesses(
     if isinstance(content, list) and content and isinstance(content[0], dict):
         record = content[0]
     fields = {} if not isinstance(record, dict) else record
-    named = _find(fields, _DEVICES, _SURE_DEVICES, _is_name)
+    named = _device_in(fields)
     alone = is_bare or _is_value_alone(content)
     template, from_topic = _template(topic, is_bare=alone, is_named=named is not None, others=others)
     device = from_topic or ("" if "{device" in template or named is None else path_text(named))
@@ -112,8 +101,15 @@ def guesses(
     base = structs.replace(base, ignore=about, depth=min(max(_depth(content), base.depth), DEPTH_LIMIT))
     if any(isinstance(leaf.value, str) and number_and_unit(leaf.value) for leaf in _all_leaves(record)):
         base = structs.replace(base, quoted_units=True)
-    time = _time_of(fields, received_us)
-    with_time = _with_time(base, time, (EACH,) if isinstance(content, list) else ())
+    time = time_of(fields, received_us)
+    own, own_at = own_times(fields, received_us)
+    if own and time is not None and len(time.steps) > 1:
+        time = None
+    above: tuple[Step, ...] = (EACH,) if isinstance(content, list) else ()
+    with_time = _with_time(base, time, above)
+    if own:
+        mapping = structs.replace(with_time.mapping, each_ts=own)
+        with_time = structs.replace(with_time, mapping=mapping, aside=with_time.aside | own_at)
     if isinstance(content, dict):
         yield from _listed(with_time, fields, received_us, time)
     yield from _one_value(with_time, fields)
@@ -155,7 +151,7 @@ def _of_values(mapping: IngestMapping, record: dict[str, Any], sensor: str, valu
     )  # fmt: skip
 
 
-def _listed(base: Guess, fields: dict[str, Any], received_us: int, time: _Time | None) -> Iterator[Guess]:
+def _listed(base: Guess, fields: dict[str, Any], received_us: int, time: Time | None) -> Iterator[Guess]:
     """An array within the message of objects that name what they are of, each with its value."""
     for steps, many in _arrays(fields):
         first = many[0]
@@ -166,7 +162,7 @@ def _listed(base: Guess, fields: dict[str, Any], received_us: int, time: _Time |
         if not all(_is_text(one.get(sensor)) and value in one for one in many):
             continue
         mapping = _of_values(base.mapping, first, sensor, value)
-        own_time = _time_of(first, received_us)
+        own_time = time_of(first, received_us)
         if own_time is not None and not own_time.is_wrong and len(own_time.steps) == 1:
             mapping = structs.replace(mapping, ts=path_text(own_time.steps), zone=own_time.zone)
         elif mapping.ts:
@@ -180,8 +176,11 @@ def _listed(base: Guess, fields: dict[str, Any], received_us: int, time: _Time |
         }
         if time is not None:
             aside.add(time.steps)
+        aside |= {(name,) for name in _ABOUT_THE_MESSAGE if name in fields}
         where, left_out = _where(many)
-        mapping = structs.replace(mapping, readings=path_text(steps), device=device, ignore=(), where=where)
+        mapping = structs.replace(
+            mapping, readings=path_text(steps), device=device, ignore=(), where=where, each_ts=""
+        )
         notes = {key: note for key, note in base.notes.items() if key != "ignore"}
         yield Guess(mapping, notes, base.aside | aside, sum(is_number(one[value]) for one in left_out))
 
@@ -190,7 +189,8 @@ def _where(many: Sequence[dict[str, Any]]) -> tuple[dict[str, Scalar], list[dict
     """What must be in a record for its value to be a good one, and the records that are left out."""
     for name in _QUALITIES:
         for one in many:
-            good = next((each for each in _GOOD if _is_same(one.get(name), each)), None)
+            possible = _GOOD_QC if name == "qc" else _GOOD
+            good = next((each for each in possible if _is_same(one.get(name), each)), None)
             if good is not None:
                 return {path_text((name,)): good}, [
                     other for other in many if not _is_same(other.get(name), good)
@@ -203,30 +203,17 @@ def _is_same(found: Any, good: bool | int | str) -> bool:
 
 
 def _arrays(fields: dict[str, Any]) -> Iterator[tuple[tuple[Step, ...], list[dict[str, Any]]]]:
-    for steps, inner in _objects(fields):
+    for steps, inner in objects_in(fields):
         for name, one in inner.items():
             if isinstance(one, list) and one and all(isinstance(each, dict) for each in one):
                 yield (*steps, name), one
-
-
-def _objects(fields: dict[str, Any]) -> Iterator[tuple[tuple[Step, ...], dict[str, Any]]]:
-    """An object and those in it, the outer ones first."""
-    level: list[tuple[tuple[Step, ...], dict[str, Any]]] = [((), fields)]
-    for _ in range(_ENVELOPE_DEPTH):
-        yield from level
-        level = [
-            ((*steps, name), one)
-            for steps, inner in level
-            for name, one in inner.items()
-            if isinstance(one, dict) and name
-        ]
 
 
 def _envelope(fields: dict[str, Any]) -> tuple[Step, ...] | None:
     """The member of a message that holds what it is about; ``None`` where the message itself does."""
     steps: tuple[Step, ...] = ()
     inner = fields
-    while len(steps) < _ENVELOPE_DEPTH:
+    while len(steps) < ENVELOPE_DEPTH:
         name = next((one for one in inner if one in _ENVELOPES and isinstance(inner[one], dict)), None)
         if name is None:
             break
@@ -234,35 +221,13 @@ def _envelope(fields: dict[str, Any]) -> tuple[Step, ...] | None:
     return steps or None
 
 
-def _time_of(fields: dict[str, Any], received_us: int) -> _Time | None:
-    """The time of a record: one that can be taken before one that cannot."""
-    wrong: _Time | None = None
-    for steps, inner in _objects(fields):
-        for name in _TIMES if not steps else _SURE_TIMES:
-            found = inner.get(name)
-            if found is None or isinstance(found, bool | dict | list):
-                continue
-            for zone in ("", LOCAL):
-                try:
-                    at_us = epoch_us(TimeReader("auto", zone).read(found, name), received_us)
-                except Refused:  # past anything that a clock shows
-                    at_us = 0
-                except (NotThere, TypeError, OverflowError, ValueError):
-                    continue
-                if EARLIEST_US <= at_us <= received_us + AHEAD_LIMIT_US:
-                    return _Time((*steps, name), zone)
-                if wrong is None and name in _SURE_TIMES:
-                    wrong = _Time((*steps, name), zone, is_wrong=True)
-                break
-    return wrong
-
-
-def _with_time(base: IngestMapping, time: _Time | None, above: tuple[Step, ...]) -> Guess:
+def _with_time(base: IngestMapping, time: Time | None, above: tuple[Step, ...]) -> Guess:
     if time is None:
         return Guess(base)
     if not time.is_wrong:
         notes = {"zone": "or the name of its time zone, such as Europe/Berlin"} if time.zone else {}
-        return Guess(structs.replace(base, ts=path_text(time.steps), zone=time.zone), notes)
+        ts = time.joined or path_text(time.steps)
+        return Guess(structs.replace(base, ts=ts, zone=time.zone), notes)
     sensor = "/".join(map(str, time.steps))
     if _PATTERN_SIGNS.search(sensor):
         return Guess(base)
@@ -332,7 +297,7 @@ def _is_value_alone(content: Any) -> bool:
     """Whether an object is one value, with nothing beside it but its unit and time."""
     if not isinstance(content, dict) or not any(one in content for one in VALUE_MEMBERS):
         return False
-    return {*VALUE_MEMBERS, *UNIT_MEMBERS, *_TIMES} >= set(content)
+    return {*VALUE_MEMBERS, *UNIT_MEMBERS, *TIMES} >= set(content)
 
 
 def _all_leaves(record: Any) -> Iterator[Any]:
@@ -348,14 +313,14 @@ def _depth(content: Any) -> int:
     return 0
 
 
-def _find(
-    fields: dict[str, Any], names: Sequence[str], deeper: Sequence[str], is_fit: Callable[[Any], bool]
-) -> tuple[Step, ...] | None:
-    """The path of the first member that is fit: of ``names`` in the message itself, of ``deeper`` below."""
-    for steps, inner in _objects(fields):
-        found = _first(inner, deeper if steps else names, is_fit)
-        if found is not None:
-            return (*steps, found)
+def _device_in(fields: dict[str, Any]) -> tuple[Step, ...] | None:
+    """The path of what names the sender: in the message itself, else of a sure name below."""
+    for steps, inner in objects_in(fields):
+        plain = {_SIGNS.sub("", name.lower()): name for name in reversed(inner) if isinstance(name, str)}
+        for known in _SURE_DEVICES if steps else _DEVICES:
+            name = plain.get(known)
+            if name is not None and _is_name(inner[name]):
+                return (*steps, name)
     return None
 
 

@@ -99,7 +99,7 @@ def _missing(guess: Guess, content: Any, found: Sequence[Reading]) -> int:
         record = (EACH,)
     taken = set(guess.aside)
     for path in (mapping.ts, mapping.device, mapping.sensor, mapping.unit):
-        if path and not path.startswith("="):
+        if path and not path.startswith("=") and "{" not in path:
             is_whole = path.startswith("$.")
             taken.add(parse_steps(path[2:]) if is_whole else (*record, *parse_steps(path)))
     wanted = Counter(number for steps, number in _numbers(content) if steps not in taken)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from iotcache.decode.incoming import contradiction
 from iotcache.decode.limits import TEXT_LIMIT
 from iotcache.decode.mapping.announced import AnnouncedUnits
-from iotcache.decode.mapping.flatten import VALUE_MEMBER, Leaf, leaves
+from iotcache.decode.mapping.flatten import VALUE_MEMBER, Leaf, Times, leaves
 from iotcache.decode.mapping.paths import (
     FieldPath,
     FieldText,
@@ -65,10 +65,13 @@ class FieldReader:
         }
         if self.each and not fields.sensor.startswith("="):
             self._names.pop("sensor", None)
-        self._ts = () if fields.ts.startswith("=") else parse_field(fields.ts)
+        is_joined = "{" in fields.ts and not fields.ts.startswith("=")
+        self._ts_texts = parse_name(fields.ts) if is_joined else ()
+        self._ts = () if is_joined or fields.ts.startswith("=") else parse_field(fields.ts)
         self._ts_constant = fields.ts[1:] if fields.ts.startswith("=") else None
         self._seq = () if fields.seq.startswith("=") else parse_field(fields.seq)
         self._time = TimeReader(fields.ts_unit, fields.zone)
+        self._times = Times(mapping.each_ts if mapping else "")
         self._payload_decides = mapping is not None or fields.device != FieldPaths().device
         """Whether a device that the payload names counts where the topic names another, as of a gateway."""
         self._below_topic = mapping is not None or self.each
@@ -84,7 +87,7 @@ class FieldReader:
         self._where = (
             [(parse_path(path), wanted) for path, wanted in mapping.where.items()] if mapping else []
         )
-        paths = [*self._ts, *self._seq]
+        paths = [*self._ts, *self._seq, *(path for form in self._ts_texts for path in form.paths())]
         paths += [path for forms in self._names.values() for form in forms for path in form.paths()]
         paths += [path for path, _ in self._where]
         self._whole = not self._at_readings and any(
@@ -93,7 +96,9 @@ class FieldReader:
         )
         """Whether a payload that is an array is itself the record: its paths begin with a place in it."""
         self._taken = self._relative(paths)
-        self._tells_records = bool(self._at_readings or self._ts or self._names.keys() & {"device", "sensor"})
+        self._tells_records = bool(
+            self._at_readings or self._ts or self._ts_texts or self._names.keys() & {"device", "sensor"}
+        )
         """Whether the records of an array can be told apart: else their places in it do."""
 
     def _relative(self, paths: list[FieldPath]) -> frozenset[tuple[Step, ...]]:
@@ -168,7 +173,9 @@ class FieldReader:
         fields = {name: text for name in _NAMES if (text := self._name(name, None, None)) is not None}
         return self._fields(self._topics(fields, names), None, Leaf("", value, None), topic)
 
-    def _record(self, root: Any, record: Any, names: TopicNames, topic: str) -> Iterator[dict[str, Any]]:
+    def _record(
+        self, root: Any, record: Any, names: TopicNames, topic: str
+    ) -> Iterator[dict[str, Any] | NotThere]:
         fields: dict[str, Any] = {}
         for name in self._names:
             if (text := self._name(name, root, record)) is not None:
@@ -179,6 +186,10 @@ class FieldReader:
         for path in self._ts:
             if (found := path.find(root, record)) is not None:
                 fields["ts"] = self._time.read(found, path.text)
+                break
+        for form in self._ts_texts:
+            if (text := form.find(root, record)) is not None:
+                fields["ts"] = self._time.read(text, "ts")
                 break
         for path in self._seq:
             if (found := path.find(root, record)) is not None:
@@ -199,13 +210,21 @@ class FieldReader:
         if not isinstance(value, dict | list):
             raise NotThere(f'what "{printable(self._value_text, 100)}" asks for is no object')
         seen: set[str] = set()
-        for leaf in leaves(value, self._depth, self._taken):
+        for leaf in leaves(value, self._depth, self._taken, "", self._times):
             if self._ignore.find(leaf.name or VALUE_MEMBER):
                 continue
             if leaf.name in seen:
                 raise NotThere(f'two of its members are both called "{printable(leaf.name, 100)}"')
             seen.add(leaf.name)
-            yield self._fields(fields, root, leaf, topic)
+            if leaf.ts is None:
+                yield self._fields(fields, root, leaf, topic)
+                continue
+            try:
+                own = {**fields, "ts": self._time.read(leaf.ts, self._times.member)}
+            except NotThere as error:
+                yield NotThere(f'"{printable(leaf.name, 60)}": {error}')
+            else:
+                yield self._fields(own, root, leaf, topic)
 
     def _name(self, name: str, root: Any, record: Any) -> str | None:
         for form in self._names.get(name, ()):

@@ -16,7 +16,7 @@ class FieldPaths(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a payload keeps what a reading needs; the defaults are those of the default payload.
 
     A field is a path (``data.v``), several of which the first that is there counts (``a | b``), a constant
-    (``=C``), or nothing (an empty text). Names may be made of several (``{model}-{id}``).
+    (``=C``), or nothing (an empty text). Names and times may be made of several (``{model}-{id}``).
     """
 
     readings: str = ""
@@ -66,6 +66,8 @@ class IngestMapping(FieldPaths, frozen=True, kw_only=True):
     unit: str = ""
     seq: str = ""
     boot: str = ""
+    each_ts: str = ""
+    """The name of a member that holds the time of the values beside and below it; it goes before `ts`."""
     quoted_numbers: bool = True
     quoted_units: bool = False
     """Whether a text that is a number and a unit, such as ``21.5 °C``, is that number with that unit."""
