@@ -125,7 +125,7 @@ class Ingest:
         self.group = (
             WorkerGroup(settings.broker, ingest.group, self.instance, client_id) if ingest.group else None
         )
-        self._is_leaving = self._session_ended = False
+        self._is_leaving = self._session_ended = self._is_gone = False
         self._silence = SilenceHint(clock)
         if ingest.sparkplug_host_id:
             self.host_state = HostState(
@@ -339,7 +339,8 @@ class Ingest:
             await asyncio.sleep(STATS_EVERY_S)
 
     def _post(self, state: str = "") -> None:
-        if self.link.connected:
+        if self.link.connected and not self._is_gone:
+            self._is_gone = state == "gone"  # the last word: what is still running is ended right after
             self.link.post(self._topic, encode(self.stats(state)), retain=True)
 
     def stats(self, state: str = "") -> IngestStats:

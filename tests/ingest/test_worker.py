@@ -19,6 +19,7 @@ from iotcache.config.schema import Settings
 from iotcache.errors import ConfigError, StoreError
 from iotcache.model import Reading, Series
 from iotcache.published_stats import IngestStats, ProcessStats, decode
+from iotcache.worker import worker as worker_module
 from iotcache.worker.main import run_ingest
 from iotcache.worker.worker import Ingest
 from tests.conftest import Server, free_port, program
@@ -300,8 +301,8 @@ async def test_two_workers_of_a_group_share_and_none_doubles(
     assert cached(memcached, "dev-1:temperature:latest")["value"] == 299
 
 
-async def test_counters_are_published_retained_and_the_end_is_told(
-    broker_port: int, memcached: Server, settings_for: Make, worker: Make, link: Make
+async def test_counters_are_published_retained_and_the_end_is_told_and_nothing_after_it(
+    broker_port: int, memcached: Server, settings_for: Make, link: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_for(broker_port, [memcached])
     ear = await link(broker_port, "ear", subscriptions=[("iotcache/stats/ingest/+", 1)])
@@ -309,6 +310,8 @@ async def test_counters_are_published_retained_and_the_end_is_told(
         await made.ready()
         async with asyncio.timeout(5):
             (first, *_) = await ear.batch(10)
+        monkeypatch.setattr(worker_module, "STATS_EVERY_S", 0.0)
+        await until(lambda: ear.received > 10)  # the publishing goes on until it is cancelled
     assert first.topic == "iotcache/stats/ingest/w_1"
     stats = decode(first.payload, IngestStats)
     assert stats is not None
