@@ -263,9 +263,13 @@ class MqttLink:
         """
         return await self._standing().unsubscribe(self.filters if filters is None else filters)
 
-    async def subscribe_again(self) -> None:
-        """Subscribe on the standing connection as on each new one. Raises `BrokerError`."""
-        await self._standing().subscribe(self._subscriptions)
+    async def subscribe(self, filters: Sequence[str] = ()) -> None:
+        """Subscribe on the standing connection: to ours, as on each new one, unless told to which.
+
+        Raises `BrokerError`.
+        """
+        qos = max((qos for _, qos in self._subscriptions), default=0)
+        await self._standing().subscribe([(text, qos) for text in filters] or self._subscriptions)
 
     def drop(self, reason: str) -> None:
         """Lose the connection without a DISCONNECT, as when a network fails: the broker publishes the will,

@@ -21,6 +21,7 @@ from iotcache.decode.topics import Topics, filter_covers
 from iotcache.errors import BrokerError
 from iotcache.model import Message
 from iotcache.mqtt import MqttLink
+from iotcache.mqtt.connection import SubscriptionRefused
 from iotcache.text import plural, printable
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,10 @@ CANDIDATES: Final = 1_000
 fewest wildcards of a longer one."""
 EVERY_S: Final = 2.0
 """What a broker has queued still comes: only then is the next topic looked at."""
+AGAIN_S: Final = 6.0
+"""A topic that brings messages for so long after that may need another way."""
 STILL_S: Final = 60.0
-"""A topic that brings messages for so long after that is brought by something else."""
+"""One that does so for so long is brought by something else."""
 LEVELS: Final = 16
 ENDED_REMEMBERED: Final = 100
 _EXISTED: Final = 0
@@ -79,6 +82,8 @@ class FormerSubscriptions:
         self._ended_s: OrderedDict[str, float] = OrderedDict()
         """By filter, or by topic where the broker does not tell which filter it was: since when no
         subscription should bring such messages any more."""
+        self._subscribed_first: set[str] = set()
+        """Topics whose filters were subscribed to before they were given up."""
         self._topic: str | None = None
         """What is to be looked at next."""
         self._next_s = 0.0
@@ -100,11 +105,17 @@ class FormerSubscriptions:
         if ended_s is not None and now_s - ended_s > STILL_S:
             self._give_up(topic)
             return False
-        if ended_s is None and self._topic is None and now_s >= self._next_s:
+        if self._topic is None and now_s >= self._next_s and self._is_wanted(topic, ended_s, now_s):
             self._topic = topic
             self._wanted.set()
         self.passed_over += 1
         return True
+
+    def _is_wanted(self, topic: str, ended_s: float | None, now_s: float) -> bool:
+        if ended_s is None:
+            return True
+        is_late = now_s - ended_s > AGAIN_S and topic in self._ended_s
+        return is_late and topic not in self._subscribed_first
 
     async def run(self) -> None:
         """End what brings such messages, until cancelled."""
@@ -119,17 +130,23 @@ class FormerSubscriptions:
 
     async def _end(self, topic: str) -> None:
         filters = self._candidates(topic)
+        if topic in self._ended_s:
+            self._subscribed_first.add(topic)
+            await self._end_by_subscribing([text for text in filters if text[0] not in "+#"])
+            return
         codes = await self._link.unsubscribe(filters)
         # A broker may take two filters for one: ours stand again in any case.
-        await self._link.subscribe_again()
+        await self._link.subscribe()
         existed = [text for text, code in zip(filters, codes, strict=False) if code == _EXISTED]
+        if len(existed) == len(filters):  # one that says so of every filter (ejabberd 23.01)
+            existed, codes = [], []
         if codes and not existed:
             self._give_up(topic)
             return
         for one in existed or [topic]:
             self._ended_s[one.removeprefix(self._share)] = self._monotonic()
             if len(self._ended_s) > ENDED_REMEMBERED:
-                self._ended_s.popitem(last=False)
+                self._subscribed_first.discard(self._ended_s.popitem(last=False)[0])
         log.warning(
             "the session %s at the broker had kept a subscription of an earlier configuration%s: it is "
             "ended; %s on topics like %s passed over so far",
@@ -137,6 +154,17 @@ class FormerSubscriptions:
             f", {printable(', '.join(existed), 200)}" if existed else "",
             plural(self.passed_over, "message"), printable(topic, 200),
         )  # fmt: skip
+
+    async def _end_by_subscribing(self, filters: Sequence[str]) -> None:
+        """RabbitMQ 3.10 ends a subscription only on the connection that it was made on.
+
+        No filter that begins with a wildcard is tried: it would bring whatever there is, if for a moment.
+        """
+        for text in filters:
+            with contextlib.suppress(SubscriptionRefused):
+                await self._link.subscribe([text])
+            await self._link.unsubscribe([text])
+        await self._link.subscribe()
 
     def _give_up(self, topic: str) -> None:
         self._is_given_up = True

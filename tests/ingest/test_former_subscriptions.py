@@ -15,10 +15,10 @@ from iotcache.config.schema import Settings
 from iotcache.decode.topics import Topics, filter_covers
 from iotcache.model import Message
 from iotcache.mqtt import MqttLink
-from iotcache.mqtt.codec import Packet, Unsuback, Unsubscribe
+from iotcache.mqtt.codec import Packet, Subscribe, Unsuback, Unsubscribe, Version
 from iotcache.tasks import beside
 from iotcache.worker import former_subscriptions
-from iotcache.worker.former_subscriptions import STILL_S, FormerSubscriptions, covering_filters
+from iotcache.worker.former_subscriptions import AGAIN_S, STILL_S, FormerSubscriptions, covering_filters
 from iotcache.worker.worker import Ingest
 from tests.conftest import Server
 from tests.ingest.conftest import until
@@ -121,23 +121,42 @@ async def test_what_something_else_brings_is_a_dead_letter_as_before() -> None:
         assert {"renamed/+/+", "#"} < {text for one in sent for text in getattr(one, "filters", ())}
 
 
-async def test_without_the_brokers_word_it_is_one_after_a_while() -> None:
+@pytest.mark.parametrize("version", [4, 5])
+async def test_without_the_brokers_word_another_way_is_tried_and_then_it_is_a_dead_letter(
+    version: Version,
+) -> None:
+    """MQTT 3.1.1 has no word for what was ended, and some brokers say of every filter that it was."""
+
     def answer(packet: Packet) -> bytes | None:
-        return Unsuback(packet.packet_id).encode(4) if isinstance(packet, Unsubscribe) else None
+        if isinstance(packet, Unsubscribe):
+            codes = (0,) * len(packet.filters) if version == 5 else ()
+            return Unsuback(packet.packet_id, codes).encode(version)
+        return None
 
     clock = ManualClock()
+    options: dict[str, Any] = {"persistent": True, "subscriptions": [("iot/+/+", 1)]}
     async with (
-        ScriptedBroker(4, answer) as broker,
-        MqttLink(broker.address, "x", persistent=True, subscriptions=[("iot/+/+", 1)]) as link,
+        ScriptedBroker(version, answer) as broker,
+        MqttLink(broker.address, "x", protocol="5" if version == 5 else "3.1.1", **options) as link,
     ):
         await link.until_connected()
         former = FormerSubscriptions(link, Topics(["iot/{device}/{sensor}"]), monotonic=clock.monotonic)
         async with beside(former.run()):
             clock.advance(STILL_S)
             assert former.pass_over(_message("renamed/d/t"))
-            await until(lambda: former._ended_s)
-            clock.advance(STILL_S - 1)
+            await until(lambda: former._ended_s and not former._topic)
+            assert list(former._ended_s) == ["renamed/d/t"]
+            clock.advance(AGAIN_S + 1)
+            while not broker.packets.empty():
+                broker.packets.get_nowait()
             assert former.pass_over(_message("renamed/d/t"))
-            clock.advance(2)
+            for _ in range(2):
+                asked, ended = await broker.packet(Subscribe), await broker.packet(Unsubscribe)
+                assert isinstance(asked, Subscribe) and isinstance(ended, Unsubscribe)
+                assert [text for text, _ in asked.filters] == list(ended.filters)
+                assert ended.filters[0].startswith("renamed/")
+            await until(lambda: not former._topic)
+            assert former.pass_over(_message("renamed/d/t"))
+            clock.advance(STILL_S)
             assert not former.pass_over(_message("renamed/d/t"))
             assert not former.are_possible
