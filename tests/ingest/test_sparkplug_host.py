@@ -199,6 +199,20 @@ def test_devices_that_number_their_metrics_alike_are_told_apart() -> None:
     assert isinstance(unread, DeadLetter), "an alias that the new birth leaves out stands for nothing"
 
 
+def test_an_alias_that_a_birth_gives_to_two_metrics_is_neithers() -> None:
+    """Who writes 0 for an alias that is not used, and the name with the data, is read all the same."""
+    reader = decoder()
+    birth = message(*(named(name, INT32, field(2, 0) + field(10, 5)) for name in ("a", "b")))
+    assert len(read(reader, "spBv1.0/G/DBIRTH/E/d", birth)) == 2
+    unread = reader.decode("spBv1.0/G/DDATA/E/d", message(field(2, 0) + field(10, 7)), NOW_US)
+    assert isinstance(unread, DeadLetter)
+    assert "the alias 0 stands for two metrics" in unread.reason
+    (found,) = read(
+        reader, "spBv1.0/G/DDATA/E/d", message(field(1, b"a") + field(2, 0) + field(10, 4_294_967_295))
+    )
+    assert (found.sensor, found.value) == ("a", -1)
+
+
 def test_metrics_that_are_no_measurement_are_told_of_and_passed_over() -> None:
     metrics = (named("doc", 17, field(16, b"\1\2")), named("good", DOUBLE, field(13, 2.5)))
     seen: list[object] = []

@@ -17,6 +17,8 @@ MEMORY_LIMIT_BYTES: Final = 64 * 1024 * 1024
 """For all edge nodes together: some 150,000 metrics with names of usual length."""
 METRICS_REMEMBERED: Final = 10_000
 """Of one device, or of an edge node itself: as many as one birth may hold."""
+AMBIGUOUS: Final = ("", 0)
+"""For an alias that a birth gives to two metrics, which it must not: data by it are nobody's."""
 _NODE_BYTES: Final = 1_500
 _METRIC_BYTES: Final = 150
 """Of the containers, measured in CPython 3.11 and rounded up; texts come on top."""
@@ -79,7 +81,8 @@ class NodeBirths:
             if alias in aliases or len(aliases) < METRICS_REMEMBERED:
                 if alias not in aliases:
                     self.bytes += _METRIC_BYTES
-                aliases[alias] = (name, kind)
+                known = aliases.get(alias, (name, kind))
+                aliases[alias] = (name, kind) if known[0] == name else AMBIGUOUS
         return self.bytes - before
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from iotcache.decode.float32 import single
 from iotcache.decode.limits import DEPTH_LIMIT
 from iotcache.decode.sparkplug.arrays import ARRAYS, TooLong, array_values
-from iotcache.decode.sparkplug.births import Births, NodeBirths, new_node
+from iotcache.decode.sparkplug.births import AMBIGUOUS, Births, NodeBirths, new_node
 from iotcache.decode.sparkplug.properties import GOOD, read_properties
 from iotcache.decode.sparkplug.protobuf import NotSparkplug, fields, text
 from iotcache.decode.sparkplug.topics import OTHER_KINDS, Origin
@@ -235,6 +235,11 @@ class _Reading:
                 self.grown_bytes += births.learn(self._device, name, alias, metric.kind, metric.unit)
             return name or None
         known = None if alias is None else births.aliases.get(self._device, {}).get(alias)
+        if known == AMBIGUOUS:
+            known = None
+            if not name:
+                self.message.problems.append(f"the alias {alias} stands for two metrics in its birth message")
+                return None
         if known is not None and (not name or name == known[0]):
             name = known[0]
             metric.kind = metric.kind or known[1]
