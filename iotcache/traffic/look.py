@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from iotcache.advisor.predictions import WINDOW_S, Predictions
+from iotcache.cluster.fence_item import FENCE_KEY
 from iotcache.cluster.placement.share import shares
+from iotcache.cluster.rings.record import RECORD_KEY
 from iotcache.errors import NodeError
 from iotcache.tasks import end
 from iotcache.traffic.groups import Groups
@@ -55,6 +57,9 @@ class StandingLook:
         self._cache = cache
         self._cpu_share = cpu_share
         self._groups = Groups()
+        for mark in (FENCE_KEY, RECORD_KEY):
+            # What our own clients look at again and again is told apart from what applications read.
+            self._groups.number(mark)
         self._addresses: tuple[NodeAddress, ...] = ()
         self._watches: list[NodeWatch] = []
         self._shares: dict[str, float] = {}
@@ -110,6 +115,11 @@ class StandingLook:
             return await self.observe()
         finally:
             await self._end(set(self._tasks))
+
+    def forget(self) -> None:
+        """What was counted until now counts no more; what the caches on paper hold stays."""
+        for watch in self._watches:
+            watch.fade(0.0)
 
     def _use(self, addresses: Sequence[NodeAddress]) -> None:
         """Watches for these nodes: those that stay keep what they have seen."""

@@ -86,7 +86,7 @@ class TrafficMeter:
         number = key_hash(key)
         if number < self.sampler.threshold:
             reference = Reference(
-                number, Kind.WRITE, now_s, self._sizes.chunk(size), 0.0, self.groups.number(key)
+                number, Kind.WRITE, now_s, self._sizes.chunk(size), 0.0, self.groups.number(key, read=False)
             )
             self.sampler.seed(reference, used_s, expires_s)
 
@@ -105,7 +105,7 @@ class TrafficMeter:
             if event.size:
                 moved[event.key] += event.size
             if event.what is What.SET:
-                self.lives[self.groups.number(event.key)].append(event.ttl_s)
+                self.lives[self.groups.number(event.key, read=False)].append(event.ttl_s)
         by_group: Counter[int] = Counter()
         for key, number in gets.items():
             group = self.groups.number(key)
@@ -146,7 +146,8 @@ class TrafficMeter:
                 self._missed.add(key)
             elif found is Found.HIT:
                 self._missed.discard(key)
-        return Reference(number, kind, event.time_s, chunk, event.ttl_s, self.groups.number(key), found)
+        group = self.groups.number(key, read=kind is Kind.GET)
+        return Reference(number, kind, event.time_s, chunk, event.ttl_s, group, found)
 
     def fade(self, share: float) -> None:
         """Let what was counted until now weigh only ``share`` of what it does."""

@@ -176,7 +176,7 @@ class TrafficTap:
         looked = range(self._turn % size, size, _GROUP_EVERY)
         weight = size / len(looked)
         for at in looked:
-            group = self.groups.number(keys[at].encode())
+            group = self.groups.number(keys[at].encode(), read=False)
             meter.group_gets[group] += weight
             meter.group_hits[group] += weight * results[at].hit
             meter.sampler.count(((group, weight),))
@@ -211,7 +211,7 @@ class TrafficTap:
         sampler, key = self.meter.sampler, item.key
         if hashed >= sampler.threshold:
             return
-        group = self.groups.number(key.encode())
+        group = self.groups.number(key.encode(), read=False)
         self.meter.lives[group].append(float(item.ttl_s))
         kind = Kind.FILL if key in self._missed else Kind.WRITE
         self._missed.discard(key)

@@ -76,6 +76,8 @@ def test_the_shipped_scenarios_are_all_there_and_teach(
         ("expect =", 'point = ["moon"]\nexpect =', "nothing called 'moon' to point at"),
         ('{ act = "kill", node = 2 }', '{ act = "add" }', "nodes to spare: 0"),
         ('{ act = "kill", node = 2 }', '{ act = "page_mover", to = "on" }', "set stack.memcached"),
+        ('{ act = "kill", node = 2 }', '{ act = "predict", ttl_s = 9 }', "the advisor reads memcached's own"),
+        ("hit_percent", "prediction_error", "no step until then has a predict"),
         ('{ act = "kill", node = 2 }', '{ act = "writers", per_s = 1 }', "stack.writes_per_s is 0"),
         ('{ act = "kill", node = 2 }', '{ act = "store", queue = 9 }', "stack.store_connections is 0"),
         ('"kill", node = 2', '"write", value = 1, behind = true, invalidate = true', "no entry is deleted"),
@@ -91,6 +93,14 @@ def test_a_mistake_is_one_sentence_with_line_and_key(before: str, after: str, sa
         parse(GOOD.replace(before, after), "x.toml")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_predict_is_about_one_thing() -> None:
+    stack = "[stack]\nmemcached = true\ningest_writes = false\n[[step]]"
+    text = GOOD.replace("[[step]]", stack, 1)
+    for keys in ("", ", ttl_s = 9, memory_mb = 9"):
+        with pytest.raises(ConfigError, match="either memory_mb or ttl_s"):
+            parse(text.replace('{ act = "kill", node = 2 }', f'{{ act = "predict"{keys} }}'), "x.toml")
 
 
 SIDES = """

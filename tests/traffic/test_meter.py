@@ -45,6 +45,14 @@ def test_patterns_beyond_the_last_group_share_it() -> None:
     assert groups.number(b"kindaa:8") == 0
 
 
+def test_patterns_that_are_only_written_leave_numbers_for_what_is_read() -> None:
+    groups = Groups()
+    for n in range(40):
+        groups.number(b"written%c:" % (65 + n), read=False)
+    assert groups.name(groups.number(b"read:7")) == "read:#"
+    assert groups.name(groups.number(b"writtenA:", read=False)) == "writtenA:"
+
+
 def test_misses_that_come_together_are_seen() -> None:
     meter = TrafficMeter(10**6, Groups())
     for second in range(60):

@@ -19,6 +19,7 @@ from iotcache_simulator.lab.application import ArmPolicy
 from iotcache_simulator.lab.arm import Arm
 from iotcache_simulator.lab.definition import actions
 from iotcache_simulator.lab.definition.spec import ArmSpec, StackSpec
+from iotcache_simulator.lab.predictor import Predictor
 from iotcache_simulator.lab.probe import Probe
 from iotcache_simulator.lab.stats_listener import FleetStatsListener
 from iotcache_simulator.readers.workload import ReadSpec
@@ -48,6 +49,7 @@ class Effects:
         stats: FleetStatsListener,
         policy_of: PolicyOf,
         sides: Sequence[ArmSpec] = (),
+        predictor: Predictor | None = None,
     ) -> None:
         self._stack = stack
         self._spec = spec
@@ -55,6 +57,7 @@ class Effects:
         self._probe = probe
         self._stats = stats
         self._policy_of = policy_of
+        self._predictor = predictor
         self._sides = {side.name: side for side in sides}
         nodes = stack.settings.cache.nodes
         assert not isinstance(nodes, str)
@@ -108,7 +111,7 @@ class Effects:
                 spare = next(n for n in range(len(self._all)) if n not in self._listed)
                 await self._change_list([*self._listed, spare])
             case actions.Memory(mb=mb):
-                await self._command(admin.cache_memlimit(mb))
+                await self._memory(mb)
             case actions.Flush():
                 await self._command(admin.flush_all())
             case actions.BrokerAction(to=to):
@@ -127,6 +130,8 @@ class Effects:
                     arm.write(per_s)
             case actions.PageMover(to=to):
                 await self._command(admin.slabs_automove(("off", "on", "eager").index(to)))
+            case actions.Predict():
+                await self._predict(action)
             case actions.Policy():
                 await self._policy(action)
             case actions.Write():
@@ -141,6 +146,18 @@ class Effects:
                 self._warming = asyncio.create_task(self._warm())
             case actions.Wait(seconds=seconds):
                 await asyncio.sleep(seconds)
+
+    async def _memory(self, mb: int) -> None:
+        await self._command(admin.cache_memlimit(mb))
+        self._note_change()
+
+    def _note_change(self) -> None:
+        if self._predictor is not None:
+            self._predictor.note_change()
+
+    async def _predict(self, action: actions.Predict) -> None:
+        assert self._predictor is not None, "refused without"
+        await self._predictor.predict(memory_mb=action.memory_mb, ttl_s=action.ttl_s)
 
     def _store(self, action: actions.StoreAction) -> None:
         for arm in self._arms:
@@ -224,6 +241,7 @@ class Effects:
                 await arm.set_policy(self._policy_of(arm.name, arm.policy, action))
         if self._spec.ingest_writes and (action.ttl_s is not None or action.jitter is not None):
             await self._reconfigure_ingest()
+        self._note_change()
 
     async def _warm(self) -> None:
         for arm in self._arms:

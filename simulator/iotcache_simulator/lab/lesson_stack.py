@@ -16,10 +16,12 @@ from iotcache.model import Series
 from iotcache.store import open_store
 from iotcache.store.base import Store
 from iotcache_simulator.fleet.roster import Roster
+from iotcache_simulator.lab.definition.actions import Predict
 from iotcache_simulator.lab.definition.metrics import per_second
 from iotcache_simulator.lab.effects import Effects
 from iotcache_simulator.lab.node_stats import NodeCounts
 from iotcache_simulator.lab.plan import SEED, ScenarioPlan
+from iotcache_simulator.lab.predictor import Predictor
 from iotcache_simulator.lab.probe import Probe
 from iotcache_simulator.lab.stats_listener import FleetStatsListener
 from iotcache_simulator.stack.service import StartProgress
@@ -56,6 +58,10 @@ class LessonStack:
             opening.push_async_callback(self._nodes.close)
             self._probe = Probe(store, self._arms)
             scenario = self._plan.scenario
+            self._predictor: Predictor | None = None
+            if any(isinstance(action, Predict) for step in scenario.step for action in step.do):
+                self._predictor = Predictor(stack.settings.cache)
+                opening.push_async_callback(self._predictor.close)
             self.effects = Effects(
                 stack,
                 scenario.stack,
@@ -64,6 +70,7 @@ class LessonStack:
                 stats=self.stats,
                 policy_of=self._plan.policy_of,
                 sides=scenario.arms,
+                predictor=self._predictor,
             )
             for arm in self._arms:
                 opening.push_async_callback(arm.close)
@@ -113,6 +120,8 @@ class LessonStack:
                 figures[f"{arm.name}.{name}" if arm.name else name] = value
         figures |= await self.stats.figures()
         figures |= await self._probe.figures()
+        if self._predictor is not None:
+            figures |= self._predictor.figures(figures.get("hit_percent"))
         return per_second(figures, self._measured_s - before_s) | await self._nodes.figures(
             self.effects.listed
         )

@@ -175,6 +175,18 @@ class PageMover(Action, frozen=True, tag="page_mover"):
         return f"page mover {self.to}"
 
 
+class Predict(Action, frozen=True, tag="predict"):
+    """The advisor says what another memory or another TTL would make of the hit ratio; nothing is changed."""
+
+    memory_mb: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    """Of each node."""
+    ttl_s: TtlSeconds | None = None
+
+    def describe(self) -> str:
+        what = f"{self.memory_mb} MB" if self.memory_mb is not None else f"TTL {self.ttl_s:g} s"
+        return f"predicted: {what}"
+
+
 class PolicyFields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the cache is used; what is not named stays as it is."""
 
@@ -264,7 +276,7 @@ class Wait(Action, frozen=True, tag="wait"):
 
 AnyAction = (
     Kill | Pause | Resume | Restart | Remove | Add | Memory | Flush | BrokerAction | StoreAction
-    | IngestAction | FleetAction | ReadersAction | WritersAction | PageMover | Policy | Write | PushConfig
-    | Invalidate | Warm | Wait
+    | IngestAction | FleetAction | ReadersAction | WritersAction | PageMover | Predict | Policy | Write
+    | PushConfig | Invalidate | Warm | Wait
 )  # fmt: skip
 ACTION_NAMES = tuple(str(act.__struct_config__.tag) for act in AnyAction.__args__)

@@ -14,6 +14,7 @@ from iotcache_simulator.lab.definition.actions import (
     AnyAction,
     PageMover,
     Policy,
+    Predict,
     PushConfig,
     ReadersAction,
     Remove,
@@ -37,6 +38,8 @@ _BEGUN_BY: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "probe_stale_s": ((Write,), "no step until then has a write"),
     "config_version": ((PushConfig,), "no step until then has a config"),
     "config_stale_s": ((PushConfig,), "no step until then has a config"),
+    "predicted_hit_percent": ((Predict,), "no step until then has a predict"),
+    "prediction_error": ((Predict,), "no step until then has a predict"),
     "keys_moved_percent": ((Add, Remove), "no step until then changes the list of nodes"),
 }
 _OF_WRITES: Final = {"writes_per_s", "store_writes_per_s", "write_ms", "stale_percent", "lost_writes"}
@@ -136,6 +139,16 @@ def _of_an_act(action: AnyAction, scenario: Scenario) -> Iterator[tuple[str, tup
             yield f"the scenario has no side {side!r}", ("side",)
         case PageMover() if not stack.memcached:
             yield "only memcached itself moves pages: set stack.memcached", ()
+        case Predict() if not stack.memcached or scenario.arms or stack.ingest_writes:
+            yield (
+                (
+                    "the advisor reads memcached's own log of the readers' entries: "
+                    "set stack.memcached, ingest_writes = false, and no sides"
+                ),
+                (),
+            )
+        case Predict(memory_mb=mb, ttl_s=ttl_s) if (mb is None) == (ttl_s is None):
+            yield "a predict has either memory_mb or ttl_s", ()
         case StoreAction(queue=queue) if queue is not None and not stack.store_connections:
             yield "there is no queue: stack.store_connections is 0", ("queue",)
         case WritersAction() if not stack.writes_per_s:

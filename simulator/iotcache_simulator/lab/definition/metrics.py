@@ -23,6 +23,12 @@ METRICS: Final[dict[str, LabMetric]] = {
     "hit_percent": LabMetric(
         "Hit ratio", "%", "of the reads, those that the cache answered; over the last 3 s", True
     ),
+    "predicted_hit_percent": LabMetric(
+        "Predicted hit ratio", "%", "what the advisor said that the hit ratio would be after the change"
+    ),
+    "prediction_error": LabMetric(
+        "Prediction off by", "points", "between that and the hit ratio as it is; over the last 15 s"
+    ),
     "fallbacks_per_s": LabMetric("Fallbacks", "reads/s", "reads that the cache could not answer", True),
     "store_reads_per_s": LabMetric(
         "Store reads", "series/s", "series that the readers asked the store for", True

@@ -18,6 +18,8 @@ LIGHTS = {"pending": ("◌", "dim"), "green": ("●", "good"), "red": ("✗", "b
 LIGHTS_ASCII = {"pending": "o", "green": "*", "red": "x"}
 ROWS = (
     ("hit", "hit_percent"),
+    ("hit", "predicted_hit_percent"),
+    ("hit", "prediction_error"),
     ("hit", "stale_percent"),
     ("fallbacks", "fallbacks_per_s"),
     ("fallbacks", "store_reads_per_s"),
