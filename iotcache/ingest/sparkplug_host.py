@@ -28,8 +28,12 @@ WAIT_S: Final = 5.0
 """How long data waits for the births that it needs."""
 HELD_MESSAGES: Final = 2_000
 HELD_BYTES: Final = 8 * 1024 * 1024
-HELD_UNACKNOWLEDGED: Final = 5
-"""Of those held, messages of QoS 1 and 2: a broker sends no more while too many have no acknowledgement."""
+STALL_S: Final = 3.0
+STALLED_S: Final = 60.0
+STALLED_UNACKNOWLEDGED: Final = 5
+"""A broker sends no more of QoS 1 and 2 while too many have no acknowledgement. Births of edge nodes that
+keep to the specification come all the same, as they are of QoS 0. Where nothing came for `STALL_S`, or a wait
+was in vain, they may be behind what is held: then, and for `STALLED_S`, only so many wait."""
 _KINDS_LOGGED: Final = 20
 
 Handle = Callable[[list[Message]], Awaitable[None]]
@@ -45,6 +49,9 @@ class SparkplugHost:
         self._requests = RebirthRequests(clock) if asks else None
         self._held: list[tuple[float, tuple[str, str], Message]] = []
         self._held_bytes = self._held_unacknowledged = 0
+        self._received, self._received_s = 0, 0.0
+        """How many messages had come when the last one did, and when that was."""
+        self._stalled_until_s = 0.0
         self._held_since_s: dict[int, float] = {}
         """Of the messages that are handed on again just now, by their time of receipt."""
         self.waiting_for: tuple[str, str] | None = None
@@ -97,7 +104,8 @@ class SparkplugHost:
         if node is None or is_last_try or self._requests is None:
             return False
         full = len(self._held) >= HELD_MESSAGES or self._held_bytes + len(message.payload) > HELD_BYTES
-        if full or (message.qos and self._held_unacknowledged >= HELD_UNACKNOWLEDGED):
+        is_stalled = self._clock.monotonic() < self._stalled_until_s
+        if full or (message.qos and is_stalled and self._held_unacknowledged >= STALLED_UNACKNOWLEDGED):
             return False
         # What is held again, read after a birth, goes on waiting: it may be a birth that wants one itself.
         since_s = self._held_since_s.get(message.received_us)
@@ -117,15 +125,27 @@ class SparkplugHost:
         held, self._held = self._held, []
         self._held_bytes = self._held_unacknowledged = 0
         now_s = self._clock.monotonic()
+        is_stalled = now_s < self._stalled_until_s
         for since_s, node, message in held:
-            if now_s - since_s >= WAIT_S:
+            is_over = is_stalled and message.qos and self._held_unacknowledged >= STALLED_UNACKNOWLEDGED
+            if now_s - since_s >= WAIT_S or (is_over and node not in born):
                 late.append(message)
             elif node in born:
                 ready.append(message)
                 self._held_since_s[message.received_us] = since_s
             else:
                 self._hold(since_s, node, message)
+        if any(message.qos for message in late):
+            self._stalled_until_s = now_s + STALLED_S
         return ready, late
+
+    def _look_for_stall(self, received: int) -> None:
+        """Whether nothing comes any more while more than a few messages have no acknowledgement."""
+        now_s = self._clock.monotonic()
+        if received != self._received or self._held_unacknowledged <= STALLED_UNACKNOWLEDGED:
+            self._received, self._received_s = received, now_s
+        elif now_s - self._received_s >= STALL_S:
+            self._stalled_until_s = now_s + STALLED_S
 
     def take_deaths(self) -> list[SenderDeath]:
         """Edge nodes and devices that died since the last time."""
@@ -137,9 +157,18 @@ class SparkplugHost:
         return self._requests.take() if self._requests is not None else []
 
     async def run(
-        self, reader: MessageReader, post: Callable[[str, bytes], object], again: Handle, at_last: Handle
+        self,
+        reader: MessageReader,
+        post: Callable[[str, bytes], object],
+        again: Handle,
+        at_last: Handle,
+        *,
+        received: Callable[[], int],
     ) -> None:
-        """Work until cancelled: ``post`` a command, hand messages on that waited."""
+        """Work until cancelled: ``post`` a command, hand messages on that waited.
+
+        ``received``: how many have come since the start.
+        """
         while True:
             await asyncio.sleep(TICK_S)
             reader.sparkplug_overdue(round(self._clock.now() * 1e6), self._reorder_us)
@@ -148,6 +177,7 @@ class SparkplugHost:
             if not self._held:
                 self._born.clear()
                 continue
+            self._look_for_stall(received())
             ready, late = self._release()
             if ready:
                 await again(ready)

@@ -251,7 +251,12 @@ class Ingest:
             tasks.create_task(self.faults.keep_running("deleting old readings", prune))
             hand_on = partial(self._hand_on, pipeline=self.pipeline)
             host = partial(
-                self.sparkplug.run, self._reader, self.link.post, hand_on, partial(hand_on, is_last_try=True)
+                self.sparkplug.run,
+                self._reader,
+                self.link.post,
+                hand_on,
+                partial(hand_on, is_last_try=True),
+                received=lambda: self.link.received,
             )
             tasks.create_task(self.faults.keep_running("the work as a Sparkplug host", host))
             tasks.create_task(self.faults.keep_running("ending former subscriptions", self._former.run))

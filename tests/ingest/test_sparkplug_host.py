@@ -13,10 +13,17 @@ from iotcache.decode.decoder import Decoder
 from iotcache.decode.outcomes import PartlyDecoded
 from iotcache.decode.sparkplug import NotSparkplug, Sparkplug, parse_topic
 from iotcache.decode.sparkplug.births import Births
-from iotcache.decode.sparkplug.reader import PassedOver
+from iotcache.decode.sparkplug.reader import BirthWanted, Born, PassedOver
 from iotcache.decode.topics import Topics
 from iotcache.ingest.rebirth import EVERY_S, PER_S, RebirthRequests
-from iotcache.model import DeadLetter, Reading
+from iotcache.ingest.sparkplug_host import (
+    STALL_S,
+    STALLED_S,
+    STALLED_UNACKNOWLEDGED,
+    WAIT_S,
+    SparkplugHost,
+)
+from iotcache.model import DeadLetter, Message, Reading
 from tests.ingest.test_formats import NOW_US, field, message
 
 INT32, UINT32, DOUBLE, STRING, TEMPLATE = 3, 7, 10, 12, 19
@@ -308,6 +315,39 @@ def test_a_rebirth_is_asked_for_at_a_bounded_rate() -> None:
     for n in range(1_000):
         requests.want("g", f"e{n}")
     assert len(requests.take()) == PER_S
+
+
+def test_what_waits_for_births_unacknowledged_is_few_only_where_it_may_hold_them_back() -> None:
+    clock = ManualClock()
+    host = SparkplugHost(clock, asks=True, reorder_s=1.0)
+
+    def takes_back(count: int, qos: int = 1) -> int:
+        taken = 0
+        for n in range(count):
+            host.note(BirthWanted("G", "E", is_waiting=True))
+            content = Message("spBv1.0/G/DDATA/E/d", b"x", qos, False, n + 1, 1, n + 1, 1)
+            taken += host.takes_back(content, is_last_try=False)
+        return taken
+
+    def look(received: int) -> tuple[int, int]:
+        host._look_for_stall(received)
+        ready, late = host._release()
+        return len(ready), len(late)
+
+    assert takes_back(20) == 20, "a broker's window: births of QoS 0 come all the same"
+    assert look(20) == (0, 0)
+    host.note(Born("G", "E", ""))
+    assert look(21) == (20, 0)
+    assert takes_back(20) == 20
+    assert look(41) == (0, 0)
+    clock.advance(STALL_S)
+    assert look(41) == (0, 20 - STALLED_UNACKNOWLEDGED), "births of QoS 1 may be behind them"
+    assert takes_back(20) == 0
+    assert takes_back(20, qos=0) == 20
+    clock.advance(WAIT_S)
+    assert look(81) == (0, STALLED_UNACKNOWLEDGED + 20)
+    clock.advance(STALLED_S)
+    assert takes_back(20) == 20
 
 
 def test_the_command_is_what_the_reference_schema_reads() -> None:
