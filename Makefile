@@ -13,11 +13,11 @@ export PYTHONDONTWRITEBYTECODE =
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
 
-# Four at a time: most tests wait for servers more than they work.
+# Six at a time: most tests wait for servers more than they work.
 test: $(DEV)
-	@$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 6 --dist loadfile $(ARGS)
 
-# The proofs that make test has a short form of: some minutes.
+# Proofs that make test has a short form of, and what kills, restarts and installs whole programs: some minutes.
 test-long: $(DEV)
 	@$(BIN)/python -m pytest -n 3 -m long $(ARGS)
 

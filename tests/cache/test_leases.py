@@ -50,7 +50,9 @@ async def reader(tmp_path: Path, memcached: Server) -> AsyncIterator[Reader]:
         yield start
 
 
-@pytest.mark.parametrize("kind", ["latest", "cfg", "aggregate"])
+@pytest.mark.parametrize(
+    "kind", ["cfg", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("latest", "aggregate"))]
+)
 async def test_two_hundred_readers_in_four_processes_cause_one_store_read(
     memcached: Server, open_cache: Open, reader: Reader, kind: str
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from .tools import pause, resume
 
-pytestmark = pytest.mark.real("memcached")
+pytestmark = [pytest.mark.real("memcached"), pytest.mark.long]
 
 WORKER = Path(__file__).with_name("worker.py")
 KEYS = 60

@@ -122,7 +122,8 @@ async def until_stored(settings: Settings, count: int) -> None:
     ("broker", "protocol", "names", "database", "total", "kills"),
     [
         pytest.param(
-            "mosquitto", "5", ("a", "b"), False, 2_500, 3, marks=pytest.mark.real("mosquitto"), id="short"
+            "mosquitto", "5", ("a", "b"), False, 2_500, 3, marks=[long, pytest.mark.real("mosquitto")],
+            id="short",
         ),
         pytest.param(
             "mosquitto", "3.1.1", ("a",), False, 20_000, 10, marks=[long, pytest.mark.real("mosquitto")],

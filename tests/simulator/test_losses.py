@@ -151,6 +151,7 @@ async def test_a_broker_killed_in_the_middle_loses_exactly_what_the_ledger_names
     assert named(report, "mqtt") == owed - readings(tap.handed_to("iotcache-ledger"))
 
 
+@pytest.mark.long
 async def test_a_broker_that_forgets_its_sessions_while_the_worker_is_away(
     mosquitto: Server, memcached: Server, subscribe: Subscribe, tmp_path: Path
 ) -> None:
@@ -239,6 +240,7 @@ def ended(broker: Server) -> None:
     broker.process.wait(10)
 
 
+@pytest.mark.long
 async def test_a_broker_restarted_in_good_order_loses_nothing(
     mosquitto: Server, subscribe: Subscribe, tmp_path: Path
 ) -> None:

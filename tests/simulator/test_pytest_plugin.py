@@ -48,8 +48,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpacked_wheel(tmp_path_factory.mktemp("wheel"))
 
 
+@pytest.mark.long
 @pytest.mark.real("memcached")
-@pytest.mark.parametrize("own_path_first", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.parametrize("own_path_first", [False, True])
 def test_a_project_with_packages_called_simulator_and_tui_uses_the_fixtures(
     site: Path, tmp_path: Path, own_path_first: bool
 ) -> None:

@@ -148,6 +148,7 @@ async def test_q_and_ctrl_c_end_it(run_app: RunApp) -> None:
             assert app.return_code == 0
 
 
+@pytest.mark.long
 async def test_every_theme_of_the_palette_draws(run_app: RunApp) -> None:
     async with run_app((80, 24)) as (app, pilot):
         assert len(app.available_themes) > 15

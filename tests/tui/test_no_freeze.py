@@ -24,7 +24,7 @@ from tests.conftest import Server
 from tests.tui.conftest import screen_lines, screen_text
 from tests.tui.test_live import Site, row_of, until
 
-pytestmark = pytest.mark.real("memcached", "mosquitto")
+pytestmark = [pytest.mark.real("memcached", "mosquitto"), pytest.mark.long]
 
 WORST_GAP_S = 0.25
 FRAME_HZ = 10
