@@ -26,8 +26,9 @@ from iotcache_tui.format import (
     short_nodes,
     sparkline,
 )
+from iotcache_tui.state.fleet.fleet_state import NAMES
 from iotcache_tui.widgets.common.table_fields import lay_out
-from iotcache_tui.widgets.fleet.fleet_columns import BY_KEY, DEFAULT_COLUMNS
+from iotcache_tui.widgets.fleet.fleet_columns import BY_KEY, DEFAULT_COLUMNS, NAME_CELLS_MOST, sized
 
 
 @given(st.text(max_size=60), st.integers(1, 40), st.booleans())
@@ -119,6 +120,20 @@ def test_columns_never_exceed_the_width_and_the_essential_ones_stay(width: int) 
         assert {"state", "device", "value"} <= set(keys)
     if width >= 79:
         assert {"sensor", "unit", "trend", "age", "ttl", "source", "hit", "node"} <= set(keys)
+
+
+@pytest.mark.parametrize("longest", [4, 14, 24, 60])
+def test_names_are_whole_before_curves_and_bars_grow(longest: int) -> None:
+    for width in range(80, 260, 7):
+        fields = [
+            sized(BY_KEY[key], longest if key in ("device", "sensor") else 0) for key in DEFAULT_COLUMNS
+        ]
+        columns = {field.key: (size, field) for field, size in lay_out(width, fields, first=NAMES)}
+        assert sum(size for size, _ in columns.values()) + len(columns) - 1 <= width
+        cut = any(columns[key][0] < min(longest, NAME_CELLS_MOST) for key in ("device", "sensor"))
+        assert not cut or all(
+            columns[key][0] == columns[key][1].least for key in ("trend", "ttl") if key in columns
+        )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from math import inf, isfinite, nan
 
+from rich.cells import cell_len
+
 from iotcache.clock import SYSTEM_CLOCK
 from iotcache.model import Series, Source, Value
 from iotcache.store.base import SeriesInfo
@@ -23,6 +25,8 @@ LATE_LEAST_S = 3.0
 """Rows are read about once a second: what is due more often is not late before this."""
 DEFAULT_INTERVAL_S = 60.0
 DECIMALS_MOST = 3
+NAMES = ("device", "sensor", "site", "unit")
+"""Columns of texts that stay as they are from a row's joining on."""
 UNSEEN = 255
 _KIND = re.compile(r"[-_. /#]*[0-9][0-9a-fA-F-]*$")
 UNREAD, FROM_CACHE, FROM_STORE, FROM_NOWHERE = range(4)
@@ -62,6 +66,8 @@ class FleetState:
         self.kinds: dict[str, int] = {}
         self.sensors: dict[str, int] = {}
         """How many rows each has."""
+        self.longest = dict.fromkeys(NAMES, 0)
+        """Cells of the longest text of each."""
         self.haystack: list[str] = []
         self.interval_s = array("d")
         self.value: list[Value | None] = []
@@ -112,6 +118,10 @@ class FleetState:
         self.site.append(printable(info.site, NAME_LIMIT))
         self.unit.append(printable(info.unit, 12))
         self._count_names(row)
+        for key in NAMES:
+            text = getattr(self, key)[row]
+            size = len(text) if text.isascii() else cell_len(text)
+            self.longest[key] = max(self.longest[key], size)
         self.haystack.append(f"{self.device[row]} {self.sensor[row]} {self.site[row]}".casefold())
         self.interval_s.append(info.interval_s)
         self.value.append(None)

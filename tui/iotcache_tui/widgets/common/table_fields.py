@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -27,11 +27,13 @@ class TableField(Struct, frozen=True):
 F = TypeVar("F", bound=TableField)
 
 
-def lay_out(width: int, fields: Sequence[F], *, in_turn: bool = False) -> list[tuple[F, int]]:
+def lay_out(
+    width: int, fields: Sequence[F], *, in_turn: bool = False, first: Collection[str] = ()
+) -> list[tuple[F, int]]:
     """The fields that fit in ``width`` cells with one blank between two, and their widths.
 
-    What is left over goes to the one that has the least of what it wants; with ``in_turn`` to the first that
-    wants more, then to the next.
+    What is left over goes to the one that has the least of what it wants, those whose keys are in ``first``
+    before all others; with ``in_turn`` to the first that wants more, then to the next.
     """
     shown = list(fields)
     while len(shown) > 1 and sum(field.least + 1 for field in shown) - 1 > width:
@@ -48,6 +50,7 @@ def lay_out(width: int, fields: Sequence[F], *, in_turn: bool = False) -> list[t
         growing = [index for index, field in enumerate(shown) if widths[index] < field.most]
         if not growing:
             break
+        growing = [index for index in growing if shown[index].key in first] or growing
         widths[min(growing, key=lambda index: widths[index] / shown[index].most)] += 1
         left -= 1
     return list(zip(shown, widths, strict=True))

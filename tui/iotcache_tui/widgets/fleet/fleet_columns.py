@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 
+from msgspec import structs
+
 from iotcache.text import printable
 from iotcache_tui.format import aligned_value, bar, count, duration, fit, fit_middle, sparkline
 from iotcache_tui.state.fleet.fleet_state import FROM_CACHE, FROM_NOWHERE, FROM_STORE, UNREAD, FleetState
@@ -18,6 +20,7 @@ _SOURCE_STYLES = {UNREAD: "dim", FROM_CACHE: "cache", FROM_STORE: "store", FROM_
 LOW_TTL_SHARE = 0.25
 TTL_TEXT_CELLS = 4
 FLASH_S = 0.7
+NAME_CELLS_MOST = 40
 
 
 Draw = Callable[[FleetState, int, int, RenderContext], Sequence[Piece]]
@@ -136,6 +139,14 @@ def _interval(fleet: FleetState, row: int, width: int, moment: RenderContext) ->
 
 def _why(fleet: FleetState, row: int, width: int, moment: RenderContext) -> Sequence[Piece]:
     return [(fit(label_of(fleet.reason[row]), width), "store")]
+
+
+def sized(column: Column, longest: int) -> Column:
+    """A column as wide as its longest text, in cells; as it is where that is not known."""
+    if not longest:
+        return column
+    most = min(max(longest, len(column.title) + 1), NAME_CELLS_MOST)
+    return structs.replace(column, least=min(column.least, most), most=most)
 
 
 COLUMNS = (

@@ -13,8 +13,8 @@ from iotcache_tui.format import duration, fit
 from iotcache_tui.state.fleet.view import FleetView, Group
 from iotcache_tui.widgets.common.cursor_table import TTL_TEXT_CELLS, CursorTable
 from iotcache_tui.widgets.common.render_context import RenderContext
-from iotcache_tui.widgets.common.table_fields import Piece
-from iotcache_tui.widgets.fleet.fleet_columns import BY_KEY, DEFAULT_COLUMNS, flashes
+from iotcache_tui.widgets.common.table_fields import Piece, lay_out
+from iotcache_tui.widgets.fleet.fleet_columns import BY_KEY, DEFAULT_COLUMNS, flashes, sized
 
 HOLD_ORDER_S = 3.0
 """While the user moves about, the order holds still for this long."""
@@ -62,6 +62,7 @@ class FleetTable(CursorTable):
         self.moment = RenderContext(0.0, 0.0, {})
         self.waiting_text = "waiting for the first readings …"
         self._bar_room = 0
+        self._longest: dict[str, int] = {}
         self._held_until_s = 0.0
         self.moving = False
         """Whether a bar on screen shrinks, or a value still glows."""
@@ -85,6 +86,9 @@ class FleetTable(CursorTable):
         self.ascii_only = moment.ascii_only
         self.view.at(moment.now_s, moment.wall_s)
         self.view.append_joined()
+        if self._longest != self.view.fleet.longest:
+            self.lay_out(self.line_width)
+            self.redraw()
         if nodes_changed:
             self.redraw()
         self.sync_lines()
@@ -159,8 +163,9 @@ class FleetTable(CursorTable):
             if self.view.folded
             else ("v" if self.moment.ascii_only else "▾")
         )
-        name = fit(group.name or "(none)", 24)
-        return f"{fold} {name} {group.rows:>7,} series  {group.cached:>7,} cached  hit {hit:>4}{stale}"
+        rest = f"{group.rows:>7,} series  {group.cached:>7,} cached  hit {hit:>4}{stale}"
+        room = max(self.line_width - len(fold) - len(rest) - 2, 8)
+        return f"{fold} {fit(group.name or '(none)', min(room, 24))} {rest}"
 
     def _draw_heading(self, line: int, width: int) -> list[Segment]:
         style = "table--group"
@@ -174,7 +179,10 @@ class FleetTable(CursorTable):
         return self.waiting_text
 
     def lay_out(self, width: int) -> None:
-        super().lay_out(width)
+        """Names are shown whole where there is room, before curves and bars grow."""
+        longest = self._longest = dict(self.view.fleet.longest)
+        fields = [sized(BY_KEY[field.key], longest.get(field.key, 0)) for field in self.fields]
+        self._layout = lay_out(width, fields, first=longest)
         self._bar_room = max(self.field_width("ttl") - TTL_TEXT_CELLS, 0)
 
     # Moving about
