@@ -123,12 +123,17 @@ class NodesFigures(Struct, frozen=True):
     """``None`` in recordings of versions whose ring never changed."""
 
 
+READ_LEAST_PER_S = 1.0
+"""Of a node's gets: clients that follow the ring ask each node for its record about once in two seconds,
+which is a miss where the ring was never changed, and nothing that an application reads."""
+
+
 class Applications(Struct, frozen=True):
     """What everybody but this program read from the nodes, as the nodes count it."""
 
     gets_per_s: float
     hit_percent: float | None
-    """``None`` without gets."""
+    """``None`` without gets, or with so few that they may be those of the ring's own records."""
 
     @property
     def hits_per_s(self) -> float:
@@ -144,7 +149,7 @@ def applications(figures: NodesFigures | None) -> Applications | None:
         return None
     gets = sum(each for each, _ in counted)
     hits = sum(each * hit / 100.0 for each, hit in counted)
-    return Applications(gets, 100.0 * hits / gets if gets > 0 else None)
+    return Applications(gets, 100.0 * hits / gets if gets >= READ_LEAST_PER_S * len(counted) else None)
 
 
 class NodeCurves:

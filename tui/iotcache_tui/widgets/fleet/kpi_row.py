@@ -34,6 +34,10 @@ def _workers_brief(state: DashboardState) -> str:
     return plural(heard, "worker") if label == f"{heard} running" else label
 
 
+def _level(percent_hit: float) -> str:
+    return "ok" if percent_hit >= 90 else "warn" if percent_hit >= 70 else "bad"
+
+
 class KpiRow(Horizontal):
     """Hit ratio, fallbacks, ingest, latency, devices, nodes."""
 
@@ -45,16 +49,21 @@ class KpiRow(Horizontal):
     def compose(self) -> ComposeResult:
         yield from self._kpis.values()
 
-    def _show_applications(self, others: Applications, own: float | None) -> None:
-        """What the nodes' other clients get comes first, what this dashboard saw second."""
-        level = (
-            "ok"
-            if (others.hit_percent or 0.0) >= 90
-            else "warn"
-            if (others.hit_percent or 0.0) >= 70
-            else "bad"
-        )
+    def _show_applications(
+        self, others: Applications, own: float | None, up: int, total: int, *, hindered: bool
+    ) -> None:
+        """What the nodes' other clients get comes first, what this dashboard saw second.
+
+        Nodes count what they answer: what is asked of one that is away is missing from it, and what was
+        lost at once shows only where it is read. It is not called well while either is so, or while
+        this dashboard's own looks, which go over all keys, find few of them.
+        """
+        level = _level(others.hit_percent or 0.0)
+        if hindered or (own is not None and _level(own) != "ok"):
+            level = "bad" if level == "bad" else "warn"
         gets = f"of {rate(others.gets_per_s)} gets/s"
+        if up < total:
+            gets = f"{gets} to {up} of {total} nodes"
         ours = "" if own is None else f"ours {percent(own)}"
         self._kpis["hit"].show(
             percent(others.hit_percent),
@@ -62,7 +71,7 @@ class KpiRow(Horizontal):
             gets,
             level,
             more=ours,
-            brief=ours or gets,
+            brief=f"{up} of {total} nodes" if up < total else ours or gets,
             title="Applications",
             short_title="Apps' hits",
         )
@@ -70,7 +79,7 @@ class KpiRow(Horizontal):
     def _show_own(self, state: DashboardState, hit: float | None, before: float | None) -> None:
         window = state.recent()
         reads = sum(second.reads for second in window)
-        level = "quiet" if hit is None else "ok" if hit >= 90 else "warn" if hit >= 70 else "bad"
+        level = "quiet" if hit is None else _level(hit)
         looks = rate(reads / max(len(window), 1))
         note, brief = ("no looks yet", "no looks") if hit is None else (f"{looks} looks/s", f"{looks}/s")
         if "cache.nodes" in state.attachment.absent:
@@ -86,7 +95,8 @@ class KpiRow(Horizontal):
         hit, before = state.hit_percent(), state.hit_percent(60, before=10)
         others = applications(state.node_figures)
         if others is not None and others.hit_percent is not None:
-            self._show_applications(others, hit)
+            hindered = any(one.part == "nodes" and one.gravity > Gravity.NOTE for one in state.problems)
+            self._show_applications(others, hit, state.nodes_up(), len(state.nodes), hindered=hindered)
         else:
             self._show_own(state, hit, before)
         per_s = sum(second.fallbacks for second in window) / len(window) if window else None
