@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from msgspec import structs
 
 from iotcache.config.parts import PART_KEYS
+from iotcache.model import NodeState
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.fleet.screen import FleetScreen
@@ -64,6 +66,29 @@ async def test_applications_stand_first_on_the_tile_and_ours_second(run_app: Run
         assert "4200 gets/s" in text
 
 
+@pytest.mark.parametrize(
+    ("flushed", "out", "calm"), [(False, False, True), (True, False, False), (False, True, False)]
+)
+async def test_applications_hits_are_not_called_well_beside_nodes_that_are_not(
+    run_app: RunApp, flushed: bool, out: bool, calm: bool
+) -> None:
+    async with run_app((200, 40)) as (app, pilot):
+        now_s = app.clock.monotonic()
+        node = NodeFigures(
+            name=NODES[0], at_s=now_s, answered=True, others_gets_per_s=4_200.0, others_hit_percent=99.0,
+            flushed_at_s=now_s if flushed else 0.0,
+        )  # fmt: skip
+        nodes = [
+            structs.replace(one, state=NodeState.DOWN if out and not at else one.state)
+            for at, one in enumerate(app.state.nodes)
+        ]
+        app.feed.mailbox.put_latest(Latest(node_figures=NodesFigures("ketama", (node,)), nodes=nodes))
+        app.frame()
+        await pilot.pause()
+        assert app.screen.query_one("#kpi-hit").has_class("-ok") is calm
+        assert ("to 2 of 3 nodes" in screen_text(app)) is out
+
+
 def test_what_the_dashboard_does_fits_where_it_is_told() -> None:
     assert own_load(420.4, 0.0, 60) == "this dashboard: 420 looks/s, 0 writes/s"
     for width in range(80):
@@ -104,7 +129,8 @@ async def test_a_read_only_dashboard_says_so_and_offers_no_act(run_app: RunApp) 
     async with run_app((200, 60)) as (app, _):
         titles = [command.title for command in app.get_system_commands(app.screen)]
         for wanted in ("Help", "Theme iotcache-light", "Site plant-north", "Columns of the fleet",
-                       "Group the fleet by site", "Drain or rejoin a node"):  # fmt: skip
+                       "Group the fleet by site", "Drain or rejoin a node",
+                       "Watch in the fleet"):  # fmt: skip
             assert wanted in titles
 
 

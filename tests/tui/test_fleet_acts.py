@@ -210,11 +210,19 @@ async def test_tab_goes_through_the_completions_and_round(run_app: RunApp) -> No
             await pilot.press("tab")
             seen.append(box.value)
         assert seen == ["src:cache", "src:none", "src:store", "src:cache"]
+        box.value, seen = "si", []
+        for _ in range(3):
+            await pilot.press("tab")
+            seen.append(box.value)
+        assert seen == ["site:", "site:office-hq", "site:plant-north"], "the only one leads on to its values"
 
 
-async def test_a_mark_on_a_folded_group_says_what_it_needs(run_app: RunApp) -> None:
+@pytest.mark.parametrize("before", [(), ("down", "down")], ids=["nothing chosen", "a row chosen before"])
+async def test_a_mark_on_a_folded_group_says_what_it_needs(run_app: RunApp, before: tuple[str, ...]) -> None:
     async with run_app() as (app, pilot):
-        await pilot.press("z", "down", "m")
+        await pilot.press(*before, "z")
+        assert fleet_screen(app).fleet_view.acted_on() == ()
+        await pilot.press("down", "m")
         await pilot.pause()
         assert not app.state.fleet.marked
         assert "a group is no row: z unfolds it" in screen_text(app)

@@ -67,6 +67,15 @@ def commands_elsewhere(
             _title(f"Site {site}"), "Only the devices of this site",
             lambda site=site: on_fleet(lambda screen: screen.filter_by(f'site:"{site}"')),
         )  # fmt: skip
+    for title, what, act in (
+        ("Watch", "Read the chosen rows on, on whatever screen; again, no longer", FleetScreen.action_watch),
+        ("Mark", "Choose this row among others", FleetScreen.action_mark),
+        *(() if context.read_only else (
+            ("Warm", "Put the chosen rows back into the cache", FleetScreen.action_warm),
+            ("Invalidate", "Delete the cache entries of the chosen rows", FleetScreen.action_invalidate),
+        )),
+    ):  # fmt: skip
+        yield SystemCommand(f"{title} in the fleet", what, partial(on_fleet, act))
     if not context.read_only:
         yield SystemCommand("Drain or rejoin a node", "On the Nodes screen, asked for first", to_drain)
 

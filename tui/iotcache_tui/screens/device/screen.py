@@ -325,7 +325,7 @@ class DeviceScreen(ViewScreen):
             return
         several = self._all_series() if whole else (series,)
         name = f"{series.device}:{series.sensor}"
-        if whole:
+        if len(several) > 1:
             name = f"all {len(several)} series of {series.device}"
         invalidate(self, name, several, self.queries.changed)
 

@@ -92,7 +92,8 @@ def _act(
         elif progress.total:
             text = f"{name}: {progress.changed:,} of {progress.total:,} {done_text}"
             if isinstance(request, WarmSeries) and not progress.changed and not progress.failed:
-                text = f"{name}: nothing to do, all {progress.total:,} are in the cache"
+                held = "it is" if progress.total == 1 else f"all {progress.total:,} are"
+                text = f"{name}: nothing to do, {held} in the cache"
             text += f", {progress.failed:,} not: {progress.why}" if progress.failed else ""
             context.tell(text, "warning" if progress.failed else "information")
             after()

@@ -333,7 +333,7 @@ class FleetScreen(ViewScreen):
             self.context.show_screen("device")
 
     def action_mark(self) -> None:
-        selected = self.fleet_view.selected
+        selected = self.fleet_view.selected_row
         if selected is not None:
             self.state.fleet.marked ^= {selected}
             self.table.action_move(1)

@@ -200,6 +200,11 @@ class FleetView:
         return self._position.get(self.selected, 0) if self.selected is not None else 0
 
     @property
+    def selected_row(self) -> int | None:
+        """The selected row where it is on show: one in a folded group is nothing that a key may act on."""
+        return None if self.folded else self.selected
+
+    @property
     def has_selection(self) -> bool:
         return (self.selected_group if self.folded else self.selected) is not None
 
@@ -230,4 +235,5 @@ class FleetView:
         if self.folded and self.selected_group is not None:
             names = GROUPS[self.group](self.fleet)
             return tuple(row for row in self.order if names[row] == self.selected_group)
-        return (self.selected,) if self.selected is not None else ()
+        row = self.selected_row
+        return (row,) if row is not None else ()

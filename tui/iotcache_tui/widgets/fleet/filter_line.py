@@ -50,14 +50,13 @@ class FilterInput(TypedLine):
         """The completions that the key goes through; the last one leads back to the first."""
 
     def action_complete(self) -> None:
-        """Put the first completion in; again, the next one."""
-        if self.value in self._cycle:
+        """Put the first completion in; again, the next one, or what follows the only one."""
+        if self.value in self._cycle and len(self._cycle) > 1:
             at = self._cycle.index(self.value) + 1
             self.value = self._cycle[at % len(self._cycle)]
-        else:
-            self._cycle = completed(self.value, self._fleet)
-            if self._cycle:
-                self.value = self._cycle[0]
+        elif ways := completed(self.value, self._fleet):
+            self._cycle = ways
+            self.value = ways[0]
         self.cursor_position = len(self.value)
 
 
