@@ -262,6 +262,7 @@ FOREIGN: dict[str, tuple[bytes, int, str, str]] = {
     "pickled and packed": (zlib.compress(pickle.dumps({"a": 1})), 9, "binary", ""),
     "packed by others": (b"\xff\x06\x00\x00sNaPpY", 8, "binary", "broken"),
     "inflates to 100 MB": (zlib.compress(bytes(100_000_000)), 8, "binary", "inflates past the limit"),
+    "what JSON has no word for": (b'{"v": NaN}', 0, "text", ""),
     "nested deep": (b"[" * 300_000, 0, "text", ""),
     "a million elements": (b"[" + b"1," * 500_000 + b"1]", 0, "JSON", "the first 20,000 lines"),
     "a megabyte of bytes": (bytes(range(256)) * 4_000, 2, "binary", ""),

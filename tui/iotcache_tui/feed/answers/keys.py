@@ -247,10 +247,11 @@ def _meaning(key: bytes, held: ItemValue) -> str:
 def _laid_out(raw: bytes) -> tuple[str, list[str]]:
     try:
         if raw and raw[:1] in b'{["':
-            with contextlib.suppress(RecursionError):  # nested as deep as no program's own
+            # It may be nested as deep as no program's own, or look like JSON and be none, as with NaN in it.
+            with contextlib.suppress(RecursionError, msgspec.DecodeError):
                 return "JSON", msgspec.json.format(raw, indent=2).decode().splitlines()
         text = raw.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UnicodeDecodeError:
         return "binary", printable_bytes(raw, 4_000).splitlines()
     return "text", text.splitlines() or [""]
 

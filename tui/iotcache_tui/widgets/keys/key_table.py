@@ -7,7 +7,7 @@ from math import inf
 from typing import ClassVar
 
 from iotcache.text import printable_bytes
-from iotcache_tui.format import duration, fit, fit_middle
+from iotcache_tui.format import count, duration, fit, fit_middle
 from iotcache_tui.state.keys.model import CLASSES, DELETED
 from iotcache_tui.state.keys.view import KeyView
 from iotcache_tui.widgets.common.cursor_table import CursorTable, ttl_pieces
@@ -91,12 +91,16 @@ class KeyTable(CursorTable):
             if left < 0:
                 # Written again since the walk, it lives on: only a new walk knows.
                 deleted = columns.expires_at[row] == DELETED
-                return [(fit("deleted" if deleted else "was due", width, right=True), "dim")]
+                text = "deleted" if deleted else "was due"
+                return [(fit(text if width > 6 else text.removeprefix("was "), width, right=True), "dim")]
             return ttl_pieces(left, self._span(row), width, self.ascii_only)
         if field == "idle":
             return [(fit(duration(self._idle_s(row)), width, right=True), "dim")]
         if field == "size":
-            return [(fit(f"{columns.size[row]:,}", width, right=True), "strong")]
+            size = f"{columns.size[row]:,}"
+            return [
+                (fit(size if len(size) <= width else count(columns.size[row]), width, right=True), "strong")
+            ]
         if field == "read":
             return [(fit("yes" if columns.fetched[row] else "never", width), "dim")]
         if field == "slab":
