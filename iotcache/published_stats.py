@@ -100,6 +100,8 @@ class IngestStats(ProcessStats, kw_only=True):
     retained: int = 0
     """The broker's copies of older readings that told nothing new, and were passed over."""
     dead_letters: int = 0
+    last_refusal: str = ""
+    """Why the last of them became one, and its topic. Safe to show."""
     ignored: int = 0
     """Messages that are no readings: configuration, metadata, and those that mappings pass over."""
     nothing_in_it: int = 0

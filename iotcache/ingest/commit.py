@@ -111,7 +111,7 @@ class Committer:
     async def commit(self, batches: Sequence[DecodedBatch]) -> Committed:
         """Commit the readings and the dead letters of batches in one transaction."""
         dead = [letter for batch in batches for letter in batch.dead_letters]
-        count = len(dead)
+        refused = tuple(dead)
         since_s = self._clock.monotonic()
         planned: list[StoredReading] = []
 
@@ -135,7 +135,8 @@ class Committer:
         counters.stored += committed.stored
         counters.duplicates += committed.duplicates
         counters.conflicts += committed.conflicts
-        counters.dead_letters += count + committed.conflicts
+        counters.note_refusals(refused)
+        counters.dead_letters += committed.conflicts
         return committed
 
     async def _until_written(
@@ -226,7 +227,7 @@ class Committer:
             await self._write_dead_letters(refused)
         except _Failure:
             return None
-        self._counters.dead_letters += len(refused)
+        self._counters.note_refusals(refused)
         return Committed(
             stored=sum(one.stored for one in done),
             duplicates=sum(one.duplicates for one in done),
@@ -329,7 +330,7 @@ class Committer:
             await self._write_dead_letters(refused)
         except _Failure:
             return None
-        self._counters.dead_letters += len(refused)
+        self._counters.note_refusals(refused)
         return LifecycleResult(standing, ended)
 
     def _wait_for(self, reason: str) -> None:

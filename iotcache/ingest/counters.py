@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from iotcache.clock import Clock
 from iotcache.decode.outcomes import NothingInIt
 from iotcache.histogram import DurationHistogram
+from iotcache.model import DeadLetter
 from iotcache.text import printable
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class IngestCounters:
         self.conflicts = 0
         self.retained = 0
         self.dead_letters = 0
+        self.last_refusal = ""
         self.ignored = 0
         self.nothing_in_it = 0
         self.last_nothing_in_it = ""
@@ -64,6 +67,12 @@ class IngestCounters:
         self.http_requests = 0
         self.commit_ms = RecentDurations(clock)
         self.write_through_ms = RecentDurations(clock)
+
+    def note_refusals(self, letters: Sequence[DeadLetter]) -> None:
+        """Count messages that were refused, and keep why the last of them was."""
+        if letters:
+            self.dead_letters += len(letters)
+            self.last_refusal = printable(f"{letters[-1].reason}, on {letters[-1].topic}", 300)
 
     def note_nothing(self, message: NothingInIt) -> None:
         """Count a message of which nothing was used, and keep which it was: the log tells of the first."""

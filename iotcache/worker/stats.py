@@ -103,6 +103,7 @@ class IngestStatsBuilder:
             dead_letters=counters.dead_letters,
             ignored=counters.ignored,
             nothing_in_it=counters.nothing_in_it,
+            last_refusal=counters.last_refusal,
             last_nothing_in_it=counters.last_nothing_in_it,
             batches=counters.batches,
             received_per_s=received_per_s,

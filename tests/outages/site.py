@@ -61,7 +61,7 @@ severity = "error"
         )
         self.workers = {name: self._worker(name) for name in ("w1", "w2")}
         self._ending = threading.Event()
-        self.publishes = True
+        self.publishes = self.well_formed = True
         self._fleet = threading.Thread(target=self._publish, daemon=True)
         self._fleet.start()
 
@@ -122,7 +122,8 @@ severity = "error"
         while not self._ending.wait(PERIOD_S):
             number += 1
             for device in range(DEVICES) if self.publishes else ():
-                payload = json.dumps({"value": 20 + number % 7, "unit": "°C", "ts": time.time()})
+                reading = {"value": 20 + number % 7, "unit": "°C", "ts": time.time()}
+                payload = json.dumps(reading) if self.well_formed else "{"
                 client.publish(f"iot/plant/dev-{device:02d}/temp", payload)
         client.loop_stop()
 

@@ -97,6 +97,15 @@ def _fleet_stopped(site: Site) -> Iterator[None]:
 
 
 @contextmanager
+def _malformed(site: Site) -> Iterator[None]:
+    site.well_formed = False
+    try:
+        yield
+    finally:
+        site.well_formed = True
+
+
+@contextmanager
 def _store_and_node_away(site: Site) -> Iterator[None]:
     with _store_stopped(site), _killed(site.nodes[1]):
         yield
@@ -130,6 +139,7 @@ STAGES: dict[str, Stage] = {
     "eight alerts": _hot,
     "other placement here": _nothing,
     "fleet stopped": _fleet_stopped,
+    "rubbish is sent": _malformed,
     "store stopped, one node killed": _store_and_node_away,
     "broker killed, evictions": _broker_away_and_node_full,
 }

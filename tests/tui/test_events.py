@@ -189,13 +189,13 @@ async def test_dead_letters_are_told_of_once_and_looked_for_only_with_a_reason()
     from iotcache.published_stats import IngestStats
     from iotcache_tui.state.updates import Worker
 
-    mailbox, clock, store = Mailbox(), ManualClock(100.0), _Letters()
+    mailbox, clock, store = Mailbox(), ManualClock(1_000.0), _Letters()
     watch = DeadLetterPoller(mailbox, clock)
-    store.dead_letters = [DeadLetter("iot/old", b"x", "from before", 1)]
+    store.dead_letters = [DeadLetter("iot/old", b"x", "from long before", 1)]
     workers = [Worker("w", 1.0, IngestStats(dead_letters=1))]
     await watch.poll(store, workers)  # type: ignore[arg-type]
     assert not mailbox.drain().events
-    store.dead_letters.insert(0, DeadLetter("iot/new\x1b", b"xyz", "no JSON", int(200e6)))
+    store.dead_letters.insert(0, DeadLetter("iot/new\x1b", b"xyz", "no JSON", int(900e6)))
     await watch.poll(store, workers)  # type: ignore[arg-type]
     assert store.asked == 1
     workers = [Worker("w", 1.0, IngestStats(dead_letters=2))]

@@ -42,8 +42,8 @@ from tests.tui.scripted import NODES
 NOW_S = 1_000.0
 SIZES = [(80, 24), (120, 40), (200, 60)]
 INGEST = IngestStats(
-    received_per_s=240.0, stored_per_s=239.0, queued=12, unacked=20, lag_s=0.2, commit_p50_ms=1.5,
-    commit_p99_ms=4.25, write_through_p99_ms=2.0, dead_letters=3,
+    received=500, readings=497, received_per_s=240.0, stored_per_s=239.0, queued=12, unacked=20, lag_s=0.2,
+    commit_p50_ms=1.5, commit_p99_ms=4.25, write_through_p99_ms=2.0, dead_letters=3,
 )  # fmt: skip
 FLEET = FleetStats(devices=60, rate=241.0, late=0, lag_p99_ms=3.0)
 
@@ -130,7 +130,7 @@ def test_nodes_that_are_out_drained_short_of_memory_missed_or_behind() -> None:
     evicting = NodesFigures(
         "ketama", (NodeFigures(name=NODES[0], at_s=0.0, answered=True, evictions_per_s=9.0),)
     )
-    assert held(node_figures=evicting) == ("nodes", "full")
+    assert held(node_figures=evicting) == ("nodes", "memory full")
     assert held(seconds=[second(hits=200, misses={MissReason.EXPIRED: 150, MissReason.EVICTED: 50})] * 5) == (
         "nodes",
         "missed",

@@ -25,6 +25,7 @@ from iotcache_tui.state.problems.shown import header_parts, shown_parts
 from iotcache_tui.state.updates import (
     AlertLine,
     Drained,
+    Latest,
     Mailbox,
     Part,
     Processes,
@@ -34,6 +35,8 @@ from iotcache_tui.state.updates import (
 )
 from iotcache_tui.widgets.common.starting import waiting_text
 from iotcache_tui.widgets.common.top_bar import TopBar
+from iotcache_tui.widgets.nodes.node_table import NodeTable
+from tests.tui.conftest import RunApp, screen_lines, until_shown
 from tests.tui.scripted import NODES
 
 NOW_S = 1_000.0
@@ -217,7 +220,24 @@ CASES: dict[str, tuple[Facts, str]] = {
     ),
     "evictions": (
         facts(figures=figures(evictions_per_s=4_000.0)),
-        f"node {NODES[0]} full · 4000 items/s are evicted: memory is short",
+        f"node {NODES[0]} memory full · it evicts 4000 items/s before their time · "
+        "reads of them go to the store: more memory (-m) or another node",
+    ),
+    "nothing was ever understood": (
+        facts(
+            processes=Processes(
+                (worker(stored_per_s=0.0, received=4, dead_letters=4, last_refusal="no JSON, on a/b"),)
+            )
+        ),
+        "every message refused · no JSON, on a/b · nothing is stored",
+    ),
+    "nothing was ever in a message": (
+        facts(
+            processes=Processes(
+                (worker(stored_per_s=0.0, received=4, nothing_in_it=4, last_nothing_in_it="m/empty"),)
+            )
+        ),
+        "every message without a reading · nothing in it that is read, as on m/empty · nothing is stored",
     ),
     "devices are silent": (
         facts(devices_stale=91), "91 of 120 devices silent · no reading for three intervals or more"
@@ -362,6 +382,114 @@ def test_whatever_processes_tell_texts_are_safe_and_parts_add_up_to_their_total(
 def test_some_of_all_is_told_as_all(number: int, more: int) -> None:
     text = some_of(number, number + more, "node")
     assert (" of " in text) is (more > 0)
+
+
+# Messages that become no reading ---------------------------------------------------------------
+
+_counts = st.integers(0, 3).map(lambda size: 10 * size)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(_counts, _counts, _counts), min_size=1, max_size=25))
+def test_what_becomes_of_messages_is_told_as_an_account_of_them_says(
+    seconds: list[tuple[int, int, int]],
+) -> None:
+    """Each second so many messages are stored, are refused, and have nothing in them."""
+    state, totals, at_s = DashboardState(), [0, 0, 0], NOW_S
+    for at_s, second in enumerate(((0, 0, 0), *seconds), int(NOW_S)):
+        totals = [total + more for total, more in zip(totals, second, strict=True)]
+        one = worker(
+            at_s=at_s, received=sum(totals), readings=totals[0], dead_letters=totals[1],
+            nothing_in_it=totals[2], last_nothing_in_it="m/empty",
+        )  # fmt: skip
+        state.apply(Drained(parts=tuple(UP.values()), processes=Processes((one,))))
+    found = [one for one in find_problems(state.facts(at_s)) if one.kind == "unreadable"]
+    stored_lately = sum(stored for stored, *_ in seconds[-11:])
+    unused_lately = sum(sum(unused) for _, *unused in seconds[-11:])
+    unused_now = sum(sum(unused) for _, *unused in seconds[-4:])
+    stored_now = sum(stored for stored, *_ in seconds[-4:])
+    every = bool(found) and found[0].what == "every message"
+    if totals[0]:
+        assert every is (unused_now > 0 == stored_now or (unused_lately > 0 == stored_lately))
+        share = unused_lately / max(stored_lately + unused_lately, 1)
+        assert bool(found) is (every or (unused_lately > 0 and share >= 0.2))
+        assert all((one.gravity is Gravity.DOWN) is (stored_lately == 0) for one in found)
+    else:
+        assert every is (totals[1] + totals[2] > 0)
+
+
+def test_messages_that_are_all_refused_are_told_within_three_seconds_and_few_among_many_are_not() -> None:
+    state, total, dead = DashboardState(), 0, 0
+
+    def second(number: int, stored: int, refused: int) -> list[str]:
+        nonlocal total, dead
+        total, dead = total + stored, dead + refused
+        one = worker(
+            at_s=NOW_S + number, received=total + dead, readings=total, dead_letters=dead,
+            last_refusal="no JSON, on a/b",
+        )  # fmt: skip
+        state.apply(Drained(parts=tuple(UP.values()), processes=Processes((one,))))
+        state.judge(NOW_S + number, NOW_S + number)
+        return [f"{each.gravity.name} {each.head}" for each in state.problems]
+
+    told = [second(number, 50 * (number < 12), 2 if number < 12 else 50) for number in range(24)]
+    assert told[:12] == [[]] * 12
+    first = next(number for number, heads in enumerate(told) if any("every message" in one for one in heads))
+    assert first - 12 <= 3
+    assert told[-1] == ["DOWN every message refused"]
+    healed = [second(number, 50, 0) for number in range(24, 40)]
+    assert healed[0] == ["WARNING messages refused in part"]
+    assert healed[-1] == []
+
+
+# The line --------------------------------------------------------------------------------------
+
+SEVERAL = (
+    Problem("store", "down", "store", "connection refused (PostgreSQL server h:5432/db)",
+            "neither worker can commit", Gravity.DOWN),
+    Problem("nodes", "down", "node 127.0.0.1:22122", "connection refused", gravity=Gravity.DOWN),
+    Problem("workers", "silent", "worker w1", "it hangs", gravity=Gravity.DOWN),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("width", "count", "told"),
+    [
+        (60, 3, "+2: nodes, workers"), (80, 2, "+1: nodes down"), (80, 3, "+2: nodes down, workers silent"),
+        (200, 2, "+1: node 127.0.0.1:22122 down"), (40, 3, "+2 more"),
+    ],
+)  # fmt: skip
+async def test_what_else_is_wrong_is_named_as_far_as_there_is_room(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch, width: int, count: int, told: str
+) -> None:
+    async with run_app((width, 24)) as (app, pilot):
+        monkeypatch.setattr(app.state, "judge", lambda *_: None)
+        app.state.problems = SEVERAL[:count]
+        app.frame()
+        await pilot.pause()
+        shown = screen_lines(app)[2]
+        assert told in shown
+        assert "store down" in shown and (width < 60 or "connection refused" in shown)
+
+
+async def test_one_key_goes_to_what_each_problem_is_about_and_events_list_them_all(run_app: RunApp) -> None:
+    async with run_app((80, 24)) as (app, pilot):
+        flushed = NodeFigures(name=NODES[1], at_s=app.clock.monotonic(), answered=True)
+        flushed = structs.replace(flushed, flushed_at_s=app.clock.monotonic())
+        away = Part("store", "down", "connection refused (h:5)", app.clock.monotonic())
+        app.feed.mailbox.put_latest(Latest(parts=(away,), node_figures=NodesFigures("ketama", (flushed,))))
+        app.frame()
+        assert [one.label for one in app.state.problems] == ["down", "flushed"]
+        await pilot.press("0")
+        assert app.shown_screen == "events"
+        text = await until_shown(app, pilot, "▲ node 127.0.0.1:21002 flushed")
+        assert text.count("✗ store down") == 3, "in the header, the line and the list"
+        await pilot.press("0")
+        assert app.shown_screen == "nodes"
+        app.frame()
+        assert app.screen.query_one(NodeTable).selected == NODES[1]
+        await pilot.press("0")
+        assert app.shown_screen == "events"
 
 
 # Causes ----------------------------------------------------------------------------------------

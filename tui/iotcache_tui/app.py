@@ -63,6 +63,17 @@ class IotCacheApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
     COMMANDS = App.COMMANDS | {DeviceProvider}
     BINDINGS: ClassVar[list[BindingType]] = [*APP_BINDINGS]
+    # Of dialogs as well: a toast must be small on them, too.
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 declared by the base class
+        (0, "-narrow"),
+        (100, "-normal"),
+        (160, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-tiny"),
+        (20, "-short"),
+        (32, "-tall"),
+    ]
 
     def __init__(
         self,
@@ -111,6 +122,8 @@ class IotCacheApp(App[None]):
         self.frame_clock = FrameClock(self, self.frame, self.settings.frame_hz)
         self._drawn: tuple[ViewScreen | None, str] = None, ""
         """The screen that was drawn last, and the clock on it."""
+        self._pointed_at: tuple[object, object] = None, None
+        """The gravest problem when one was gone to, and which that was."""
         self._views: dict[str, ViewScreen] = {}
         self._view: ViewScreen | None = None
         self._asking: dict[int, tuple[Request, OnAnswer]] = {}
@@ -402,7 +415,7 @@ class IotCacheApp(App[None]):
         self.exit()
 
     def action_problem(self) -> None:
-        """To the screen that has more of the gravest problem."""
+        """To the screen that has more of the gravest problem; from there to the next one's, and so on."""
         self.show_problem()
 
     def show_problem(self) -> None:
@@ -411,7 +424,17 @@ class IotCacheApp(App[None]):
 
             self.tell(ALL_WELL)
             return
-        self.show_screen(self.state.problems[0].screen)
+        problems = self.state.problems
+        gravest, at = problems[0].key, 0
+        keys = [one.key for one in problems]
+        if self._pointed_at[0] == gravest and self._pointed_at[1] in keys:
+            before = keys.index(self._pointed_at[1])
+            if self.shown_screen == problems[before].screen:
+                at = (before + 1) % len(keys)
+        self._pointed_at = gravest, keys[at]
+        self.show_screen(problems[at].screen)
+        if self._view is not None:
+            self._view.point_at(problems[at])
 
     def action_pause(self) -> None:
         """Freeze the view, not the intake; in a replay, stand still or go on."""

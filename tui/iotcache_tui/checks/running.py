@@ -34,6 +34,8 @@ from iotcache_tui.state.problems.problem import Gravity, Problem
 from iotcache_tui.state.updates import Latest, Mailbox, Worker
 
 WATCH_S: Final = HEAR_S + 0.4
+LOOKS: Final = 4
+"""Some problems show only in how counters grow."""
 MESSAGES_MOST: Final = 2_000
 """Enough to know that a topic flows; a busy broker is left alone then."""
 _CHECKED: Final = frozenset({"down", "refused"})
@@ -41,6 +43,7 @@ _CHECKED: Final = frozenset({"down", "refused"})
 _MENDS: Final = {
     # Before the first one is started there is none.
     "absent": "start one: iotcache-tui ingest --config …; or let this user read iotcache/stats/#",
+    "unreadable": "iotcache-tui deadletter list shows them; iotcache-tui explain TOPIC PAYLOAD says why",
     "silent": "end that process: the broker hands its messages to others, or to the one that follows it",
     "list": "mend the list, or see why it cannot be read there",
     "list changed": "workers take a change over; else: iotcache-tui nodes apply --yes",
@@ -135,11 +138,12 @@ async def _watch(settings: Settings, flows: Counter[str]) -> DashboardState:
             mailbox.put_latest(Latest(placement=key_placement(settings.cache)))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in watching]
-            await asyncio.sleep(WATCH_S)
-            if cluster is not None:
-                parts.nodes(cluster.health())
-            parts.processes(listener.processes(clock.monotonic()))
-            state.apply(mailbox.drain())
+            for _ in range(LOOKS):
+                await asyncio.sleep(WATCH_S / LOOKS)
+                if cluster is not None:
+                    parts.nodes(cluster.health())
+                parts.processes(listener.processes(clock.monotonic()))
+                state.apply(mailbox.drain())
             state.judge(clock.monotonic(), clock.now())
             for task in tasks:
                 task.cancel()

@@ -14,6 +14,8 @@ from iotcache_tui.state.updates import Mailbox, Worker
 READ_MAX = 50
 """Most dead letters told of at once; the store has them all."""
 POLL_EVERY_S = 15.0
+RECALLED_S = 600.0
+"""Those that came so long before this dashboard are told of as well: they say why nothing comes."""
 
 
 class DeadLetterPoller:
@@ -24,7 +26,7 @@ class DeadLetterPoller:
         self._clock = clock
         self._count = -1
         self._looked_at_s = -POLL_EVERY_S
-        self._newest_us = int(clock.now() * 1e6)
+        self._newest_us = int((clock.now() - RECALLED_S) * 1e6)
         self._nothing = 0
         self._nothing_at_s = -POLL_EVERY_S
 

@@ -88,7 +88,7 @@ class DashboardContext(RequestChannel, Protocol):
         ...
 
     def show_problem(self) -> None:
-        """Bring up the screen that has more of the gravest problem."""
+        """Bring up the screen that has more of the gravest problem; again, of the next one."""
         ...
 
     def key_of(self, action: str, default: str) -> str:

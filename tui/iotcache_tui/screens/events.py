@@ -21,10 +21,12 @@ from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.confirm import ConfirmScreen
 from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.log import KINDS, RANK, LogView
+from iotcache_tui.state.problems.problem import Problem
 from iotcache_tui.state.requests import READ_ONLY, AcknowledgeAlerts, Answer
 from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.events.active_alerts import ActiveAlerts
 from iotcache_tui.widgets.events.event_log import ASCII_GLYPHS, GLYPHS, EventLogView
+from iotcache_tui.widgets.events.standing_problems import StandingProblems
 
 _KEYS = {"f": "fallback", "a": "alert", "n": "node", "b": "part", "d": "dead letter", "o": "other"}
 _PLURAL = {
@@ -125,6 +127,7 @@ class EventsScreen(ViewScreen):
             id="event-log",
             clear_key=key_shown(settings.keys, "events.clear", "Esc"),
         )
+        self.problems = StandingProblems(ascii_only=settings.ascii, id="event-problems")
         self.active_alerts = ActiveAlerts(ascii_only=settings.ascii, id="event-alerts")
         self.filter_box = Input(
             placeholder="Words to look for; a line must hold all of them", id="event-filter"
@@ -132,6 +135,7 @@ class EventsScreen(ViewScreen):
         self.filter_box.display = False
 
     def body(self) -> ComposeResult:
+        yield self.problems
         yield self.active_alerts
         yield self.wanted
         yield self.log_view
@@ -139,6 +143,7 @@ class EventsScreen(ViewScreen):
 
     def draw(self, moment: RenderContext) -> None:
         self.log_view.frame()
+        self.problems.show(self.state.problems, moment.now_s)
         self.active_alerts.show(self.state.alerts, moment.wall_s)
         self.wanted.show(
             tuple(
@@ -153,6 +158,12 @@ class EventsScreen(ViewScreen):
             self.view.least,
             self.log_view.following,
         )
+
+    def point_at(self, problem: Problem) -> None:
+        if problem.place in KINDS and self.state.log.count(problem.place):
+            self.view.show(kinds=frozenset({problem.place}))
+            self.log_view.changed()
+            self.log_view.action_follow()
 
     def export_rows(self) -> Rows | None:
         titles = ("time", "severity", "kind", "about", "what")

@@ -19,6 +19,7 @@ from iotcache_tui.screens.view import ViewScreen
 from iotcache_tui.state.flow import BOXES, Flow, flow, worst
 from iotcache_tui.state.flow_history import ARROWS, Rates
 from iotcache_tui.state.nodes.model import SPANS_S
+from iotcache_tui.state.problems.problem import Problem
 from iotcache_tui.widgets.common.panel import Line, Panel
 from iotcache_tui.widgets.common.problem_line import ALL_WELL
 from iotcache_tui.widgets.common.render_context import RenderContext
@@ -60,7 +61,7 @@ class FlowScreen(ViewScreen):
     PANELS = (FlowPicture,)
     LEGEND = (
         ("Arrows", "what runs between two parts a second, and below or beside it the last seconds"),
-        ("▲", "the part that holds the others up, and why; the gravest when there are several"),
+        ("✗  ▲", "a part that is down, or that works worse than it should, and how; b goes to the gravest"),
         (
             "Lag",
             "of a worker: age of its oldest unacknowledged message; of the simulator: behind its own plan",
@@ -163,6 +164,10 @@ class FlowScreen(ViewScreen):
         """Show a longer stretch of the past; after the longest the shortest again."""
         self._span_s = SPANS_S[(SPANS_S.index(self._span_s) + 1) % len(SPANS_S)]
         self._show_plots(flow(self.state))
+
+    def point_at(self, problem: Problem) -> None:
+        if problem.part in BOXES:
+            self.picture.select(problem.part)
 
     def action_bottleneck(self) -> None:
         found = worst(self.state)

@@ -22,6 +22,7 @@ from iotcache_tui.screens.catalog import SCREENS, ScreenEntry, tabs_of
 from iotcache_tui.screens.context import DashboardContext
 from iotcache_tui.screens.dialogs.export import ExportScreen
 from iotcache_tui.screens.dialogs.jump import JumpScreen
+from iotcache_tui.state.problems.problem import Problem
 from iotcache_tui.state.problems.shown import header_parts
 from iotcache_tui.widgets.common.ascii_filter import draw_in_ascii
 from iotcache_tui.widgets.common.key_footer import KeyFooter
@@ -47,16 +48,6 @@ class ViewScreen(Screen[None]):
     """Actions that change something elsewhere: a read-only dashboard offers none of them."""
     LEGEND: ClassVar[tuple[tuple[str, str], ...]] = ()
     """What the words on it mean, for the help."""
-    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 declared by the base class
-        (0, "-narrow"),
-        (100, "-normal"),
-        (160, "-wide"),
-    ]
-    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-tiny"),
-        (20, "-short"),
-        (32, "-tall"),
-    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space,p", "app.pause", "Pause", key_display="Space", id="view.pause"),
         Binding(
@@ -122,6 +113,9 @@ class ViewScreen(Screen[None]):
     def draw(self, moment: RenderContext) -> None:
         """Show the state as it stands; called once a frame while this screen is on top."""
         raise NotImplementedError
+
+    def point_at(self, problem: Problem) -> None:
+        """Make what a problem is about stand out."""
 
     def visible_rows(self) -> Sequence[int]:
         """Rows of the fleet on screen: the feed reads them first and probes their TTLs."""

@@ -10,7 +10,7 @@ from iotcache_tui.format import count, counted, data_size, milliseconds, percent
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow_history import Rates, mean_rates
 from iotcache_tui.state.nodes.model import applications
-from iotcache_tui.state.problems.problem import Problem
+from iotcache_tui.state.problems.problem import Gravity, Problem
 from iotcache_tui.state.problems.shown import shown_parts
 from iotcache_tui.state.updates import Part, Simulator
 
@@ -33,8 +33,8 @@ class Box(Struct, frozen=True):
 class Flow(Struct, frozen=True):
     boxes: Mapping[str, Box]
     rates: Rates
-    worst: Problem | None
-    """What holds it up: the gravest problem of all."""
+    problems: Mapping[str, Problem]
+    """The gravest problem of each box that has one."""
 
 
 def _rates(state: DashboardState) -> Rates:
@@ -43,7 +43,16 @@ def _rates(state: DashboardState) -> Rates:
 
 def flow(state: DashboardState) -> Flow:
     """The picture as it stands."""
-    return Flow({box.name: box for box in _boxes(state)}, _rates(state), worst(state))
+    return Flow({box.name: box for box in _boxes(state)}, _rates(state), gravest(state))
+
+
+def gravest(state: DashboardState) -> dict[str, Problem]:
+    """The gravest problem of each box that has one; what is only noted is none."""
+    found: dict[str, Problem] = {}
+    for problem in state.problems:
+        if problem.part in BOXES and problem.gravity is not Gravity.NOTE:
+            found.setdefault(problem.part, problem)
+    return found
 
 
 def worst(state: DashboardState) -> Problem | None:
@@ -100,8 +109,8 @@ def _readers(state: DashboardState) -> Box:
         return Box("readers", "off", "unknown", ("applications", "– gets/s", ours))
     return Box(
         "readers",
-        "up" if others.gets_per_s >= 0.5 else "off",
-        "applications" if others.gets_per_s >= 0.5 else "none read",
+        "off" if others.hit_percent is None else "up",
+        "none read" if others.hit_percent is None else "applications",
         (f"hit {percent(others.hit_percent)}", f"{rate(others.gets_per_s)} gets/s", ours),
     )
 

@@ -25,6 +25,7 @@ from iotcache_tui.state.absent_parts import nodes_missing
 from iotcache_tui.state.nodes.model import SPANS_S, ActOnNode, NodeAct, NodeFigures
 from iotcache_tui.state.nodes.ring import Foretold, ResizeProgress, ResizeRing, UndoResize
 from iotcache_tui.state.nodes.whatif import TriedNodes
+from iotcache_tui.state.problems.problem import Problem
 from iotcache_tui.state.requests import READ_ONLY, Answer
 from iotcache_tui.widgets.common.panel import Panel
 from iotcache_tui.widgets.common.render_context import RenderContext
@@ -83,7 +84,7 @@ class NodesScreen(ViewScreen):
         Binding("x", "try_without", "Try without the chosen node", show=False, id="nodes.try_without"),
         Binding("w", "resize", "Change the ring to what is tried", show=False, id="nodes.resize"),
         Binding("u", "undo_resize", "Undo the ring's change", show=False, id="nodes.undo"),
-        Binding("0", "reset_weights", "Forget what is tried", show=False, id="nodes.weights_reset"),
+        Binding("r", "reset_weights", "Forget what is tried", show=False, id="nodes.weights_reset"),
         Binding("t", "span", "How far back the curves go", show=False, id="nodes.span"),
         Binding("right,l", "panel(1)", "Panel", key_display="←→", id="nodes.panel_next"),
         Binding("left,h", "panel(-1)", "Previous panel", show=False, id="nodes.panel_before"),
@@ -198,6 +199,18 @@ class NodesScreen(ViewScreen):
     @on(NodeTable.Selected, "#nodes")
     def _node_selected(self) -> None:
         self._show_panels(self.table.rows, self._moment)
+
+    def point_at(self, problem: Problem) -> None:
+        self.show_node(problem.place or problem.subject)
+
+    def show_node(self, name: str) -> None:
+        """Put the cursor on a node; nothing happens where there is none of that name."""
+        line = next((at for at, node in enumerate(self.state.nodes) if node.name == name), None)
+        if line is not None:
+            self.table.selected = name
+            self.table.frame(self._rows(self._moment))
+            self.table.keep_cursor_visible()
+            self._show_panels(self.table.rows, self._moment)
 
     @on(NodeTable.Opened, "#nodes")
     def _node_opened(self) -> None:

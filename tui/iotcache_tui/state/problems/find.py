@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from iotcache_tui.state.problems import node_lists, pipeline, servers
+from iotcache_tui.state.problems import node_lists, pipeline, refusals, servers
 from iotcache_tui.state.problems.problem import Facts, Gravity, Problem
 
 Rule = Callable[[Facts], Iterator[Problem]]
@@ -20,6 +20,7 @@ CAUSES: Final[tuple[Rule, ...]] = (
     pipeline.silent_workers,
     pipeline.no_worker,
     pipeline.placement,
+    refusals.refused,
     node_lists.node_list,
     servers.unsteady,
     pipeline.clocks,
@@ -46,7 +47,7 @@ def find_problems(facts: Facts) -> tuple[Problem, ...]:
     """Everything that is wrong, the gravest first."""
     found = [problem for rule in CAUSES for problem in rule(facts)]
     if not any(problem.gravity is Gravity.DOWN for problem in found):
-        emptying = any(problem.label in _EMPTYING for problem in found)
+        emptying = any((problem.kind or problem.label) in _EMPTYING for problem in found)
         found += [
             problem
             for rule in EFFECTS

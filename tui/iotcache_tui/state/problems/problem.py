@@ -11,6 +11,7 @@ from iotcache.model import NodeHealth, Severity
 from iotcache.published_stats import KeyPlacement, NodeListReport
 from iotcache.text import plural
 from iotcache_tui.format import duration
+from iotcache_tui.state.intake import Intake
 from iotcache_tui.state.nodes.model import NodesFigures
 from iotcache_tui.state.updates import AlertLine, Part, Processes, Second
 
@@ -58,6 +59,8 @@ class Problem(Struct, frozen=True):
     """What tells it from other problems of its part while its texts change; the label where it is empty."""
     subject: str = ""
     """A node's or a process's whole name, where it is about one."""
+    place: str = ""
+    """What is to stand out there, where it is not ``subject``: a node's name, a kind of event."""
     has_events: bool = False
     """Whether events of their own tell of it: alerts, nodes."""
 
@@ -98,6 +101,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     figures: NodesFigures | None = None
     seconds: Sequence[Second] = ()
     """The newest few, oldest first."""
+    intake: Sequence[Intake] = ()
+    """What became of the messages that workers took in lately, oldest first."""
     late_counts: Sequence[float] = ()
     """Messages that simulators sent later than planned, in all, second by second."""
     alerts: Sequence[AlertLine] = ()

@@ -120,7 +120,7 @@ def nodes(facts: Facts) -> Iterator[Problem]:
         elsewhere = "in the store alone" if len(out) == len(known) else "on the other nodes and in the store"
         yield Problem(
             "nodes", "drained", _names(drained, len(known)), f"{whose} {elsewhere}", "", Gravity.NOTE,
-            max(node.since_s for node in drained), "nodes", has_events=True,
+            max(node.since_s for node in drained), "nodes", place=drained[0].name, has_events=True,
         )  # fmt: skip
     yield from _out_for_workers(facts, {node.name for node in out})
 
@@ -161,6 +161,7 @@ def _failed(facts: Facts, failed: Sequence[NodeHealth], total: int) -> Problem:
         since_s,
         "nodes",
         kind="down",
+        place=first.name,
         has_events=True,
     )
 
@@ -218,10 +219,14 @@ def memory(facts: Facts) -> Iterator[Problem]:
     full = [node for node in facts.figures.nodes if node.evictions_per_s] if facts.figures else []
     if full:
         evicted = sum(node.evictions_per_s or 0.0 for node in full)
+        most = max(full, key=lambda node: node.evictions_per_s or 0.0)
         what = f"node {printable(full[0].name, 100)}" if len(full) == 1 else plural(len(full), "node")
         yield Problem(
-            "nodes", "full", what, f"{rate(evicted)} items/s are evicted: memory is short", screen="nodes"
-        )
+            "nodes", "memory full", what,
+            f"{'it evicts' if len(full) == 1 else 'they evict'} {rate(evicted)} items/s before their time",
+            "reads of them go to the store: more memory (-m) or another node", screen="nodes", kind="full",
+            place=most.name,
+        )  # fmt: skip
 
 
 def other_parts(facts: Facts) -> Iterator[Problem]:

@@ -20,16 +20,18 @@ from iotcache.text import plural
 from iotcache_tui.format import fit, plain
 from iotcache_tui.state.problems.problem import Gravity, Problem
 
-_GLYPHS = {Gravity.DOWN: "✗", Gravity.BLIND: "✗", Gravity.WARNING: "▲", Gravity.NOTE: "○"}
-_TONES = {Gravity.DOWN: "error", Gravity.BLIND: "error", Gravity.WARNING: "warning", Gravity.NOTE: "accent"}
+GLYPHS = {Gravity.DOWN: "✗", Gravity.BLIND: "✗", Gravity.WARNING: "▲", Gravity.NOTE: "○"}
+TONES = {Gravity.DOWN: "error", Gravity.BLIND: "error", Gravity.WARNING: "warning", Gravity.NOTE: "accent"}
 _ADDRESS = re.compile(r" \([^()]*\)$")
+_CAUSE_LEAST = 28
+"""Cells that a cause needs to tell one case from another."""
 _Line = tuple[list[Segment], bool, list[Segment]]
 WAITING = "waiting for the first second …"
 ALL_WELL = "no problem: every part keeps up"
 
 
 class ProblemLine(Widget):
-    """``✗ store down 12s · connection refused   +1 more  ▲ 8 alerts  press 0: Events``.
+    """``✗ store down 12s · connection refused  +1: node b:11211 down  ▲ 8 alerts  press 0: Events``.
 
     While there is a problem it takes keys, too: Enter or a click goes to where more of it is to be seen.
     """
@@ -100,12 +102,15 @@ class ProblemLine(Widget):
             well = Segment(plain("● ", self._ascii), ground + Style.parse(colours["success"]))
             return [well, Segment(fit(ALL_WELL, width - 2), ground)], False, []
         first = self._problems[0]
-        tone = ground + Style.parse(f"bold {colours[_TONES[first.gravity]]}")
-        head = f"{_GLYPHS[first.gravity]} {first.head}"
-        rest, size = _rest(first.cause, first.effect), len(self._lasting)
-        tail = self._tail(first, width - cell_len(head) - 1 - size - cell_len(rest))
+        tone = ground + Style.parse(f"bold {colours[TONES[first.gravity]]}")
+        head = f"{GLYPHS[first.gravity]} {first.head}"
+        size = len(self._lasting)
+        taken = cell_len(head) + 1 + size
+        brief = _rest(_ADDRESS.sub("", first.cause))
+        tail = self._tail(first, width - taken, cell_len(brief), cell_len(_rest(first.cause, first.effect)))
         room = max(width - cell_len(tail), 12)
-        if cell_len(head) + 1 + size + cell_len(rest) > room:
+        rest = _rest(first.cause, first.effect)
+        if taken + cell_len(rest) > room:
             rest = _rest(_ADDRESS.sub("", first.cause), first.effect)  # what follows matters more than where
         before = [Segment(plain(fit(head, min(cell_len(head), room)), self._ascii), tone)]
         end = Segment(plain(tail, self._ascii), tone)
@@ -116,16 +121,25 @@ class ProblemLine(Widget):
         text = Segment(plain(fit(rest, left - 1 - size), self._ascii), ground)
         return [*before, Segment(" ", ground)], True, [text, end]
 
-    def _tail(self, first: Problem, spare: int) -> str:
-        """How many more, the alerts, and the way there where the whole sentence leaves room for it."""
-        more = len([one for one in self._problems[1:] if one.part != "alerts"])
-        pieces = [f"  +{more} more"] if more else []
+    def _tail(self, first: Problem, spare: int, brief: int, whole: int) -> str:
+        """What else is wrong, the alerts, and the way there where the whole sentence leaves room for it.
+
+        ``spare`` cells are left of the line; its cause takes ``brief`` of them, the whole sentence ``whole``.
+        """
+        others = [one for one in self._problems[1:] if one.part != "alerts"]
+        alerts = ""
         if self._alerts and first.part != "alerts":
-            pieces.append(f"  ▲ {plural(self._alerts, 'alert')}")
+            alerts = f"  ▲ {plural(self._alerts, 'alert')}"
+        free = spare - cell_len(alerts)
+        # Rather what else is wrong than what follows of the first; rather its cause than that.
+        forms, least = more_forms(others), min(brief, _CAUSE_LEAST)
+        more = next((form for form in forms[:-1] if cell_len(form) <= free - whole), "") or next(
+            (form for form in forms[1:-1] if cell_len(form) <= free - least), forms[-1]
+        )
         # Neither "0 Events" nor "[0] Events": both read as a count, or as the number of that screen.
         hint = f"  press {self._key}: {self._titles[first.screen]}" if first.screen in self._titles else ""
-        size = sum(map(cell_len, pieces))
-        return "".join(pieces) + (hint if size + cell_len(hint) <= spare else "")
+        size = cell_len(more)
+        return more + alerts + (hint if size + cell_len(hint) <= free - whole else "")
 
     def action_open(self) -> None:
         if self._problems:
@@ -136,5 +150,20 @@ class ProblemLine(Widget):
         self.action_open()
 
 
-def _rest(cause: str, effect: str) -> str:
+def more_forms(others: Sequence[Problem]) -> tuple[str, ...]:
+    """What says that there are others, from the longest to the shortest: whole names, kinds, their number."""
+    if not others:
+        return ("",)
+    kinds = list(dict.fromkeys(f"{one.part} {one.label}" for one in others))
+    parts = list(dict.fromkeys(one.part for one in others))
+    count = f"+{len(others)}"
+    return (
+        f"  {count}: {', '.join(one.head for one in others)}",
+        f"  {count}: {', '.join(kinds)}",
+        f"  {count}: {', '.join(parts)}",
+        f"  {count} more",
+    )
+
+
+def _rest(cause: str, effect: str = "") -> str:
     return "".join(f" · {text}" for text in (cause, effect) if text)

@@ -17,6 +17,7 @@ from textual.strip import Strip
 from iotcache_tui.format import fit, rate
 from iotcache_tui.state.flow import BOXES, Flow
 from iotcache_tui.state.flow_history import ARROWS
+from iotcache_tui.state.problems.problem import Gravity, Problem
 from iotcache_tui.widgets.common.area import area, round_top
 from iotcache_tui.widgets.common.canvas import Canvas, Point
 from iotcache_tui.widgets.common.styled_parts import StyledParts
@@ -38,6 +39,8 @@ _TONES = {
     "up": "good", "starting": "warn", "down": "bad", "off": "dim", "refused": "bad", "unreached": "bad",
     "empty": "warn",
 }  # fmt: skip
+_SIGNS = {False: ("▲", "!"), True: ("✗", "x")}
+"""Of a problem: whether a part is down, or cannot be seen."""
 MARK_SPACING = 9
 SPEED_MOST = 6.0
 
@@ -45,6 +48,10 @@ SPEED_MOST = 6.0
 def speed(per_s: float | None) -> float:
     """Cells a second that the marks on an arrow move: calm, and more for more; 0 when nothing runs."""
     return 0.0 if not per_s or per_s < 0.05 else min(1.0 + 1.2 * log10(1.0 + per_s), SPEED_MOST)
+
+
+def _tone_of(problem: Problem) -> str:
+    return "bad" if problem.gravity >= Gravity.BLIND else "warn"
 
 
 class FlowPicture(StyledParts, can_focus=True):
@@ -155,8 +162,10 @@ class FlowPicture(StyledParts, can_focus=True):
         canvas.text(*path.curve, curve, "curve")
 
     def _tone(self, flow: Flow, name: str) -> str:
-        held = flow.worst is not None and flow.worst.part == name
-        return "warn" if held else "mark" if name == self.selected and self.has_focus else "line"
+        problem = flow.problems.get(name)
+        return (
+            _tone_of(problem) if problem else "mark" if name == self.selected and self.has_focus else "line"
+        )
 
     def _draw_box(self, canvas: Canvas, flow: Flow, name: str) -> None:
         assert self.layout_of_boxes is not None
@@ -168,10 +177,14 @@ class FlowPicture(StyledParts, can_focus=True):
         canvas.text(rect.x + 2, rect.y + 1, fit(f"{glyph} {box.label}", room), _TONES[box.state])
         for line, fact in enumerate(box.facts[: rect.height - 3]):
             canvas.text(rect.x + 2, rect.y + 2 + line, fit(fact, room), "row")
-        if flow.worst is not None and flow.worst.part == name:
-            sign = "!" if self._ascii else "▲"
-            label = fit(f" {sign} {flow.worst.label} ", min(rect.width - 2, len(flow.worst.label) + 4))
-            canvas.text(rect.x + 1, rect.y + rect.height - 1, label, "warn")
+        if problem := flow.problems.get(name):
+            label = fit(
+                f" {self._sign(problem)} {problem.label} ", min(rect.width - 2, len(problem.label) + 4)
+            )
+            canvas.text(rect.x + 1, rect.y + rect.height - 1, label, _tone_of(problem))
+
+    def _sign(self, problem: Problem) -> str:
+        return _SIGNS[problem.gravity >= Gravity.BLIND][self._ascii]
 
     def _draw_list(self, canvas: Canvas, flow: Flow) -> None:
         """A line a box, where there is no room for a picture."""
@@ -183,11 +196,11 @@ class FlowPicture(StyledParts, can_focus=True):
                 if source == name
             ]
             here = name == self.selected
-            held = flow.worst is not None and flow.worst.part == name
+            problem = flow.problems.get(name)
             canvas.text(0, y, f"{'>' if here else ' '} {TITLES[name]:<12}", "mark" if here else "row")
             canvas.text(15, y, f"{_GLYPHS[box.state][self._ascii]} {box.label}", _TONES[box.state])
-            message = f"! {flow.worst.label}" if held and flow.worst else ", ".join(out)
-            canvas.text(30, y, message, "warn" if held else "dim")
+            message = f"{self._sign(problem)} {problem.label}" if problem else ", ".join(out)
+            canvas.text(30, y, message, _tone_of(problem) if problem else "dim")
 
     def _draw(self, now_s: float | None) -> None:
         """The still picture with the marks where they are now; lines that differ are refreshed."""

@@ -127,4 +127,4 @@ def _comes_to(what: WhatIf, height: int, ascii_only: bool) -> list[Line]:
         else "store reads: no more than now"
     )
     anew = f"all set anew in {duration(one.rewritten_s)}; " if one.rewritten_s is not None else ""
-    return [moved, [(reads, "row")], [(f"{anew}w does it, 0 forgets it", "dim")]]
+    return [moved, [(reads, "row")], [(f"{anew}w does it, r forgets it", "dim")]]
