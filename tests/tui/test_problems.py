@@ -220,7 +220,7 @@ CASES: dict[str, tuple[Facts, str]] = {
     ),
     "evictions": (
         facts(figures=figures(evictions_per_s=4_000.0)),
-        f"node {NODES[0]} memory full · it evicts 4000 items/s before their time · "
+        f"node {NODES[0]} memory full · 4000 items/s are evicted too soon · "
         "reads of them go to the store: more memory (-m) or another node",
     ),
     "nothing was ever understood": (

@@ -120,6 +120,8 @@ class EventsScreen(ViewScreen):
         super().__init__(context)
         state, settings = self.state, self.settings
         self.view = LogView(state.log)
+        self._pointed_at: frozenset[str] = frozenset()
+        """Kinds that alone are shown because a problem led here."""
         self.wanted = _Wanted(key_shown(settings.keys, "table.last", "End"), ascii_only=settings.ascii)
         self.log_view = EventLogView(
             self.view,
@@ -161,9 +163,17 @@ class EventsScreen(ViewScreen):
 
     def point_at(self, problem: Problem) -> None:
         if problem.place in KINDS and self.state.log.count(problem.place):
-            self.view.show(kinds=frozenset({problem.place}))
+            self._pointed_at = frozenset({problem.place})
+            self.view.show(kinds=self._pointed_at)
             self.log_view.changed()
             self.log_view.action_follow()
+
+    def on_screen_suspend(self) -> None:
+        """What was hidden for a problem's sake, and by nobody's wish, is shown the next time."""
+        if self._pointed_at and self.view.kinds == self._pointed_at:
+            self.view.show(kinds=frozenset(KINDS))
+            self.log_view.changed()
+        self._pointed_at = frozenset()
 
     def export_rows(self) -> Rows | None:
         titles = ("time", "severity", "kind", "about", "what")

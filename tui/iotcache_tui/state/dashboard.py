@@ -11,9 +11,9 @@ from iotcache_tui.state.advisor.model import AdvisorView
 from iotcache_tui.state.fallbacks import FallbackLines
 from iotcache_tui.state.fleet.fleet_state import FleetState
 from iotcache_tui.state.flow_history import FlowHistory
-from iotcache_tui.state.intake import IntakeHistory
 from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.log import EventLog, kind_of
+from iotcache_tui.state.message_outcomes import OutcomeHistory
 from iotcache_tui.state.nodes.model import NodeCurves, NodesFigures
 from iotcache_tui.state.problems.find import find_problems
 from iotcache_tui.state.problems.history import ProblemHistory
@@ -69,7 +69,7 @@ class DashboardState:
         """``None`` before anybody wanted them."""
         self.node_history = NodeCurves()
         self.flow_history = FlowHistory()
-        self.intake = IntakeHistory()
+        self.outcomes = OutcomeHistory()
         self.lab: LabView | None = None
         self.advisor = AdvisorView()
         self.alerts: tuple[AlertLine, ...] = ()
@@ -115,7 +115,7 @@ class DashboardState:
             self.parts = tuple(drained.parts)
         if drained.processes is not None:
             self.processes = drained.processes
-            self.intake.add(self.processes.workers)
+            self.outcomes.add(self.processes.workers)
             self._last_worker_s = max(
                 (worker.at_s for worker in self.processes.workers), default=self._last_worker_s
             )
@@ -159,7 +159,7 @@ class DashboardState:
             nodes=self.nodes,
             figures=self.node_figures,
             seconds=self.recent(FACTS_SECONDS),
-            intake=tuple(self.intake.recent),
+            outcomes=tuple(self.outcomes.recent),
             late_counts=self.flow_history.late_counts,
             alerts=self.alerts,
             devices=devices.total,

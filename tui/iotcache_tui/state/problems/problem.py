@@ -11,7 +11,7 @@ from iotcache.model import NodeHealth, Severity
 from iotcache.published_stats import KeyPlacement, NodeListReport
 from iotcache.text import plural
 from iotcache_tui.format import duration
-from iotcache_tui.state.intake import Intake
+from iotcache_tui.state.message_outcomes import MessageOutcomes
 from iotcache_tui.state.nodes.model import NodesFigures
 from iotcache_tui.state.updates import AlertLine, Part, Processes, Second
 
@@ -101,7 +101,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     figures: NodesFigures | None = None
     seconds: Sequence[Second] = ()
     """The newest few, oldest first."""
-    intake: Sequence[Intake] = ()
+    outcomes: Sequence[MessageOutcomes] = ()
     """What became of the messages that workers took in lately, oldest first."""
     late_counts: Sequence[float] = ()
     """Messages that simulators sent later than planned, in all, second by second."""

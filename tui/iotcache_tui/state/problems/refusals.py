@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from iotcache.text import printable
-from iotcache_tui.state.intake import Intake, together, totals
+from iotcache_tui.state.message_outcomes import MessageOutcomes, together, totals
 from iotcache_tui.state.problems.problem import Facts, Gravity, Problem
 
 SHORT_S: Final = 3.5
@@ -29,7 +29,9 @@ def refused(facts: Facts) -> Iterator[Problem]:
     lately = _window(facts, LONG_S)
     shortly = _window(facts, SHORT_S)
     seen = shortly if shortly.received >= FEW else lately
-    ever = together((Intake(0.0, *totals(one.stats)) for one in workers if not one.stats.is_new), facts.now_s)
+    ever = together(
+        (MessageOutcomes(0.0, *totals(one.stats)) for one in workers if not one.stats.is_new), facts.now_s
+    )
     never_any = ever.readings == 0 and ever.unused > 0
     if never_any or (seen.readings == 0 and seen.unused >= max(FEW, seen.received / 2)):
         counted = seen if seen.unused else ever
@@ -71,5 +73,5 @@ def _problem(  # noqa: PLR0917 a sentence's parts in their order
     )  # fmt: skip
 
 
-def _window(facts: Facts, seconds: float) -> Intake:
-    return together((one for one in facts.intake if one.at_s > facts.now_s - seconds), facts.now_s)
+def _window(facts: Facts, seconds: float) -> MessageOutcomes:
+    return together((one for one in facts.outcomes if one.at_s > facts.now_s - seconds), facts.now_s)

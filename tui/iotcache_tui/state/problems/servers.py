@@ -222,8 +222,7 @@ def memory(facts: Facts) -> Iterator[Problem]:
         most = max(full, key=lambda node: node.evictions_per_s or 0.0)
         what = f"node {printable(full[0].name, 100)}" if len(full) == 1 else plural(len(full), "node")
         yield Problem(
-            "nodes", "memory full", what,
-            f"{'it evicts' if len(full) == 1 else 'they evict'} {rate(evicted)} items/s before their time",
+            "nodes", "memory full", what, f"{rate(evicted)} items/s are evicted too soon",
             "reads of them go to the store: more memory (-m) or another node", screen="nodes", kind="full",
             place=most.name,
         )  # fmt: skip

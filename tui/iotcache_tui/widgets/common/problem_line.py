@@ -132,7 +132,7 @@ class ProblemLine(Widget):
             alerts = f"  ▲ {plural(self._alerts, 'alert')}"
         free = spare - cell_len(alerts)
         # Rather what else is wrong than what follows of the first; rather its cause than that.
-        forms, least = more_forms(others), min(brief, _CAUSE_LEAST)
+        forms, least = more_forms(first.part, others), min(brief, _CAUSE_LEAST)
         more = next((form for form in forms[:-1] if cell_len(form) <= free - whole), "") or next(
             (form for form in forms[1:-1] if cell_len(form) <= free - least), forms[-1]
         )
@@ -150,17 +150,22 @@ class ProblemLine(Widget):
         self.action_open()
 
 
-def more_forms(others: Sequence[Problem]) -> tuple[str, ...]:
-    """What says that there are others, from the longest to the shortest: whole names, kinds, their number."""
+def more_forms(part: str, others: Sequence[Problem]) -> tuple[str, ...]:
+    """What says that there are others, from the longest to the shortest: whole names, kinds, their number.
+
+    Of others of the same ``part`` as the gravest its name alone would say nothing.
+    """
     if not others:
         return ("",)
     kinds = list(dict.fromkeys(f"{one.part} {one.label}" for one in others))
     parts = list(dict.fromkeys(one.part for one in others))
+    told = list(dict.fromkeys(one.label if one.part == part else one.part for one in others))
     count = f"+{len(others)}"
     return (
         f"  {count}: {', '.join(one.head for one in others)}",
         f"  {count}: {', '.join(kinds)}",
-        f"  {count}: {', '.join(parts)}",
+        f"  {count}: {', '.join(told)}",
+        *((f"  {count}: {', '.join(parts)}",) if parts != [part] else ()),
         f"  {count} more",
     )
 

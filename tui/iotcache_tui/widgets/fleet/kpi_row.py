@@ -31,7 +31,10 @@ _INGEST_PARTS = ("broker", "workers", "store")
 def _workers_brief(state: DashboardState) -> str:
     label = workers_label(state)
     heard = len(state.processes.workers)
-    return plural(heard, "worker") if label == f"{heard} running" else label
+    if label == f"{heard} running":
+        return plural(heard, "worker")
+    silent = len(state.processes.silent)
+    return f"{heard}/{heard + silent} workers" if heard and silent else label
 
 
 def _level(percent_hit: float) -> str:
@@ -71,7 +74,7 @@ class KpiRow(Horizontal):
             gets,
             level,
             more=ours,
-            brief=f"{up} of {total} nodes" if up < total else ours or gets,
+            brief=f"{up} of {total} up" if up < total else ours or gets,
             title="Applications",
             short_title="Apps' hits",
         )

@@ -14,7 +14,7 @@ KEPT = 64
 """Looks that are kept: workers tell of themselves once a second."""
 
 
-class Intake(Struct, frozen=True):
+class MessageOutcomes(Struct, frozen=True):
     """Of all workers together, between two times that they told of themselves."""
 
     at_s: float
@@ -33,26 +33,29 @@ class Intake(Struct, frozen=True):
 
 
 def totals(stats: IngestStats) -> tuple[int, int, int, int]:
-    """As in `Intake`, since the worker's start. A reading that contradicts a stored one was understood."""
+    """As in `MessageOutcomes`, since the worker's start.
+
+    A reading that contradicts a stored one was understood.
+    """
     refused = stats.dead_letters - stats.conflicts
     readings = max(stats.readings, stats.stored + stats.duplicates)
     return stats.received, readings, max(refused, 0), stats.nothing_in_it
 
 
-def together(intakes: Iterable[Intake], at_s: float) -> Intake:
+def together(outcomes: Iterable[MessageOutcomes], at_s: float) -> MessageOutcomes:
     """Some of them as one."""
     sums = [0, 0, 0, 0]
-    for one in intakes:
+    for one in outcomes:
         for index, number in enumerate((one.received, one.readings, one.refused, one.nothing)):
             sums[index] += number
-    return Intake(at_s, *sums)
+    return MessageOutcomes(at_s, *sums)
 
 
-class IntakeHistory:
+class OutcomeHistory:
     """The newest `KEPT` of them, the oldest first."""
 
     def __init__(self) -> None:
-        self.recent: deque[Intake] = deque(maxlen=KEPT)
+        self.recent: deque[MessageOutcomes] = deque(maxlen=KEPT)
         self._before: dict[str, tuple[int, tuple[int, int, int, int]]] = {}
         """Each worker's process and what it had counted."""
         self._at_s = 0.0
@@ -72,4 +75,4 @@ class IntakeHistory:
                 for index, (new, old) in enumerate(zip(counted, known[1], strict=True)):
                     grown[index] += max(new - old, 0)
             self._before[one.instance] = pid, counted
-        self.recent.append(Intake(at_s, *grown))
+        self.recent.append(MessageOutcomes(at_s, *grown))
