@@ -11,7 +11,7 @@ from msgspec import structs
 
 from iotcache.config.key_placement import key_placement
 from iotcache.config.schema import CacheSettings, Settings
-from iotcache.model import MissReason, NodeHealth, NodeState, Severity
+from iotcache.model import Event, MissReason, NodeHealth, NodeState, Severity
 from iotcache.published_stats import FleetStats, IngestStats, NodeListReport
 from iotcache.text import printable
 from iotcache_tui.feed.parts import Parts
@@ -143,7 +143,7 @@ CASES: dict[str, tuple[Facts, str]] = {
     ),
     "all nodes down": (
         facts(nodes=out(0, 1, 2), processes=TOLD),
-        f"all 3 nodes down · does not answer ({', '.join(NODES)}) · every read goes to the store",
+        f"all 3 nodes down · does not answer ({', '.join(NODES)}) · no read is answered from the cache",
     ),
     "a node away for this dashboard": (
         facts(nodes=out(1)),
@@ -216,12 +216,12 @@ CASES: dict[str, tuple[Facts, str]] = {
     "flushed": (
         facts(figures=figures(flushed_at_s=WENT_S)),
         f"node {NODES[0]} flushed · somebody sent flush_all: its items are gone · "
-        "reads of them go to the store until they are written again",
+        "reads of them miss until they are written again",
     ),
     "evictions": (
         facts(figures=figures(evictions_per_s=4_000.0)),
         f"node {NODES[0]} memory full · 4000 items/s are evicted too soon · "
-        "reads of them go to the store: more memory (-m) or another node",
+        "reads of them miss: more memory (-m) or another node",
     ),
     "nothing was ever understood": (
         facts(
@@ -492,6 +492,23 @@ async def test_one_key_goes_to_what_each_problem_is_about_and_events_list_them_a
         assert app.shown_screen == "events"
 
 
+async def test_dead_letters_stand_alone_only_while_a_problem_led_to_them(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with run_app((80, 24)) as (app, pilot):
+        monkeypatch.setattr(app.state, "judge", lambda *_: None)
+        app.state.problems = (
+            Problem("workers", "refused", "every message", "no JSON", screen="events", place="dead letter"),
+        )
+        for kind, subject in (("dead_letter", "iot/rubbish"), ("node.down", "node-elsewhere")):
+            app.feed.mailbox.put_event(Event(app.clock.now(), kind, Severity.WARNING, subject, "why"))
+        app.frame()
+        await pilot.press("0")
+        assert "node-elsewhere" not in await until_shown(app, pilot, "iot/rubbish")
+        await pilot.press("1", "7")
+        await until_shown(app, pilot, "iot/rubbish", "node-elsewhere")
+
+
 # Causes ----------------------------------------------------------------------------------------
 
 
@@ -541,6 +558,8 @@ def test_an_empty_fleet_says_what_it_waits_for() -> None:
     down = CASES["store down"][0]
     text = waiting_text(down.parts, find_problems(down), 1)
     assert "store down: connection refused (h:5)" in text and "devices appear" not in text
+    rubbish = CASES["nothing was ever understood"][0]
+    assert "every message refused: no JSON, on a/b" in waiting_text(rubbish.parts, find_problems(rubbish), 1)
     none = CASES["no worker"][0]
     assert "workers not heard" in waiting_text(none.parts, find_problems(none), 0)
     assert "devices appear as soon as they publish" in waiting_text(tuple(UP.values()), (), 1)

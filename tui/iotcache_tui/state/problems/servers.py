@@ -148,7 +148,7 @@ def _failed(facts: Facts, failed: Sequence[NodeHealth], total: int) -> Problem:
         label, gravity = "not reached from here", Gravity.BLIND
         effect = "the workers use it" if len(failed) == 1 else "the workers use them"
     elif len(failed) == total:
-        effect = "every read goes to the store"
+        effect = "no read is answered from the cache"
     else:
         effect = "others stand in"
     return Problem(
@@ -196,7 +196,7 @@ def emptied(facts: Facts) -> Iterator[Problem]:
         ):
             if at_s and facts.now_s - at_s < REMEMBERED_S:
                 yield Problem(
-                    "nodes", label, name, cause, "reads of them go to the store until they are written again",
+                    "nodes", label, name, cause, "reads of them miss until they are written again",
                     Gravity.WARNING, at_s, "nodes", subject=node.name,
                 )  # fmt: skip
 
@@ -223,7 +223,7 @@ def memory(facts: Facts) -> Iterator[Problem]:
         what = f"node {printable(full[0].name, 100)}" if len(full) == 1 else plural(len(full), "node")
         yield Problem(
             "nodes", "memory full", what, f"{rate(evicted)} items/s are evicted too soon",
-            "reads of them go to the store: more memory (-m) or another node", screen="nodes", kind="full",
+            "reads of them miss: more memory (-m) or another node", screen="nodes", kind="full",
             place=most.name,
         )  # fmt: skip
 
