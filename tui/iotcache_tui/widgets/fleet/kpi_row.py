@@ -11,7 +11,7 @@ from iotcache_tui.format import milliseconds, percent, rate
 from iotcache_tui.state.dashboard import DashboardState
 from iotcache_tui.state.flow import workers_label
 from iotcache_tui.state.nodes.model import Applications, applications
-from iotcache_tui.state.problems.problem import Gravity
+from iotcache_tui.state.problems.problem import Gravity, some_of
 from iotcache_tui.widgets.fleet.kpi import Kpi
 
 KPIS = {
@@ -34,7 +34,7 @@ def _workers_brief(state: DashboardState) -> str:
     if label == f"{heard} running":
         return plural(heard, "worker")
     silent = len(state.processes.silent)
-    return f"{heard}/{heard + silent} workers" if heard and silent else label
+    return f"{heard} of {heard + silent} up" if heard and silent else label
 
 
 def _level(percent_hit: float) -> str:
@@ -66,7 +66,7 @@ class KpiRow(Horizontal):
             level = "bad" if level == "bad" else "warn"
         gets = f"of {rate(others.gets_per_s)} gets/s"
         if up < total:
-            gets = f"{gets} to {up} of {total} nodes"
+            gets = f"{gets} to {some_of(up, total, 'node')}"
         ours = "" if own is None else f"ours {percent(own)}"
         self._kpis["hit"].show(
             percent(others.hit_percent),
@@ -74,7 +74,7 @@ class KpiRow(Horizontal):
             gets,
             level,
             more=ours,
-            brief=f"{up} of {total} up" if up < total else ours or gets,
+            brief=f"{up} of {total} up" if up < total else ours or f"{rate(others.gets_per_s)}/s",
             title="Applications",
             short_title="Apps' hits",
         )
