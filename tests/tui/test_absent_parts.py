@@ -9,12 +9,13 @@ from msgspec import structs
 
 from iotcache.config.parts import PART_KEYS
 from iotcache.model import NodeState
+from iotcache.published_stats import ReaderStats
 from iotcache_tui.app import IotCacheApp
 from iotcache_tui.screens.catalog import SCREENS
 from iotcache_tui.screens.fleet.screen import FleetScreen
 from iotcache_tui.state.absent_parts import own_load
 from iotcache_tui.state.nodes.model import NodeFigures, NodesFigures
-from iotcache_tui.state.updates import Attachment, Latest, Part, Second
+from iotcache_tui.state.updates import Attachment, Latest, Part, Reader, Second
 from iotcache_tui.widgets.fleet.fleet_table import FleetTable
 from tests.tui.conftest import RunApp, screen_lines, screen_text, until_shown
 from tests.tui.scripted import NODES
@@ -64,6 +65,13 @@ async def test_applications_stand_first_on_the_tile_and_ours_second(run_app: Run
         assert "Applications" in text
         assert "61.0%" in text
         assert "4200 gets/s" in text
+        readers = (Reader("r", app.clock.monotonic(), ReaderStats(reads_per_s=9.0)),)
+        for named, title in (((), "Readers' hits"), (("cache.nodes",), "Applications")):
+            processes = structs.replace(app.state.processes, readers=readers)
+            app.feed.mailbox.put_latest(Latest(processes=processes, attachment=Attachment(named)))
+            app.frame()
+            await pilot.pause()
+            assert title in screen_text(app)
 
 
 @pytest.mark.parametrize(

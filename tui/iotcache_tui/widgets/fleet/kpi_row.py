@@ -53,7 +53,7 @@ class KpiRow(Horizontal):
         yield from self._kpis.values()
 
     def _show_applications(
-        self, others: Applications, own: float | None, up: int, total: int, *, hindered: bool
+        self, state: DashboardState, others: Applications, own: float | None, *, hindered: bool
     ) -> None:
         """What the nodes' other clients get comes first, what this dashboard saw second.
 
@@ -61,13 +61,16 @@ class KpiRow(Horizontal):
         lost at once shows only where it is read. It is not called well while either is so, or while
         this dashboard's own looks, which go over all keys, find few of them.
         """
+        up, total = state.nodes_up(), len(state.nodes)
         level = _level(others.hit_percent or 0.0)
         if hindered or (own is not None and _level(own) != "ok"):
             level = "bad" if level == "bad" else "warn"
         gets = f"of {rate(others.gets_per_s)} gets/s"
         if up < total:
             gets = f"{gets} to {some_of(up, total, 'node')}"
-        ours = "" if own is None else f"ours {percent(own)}"
+        ours = "" if own is None else f"looks {percent(own)}"
+        # Where all is embedded nobody else reads than the readers that this program started.
+        embedded = bool(state.processes.readers) and not state.attachment.named
         self._kpis["hit"].show(
             percent(others.hit_percent),
             "",
@@ -75,8 +78,8 @@ class KpiRow(Horizontal):
             level,
             more=ours,
             brief=f"{up} of {total} up" if up < total else ours or f"{rate(others.gets_per_s)}/s",
-            title="Applications",
-            short_title="Apps' hits",
+            title="Readers' hits" if embedded else "Applications",
+            short_title="Readers" if embedded else "Apps' hits",
         )
 
     def _show_own(self, state: DashboardState, hit: float | None, before: float | None) -> None:
@@ -99,7 +102,7 @@ class KpiRow(Horizontal):
         others = applications(state.node_figures)
         if others is not None and others.hit_percent is not None:
             hindered = any(one.part == "nodes" and one.gravity > Gravity.NOTE for one in state.problems)
-            self._show_applications(others, hit, state.nodes_up(), len(state.nodes), hindered=hindered)
+            self._show_applications(state, others, hit, hindered=hindered)
         else:
             self._show_own(state, hit, before)
         per_s = sum(second.fallbacks for second in window) / len(window) if window else None
