@@ -15,7 +15,7 @@ from iotcache.model import Reading, Series
 from iotcache.worker.worker import Ingest
 from tests.conftest import Server
 from tests.ingest.conftest import until
-from tests.ingest.edge_node import DOUBLE, EdgeNode, metric
+from tests.ingest.edge_node import DOUBLE, EdgeNode, metric, payload
 from tests.ingest.test_formats import field
 
 pytestmark = [pytest.mark.real("memcached"), pytest.mark.real("mosquitto")]
@@ -51,6 +51,24 @@ async def test_who_joins_late_asks_for_the_births_and_loses_nothing(
     assert (await latest(made)).unit == "°C"
     assert made.counters.dead_letters == 0
     assert made.link.unacked == 0
+
+
+async def test_a_window_full_of_data_waits_for_its_births(
+    mosquitto: Server, memcached: Server, settings_for: Make, worker: Make, link: Make
+) -> None:
+    """Data of QoS 1: this broker leaves 20 of them unacknowledged, and births are of QoS 0."""
+    edge = await EdgeNode().start(link, mosquitto.port)
+    edge.birth()  # unheard
+    made = await worker(settings_for(mosquitto.port, [memcached], **SPARKPLUG))
+    assert edge.link is not None
+    for n in range(1, 19):
+        edge.value = 20.0 + n
+        content = payload(metric("", 0, field(13, edge.value), alias=7), seq=edge._next())
+        await edge.link.publish(edge.topic("DDATA", "dev1"), content)
+    await until(lambda: edge.rebirths == 1 and made.sparkplug.held == 0 and made.link.unacked == 0)
+    await until(lambda: made.counters.stored >= 19)
+    assert set(await values(made)) == {20.0 + n for n in range(1, 19)}
+    assert made.counters.dead_letters == 0
 
 
 async def test_a_gap_is_healed_by_one_rebirth_however_many_are_missing(
