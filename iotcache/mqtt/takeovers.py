@@ -19,6 +19,7 @@ WINDOW_S: Final = 60.0
 """Takeovers longer ago do not count."""
 UNEXPLAINED: Final = 3
 """So many ends without a reason within the window are taken for takeovers."""
+LASTED_S: Final = 3.0
 _REMEMBERED: Final = 1_000
 
 
@@ -35,6 +36,9 @@ class Takeovers:
         self._ended_s: float | None = None
         """When a connection ended without a reason, until the next attempt tells more."""
         self._is_suspected = False
+        self._connected_s = 0.0
+        self._lasted = False
+        """Whether one of those lasted for longer than a broker takes to refuse what we publish."""
         self.was_last = False
         """Whether the last end of a connection may have been a takeover."""
 
@@ -43,12 +47,14 @@ class Takeovers:
         word; ``unexplained``: the broker had accepted it, and gave no reason."""
         self.was_last = stated or unexplained
         self._ended_s = self._monotonic() if unexplained else None
+        self._lasted = self._lasted or (unexplained and self._monotonic() - self._connected_s > LASTED_S)
         if stated:
             self._told.append(self._monotonic())
             self.count += 1
 
     def connected(self) -> None:
         """It accepts us again."""
+        self._connected_s = self._monotonic()
         if self._ended_s is None:
             return
         self._unexplained.append(self._ended_s)
@@ -70,10 +76,11 @@ class Takeovers:
                 f"({_times(len(self._told))} in a minute)"
             )
         if self._is_suspected:
+            other = "" if self._lasted else ", or this login may not publish"
+            times = _times(len(self._unexplained))
             return (
-                f"another program seems to use our client id {printable(self._client_id, 60)}, too, or this "
-                f"login may not publish: the broker ended the connection {_times(len(self._unexplained))} in "
-                "a minute and gave no reason"
+                f"another program seems to use our client id {printable(self._client_id, 60)}, too{other}: "
+                f"the broker ended the connection {times} in a minute and gave no reason"
             )
         return ""
 
@@ -83,6 +90,7 @@ class Takeovers:
             while moments and moments[0] <= since_s:
                 moments.popleft()
         self._is_suspected = self._is_suspected and bool(self._unexplained)
+        self._lasted = self._lasted and bool(self._unexplained or self._ended_s is not None)
 
 
 def _times(number: int) -> str:

@@ -300,9 +300,9 @@ def test_what_looks_like_a_takeover_and_what_does_not() -> None:
     clock = ManualClock()
     takeovers = Takeovers("x", clock.monotonic)
 
-    def end(*, comes_back: bool) -> None:
-        clock.advance(5.0)
+    def end(*, comes_back: bool, after_s: float = 5.0) -> None:
         takeovers.connected()
+        clock.advance(after_s)
         takeovers.ended(stated=False, unexplained=True)
         if not comes_back:
             takeovers.ended(stated=False, unexplained=False)  # an attempt that failed: a restart, a network
@@ -320,6 +320,10 @@ def test_what_looks_like_a_takeover_and_what_does_not() -> None:
     assert takeovers.reason == ""
     takeovers.ended(stated=True, unexplained=False)
     assert takeovers.reason == "another program took our client id x over (once in a minute)"
+    clock.advance(60.0)
+    for _ in range(4):
+        end(comes_back=True, after_s=0.5)
+    assert "too, or this login may not publish: the broker ended" in takeovers.reason
 
 
 @pytest.mark.real("mosquitto")

@@ -173,10 +173,11 @@ CASES: dict[str, tuple[Facts, str]] = {
     "a client id is used twice": (
         facts(
             processes=Processes(
-                (worker(client_id="iot", contested="another program took our client id iot over (4 times)"),)
+                (worker(client_id="iot", contested="another program took our client id iot over (4 times)"),),
+                silent=(worker("w2", client_id="iot"),),
             )
         ),
-        "client id iot contested · another program took our client id iot over (4 times) · "
+        "client id iot contested · another program took it over (4 times) · "
         "each worker needs an ingest.client_id of its own",
     ),
     "placement differs": (

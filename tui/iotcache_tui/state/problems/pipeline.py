@@ -65,7 +65,10 @@ def silent_workers(facts: Facts) -> Iterator[Problem]:
     broker = facts.part("broker")
     if broker is not None and broker.state != "up":
         return
-    silent, heard = facts.processes.silent, facts.processes.workers
+    heard = facts.processes.workers
+    contested_ids = {one.stats.client_id for one in heard if one.stats.contested}
+    # Of those that take each other's connection over, one is away at any moment.
+    silent = [one for one in facts.processes.silent if one.stats.client_id not in contested_ids]
     for one in silent:
         stats = one.stats
         where = f"process {stats.pid}" + (f" on {printable(stats.host, 60)}" if stats.host else "")
@@ -108,7 +111,8 @@ def contested(facts: Facts) -> Iterator[Problem]:
         # Of two such workers one is heard at a time: the problem is that of the id, whoever tells of it.
         name = printable(told[0].client_id, 60)
         yield Problem(
-            "workers", "contested", f"client id {name}", printable(told[0].contested, 300),
+            "workers", "contested", f"client id {name}",
+            printable(told[0].contested, 300).replace(f"our client id {name}", "it"),
             "each worker needs an ingest.client_id of its own", Gravity.DOWN, kind="contested", subject=name,
         )  # fmt: skip
 
