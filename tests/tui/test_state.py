@@ -210,6 +210,16 @@ def test_mailbox_is_bounded_by_the_fleet_and_says_what_it_dropped() -> None:
     assert not mailbox.drain().rows
 
 
+def test_who_waits_for_the_first_reads_is_told_of_them_once() -> None:
+    told: list[int] = []
+    mailbox = Mailbox()
+    mailbox.on_first_reads = lambda: told.append(len(mailbox.drain().rows))
+    mailbox.put_reads([], [])
+    for number in (1, 2):
+        mailbox.put_reads([RowUpdate(0, read(1.0, 100.0), at_s=1000.0, reads=number, hits=1)], [])
+    assert told == [1]
+
+
 def test_hit_percent_is_over_reads_not_over_seconds() -> None:
     state = DashboardState()
     state.apply(Drained(seconds=[Second(1.0, 1000, 1000), Second(2.0, 10, 0), Second(3.0, 0, 0)]))

@@ -194,6 +194,7 @@ class IotCacheApp(App[None]):
     def _begin(self) -> None:
         """The first frame goes out before anything that takes time begins."""
         if self._opening:
+            self.feed.mailbox.on_first_reads = self.frame_clock.waker()
             self.feed.start()
         if self._view is None:  # a key may have asked for another screen meanwhile
             self.action_show(self._first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -93,6 +94,16 @@ class FrameClock:
     def resting(self) -> bool:
         """Whether frames come once a second."""
         return self._rest is not None
+
+    def waker(self) -> Callable[[], None]:
+        """What has a frame drawn at once; any thread may call it."""
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
+                loop.call_soon_threadsafe(self._frame_soon)
+
+        return wake
 
     def _frame_soon(self) -> None:
         self._app.call_later(self._frame)

@@ -7,6 +7,8 @@ that for it.
 Both ask Linux for a death signal besides, so that even a stopped child goes. Every child leads a session of
 its own, so that Ctrl-C in the terminal reaches the parent only, which then ends its children in order.
 
+Where a fork server is held (:mod:`iotcache_simulator.stack.forks`) our own children are forked off it.
+
 Waiting and reading are done by one daemon thread a child, which works on every event loop (the selector
 loop, that MQTT needs on Windows, has no subprocesses of its own).
 """
@@ -29,6 +31,7 @@ import msgspec
 
 from iotcache.errors import StackError
 from iotcache.text import printable, printable_bytes
+from iotcache_simulator.processes.forked import ForkedChild, child_environment, start_forked
 from iotcache_simulator.processes.guard import RECORD_SEPARATOR
 
 LOG_LINES = 100
@@ -36,8 +39,13 @@ LOG_LINE_BYTES = 2_000
 STOP_GRACE_S = 1.0
 _KILL_WAIT_S = 2.0
 _PIPE_BUF = 4_096  # a write up to this size into an empty pipe never blocks
+_CHILD = "iotcache_simulator.stack.child"
 _GUARD = str(Path(__file__).with_name("guard.py"))
 _DETACHED = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
+
+
+Fork = Callable[[], ForkedChild | None]
+"""Starts a child; ``None`` where it is to be started by its command."""
 
 
 class ChildTimeout(StackError):
@@ -71,7 +79,7 @@ class Process:
 
     ``guarded`` puts a foreign program on a guard's leash; ``user`` is whom it runs as (needs root).
     ``on_exit`` is called once, in the event loop, when the process ends without :meth:`stop` having been
-    asked for.
+    asked for. ``fork`` starts it instead of ``command`` where a fork server is held.
     """
 
     def __init__(
@@ -83,9 +91,11 @@ class Process:
         user: str = "",
         grace_s: float = STOP_GRACE_S,
         on_exit: Callable[[Exit], None] | None = None,
+        fork: Fork | None = None,
     ) -> None:
         self.name = name
         self._command = list(command)
+        self._fork = fork
         self._guarded = guarded
         self._user = user
         self._grace_s = grace_s
@@ -95,7 +105,7 @@ class Process:
         self._ended = asyncio.Event()
         self._exit: Exit | None = None
         self._stopping = False
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._popen: subprocess.Popen[bytes] | ForkedChild | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._program_pid = 0
         self._program_code: int | None = None
@@ -103,14 +113,31 @@ class Process:
 
     async def start(self) -> None:
         """Start the program. Raises :class:`StackError` when it cannot be run at all."""
+        self._loop = asyncio.get_running_loop()
+        child = self._fork() if self._fork is not None else None
+        self._popen = self._opened() if child is None else child
+        threading.Thread(
+            target=self._follow, args=(self._popen,), daemon=True, name=f"{self.name} log"
+        ).start()
+        try:
+            if self._guarded or child is not None:
+                self._program_pid = int((await self.receive("pid", 10.0))["pid"])
+            else:
+                self._program_pid = self._popen.pid
+            if child is not None:
+                child.pid = self._program_pid
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _opened(self) -> subprocess.Popen[bytes]:
         command = self._command
         if self._guarded:
             parent = [str(os.getpid()), f"{self._grace_s:g}", self._user or "-"]
             command = [sys.executable, "-I", "-S", "-E", _GUARD, *parent, *command]
-        self._loop = asyncio.get_running_loop()
         # From this very thread: Linux's death signal is sent when the thread that started a child ends.
         try:
-            self._popen = subprocess.Popen(  # noqa: ASYNC220  # 1 to 2 ms: until the program is loaded
+            return subprocess.Popen(  # 1 to 2 ms: until the program is loaded
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -122,17 +149,6 @@ class Process:
             )
         except OSError as error:
             raise StackError(f"cannot start {self.name}: {error}") from error
-        threading.Thread(
-            target=self._follow, args=(self._popen,), daemon=True, name=f"{self.name} log"
-        ).start()
-        try:
-            if self._guarded:
-                self._program_pid = int((await self.receive("pid", 10.0))["pid"])
-            else:
-                self._program_pid = self._popen.pid
-        except BaseException:
-            await self.stop()
-            raise
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -261,7 +277,7 @@ class Process:
         while rest:
             rest = rest[self._popen.stdin.write(rest) :]
 
-    def _follow(self, popen: subprocess.Popen[bytes]) -> None:
+    def _follow(self, popen: subprocess.Popen[bytes] | ForkedChild) -> None:
         """In a thread of its own: read all that the child writes, then reap it."""
         assert popen.stdout is not None
         rest = b""
@@ -325,14 +341,22 @@ class Process:
         return "it closed its pipe"
 
 
-def child_environment() -> dict[str, str]:
-    """Our environment without our own variables: children get their settings, secrets included, on stdin."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
-
-
 def own_child(
-    name: str, *arguments: str, grace_s: float = STOP_GRACE_S, on_exit: Callable[[Exit], None] | None = None
+    name: str,
+    *arguments: str,
+    grace_s: float = STOP_GRACE_S,
+    on_exit: Callable[[Exit], None] | None = None,
+    modules: Sequence[str] = (),
 ) -> Process:
-    """A Python child of ours, not yet started (see :mod:`iotcache_simulator.stack.child`)."""
-    command = [sys.executable, "-P", "-m", "iotcache_simulator.stack.child", str(os.getpid()), *arguments]
-    return Process(name, command, grace_s=grace_s, on_exit=on_exit)
+    """A Python child of ours, not yet started (see :mod:`iotcache_simulator.stack.child`).
+
+    ``modules`` are those that it loads anyway: a fork server has them already.
+    """
+    command = [sys.executable, "-P", "-m", _CHILD, str(os.getpid()), *arguments]
+    return Process(
+        name,
+        command,
+        grace_s=grace_s,
+        on_exit=on_exit,
+        fork=lambda: start_forked(_CHILD, arguments, modules),
+    )

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from iotcache_simulator.processes.process import Exit, Process, own_child
+from iotcache_simulator.stack.child import MODULES
 from iotcache_simulator.stack.embedded import EmbeddedServer
 from iotcache_simulator.stack.ports import LOOPBACK, Port
 from iotcache_simulator.stack.probe import mqtt_answers, until_answering
@@ -52,7 +53,7 @@ class EmbeddedBroker(EmbeddedServer):
 
     async def _launch_once(self, on_exit: Callable[[Exit], None]) -> Process:
         self._config.write_text(self._toml(), encoding="utf-8")
-        process = own_child("the broker", "broker", grace_s=0.5, on_exit=on_exit)
+        process = own_child("the broker", "broker", grace_s=0.5, on_exit=on_exit, modules=MODULES["broker"])
         try:
             await process.start()
             await process.say(json.dumps({"config_path": str(self._config)}).encode())

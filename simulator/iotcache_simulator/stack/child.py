@@ -74,6 +74,14 @@ def run_readers(parent: ParentWatch) -> None:
     _run(parent, read(settings, ready=lambda: say(ready={})))
 
 
+_ALL = ("iotcache.config.schema", "iotcache.logs", "aiomqtt")
+MODULES = {
+    "broker": ("iotcore.iotcore",),
+    "ingest": (*_ALL, "iotcache.worker.main", "iotcache.cache", "iotcache.store.sqlite.store"),
+    "simulator": (*_ALL, "iotcache_simulator.publish.run"),
+    "readers": (*_ALL, "iotcache_simulator.readers.steady", "iotcache.store.sqlite.store"),
+}
+"""What each role loads, for a fork server to have beforehand."""
 ROLES: dict[str, Callable[[ParentWatch], None]] = {
     "broker": run_broker,
     "ingest": run_ingest,

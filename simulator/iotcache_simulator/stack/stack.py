@@ -22,8 +22,11 @@ from iotcache.errors import StackError
 from iotcache.model import Event, Severity
 from iotcache.tasks import first_error
 from iotcache.ttl import TtlPolicy
+from iotcache_simulator.processes.forked import let_go
 from iotcache_simulator.processes.process import ChildTimeout, Exit, Process, own_child
 from iotcache_simulator.stack.broker import EmbeddedBroker
+from iotcache_simulator.stack.child import MODULES
+from iotcache_simulator.stack.forks import hold, roles
 from iotcache_simulator.stack.nodes import EmbeddedNode, NodeProgram, choose_program
 from iotcache_simulator.stack.ports import LOOPBACK, Port, check_free
 from iotcache_simulator.stack.rundir import Announcement, entry_of_this_process, make_stack_folder, running
@@ -85,6 +88,7 @@ class Stack:
         starting = writers(settings)
         self._simulate = simulate and starting.simulator
         self._with_readers = readers and starting.readers
+        self._roles = roles(settings, simulate=simulate, readers=readers)
         self._announced = announced
         """Whether this user's other commands find it."""
         self._named_nodes = named_nodes
@@ -98,6 +102,7 @@ class Stack:
         self._broker_server: EmbeddedBroker | None = None
         self._node_servers: tuple[EmbeddedNode, ...] = ()
         self._http_port: Port | None = None
+        self._holds_forks = False
         self._servers_up = asyncio.Event()
         self._ingest_up = asyncio.Event()
 
@@ -130,6 +135,9 @@ class Stack:
 
     async def start(self) -> None:
         """Start all parts, side by side as far as they do not need each other. Raises :class:`StackError`."""
+        if self._roles:
+            hold(self._roles)
+            self._holds_forks = True
         try:
             self._prepare()
             async with asyncio.TaskGroup() as parts:
@@ -168,6 +176,9 @@ class Stack:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         if self._announcement is not None:
             self._announcement.remove()
+        if self._holds_forks:
+            self._holds_forks = False
+            let_go()
 
     def _prepare(self) -> None:
         settings = self._requested
@@ -251,7 +262,7 @@ class Stack:
         return self._folder / _STORE_FILE
 
     async def _launch_ingest(self, on_exit: Callable[[Exit], None]) -> Process:
-        process = own_child("the ingest worker", "ingest", grace_s=_INGEST_GRACE_S, on_exit=on_exit)
+        process = _child("the ingest worker", "ingest", _INGEST_GRACE_S, on_exit)
         async with _stopped_on_error(process):
             await process.start()
             await self._servers_up.wait()
@@ -264,7 +275,7 @@ class Stack:
 
     async def _launch_fleet(self, on_exit: Callable[[Exit], None]) -> Process:
         """The fleet comes last: what it published before the worker's subscription, nobody would keep."""
-        process = own_child("the simulator", "simulator", grace_s=_FLEET_GRACE_S, on_exit=on_exit)
+        process = _child("the simulator", "simulator", _FLEET_GRACE_S, on_exit)
         async with _stopped_on_error(process):
             await process.start()
             await (self._ingest_up if self._with_ingest else self._servers_up).wait()
@@ -275,7 +286,7 @@ class Stack:
 
     async def _launch_readers(self, on_exit: Callable[[Exit], None]) -> Process:
         """Not before the worker: it makes the store's tables."""
-        process = own_child("the readers", "readers", grace_s=_FLEET_GRACE_S, on_exit=on_exit)
+        process = _child("the readers", "readers", _FLEET_GRACE_S, on_exit)
         async with _stopped_on_error(process):
             await process.start()
             await self._ingest_up.wait()
@@ -328,6 +339,10 @@ class Stack:
                     http=self.http or "",
                 )
             )
+
+
+def _child(name: str, role: str, grace_s: float, on_exit: Callable[[Exit], None]) -> Process:
+    return own_child(name, role, grace_s=grace_s, on_exit=on_exit, modules=MODULES[role])
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 500
 DIRECTORY_EVERY_S = 1.0
-FIRST_ROWS_EVERY_S = 0.1
+FIRST_ROWS_EVERY_S = 0.03
 FIRST_ROWS_WITHIN_S = 3.0
 """So long after the start the store is asked more often, until it knows a series."""
 PROBE_EVERY_S = 1.0
@@ -113,6 +114,8 @@ class LiveWork:
             raise
 
     async def _run(self) -> None:
+        # What the broker is listened to with takes as long to load as the servers take to start.
+        loading = asyncio.create_task(asyncio.to_thread(importlib.import_module, "aiomqtt"))
         async with Stack(
             self._settings,
             readers=True,
@@ -125,6 +128,7 @@ class LiveWork:
                 # Neither waits for a list of nodes that cannot be read.
                 tasks.create_task(self._open(store))
                 if stack.settings.broker.url != NONE:
+                    await loading
                     tasks.create_task(self._process_stats.listen(stack.settings))
                 settings, node_list = await self._listed(stack.settings)
                 async with self._cache(settings, store) as cache:

@@ -7,7 +7,7 @@ that a screen which falls behind, or is paused, costs memory in proportion to th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from threading import Lock
 from typing import Final, Generic, Self, TypeVar
@@ -230,6 +230,8 @@ class Mailbox:
         self._latest = NO_NEWS
         self._answers: list[Answer] = []
         self._behind = 0
+        self.on_first_reads: Callable[[], object] | None = None
+        """Called once, in the feed's thread: whoever starts the program need not wait for the next frame."""
 
     @property
     def behind(self) -> int:
@@ -251,6 +253,9 @@ class Mailbox:
             self._fallbacks_dropped += max(over, 0)
             self._fallbacks.extend(fallbacks)
             self._behind += len(rows)
+        if rows and (tell := self.on_first_reads) is not None:
+            self.on_first_reads = None
+            tell()
 
     def put_ttls(self, ttls: Sequence[TtlUpdate]) -> None:
         with self._lock:

@@ -36,11 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the stack until SIGTERM, SIGINT or SIGHUP, or until the reader of our output is gone; 0 then."""
     from iotcache.logs import set_up
+    from iotcache_simulator.stack.forks import held, roles
     from iotcache_tui.cli.options import load_settings
 
     settings = load_settings(args).settings
     set_up(settings.log)
-    return asyncio.run(_serve(settings, simulate=not args.no_simulate))
+    simulate = not args.no_simulate
+    with held(roles(settings, simulate=simulate)):
+        return asyncio.run(_serve(settings, simulate=simulate))
 
 
 async def _serve(settings: Settings, *, simulate: bool) -> int:

@@ -1,0 +1,184 @@
+"""Children from the fork server (:mod:`iotcache_simulator.processes.fork_server`), where there is one.
+
+One server serves this whole process for as long as somebody holds it. Only on Linux: elsewhere a fork of a
+program that has loaded the system's own libraries may hang.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import BinaryIO, Final
+
+MESSAGE_BYTES: Final = 128 * 1024
+"""The most that a request takes: an environment is the larger part of it."""
+_SERVER: Final = "iotcache_simulator.processes.fork_server"
+_lock = threading.Lock()
+_holders = 0
+_server: _Server | None = None
+
+
+class ForkedChild:
+    """A child of the fork server, with what is used of :class:`subprocess.Popen`.
+
+    ``pid`` is 0 until the child has said it.
+    """
+
+    def __init__(self, stdin: int, stdout: int, told: int) -> None:
+        self.pid = 0
+        self.stdin: BinaryIO = open(stdin, "wb", buffering=0)  # noqa: SIM115
+        self.stdout: BinaryIO = open(stdout, "rb", buffering=0)  # noqa: SIM115
+        self._told = told
+        self._code: int | None = None
+        self._lock = threading.Lock()
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended; SIGKILL's when the server ended and it therefore did."""
+        if self._code is None:
+            told = os.read(self._told, 16)
+            with self._lock:
+                self._code = int(told) if told else -signal.SIGKILL
+                os.close(self._told)  # the server reaps it now, and its process id may be another's
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        with self._lock:
+            if self._code is None and self.pid:
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class _Server:
+    """The server's process. A thread of its own starts it, at whose end Linux sends the death signal."""
+
+    def __init__(self) -> None:
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._requests.settimeout(1.0)
+        self._process: subprocess.Popen[bytes] | None = None
+        started = threading.Event()
+
+        def run() -> None:
+            try:
+                with theirs:
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-P", "-m", _SERVER, str(os.getpid()), str(theirs.fileno())],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        env=child_environment(),
+                        pass_fds=(theirs.fileno(),),
+                        start_new_session=True,
+                    )
+            finally:
+                started.set()
+            self._process.wait()
+
+        threading.Thread(target=run, daemon=True, name="fork server").start()
+        started.wait()
+        if self._process is None:
+            raise OSError("it cannot be started")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    def send(self, request: Mapping[str, object], pipes: Sequence[int] = ()) -> None:
+        """Raises `OSError` when it is gone, or the request too large for it."""
+        message = json.dumps(request).encode()
+        if len(message) > MESSAGE_BYTES:
+            raise OSError("the request is too large")
+        socket.send_fds(self._requests, [message], pipes)
+
+    def close(self) -> None:
+        """End it, amid whatever it loads."""
+        self._requests.close()
+        if self._process is not None:
+            self._process.kill()
+
+
+def child_environment() -> dict[str, str]:
+    """Our environment without our own variables: children get their settings, secrets included, on stdin."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
+
+
+def hold(modules: Iterable[str]) -> None:
+    """Have a fork server from here on, until `let_go`; it loads ``modules`` at once."""
+    global _holders, _server  # noqa: PLW0603  # one for the process
+    if sys.platform != "linux":
+        return
+    with _lock, contextlib.suppress(OSError):
+        _holders += 1
+        if _server is None:
+            _server = _Server()
+        _server.send({"load": list(modules)})
+
+
+def let_go() -> None:
+    """Need it no more. The last holder ends it."""
+    global _holders, _server  # noqa: PLW0603
+    if sys.platform != "linux":
+        return
+    with _lock:
+        _holders -= 1
+        if not _holders and _server is not None:
+            _server.close()
+            _server = None
+
+
+def server_pid() -> int:
+    """The server's process id; 0 when there is none."""
+    return _server.pid if _server is not None else 0
+
+
+def start_forked(module: str, arguments: Sequence[str], modules: Sequence[str]) -> ForkedChild | None:
+    """``module.main([SERVER_PID, *arguments])`` in a child; ``None`` where no server is held or to be had."""
+    global _server  # noqa: PLW0603
+    with _lock:
+        for _ in range(2):
+            if not _holders:
+                return None
+            try:
+                if _server is None:
+                    _server = _Server()
+                return _start(_server, module, arguments, modules)
+            except OSError:
+                if _server is not None:
+                    _server.close()
+                _server = None  # it was killed: another one, once
+    return None
+
+
+def _start(
+    server: _Server,
+    module: str,
+    arguments: Sequence[str],
+    modules: Sequence[str],
+) -> ForkedChild:
+    ends = [*os.pipe(), *os.pipe(), *os.pipe()]
+    stdin, our_stdin, our_stdout, stdout, our_told, told = ends
+    try:
+        request = {
+            "load": list(modules),
+            "module": module,
+            "arguments": list(arguments),
+            "environment": child_environment(),
+            "folder": os.getcwd(),  # noqa: PTH109
+        }
+        server.send(request, (stdin, stdout, told))
+    except BaseException:
+        for fd in (our_stdin, our_stdout, our_told):
+            os.close(fd)
+        raise
+    finally:
+        for fd in (stdin, stdout, told):
+            os.close(fd)
+    return ForkedChild(our_stdin, our_stdout, our_told)

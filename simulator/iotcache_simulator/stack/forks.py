@@ -1,0 +1,45 @@
+"""Whether our children come from a fork server, and what that loads for them.
+
+It takes as long to load as all else that a start waits for: who knows early that a stack is to be started
+holds it from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from iotcache.config.parts import writers
+from iotcache.config.schema import Settings
+from iotcache_simulator.processes import forked
+from iotcache_simulator.stack.child import MODULES
+
+
+def roles(settings: Settings, *, simulate: bool = True, readers: bool = False) -> tuple[str, ...]:
+    """Of the children of ours that a stack of these settings starts, in the order of their need."""
+    starting = writers(settings)
+    wanted = {
+        "broker": settings.broker.url == "embedded",
+        "ingest": starting.ingest,
+        "simulator": simulate and starting.simulator,
+        "readers": readers and starting.readers,
+    }
+    return tuple(role for role in MODULES if wanted[role])
+
+
+def hold(wanted: tuple[str, ...]) -> None:
+    """Hold a fork server that loads what these roles need."""
+    forked.hold(module for role in wanted for module in MODULES[role])
+
+
+@contextmanager
+def held(wanted: tuple[str, ...]) -> Iterator[None]:
+    """Inside, a fork server is held, if there is a role to fork."""
+    if not wanted:
+        yield
+        return
+    hold(wanted)
+    try:
+        yield
+    finally:
+        forked.let_go()
