@@ -40,13 +40,15 @@ class LiveFeed:
         reads_per_s: float | None = None,
         tick_s: float = TICK_S,
         clock: Clock = SYSTEM_CLOCK,
+        after: threading.Thread | None = None,
     ) -> None:
         """``reads_per_s`` is the most reads a second; `looks_per_s` of the settings where it is not given.
-        They are made every ``tick_s``."""
+        They are made every ``tick_s``. Nothing is begun while ``after`` runs."""
         self._settings = settings
         self._reads_per_s = looks_per_s(settings) if reads_per_s is None else reads_per_s
         self._tick_s = tick_s
         self._clock = clock
+        self._after = after
         self._watched: tuple[int, ...] = ()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,6 +96,8 @@ class LiveFeed:
 
     def _run(self) -> None:
         try:
+            if self._after is not None:
+                self._after.join()
             asyncio.run(self._main())
         except IotCacheError as error:
             self._tell_failure(str(error))

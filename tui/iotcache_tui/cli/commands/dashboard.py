@@ -156,15 +156,16 @@ def _screens(args: argparse.Namespace, loaded: LoadedSettings) -> int:
         recorder = Recorder(Path(args.record), values=args.record_values, payloads=args.record_payloads)
     ending: list[threading.Thread] = []
     first = "fleet"
+    after: threading.Thread | None = None
     try:
         while True:
-            app = _one(args, loaded, recorder, first, ending)
+            app = _one(args, loaded, recorder, first, ending, after=after)
             if app.switch_to is None:
                 break
             args.context, first = app.switch_to, app.shown_screen
             had_own, loaded = _starts_servers(loaded.settings), load_settings(args)
-            if had_own and _starts_servers(loaded.settings):
-                ending[-1].join()  # two embedded stacks would be one too many
+            # Two embedded stacks would be one too many.
+            after = ending[-1] if had_own and _starts_servers(loaded.settings) else None
     finally:
         for thread in ending:
             thread.join()
@@ -183,8 +184,30 @@ def _one(
     recorder: Recorder | None,
     first: str,
     ending: list[threading.Thread],
+    *,
+    after: threading.Thread | None,
 ) -> IotCacheApp:
-    """Run the dashboard over one context's servers. What it has begun is ended by a thread in ``ending``."""
+    """Run the dashboard over one context's servers. What it has begun is ended by a thread in ``ending``.
+
+    Its own servers are not started before ``after``, which ends those of the context before, has ended.
+    """
+    from iotcache.config.parts import without_idle_parts
+    from iotcache_simulator.stack.forks import held, roles
+
+    # It loads for the children what they need while we load what draws the first frame.
+    with held(roles(without_idle_parts(_with_flags(args, loaded.settings)), readers=True)):
+        return _shown(args, loaded, recorder, first, ending, after=after)
+
+
+def _shown(
+    args: argparse.Namespace,
+    loaded: LoadedSettings,
+    recorder: Recorder | None,
+    first: str,
+    ending: list[threading.Thread],
+    *,
+    after: threading.Thread | None,
+) -> IotCacheApp:
     from iotcache_tui.app import IotCacheApp
     from iotcache_tui.cli.options import load_settings
     from iotcache_tui.feed.live import LiveFeed
@@ -201,7 +224,7 @@ def _one(
 
     settings = _with_flags(args, loaded.settings)
     preferences_file = PreferencesFile() if in_browser() else PreferencesFile.of_user()
-    feed = LiveFeed(settings)
+    feed = LiveFeed(settings, after=after)
     app = IotCacheApp(
         feed,
         settings.dashboard,
