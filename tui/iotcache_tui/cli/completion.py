@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import shtab
 
@@ -67,6 +67,19 @@ def script(shell: str) -> str:
     return shtab.complete(parser, shell)
 
 
+def _asked(kind: str) -> dict[str, Any]:
+    """As `shtab.cmd`, whose words for zsh would be asked for at every Tab of every command."""
+    ask = f"{PROGRAM} completion --names {kind} 2>/dev/null"
+    complete: dict[str, Any] = dict(shtab.cmd(ask))
+    function = f"_iotcache_tui_{kind}"
+    complete["zsh"] = function
+    complete["preamble"] = {
+        **complete["preamble"],
+        "zsh": f'{function}() {{ local -a names; names=("${{(@f)$({ask})}}"); compadd "$@" -a names }}',
+    }
+    return complete
+
+
 def _complete(command: str, action: argparse.Action) -> None:
     words = FIXED.get((command, action.dest))
     asked = ASKED.get((command, action.dest))
@@ -74,7 +87,7 @@ def _complete(command: str, action: argparse.Action) -> None:
     if words is not None:
         action.choices = list(words())
     elif asked is not None:
-        action.complete = shtab.cmd(f"{PROGRAM} completion --names {asked} 2>/dev/null")  # type: ignore[attr-defined]
+        action.complete = _asked(asked)  # type: ignore[attr-defined]
     elif metavar.endswith("FILE") or action.dest == "file":
         action.complete = shtab.FILE  # type: ignore[attr-defined]
     elif metavar.endswith("DIR"):
