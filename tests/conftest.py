@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from iotcache_simulator.processes import forked
+
 PROGRAMS = {
     "memcached": ("memcached",),
     "mosquitto": ("mosquitto",),
@@ -47,6 +49,14 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks() -> Iterator[None]:
+    """One fork server for all stacks of this process: the second one need load nothing."""
+    forked.hold()
+    yield
+    forked.let_go()
 
 
 def free_port() -> int:

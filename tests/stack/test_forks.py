@@ -21,6 +21,13 @@ from .living import all_gone, children, own_children, until
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="forks are Linux' own")
 
 
+@pytest.fixture(autouse=True)
+def unheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the server that all other tests share."""
+    monkeypatch.setattr(forked, "_holders", 0)
+    monkeypatch.setattr(forked, "_server", None)
+
+
 @pytest.fixture
 def server() -> Iterator[int]:
     with held(("broker",)):
@@ -86,6 +93,17 @@ async def test_without_a_holder_a_child_is_started_by_its_command() -> None:
     async with child() as process:
         assert process.pid in children(os.getpid())
         assert not children(process.pid)
+
+
+async def test_an_environment_that_is_too_large_leaves_what_runs_and_starts_by_command(
+    server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with child() as first:
+        for number in range(4):  # the system takes less of a single one
+            monkeypatch.setenv(f"LARGE_{number}", "x" * (forked.MESSAGE_BYTES // 3))
+        async with child() as second:
+            assert second.pid in children(os.getpid()) - children(server)
+        assert first.running
 
 
 async def test_what_every_role_needs_is_loaded_in_one_thread() -> None:

@@ -122,12 +122,12 @@ def _load(module: str) -> None:
 
 
 def _become(request: dict[str, Any], server_pid: int, stdin: int, stdout: int) -> Target:
+    die_with_parent(server_pid)
     os.setsid()
     for fd, standard in ((stdin, 0), (stdout, 1), (stdout, 2)):
         os.dup2(fd, standard)
     os.close(stdin)
     os.close(stdout)
-    say(f'{{"pid": {os.getpid()}}}')
     gc.enable()
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -138,6 +138,7 @@ def _become(request: dict[str, Any], server_pid: int, stdin: int, stdout: int) -
     name = f"iotcache-{request['arguments'][0]}".encode()[:_NAME_BYTES]
     ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)
     run: Callable[[list[str]], int] = importlib.import_module(request["module"]).main
+    say(f'{{"pid": {os.getpid()}}}')
     return lambda: run([str(server_pid), *request["arguments"]])
 
 

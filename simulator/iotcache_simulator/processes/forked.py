@@ -92,7 +92,7 @@ class _Server:
         return self._process.pid if self._process is not None else 0
 
     def send(self, request: Mapping[str, object], pipes: Sequence[int] = ()) -> None:
-        """Raises `OSError` when it is gone, or the request too large for it."""
+        """Raises `ConnectionError` when it is gone, `OSError` when it takes no such request."""
         message = json.dumps(request).encode()
         if len(message) > MESSAGE_BYTES:
             raise OSError("the request is too large")
@@ -110,16 +110,21 @@ def child_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
 
 
-def hold(modules: Iterable[str]) -> None:
-    """Have a fork server from here on, until `let_go`; it loads ``modules`` at once."""
+def hold(modules: Iterable[str] = ()) -> None:
+    """Have children forked from here on, until `let_go`.
+
+    The server is started, and loads ``modules``, at once; without any it is started for the first child.
+    """
     global _holders, _server  # noqa: PLW0603  # one for the process
     if sys.platform != "linux":
         return
+    modules = list(modules)
     with _lock, contextlib.suppress(OSError):
         _holders += 1
-        if _server is None:
-            _server = _Server()
-        _server.send({"load": list(modules)})
+        if modules:
+            if _server is None:
+                _server = _Server()
+            _server.send({"load": modules})
 
 
 def let_go() -> None:
@@ -150,10 +155,12 @@ def start_forked(module: str, arguments: Sequence[str], modules: Sequence[str]) 
                 if _server is None:
                     _server = _Server()
                 return _start(_server, module, arguments, modules)
-            except OSError:
+            except ConnectionError:
                 if _server is not None:
                     _server.close()
                 _server = None  # it was killed: another one, once
+            except OSError:
+                return None
     return None
 
 
