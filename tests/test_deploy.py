@@ -8,9 +8,9 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tomli
@@ -18,6 +18,7 @@ import yaml
 
 from iotcache.config import load
 from iotcache_tui.cli.parsers import COMMANDS, command_parser
+from tests.cli.test_document_commands import run_line
 from tests.conftest import Server, free_port, program
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -134,38 +135,119 @@ def _metrics(text: str) -> set[str]:
     return set(re.findall(r"\biotcache_[a-z_]+", text))
 
 
-def test_a_worker_runs_as_its_container_does(memcached: Server, mosquitto: Server, tmp_path: Path) -> None:
-    """Command, environment and health check of the image; and the rules' metrics are those that it has."""
-    port = free_port()
-    config = tmp_path / "config.toml"
-    config.write_text(
-        f'broker.url = "mqtt://{mosquitto.address}"\ncache.nodes = ["{memcached.address}"]\n'
-        f'store.url = "sqlite:///{tmp_path}/readings.db"\nhttp.token = "s3cret"\ningest.group = "workers"\n'
-    )
-    command = [word.replace("0.0.0.0:8080", f"127.0.0.1:{port}") for word in OURS["worker1"]["command"]]
-    environment: dict[str, Any] = {
-        key: value for key, value in os.environ.items() if not key.startswith("IOTCACHE_")
-    }
-    worker = subprocess.Popen(
-        [sys.executable, "-P", "-m", "iotcache_tui", *command],
-        env={**environment, "IOTCACHE_CONFIG": str(config), "HOME": str(tmp_path)}, cwd=tmp_path,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    (check,) = re.findall(r'CMD \["python", "-c", "(.*)"\]', (DEPLOY / "Dockerfile").read_text("utf-8"))
-    try:
-        deadline = time.monotonic() + 30
-        while subprocess.run(
-            [sys.executable, "-c", check.replace(":8080", f":{port}")], capture_output=True, timeout=30
-        ).returncode:
-            assert worker.poll() is None
-            assert time.monotonic() < deadline
-        asked = (
-            "import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(u.Request("
-            f"'http://127.0.0.1:{port}/metrics', headers={{'Authorization': 'Bearer s3cret'}})).read())"
+class Running:
+    """What containers, units and pods run, over servers of the test: each command as it stands there."""
+
+    def __init__(self, memcached: Server, mosquitto: Server, folder: Path) -> None:
+        self._folder = folder
+        (folder / "http_token").write_text("s3cret\n")
+        config = folder / "config.toml"
+        config.write_text(
+            f'broker.url = "mqtt://{mosquitto.address}"\ncache.nodes = ["{memcached.address}"]\n'
+            f'store.url = "sqlite:///{folder}/readings.db"\nhttp.token_file = "{folder}/http_token"\n'
+            'ingest.group = "workers"\n'
         )
-        scraped = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
-    finally:
-        worker.terminate()
-        assert worker.wait(30) == 0
+        self.env: dict[str, str] = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("IOTCACHE_")},
+            "IOTCACHE_CONFIG": str(config), "HOME": str(folder), "XDG_STATE_HOME": str(folder),
+            "PYTHONPATH": ":".join(sys.path),
+        }  # fmt: skip
+        self._programs: list[subprocess.Popen[bytes]] = []
+
+    def start(self, command: list[str]) -> int:
+        """Start it; the port that is its in the place of 8080."""
+        port = free_port()
+        # systemd's %H, %i and %d, and the name of a pod.
+        stands = {
+            "0.0.0.0:8080": f"127.0.0.1:{port}", "%H": "host", "%i": "1", "%d": str(self._folder),
+            "$(POD_NAME)": "worker-0",
+        }  # fmt: skip
+        for name, value in stands.items():
+            command = [word.replace(name, value) for word in command]
+        self._programs.append(
+            subprocess.Popen(
+                [sys.executable, "-P", "-m", "iotcache_tui", *command],
+                env=self.env, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+        )  # fmt: skip
+        return port
+
+    def until(self, true: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not true():
+            assert [one.poll() for one in self._programs] == [None] * len(self._programs)
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def healthy(self, port: int) -> bool:
+        """What the image's health check says."""
+        (check,) = re.findall(r'CMD \["python", "-c", "(.*)"\]', (DEPLOY / "Dockerfile").read_text("utf-8"))
+        command = [sys.executable, "-c", check.replace(":8080", f":{port}")]
+        return subprocess.run(command, capture_output=True, timeout=30).returncode == 0
+
+    def metrics(self, port: int) -> str:
+        headers = {"Authorization": "Bearer s3cret"}
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=headers)
+        with urllib.request.urlopen(request) as answer:
+            return str(answer.read().decode())
+
+    def end(self) -> list[int]:
+        """How each left that was asked to."""
+        for one in reversed(self._programs):
+            one.terminate()
+        try:
+            return [one.wait(30) for one in self._programs]
+        finally:
+            for one in self._programs:
+                one.kill()
+
+
+@pytest.fixture
+def running(memcached: Server, mosquitto: Server, tmp_path: Path) -> Iterator[Running]:
+    running = Running(memcached, mosquitto, tmp_path)
+    yield running
+    running.end()
+
+
+def test_a_worker_runs_as_its_container_does(running: Running) -> None:
+    """Command, environment and health check of the image; and the rules' metrics are those that it has."""
+    port = running.start(OURS["worker1"]["command"])
+    running.until(lambda: running.healthy(port))
+    scraped = running.metrics(port)
+    assert running.end() == [0]
     rules = (DEPLOY / "prometheus/rules.yaml").read_text("utf-8")
-    assert _metrics(rules) - {"iotcache_"} <= _metrics(scraped.stdout)
+    assert _metrics(rules) - {"iotcache_"} <= _metrics(scraped)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_all_that_is_deployed_runs_together(running: Running, tmp_path: Path) -> None:
+    """The workers of containers, units and pods, the recorder, the fleet, and the dashboard over them."""
+    (worker,) = [one for one in MANIFESTS if one["metadata"]["name"] == "worker"]
+    commands = [
+        OURS["worker2"]["command"], OURS["gateway"]["command"], *map(exec_start, UNITS),
+        worker["spec"]["template"]["spec"]["containers"][0]["args"],
+    ]  # fmt: skip
+    ports = [running.start(command) for command in commands if "--http" in " ".join(command)]
+    for command in commands:
+        if "--http" not in command:
+            running.start(command)
+    running.until(lambda: all(map(running.healthy, ports)))
+    running.start(OURS["fleet"]["command"])
+
+    def stored() -> float:
+        counter = re.compile(r"^iotcache_ingest_readings_stored_total ([0-9.e+]+)", re.MULTILINE)
+        return sum(float(count) for port in ports for count in counter.findall(running.metrics(port)))
+
+    running.until(lambda: stored() > 100)
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    program = bin_folder / "iotcache-tui"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m iotcache_tui "$@"\n')
+    program.chmod(0o755)
+    size = {"TERM": "xterm-256color", "LINES": "40", "COLUMNS": "120"}
+    path = {"PATH": f"{bin_folder}:{os.environ['PATH']}"}
+    line = shlex.join(["iotcache-tui", *OURS["dashboard"]["command"]])
+    assert "READ-ONLY" in run_line(line, tmp_path, running.env | size | path)
+    assert set(running.end()) == {0}
+    assert (tmp_path / "flight.rec").stat().st_size > 0

@@ -114,7 +114,7 @@ def test_commands_in_running_text_are_taken(path: Path, capsys: pytest.CaptureFi
                 assert end.code == 0, text
 
 
-def _run(line: str, folder: Path, env: dict[str, str]) -> str:
+def run_line(line: str, folder: Path, env: dict[str, str]) -> str:
     """Run a line in a terminal, and end what does not end by itself as a person would; what it wrote."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -179,7 +179,7 @@ def test_a_block_is_run_as_it_stands(block: Block, stack: dict[str, str], tmp_pa
         "XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path),
     }  # fmt: skip
     port = stack["BROKER"].rpartition(":")[2]
-    written = "".join(_run(line.replace("PORT", port), tmp_path, env) for line in block.commands())
+    written = "".join(run_line(line.replace("PORT", port), tmp_path, env) for line in block.commands())
     if block.kind == "console":
         wanted = "\n".join(line for line in block.text.splitlines() if not line.startswith("$ "))
         assert _holds(wanted, written), written
