@@ -91,7 +91,8 @@ dist: $(DEV)
 # The quick part of the suite under the other Pythons that pyproject.toml names, those that uv or pyenv has.
 PYTHONS ?= 3.12 3.13
 QUICK   := tests/config tests/cluster tests/ingest/test_decode.py tests/cli/test_schema.py tests/cli/test_help.py \
-           tests/tui/test_tour.py tests/tui/test_filter.py tests/tui/test_format.py tests/test_library_document.py
+           tests/stack/test_forks.py tests/tui/test_tour.py tests/tui/test_filter.py tests/tui/test_format.py \
+           tests/test_library_document.py
 pythons:
 	@for version in $(PYTHONS); do \
 	    python=$$(uv python find $$version 2>/dev/null || ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | head -1); \
@@ -158,7 +159,7 @@ $(DEV): pyproject.toml
 define install
 if command -v uv >/dev/null 2>&1; then \
     echo "installing into $(VENV) with uv …"; \
-    { [ -x $(BIN)/python ] || uv venv -q --python '>=3.11' $(VENV); } && \
+    { [ -x $(BIN)/python ] || uv venv -q --python '$(if $(filter-out python3,$(PYTHON)),$(PYTHON),>=3.11)' $(VENV); } && \
     uv pip install -q -p $(BIN)/python $(1); \
 else \
     echo "installing into $(VENV) with venv and pip (a minute or two) …"; \
