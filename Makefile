@@ -155,7 +155,9 @@ $(DEV): pyproject.toml
 	@$(call install,-e . --group dev)
 	@touch $@ $(RUN)
 
-# uv when it is there, else venv and pip (25.1 or newer, for dependency groups).
+# uv when it is there, else venv and pip (25.1 or newer, for dependency groups). What is never imported need not be
+# compiled, which would take as long as all the rest.
+PIP = $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile
 define install
 if command -v uv >/dev/null 2>&1; then \
     echo "installing into $(VENV) with uv …"; \
@@ -165,8 +167,7 @@ else \
     echo "installing into $(VENV) with venv and pip (a minute or two) …"; \
     { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "iotcache needs Python 3.11 or newer: name one with make PYTHON=…")' && \
       { [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); } && \
-      $(BIN)/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1' && \
-      $(BIN)/python -m pip install -q --disable-pip-version-check $(1); }; \
+      $(if $(findstring --group,$(1)),$(PIP) -U 'pip>=25.1' &&) $(PIP) $(1); }; \
 fi
 endef
 
