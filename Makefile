@@ -155,9 +155,9 @@ $(DEV): pyproject.toml
 	@$(call install,-e . --group dev)
 	@touch $@ $(RUN)
 
-# uv when it is there, else venv and pip (25.1 or newer, for dependency groups). What is never imported need not be
-# compiled, which would take as long as all the rest.
-PIP = $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile
+# uv when it is there, else venv and pip (25.1 or newer, for dependency groups). For a first run nothing is compiled
+# beforehand, as uv has it too: that would take as long as all the rest, and most of it is never imported.
+PIP = $(BIN)/python -m pip install -q --disable-pip-version-check
 define install
 if command -v uv >/dev/null 2>&1; then \
     echo "installing into $(VENV) with uv …"; \
@@ -167,7 +167,7 @@ else \
     echo "installing into $(VENV) with venv and pip (a minute or two) …"; \
     { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "iotcache needs Python 3.11 or newer: name one with make PYTHON=…")' && \
       { [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); } && \
-      $(if $(findstring --group,$(1)),$(PIP) -U 'pip>=25.1' &&) $(PIP) $(1); }; \
+      $(if $(findstring --group,$(1)),$(PIP) -U 'pip>=25.1' && $(PIP),$(PIP) --no-compile) $(1); }; \
 fi
 endef
 
