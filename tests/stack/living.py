@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from iotcache_simulator.processes import forked
+
 
 def alive(pid: int) -> bool:
     """Whether the process runs; a zombie that waits to be reaped does not."""
@@ -38,8 +40,11 @@ def children(pid: int) -> set[int]:
 
 
 def own_children() -> set[int]:
-    """Descendants of the test process, less those that other tests' fixtures hold for the whole session."""
-    return children(os.getpid()) - _before
+    """Descendants of the test process, less those that other tests' fixtures hold for the whole session.
+
+    So is the fork server, which the first of the stacks starts for all.
+    """
+    return children(os.getpid()) - _before - {forked.server_pid()}
 
 
 _before: set[int] = set()

@@ -32,7 +32,7 @@ def unheld(monkeypatch: pytest.MonkeyPatch) -> None:
 def server() -> Iterator[int]:
     with held(("broker",)):
         yield forked.server_pid()
-    assert until(lambda: not own_children())
+    assert until(lambda: not own_children()), "the server is left"
 
 
 def child(on_exit: asyncio.Future[Exit] | None = None) -> Process:

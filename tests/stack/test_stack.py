@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from iotcache.errors import StackError
 from iotcache.model import Event
 from iotcache_simulator.stack.probe import memcached_answers, mqtt_answers
 from iotcache_simulator.stack.rundir import find_running
-from iotcache_simulator.stack.service import PartState, StartProgress
+from iotcache_simulator.stack.service import PartState, Service, StartProgress
 from iotcache_simulator.stack.stack import Stack
 
 from .living import accepts, alive, all_gone, ask_memcached, own_children, until
@@ -49,6 +50,12 @@ class Witness:
                 await self._changed.wait()
 
 
+async def ended_with(service: Service | None) -> int:
+    assert service is not None
+    assert service._process is not None
+    return (await service._process.wait()).code
+
+
 def host_port(address: str) -> tuple[str, int]:
     host, _, port = address.removeprefix("mqtt://").rpartition(":")
     return host, int(port)
@@ -73,6 +80,7 @@ async def test_servers_answer_with_real_addresses_and_are_gone_afterwards(
         assert find_running(Settings()).cache.nodes == settings.cache.nodes
         tree = own_children()
     assert all_gone(tree)
+    assert await ended_with(stack.broker) == -signal.SIGKILL, "nobody is left to take leave of"
     assert not folder.exists()
     assert not any(accepts(node) for node in settings.cache.nodes)
     assert list(own_folders[0].iterdir()) == []
@@ -96,6 +104,7 @@ async def test_the_broker_speaks_both_versions_of_mqtt_and_only_on_loopback() ->
             port = f":{host_port(stack.settings.broker.url)[1]:04X}"
             mine = [line.split()[1] for line in listening if line.split()[1].endswith(port)]
             assert set(mine) == {f"0100007F{port}"}
+        assert await ended_with(stack.broker) == 0, "asked to, as nodes and store go on"
 
 
 @pytest.mark.real("memcached")

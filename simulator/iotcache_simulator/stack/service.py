@@ -86,12 +86,15 @@ class Service:
         took_s = time.monotonic() - began
         self._set_state(PartState.READY, f"{self.name} ready in {took_s:.1f} s", took_s)
 
-    async def stop(self) -> None:
-        """End it and stop watching it. Safe to call twice."""
+    async def stop(self, timeout_s: float | None = None) -> None:
+        """End it and stop watching it; it has ``timeout_s`` for a proper end, its grace by default.
+
+        Safe to call twice.
+        """
         await self._cancel_restart()
         self.state = PartState.STOPPED
         if self._process is not None:
-            await self._process.stop()
+            await self._process.stop(timeout_s)
 
     async def kill(self) -> None:
         """End it as a crash would, and leave it dead until :meth:`restart`."""

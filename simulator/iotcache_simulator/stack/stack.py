@@ -167,6 +167,8 @@ class Stack:
 
     async def stop(self) -> None:
         """End every part and remove what the stack wrote. Safe to call twice, and amid the start."""
+        if self._everything_embedded():
+            await _stop_all(self.services, 0.0)  # nothing outlives it: there is nobody to take leave of
         await _stop_all((self.simulator, self.readers, self.ingest))
         await _stop_all((self.broker, *self.nodes))
         for owner in (self._broker_server, self._http_port, *self._node_servers):
@@ -354,8 +356,8 @@ async def _stopped_on_error(process: Process) -> AsyncIterator[None]:
         raise
 
 
-async def _stop_all(services: Iterable[Service | None]) -> None:
-    await asyncio.gather(*(service.stop() for service in services if service is not None))
+async def _stop_all(services: Iterable[Service | None], timeout_s: float | None = None) -> None:
+    await asyncio.gather(*(service.stop(timeout_s) for service in services if service is not None))
 
 
 def _notice_a_lost_cancel() -> None:
