@@ -33,7 +33,7 @@ LATER = {
     "iotcache.alerts", "iotcache.cache", "iotcache.cluster", "iotcache.config.alert_rules",
     "iotcache.config.presets", "iotcache.model", "iotcache.mqtt", "iotcache.store",
     "iotcache_simulator.fleet",
-    "iotcache_simulator.lab.definition", "iotcache_simulator.stack", "iotcache_tui.feed.dispatcher",
+    "iotcache_simulator.lab.definition", "iotcache_simulator.stack.stack", "iotcache_tui.feed.dispatcher",
     "iotcache_tui.feed.work", "iotcache_tui.screens.guide", "iotcache_tui.screens.view",
     "iotcache_tui.state.dashboard", "iotcache_tui.state.updates",
 }  # fmt: skip

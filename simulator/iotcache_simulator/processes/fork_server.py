@@ -97,22 +97,22 @@ class ForkServer:
             _load(module)
         gc.freeze()  # what is loaded is garbage in no child: its pages stay those of all
         server_pid = os.getpid()
-        stdin, stdout, told = pipes
+        stdin, stdout, status = pipes
         pid = os.fork()
         if pid:
             os.close(stdin)
             os.close(stdout)
-            self._running[pid] = told
+            self._running[pid] = status
             return None
-        self._forget(told)
+        self._forget(status)
         return _become(request, server_pid, stdin, stdout)
 
-    def _forget(self, told: int) -> None:
+    def _forget(self, status: int) -> None:
         """In a child: let go of all that is the server's."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._requests.close()
-        for fd in (told, self._wake, self._wake_write, *self._running.values(), *self._ended):
+        for fd in (status, self._wake, self._wake_write, *self._running.values(), *self._ended):
             os.close(fd)
 
 

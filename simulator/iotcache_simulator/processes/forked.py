@@ -31,21 +31,21 @@ class ForkedChild:
     ``pid`` is 0 until the child has said it.
     """
 
-    def __init__(self, stdin: int, stdout: int, told: int) -> None:
+    def __init__(self, stdin: int, stdout: int, status: int) -> None:
         self.pid = 0
         self.stdin: BinaryIO = open(stdin, "wb", buffering=0)  # noqa: SIM115
         self.stdout: BinaryIO = open(stdout, "rb", buffering=0)  # noqa: SIM115
-        self._told = told
+        self._status = status
         self._code: int | None = None
         self._lock = threading.Lock()
 
     def wait(self) -> int:
         """Its exit status, once it has ended; SIGKILL's when the server ended and it therefore did."""
         if self._code is None:
-            told = os.read(self._told, 16)
+            text = os.read(self._status, 16)
             with self._lock:
-                self._code = int(told) if told else -signal.SIGKILL
-                os.close(self._told)  # the server reaps it now, and its process id may be another's
+                self._code = int(text) if text else -signal.SIGKILL
+                os.close(self._status)  # the server reaps it now, and its process id may be another's
         return self._code
 
     def send_signal(self, number: int) -> None:
@@ -171,7 +171,7 @@ def _start(
     modules: Sequence[str],
 ) -> ForkedChild:
     ends = [*os.pipe(), *os.pipe(), *os.pipe()]
-    stdin, our_stdin, our_stdout, stdout, our_told, told = ends
+    stdin, our_stdin, our_stdout, stdout, our_status, status = ends
     try:
         request = {
             "load": list(modules),
@@ -180,12 +180,12 @@ def _start(
             "environment": child_environment(),
             "folder": os.getcwd(),  # noqa: PTH109
         }
-        server.send(request, (stdin, stdout, told))
+        server.send(request, (stdin, stdout, status))
     except BaseException:
-        for fd in (our_stdin, our_stdout, our_told):
+        for fd in (our_stdin, our_stdout, our_status):
             os.close(fd)
         raise
     finally:
-        for fd in (stdin, stdout, told):
+        for fd in (stdin, stdout, status):
             os.close(fd)
-    return ForkedChild(our_stdin, our_stdout, our_told)
+    return ForkedChild(our_stdin, our_stdout, our_status)
