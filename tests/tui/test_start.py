@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.cli.test_main import ENVIRONMENT
 
 PROGRAM = """
-import os, sys
+import gc, os, sys
 from textual.drivers.linux_driver import LinuxDriver
 
 write = LinuxDriver.write
@@ -21,7 +21,8 @@ def first_frame(driver, data):
     write(driver, data)
     if "iotcache" in data:
         with open("seen", "w") as file:
-            file.write("\\n".join([data.replace("\\n", " "), *sys.modules]))
+            collects = f"{gc.isenabled()} {gc.get_freeze_count() > 10_000}"
+            file.write("\\n".join([data.replace("\\n", " "), collects, *sys.modules]))
         os._exit(0)
 
 LinuxDriver.write = first_frame
@@ -54,8 +55,9 @@ def test_the_first_frame_waits_for_nothing_that_it_does_not_show(tmp_path: Path)
                 pass
         assert program.wait(60) == 0
     os.close(ours)
-    frame, *loaded = (tmp_path / "seen").read_text("utf-8").splitlines()
+    frame, collects, *loaded = (tmp_path / "seen").read_text("utf-8").splitlines()
     assert "STARTING" in frame
+    assert collects == "True True", "no garbage is looked for in what was loaded, but in all else"
     assert "[1 Fleet]" in frame
     assert LATER & set(loaded) == set()
     assert "iotcache_tui.feed.live" in loaded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import threading
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from iotcache.config import LoadedSettings
     from iotcache.config.schema import Settings
     from iotcache_tui.app import IotCacheApp
+    from iotcache_tui.feed.live import LiveFeed
     from iotcache_tui.record.recorder import Recorder
 
 HEADLESS = "'iotcache-tui --plain', 'snapshot', 'stack', 'simulate' and 'ingest' run without one"
@@ -196,18 +198,30 @@ def _one(
 
     # It loads for the children what they need while we load what draws the first frame.
     with held(roles(without_idle_parts(_with_flags(args, loaded.settings)), readers=True)):
-        return _shown(args, loaded, recorder, first, ending, after=after)
+        gc.disable()  # what is being loaded is no garbage
+        try:
+            app, feed = _made(args, loaded, recorder, first, after=after)
+        finally:
+            if not gc.get_freeze_count():  # of a context before, some is by now
+                gc.freeze()
+            gc.enable()
+        try:
+            app.run()
+        finally:
+            thread = threading.Thread(target=feed.stop, name="ending")
+            thread.start()
+            ending.append(thread)
+    return app
 
 
-def _shown(
+def _made(
     args: argparse.Namespace,
     loaded: LoadedSettings,
     recorder: Recorder | None,
     first: str,
-    ending: list[threading.Thread],
     *,
     after: threading.Thread | None,
-) -> IotCacheApp:
+) -> tuple[IotCacheApp, LiveFeed]:
     from iotcache_tui.app import IotCacheApp
     from iotcache_tui.cli.options import load_settings
     from iotcache_tui.feed.live import LiveFeed
@@ -242,13 +256,7 @@ def _shown(
         opening=True,
     )
     _require_theme(settings.dashboard.theme, app.available_themes)
-    try:
-        app.run()
-    finally:
-        thread = threading.Thread(target=feed.stop, name="ending")
-        thread.start()
-        ending.append(thread)
-    return app
+    return app, feed
 
 
 def guide_of(args: argparse.Namespace, settings: Settings, *, new_user: bool) -> Literal["", "tour", "booth"]:
