@@ -15,6 +15,7 @@ from iotcache.errors import BrokerError, ConfigError, UsageError
 from iotcache_tui.cli.main import main
 from tests.conforming import conforming
 
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("IOTCACHE_")}
 
 
@@ -60,7 +61,7 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
     ],
 )
 def test_a_usage_mistake_is_one_sentence_and_exit_2(
-    run_here: Callable[..., subprocess.CompletedProcess[str]], args: list[str], env: dict[str, str], part: str
+    run_here: RunHere, args: list[str], env: dict[str, str], part: str
 ) -> None:
     done = run_here(*args, **env)
     assert done.returncode == 2
@@ -75,9 +76,9 @@ def test_a_broken_file_is_one_sentence_and_exit_2(tmp_path: Path) -> None:
     assert "not TOML" in one_sentence(done)
 
 
-def test_config_show_tells_values_and_origins_and_masks_secrets(tmp_path: Path) -> None:
-    done = run(
-        "config", "show", "--json", "--set", "simulator.seed=9", cwd=tmp_path,
+def test_config_show_tells_values_and_origins_and_masks_secrets(run_here: RunHere) -> None:
+    done = run_here(
+        "config", "show", "--json", "--set", "simulator.seed=9",
         IOTCACHE_BROKER_PASSWORD="hush", IOTCACHE_STORE_URL="postgresql://u:hush@h/d",
     )  # fmt: skip
     shown = conforming("config-show", done.stdout)
@@ -86,14 +87,14 @@ def test_config_show_tells_values_and_origins_and_masks_secrets(tmp_path: Path) 
     assert shown["store.url"]["value"] == "postgresql://u:***@h/d"
     assert shown["dashboard.frame_hz"] == {"value": 4, "origin": "default"}
     assert "hush" not in done.stdout
-    assert "hush" not in run("config", cwd=tmp_path, IOTCACHE_BROKER_PASSWORD="hush").stdout
+    assert "hush" not in run_here("config", IOTCACHE_BROKER_PASSWORD="hush").stdout
 
 
-def test_the_default_file_can_be_had_and_loads(tmp_path: Path) -> None:
-    done = run("config", "default", cwd=tmp_path)
+def test_the_default_file_can_be_had_and_loads(run_here: RunHere, tmp_path: Path) -> None:
+    done = run_here("config", "default")
     assert done.stdout == (Path(__file__).parents[2] / "config.toml").read_text("utf-8")
     (tmp_path / "config.toml").write_text(done.stdout, "utf-8")
-    assert run("config", cwd=tmp_path).returncode == 0
+    assert run_here("config").returncode == 0
 
 
 def test_help_and_version() -> None:
@@ -104,8 +105,8 @@ def test_help_and_version() -> None:
     assert run("--version").stdout.startswith("iotcache-tui ")
 
 
-def test_common_flags_may_stand_before_the_command(tmp_path: Path) -> None:
-    done = run("--set", "simulator.seed=9", "--set=simulator.qos=0", "config", "--json", cwd=tmp_path)
+def test_common_flags_may_stand_before_the_command(run_here: RunHere) -> None:
+    done = run_here("--set", "simulator.seed=9", "--set=simulator.qos=0", "config", "--json")
     shown = json.loads(done.stdout)
     assert (shown["simulator.seed"]["value"], shown["simulator.qos"]["value"]) == (9, 0)
 
