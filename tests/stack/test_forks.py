@@ -88,6 +88,14 @@ async def test_a_server_that_was_killed_takes_its_children_along_and_another_is_
         assert second.pid in children(forked.server_pid())
 
 
+def test_a_fork_of_the_holder_holds_nothing(server: int) -> None:
+    pid = os.fork()
+    if not pid:
+        os._exit(forked.server_pid() or int(forked.start_forked("json", (), ()) is not None))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert forked.server_pid() == server
+
+
 async def test_without_a_holder_a_child_is_started_by_its_command() -> None:
     assert not forked.server_pid()
     async with child() as process:

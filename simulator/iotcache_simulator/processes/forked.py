@@ -98,6 +98,10 @@ class _Server:
             raise OSError("the request is too large")
         socket.send_fds(self._requests, [message], pipes)
 
+    def leave(self) -> None:
+        """Let it be, as another process's."""
+        self._requests.close()
+
     def close(self) -> None:
         """End it, amid whatever it loads."""
         self._requests.close()
@@ -142,6 +146,19 @@ def let_go() -> None:
 def server_pid() -> int:
     """The server's process id; 0 when there is none."""
     return _server.pid if _server is not None else 0
+
+
+def _begin_anew() -> None:
+    """In a fork of this very process: the server is that of the other one."""
+    global _holders, _lock, _server  # noqa: PLW0603
+    _lock = threading.Lock()
+    if _server is not None:
+        _server.leave()
+    _holders, _server = 0, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def start_forked(module: str, arguments: Sequence[str], modules: Sequence[str]) -> ForkedChild | None:
