@@ -88,7 +88,8 @@ dist: $(DEV)
 	    $(BIN)/python -m hatchling build -d build/again >/dev/null 2>&1
 	@cd dist && for file in *; do cmp $$file ../build/again/$$file && echo "dist/$$file"; done
 
-# The quick part of the suite under the other Pythons that pyproject.toml names, those that uv or pyenv has.
+# The quick part of the suite under the other Pythons that pyproject.toml names, those that uv or pyenv has. What
+# fails is run once more, alone.
 PYTHONS ?= 3.12 3.13
 QUICK   := tests/config tests/cluster tests/ingest/test_decode.py tests/cli/test_schema.py tests/cli/test_help.py \
            tests/stack/test_forks.py tests/tui/test_tour.py tests/tui/test_filter.py tests/tui/test_format.py \
@@ -98,7 +99,8 @@ pythons:
 	    python=$$(uv python find $$version 2>/dev/null || ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | head -1); \
 	    if [ -z "$$python" ]; then echo "Python $$version is not on this machine"; continue; fi; \
 	    $(MAKE) --no-print-directory VENV=build/python-$$version PYTHON=$$python build/python-$$version/.installed-dev && \
-	    build/python-$$version/bin/python -m pytest -n 2 $(QUICK) || exit 1; \
+	    { build/python-$$version/bin/python -m pytest -n 2 $(QUICK) || \
+	      build/python-$$version/bin/python -m pytest -n 0 --lf --lfnf=none $(QUICK); } || exit 1; \
 	done
 
 # The documents as pages, in build/site. A link that leads nowhere fails it.
