@@ -404,3 +404,4 @@ def test_a_keyframe_holds_every_column_of_the_fleet() -> None:
             one.tobytes() if isinstance(one, array) else one for one in (value, getattr(played, name))
         )
         assert left == right, name
+    assert played.longest == fleet.longest, "columns would be narrower after a seek"

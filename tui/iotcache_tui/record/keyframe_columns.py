@@ -110,6 +110,7 @@ def unpack(columns: FleetColumns, fleet: FleetState) -> None:
         fleet.devices.join(series.device)
         if stands != UNREPORTED:
             fleet.devices.turn(series.device, UNREPORTED, stands)
+    fleet.measure(range(rows))
     fleet.changes += rows + 1
 
 

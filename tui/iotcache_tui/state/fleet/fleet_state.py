@@ -118,10 +118,7 @@ class FleetState:
         self.site.append(printable(info.site, NAME_LIMIT))
         self.unit.append(printable(info.unit, 12))
         self._count_names(row)
-        for key in NAMES:
-            text = getattr(self, key)[row]
-            size = len(text) if text.isascii() else cell_len(text)
-            self.longest[key] = max(self.longest[key], size)
+        self.measure((row,))
         self.haystack.append(f"{self.device[row]} {self.sensor[row]} {self.site[row]}".casefold())
         self.interval_s.append(info.interval_s)
         self.value.append(None)
@@ -141,6 +138,13 @@ class FleetState:
         self.trend_next.append(0)
         self.status.append(UNREPORTED)
         return row
+
+    def measure(self, rows: Iterable[int]) -> None:
+        """Take rows' texts into account in what the longest are."""
+        columns: tuple[list[str], ...] = self.device, self.sensor, self.site, self.unit
+        for key, column in zip(NAMES, columns, strict=True):
+            sizes = (len(column[row]) if column[row].isascii() else cell_len(column[row]) for row in rows)
+            self.longest[key] = max(self.longest[key], *sizes, 0)
 
     def _count_names(self, row: int) -> None:
         kind = _KIND.sub("", self.device[row]) or self.device[row]
