@@ -90,11 +90,13 @@ class Cluster:
         observe: bool = False,
         role: str = "client",
         follow: bool = False,
+        rings: bool = True,
         dial: Dial = connect,
     ) -> None:
         """``follow``: take the ring that the nodes have announced, and ``nodes`` only for where to look.
 
-        Else entering raises `RingMismatch` where another one is announced.
+        Else entering raises `RingMismatch` where another one is announced. Without ``rings`` it goes by its
+        own list whatever is announced, as clients of other makes do: a demonstration needs one.
 
         Raises `ConfigError` for an unknown placement, or for no nodes.
         """
@@ -111,13 +113,15 @@ class Cluster:
             username=username, password=password,
         )  # fmt: skip
 
+        settings = breaker or BreakerSettings()
+
         def make(address: NodeAddress) -> Node:
             return Node(
                 address,
                 self,
                 connect_timeout_s=connect_timeout_s,
                 operation_timeout_s=operation_timeout_s,
-                breaker=breaker or BreakerSettings(),
+                breaker=settings,
                 clock=clock,
                 rng=self._rng,
                 username=username,
@@ -127,7 +131,13 @@ class Cluster:
             )
 
         self._nodes = [make(address) for address in nodes]
-        self._rings = RingView(nodes, placement, follow=follow, monotonic=clock.monotonic)
+        self._rings = RingView(
+            nodes,
+            placement,
+            follow=follow,
+            monotonic=clock.monotonic,
+            grace_s=settings.open_max_s + connect_timeout_s + operation_timeout_s,
+        )
         self._fences = Fences(
             self._nodes,
             timeout_s=operation_timeout_s,
@@ -161,6 +171,7 @@ class Cluster:
         )
         self._members = Members(self._nodes, self._router, make, self._ring_switched)
         looks = self._fences.ring = RingLooks(self._rings, self._fences, self._members)
+        looks.takes_part = rings
         walk = RingWalk(
             self._router,
             self._handover,
@@ -183,6 +194,7 @@ class Cluster:
         observe: bool = False,
         role: str = "client",
         follow: bool = False,
+        rings: bool = True,
     ) -> Self:
         """A cluster as the configuration's ``[cache]`` section describes it.
 
@@ -205,6 +217,7 @@ class Cluster:
             tls_context=tls_of(cache),
             observe=observe,
             follow=follow,
+            rings=rings,
         )
 
     async def __aenter__(self) -> Self:
@@ -418,17 +431,21 @@ class Cluster:
         nodes: Sequence[NodeAddress],
         *,
         keys_per_s: int = 20_000,
+        prefix: str = "",
         on_progress: Callable[[RingStatus], None] | None = None,
     ) -> ResizeResult:
         """Change the ring to ``nodes``: for all clients, while they read and write, with no miss for it.
 
-        Entries that move are handed over, those nobody asks for at ``keys_per_s`` at most. A change whose
+        Entries that move are handed over, those nobody asks for at ``keys_per_s`` at most, and only where
+        their keys begin with ``prefix``: the nodes may have other users. A change whose
         program dies is finished by another client that writes. When this is cancelled it is undone.
 
         Raises `RingRefused` for a list that cannot be, `RingBusy` when another change is under way.
         """
         self._check()
-        result = await self._resizing.resize(nodes, keys_per_s=keys_per_s, on_progress=on_progress)
+        result = await self._resizing.resize(
+            nodes, keys_per_s=keys_per_s, prefix=prefix, on_progress=on_progress
+        )
         return await self._rosters.sum_up(result)
 
     async def ring_followers(self) -> tuple[RingFollower, ...]:

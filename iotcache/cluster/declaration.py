@@ -38,6 +38,7 @@ _CLOSE_S: Final = 0.25
 class MarkerView(Protocol):
     """What declarations need to know of nodes and markers; `iotcache.cluster.fence.Fences` has it."""
 
+    observe: bool
     marker_keys: list[bytes]
     markers: list[dict[int, SeenMarker]]
     monotonic: Callable[[], float]
@@ -45,6 +46,7 @@ class MarkerView(Protocol):
     def up(self) -> list[int]: ...
     def reach(self) -> list[int]: ...
     def link(self, index: int) -> Connection | None: ...
+    def vouched(self, owner: int, *, without: int) -> bool: ...
     def outdate_looks(self, index: int) -> None: ...
     def note_marker(self, index: int, owner: int, marker: SeenMarker | None) -> None: ...
     async def look_at(self, indexes: Sequence[int]) -> None: ...
@@ -144,7 +146,8 @@ class Declarations:
             if declaration is None:
                 continue
             marker = self._fences.markers[index].get(owner)
-            if marker is None or self.own not in marker.claims:
+            # What is there already may be left from an outage before, as the node was out itself at its end.
+            if index not in declaration.confirmed or marker is None or self.own not in marker.claims:
                 if index in declaration.confirmed:
                     # It had gone, so others may have the node back: start over.
                     declaration.since = None
@@ -187,6 +190,12 @@ class Declarations:
         if declaration.task is not None and declaration.task is not asyncio.current_task():
             declaration.task.cancel()
         await asyncio.gather(*(self._withdraw_on(index, owner) for index in self._fences.reach()))
+
+    def forget(self, owner: int) -> None:
+        """Declare nothing of ``owner`` any more, and leave its marker as it is: another index may need it."""
+        declaration = self._declared.pop(owner, None)
+        if declaration is not None and declaration.task is not None:
+            declaration.task.cancel()
 
     async def _withdraw_on(self, index: int, owner: int) -> None:
         fences, key = self._fences, self._fences.marker_keys[owner]
@@ -245,6 +254,28 @@ class Declarations:
             return True  # not known: it may well be
 
         return any(await asyncio.gather(*(ask(index) for index in fences.reach())))
+
+    async def tidy(self, index: int) -> None:
+        """Remove markers left on a node that was out itself while the marked ones were fenced and used."""
+        fences = self._fences
+        if fences.observe:
+            return
+        for owner, marker in list(fences.markers[index].items()):
+            if fences.vouched(owner, without=index):  # a claim that is made just now is made anew
+                await self.remove(owner, {index: marker.cas})
+
+    async def renew_floors(self, index: int, connection: Connection) -> None:
+        """A node that was out for a while, and is not fenced for it, stands in only with what is written from
+        now on: what it has for a marked node may be of an outage before. Raises `NodeError`."""
+        fences = self._fences
+        if fences.observe:
+            return
+        for owner, marker in list(fences.markers[index].items()):
+            value = encode_marker(Marker(0, marker.claims))
+            request = (fences.marker_keys[owner], len(value), MARKER_TTL_S, marker.cas, value)
+            (put,) = await fences.ask(connection, [b"ms %b %d c T%d C%d\r\n%b\r\n" % request])
+            if cas_of(put):
+                fences.note_marker(index, owner, decode_marker(value, cas_of(put)))
 
     async def remove(self, owner: int, seen: dict[int, int]) -> bool:
         """Remove the marker of ``owner`` where it has the CAS uniques ``seen``; whether it is gone."""

@@ -12,10 +12,11 @@ other processes, perhaps by one that has died since. So nothing here rests on a 
    nodes by name), and at A's own fence. It uses A only while its last look is younger than a lease. So when
    the first write past A is confirmed, nobody reads A or writes to A alone.
 3. *Failover reads.* A key is read past A only on a node that has A's marker, only when this client has
-   known the marker for a lease, and only items whose CAS unique is above the one the marker had when it was
-   put. All that was written before is below; all that a reader may have loaded from the store for it, it
-   has loaded since. With several nodes out the rule holds for each of them that comes before in the key's
-   order.
+   known the marker for a lease, and only items whose CAS unique is above the one the marker had when the
+   last claim was put. All that was written before is below; all that a reader may have loaded from the
+   store for it, it has loaded since. A node that was out while A was fenced keeps A's marker until somebody
+   finds it: so A's witnesses, as far as they answer, must have it as well, by a look younger than a lease.
+   With several nodes out the rule holds for each of them that comes before in the key's order.
 4. *Returning.* A client for which A answers again works off what lay unread on its old connections; then it
    writes A's keys to A *and* to the failover node; then it withdraws its claim. When no claim is left whose
    client is alive, every writer does so. Then one of them puts a *fence* on A (``iotcache:fence``): what A
@@ -72,7 +73,9 @@ from iotcache.cluster.outage import (
     witnesses,
 )
 from iotcache.cluster.rings.looks import RingLooks
+from iotcache.cluster.rings.placed import PlacedRing
 from iotcache.cluster.rings.view import NEVER, RingView
+from iotcache.cluster.stand_in import failover_floor
 from iotcache.cluster.wire.answers import ErrorReply, ItemReplies, ItemReply
 from iotcache.cluster.wire.connection import Connection
 from iotcache.cluster.wire.facts import cas_of
@@ -127,7 +130,8 @@ class Fences:
         """Nodes that are not used and answer all the same: drained, marked or on their way back. They serve
         for markers, so that clients that use different nodes know of each other."""
         self._settling: dict[int, float] = {}
-        self._looked: list[float] = []
+        self.looked: list[float] = []
+        """When the newest look at each node began."""
         self._touched: list[float] = []
         self._outdated: list[float] = []
         self.valid_until = NEVER
@@ -135,6 +139,8 @@ class Fences:
         self.last_write = NEVER
         """When this client last set or deleted something: only then it has a vote."""
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._renewing: asyncio.Future[None] | None = None
+        """Done when the look is over that renews this client's lease."""
         for _ in nodes:
             self.add_node()
         self.ring_changed()
@@ -145,7 +151,7 @@ class Fences:
         self.floors.append(0)
         self.markers.append({})
         self._witnesses.append(frozenset())
-        for times in (self._looked, self._touched, self._outdated):
+        for times in (self.looked, self._touched, self._outdated):
             times.append(NEVER)
 
     def ring_changed(self) -> None:
@@ -162,11 +168,14 @@ class Fences:
                 self._tasks[index] = asyncio.create_task(self._watch(index))
 
     async def leave(self, index: int) -> None:
-        """A node is no longer part of the ring."""
+        """A node is no longer part of the ring; if it is again, it has another index by now."""
         task = self._tasks.pop(index, None)
         if task is not None:
             await end(task)
-        await self.declarations.withdraw(index)
+        if self.rings.indexes.get(self.nodes[index].name) == index:
+            await self.declarations.withdraw(index)
+        else:
+            self.declarations.forget(index)
 
     async def close(self) -> None:
         """End the background work, and withdraw this client's claims as far as nodes answer."""
@@ -187,7 +196,7 @@ class Fences:
     def _valid_until(self, index: int) -> float:
         if not self._witnesses[index]:
             return float("inf")
-        looked = self._looked
+        looked = self.looked
         freshest = looked[index]
         reach = [looked[witness] for witness in self._witnesses[index] if self._reaches(witness)]
         if reach:
@@ -201,17 +210,24 @@ class Fences:
             return False
         since = self.monotonic() - LEASE_S
         return any(
-            self._looked[witness] >= since and owner not in self.markers[witness]
+            self.looked[witness] >= since and owner not in self.markers[witness]
             for witness in self._witnesses[owner]
             if witness != without and self.nodes[witness].up
         )
 
     def looked_since(self, since: float, *, without: int) -> bool:
         """Whether a look at another node than ``without``, begun then or later, was answered."""
-        return any(self._looked[index] >= since for index in self.reach() if index != without)
+        return any(self.looked[index] >= since for index in self.reach() if index != without)
 
     async def renew(self, owners: Iterable[int]) -> None:
-        """Look again where a lease has run out, for instance as the program was stalled."""
+        """Look again where a lease has run out, for instance as the program was stalled.
+
+        Those who ask meanwhile wait for the look that is under way: on a busy machine each of them would make
+        it busier.
+        """
+        if self._renewing is not None:
+            await asyncio.wait((self._renewing,))
+            return
         now = self.monotonic()
         aged = self.rings.fresh_until < now
         stale = [
@@ -220,31 +236,30 @@ class Fences:
         wanted = dict.fromkeys(stale)
         for index in stale:
             wanted.update(dict.fromkeys(self._witnesses[index]))
-        if wanted:
+        if not wanted:
+            return
+        done = self._renewing = asyncio.get_running_loop().create_future()
+        try:
             await self.look_at([index for index in wanted if self._reaches(index)])
             await self.ring.settled()
+        finally:
+            self._renewing = None
+            done.set_result(None)
 
     def settling(self, index: int) -> bool:
         """Whether others may still take a node that is up for out: write to both."""
         until = self._settling.get(index)
         return until is not None and self.monotonic() < until
 
-    def failover_floor(self, index: int, skipped: Iterable[int]) -> int | None:
-        """Above which CAS unique items on node ``index`` count for keys of the nodes ``skipped``, all out.
+    def failover_floor(self, index: int, skipped: Iterable[int], ring: PlacedRing) -> int | None:
+        """See `iotcache.cluster.stand_in.failover_floor`."""
+        return failover_floor(self, index, skipped, ring)
 
-        ``None``: none does, as not everybody may know of it.
-        """
-        now = self.monotonic()
-        if now > min(self._looked[index] + LEASE_S, self.rings.fresh_until):
-            return None
-        floor = self.floors[index]
-        markers = self.markers[index]
-        for owner in skipped:
-            marker = markers.get(owner)
-            if marker is None or now < self.marked_since.get(owner, now) + LEASE_S:
-                return None
-            floor = max(floor, marker.floor)
-        return floor
+    def fresh_witnesses(self, owner: int, since: float) -> list[int]:
+        """The witnesses of ``owner`` that a look was begun at since then."""
+        return [
+            index for index in self._witnesses[owner] if self._reaches(index) and self.looked[index] >= since
+        ]
 
     @property
     def votes(self) -> bool:
@@ -286,6 +301,8 @@ class Fences:
             await asyncio.sleep(POLL_S)
             if self._reaches(index):
                 await self.look_at([index])
+                if any(self.nodes[owner].up for owner in self.markers[index]):
+                    await self.declarations.tidy(index)
             if index == self.active[0]:
                 await self.declarations.expire()
 
@@ -311,11 +328,13 @@ class Fences:
     async def look(self, index: int, connection: Connection) -> None:
         """Read a node's fence and the markers on it, and put this client's own claims. Raises `NodeError`."""
         sent = self.monotonic()
-        # Of nodes that are up only their witnesses are looked at, of the others all: any may take over.
+        # Of nodes that are up only their witnesses are looked at, of the others all: any may take over. What
+        # is on its way back may have any marker, left from when it was used last.
+        back = not self.nodes[index].up
         owners = [
             owner
             for owner in self.active
-            if owner != index and (not self.nodes[owner].up or index in self._witnesses[owner])
+            if owner != index and (back or not self.nodes[owner].up or index in self._witnesses[owner])
         ]
         touch = not self.observe and sent - self._touched[index] > _TOUCH_EVERY_S
         known = self.markers[index]
@@ -344,13 +363,13 @@ class Fences:
         await self.ring.take(index, connection, sent, epochs, answers[begin : begin + len(ring_requests)])
         if touch:
             self._touched[index] = sent
-        if sent < self._looked[index] or sent <= self._outdated[index]:
+        if sent < self.looked[index] or sent <= self._outdated[index]:
             return  # a later look has been taken in, or this client has changed something since
         if cas:
             self.floors[index] = cas
         for owner, reply in found.items():
             self.note_marker(index, owner, _marker_of(reply))
-        self._looked[index] = sent
+        self.looked[index] = sent
         await self.declarations.claim(index, connection, owners, sent, beat=beat)
         self.renew_lease()
         self._review()
@@ -369,7 +388,8 @@ class Fences:
                     self.marked_since.pop(owner, None)
             return
         self.markers[index][owner] = marker
-        if owner not in self.marked_since or (before is not None and before.floor != marker.floor):
+        renewed = index in self._witnesses[owner] if before is None else before.floor != marker.floor
+        if renewed or owner not in self.marked_since:
             # Since the answer has come, not since the question was asked: it stood at some time in between.
             self.marked_since[owner] = self.monotonic()
         self.suspect.setdefault(owner, self.floors[owner])
@@ -387,7 +407,11 @@ class Fences:
     def _review(self) -> None:
         for owner in self.active:
             node = self.nodes[owner]
-            if node.up and self.marked(owner):
+            if node.up and any(
+                owner in self.markers[index]
+                for index in self.reach()
+                if self.nodes[index].up or index in self._witnesses[owner]
+            ):
                 seen = (self.markers[index].get(owner) for index in self.reach())
                 claims = {claim for marker in seen if marker for claim in marker.claims}
                 who = ", ".join(sorted({str(claim) for claim in claims}))
@@ -419,6 +443,7 @@ class Fences:
         """A node is up; whether others may still take it for out."""
         self.returning.pop(index, None)
         self.contact.pop(index, None)
+        self.marked_since.pop(index, None)  # a marker that is left somewhere is of an outage that is over
         settles = self.suspect.pop(index, None) is not None or (
             self.floors[index] > 0 and self._settling.get(index) is None
         )

@@ -379,6 +379,11 @@ class Node:
         self._enter(NodeState.DOWN, reason)
 
     @property
+    def returns(self) -> bool:
+        """Whether it was out since it was last up, or since the start."""
+        return self._was_out
+
+    @property
     def spare(self) -> Connection | None:
         """The connection of a node that is out, while it may still answer."""
         return self._old if self._old is not None and self._old.usable else None

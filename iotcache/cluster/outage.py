@@ -44,8 +44,8 @@ class Marker(Struct, frozen=True):
     """The value of an outage marker."""
 
     floor: int = 0
-    """CAS unique with which it was first put: what a failover node holds for the marked node at or below it
-    is left from before. 0 for its own."""
+    """CAS unique with which the last claim was put: what a failover node holds for the marked node at or
+    below it is left from before. 0 for its own."""
     claims: tuple[Claim, ...] = ()
 
 
@@ -98,8 +98,8 @@ def decode_marker(value: bytes, cas: int) -> SeenMarker:
 
 
 def with_claim(seen: SeenMarker, claim: Claim) -> bytes:
-    """The marker's value with one claim more."""
-    return encode_marker(Marker(seen.floor, (*without(seen, claim.id), claim)))
+    """The marker's value with one claim more, and a floor anew: it may be left from an outage before."""
+    return encode_marker(Marker(0, (*without(seen, claim.id), claim)))
 
 
 def without_claim(seen: SeenMarker, number: int) -> bytes:

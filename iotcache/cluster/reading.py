@@ -260,6 +260,8 @@ class Reads:
 
     async def probe_many(self, keys: Sequence[str]) -> list[ItemInfo]:
         """Look at items without counting as a read, touching the LRU or marking them fetched (``me``)."""
+        if self._monotonic() > self._fences.valid_until:
+            await self.renew()
         places = self._router.places(keys)
         results: list[ItemInfo] = [_UNPROBED] * len(places)
         rings = self._router.rings

@@ -46,14 +46,16 @@ class Recovery:
         await fences.look_at(fences.reach())
         if index not in fences.suspect and not fences.marked(index):
             await self._delete_missed(index, connection)
-            await self._tidy(index)
+            await fences.declarations.tidy(index)
+            if fences.nodes[index].returns:  # a client that starts has nothing to do with what is marked
+                await fences.declarations.renew_floors(index, connection)
             return
         # From here on what is written past the node goes to it as well; only then the claim is withdrawn.
         fences.returning[index] = connection
         fences.nodes[index].not_yet("another client cannot reach it, or could not")
         try:
             await self._make_safe(index, connection)
-            await self._tidy(index)
+            await fences.declarations.tidy(index)
         except BaseException:
             fences.returning.pop(index, None)
             raise
@@ -103,17 +105,8 @@ class Recovery:
         await self._fence(index, connection)
         await self._delete_missed(index, connection)
         # Before anybody uses it: what stands in for nodes that have returned meanwhile is written no more.
-        await self._tidy(index)
+        await fences.declarations.tidy(index)
         return await fences.declarations.remove(index, seen) and not fences.marked(index)
-
-    async def _tidy(self, index: int) -> None:
-        """Remove markers left on a node that was out itself while the marked ones were fenced and used."""
-        fences = self._fences
-        if fences.observe:
-            return
-        for owner, marker in list(fences.markers[index].items()):
-            if fences.vouched(owner, without=index) and not await fences.declarations.alive(owner):
-                await fences.declarations.remove(owner, {index: marker.cas})
 
     async def _fence(self, index: int, connection: Connection) -> None:
         cas = await put_fence(partial(self._fences.ask, connection))

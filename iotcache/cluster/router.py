@@ -97,7 +97,7 @@ class Router:
         skipped: list[int] = []
         for index in ring.order(key):
             if self.nodes[index].up:
-                floor = fences.failover_floor(index, skipped) if fences.usable(index) else None
+                floor = fences.failover_floor(index, skipped, ring) if fences.usable(index) else None
                 return None if floor is None else (index, floor)
             skipped.append(index)
         return None

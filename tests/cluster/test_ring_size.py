@@ -31,7 +31,7 @@ def test_two_hundred_nodes_have_their_places_in_little_memory_and_a_change_is_ap
     gc.collect()
     tracemalloc.start()
     try:
-        view = RingView(addresses, "ketama", follow=True, monotonic=lambda: 0.0)
+        view = RingView(addresses, "ketama", follow=True, monotonic=lambda: 0.0, grace_s=1.0)
         record = RingRecord(1, 1, "ketama", rings, 4, change)
         view.switch(record)
         view.switch(step(record, 2))

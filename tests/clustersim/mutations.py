@@ -63,7 +63,9 @@ def forget_the_floor_of_failover_nodes(patch: Patch) -> None:
     patch.setattr(
         Fences,
         "failover_floor",
-        lambda self, index, skipped: None if real(self, index, skipped) is None else self.floors[index],
+        lambda self, index, skipped, ring: (
+            None if real(self, index, skipped, ring) is None else self.floors[index]
+        ),
     )
 
 
@@ -125,7 +127,11 @@ def let_fences_be_evicted(patch: Patch) -> None:
 def look_at_the_owner_alone(patch: Patch) -> None:
     """Of several nodes that are out, only the owner counts."""
     real = Fences.failover_floor
-    patch.setattr(Fences, "failover_floor", lambda self, index, skipped: real(self, index, list(skipped)[:1]))
+    patch.setattr(
+        Fences,
+        "failover_floor",
+        lambda self, index, skipped, ring: real(self, index, list(skipped)[:1], ring),
+    )
     real_targets = Router.targets
 
     def targets(self: Router, key: str, ring: PlacedRing | None = None) -> Targets:

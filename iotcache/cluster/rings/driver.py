@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from iotcache.cluster.rings.walk import RingWalk
 
 _PAUSE_S: Final = 0.04
+_TOLD_BY_PRESENT: Final = (RingPhase.INVITED, RingPhase.ANNOUNCED, RingPhase.HANDING_OVER)
 _JOIN_S: Final = 5.0
 """A node that joins must answer within so long."""
 _KEEPER_S: Final = 0.25
@@ -146,10 +147,11 @@ class RingDriver:
                     fences.declarations.declare(index)
                     fences.declarations.wrote_past(index)
                     lacking |= not fences.declarations.established(index)
-            if not reach & known and record.phase is RingPhase.INVITED and not undoing:
+            if not reach & known and record.phase in _TOLD_BY_PRESENT and not undoing:
                 # Who has not heard yet looks at nodes of the present ring alone: one of them has to tell it.
-                lacking = True
-                if now > began + _JOIN_S:
+                invited = record.phase is RingPhase.INVITED
+                lacking |= invited or now <= began + _JOIN_S
+                if invited and now > began + _JOIN_S:
                     self.refused = "no node of the present ring answers, and its clients cannot be told"
                     self.undo()
                     return False

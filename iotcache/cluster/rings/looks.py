@@ -72,16 +72,22 @@ class RingLooks:
 
     def __init__(self, view: RingView, fences: NodeLooks, members: Membership) -> None:
         self.view = view
+        self.takes_part = True
+        """Without, this client looks for no record and goes by its own list, as other makes do."""
         self.driving = False
         """Whether this client carries a change out."""
         self._fences = fences
         self._members = members
         self._task: asyncio.Task[None] | None = None
+        self._failed = ""
+        """Why this client could not go by the newest record, when it last tried."""
 
     # Within a look ---------------------------------------------------------------------------
 
     def requests(self, index: int, *, touch: bool) -> list[bytes]:
         """What a look at node ``index`` asks for, to be given to `take`."""
+        if not self.takes_part:
+            return []
         view = self.view
         keys = [RECORD_KEY, *map(floor_key, view.floors_on(index))]
         if touch and view.newest is not None:
@@ -93,6 +99,9 @@ class RingLooks:
     ) -> None:
         """Take in the answers to `requests`; ``epochs`` are those asked for. Raises `NodeError`."""
         view, ask = self.view, partial(self._fences.ask, connection)
+        if not self.takes_part:
+            view.looked(index, sent, None, self._fences.reach())
+            return
         for epoch, reply in zip(epochs, replies[1:], strict=True):
             cas = cas_of(reply)
             if not cas and not self._fences.observe:
@@ -103,12 +112,13 @@ class RingLooks:
         record = view.newest
         if not cas:
             record = None
-        elif cas != view.cas_on.get(index) or view.behind(index):
+        elif (connection, cas) != view.cas_on.get(index) or view.behind(index):
             (reply,) = await ask([b"mg %b v c u\r\n" % RECORD_KEY])
             cas = cas_of(reply)
             record = decode_record(reply.value) if cas and isinstance(reply, ItemReply) else None
-        view.cas_on[index] = cas
-        if view.looked(index, sent, record, self._fences.reach()):
+        view.cas_on[index] = (connection, cas)
+        newer = view.looked(index, sent, record, self._fences.reach())
+        if newer or (view.newest is not view.record and view.refused is None):
             self._take_part()
         if view.behind(index) and (self._fences.votes or self.driving) and view.newest is not None:
             await self.put(index, connection, view.newest)
@@ -174,10 +184,13 @@ class RingLooks:
     async def _go_by_newest(self) -> None:
         try:
             await self._learn()
-        except Exception as error:  # the client goes on by the ring it had: that must not stay unseen
-            log.error(
-                "cannot go by the announced ring: %s: %s", type(error).__name__, printable(str(error), 200)
-            )
+        except Exception as error:  # it uses no node until it can: the next look tries again
+            text = f"{type(error).__name__}: {printable(str(error), 200)}"
+            if text != self._failed:
+                log.error("cannot go by the announced ring: %s", text)
+            self._failed = text
+        else:
+            self._failed = ""
 
     async def _learn(self) -> None:
         view = self.view

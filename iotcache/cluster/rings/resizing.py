@@ -61,12 +61,12 @@ class Resizing:
         self._shares: dict[tuple[tuple[str, ...], tuple[str, ...]], float] = {}
 
     async def resize(
-        self, nodes: Sequence[NodeAddress], *, keys_per_s: int, on_progress: Progress | None
+        self, nodes: Sequence[NodeAddress], *, keys_per_s: int, prefix: str, on_progress: Progress | None
     ) -> ResizeResult:
         """See `iotcache.cluster.cluster.Cluster.resize`."""
         wanted = self._checked(nodes)
         began_s = self._monotonic()
-        self._walk.keys_per_s = keys_per_s
+        self._walk.keys_per_s, self._walk.prefix = keys_per_s, prefix
         present = self._view.read.nodes
         record = self._base()
         share = moved(self._view.placement, addresses(record.present.nodes), addresses(wanted))

@@ -29,6 +29,12 @@ steady                new              new
 5. *Announced*, *handing over* and *closing* may be mixed: all write to both. So a change is undone by going
    back through the same phases, and two drivers that do not know of each other do no harm.
 
+6. A look tells that a record is the newest only on a node that the one after it is put on: see
+   `successors_stand_on`. A node that has left may have the record of then for ever.
+7. Where no node that tells has a record, all have lost it. Who found one on them less than a lease before
+   knows that no other has stood since; who did not waits until writers, which put it back, must have found
+   the nodes again.
+
 **How long floors count.** An entry may live longer than its node owns its key, and the node may gain the key
 again. So the last four rings are remembered, with the floors of each; the first one's floor counts for all
 keys that its node has owned ever since.
@@ -65,8 +71,11 @@ class RingView:
         *,
         follow: bool,
         monotonic: Callable[[], float],
+        grace_s: float,
     ) -> None:
-        """``nodes`` have the indexes 0 and so on. Raises `ConfigError` for an unknown placement."""
+        """``nodes`` have the indexes 0 and so on. ``grace_s``: other clients need no longer to reach a node
+        that is back. Raises `ConfigError` for an unknown placement.
+        """
         self.placement = placement
         self.follow = follow
         self.starting = True
@@ -92,7 +101,12 @@ class RingView:
         """By node: the rank of the record that the last look found there; ``None`` for no record."""
         self.found_at: dict[int, float] = {}
         """When the last look at a node began that found the newest record there."""
-        self.cas_on: dict[int, int] = {}
+        self.cas_on: dict[int, tuple[object, int]] = {}
+        """By node: the connection and the CAS unique of the record there. Another process counts anew."""
+        self._grace_s = grace_s
+        self._none_since: float | None = None
+        """When the first of the looks began that have found no record anywhere."""
+        self._tell: tuple[RingRecord | None, frozenset[int]] = (None, frozenset())
         self._looked = NEVER
         """When the newest look began that found no newer record than the one this client goes by."""
         self._looked_newest = NEVER
@@ -150,6 +164,16 @@ class RingView:
             return 0
         return self._floors.get(since, {}).get(index)
 
+    def newest_floor(self, ring: PlacedRing, index: int) -> int | None:
+        """Above which CAS unique items count that node ``index`` has in place of others on ``ring``.
+
+        What it holds of the time before its ring was changed to ``ring`` may be its own, left from then.
+        """
+        for placed in reversed(self._chains[id(ring)]):
+            if index in self._fenced.get(placed.epoch, ()):
+                return self._floors.get(placed.epoch, {}).get(index)
+        return 0
+
     def floors_on(self, index: int) -> tuple[int, ...]:
         """The epochs whose floors a look at node ``index`` has to ask for."""
         if self.newest is None:
@@ -162,6 +186,7 @@ class RingView:
         """A node has an index, maybe another one than before."""
         self.indexes[name] = index
         self._floors_asked = (None, {})
+        self._tell = (None, frozenset())
 
     def note_floor(self, index: int, epoch: int, cas: int, sent: float) -> None:
         """What a look that began at ``sent`` has found of a floor."""
@@ -192,20 +217,46 @@ class RingView:
         newest = self.newest
         if record is not None and (newest is None or record.rank > newest.rank):
             self.newest = record
-            self._looked_newest = sent
+            self._none_since = None
+            self._looked_newest = sent if self._tells(index) else NEVER
             return True
         if record is None:
-            # Where no node has it, all have lost it, or there never was one.
-            if all(self.on.get(other, (0, 0)) is None for other in reach):
-                self._looked_newest = max(self._looked_newest, sent)
-                if newest is self.record:
-                    self._looked = max(self._looked, sent)
+            if self._tells(index) and self._nobody_has_it(sent, reach):
+                self._note_look(sent)
         elif newest is not None and record.rank == newest.rank:
-            self._looked_newest = max(self._looked_newest, sent)
+            self._none_since = None
             self.found_at[index] = max(self.found_at.get(index, NEVER), sent)
-        if record is not None and newest is self.record and newest is not None and record.rank == newest.rank:
-            self._looked = max(self._looked, sent)
+            if self._tells(index):
+                self._note_look(sent)
         return False
+
+    def _note_look(self, sent: float) -> None:
+        """A look that began at ``sent`` has told that no newer record stands."""
+        self._looked_newest = max(self._looked_newest, sent)
+        if self.newest is self.record:
+            self._looked = max(self._looked, sent)
+
+    def _tells(self, index: int) -> bool:
+        """Whether the record after the newest one would be put on node ``index``."""
+        newest = self.newest
+        if newest is None:
+            return True
+        if self._tell[0] is not newest:
+            names = [address.name for address in addresses(successors_stand_on(newest))]
+            self._tell = (newest, frozenset(self.indexes[name] for name in names if name in self.indexes))
+        return index in self._tell[1]
+
+    def _nobody_has_it(self, sent: float, reach: Sequence[int]) -> bool:
+        """Whether all nodes have lost the record, or there never was one, and no newer one can be meant."""
+        if any(self.on.get(other, (0, 0)) is not None for other in reach if self._tells(other)):
+            return False
+        if self._none_since is None:
+            self._none_since = sent
+        return (
+            self.newest is None
+            or sent <= self._looked_newest + LEASE_S
+            or sent >= self._none_since + self._grace_s
+        )
 
     def behind(self, index: int) -> bool:
         """Whether node ``index`` lacks the newest record."""
@@ -265,3 +316,11 @@ class RingView:
         new = frozenset(self.indexes[address.name] for address in addresses(change.nodes))
         both = old & new
         return both if len(both) > 1 else old | new
+
+
+def successors_stand_on(record: RingRecord) -> tuple[str, ...]:
+    """The nodes on which any record that follows ``record`` is put, as far as they answer."""
+    change, present = record.change, record.present.nodes
+    if change is None or change.phase in (RingPhase.INVITED, RingPhase.ANNOUNCED):
+        return present  # undone, it ends with these alone
+    return change.nodes if change.phase is RingPhase.CLOSING else (*present, *change.nodes)

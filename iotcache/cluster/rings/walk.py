@@ -42,6 +42,8 @@ class RingWalk:
         self.to_walk = 0
         """Entries that the nodes which lose keys had when the walk began."""
         self.keys_per_s = 20_000
+        self.prefix = ""
+        """Of the keys that are looked through; others' entries on the nodes are their own business."""
 
     async def run(self, old: PlacedRing, new: PlacedRing, on: Callable[[], bool]) -> None:
         """Hand over all that moves from ``old`` to ``new``, as long as ``on`` says so."""
@@ -83,7 +85,9 @@ class RingWalk:
                 for item in items:
                     self.walked += 1
                     key = _plain(item.key)
-                    if key is None or old.owner(key) != index or new.owner(key) == index:
+                    if key is None or not key.startswith(self.prefix):
+                        continue
+                    if old.owner(key) != index or new.owner(key) == index:
                         continue
                     batch.append(key)
                     if len(batch) < _BATCH:
