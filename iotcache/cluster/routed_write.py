@@ -7,7 +7,7 @@ and what returns is written to as well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from iotcache.clock import Clock
@@ -26,6 +26,8 @@ class RoutedWrite(NamedTuple):
 
     keys: Sequence[str]
     places: list[Route]
+    generation: int
+    """Of the router when it gave the places: while the write waits its keys may get other owners."""
     encode: Callable[[Sequence[int], bool], list[bytes]]
     """The requests for some positions; True when they go past a node that is out, for a short time."""
     impatient: frozenset[int]
@@ -102,10 +104,8 @@ class RoutedWrites:
             if self._monotonic() > fences.valid_until:  # on a busy machine that took its time
                 await fences.renew(fences.active)
         guard, written, read = RingGuard(fences), rings.writes, rings.read
-        done: dict[int, tuple[int, ...]] = {}
-        if len(written) > 1:
-            done = {at: self._router.targets(write.keys[at], written[0]).nodes for at in which}
-        failed = await self._send_to(written[0], read, write, which, results, {})
+        done: dict[int, list[int]] | None = {} if len(written) > 1 else None
+        failed = await self._send_to(written[0], read, write, which, results, done)
         for ring in written[1:]:
             # A reader's addition goes to the ring that is read, and to no other.
             again = [at for at in which if results[at].ok or at in write.impatient]
@@ -123,17 +123,22 @@ class RoutedWrites:
         write: RoutedWrite,
         which: Sequence[int],
         results: list[WriteResult],
-        done: Mapping[int, tuple[int, ...]],
+        done: dict[int, list[int]] | None,
     ) -> list[int]:
-        """Send to the nodes of one ring, but to those that have it ``done`` already."""
+        """Send to the nodes of one ring, but to those that have it already: ``done``, by position.
+
+        There it is noted as well: it is what was sent, not what comes out when the nodes' states are looked
+        at once more, as time passes.
+        """
         fences = self._fences
         began_s = self._monotonic()
         batches = _Batches()
+        placed = ring is read and write.generation == self._router.generation
         by_owner: list[list[int]] = [[] for _ in self._nodes]
         for position in which:
             if position in write.impatient and ring is not read:
                 continue
-            owner = write.places[position][0] if ring is read else ring.owner(write.keys[position])
+            owner = write.places[position][0] if placed else ring.owner(write.keys[position])
             by_owner[owner].append(position)
         for owner, positions in enumerate(by_owner):
             if positions and fences.usable(owner) and (write.adds or not fences.settling(owner)):
@@ -142,7 +147,13 @@ class RoutedWrites:
                     batches.first[owner, False] = fresh
             else:
                 for position in positions:
-                    self._divert(ring, write, owner, position, batches, results, done.get(position, ()))
+                    there = done.get(position, ()) if done else ()
+                    self._divert(ring, write, owner, position, batches, results, there)
+        if done is not None:
+            for groups in (batches.first, batches.more):
+                for (index, _), positions in groups.items():
+                    for at in positions:
+                        done.setdefault(at, []).append(index)
         failed: list[int] = []
         second: dict[int, WriteResult] = {}
 

@@ -108,7 +108,7 @@ class Writes:
                 )
             return requests
 
-        return RoutedWrite(keys, places, encode, impatient, SET_REASONS)
+        return RoutedWrite(keys, places, self._router.generation, encode, impatient, SET_REASONS)
 
     async def delete_many(self, keys: Sequence[str]) -> list[WriteResult]:
         """Delete ``keys``. ``ok``: the node has it no more; ``reason`` tells when it was not there before."""
@@ -119,7 +119,9 @@ class Writes:
         def encode(positions: Sequence[int], past: bool) -> list[bytes]:
             return [protocol.delete_request(places[position].key) for position in positions]
 
-        return await self._routed.write(RoutedWrite(keys, places, encode, frozenset(), DELETE_REASONS))
+        generation = self._router.generation
+        write = RoutedWrite(keys, places, generation, encode, frozenset(), DELETE_REASONS)
+        return await self._routed.write(write)
 
     async def touch_many(self, keys: Sequence[str], ttl_s: int) -> list[WriteResult]:
         """Give ``keys`` ``ttl_s`` (> 0) more seconds to live, without reading them.
@@ -130,10 +132,10 @@ class Writes:
             raise ValueError(_wrong_ttl(", ".join(keys[:1]), ttl_s))
         ttl = wire_ttl(ttl_s, self._clock.now())
         fences = self._fences
-        places = self._router.places(keys)
-        results: list[WriteResult] = [UNTOLD] * len(places)
         if self._monotonic() > fences.valid_until:
             await fences.renew(fences.active)
+        places = self._router.places(keys)
+        results: list[WriteResult] = [UNTOLD] * len(places)
         rings = fences.rings
         # What is touched where nobody reads it now may be read there next: its outcome does not matter.
         for ring in sorted(rings.writes, key=lambda ring: ring is rings.read):

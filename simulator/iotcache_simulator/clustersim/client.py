@@ -43,7 +43,7 @@ class SimulatedClient:
         changed: Callable[[SimulatedClient, Event], None],
     ) -> None:
         self.name = f"{'writer' if number < plan.writers else 'reader'} {number}"
-        self.clock = SimulatedClock(scheduler)
+        self.clock = SimulatedClock(scheduler, Random(plan.seed ^ number) if plan.busy else None)
         self.cluster: Cluster
         self._number = number
         self._plan = plan

@@ -21,6 +21,7 @@ EPOCH_S: Final = 1_700_000_000.0
 _TURN_S: Final = 0.000_02
 """Longest time between something to do and a process doing it, unless it is stalled."""
 _PUT_OFF_S: Final = 0.004
+_BUSY_S: Final = 0.000_1
 
 Result = TypeVar("Result")
 
@@ -318,12 +319,19 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 class SimulatedClock:
     """A process's clocks: monotonic time is the world's, wall time may be set wrong."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, busy: Random | None = None) -> None:
+        """With ``busy`` time passes between two looks at the clock, as on a machine that has much to do."""
         self._scheduler = scheduler
+        self._busy = busy
+        self._read_s = 0.0
         self.offset_s = 0.0
 
     def now(self) -> float:
         return EPOCH_S + self._scheduler.now + self.offset_s
 
     def monotonic(self) -> float:
-        return self._scheduler.now
+        now_s = self._scheduler.now
+        if self._busy is None:
+            return now_s
+        self._read_s = max(now_s, self._read_s + self._busy.random() * _BUSY_S)
+        return self._read_s

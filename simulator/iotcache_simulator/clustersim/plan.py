@@ -72,6 +72,8 @@ class SimulationPlan(Struct, frozen=True):
     strict: bool = False
     """A read gives nothing older than a write that has *ended* before, confirmed or not."""
 
+    busy: bool = False
+    """On a machine that has much to do: time passes between two looks at the clock."""
     spares: int = 0
     """Nodes that run and are in no client's own list; the ring may be changed to them."""
     whole: bool = False
