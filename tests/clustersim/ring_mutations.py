@@ -10,6 +10,7 @@ import pytest
 from iotcache.cluster.rings import driver, handover, record
 from iotcache.cluster.rings.driver import RingDriver
 from iotcache.cluster.rings.handover import HandOver
+from iotcache.cluster.rings.looks import RingLooks
 from iotcache.cluster.rings.record import RingRecord
 from iotcache.cluster.rings.types import RingPhase
 from iotcache.cluster.rings.view import RingView
@@ -70,6 +71,21 @@ def put_no_floors(patch: Patch) -> None:
     patch.setattr(RingDriver, "_put_floors", put)
 
 
+def forget_floors_of_past_rings(patch: Patch) -> None:
+    """Only the last change is remembered: what a node had before it does not count, its own keys included."""
+    patch.setattr(record, "REMEMBERED", 1)
+
+
+def let_floors_be_evicted(patch: Patch) -> None:
+    """A floor that is missed is not put back: for who starts then, nothing bounds what counts."""
+    real = RingLooks._put_floor
+
+    async def put(self: RingLooks, connection: Any, epoch: int, *, again: bool) -> int:
+        return 1 if again else await real(self, connection, epoch, again=again)
+
+    patch.setattr(RingLooks, "_put_floor", put)
+
+
 def skip_the_phase_lease(patch: Patch) -> None:
     """The next phase begins as soon as the record stands on every node."""
     patch.setattr(driver, "LEASE_S", 0.0)
@@ -102,6 +118,8 @@ RING_MUTATIONS: dict[str, Callable[[Patch], None]] = {
         never_ask_the_old_owner,
         hand_over_over_anything,
         put_no_floors,
+        forget_floors_of_past_rings,
+        let_floors_be_evicted,
         skip_the_phase_lease,
         take_over_from_the_living,
         skip_announcing,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
 from iotcache_simulator.clustersim.seeds import draw_resize
@@ -23,28 +24,51 @@ KEYS = tuple(range(8))
 ONE, TWO = ((0, 1),), ((0, 1), (1, 1))
 
 
-def moved_twice(read_s: float) -> SimulationPlan:
+def moved_twice(read_s: float, *more: SimulationStep) -> SimulationPlan:
     """Some keys go to a node that joins, are deleted there, and come back when it leaves.
 
-    What their first node has of them from before counts for nobody. They are not read before ``read_s``:
-    what is found and does not count is removed.
+    What their first node has of them from before counts for nobody, also after ``more``. They are not read
+    before ``read_s``: what is found and does not count is removed.
     """
     steps = [
         SimulationStep(0.1, "set", 0, keys=KEYS),
         SimulationStep(0.3, "resize", 0, ring=TWO),
         SimulationStep(4.0, "delete", 0, keys=KEYS),
         SimulationStep(4.2, "resize", 0, ring=ONE),
+        *more,
         *(SimulationStep(read_s + 0.2 * at, "get", 1, track=1, keys=KEYS) for at in range(8)),
     ]
+    return two_clients(steps, read_s + 1.6)
+
+
+def written_once() -> SimulationPlan:
+    """Keys that are set before a node joins, and never again, are all there when it has joined."""
+    steps = [
+        SimulationStep(0.1, "set", 0, keys=KEYS),
+        SimulationStep(0.3, "resize", 0, ring=TWO),
+        SimulationStep(4.0, "get", 1, keys=KEYS),
+    ]
+    return replace(two_clients(steps, 4.1), whole=True)
+
+
+def two_clients(steps: list[SimulationStep], end_s: float) -> SimulationPlan:
+    """A writer and a reader of one node and of another that may join."""
     return SimulationPlan(
         seed=1, nodes=1, spares=1, writers=1, readers=1, tracks=1, keys=len(KEYS), shuffle=0.0,
-        open_min_s=0.1, open_max_s=0.2, timeout_s=0.25, end_s=read_s + 1.6,
+        open_min_s=0.1, open_max_s=0.2, timeout_s=0.25, end_s=end_s,
         steps=tuple(sorted(steps, key=lambda step: step.at_s)),
     )  # fmt: skip
 
 
 FLOORS = {
     "put_no_floors": moved_twice(5.8),
+    "forget_floors_of_past_rings": written_once(),
+    "let_floors_be_evicted": moved_twice(
+        8.5,
+        *(SimulationStep(7.6, "end", client, value=1.0) for client in (0, 1)),
+        SimulationStep(7.9, "evict", node=0, value=4.0),
+        *(SimulationStep(8.0, "start", client) for client in (0, 1)),
+    ),
 }
 
 
