@@ -158,6 +158,7 @@ BROKEN: dict[str, tuple[Callable[[Scenario], Scenario], Policy | None, str]] = {
     "how-much-memory": (memory_as_it_was, None, "prediction_error < 3"),
     "which-ttl": (lambda one: one, Policy(ttl_s=3), "prediction_error < 3"),
     "config-push": (same_version_behind, None, "config_stale_s > 5"),
+    "scale-out": (lambda one: one, Policy(hand_over=False), "hand-over.store_reads_since_change < 10"),
 }  # fmt: skip
 """How each is broken, and which expectation must say so."""
 LASTING = dict.fromkeys(("how-much-memory", "which-ttl"), 40)

@@ -17,7 +17,8 @@ from tests.conforming import conforming
 SHIPPED = {
     "broker-outage", "cache-penetration", "cache-stampede", "cold-start-and-warming", "config-push",
     "database-collapse", "early-refresh", "eviction-pressure", "hot-key", "hot-key-cured",
-    "how-much-memory", "invalidate-race", "multiget-hole", "node-crash-and-remap", "slab-classes",
+    "how-much-memory", "invalidate-race", "multiget-hole", "node-crash-and-remap", "scale-out",
+    "slab-classes",
     "slow-database", "slow-node", "synchronised-expiry", "ttl-too-long", "ttl-too-short", "which-ttl",
     "write-policies",
 }  # fmt: skip

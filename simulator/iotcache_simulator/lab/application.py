@@ -46,6 +46,8 @@ class ArmPolicy(Struct, frozen=True):
     """What a write does to the cache."""
     value_bytes: int = 0
     """How large values are put into the cache; 0: as they come."""
+    hand_over: bool = False
+    """Whether another list of nodes is a change of the ring, in which entries are handed over."""
 
 
 class ApplicationTotals:

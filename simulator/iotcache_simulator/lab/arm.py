@@ -91,6 +91,7 @@ class Arm:
         self._open = AsyncExitStack()
         self._recent: deque[tuple[int, int]] = deque(maxlen=SMOOTH_S)
         self._recent_written: deque[tuple[int, int]] = deque(maxlen=SMOOTH_S)
+        self._stored_since_change: int | None = None
         self._take_up(policy)
 
     @property
@@ -105,6 +106,16 @@ class Arm:
 
     # Opening, policy, reading
 
+    async def change_nodes(self, nodes: tuple[str, ...]) -> None:
+        """Another list: told to the applications that run, or with it they begin anew."""
+        self._stored_since_change = 0
+        if not self.policy.hand_over:
+            await self.use_nodes(nodes)
+            return
+        addresses = [parse_node(node) for node in nodes]
+        await self._clients[0].cluster.resize(addresses, prefix=self.keys.prefix)
+        self.nodes = nodes
+
     async def use_nodes(self, nodes: tuple[str, ...]) -> None:
         """Everybody reads from these nodes now; the new connections take the old ones' place at once."""
         cache = structs.replace(
@@ -114,7 +125,10 @@ class Arm:
         async with AsyncExitStack() as opening:
             for number in range(self._count):
                 rng = Random(self._seed + number)
-                cluster = Cluster.from_settings([parse_node(node) for node in nodes], cache, rng=rng)
+                # The sides share the nodes, and what one of them announces is nothing to the other.
+                cluster = Cluster.from_settings(
+                    [parse_node(node) for node in nodes], cache, rng=rng, rings=self.policy.hand_over
+                )
                 await opening.enter_async_context(cluster)
                 application = Application(
                     cluster,
@@ -161,7 +175,9 @@ class Arm:
         self._take_up(policy)
         if not self.nodes:
             return
-        if policy.placement != before.placement or (policy.copies > 1) != (before.copies > 1):
+        if (policy.placement, policy.hand_over) != (before.placement, before.hand_over) or (
+            (policy.copies > 1) != (before.copies > 1)
+        ):
             await self.use_nodes(self.nodes)
         for client in self._clients:
             client.application.policy = policy
@@ -276,6 +292,8 @@ class Arm:
                 client.readers.service_ms.clear()
                 errors += client.readers.totals.errors
                 client.readers.totals.errors = 0
+        if self._stored_since_change is not None:
+            self._stored_since_change += store_series
         self._recent.append((reads, hits))
         self._recent_written.append((written, stale))
         recent_reads = sum(second[0] for second in self._recent)
@@ -289,6 +307,7 @@ class Arm:
             else None,
             "fallbacks_per_s": float(reads - hits),
             "store_reads_per_s": float(store_series),
+            "store_reads_since_change": self._stored_since_change,
             "errors_per_s": float(errors),
             "p50_ms": latency.percentile(50) if reads else None,
             "p99_ms": latency.percentile(99) if reads else None,

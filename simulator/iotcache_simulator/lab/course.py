@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 ORDER: Final = (
     "ttl-too-short", "ttl-too-long", "slow-database", "cold-start-and-warming", "cache-stampede",
     "early-refresh", "synchronised-expiry", "cache-penetration", "write-policies", "invalidate-race",
-    "hot-key", "hot-key-cured", "node-crash-and-remap", "slow-node", "multiget-hole", "broker-outage",
-    "eviction-pressure", "how-much-memory", "which-ttl", "slab-classes", "database-collapse", "config-push",
+    "hot-key", "hot-key-cured", "node-crash-and-remap", "scale-out", "slow-node", "multiget-hole",
+    "broker-outage", "eviction-pressure", "how-much-memory", "which-ttl", "slab-classes", "database-collapse",
+    "config-push",
 )  # fmt: skip
 """From what one entry does to what many nodes and writers do; each builds on those before it."""
 

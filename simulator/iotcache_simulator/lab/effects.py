@@ -183,7 +183,7 @@ class Effects:
             new = placement(arm.policy.placement, [parse_node(node) for node in self.listed])
             moved = sum(before[old.owner(key)] != self.listed[new.owner(key)] for key in keys)
             self.moved_percent[arm.name] = 100.0 * moved / max(len(keys), 1)
-            await arm.use_nodes(self.listed)
+        await asyncio.gather(*(arm.change_nodes(self.listed) for arm in self._arms))
         if self._spec.ingest_writes:
             await self._reconfigure_ingest()
 

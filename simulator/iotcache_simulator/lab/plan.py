@@ -37,6 +37,7 @@ class ScenarioPlan:
         policy = before or ArmPolicy(
             spec.ttl_s, spec.config_ttl_s, spec.jitter, spec.lease, spec.failover, spec.placement,
             spec.negative_ttl_s, spec.refresh_s, spec.near_s, spec.copies, spec.writing, spec.value_bytes,
+            spec.hand_over,
         )  # fmt: skip
         own = [arm for arm in self.scenario.arms if arm.name == name] if before is None else []
         for layer in (*own, change, self._forced):

@@ -201,6 +201,7 @@ class PolicyFields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     copies: Copies | None = None
     writing: Writing | None = None
     value_bytes: ValueBytes | None = None
+    hand_over: bool | None = None
 
 
 class Policy(PolicyFields, Action, frozen=True, tag="policy"):
@@ -216,7 +217,7 @@ class Policy(PolicyFields, Action, frozen=True, tag="policy"):
             "lease": "lease {}", "failover": "failover {}", "placement": "{}",
             "negative_ttl_s": "negative entries {:g} s", "refresh_s": "refreshed {:g} s early",
             "near_s": "near cache {:g} s", "copies": "{:g} copies",
-            "writing": "write-{}", "value_bytes": "values of {:,} bytes",
+            "writing": "write-{}", "value_bytes": "values of {:,} bytes", "hand_over": "hand-over {}",
         }  # fmt: skip
         parts = []
         for name, form in names.items():

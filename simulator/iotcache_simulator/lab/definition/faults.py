@@ -41,6 +41,7 @@ _BEGUN_BY: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "predicted_hit_percent": ((Predict,), "no step until then has a predict"),
     "prediction_error": ((Predict,), "no step until then has a predict"),
     "keys_moved_percent": ((Add, Remove), "no step until then changes the list of nodes"),
+    "store_reads_since_change": ((Add, Remove), "no step until then changes the list of nodes"),
 }
 _OF_WRITES: Final = {"writes_per_s", "store_writes_per_s", "write_ms", "stale_percent", "lost_writes"}
 """Metrics that are there only once something was done."""

@@ -56,6 +56,12 @@ METRICS: Final[dict[str, LabMetric]] = {
         "of the fleet's keys, those whose node changed with the last change of the list",
         True,
     ),
+    "store_reads_since_change": LabMetric(
+        "Store reads since",
+        "series",
+        "series that the readers asked the store for since the list of nodes began to change",
+        True,
+    ),
     "busiest_node_percent": LabMetric(
         "Busiest node", "%", "of all gets, those of the busiest node; over the last 3 s"
     ),

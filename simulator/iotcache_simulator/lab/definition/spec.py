@@ -74,6 +74,8 @@ class StackSpec(Struct, frozen=True, forbid_unknown_fields=True):
     lease: bool = True
     failover: bool = True
     placement: Placement = "ketama"
+    hand_over: bool = False
+    """Whether another list is a change of the ring, with a hand-over; else all applications begin anew."""
 
 
 class ArmSpec(PolicyFields, frozen=True):
