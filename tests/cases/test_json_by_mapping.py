@@ -336,6 +336,21 @@ def test_each_value_has_the_nearest_time_above_it_and_a_wrong_one_takes_no_other
     assert '"f": the time at "t" is not ISO 8601' in found.dead_letter.reason
 
 
+@pytest.mark.parametrize(
+    ("topic", "sensors"), [("m/{device}", None), ("m/{device}/{sensor}", {"t", "t/value"})]
+)
+def test_two_members_that_would_be_one_series_are_refused(topic: str, sensors: set[str] | None) -> None:
+    content = {"Value": 1, "value": {"value": 2}}
+    found = decoded(
+        IngestMapping(topic=topic), topic.format(device="d", sensor="t"), json.dumps(content).encode()
+    )
+    if sensors is None:
+        assert isinstance(found, DeadLetter)
+        assert 'two of its members are both called "value"' in found.reason
+    else:
+        assert {one.sensor for one in found} == sensors
+
+
 def test_records_that_nothing_tells_apart_are_told_apart_by_their_places() -> None:
     payload = b'[{"t": 1}, {"t": 2}]'
     found = decoded(IngestMapping(topic="m/{device}"), "m/d", payload)

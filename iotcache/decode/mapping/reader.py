@@ -213,9 +213,10 @@ class FieldReader:
         for leaf in leaves(value, self._depth, self._taken, "", self._times):
             if self._ignore.find(leaf.name or VALUE_MEMBER):
                 continue
-            if leaf.name in seen:
-                raise NotThere(f'two of its members are both called "{printable(leaf.name, 100)}"')
-            seen.add(leaf.name)
+            name = leaf.name or ("" if fields.get("sensor") else VALUE_MEMBER)
+            if name in seen:
+                raise NotThere(f'two of its members are both called "{printable(name, 100)}"')
+            seen.add(name)
             if leaf.ts is None:
                 yield self._fields(fields, root, leaf, topic)
                 continue
