@@ -84,9 +84,20 @@ async def test_an_entry_with_little_life_left_is_loaded_anew_behind_the_reader(
         (first,) = await application.read_many(SERIES[:1])
         assert first.source is not Source.CACHE
         arm.store.delay_s = 0.1
+        await arm.set_policy(structs.replace(policy, ttl_s=300))
         (second,) = await application.read_many(SERIES[:1])
         assert (second.source, second.value) == (Source.CACHE, 1.0), "nobody waits for it"
         await until(lambda: application.totals.refreshed == 1)
+
+        async def renewed() -> bool:
+            (info,) = await arm.cache.ttl_many(SERIES[:1])
+            return info.ttl_s > 250
+
+        async with asyncio.timeout(10):
+            while not await renewed():  # though the value is what it was
+                await asyncio.sleep(0.01)
+        await arm.set_policy(policy)
+        await arm.cache.cluster.touch_many(arm.keys.latest_many(SERIES[:1]), 5)
         arm.store.stopped = True
         await application.read_many(SERIES[:1])
         assert application.totals.refreshed == 1, "another has the right to, for a while"
@@ -166,6 +177,16 @@ async def test_a_slow_reader_puts_a_deleted_value_back_unless_it_has_a_lease(
 
 
 @pytest.mark.real("memcached")
+async def test_a_push_that_comes_too_late_is_counted(memcached: Server, tmp_path: Path) -> None:
+    async with stored(tmp_path) as store, reading(memcached, store, POLICY, "pushes") as arm:
+        probe = Probe(store, [arm])
+        for version, refused in ((3, 0), (2, 1), (3, 1)):
+            await probe.configure(version, behind=False)
+            figures = await probe.figures()
+            assert (figures["pushes_refused"], figures["pushes.config_version"]) == (refused, 3)
+
+
+@pytest.mark.real("memcached")
 @pytest.mark.parametrize(
     ("writing", "cached", "in_store"),
     [("through", True, True), ("aside", False, True), ("around", False, True), ("behind", True, False)],
@@ -192,14 +213,16 @@ async def test_what_is_written_behind_reaches_the_store_unless_the_node_loses_it
     memcached: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     monkeypatch.setattr(writers, "BEHIND_S", 3_600.0)
+    monkeypatch.setattr(writers, "FLUSHED_AT_A_TIME", writers.SERIES)
     policy = structs.replace(POLICY, writing="behind")
     async with stored(tmp_path) as store, reading(memcached, store, policy, f"behind-{kept}") as arm:
         arm.write(400)
         await until(lambda: len(arm.writers.acknowledged) == writers.SERIES)
-        arm.write(0)
+        await arm.writers.stop()  # with all that is under way: nothing is written after what follows
         if not kept:
             await arm.cache.invalidate(arm.writers.series)
         monkeypatch.setattr(writers, "BEHIND_S", 0.0)
+        arm.write(0)
         await until(lambda: arm.writers.lost + arm.writers.store_writes >= writers.SERIES)
         assert (arm.writers.lost == 0) == kept
         found = await store.latest_many(arm.writers.series)
@@ -213,6 +236,7 @@ async def test_what_is_written_again_while_it_is_flushed_is_not_lost(
     memcached: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writers, "BEHIND_S", 0.0)
+    monkeypatch.setattr(writers, "FLUSHED_AT_A_TIME", writers.SERIES)
     policy = structs.replace(POLICY, writing="behind")
     async with stored(tmp_path) as store, reading(memcached, store, policy, "again") as arm:
         get_many = arm.cache.cluster.get_many

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from random import Random
 from typing import Final
 
@@ -14,6 +15,7 @@ from msgspec import Struct
 from iotcache.cache import DeviceCache
 from iotcache.cluster import Cluster
 from iotcache.cluster.types import Mode, SetItem
+from iotcache.entry_codec import encode_reading
 from iotcache.errors import StoreError
 from iotcache.model import Read, Series, Source
 from iotcache.tasks import end
@@ -191,9 +193,17 @@ class Application:
         (taken,) = await self.cluster.set_many([right])
         if not taken.ok:
             return
+        key = copy.keys.latest(*series)
+        (seen,) = await self.cluster.get_many([key], cas=True)
         try:
             loaded = await self._store.latest_many([series])
         except StoreError:
             return
         self.totals.refreshed += 1
-        await copy.write_through(list(loaded.values()))
+        if seen.hit and series in loaded:
+            # Not written through: a value that has not changed is to live longer all the same. Where the
+            # entry was deleted or written meanwhile, it stays so.
+            reading = loaded[series].reading
+            value, flags = encode_reading(reading)
+            life_s = max(1, ceil(copy.plan_ttl(reading) / 1e6 - time.time()))
+            await self.cluster.cas_many([SetItem(key, value, flags, life_s)], [seen])

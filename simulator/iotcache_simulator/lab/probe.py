@@ -20,6 +20,7 @@ class Probe:
         self._arms = arms
         self._value: float | None = None
         self._version: int | None = None
+        self._refused = 0
         self._stale_since: dict[str, float] = {}
         self._seq = 0
 
@@ -63,9 +64,12 @@ class Probe:
             )
             await self._store.documents.upsert([document])
             return
+        stored = True
         for arm in self._arms:
             pushed = await push_config(arm.cache, PROBE.device, content, version=version, site="lab")
             self._version = pushed.stored_version
+            stored = stored and pushed.stored
+        self._refused += not stored
 
     async def invalidate(self) -> None:
         """Delete what the cache has of the probe."""
@@ -77,6 +81,8 @@ class Probe:
     async def figures(self) -> dict[str, float | None]:
         """Read as an application does, and compare with what was written."""
         figures: dict[str, float | None] = {}
+        if self._version is not None:
+            figures["pushes_refused"] = float(self._refused)
         for arm in self._arms:
             prefix = f"{arm.name}." if arm.name else ""
             if self._value is not None:

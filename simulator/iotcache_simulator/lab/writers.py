@@ -23,6 +23,8 @@ SERIES: Final = 20
 BEHIND_S: Final = 3.0
 """A write-behind puts a value into the store so long after its series was written first."""
 _TICK_S: Final = 0.2
+FLUSHED_AT_A_TIME: Final = 2
+"""Ten a second: all series become dirty within one second, and would be flushed in one."""
 _UNDER_WAY: Final = 50
 """Writes under way at a time; while so many are, none is begun."""
 
@@ -122,9 +124,12 @@ class ArmWriters:
         while True:
             await asyncio.sleep(_TICK_S)
             due_s = time.monotonic() - BEHIND_S
-            due = {series: reading for series, (reading, since_s) in self._dirty.items() if since_s <= due_s}
+            # In the order of their age, which is that in which they became dirty.
+            due = [
+                (series, reading) for series, (reading, since_s) in self._dirty.items() if since_s <= due_s
+            ]
             if due:
-                await self._flush(cache, due)
+                await self._flush(cache, dict(due[:FLUSHED_AT_A_TIME]))
 
     async def _flush(self, cache: DeviceCache, due: Mapping[Series, Reading]) -> None:
         """Put what the nodes still have into the store; what they have not got any more is lost."""
@@ -147,4 +152,4 @@ class ArmWriters:
             if self._dirty[series][0] is reading:
                 del self._dirty[series]
             else:  # written again meanwhile
-                self._dirty[series] = self._dirty[series][0], time.monotonic()
+                self._dirty[series] = self._dirty.pop(series)[0], time.monotonic()

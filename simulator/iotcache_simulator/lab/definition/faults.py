@@ -40,6 +40,7 @@ _BEGUN_BY: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "config_stale_s": ((PushConfig,), "no step until then has a config"),
     "predicted_hit_percent": ((Predict,), "no step until then has a predict"),
     "prediction_error": ((Predict,), "no step until then has a predict"),
+    "pushes_refused": ((PushConfig,), "no step until then has a config"),
     "keys_moved_percent": ((Add, Remove), "no step until then changes the list of nodes"),
     "store_reads_since_change": ((Add, Remove), "no step until then changes the list of nodes"),
 }

@@ -102,6 +102,9 @@ METRICS: Final[dict[str, LabMetric]] = {
     "config_stale_s": LabMetric(
         "Config stale", "s", "how long that version has been other than the store's", True
     ),
+    "pushes_refused": LabMetric(
+        "Pushes refused", "pushes", "pushes of the probe's configuration that came too late, in all"
+    ),
 }
 """By name. One side's metric is ``SIDE.NAME``; ``misses.REASON`` counts misses a second."""
 
