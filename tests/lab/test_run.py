@@ -154,7 +154,7 @@ BROKEN: dict[str, tuple[Callable[[Scenario], Scenario], Policy | None, str]] = {
         lambda one: without(one, lambda act: isinstance(act, PageMover) and act.to == "eager"), None,
         "evictions_per_s < 5",
     ),
-    "database-collapse": (short_queue, None, "store_waiting > 150 for 8"),
+    "database-collapse": (short_queue, None, "store_waiting > 140 for 8"),
     "how-much-memory": (memory_as_it_was, None, "prediction_error < 3"),
     "which-ttl": (lambda one: one, Policy(ttl_s=3), "prediction_error < 3"),
     "config-push": (same_version_behind, None, "config_stale_s > 5"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import count
 from pathlib import Path
 
@@ -103,6 +104,15 @@ def test_a_predict_is_about_one_thing() -> None:
     for keys in ("", ", ttl_s = 9, memory_mb = 9"):
         with pytest.raises(ConfigError, match="either memory_mb or ttl_s"):
             parse(text.replace('{ act = "kill", node = 2 }', f'{{ act = "predict"{keys} }}'), "x.toml")
+
+
+def test_neither_its_place_nor_its_length_gives_a_right_answer_away() -> None:
+    asked = [step.question for one in catalogue()[0] for step in one.step if step.question is not None]
+    places = Counter(question.right for question in asked)
+    longest = sum(
+        len(question.answers[question.right - 1]) == max(map(len, question.answers)) for question in asked
+    )
+    assert max(*places.values(), longest) <= 0.4 * len(asked), (places, longest)
 
 
 SIDES = """
