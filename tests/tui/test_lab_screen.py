@@ -31,6 +31,7 @@ from iotcache_tui.state.requests import SlowStore, SwitchPart
 from iotcache_tui.state.updates import Latest
 from iotcache_tui.widgets.lab.lab_big import big_lines
 from iotcache_tui.widgets.lab.lab_plot import plot_lines
+from iotcache_tui.widgets.lab.lab_words import done_in
 from tests.tui.conftest import RunApp, screen_lines, screen_text, until_shown
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -247,12 +248,43 @@ async def test_a_long_condition_is_read_to_its_end(run_app: RunApp) -> None:
         lights = (CheckResult(text, "green", 1234.0, "reads/s", 6.0),)
         results = (StepResult("Many readers", lights, (), 0.0),)
         show(app, structs.replace(shown, state=structs.replace(shown.state, steps=results)))
-        while "reads/s after 6 s" not in screen_text(app):  # the screen may still be coming up
+        while "(after 6 s)" not in screen_text(app):  # the screen may still be coming up
             await pilot.pause()
         lines = screen_lines(app)
         at = next(number for number, line in enumerate(lines) if "modulo.misses.never_set > 1000" in line)
         assert lines[at + 1].endswith(" 120")
-        assert "reads/s after 6 s" in lines[at + 2]
+        assert "(after 6 s)" in lines[at + 2]
+        assert lines[at + 2].endswith("1234 reads/s")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_a_light_shows_what_is_now_and_the_text_all_that_was_done(
+    run_app: RunApp, size: tuple[int, int]
+) -> None:
+    begun = view()
+    light = structs.replace(begun.state.steps[0].checks[0], metric="hit_percent", value=77.0)
+    step = structs.replace(begun.state.steps[0], checks=(light,))
+    acts = (
+        *(Mark(10.0 + n, "a node added to the list") for n in range(4)),
+        Mark(15.0, "every node flushed"), Mark(16.0, "so *this* is it", note=True),
+    )  # fmt: skip
+    state = structs.replace(begun.state, steps=(step,), marks=acts)
+    async with run_app(size) as (app, pilot):
+        await pilot.press("6")
+        show(app, structs.replace(begun, state=state, beside=True))
+        await until_shown(
+            app, pilot, "91.0 %", "(after 2 s)", "your own servers:", "● lab servers of its own"
+        )
+        done = "a node added to the list (4 times); every node flushed; “so *this* is it”"
+        assert done_in(state) == done
+        assert "Done: a node added to the list (4" in screen_text(app)
+        assert "*this*" in screen_text(app)
+        assert "77.0" not in screen_text(app)
+        over = structs.replace(light, now=12.0)
+        step = structs.replace(step, checks=(over,))
+        show(app, structs.replace(begun, state=structs.replace(state, steps=(step,), elapsed_s=43.0)))
+        await until_shown(app, pilot, "was 77.0 %, now 12.0 %")
+        assert "your own servers" not in screen_text(app)
 
 
 async def test_two_sides_are_plotted_beside_each_other(run_app: RunApp) -> None:

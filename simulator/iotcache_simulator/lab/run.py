@@ -253,6 +253,7 @@ class ScenarioRun:
                 figures.get(check.expectation.metric)
                 if check.state is CheckState.GREEN and check.expectation.holds(figures) is False
                 else None,
+                check.expectation.metric,
             )
             for check in self._checks.checks
         )

@@ -21,6 +21,8 @@ class CheckResult(Struct, frozen=True, rename={"state": "light"}):
     """The condition as people read it."""
     now: float | None = None
     """What the metric has become since, where that is not what a green light says any more."""
+    metric: str = ""
+    """What it is about, with its side."""
 
 
 class Mark(Struct, frozen=True):

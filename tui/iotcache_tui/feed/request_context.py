@@ -34,6 +34,11 @@ class LabContext:
     lab: ScenarioRun | None = None
     """The scenario that is being run."""
 
+    @property
+    def beside_others(self) -> bool:
+        """Whether the screens look at other servers than the scenario's."""
+        return False
+
 
 @dataclass(slots=True, kw_only=True)
 class RequestContext(LabContext):
@@ -47,6 +52,10 @@ class RequestContext(LabContext):
     """Grows as rows join; a row's number is its place in it."""
     node_stats: NodeStatsPoller
     advisor: AdvisorFeed
+
+    @property
+    def beside_others(self) -> bool:
+        return True
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[DeviceCache]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,12 +29,15 @@ from iotcache_tui.state.lab import (
     LoadLabCatalogue,
 )
 from iotcache_tui.state.requests import READ_ONLY, Answer
+from iotcache_tui.state.updates import Part
 from iotcache_tui.widgets.common.render_context import RenderContext
 from iotcache_tui.widgets.lab.course import course_line, course_page, lesson_taken
 from iotcache_tui.widgets.lab.lab_list import LabList as ScenarioList
 from iotcache_tui.widgets.lab.lab_words import ANSWER_KEYS, about, written
 from iotcache_tui.widgets.lab.lesson import LessonView, Room
 
+LESSON_PART = Part("lab", "up", "servers of its own")
+"""What the first line tells of, where the dashboard's parts are not those of the scenario."""
 _RUN_KEYS = {"next", "back", "skip", "restart", "leave", "answer", "note", "big", "export", "improvise"}
 
 
@@ -112,6 +115,18 @@ class LabScreen(ViewScreen):
     def going(self) -> bool:
         """Whether a scenario is on show."""
         return bool(self._view.name)
+
+    @property
+    def _beside(self) -> bool:
+        """Whether the dashboard looks at other servers than those of the scenario on show."""
+        return self.state.lab is not None and bool(self.state.lab.name) and self.state.lab.beside
+
+    def header_parts(self) -> Sequence[Part]:
+        return (LESSON_PART,) if self._beside else super().header_parts()
+
+    @property
+    def whose(self) -> str:
+        return "your own servers" if self._beside else ""
 
     # One frame
 

@@ -24,6 +24,7 @@ from iotcache_tui.screens.dialogs.export import ExportScreen
 from iotcache_tui.screens.dialogs.jump import JumpScreen
 from iotcache_tui.state.problems.problem import Problem
 from iotcache_tui.state.problems.shown import header_parts
+from iotcache_tui.state.updates import Part
 from iotcache_tui.widgets.common.ascii_filter import draw_in_ascii
 from iotcache_tui.widgets.common.key_footer import KeyFooter
 from iotcache_tui.widgets.common.problem_line import ProblemLine
@@ -121,6 +122,15 @@ class ViewScreen(Screen[None]):
         """Rows of the fleet on screen: the feed reads them first and probes their TTLs."""
         return ()
 
+    def header_parts(self) -> Sequence[Part]:
+        """The parts that the first line names."""
+        return header_parts(self.state.parts, self.state.problems)
+
+    @property
+    def whose(self) -> str:
+        """Whose parts the problems are about, where the screen is about others."""
+        return ""
+
     def commands(self) -> Iterable[SystemCommand]:
         """Its acts, for the palette while it is on show."""
         return ()
@@ -185,10 +195,12 @@ class ViewScreen(Screen[None]):
         """Draw everything. Called by the app's frame clock."""
         state = self.state
         self.tabs.show(state.own_load())
-        parts = header_parts(state.parts, state.problems)
+        parts = self.header_parts()
         self.top.show(tuple((part.name, part.state, part.text) for part in parts), badge, clock)
         alerts = sum(not one.acknowledged for one in state.alerts)
-        self.problem_line.show(state.problems, alerts, moment.now_s, known=bool(state.seconds))
+        self.problem_line.show(
+            state.problems, alerts, moment.now_s, known=bool(state.seconds), whose=self.whose
+        )
         if self.seek_bar is not None:
             self.seek_bar.show()
         self.draw(moment)

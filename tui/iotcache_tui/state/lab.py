@@ -70,6 +70,8 @@ class LabView(Struct, frozen=True):
     auto: bool = False
     nodes: int = 0
     """Cache nodes that the run started."""
+    beside: bool = False
+    """Whether the other screens look at other servers than the run's own."""
 
 
 NO_LAB = LabView("")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from msgspec import structs
+
 from iotcache.errors import IotCacheError, UsageError
 from iotcache.model import Event, Severity
 from iotcache.text import printable
@@ -88,7 +90,7 @@ async def _through(scenario: Scenario, auto: bool, context: LabContext) -> None:
             await asyncio.sleep(10 + reading_s(scenario.explanation) if auto else 86_400)
     except IotCacheError as error:
         failed = LabState("failed", message=printable(str(error), 400))
-        context.mailbox.put_latest(Latest(lab=view_of(made, failed)))
+        _put(made, context, failed)
         await asyncio.sleep(20 if auto else 86_400)
     finally:
         telling.cancel()
@@ -116,8 +118,9 @@ def _log(context: LabContext, kind: str, text: str) -> None:
     context.mailbox.put_event(event)
 
 
-def _put(made: ScenarioRun, context: LabContext) -> None:
-    context.mailbox.put_latest(Latest(lab=view_of(made, made.state)))
+def _put(made: ScenarioRun, context: LabContext, state: LabState | None = None) -> None:
+    view = structs.replace(view_of(made, state or made.state), beside=context.beside_others)
+    context.mailbox.put_latest(Latest(lab=view))
 
 
 def view_of(made: ScenarioRun, state: LabState) -> LabView:

@@ -58,17 +58,23 @@ class ProblemLine(Widget):
         self._alerts = 0
         self._known: bool | None = None
         """``None`` until it is told: a screen that has only just come up claims nothing."""
+        self._whose = ""
         self._lasting = ""
         self._lasting_at = 0
         """The cell where it begins."""
         self._drawn: tuple[object, _Line] = None, ([], False, [])
         """The line without it, and what it was drawn from."""
 
-    def show(self, problems: Sequence[Problem], alerts: int, now_s: float, *, known: bool) -> None:
-        """``alerts`` stand; ``known`` is whether anything has been looked at yet."""
+    def show(
+        self, problems: Sequence[Problem], alerts: int, now_s: float, *, known: bool, whose: str = ""
+    ) -> None:
+        """``alerts`` stand; ``known`` is whether anything has been looked at yet.
+
+        ``whose``: whose parts it is about, where the screen is about others.
+        """
         problems = tuple(problems)
         lasting = problems[0].lasting(now_s) if problems else ""
-        shown = problems, alerts, known, len(lasting)
+        shown = problems, alerts, known, len(lasting), whose
         if shown == self._shown:
             if lasting != self._lasting:
                 # All that moves while an outage lasts: no more than those cells are drawn again.
@@ -77,6 +83,7 @@ class ProblemLine(Widget):
             return
         self._shown = shown
         self._problems, self._alerts, self._lasting, self._known = problems, alerts, lasting, known
+        self._whose = f"{whose}: " if whose else ""
         if bool(problems) is not self.can_focus:
             if not problems and self.has_focus:
                 self.screen.focus_next()
@@ -100,10 +107,10 @@ class ProblemLine(Widget):
             if not self._known:
                 return [Segment(plain(fit(WAITING, width), self._ascii), ground + Style(dim=True))], False, []
             well = Segment(plain("● ", self._ascii), ground + Style.parse(colours["success"]))
-            return [well, Segment(fit(ALL_WELL, width - 2), ground)], False, []
+            return [well, Segment(fit(self._whose + ALL_WELL, width - 2), ground)], False, []
         first = self._problems[0]
         tone = ground + Style.parse(f"bold {colours[TONES[first.gravity]]}")
-        head = f"{GLYPHS[first.gravity]} {first.head}"
+        head = f"{GLYPHS[first.gravity]} {self._whose}{first.head}"
         size = len(self._lasting)
         taken = cell_len(head) + 1 + size
         brief = _rest(_ADDRESS.sub("", first.cause))

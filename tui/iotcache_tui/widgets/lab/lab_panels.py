@@ -46,9 +46,11 @@ ROWS = (
     ("plot", "probe_stale_s"),
     ("plot", "config_version"),
     ("plot", "config_stale_s"),
+    ("plot", "pushes_refused"),
 )
 """What a step may point at, and the metric of the row."""
 LABEL_CELLS, LABEL_CELLS_NARROW = 22, 15
+_VALUE_CELLS, _AFTER_CELLS = 7, len(" (after 99 s)")
 
 
 def light_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
@@ -58,33 +60,47 @@ def light_lines(view: LabView, width: int, ascii_only: bool) -> list[Line]:
         steps = _step_lines(view, width, ascii_only) if state.status == "done" else []
         return steps or [[("nothing is expected yet", "dim")]]
     lines: list[Line] = []
+    goes_on = state.status == "running" and state.shown == state.step
     for check in state.steps[state.shown].checks:
-        lines += _light(check, width, ascii_only)
+        held = goes_on and check.state == "green" and check.now is None
+        value = state.figures.get(check.metric, check.value) if held else check.value
+        lines += _light(check, value, width, ascii_only)
     return lines or [[("nothing is expected of this step", "dim")]]
 
 
-def _light(check: CheckResult, width: int, ascii_only: bool) -> list[Line]:
-    """A condition, and what came of it; one that was met and is not any more says so."""
+def _light(check: CheckResult, value: float | None, width: int, ascii_only: bool) -> list[Line]:
+    """A condition, when it was settled, and ``value``: as it is now while the condition holds.
+
+    One that was met and is not any more says so, with what it was then.
+    """
     glyph, tone = LIGHTS[check.state]
     glyph = LIGHTS_ASCII[check.state] if ascii_only else glyph
     words = check.words or check.text
-    tail = f" {counted(check.value, check.unit)}"
-    if check.after_s is not None:
-        tail += f" after {check.after_s:.0f} s"
-    since = f", now {counted(check.now, check.unit)}" if check.now is not None else ""
+    after = "" if check.after_s is None else f" (after {check.after_s:.0f} s)"
+    # Of one width however large it is, as it changes once a second: a line that is broken anew would jump.
+    tail = f" {counted(value, check.unit).rjust(_VALUE_CELLS + len(check.unit))}"
+    since = ""
+    if check.now is not None:
+        tail, since = f" was {counted(value, check.unit)}", f", now {counted(check.now, check.unit)}"
     name_tone = "row" if check.state == "pending" else tone
     room = width - 2
-    if len(words) + len(tail) + len(since) <= room:
-        name = fit(words, room - len(tail) - len(since))
+    if len(words) + max(len(after), _AFTER_CELLS) + len(tail) + len(since) <= room:
+        name = fit(words + after, room - len(tail) - len(since))
         return [[(f"{glyph} ", tone), (name, name_tone), (tail, "strong"), (since, "warn")]]
     # A condition is read to its end: its value goes below it rather than over it.
     lines: list[Line] = [
         [("  " if number else f"{glyph} ", tone), (fit(part, room), name_tone)]
         for number, part in enumerate(wrap(words, max(room, 10)))
     ]
+    left = fit(after.strip(), max(room - len(tail) - len(since), 0))
     return [
         *lines,
-        [("  ", tone), (fit(tail, max(room - len(since), 1), right=True), "strong"), (since, "warn")],
+        [
+            ("  ", tone),
+            (left, name_tone),
+            (fit(tail, room - len(left) - len(since), right=True), "strong"),
+            (since, "warn"),
+        ],
     ]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
+from math import inf
 
 from rich.console import Group
 from rich.markdown import Markdown
@@ -10,6 +13,7 @@ from rich.text import Text
 
 from iotcache.text import plural
 from iotcache_simulator.lab.definition.metrics import amount
+from iotcache_simulator.lab.state import LabState
 from iotcache_tui.key_display import key_shown
 from iotcache_tui.state.lab import LabEntry, LabView
 
@@ -72,6 +76,24 @@ def headline(view: LabView, next_key: str, *, ascii_only: bool) -> str:
     return "  ".join(parts)
 
 
+def _escaped(text: str) -> str:
+    """As it is, within Markdown."""
+    return re.sub(r"([\\`*_\[\]#<>~|])", r"\\\1", text)
+
+
+def done_in(state: LabState) -> str:
+    """What was done in the step on show, in whole words: in a narrow plot the names of marks are cut."""
+    steps = state.steps
+    if state.shown >= len(steps):
+        return ""
+    begin_s = steps[state.shown].began_s
+    end_s = steps[state.shown + 1].began_s if state.shown + 1 < len(steps) else inf
+    texts = Counter(
+        f"“{mark.text}”" if mark.note else mark.text for mark in state.marks if begin_s <= mark.at_s < end_s
+    )
+    return "; ".join(f"{text} ({count} times)" if count > 1 else text for text, count in texts.items())
+
+
 def narration(view: LabView, keys: Mapping[str, str], course: str = "") -> str:
     """The narration as it stands, in Markdown; ``keys`` are the user's own.
 
@@ -95,7 +117,11 @@ def narration(view: LabView, keys: Mapping[str, str], course: str = "") -> str:
     result = state.steps[state.shown] if state.shown < len(state.steps) else None
     answered = result.answered if result is not None else 0
     revealed = result is not None and (bool(answered) or result.revealed)
-    if step.question is not None and (revealed or state.asked or state.shown < state.step):
+    asks = step.question is not None and (revealed or state.asked or state.shown < state.step)
+    done = done_in(state)
+    # A question that is to be answered needs the lines of a small window more.
+    lines += ["", f"*Done: {_escaped(done)}.*"] if done and (revealed or not asks) else []
+    if step.question is not None and asks:
         lines += ["", f"**{step.question.ask}**", ""]
         for number, text in enumerate(step.question.answers, 1):
             mark = ""

@@ -16,7 +16,7 @@ from iotcache_tui.widgets.common.panel import Panel
 from iotcache_tui.widgets.lab.lab_big import big_lines
 from iotcache_tui.widgets.lab.lab_panels import figure_lines, light_lines
 from iotcache_tui.widgets.lab.lab_plot import left_out, plot_lines
-from iotcache_tui.widgets.lab.lab_words import headline, narration, written
+from iotcache_tui.widgets.lab.lab_words import done_in, headline, narration, written
 
 MEASURED_LEAST, MEASURED_ASKED = 8, 5
 """Lines that figures and plot keep where it is narrow: always, and while a question is to be read."""
@@ -34,6 +34,7 @@ class _QuestionShown(NamedTuple):
     asked: bool
     theme: str
     course: str
+    done: str
 
 
 class Room(NamedTuple):
@@ -111,8 +112,9 @@ class LessonView(Vertical):
         lights = state.steps[state.shown] if state.shown < len(state.steps) else None
         answered = (lights.answered or -lights.revealed) if lights else 0
         message = _QuestionShown(
-            state.status, state.message, state.shown, answered, state.asked, self.app.theme, course
-        )
+            state.status, state.message, state.shown, answered, state.asked, self.app.theme, course,
+            done_in(state),
+        )  # fmt: skip
         if message != self._question_shown:
             before, self._question_shown = self._question_shown, message
             self.narration_text.update(
@@ -129,9 +131,10 @@ class LessonView(Vertical):
         held = sum(check.state == "green" for step in steps for check in step.checks)
         total = sum(len(step.checks) for step in steps)
         self.lights.show(
-            (state.shown, lights), lambda width, height: light_lines(view, width - 2, ascii_only),
+            (state.elapsed_s, state.shown, lights),
+            lambda width, height: light_lines(view, width - 2, ascii_only),
             note=f"{held} of {total} held",
-        )  # fmt: skip
+        )
         tick = state.elapsed_s, state.shown, len(state.marks)
         if room.big:
             self.big.show(tick, lambda width, height: big_lines(view, width - 2, height, ascii_only))
