@@ -103,7 +103,7 @@ METRICS: Final[dict[str, LabMetric]] = {
         "Config stale", "s", "how long that version has been other than the store's", True
     ),
     "pushes_refused": LabMetric(
-        "Pushes refused", "pushes", "pushes of the probe's configuration that came too late, in all"
+        "Pushes refused", "", "pushes of the probe's configuration that came too late, in all"
     ),
 }
 """By name. One side's metric is ``SIDE.NAME``; ``misses.REASON`` counts misses a second."""
