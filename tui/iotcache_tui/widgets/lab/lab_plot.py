@@ -11,7 +11,7 @@ from iotcache_tui.format import fit
 from iotcache_tui.state.lab import LabCurve, LabView
 from iotcache_tui.widgets.common.area import area, round_top
 from iotcache_tui.widgets.common.panel import Line, Piece
-from iotcache_tui.widgets.lab.figures import figure
+from iotcache_tui.widgets.lab.figures import counted
 
 LEAST_BESIDE: Final = 40
 """Cells that two plots beside each other need."""
@@ -196,7 +196,7 @@ def _bands(
 def _title(one: LabCurve, top: float, width: int) -> Line:
     """The metric, its value now, and the scale; a narrow one loses the scale, then letters of its name."""
     last = next((value for _, value in reversed(one.points) if value is not None), None)
-    value = f" {figure(last, one.unit)} {one.unit}".rstrip()
+    value = f" {counted(last, one.unit)}"
     scale = f" 0 to {top:g}"
     label = label_of(one.metric)
     if len(label) + len(value) + len(scale) > width:
