@@ -24,6 +24,8 @@ from iotcache_simulator.lab.slow_store import SlowStoreAccess
 _REFRESHING_S: Final = 2
 """How long the right to refresh a key is kept from all others."""
 _NEAR_MOST: Final = 10_000
+_UNCOMPRESSED: Final = 1 << 30
+"""Entries have the size of their values, as those that the readers' caches load."""
 MOST_COPIES: Final = 16
 
 
@@ -204,6 +206,6 @@ class Application:
             # Not written through: a value that has not changed is to live longer all the same. Where the
             # entry was deleted or written meanwhile, it stays so.
             reading = loaded[series].reading
-            value, flags = encode_reading(reading)
+            value, flags = encode_reading(reading, _UNCOMPRESSED)
             life_s = max(1, ceil(copy.plan_ttl(reading) / 1e6 - time.time()))
             await self.cluster.cas_many([SetItem(key, value, flags, life_s)], [seen])
