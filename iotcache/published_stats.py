@@ -82,6 +82,12 @@ class IngestStats(ProcessStats, kw_only=True):
     """The name of its session at the broker."""
     leaving: bool = False
     """It was told to end, and takes in what the broker still has for it."""
+    leave_id: int = 0
+    """Which leaving that is: others promise to go on for this one."""
+    keeps_session: bool = False
+    """It leaves, and the broker keeps what comes for it meanwhile."""
+    promises: dict[str, int] = {}
+    """Members of the group that leave, by instance with their `leave_id`, for whom it keeps its session."""
     session_ended: bool = False
     """It left for good: the broker keeps nothing for it any more."""
     waiting_store: str = ""

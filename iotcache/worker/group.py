@@ -2,8 +2,8 @@
 
 A broker that knows no shared subscriptions takes ``$share/g/iot/#`` for a topic like others, and sends
 nothing. A member that leaves and keeps its session holds back its share with brokers that deal to sessions,
-connected or not (mosquitto): so a member ends its session when it leaves, unless it is the last one, whose
-session keeps what comes meanwhile.
+connected or not (mosquitto): so a member ends its session when it leaves, once another has promised to go on
+(`iotcache.worker.leaving`); the last one's session keeps what comes meanwhile.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -20,6 +21,7 @@ from iotcache.mqtt import MqttLink
 from iotcache.published_stats import INGEST_ROLE, IngestStats, decode, parse_topic, role_filter, stats_topic
 from iotcache.tasks import end
 from iotcache.text import printable
+from iotcache.worker.leaving import Leaving, Statement
 
 if TYPE_CHECKING:
     from iotcache.config.schema import BrokerSettings
@@ -29,23 +31,33 @@ log = logging.getLogger(__name__)
 PROOF_S: Final = 3.0
 PROOFS: Final = 2
 """A message may be lost once."""
-PEER_S: Final = 5.0
-"""A member that said nothing for so long is not there: they tell their counters once a second."""
-PEERS_LIMIT: Final = 10_000
-NOTICE_S: Final = 0.3
-"""How long others are given to say that they are leaving, too."""
+PROMISE_S: Final = 2.0
+"""How long others are given to promise that they go on; they do so as soon as they hear that one leaves."""
+_LOOK_S: Final = 0.02
 DRAIN_S: Final = 3.0
 """How long a member that leaves takes in what the broker has for it; the rest its session keeps."""
 END_S: Final = 3.0
 _QUIET_TURNS: Final = 2
-"""Looks at which nothing came any more."""
+"""Looks at which nothing came any more …"""
+_QUIET_S: Final = 0.15
+"""… each so long after a ping was answered."""
 _PROBE_ROLE: Final = "group"
 
 
 class WorkerGroup:
     """One member's view of its group: an async context manager over a connection of its own."""
 
-    def __init__(self, settings: BrokerSettings, group: str, instance: str, client_id: str) -> None:
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        group: str,
+        instance: str,
+        client_id: str,
+        on_peer_leaves: Callable[[], None],
+    ) -> None:
+        """``on_peer_leaves`` says once more how we stand, with what we promise."""
+        self.leaving = Leaving(instance)
+        self._on_peer_leaves = on_peer_leaves
         self._settings = settings
         self._group = group
         self._instance = instance
@@ -54,8 +66,6 @@ class WorkerGroup:
         # A share of its own: rumqttd deals what comes for one of a group's filters to all of the group.
         self._shared_probe = f"$share/{group}-proof-{self._probe.rpartition('/')[2]}/{self._probe}"
         self._proven = asyncio.Event()
-        self._peers: dict[str, tuple[float, bool]] = {}
-        """By instance: when it was heard of last, and whether it is leaving."""
         self._work: asyncio.Task[None] | None = None
         self.link = MqttLink.from_settings(
             settings,
@@ -103,30 +113,31 @@ class WorkerGroup:
                 )
             await asyncio.sleep(0.1)
 
-    def may_end_session(self) -> bool:
-        """Whether others go on; of several that leave at once, the first by name keeps its session."""
-        now_s = time.monotonic()
-        return any(
-            now_s - seen_s < PEER_S and (not leaving or instance < self._instance)
-            for instance, (seen_s, leaving) in self._peers.items()
-        )
-
-    async def leave(self, link: MqttLink) -> bool:
+    async def leave(self, link: MqttLink, announce: Callable[[], None]) -> bool:
         """Take in what the broker has for our session, and no more, where others go on; whether that was all.
 
-        Call it once others were told that we are leaving.
+        ``announce`` tells the others how we stand.
         """
-        await asyncio.sleep(NOTICE_S)
-        if not self.may_end_session():
-            log.info("the last of the group: its session stays, and keeps what comes meanwhile")
+        self.leaving.begin(time.time_ns() // 1_000)
+        announce()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PROMISE_S):
+                while self.leaving.may_end is None:  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_S)
+        if not self.leaving.may_end:
+            self.leaving.keep()
+            announce()
+            log.info("nobody else of the group goes on: our session stays, and keeps what comes meanwhile")
             return False
         try:
-            await link.unsubscribe()
             async with asyncio.timeout(DRAIN_S):
+                await link.unsubscribe()
                 quiet = 0
                 while quiet < _QUIET_TURNS:
                     received = link.received
-                    await asyncio.sleep(NOTICE_S / 2)
+                    # A broker that hangs is quiet, too: it has to answer, after all that it had to send.
+                    await link.ping()
+                    await asyncio.sleep(_QUIET_S)
                     is_quiet = link.received == received and not link.unacked
                     quiet = quiet + 1 if is_quiet else 0
         except (BrokerError, TimeoutError):
@@ -152,9 +163,9 @@ class WorkerGroup:
         if named is None or stats is None or stats.group != self._group or named[1] == self._instance:
             return
         if stats.state == "gone":
-            self._peers.pop(named[1], None)
-        elif named[1] in self._peers or len(self._peers) < PEERS_LIMIT:
-            self._peers[named[1]] = time.monotonic(), stats.leaving
+            self.leaving.gone(named[1])
+        elif self.leaving.note(named[1], Statement(stats.leave_id, stats.keeps_session, stats.promises)):
+            self._on_peer_leaves()
 
 
 async def end_session(settings: BrokerSettings, client_id: str) -> bool:

@@ -16,6 +16,7 @@ from iotcache.ingest.counters import IngestCounters
 from iotcache.model import NodeHealth, NodeState
 from iotcache.published_stats import IngestStats, KeyPlacement, NodeListReport
 from iotcache.text import printable
+from iotcache.worker.leaving import Statement
 
 if TYPE_CHECKING:
     from iotcache.aggregates.writer import Aggregates
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from iotcache.mqtt import MqttLink
     from iotcache.onboarding.lifecycle import DeviceLifecycle
 
+_STAYS: Final = Statement()
 _RATE_OVER_S: Final = 0.5
 """A rate is taken over at least this long."""
 
@@ -65,7 +67,7 @@ class IngestStatsBuilder:
         faults: int,
         sparkplug: SparkplugHost | None = None,
         group: str = "",
-        is_leaving: bool = False,
+        leaving: Statement = _STAYS,
         session_ended: bool = False,
         lifecycle: DeviceLifecycle | None = None,
         alerts: AlertWatch | None = None,
@@ -84,7 +86,10 @@ class IngestStatsBuilder:
             state=state,
             group=group,
             client_id=link.client_id,
-            leaving=is_leaving,
+            leaving=bool(leaving.leave_id),
+            leave_id=leaving.leave_id,
+            keeps_session=leaving.keeps_session,
+            promises=dict(leaving.promises),
             session_ended=session_ended,
             waiting_for=waiting_for,
             waiting_store=waiting_store,

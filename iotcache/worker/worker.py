@@ -34,6 +34,7 @@ from iotcache.worker.former_subscriptions import FormerSubscriptions
 from iotcache.worker.group import WorkerGroup
 from iotcache.worker.host_state import HostState
 from iotcache.worker.intake import Intake
+from iotcache.worker.leaving import Statement
 from iotcache.worker.opening import open_cache, recall_intervals
 from iotcache.worker.reader import message_reader, topics_of
 from iotcache.worker.silence_hint import SilenceHint
@@ -123,9 +124,11 @@ class Ingest:
         self._former = FormerSubscriptions(self.link, topics, ingest.group)
         self._intake = Intake(self._reader, self.sparkplug, self.counters, self.faults, self._former)
         self.group = (
-            WorkerGroup(settings.broker, ingest.group, self.instance, client_id) if ingest.group else None
+            WorkerGroup(settings.broker, ingest.group, self.instance, client_id, self._post)
+            if ingest.group
+            else None
         )
-        self._is_leaving = self._session_ended = self._is_gone = False
+        self._session_ended = self._is_gone = False
         self._silence = SilenceHint(clock)
         if ingest.sparkplug_host_id:
             self.host_state = HostState(
@@ -312,9 +315,7 @@ class Ingest:
         """Take in what the broker has for us, and no more, where others go on; whether that was all."""
         if self.group is None or self._waiting_store or not self.link.connected or not self._working():
             return False
-        self._is_leaving = True
-        self._post()
-        return await self.group.leave(self.link)
+        return await self.group.leave(self.link, self._post)
 
     def _working(self) -> bool:
         return self._work is not None and not self._work.done()
@@ -364,7 +365,7 @@ class Ingest:
             faults=self.faults.count,
             sparkplug=self.sparkplug,
             group=self.settings.ingest.group,
-            is_leaving=self._is_leaving,
+            leaving=self.group.leaving.statement if self.group is not None else Statement(),
             session_ended=self._session_ended,
             lifecycle=self.lifecycle,
             alerts=self.alerts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ Make = Callable[..., Any]
 def may_leave(worker: Ingest) -> bool:
     """Whether a member has heard of another."""
     assert worker.group is not None
-    return worker.group.may_end_session()
+    return bool(worker.group.leaving.peers)
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
@@ -74,6 +75,29 @@ async def test_the_last_member_keeps_its_session_and_it_can_be_ended_by_hand(
     assert ended.is_left_behind
     with pytest.raises(UsageError, match="no worker"):
         await end_sessions(settings.broker, ["a"])
+
+
+@pytest.mark.real("memcached")
+@pytest.mark.real("mosquitto")
+async def test_a_broker_that_hangs_is_not_taken_for_one_that_has_no_more(
+    mosquitto: Server, memcached: Server, settings_for: Make, worker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_group, "DRAIN_S", 0.6)
+    settings = settings_for(mosquitto.port, [memcached], group="g")
+    await worker(settings, instance="a")
+    async with Ingest(settings, instance="b") as leaves:
+        await leaves.ready()
+        await until(lambda: may_leave(leaves))
+        unsubscribe = leaves.link.unsubscribe
+
+        async def unsubscribe_and_hang() -> list[int]:
+            codes = await unsubscribe()
+            mosquitto.signal(signal.SIGSTOP)
+            return codes
+
+        monkeypatch.setattr(leaves.link, "unsubscribe", unsubscribe_and_hang)
+    mosquitto.signal(signal.SIGCONT)
+    assert not leaves.stats().session_ended
 
 
 @pytest.mark.real("memcached")
