@@ -91,7 +91,9 @@ dist: $(DEV)
 # The quick part of the suite under the other Pythons that pyproject.toml names, those that uv or pyenv has. What
 # fails is run once more, alone.
 PYTHONS ?= 3.12 3.13
-QUICK   := tests/config tests/cluster tests/ingest/test_decode.py tests/cli/test_schema.py tests/cli/test_help.py \
+QUICK   := tests/config tests/cluster/test_cluster.py tests/cluster/test_placement.py tests/cluster/test_protocol.py \
+           tests/cluster/test_transport.py tests/cluster/test_life_cycle.py tests/ingest/test_decode.py \
+           tests/cli/test_schema.py tests/cli/test_help.py \
            tests/stack/test_forks.py tests/tui/test_tour.py tests/tui/test_filter.py tests/tui/test_format.py \
            tests/test_library_document.py
 pythons:

@@ -204,6 +204,9 @@ async def test_something_else_on_the_port_is_named(over: Any) -> None:
         writer.write(b"SSH-2.0-\x1b[31mOpenSSH\r\n")
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, over(f"127.0.0.1:{server.sockets[0].getsockname()[1]}") as cluster:
-        reason = cluster.health()[0].reason
-        assert reason and reason.isprintable() and "\x1b" not in reason
+    try:
+        async with over(f"127.0.0.1:{server.sockets[0].getsockname()[1]}") as cluster:
+            reason = cluster.health()[0].reason
+            assert reason and reason.isprintable() and "\x1b" not in reason
+    finally:
+        server.close()
