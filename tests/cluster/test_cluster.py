@@ -181,7 +181,7 @@ async def test_with_no_node_up_every_answer_says_so(over: Any) -> None:
 
 @asynccontextmanager
 async def scripted(answers: list[bytes]) -> AsyncIterator[str]:
-    """The address of a server that greets like memcached, answers each get with the next bytes, then hangs up."""
+    """The address of a server that greets like memcached, answers gets with the next bytes, then hangs up."""
     left = list(answers)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
