@@ -8,7 +8,7 @@ import unicodedata
 # controls (Cc: ESC, newline, NUL), formats (Cf: zero-width and bidi marks), surrogates, private use,
 # unassigned, line and paragraph separators. Marks that enclose others, and marks without a letter before
 # them, stack on neighbours and break columns.
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Me"})
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs", "Me"})
 _MARKS = frozenset({"Mn", "Mc"})
 _MARKS_MOST = 4
 """Of one letter: Hindi and Thai need two or three."""
@@ -19,7 +19,7 @@ _SELECTORS = frozenset(chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE
 def printable(text: str, limit: int = 200) -> str:
     r"""``text`` on one line with every character that does not print written as ``\xNN`` or ``\uNNNN``.
 
-    Marks that belong to a letter, as in Hindi and Thai, are shown with it.
+    Marks that belong to a letter, as in Hindi and Thai, are shown with it; of blanks, the plain one alone.
 
     At most ``limit`` characters, the last one ``…`` when something was cut. Markup such as ``[bold]``
     is left as it is: widgets build their lines from segments and never parse foreign text.

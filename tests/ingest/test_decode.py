@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from iotcache.decode.decoder import Decoder, decode_named
@@ -261,6 +261,7 @@ _TOPICS = st.text(max_size=60) | st.text(max_size=300).map(lambda name: f"iot/s/
 
 @settings(max_examples=600, deadline=None)
 @given(_TOPICS, _PAYLOADS)
+@example("iot/s/0/t", rb'{"device":"\u00a0","value":false}')
 def test_never_an_exception(topic: str, payload: bytes) -> None:
     found = DECODER.decode(topic, payload, NOW_US)
     if isinstance(found, DeadLetter):
