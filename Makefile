@@ -13,9 +13,9 @@ export PYTHONDONTWRITEBYTECODE =
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
 
-# Six at a time: most tests wait for servers more than they work.
+# Five at a time: most tests wait for servers more than they work.
 test: $(DEV)
-	@$(BIN)/python -m pytest -n 6 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 5 --dist loadfile $(ARGS)
 
 # Proofs that make test has a short form of, and what kills, restarts and installs whole programs: some minutes.
 test-long: $(DEV)

@@ -111,6 +111,7 @@ async def test_a_busy_node_is_read_in_bursts_and_left_alone_in_between(
     assert 0 < node.gets_counted < 60 * 60
 
 
+@pytest.mark.long
 async def test_a_standing_look_measures_what_came_of_somebody_elses_act(memcached: Server) -> None:
     stop, asked = asyncio.Event(), asyncio.Event()
     standing = StandingLook([parse_node(memcached.address)], CacheSettings(), window_s=0.5)

@@ -173,6 +173,9 @@ class CacheWatch:
                     observed.missed_at_s is not None and observed.missed_at_s >= lives_until_s(name, last)
                 ):
                     state = "expired"
+                elif births and observed.seen:
+                    # The death of its edge node, told right after the last reading, ends its entries at once.
+                    state = "expired"
                 else:
                     absent.append(" ".join(name))
             elif state == "others" and entry is not None and entry.ts_us < since_us:
