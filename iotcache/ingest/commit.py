@@ -135,7 +135,7 @@ class Committer:
         counters.stored += committed.stored
         counters.duplicates += committed.duplicates
         counters.conflicts += committed.conflicts
-        counters.note_refusals(refused)
+        self._note_refusals(refused)
         counters.dead_letters += committed.conflicts
         return committed
 
@@ -227,7 +227,7 @@ class Committer:
             await self._write_dead_letters(refused)
         except _Failure:
             return None
-        self._counters.note_refusals(refused)
+        self._note_refusals(refused)
         return Committed(
             stored=sum(one.stored for one in done),
             duplicates=sum(one.duplicates for one in done),
@@ -330,8 +330,12 @@ class Committer:
             await self._write_dead_letters(refused)
         except _Failure:
             return None
-        self._counters.note_refusals(refused)
+        self._note_refusals(refused)
         return LifecycleResult(standing, ended)
+
+    def _note_refusals(self, refused: Sequence[DeadLetter]) -> None:
+        with self._faults.contained("counting what was refused"):
+            self._counters.note_refusals(refused)
 
     def _wait_for(self, reason: str) -> None:
         reason = printable(reason)

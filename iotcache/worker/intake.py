@@ -50,9 +50,11 @@ class Intake:
         device_messages: list[DeviceMessage] = []
         done: list[Message] = []
         read, sparkplug = self._reader.read, self._sparkplug
-        pass_over = self._former.pass_over if self._former.are_possible else None
+        is_looked_at = False
+        with self._faults.contained("looking for former subscriptions"):
+            is_looked_at = self._former.are_possible
         for index, message in enumerate(messages):
-            decoded = None if pass_over is not None and pass_over(message) else read(message)
+            decoded = None if is_looked_at and self._passes_over(message) else read(message)
             if sparkplug.waiting_for is not None and self._takes_back(message, is_last_try=is_last_try):
                 decoded = []
             else:
@@ -76,6 +78,12 @@ class Intake:
                     batch.deaths = sparkplug.take_deaths()
                 yield batch
                 readings, dead, device_messages, done = [], [], [], []
+
+    def _passes_over(self, message: Message) -> bool:
+        """Whether the message came by a subscription of an earlier configuration."""
+        with self._faults.contained("looking for former subscriptions"):
+            return self._former.pass_over(message)
+        return False
 
     def _takes_back(self, message: Message, *, is_last_try: bool) -> bool:
         """Whether the message that was read just now waits for a birth."""
