@@ -18,6 +18,7 @@ from iotcache_simulator.stack.rundir import (
     entry_of_this_process,
     find_running,
     make_stack_folder,
+    new_stack_folder,
     process_started,
     running,
     runtime_folder,
@@ -76,7 +77,8 @@ def test_the_newest_stack_that_has_what_is_wanted_is_found() -> None:
 
 def test_the_file_of_a_dead_process_is_swept_up_with_its_folder(own_folders: tuple[Path, Path]) -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    folder = make_stack_folder()
+    folder = new_stack_folder()
+    make_stack_folder(folder)
     (folder / "readings.sqlite3").write_text("x")
     announce(pid=process.pid, started=process_started(process.pid), folder=str(folder))
     assert len(running()) == 1
@@ -84,6 +86,16 @@ def test_the_file_of_a_dead_process_is_swept_up_with_its_folder(own_folders: tup
     assert running() == []
     assert not folder.exists()
     assert list(own_folders[0].iterdir()) == []
+
+
+def test_the_draft_of_a_killed_process_is_swept_up_and_no_other(own_folders: tuple[Path, Path]) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process.communicate(b"\n")
+    kept = [runtime_folder() / f".stack-{os.getpid()}-abc", runtime_folder() / ".stack-abc"]
+    for draft in (*kept, runtime_folder() / f".stack-{process.pid}-abc"):
+        draft.write_text("")
+    assert running() == []
+    assert sorted(own_folders[0].iterdir()) == sorted(kept)
 
 
 def test_a_number_used_again_by_another_process_is_not_the_stack() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import stat
 import sys
@@ -26,6 +27,7 @@ from iotcache.config.schema import Settings
 from iotcache.errors import StackError
 
 TEMP_PREFIX = "iotcache-stack-"
+_DRAFT_PREFIX = ".stack-"
 _FILE_LIMIT_BYTES = 64 * 1024
 NOT_RUNNING = (
     "no stack is running: start one with 'iotcache-tui stack', "
@@ -104,12 +106,12 @@ class Announcement:
     def write(self, entry: RunFile) -> None:
         """Write or replace the file. Raises :class:`StackError`."""
         try:
-            fd, draft = tempfile.mkstemp(prefix=".stack-", dir=self._folder)  # mode 0600
+            # Of mode 0600; its name tells whose it was, should we be killed before it has its own.
+            fd, draft = tempfile.mkstemp(prefix=f"{_DRAFT_PREFIX}{entry.pid}-", dir=self._folder)
             with os.fdopen(fd, "wb") as file:
                 file.write(msgspec.json.encode(entry))
             if self._path is None:
-                unique = Path(draft).name.removeprefix(".stack-")
-                self._path = self._folder / f"stack-{entry.pid}-{unique}.json"
+                self._path = self._folder / f"{Path(draft).name.removeprefix('.')}.json"
             Path(draft).replace(self._path)
         except OSError as error:
             raise StackError(
@@ -136,6 +138,11 @@ def running(folder: Path | None = None) -> list[RunFile]:
             alive.append(entry)
         else:
             _sweep(path, entry)
+    for draft in folder.glob(f"{_DRAFT_PREFIX}*"):
+        pid = draft.name.removeprefix(_DRAFT_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not process_started(int(pid)):
+            with contextlib.suppress(OSError):
+                draft.unlink()
     return sorted(alive, key=lambda entry: entry.created_s, reverse=True)
 
 
@@ -225,15 +232,26 @@ def _sweep(path: Path, entry: RunFile) -> None:
         path.unlink()
 
 
-def make_stack_folder() -> Path:
-    """A fresh private folder for one stack's files. Raises :class:`StackError` when there can be none."""
+def new_stack_folder() -> Path:
+    """The name of a folder for one stack's files, to be announced before there is one: whoever is killed in
+    between leaves nothing that nobody knows of. Raises :class:`StackError` without a temporary folder."""
     try:
-        return Path(tempfile.mkdtemp(prefix=TEMP_PREFIX))
+        return Path(tempfile.gettempdir()) / f"{TEMP_PREFIX}{secrets.token_hex(8)}"
     except OSError as error:
-        where = error.filename or tempfile.tempdir or "the temporary folder"
-        raise StackError(
-            f"no temporary folder for the stack can be made in {where}: {error.strerror}"
-        ) from error
+        raise _no_folder(error) from error
+
+
+def make_stack_folder(folder: Path) -> None:
+    """Make it, private. Raises :class:`StackError` when it cannot be made, or is there already."""
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise _no_folder(error) from error
+
+
+def _no_folder(error: OSError) -> StackError:
+    where = error.filename or tempfile.tempdir or "the temporary folder"
+    return StackError(f"no temporary folder for the stack can be made in {where}: {error.strerror}")
 
 
 def is_stack_folder(folder: Path) -> bool:

@@ -29,7 +29,13 @@ from iotcache_simulator.stack.child import MODULES
 from iotcache_simulator.stack.forks import hold, roles
 from iotcache_simulator.stack.nodes import EmbeddedNode, NodeProgram, choose_program
 from iotcache_simulator.stack.ports import LOOPBACK, Port, check_free
-from iotcache_simulator.stack.rundir import Announcement, entry_of_this_process, make_stack_folder, running
+from iotcache_simulator.stack.rundir import (
+    Announcement,
+    entry_of_this_process,
+    make_stack_folder,
+    new_stack_folder,
+    running,
+)
 from iotcache_simulator.stack.service import Launch, Service, StartProgress
 
 _OWN_SERVERS_WAIT_S = 15.0
@@ -190,10 +196,14 @@ class Stack:
             check_free(settings.http.listen)
         if node_count:
             self.node_program = choose_program(settings.cache.embedded_server)
+        folder: Path | None = None
         if self._embedded_broker or settings.store.url == "embedded":
-            self._folder = make_stack_folder()
-        if self._embedded_broker or node_count or settings.store.url == "embedded":
-            self._announce_early()
+            folder = new_stack_folder()
+        if folder is not None or node_count:
+            self._announce_early(folder)
+        if folder is not None:
+            make_stack_folder(folder)
+            self._folder = folder
         try:
             if self._embedded_broker and self._folder is not None:
                 self._broker_server = EmbeddedBroker(self._folder)
@@ -314,12 +324,12 @@ class Stack:
     def _service(self, name: str, launch: Launch) -> Service:
         return Service(name, launch, on_event=self._on_event, on_progress=self._on_progress)
 
-    def _announce_early(self) -> None:
+    def _announce_early(self, folder: Path | None) -> None:
         """Before anything runs: should we be killed while starting, the next stack cleans up after us."""
         try:
             running()  # sweeps up after stacks that were killed
             self._announcement = Announcement()
-            self._announcement.write(entry_of_this_process(self._folder))
+            self._announcement.write(entry_of_this_process(folder))
         except StackError as error:
             text = f"other commands cannot find this stack: {error}"
             self._on_event(Event(time.time(), "stack.hidden", Severity.WARNING, "stack", text))
