@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
+from iotcache_simulator.clustersim.plan import SimulationStep
 from iotcache_simulator.clustersim.world import simulate
+from tests.clustersim.by_hand import by_hand
 
 KEYS = tuple(range(8))
 
@@ -19,10 +20,7 @@ def test_who_starts_after_a_node_has_left_reads_nothing_that_was_left_from_befor
         *(SimulationStep(8.0, "start", client) for client in (0, 1)),
         *(SimulationStep(8.5 + 0.2 * at, "get", 1, track=1, keys=KEYS) for at in range(8)),
     ]
-    plan = SimulationPlan(
-        seed=1, nodes=1, spares=1, writers=1, readers=1, tracks=1, keys=len(KEYS), shuffle=0.0,
-        open_min_s=0.1, open_max_s=0.2, timeout_s=0.25, end_s=10.1, steps=tuple(steps),
-    )  # fmt: skip
+    plan = by_hand(steps, nodes=1, keys=len(KEYS), end_s=10.1, spares=1)
     result = simulate(plan)
     assert result.violations == ()
     assert result.reads

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
+from iotcache_simulator.clustersim.plan import SimulationStep
 from iotcache_simulator.clustersim.world import simulate
+from tests.clustersim.by_hand import by_hand
 
 KEYS = tuple(range(24))
 OWNER, STAND_IN = 1, 0
@@ -52,11 +53,7 @@ def test_a_marker_that_was_left_lets_nobody_read_past_a_node_that_others_use(
     steps += [
         SimulationStep(2.85 + 0.004 * at, "get", READER, keys=KEYS) for at in range(20) if 3 < end_s < 3.1
     ]
-    plan = SimulationPlan(
-        seed=seed, nodes=5, writers=2, readers=1, tracks=1, keys=len(KEYS), shuffle=0.0,
-        open_min_s=0.05, open_max_s=0.1, timeout_s=0.25, end_s=end_s,
-        steps=tuple(sorted(steps, key=lambda step: step.at_s)),
-    )  # fmt: skip
+    plan = by_hand(steps, nodes=5, keys=len(KEYS), end_s=end_s, writers=2, seed=seed, open_min_s=0.05)
     result = simulate(plan)
     assert result.violations == ()
     assert result.hits and result.writes_confirmed

@@ -7,6 +7,7 @@ import pytest
 from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
 from iotcache_simulator.clustersim.seeds import draw
 from iotcache_simulator.clustersim.world import simulate
+from tests.clustersim.by_hand import by_hand
 
 from .mutations import MUTATIONS
 
@@ -48,11 +49,7 @@ def out_twice() -> SimulationPlan:
         *(SimulationStep(2.85 + 0.1 * at, "set", 0, keys=KEYS[:1]) for at in range(10)),
         *(SimulationStep(3.0 + 0.05 * at, "get", 1, keys=KEYS) for at in range(19)),
     ]
-    return SimulationPlan(
-        seed=1, nodes=2, writers=1, readers=1, tracks=1, keys=len(KEYS), shuffle=0.0,
-        open_min_s=0.1, open_max_s=0.2, timeout_s=0.25, end_s=4.1,
-        steps=tuple(sorted(steps, key=lambda step: step.at_s)),
-    )  # fmt: skip
+    return by_hand(steps, nodes=2, keys=len(KEYS), end_s=4.1)
 
 
 COURSES = {"forget_the_floor_of_failover_nodes": out_twice()}

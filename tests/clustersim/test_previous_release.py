@@ -9,8 +9,9 @@ import pytest
 
 from iotcache.cluster import Cluster
 from iotcache_simulator.clustersim.client import SimulatedClient
-from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
+from iotcache_simulator.clustersim.plan import SimulationStep
 from iotcache_simulator.clustersim.world import simulate
+from tests.clustersim.by_hand import by_hand
 
 KEYS = tuple(range(8))
 OLD = "reader 2"
@@ -45,11 +46,7 @@ def test_a_reader_of_the_previous_release_harms_nobody_but_itself(monkeypatch: p
             SimulationStep(at_s + 0.1, "get", 1, keys=KEYS),
         ]
     steps.append(SimulationStep(0.12, "delete", 0, keys=KEYS[4:]))
-    plan = SimulationPlan(
-        seed=1, nodes=1, spares=1, writers=1, readers=2, tracks=1, keys=len(KEYS), shuffle=0.0,
-        open_min_s=0.1, open_max_s=0.2, timeout_s=0.25, end_s=5.0,
-        steps=tuple(sorted(steps, key=lambda step: step.at_s)),
-    )  # fmt: skip
+    plan = by_hand(steps, nodes=1, keys=len(KEYS), end_s=5.0, spares=1, readers=2)
     violations = [text for text in simulate(plan).violations if "in one epoch" not in text]
     assert [text for text in violations if f" {OLD} " not in text] == []
     assert violations, "that it has to be updated before the first change is no empty word"

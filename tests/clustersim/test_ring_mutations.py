@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
 from iotcache_simulator.clustersim.seeds import draw_resize
 from iotcache_simulator.clustersim.world import simulate
+from tests.clustersim.by_hand import by_hand
 
 from .ring_mutations import RING_MUTATIONS
 
@@ -53,11 +54,7 @@ def written_once() -> SimulationPlan:
 
 def two_clients(steps: list[SimulationStep], end_s: float) -> SimulationPlan:
     """A writer and a reader of one node and of another that may join."""
-    return SimulationPlan(
-        seed=1, nodes=1, spares=1, writers=1, readers=1, tracks=1, keys=len(KEYS), shuffle=0.0,
-        open_min_s=0.1, open_max_s=0.2, timeout_s=0.25, end_s=end_s,
-        steps=tuple(sorted(steps, key=lambda step: step.at_s)),
-    )  # fmt: skip
+    return by_hand(steps, nodes=1, keys=len(KEYS), end_s=end_s, spares=1)
 
 
 FLOORS = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
+from iotcache_simulator.clustersim.plan import SimulationStep
 from iotcache_simulator.clustersim.world import simulate
+from tests.clustersim.by_hand import by_hand
 
 KEYS = tuple(range(8))
 
@@ -26,11 +27,7 @@ def test_the_only_node_hangs_as_its_ring_changes_and_nothing_old_is_read_when_it
         *(SimulationStep(1.0 + 0.1 * at, "set", 0, keys=KEYS) for at in range(35)),
         *(SimulationStep(3.5 + 0.02 * at, "get", 1, track=1, keys=KEYS) for at in range(60)),
     ]
-    plan = SimulationPlan(
-        seed=1, nodes=1, spares=1, writers=1, readers=1, tracks=1, keys=len(KEYS), shuffle=0.0,
-        open_min_s=0.1, open_max_s=0.2, timeout_s=0.25, end_s=5.0,
-        steps=tuple(sorted(steps, key=lambda step: step.at_s)),
-    )  # fmt: skip
+    plan = by_hand(steps, nodes=1, keys=len(KEYS), end_s=5.0, spares=1)
     result = simulate(plan)
     assert result.violations == ()
     assert result.writes_confirmed > len(KEYS) and result.hits

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from iotcache_simulator.clustersim.plan import SimulationPlan, SimulationStep
+from iotcache_simulator.clustersim.plan import SimulationStep
 from iotcache_simulator.clustersim.world import simulate
+from tests.clustersim.by_hand import by_hand
 
 KEYS = tuple(range(12))
 JOINED = 2
@@ -26,11 +27,7 @@ def test_a_write_that_waits_goes_to_the_owners_of_the_ring_that_is_read_when_it_
         *(SimulationStep(0.05 + 0.05 * at, "set", 0, keys=KEYS[::2]) for at in range(52)),
         *(SimulationStep(1.0 + 0.02 * at, "get", READER, keys=KEYS) for at in range(80)),
     ]
-    plan = SimulationPlan(
-        seed=1, nodes=1, spares=2, writers=2, readers=1, tracks=1, keys=len(KEYS), shuffle=0.0,
-        open_min_s=0.1, open_max_s=0.2, timeout_s=0.25, end_s=2.6,
-        steps=tuple(sorted(steps, key=lambda step: step.at_s)),
-    )  # fmt: skip
+    plan = by_hand(steps, nodes=1, keys=len(KEYS), end_s=2.6, spares=2, writers=2)
     result = simulate(plan)
     assert result.violations == ()
     assert result.writes_confirmed and result.hits
@@ -51,11 +48,7 @@ def test_a_node_that_has_settled_while_a_batch_is_sorted_leaves_no_node_without_
         *(SimulationStep(2.82 + 0.001 * at, "set", 0, keys=KEYS) for at in range(50)),
         *(SimulationStep(2.8205 + 0.001 * at, "get", 1, keys=KEYS) for at in range(50)),
     ]
-    plan = SimulationPlan(
-        seed=seed, nodes=3, writers=1, readers=1, tracks=1, keys=len(KEYS), shuffle=0.0, busy=True,
-        open_min_s=0.05, open_max_s=0.1, timeout_s=0.25, end_s=2.87,
-        steps=tuple(sorted(steps, key=lambda step: step.at_s)),
-    )  # fmt: skip
+    plan = by_hand(steps, nodes=3, keys=len(KEYS), end_s=2.87, seed=seed, busy=True, open_min_s=0.05)
     result = simulate(plan)
     assert result.violations == ()
     assert result.writes_confirmed and result.hits
