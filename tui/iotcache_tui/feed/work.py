@@ -114,8 +114,10 @@ class LiveWork:
             raise
 
     async def _run(self) -> None:
-        # What the broker is listened to with takes as long to load as the servers take to start.
-        loading = asyncio.create_task(asyncio.to_thread(importlib.import_module, "aiomqtt"))
+        loading: asyncio.Task[object] | None = None
+        if self._settings.broker.url != NONE:
+            # What the broker is listened to with takes as long to load as the servers take to start.
+            loading = asyncio.create_task(asyncio.to_thread(importlib.import_module, "aiomqtt"))
         async with Stack(
             self._settings,
             readers=True,
@@ -127,7 +129,7 @@ class LiveWork:
             async with store, asyncio.TaskGroup() as tasks:
                 # Neither waits for a list of nodes that cannot be read.
                 tasks.create_task(self._open(store))
-                if stack.settings.broker.url != NONE:
+                if loading is not None:
                     await loading
                     tasks.create_task(self._process_stats.listen(stack.settings))
                 settings, node_list = await self._listed(stack.settings)
