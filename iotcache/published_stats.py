@@ -73,6 +73,17 @@ class NodeListReport(Struct, frozen=True):
     """Why the list cannot be read or is not followed just now; "" where it is."""
 
 
+class GroupMembership(Struct, frozen=True):
+    """How a worker stands in its group (`iotcache.worker.leaving`)."""
+
+    leave_id: int = 0
+    """Of its leaving, when it was told to end; 0 while it takes readings."""
+    keeps_session: bool = False
+    """It leaves, and the broker keeps what comes for it meanwhile."""
+    promises: dict[str, int] = {}
+    """Members that leave, by instance with their `leave_id`, for whom it keeps its session."""
+
+
 class IngestStats(ProcessStats, kw_only=True):
     """What an ingest worker counts. Totals since its start; ``_per_s`` over the last second."""
 
@@ -80,14 +91,7 @@ class IngestStats(ProcessStats, kw_only=True):
     """Whose load it shares."""
     client_id: str = ""
     """The name of its session at the broker."""
-    leaving: bool = False
-    """It was told to end, and takes in what the broker still has for it."""
-    leave_id: int = 0
-    """Which leaving that is: others promise to go on for this one."""
-    keeps_session: bool = False
-    """It leaves, and the broker keeps what comes for it meanwhile."""
-    promises: dict[str, int] = {}
-    """Members of the group that leave, by instance with their `leave_id`, for whom it keeps its session."""
+    membership: GroupMembership = GroupMembership()
     session_ended: bool = False
     """It left for good: the broker keeps nothing for it any more."""
     waiting_store: str = ""

@@ -21,7 +21,7 @@ from iotcache.mqtt import MqttLink
 from iotcache.published_stats import INGEST_ROLE, IngestStats, decode, parse_topic, role_filter, stats_topic
 from iotcache.tasks import end
 from iotcache.text import printable
-from iotcache.worker.leaving import Leaving, Statement
+from iotcache.worker.leaving import Leaving
 
 if TYPE_CHECKING:
     from iotcache.config.schema import BrokerSettings
@@ -164,7 +164,7 @@ class WorkerGroup:
             return
         if stats.state == "gone":
             self.leaving.gone(named[1])
-        elif self.leaving.note(named[1], Statement(stats.leave_id, stats.keeps_session, stats.promises)):
+        elif self.leaving.note(named[1], stats.membership):
             self._on_peer_leaves()
 
 

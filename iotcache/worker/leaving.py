@@ -10,25 +10,14 @@ who gets no promise in time keeps its session, which can be ended by hand.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct
+from iotcache.published_stats import GroupMembership
 
 PEER_S: Final = 5.0
 """A member that says nothing for so long is not there: they tell their counters once a second."""
 PEERS_LIMIT: Final = 10_000
-
-
-class Statement(Struct, frozen=True):
-    """What a member says of itself, as its counters have it."""
-
-    leave_id: int = 0
-    """Of its leaving; 0 while it takes readings."""
-    keeps_session: bool = False
-    """It leaves, and its session stays."""
-    promises: Mapping[str, int] = {}
-    """For whom it keeps its session: instance and ``leave_id``."""
 
 
 class Leaving:
@@ -37,8 +26,8 @@ class Leaving:
     def __init__(self, instance: str, now_s: Callable[[], float] = time.monotonic) -> None:
         self._instance = instance
         self._now_s = now_s
-        self._peers: dict[str, tuple[float, Statement]] = {}
-        """By instance: when it was heard of last, and its last statement."""
+        self._peers: dict[str, tuple[float, GroupMembership]] = {}
+        """By instance: when it was heard of last, and what it said last."""
         self._leave_id = 0
         self._keeps = False
         self._is_promised = False
@@ -51,33 +40,33 @@ class Leaving:
         """Our session stays: we may promise so."""
         self._keeps = True
 
-    def note(self, instance: str, statement: Statement) -> bool:
+    def note(self, instance: str, membership: GroupMembership) -> bool:
         """Another member spoke; whether it has just begun to leave, and waits for an answer."""
         known = self._peers.get(instance)
         if known is None and len(self._peers) >= PEERS_LIMIT:
             return False
-        self._peers[instance] = self._now_s(), statement
-        if self._leave_id and statement.promises.get(self._instance) == self._leave_id:
+        self._peers[instance] = self._now_s(), membership
+        if self._leave_id and membership.promises.get(self._instance) == self._leave_id:
             self._is_promised = True
-        return bool(statement.leave_id) and (known is None or known[1].leave_id != statement.leave_id)
+        return bool(membership.leave_id) and (known is None or known[1].leave_id != membership.leave_id)
 
     def gone(self, instance: str) -> None:
         """It has ended, or was killed."""
         self._peers.pop(instance, None)
 
     @property
-    def peers(self) -> dict[str, Statement]:
+    def peers(self) -> dict[str, GroupMembership]:
         """Those that were heard of lately."""
         since_s = self._now_s() - PEER_S
         return {instance: peer for instance, (seen_s, peer) in self._peers.items() if seen_s > since_s}
 
     @property
-    def statement(self) -> Statement:
-        """What we say."""
+    def membership(self) -> GroupMembership:
+        """What we say of ourselves."""
         promises: dict[str, int] = {}
         if not self._leave_id or self._keeps:
             promises = {instance: peer.leave_id for instance, peer in self.peers.items() if peer.leave_id}
-        return Statement(self._leave_id, self._keeps, promises)
+        return GroupMembership(self._leave_id, self._keeps, promises)
 
     @property
     def may_end(self) -> bool | None:

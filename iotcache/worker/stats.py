@@ -14,9 +14,8 @@ from iotcache.clock import Clock
 from iotcache.config.key_placement import placement_on
 from iotcache.ingest.counters import IngestCounters
 from iotcache.model import NodeHealth, NodeState
-from iotcache.published_stats import IngestStats, KeyPlacement, NodeListReport
+from iotcache.published_stats import GroupMembership, IngestStats, KeyPlacement, NodeListReport
 from iotcache.text import printable
-from iotcache.worker.leaving import Statement
 
 if TYPE_CHECKING:
     from iotcache.aggregates.writer import Aggregates
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from iotcache.mqtt import MqttLink
     from iotcache.onboarding.lifecycle import DeviceLifecycle
 
-_STAYS: Final = Statement()
+_STAYS: Final = GroupMembership()
 _RATE_OVER_S: Final = 0.5
 """A rate is taken over at least this long."""
 
@@ -67,7 +66,7 @@ class IngestStatsBuilder:
         faults: int,
         sparkplug: SparkplugHost | None = None,
         group: str = "",
-        leaving: Statement = _STAYS,
+        membership: GroupMembership = _STAYS,
         session_ended: bool = False,
         lifecycle: DeviceLifecycle | None = None,
         alerts: AlertWatch | None = None,
@@ -86,10 +85,7 @@ class IngestStatsBuilder:
             state=state,
             group=group,
             client_id=link.client_id,
-            leaving=bool(leaving.leave_id),
-            leave_id=leaving.leave_id,
-            keeps_session=leaving.keeps_session,
-            promises=dict(leaving.promises),
+            membership=membership,
             session_ended=session_ended,
             waiting_for=waiting_for,
             waiting_store=waiting_store,

@@ -27,14 +27,13 @@ from iotcache.model import DeadLetter, Message, Reading
 from iotcache.mqtt import LinkState, MqttLink, Will
 from iotcache.nodelist.following import follow_list
 from iotcache.onboarding.lifecycle import DeviceLifecycle
-from iotcache.published_stats import INGEST_ROLE, IngestStats, encode, gone, stats_topic
+from iotcache.published_stats import INGEST_ROLE, GroupMembership, IngestStats, encode, gone, stats_topic
 from iotcache.store.retention import keep_pruned
 from iotcache.tasks import end, first_error
 from iotcache.worker.former_subscriptions import FormerSubscriptions
 from iotcache.worker.group import WorkerGroup
 from iotcache.worker.host_state import HostState
 from iotcache.worker.intake import Intake
-from iotcache.worker.leaving import Statement
 from iotcache.worker.opening import open_cache, recall_intervals
 from iotcache.worker.reader import message_reader, topics_of
 from iotcache.worker.silence_hint import SilenceHint
@@ -365,7 +364,7 @@ class Ingest:
             faults=self.faults.count,
             sparkplug=self.sparkplug,
             group=self.settings.ingest.group,
-            leaving=self.group.leaving.statement if self.group is not None else Statement(),
+            membership=self.group.leaving.membership if self.group is not None else GroupMembership(),
             session_ended=self._session_ended,
             lifecycle=self.lifecycle,
             alerts=self.alerts,

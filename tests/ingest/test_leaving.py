@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iotcache.worker.leaving import PEER_S, Leaving, Statement
+from iotcache.published_stats import GroupMembership
+from iotcache.worker.leaving import PEER_S, Leaving
 
 NAMES = ("a", "b", "c")
 
@@ -34,7 +35,7 @@ class Broker:
         self.members: dict[str, Leaving] = {}
         self.leaving: set[str] = set()
         self.under_way = {
-            (one, other): deque[Statement]() for one in NAMES for other in NAMES if one != other
+            (one, other): deque[GroupMembership]() for one in NAMES for other in NAMES if one != other
         }
         self.leaves = 0
         for name in names:
@@ -54,7 +55,7 @@ class Broker:
     def say(self, name: str) -> None:
         for other in self.names:
             if other != name:
-                self.under_way[name, other].append(self.members[name].statement)
+                self.under_way[name, other].append(self.members[name].membership)
 
     def deliver(self, one: str, other: str) -> None:
         queue = self.under_way[one, other]
