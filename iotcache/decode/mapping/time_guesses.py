@@ -83,7 +83,7 @@ def _read_time(
     joined = ""
     if isinstance(found, str) and _DATE_ALONE.fullmatch(found):
         # Midnight is not meant: what comes every minute with a date has its time of day beside it, or none.
-        clock = next((key for key, one in inner.items() if _istime_of_day(one)), None)
+        clock = next((key for key, one in inner.items() if _is_time_of_day(one)), None)
         if clock is None:
             return None, None
         found = f"{found} {inner[clock]}"
@@ -99,7 +99,7 @@ def _read_time(
     return None, None
 
 
-def _istime_of_day(found: Any) -> bool:
+def _is_time_of_day(found: Any) -> bool:
     return isinstance(found, str) and _TIME_OF_DAY.fullmatch(found) is not None
 
 
