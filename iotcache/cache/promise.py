@@ -8,7 +8,7 @@ whole seconds can tell, name both. Zero is no promise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
 from zlib import crc32
 
@@ -28,15 +28,18 @@ class Promises:
         self._space = _part(prefix)
         self._tags: dict[str, int] = {}
 
-    def write(self, untils_us: Sequence[int], owners: Sequence[str]) -> list[int]:
-        """The promises that entries live until these times, each on the node that owns its key."""
-        tags = self._tags
-        for owner in set(owners):
-            if owner not in tags:
-                tags[owner] = self._space << _PART_BITS | _part(owner)
+    def tag(self, owner: str) -> int:
+        """What a promise says of the key prefix and the node that owns the key: to be joined by `write`."""
+        tag = self._tags.get(owner)
+        if tag is None:
+            tag = self._tags[owner] = self._space << _PART_BITS | _part(owner)
+        return tag
+
+    @staticmethod
+    def write(untils_us: Iterable[int], tags: Iterable[int]) -> list[int]:
+        """The promises that entries live until these times, each with its `tag`."""
         return [
-            until_us >> _TAG_BITS << _TAG_BITS | tags[owner]
-            for until_us, owner in zip(untils_us, owners, strict=True)
+            until_us >> _TAG_BITS << _TAG_BITS | tag for until_us, tag in zip(untils_us, tags, strict=True)
         ]
 
     def read(self, stored: StoredReading, owner: str) -> Expected | None:

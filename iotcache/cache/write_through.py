@@ -20,6 +20,7 @@ from iotcache.store.rows import age_key
 from iotcache.ttl import MAX_TTL_S
 
 REPAIR_EVERY_S: Final = 1.0
+_TAGS_REMEMBERED: Final = 500_000
 
 
 class WriteThrough:
@@ -28,6 +29,9 @@ class WriteThrough:
     def __init__(self, context: CacheContext) -> None:
         self.dirty = DirtyKeys(context.cluster)
         self._context = context
+        self._tag_of: dict[tuple[str, str], int] = {}
+        self._placement = -1
+        """The cluster's, as of which the above holds."""
         self._ordered = OrderedSets(context, self._item)
         self._repair_task: asyncio.Task[None] | None = None
 
@@ -44,11 +48,25 @@ class WriteThrough:
         # The policy is asked once for each interval, of which a fleet has few.
         ttl_s_of = {interval_s: ttl.volatile_s(interval_s) for interval_s in {r.interval_s for r in readings}}
         jittered = ttl.jittered
-        keys = context.keys.latest_many([(reading.device, reading.sensor) for reading in readings])
-        untils_us = [
-            round((now_s + jittered(ttl_s_of[reading.interval_s], rng)) * 1e6) for reading in readings
-        ]
-        return context.promises.write(untils_us, context.cluster.nodes_of(keys))
+        now_us = round(now_s * 1e6)
+        return context.promises.write(
+            [now_us + jittered(ttl_s_of[reading.interval_s], rng) * 1_000_000 for reading in readings],
+            self._tags([(reading.device, reading.sensor) for reading in readings]),
+        )
+
+    def _tags(self, names: Sequence[tuple[str, str]]) -> list[int]:
+        """What a promise says of the owner of each series' entry; asked for every reading."""
+        context, known = self._context, self._tag_of
+        if self._placement != context.cluster.placement or len(known) > _TAGS_REMEMBERED:
+            self._placement = context.cluster.placement
+            known.clear()
+        try:
+            return [known[name] for name in names]
+        except KeyError:
+            owners = context.cluster.nodes_of(context.keys.latest_many(names))
+            tags = [context.promises.tag(owner) for owner in owners]
+            known.update(zip(names, tags, strict=True))
+            return tags
 
     async def write_through(self, newest: Sequence[StoredReading]) -> list[WriteResult]:
         """Set the entry of each series that a commit moved on; see `DeviceCache.write_through`."""

@@ -311,6 +311,11 @@ class Cluster:
         """`node_of` each key."""
         return [self._nodes[place[0]].name for place in self._router.places(keys)]
 
+    @property
+    def placement(self) -> int:
+        """A number that changes whenever keys may have other owners than `node_of` said before."""
+        return self._router.generation
+
     def health(self) -> tuple[NodeHealth, ...]:
         """Each node as it stands, in the order of `node_names`."""
         return tuple(self._nodes[index].health() for index in self._fences.active)
