@@ -23,6 +23,8 @@ from tests.wheel import ROOT
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PATIENCE_S = 60.0
+RECORDED_S = 5.0
+"""How long a recording is made before it is ended: the lines after it play seconds of it."""
 
 
 class Block(NamedTuple):
@@ -122,7 +124,7 @@ def run_line(line: str, folder: Path, env: dict[str, str]) -> str:
         stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=env, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
-    seen, asked = b"", False
+    seen, asked, ends_s = b"", False, 0.0
     until = time.monotonic() + PATIENCE_S
     try:
         while time.monotonic() < until:
@@ -134,7 +136,9 @@ def run_line(line: str, folder: Path, env: dict[str, str]) -> str:
             elif process.poll() is not None:
                 break
             if not asked and b"cold-0001" in seen and b"\x1b[?1049h" in seen:
-                asked = bool(os.write(ours, b"q"))
+                ends_s = ends_s or time.monotonic() + (RECORDED_S if "--record" in line else 0.0)
+                if time.monotonic() >= ends_s:
+                    asked = bool(os.write(ours, b"q"))
             elif not asked and line.startswith("iotcache-tui ingest") and b"\n" in seen:
                 process.send_signal(signal.SIGTERM)
                 asked = True
