@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
 from tests.conftest import Server
-from tests.outages.site import Site
+from tests.outages.site import LOGIN, Site
 
 Stage = Callable[[Site], AbstractContextManager[None]]
 
@@ -106,6 +109,21 @@ def _malformed(site: Site) -> Iterator[None]:
 
 
 @contextmanager
+def _taken_over(site: Site) -> Iterator[None]:
+    """Another program with a worker's client id, which comes back each time that it is sent away."""
+    twin = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="iotcache-ingest-w1", protocol=mqtt.MQTTv5)
+    twin.username_pw_set(*LOGIN)
+    twin.reconnect_delay_set(1, 1)
+    twin.connect("127.0.0.1", site.broker.port)
+    twin.loop_start()
+    try:
+        yield
+    finally:
+        twin.disconnect()
+        twin.loop_stop()
+
+
+@contextmanager
 def _store_and_node_away(site: Site) -> Iterator[None]:
     with _store_stopped(site), _killed(site.nodes[1]):
         yield
@@ -140,6 +158,7 @@ STAGES: dict[str, Stage] = {
     "other placement here": _nothing,
     "fleet stopped": _fleet_stopped,
     "rubbish is sent": _malformed,
+    "a worker's client id used twice": _taken_over,
     "store stopped, one node killed": _store_and_node_away,
     "broker killed, evictions": _broker_away_and_node_full,
 }
