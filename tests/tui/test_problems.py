@@ -618,11 +618,17 @@ def test_a_node_that_is_tried_in_vain_is_down_from_its_failure_on() -> None:
     history = ProblemHistory()
     down = Problem("nodes", "down", "node a:1", "refused", gravity=Gravity.DOWN, since_s=NOW_S, kind="down")
     history.update([down], NOW_S + 1)
-    tried = structs.replace(down, label="coming back", since_s=NOW_S + 5)
+    tried = structs.replace(down, since_s=NOW_S + 5)
     again = structs.replace(down, since_s=NOW_S + 6)
     for problem in (tried, again):
         ((shown,), _) = history.update([problem], NOW_S + 7)
         assert shown.lasting(NOW_S + 9) == "9s"
+
+
+def test_a_node_that_is_tried_is_not_said_to_come_back_before_it_has_answered() -> None:
+    tried = tuple(structs.replace(node, state=NodeState.PROBING) for node in out(0, 1, 2))
+    (problem,) = find_problems(facts(nodes=tried, processes=TOLD))
+    assert (problem.label, problem.gravity) == ("down", Gravity.DOWN)
 
 
 def test_a_count_that_changes_is_no_news_and_an_event_is_dated_by_its_beginning() -> None:

@@ -142,8 +142,6 @@ def _failed(facts: Facts, failed: Sequence[NodeHealth], total: int) -> Problem:
     elsewhere = any(name.startswith(f"{node.name}: ") for node in failed for name in told)
     heard = [one for one in facts.processes.workers if one.at_s > since_s + SETTLE_S]
     label, gravity = "down", Gravity.DOWN
-    if all(node.state is NodeState.PROBING for node in failed):
-        label = "coming back"
     if heard and not elsewhere:
         label, gravity = "not reached from here", Gravity.BLIND
         effect = "the workers use it" if len(failed) == 1 else "the workers use them"
