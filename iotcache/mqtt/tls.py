@@ -46,11 +46,18 @@ def broker_tls(settings: BrokerSettings) -> ssl.SSLContext:
 
 
 def _unusable(key: str, error: ssl.SSLError) -> str:
-    if error.reason == "KEY_VALUES_MISMATCH":
+    if key == "broker.tls_cert_file" and error.reason == "KEY_VALUES_MISMATCH":
         return "the key in broker.tls_key_file belongs to another certificate"
     if key == "broker.tls_cert_file":
         return "it and broker.tls_key_file must be in PEM format, the key without a passphrase"
     return "it holds no certificate in PEM format" if error.reason in _NO_CERTIFICATE else _named(error)
+
+
+def certificate_trouble(error: ssl.SSLError) -> str:
+    """Why a certificate and its key cannot be loaded, as the end of a sentence about the certificate."""
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the key beside it belongs to another certificate"
+    return "it and the key beside it must be in PEM format, the key without a passphrase"
 
 
 def tls_trouble(error: ssl.SSLError) -> str:

@@ -33,8 +33,9 @@ def identified(target: BrokerTarget, spec: FleetSpec, fields: Mapping[str, str])
         if user not in target.passwords:
             raise ConfigError(f"{spec.password_file} has no password of {printable(user, 80)!r}")
         target = msgspec.structs.replace(target, password=target.passwords[user])
-    if spec.cert_dir and target.tls_for is not None and "device" in fields:
-        target = msgspec.structs.replace(target, tls=target.tls_for(fields["device"]))
+    if target.devices_tls is not None and "device" in fields:
+        target.devices_tls.check(fields["device"])
+        target = msgspec.structs.replace(target, tls=target.devices_tls, device=fields["device"])
     return target
 
 

@@ -38,6 +38,7 @@ _LEAD_S = 0.05
 _PROGRESS_EVERY_S = 0.25
 _PIECE_BYTES = 1_000
 """A control record stays well below the length at which a child's line is taken for log output."""
+_CONNECTING_EVERY_S = 5.0
 _START_S = 15.0
 _SILENT_S = 60.0
 
@@ -132,8 +133,7 @@ class MultiProcessRun:
             await child.say(_packed(WorkerOrder(self.spec, self._broker, part)).encode())
         stopping = asyncio.create_task(self._pass_on_stop())
         stack.callback(stopping.cancel)
-        wait_s = _START_S + self.spec.connect_timeout_s
-        reasons = await asyncio.gather(*(self._connected(child, wait_s) for child in self._children))
+        reasons = await asyncio.gather(*(self._connected(child) for child in self._children))
         return next((reason for reason in reasons if reason), "")
 
     async def _pass_on_stop(self) -> None:
@@ -160,9 +160,12 @@ class MultiProcessRun:
                 elapsed_s=last.at_s / self.spec.speed if self.spec.speed < math.inf else 0.0,
             )  # fmt: skip
 
-    async def _connected(self, child: Process, wait_s: float) -> str:
-        """Why a child has no connection; empty when it has."""
-        return str((await child.receive("connected", wait_s))["connected"])
+    async def _connected(self, child: Process) -> str:
+        """Why a child has no connection; empty when it has. How long that may take is the child's to say."""
+        silent_s = _START_S
+        while "connected" not in (record := await child.receive("connecting", silent_s)):
+            silent_s = _SILENT_S
+        return str(record["connected"])
 
     async def _totals(self, part: int) -> PublishTotals:
         child = self._children[part]
@@ -179,11 +182,13 @@ class MultiProcessRun:
 
 async def _work(partition: FleetPartition, orders: _Orders) -> None:
     """A child's run, from the connection to the tally."""
+    beating = asyncio.create_task(_tell_that_it_connects())
     async with partition:
-        if not await partition.connected():
-            say(connected=partition.reason or "stopped")
+        is_connected = await partition.connected()
+        beating.cancel()
+        say(connecting="", connected="" if is_connected else partition.reason or "stopped")
+        if not is_connected:
             return
-        say(connected="")
         begin = msgspec.msgpack.decode(await orders.next(), type=Begin)
         telling = asyncio.create_task(_send_progress(partition))
         await partition.run(begin.timeline, begin.at)
@@ -195,6 +200,13 @@ async def _work(partition: FleetPartition, orders: _Orders) -> None:
 def _pieces(text: str) -> Iterable[tuple[bool, str]]:
     for at in range(0, len(text), _PIECE_BYTES):
         yield at + _PIECE_BYTES >= len(text), text[at : at + _PIECE_BYTES]
+
+
+async def _tell_that_it_connects() -> None:
+    """Thousands of connections, or such as are made one by one, take their time."""
+    while True:
+        say(connecting="")
+        await asyncio.sleep(_CONNECTING_EVERY_S)
 
 
 async def _send_progress(partition: FleetPartition) -> None:

@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from time import monotonic, time_ns
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -33,9 +33,15 @@ from iotcache_simulator.publish.sparkplug_edge import SparkplugEdge, edges_of_pa
 from iotcache_simulator.publish.storm import storms
 from iotcache_simulator.report.rate_bins import RateBins
 from iotcache_simulator.wire.connection import BrokerTarget
+from iotcache_simulator.wire.device_tls import read_by_the_record
 from iotcache_simulator.wire.dialect import Dialect
 from iotcache_simulator.wire.dialect_uplink import DialectUplink
 from iotcache_simulator.wire.uplink import Uplink
+
+CONNECTING: Final = 64
+"""Connections of a process that are made at a time: mosquitto lets 100 wait for it to accept them."""
+_LOOK_S: Final = 0.25
+"""How often is looked whether more connections came."""
 
 Durations = tuple[list[tuple[int, int]], float, float]
 """A histogram on its way between processes."""
@@ -319,6 +325,10 @@ def uplinks(
         }
 
     tag = secrets.token_hex(4)
+    # Where all handshakes were under way at once, most would take longer than a broker or we have patience.
+    gate = asyncio.Semaphore(CONNECTING)
+    if target.tls is not None and len(wills) > CONNECTING:
+        read_by_the_record()
 
     def fields(n: int) -> dict[str, str]:
         return {"tag": tag, "connection": str(n + 1), **(devices[n] if devices else {})}
@@ -331,6 +341,7 @@ def uplinks(
             DialectUplink(
                 identified(target, spec, fields(n)), client_id(n), dialect,
                 qos=spec.qos, user_properties=spec.user_properties, topic_aliases=spec.topic_aliases,
+                gate=gate,
             )
             for n, dialect in enumerate(dialects)
         )  # fmt: skip
@@ -345,6 +356,7 @@ def uplinks(
             persistent=spec.persistent,
             user_properties=spec.user_properties,
             topic_aliases=spec.topic_aliases,
+            gate=gate,
             **subscribed(n),
         )
         for n, will in enumerate(wills)
@@ -353,7 +365,8 @@ def uplinks(
 
 
 async def connected(uplinks: Sequence[Uplink], timeout_s: float | None, stopped: asyncio.Event) -> bool:
-    """Wait until every uplink has its connection; ``False`` on time-out or stop."""
+    """Wait until every uplink has its connection; ``False`` on a stop, or when none more came for
+    ``timeout_s``."""
 
     async def all_connected() -> None:
         for uplink in uplinks:
@@ -361,9 +374,17 @@ async def connected(uplinks: Sequence[Uplink], timeout_s: float | None, stopped:
                 await uplink.until_room()
 
     waits = [asyncio.ensure_future(all_connected()), asyncio.ensure_future(stopped.wait())]
+    patience_s = math.inf if timeout_s is None else timeout_s
+    most, at_s, left_s = 0, monotonic(), patience_s
     try:
-        done, _ = await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        while left_s > 0.0:
+            looking = asyncio.wait(waits, timeout=min(_LOOK_S, left_s), return_when=asyncio.FIRST_COMPLETED)
+            if (await looking)[0]:
+                break
+            if (count := sum(uplink.connected for uplink in uplinks)) > most:
+                most, at_s = count, monotonic()
+            left_s = at_s + patience_s - monotonic()
     finally:
         for wait in waits:
             wait.cancel()
-    return waits[0] in done and not stopped.is_set()
+    return waits[0].done() and not waits[0].cancelled() and not stopped.is_set()

@@ -174,7 +174,6 @@ class Publisher:
                 while upto > at and messages[upto - 1][0] > now_us:
                     upto -= 1
                 if upto == at:
-                    self._flush()
                     await self._pause(max((messages[at][0] - now_us) / 1e6 / speed, _TICK_S))
                     continue
             sent = self._hand_over(messages, at, upto)
@@ -199,6 +198,7 @@ class Publisher:
                 send(topic, payload.ljust(pad) if pad else payload)
             uplink.flush()
             return max(0, last - first)
+        given: set[Uplink] = set()  # of ten thousand uplinks, a slice of messages goes to a few
         for at in range(first, last):
             _, series, topic, payload, _ = messages[at]
             uplink = uplinks[self._routes[series % self._devices]]
@@ -206,7 +206,9 @@ class Publisher:
                 last = at
                 break
             uplink.send(topic, payload.ljust(self._pad_bytes))
-        self._flush()
+            given.add(uplink)
+        for uplink in given:
+            uplink.flush()
         return last - first
 
     def _measure(self, messages: list[Message], first: int, last: int) -> None:
@@ -224,10 +226,6 @@ class Publisher:
             if lag_ms > LATE_MS:
                 self.counters.late += 1
 
-    def _flush(self) -> None:
-        for uplink in self._uplinks:
-            uplink.flush()
-
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not through a `stop`."""
         with contextlib.suppress(TimeoutError):
@@ -239,7 +237,6 @@ class Publisher:
         uplink = self._uplinks[self._routes[message[1] % self._devices]]
         # Asked for at once: with room for one message, its answer may come before a task has begun to wait.
         change = uplink.next_change()
-        self._flush()
         stopping = asyncio.ensure_future(self._stop.wait())
         waits: list[asyncio.Future[Any]] = [change] if self._stop.is_set() else [change, stopping]
         try:

@@ -31,6 +31,7 @@ from iotcache.mqtt.codec.reasons import connect_refusal, refusal
 from iotcache.mqtt.failure_text import connection_trouble
 from iotcache.mqtt.tls import other_port
 from iotcache.mqtt.websocket import open_transport
+from iotcache_simulator.wire.device_tls import DeviceTls, connecting_device
 
 _ACKNOWLEDGEMENTS: Final = frozenset({PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBCOMP})
 _PUBACK_HEAD: Final = bytes([PacketType.PUBACK << 4])
@@ -45,8 +46,10 @@ class BrokerTarget(Struct, frozen=True):
     username: str | None = None
     password: str | None = None
     tls: ssl.SSLContext | None = None
-    tls_for: Callable[[str], ssl.SSLContext] | None = None
-    """That of one device, by its name."""
+    devices_tls: DeviceTls | None = None
+    """Where each device has a certificate: what takes the place of ``tls`` on its connection."""
+    device: str = ""
+    """Whose connection it is, where each device has its own."""
     version: Version = 4
     keep_alive_s: int = 30
     path: str = ""
@@ -242,6 +245,7 @@ async def open_connection(
     )
     try:
         async with asyncio.timeout(timeout_s):
+            connecting_device.set(target.device)
             await open_transport(connection, target.host, target.port, tls=target.tls, path=target.path)
             connection.write(hello)
             return connection, await connection.accepted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from time import monotonic
 
@@ -20,10 +21,12 @@ class DialectUplink(Uplink):
     def __init__(
         self, target: BrokerTarget, client_id: str, dialect: Dialect, *, qos: int = 0,
         user_properties: Iterable[tuple[str, str]] = (), topic_aliases: bool = False,
+        gate: asyncio.Semaphore | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             target, client_id, qos=qos, user_properties=user_properties, topic_aliases=topic_aliases,
             subscriptions=dialect.subscriptions, on_message=self._obey,
+            gate=gate,
         )  # fmt: skip
         self._dialect = dialect
         self._born_at = -REBIRTH_S

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-import msgspec
-
 from iotcache.config.schema import BrokerSettings
 from iotcache.config.urls import parse_broker
 from iotcache.errors import ConfigError
 from iotcache_simulator.wire.connection import BrokerTarget
+from iotcache_simulator.wire.device_tls import DeviceTls
 
 
 def target_of(settings: BrokerSettings, cert_dir: str = "", password_file: str = "") -> BrokerTarget:
@@ -24,27 +23,25 @@ def target_of(settings: BrokerSettings, cert_dir: str = "", password_file: str =
         raise ConfigError(
             "--cert-dir: certificates are shown over TLS: the broker's URL is mqtts:// or wss://"
         )
-    context = tls_for = None
+    context: ssl.SSLContext | None = None
+    devices_tls: DeviceTls | None = None
     if address.tls:
         from iotcache.mqtt.tls import broker_tls
 
-        def of_device(name: str) -> ssl.SSLContext:
-            file = str(Path(cert_dir, name))
-            own = msgspec.structs.replace(settings, tls_cert_file=f"{file}.crt", tls_key_file=f"{file}.key")
-            return broker_tls(own)
-
-        context, tls_for = broker_tls(settings), of_device if cert_dir else None
+        context = broker_tls(settings)
+        if cert_dir:
+            devices_tls = DeviceTls.like(context, settings.tls_ca_file, Path(cert_dir))
     return BrokerTarget(
         address.host,
         address.port,
         settings.username or address.username or None,
         (settings.password if settings.username or not address.username else address.password) or None,
-        context,
-        tls_for,
-        4 if settings.protocol == "3.1.1" else 5,
-        settings.keepalive_s,
-        address.path,
-        passwords_of(password_file) if password_file else None,
+        tls=context,
+        devices_tls=devices_tls,
+        version=4 if settings.protocol == "3.1.1" else 5,
+        keep_alive_s=settings.keepalive_s,
+        path=address.path,
+        passwords=passwords_of(password_file) if password_file else None,
     )
 
 

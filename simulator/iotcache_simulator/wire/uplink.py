@@ -90,10 +90,12 @@ class Uplink:
         topic_aliases: bool = False,
         subscriptions: Sequence[tuple[str, int]] = (),
         on_message: Callable[[Publish], None] | None = None,
+        gate: asyncio.Semaphore | None = None,
     ) -> None:
-        """``retain`` and ``user_properties`` go with everything sent, ``topic_aliases`` stand for as many
-        topics as the broker takes aliases; the last two are MQTT 5. ``subscriptions`` are pairs of filter
-        and QoS (0 or 1), ``on_message`` gets what comes of them."""
+        """``gate`` bounds how many of the uplinks that share it connect at a time. ``retain`` and
+        ``user_properties`` go with everything sent, ``topic_aliases`` stand for as many topics as the broker
+        takes aliases; the last two are MQTT 5. ``subscriptions`` are pairs of filter and QoS (0 or 1),
+        ``on_message`` gets what comes of them."""
         self.target = target
         self.client_id = client_id
         self.published = 0
@@ -128,6 +130,7 @@ class Uplink:
         """QoS 2 publishes that the broker has, and has not yet released."""
         self._away_until = 0.0
         self._connect_timeout_s = connect_timeout_s
+        self._gate = gate or contextlib.nullcontext()
         self._connection: FleetConnection | None = None
         self._out: list[bytes] = []
         self._pending: dict[int, tuple[bytes, bytes, int, int, float]] = {}
@@ -250,7 +253,8 @@ class Uplink:
         while not self._closing:
             await asyncio.sleep(max(0.0, self._away_until - monotonic()))
             try:
-                await self._connect()
+                async with self._gate:
+                    await self._connect()
             except BrokerError as error:
                 if self.reason != str(error):
                     log.log(logging.WARNING if self.connects else logging.INFO, "%s", error)
@@ -341,7 +345,8 @@ class Uplink:
     async def _tend(self, connection: FleetConnection) -> None:
         """Ping for keep-alive and as the barrier of QoS 0, until the connection ends."""
         keep_alive_s = self.target.keep_alive_s or 3_600
-        every_s = min(BARRIER_S, keep_alive_s / 2)
+        # Without QoS 0 nothing waits for pings but the keep-alive, and thousands of connections would tick.
+        every_s = keep_alive_s / 2 if self._qos else min(BARRIER_S, keep_alive_s / 2)
         idle_s = 0.0
         while not connection.ended.done():
             await asyncio.wait([connection.ended], timeout=every_s)

@@ -149,7 +149,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number(0.1, 3600.0),
         default=10.0,
         metavar="S",
-        help="give up with exit code 3 when the broker is not reached (default 10 s)",
+        help="give up with exit code 3 when for so long no connection comes (default 10 s)",
     )
     parser.add_argument(
         "--patience",
