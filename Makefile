@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test outages test-long simulate-cluster simulate-resize resize-proof hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas dist pythons site types check picture lessons lesson-pictures class-plots chaos chaos-mutants healthy clean
+.PHONY: run test outages test-long examples simulate-cluster simulate-resize resize-proof hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas dist pythons site types check picture lessons lesson-pictures class-plots chaos chaos-mutants healthy clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -20,6 +20,12 @@ test: $(DEV)
 # Proofs that make test has a short form of, and what kills, restarts and installs whole programs: some minutes.
 test-long: $(DEV)
 	@$(BIN)/python -m pytest -n 3 -m long $(ARGS)
+
+# Every test that builds its input from a grammar, with 5,000 inputs: ten minutes; EXAMPLES=20000 for more.
+examples: export EXAMPLES ?= 5000
+examples: $(DEV)
+	@$(BIN)/python -m pytest -n 2 -m hypothesis --timeout 3000 tests/cases tests/presets tests/ingest tests/nodelist \
+	  tests/cluster/test_protocol.py tests/cachenode/test_hostile.py $(ARGS)
 
 # Each outage over real servers, and what every screen and command says of it: some minutes.
 outages: $(DEV)

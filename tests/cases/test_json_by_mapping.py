@@ -25,6 +25,7 @@ from iotcache.decode.mapping.unit_texts import UNITS
 from iotcache.decode.outcomes import NothingInIt, PartlyDecoded
 from iotcache.decode.topics import MappedTopics, Topics
 from iotcache.model import DeadLetter, Reading
+from tests.examples import examples
 
 NOW_US = 1_795_348_800_000_000
 
@@ -114,7 +115,7 @@ _OBJECTS = st.dictionaries(
 _SPACES = st.sampled_from([(None, (",", ":")), (2, None), (None, None)])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(_OBJECTS, st.integers(1, 5), _SPACES, st.booleans(), st.sampled_from([b"", b"\xef\xbb\xbf", b" \n"]),
        st.sampled_from([b"", b"\0", b"\r\n"]))  # fmt: skip
 def test_every_member_is_what_a_naive_walk_finds(  # noqa: PLR0917
@@ -182,7 +183,7 @@ def test_quantities_that_change_their_places_stay_in_their_series() -> None:
     assert [one.sensor for one in found] == ["events/0/id", "events/0/code"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     st.integers(-(10**6), 10**6) | st.integers(-(2**20), 2**20).map(lambda n: n / 64),
     st.sampled_from(["", " ", "\u00a0", "\u202f"]),
@@ -363,7 +364,7 @@ def test_records_that_nothing_tells_apart_are_told_apart_by_their_places() -> No
 _STEPS = st.text("abc .'", min_size=1, max_size=4).filter(lambda text: "'" not in text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(_STEPS | st.integers(0, 2), min_size=1, max_size=5), st.integers(-(10**9), 10**9))
 def test_a_path_leads_where_its_steps_do(steps: list[str | int], value: int) -> None:
     content: Any = value
@@ -375,7 +376,7 @@ def test_a_path_leads_where_its_steps_do(steps: list[str | int], value: int) -> 
     assert [(one.value, one.sensor) for one in found] == [(value, "t")]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(["ON", "on", "1e400", "-.5", "null"])
 )

@@ -20,6 +20,7 @@ from iotcache.decode.outcomes import NothingInIt
 from iotcache.decode.topics import Topics
 from iotcache.model import DeadLetter, Reading
 from tests.cases.rfc8428_examples import EXAMPLES, NOW_S, Resolved, as_cbor
+from tests.examples import examples
 
 DECODER = Decoder(Topics(["iot/{site}/{device}/{sensor}", "gateways/{site}"]))
 
@@ -96,7 +97,7 @@ _RECORDS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(_RECORDS, min_size=1, max_size=6), st.sampled_from(["json", "cbor", "words in cbor"]))
 def test_a_pack_of_the_grammar_gives_its_resolved_form(pack: list[dict[str, Any]], form: str) -> None:
     pack[0]["bn"] = "dev-1:"
@@ -124,7 +125,7 @@ def test_a_pack_of_the_grammar_gives_its_resolved_form(pack: list[dict[str, Any]
 @given(
     label=st.text("abcxyz", min_size=1, max_size=4), at=st.integers(0, 2), pack=st.lists(_RECORDS, min_size=3)
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_a_label_that_must_be_known_refuses_the_pack_wherever_it_is(
     form: str, label: str, at: int, pack: list[dict[str, Any]]
 ) -> None:
@@ -219,7 +220,7 @@ def _alike(ours: Any, theirs: Any) -> bool:
     return bool(float(ours) == float(theirs))  # a Decimal
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(_ITEMS)
 def test_what_the_reference_library_reads_out_of_cbor_we_read_out_of_it(raw: bytes) -> None:
     from iotcache.decode import cbor

@@ -21,6 +21,7 @@ from iotcache.decode.outcomes import PartlyDecoded
 from iotcache.decode.sparkplug.reader import BirthWanted, SparkplugEvent
 from iotcache.decode.topics import Topics
 from iotcache.model import DeadLetter
+from tests.examples import examples
 
 NOW_MS = 1_795_348_800_000
 _TEXT = st.text(st.characters(codec="utf-8", min_codepoint=1), max_size=8)
@@ -172,7 +173,7 @@ def alike(ours: Any, theirs: Any) -> bool:
     return type(ours) is type(theirs) and bool(ours == theirs)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(sessions())
 def test_what_an_edge_node_says_is_what_is_read(
     said: list[tuple[str, str, bytes, list[tuple[str, Any, str]], bool]],

@@ -24,6 +24,7 @@ from iotcache.cluster.wire.facts import facts_reader
 from iotcache.cluster.wire.gets import CheckedGetReplies, GetReplies
 from iotcache.errors import KeyFormatError
 from iotcache.model import MissReason
+from tests.examples import examples
 
 HOSTILE = [
     b"\r\nMN\r\n",
@@ -86,7 +87,7 @@ values = st.lists(
 cuts = st.lists(st.integers(0, 4_000), max_size=12)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(values, cuts, st.booleans())
 def test_no_value_and_no_splitting_fools_the_parser(
     values: list[bytes | None], cuts: list[int], checked: bool
@@ -102,7 +103,7 @@ def test_no_value_and_no_splitting_fools_the_parser(
     assert second.out == b"VERSION 1.6.18"
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.binary(max_size=200), cuts)
 def test_noise_is_an_answer_or_a_violation_and_nothing_else(noise: bytes, cuts: list[int]) -> None:
     for answers in (
@@ -120,7 +121,7 @@ def test_noise_is_an_answer_or_a_violation_and_nothing_else(noise: bytes, cuts: 
             assert str(error).isprintable()
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(values, st.integers(0, 5_000), st.binary(min_size=1, max_size=6))
 def test_a_damaged_stream_never_invents_a_value(values: list[bytes | None], at: int, noise: bytes) -> None:
     good = wire(values)

@@ -15,6 +15,7 @@ from iotcache.decode.incoming import AHEAD_LIMIT_US, epoch_us
 from iotcache.decode.outcomes import NothingInIt, PartlyDecoded, Refused, dead_letter
 from iotcache.decode.topics import Topics
 from iotcache.model import DeadLetter, Reading
+from tests.examples import examples
 
 NOW_US = 1_795_348_800_000_000
 """2026-11-22T12:00:00Z."""
@@ -259,7 +260,7 @@ _PAYLOADS = (
 _TOPICS = st.text(max_size=60) | st.text(max_size=300).map(lambda name: f"iot/s/{name}/t")
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(_TOPICS, _PAYLOADS)
 @example("iot/s/0/t", rb'{"device":"\u00a0","value":false}')
 def test_never_an_exception(topic: str, payload: bytes) -> None:

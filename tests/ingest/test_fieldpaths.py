@@ -19,6 +19,7 @@ from iotcache.decode.outcomes import NothingInIt, PartlyDecoded
 from iotcache.decode.topics import Topics
 from iotcache.errors import ConfigError
 from iotcache.model import DeadLetter, Reading
+from tests.examples import examples
 
 NOW_US = 1_795_348_800_000_000
 TOPICS = Topics(["up/{device}"])
@@ -169,7 +170,7 @@ _CONTENT = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     content=_CONTENT.map(lambda it: json.dumps(it).encode("utf-8", "surrogatepass")) | st.binary(max_size=60),
     value=st.sampled_from(["a", "a.b", "a.*", "*", "[0]", "$.*", "$.a[0].*"]),

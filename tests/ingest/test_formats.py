@@ -17,6 +17,7 @@ from iotcache.decode.outcomes import NothingInIt
 from iotcache.decode.sparkplug import NotSparkplug, Origin, Sparkplug, parse_topic
 from iotcache.decode.topics import Topics
 from iotcache.model import DeadLetter, Reading
+from tests.examples import examples
 
 NOW_US = 1_795_348_800_000_000
 TS_S = 1_795_348_790
@@ -99,13 +100,13 @@ _ITEMS = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(_ITEMS)
 def test_what_was_encoded_is_decoded(item: Any) -> None:
     assert cbor.loads(dumps(item)) == item
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_cbor_or_refused(raw: bytes) -> None:
     with suppress(cbor.NotCbor):
@@ -396,7 +397,7 @@ def test_sparkplug_that_cannot_be_read(topic: str, payload: bytes, says: str) ->
     assert says in reason(topic, payload)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=120), st.sampled_from(["NBIRTH", "DDATA"]))
 def test_any_bytes_are_sparkplug_or_refused(raw: bytes, kind: str) -> None:
     with suppress(NotSparkplug):
@@ -407,7 +408,7 @@ def test_topics_of_sparkplug() -> None:
     assert parse_topic("spBv1.0/g/DDATA/e/d") == Origin("g", "DDATA", "e", "d")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.sampled_from(["iot/s/d/t", "iot/s/d/senml", "spBv1.0/g/DDATA/e/d"]),
     st.binary(max_size=60)

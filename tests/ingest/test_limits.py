@@ -19,6 +19,7 @@ from iotcache.decode.topics import Topics
 from iotcache.faults import Faults
 from iotcache.ingest.message_reader import MessageReader
 from iotcache.model import DeadLetter, Message
+from tests.examples import examples
 from tests.ingest.test_formats import dumps
 
 NOW_US = 1_795_348_800_000_000
@@ -97,7 +98,7 @@ def depth_of(content: object) -> int:
 TEXTS = st.text('[]{}"\\,:a\n', max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     content=st.recursive(
         st.none() | st.integers() | TEXTS,

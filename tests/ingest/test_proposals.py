@@ -24,6 +24,7 @@ from iotcache.decode.mapping.settings import IngestMapping
 from iotcache.decode.outcomes import PartlyDecoded
 from iotcache.model import Reading
 from iotcache.worker.reader import decoder_for, topics_of
+from tests.examples import examples
 
 NOW_US = 1_795_348_800_000_000
 
@@ -222,7 +223,7 @@ _JSON = st.recursive(
 _LEVELS = st.text(st.characters(codec="utf-8", exclude_characters="/+#\0"), max_size=8)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(_LEVELS, min_size=1, max_size=5), st.dictionaries(_NAMES, _JSON, min_size=1, max_size=5))
 def test_a_proposal_pasted_yields_every_number_of_its_message(levels: list[str], content: Any) -> None:
     topic = "t/" + "/".join(levels)

@@ -12,6 +12,7 @@ from iotcache.errors import ConfigError
 from iotcache.nodelist.discovery_text import parse_value, value_length
 from iotcache.nodelist.file_text import parse_file
 from iotcache.nodelist.listing import NODES_MAX, NodeListError, NodeListing, difference, node_text, objection
+from tests.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_a_file_that_is_no_list_is_refused_with_its_line(content: bytes, why: st
     assert len(str(refused.value)) < 400
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.integers(1_000, 65_535), min_size=1, max_size=6, unique=True), st.integers(0, 60))
 def test_a_list_that_is_cut_off_is_never_another_list(ports: list[int], size: int) -> None:
     """What a writer leaves that was stopped half-way: no list, or the beginning of it line by line."""
@@ -93,7 +94,7 @@ def test_a_list_that_is_cut_off_is_never_another_list(ports: list[int], size: in
     assert nodes == names[: len(nodes)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.one_of(st.binary(max_size=80), st.text("0123456789|\n ab.-\r", max_size=60).map(str.encode)))
 def test_whatever_an_endpoint_answers_is_a_list_or_refused_in_one_line(value: bytes) -> None:
     for parse in (parse_value, value_length, parse_file):

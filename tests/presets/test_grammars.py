@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from iotcache.config.schema import IngestSettings
 from iotcache.decode.decoder import Decoder
 from iotcache.worker.reader import decoder_for, topics_of
+from tests.examples import examples
 from tests.presets.documents import NOW_US
 
 Wanted = list[tuple[str, str, Any, str]]
@@ -252,7 +253,7 @@ def _decoder(name: str) -> Decoder:
 
 
 @pytest.mark.parametrize("name", GRAMMARS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(data=st.data())
 def test_what_a_fleet_says_is_what_its_preset_reads(name: str, data: st.DataObject) -> None:
     decoder = _decoder(name)

@@ -23,6 +23,7 @@ from iotcache.decode.topics import Topics, filter_covers
 from iotcache.errors import ConfigError
 from iotcache.model import DeadLetter
 from iotcache.worker.reader import decoder_for, topics_of
+from tests.examples import examples
 from tests.presets.documents import DEAD, DOCUMENTS, NOTHING, NOW_US, PASSED_OVER
 
 NAMES = preset_names()
@@ -149,7 +150,7 @@ _CONTENT = st.recursive(
 _EVERYTHING = deployment(*NAMES)[0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     _TOPICS,
     _CONTENT.map(lambda content: json.dumps(content).encode("utf-8", "surrogatepass"))
