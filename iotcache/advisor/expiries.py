@@ -24,42 +24,42 @@ class Expiries:
     def __init__(self, slots: int, factors: NDArray[np.float32]) -> None:
         """``factors``: of each column, by which it multiplies TTLs."""
         self.factors = factors
-        self._least = float(factors.min())
+        self.least = float(factors.min())
         self._rows = np.full((slots, len(factors)), NEVER, np.float32)
         self.soonest = array("f", [NEVER]) * slots
         """At most the least of the slot's row: until then all columns hold it, memory permitting."""
         self.ttl_s = array("f", [UNKNOWN]) * slots
         """As last set; NaN: no set of it has been seen yet."""
-        self._stored_s = array("f", [UNKNOWN]) * slots
+        self.stored_s = array("f", [UNKNOWN]) * slots
         """Not NaN: all caches stored it then, and its row is not written out yet."""
 
     def store(self, slot: int, from_s: float, ttl_s: float) -> None:
         """All caches store it anew, ``from_s`` being the last tick of their clock."""
         self.ttl_s[slot] = ttl_s
-        self._stored_s[slot] = from_s
-        self.soonest[slot] = from_s + self._least * ttl_s
+        self.stored_s[slot] = from_s
+        self.soonest[slot] = from_s + self.least * ttl_s
 
     def end_at(self, slot: int, end_s: float) -> None:
         """In all caches."""
-        self._stored_s[slot] = UNKNOWN
+        self.stored_s[slot] = UNKNOWN
         self._rows[slot] = self.soonest[slot] = end_s
 
     def row(self, slot: int) -> NDArray[np.float32]:
         """The ends of the slot; a view."""
         row: NDArray[np.float32] = self._rows[slot]
-        stored_s = self._stored_s[slot]
+        stored_s = self.stored_s[slot]
         if not isnan(stored_s):
             row[:] = stored_s + self.factors * np.float32(self.ttl_s[slot])
-            self._stored_s[slot] = UNKNOWN
+            self.stored_s[slot] = UNKNOWN
         return row
 
     def table(self) -> NDArray[np.float32]:
         """The rows of all slots; a view."""
-        stored_s = np.frombuffer(self._stored_s, np.float32)
+        stored_s = np.frombuffer(self.stored_s, np.float32)
         slots = np.flatnonzero(~np.isnan(stored_s))
         if len(slots):
             ttls_s = np.frombuffer(self.ttl_s, np.float32)[slots, None]
             self._rows[slots] = stored_s[slots, None] + self.factors * ttls_s
             for slot in slots.tolist():
-                self._stored_s[slot] = UNKNOWN
+                self.stored_s[slot] = UNKNOWN
         return self._rows

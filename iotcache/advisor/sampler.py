@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite, isnan
+from math import inf, isfinite, isnan
 from typing import Final
 
 import numpy as np
@@ -179,6 +179,44 @@ class Sampler:
             if number:
                 self.tallies.gets[group] += number
                 self.tallies.hits_of_all[group] += number
+        return look
+
+    def rewrites(
+        self, hashes: Sequence[int], chunks: Sequence[int], ttls_s: Sequence[float], time_s: float
+    ) -> list[int]:
+        """Count writes of sampled keys; returns the places of those that `take` has to look at.
+
+        Counted are those of entries that were stored before, in the same size, and used lately: all that
+        changes is when they end.
+        """
+        now_s, since = self._now_s(time_s), self._clock - self._slack
+        find, moved, unsure, asked_s = self._slots.get, self._moved, self._unsure, self._missed_s
+        size, unread, groups, filling = self._recency.size, self._unread, self._group, self._filling
+        ttl_of, stored_s, soonest, least = self._ttl, self._ends.stored_s, self._soonest, self._ends.least
+        from_s = self._from(now_s)
+        written, in_vain, look = [0] * GROUPS, [0] * GROUPS, []
+        for at, (key_hash, chunk, ttl_s) in enumerate(zip(hashes, chunks, ttls_s, strict=True)):
+            slot = find(key_hash)
+            if (
+                slot is None
+                or moved[slot] <= since
+                or unsure[slot]
+                or asked_s[slot] != inf
+                or size(slot) != chunk
+            ):
+                look.append(at)
+                continue
+            group = groups[slot]
+            written[group] += 1
+            in_vain[group] += unread[slot]
+            unread[slot], filling[slot] = 1, 0
+            # What `Expiries.store` does, without a call a key.
+            ttl_of[slot], stored_s[slot] = ttl_s or inf, from_s
+            soonest[slot] = from_s + least * (ttl_s or inf)
+        for group, number in enumerate(written):
+            if number:
+                self.tallies.writes[group] += number
+                self.tallies.unread_writes[group] += in_vain[group]
         return look
 
     def gap(self) -> None:

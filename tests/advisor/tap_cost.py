@@ -1,7 +1,8 @@
 """What being observed costs a cluster client: processor time a key with the advisor's tap and without.
 
 Turn by turn, with the keys and values of ``bench cluster``: 2,000 keys in a call, on three real nodes.
-Processor time of this process alone is counted, so that whatever else the machine does falls out of it.
+Processor time of this process alone is counted, and of the pairs of turns those furthest apart are left out,
+so that most of what else the machine does falls out of it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from random import Random
+from statistics import fmean
 
 from msgspec import Struct
 
@@ -20,7 +22,10 @@ from iotcache.traffic.tap import TrafficTap
 from iotcache_tui.bench.cluster import items
 from tests.advisor.proof_node import memcached
 
-TURN_S = 0.25
+TURN_S = 1.0
+"""Of the order of a burst with its rest: one without the other tells nothing."""
+LEFT_OUT = 1 / 8
+"""Of the pairs of turns, at either end."""
 MEMORY_MB = 64
 BURST_S = 0.2
 WARM_UP_S = 4.0
@@ -74,50 +79,57 @@ async def _compare(
     cluster: Cluster, name: str, call: Callable[[], Awaitable[None]], keys: int, rounds: int
 ) -> TapCost:
     watched = Watched()
-    tap = TrafficTap(3 * MEMORY_MB << 20, burst_s=BURST_S, now_s=watched.now_s)
-    watched.turn(True)
-    cluster.observer = tap
-    await _turn(call, keys, WARM_UP_S)
-    watched.turn(False)
-    cpu_s, number, own_s = {True: 0.0, False: 0.0}, {True: 0, False: 0}, tap.cpu_s
+    tap = TrafficTap(3 * MEMORY_MB << 20, burst_s=BURST_S, now_s=watched.now_s, cpu_s=watched.cpu_s)
+    with watched:
+        cluster.observer = tap
+        await _turn(call, keys, WARM_UP_S)
+    pairs, spent_s, own_s = [], watched.cpu_s(), tap.cpu_s
     for turn in range(rounds):
+        costs_us = {True: 0.0, False: 0.0}
         for on in (True, False) if turn % 2 else (False, True):
             cluster.observer = tap if on else None
-            watched.turn(on)
-            spent_s, done = await _turn(call, keys, TURN_S)
-            watched.turn(False)
-            cpu_s[on] += spent_s
-            number[on] += done
+            with watched if on else nullcontext():
+                costs_us[on] = await _turn(call, keys, TURN_S)
+        pairs.append((costs_us[False], costs_us[True]))
     cluster.observer = None
-    without_s = cpu_s[False] / number[False]
-    own_s = tap.cpu_s - own_s
+    spent_s, own_s = watched.cpu_s() - spent_s, tap.cpu_s - own_s
+    pairs.sort(key=lambda pair: pair[1] / pair[0])
+    cut = round(LEFT_OUT * len(pairs))
+    kept = pairs[cut : len(pairs) - cut]
+    without_us = sum(pair[0] for pair in kept) / len(kept)
     return TapCost(
-        name, 1e6 * without_s, cpu_s[True] / number[True] / without_s - 1.0, own_s / (cpu_s[True] - own_s),
+        name, without_us, fmean(on / off - 1.0 for off, on in kept), own_s / (spent_s - own_s),
         tap.meter.sampler.keys,
     )  # fmt: skip
 
 
 class Watched:
-    """A clock that goes only while the tap is on: its bursts and rests are as long as if it always were."""
+    """Clocks that go only while the tap is on: its bursts and rests are as if it always were."""
 
     def __init__(self) -> None:
-        self._gone_s = 0.0
-        self._since_s: float | None = None
+        self._gone = (0.0, 0.0)
+        self._since: tuple[float, float] | None = None
 
     def now_s(self) -> float:
-        return self._gone_s + (time.monotonic() - self._since_s if self._since_s is not None else 0.0)
+        return self._gone[0] + (time.monotonic() - self._since[0] if self._since is not None else 0.0)
 
-    def turn(self, on: bool) -> None:
-        self._gone_s, self._since_s = self.now_s(), time.monotonic() if on else None
+    def cpu_s(self) -> float:
+        return self._gone[1] + (time.thread_time() - self._since[1] if self._since is not None else 0.0)
+
+    def __enter__(self) -> None:
+        self._since = (time.monotonic(), time.thread_time())
+
+    def __exit__(self, *_: object) -> None:
+        self._gone, self._since = (self.now_s(), self.cpu_s()), None
 
 
-async def _turn(call: Callable[[], Awaitable[None]], keys: int, seconds: float) -> tuple[float, int]:
-    """Processor time, and keys."""
+async def _turn(call: Callable[[], Awaitable[None]], keys: int, seconds: float) -> float:
+    """Processor time a key, in microseconds."""
     begun_s, cpu_s, number = time.monotonic(), time.process_time(), 0
     while time.monotonic() - begun_s < seconds:
         await call()
         number += keys
-    return time.process_time() - cpu_s, number
+    return 1e6 * (time.process_time() - cpu_s) / number
 
 
 async def tap_costs(rounds: int) -> list[TapCost]:

@@ -64,6 +64,25 @@ def test_with_memory_to_spare_every_ttl_is_exact(requests: list[tuple[Kind, int,
     assert sampler.memory_curve().ratios[-1] == pytest.approx(exact[sampler.ttl_factors.index(1.0)])
 
 
+@given(REQUESTS)
+@settings(max_examples=25, deadline=None)
+def test_writes_that_are_counted_in_short_come_to_the_same(requests: list[tuple[Kind, int, int]]) -> None:
+    stream = references(requests, ttl_s=1.0)
+    plain, short = (Sampler(10**6, max_keys=64) for _ in range(2))
+    for at, one in enumerate(stream):
+        if at == 60:
+            plain.gap()
+            short.gap()
+        plain.feed([one])
+        if one.kind is not Kind.WRITE:
+            short.feed([one])
+        elif short.rewrites([one.key_hash], [one.chunk_bytes], [one.ttl_s], one.time_s):
+            short.take(one)
+    assert short.memory_curve() == plain.memory_curve()
+    assert short.ttl_curve(0) == plain.ttl_curve(0)
+    assert short.unread_share(0) == plain.unread_share(0)
+
+
 @pytest.mark.parametrize("ttl_s", [0.0, 60.0])
 def test_a_sample_of_one_key_in_five_is_within_a_point_of_the_exact_curve(ttl_s: float) -> None:
     stream = trace(ttl_s=ttl_s, gets=40_000, keys=20_000)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from math import inf
 from random import Random
 
+import pytest
+
 from iotcache.advisor.references import Kind, Reference
 from iotcache.cluster import Cluster
 from iotcache.cluster.types import GetResult, SetItem, WriteResult
 from iotcache.config.urls import parse_node
-from iotcache.traffic.tap import TrafficTap
+from iotcache.traffic.tap import COST_MOST, TrafficTap
 from tests.advisor.oracle import ExactLru
 from tests.conftest import Server
 
@@ -83,6 +85,26 @@ def test_what_is_too_dear_rests_and_leaves_out_what_went_by() -> None:
     assert sampler.memory_curve().now == 1.0
     more = sampler.memory_curve().sampled_gets - 2 * sampler.keys
     assert abs(more) < 0.25 * sampler.keys, "the first get of each after it is left out"
+
+
+@pytest.mark.parametrize("dear", [0.3, 0.6])
+def test_in_the_long_run_it_keeps_to_its_share_of_the_thread_however_dear_a_batch_is(dear: float) -> None:
+    """``dear``: what it takes for one batch, as a share of what the batch takes by itself."""
+    now_s, spent_s, inside = 0.0, 0.0, False
+
+    def cpu_s() -> float:
+        nonlocal spent_s, inside
+        spent_s += dear * 0.01 if inside else 0.0
+        inside = not inside
+        return now_s + spent_s
+
+    tap = TrafficTap(64 * MB, burst_s=1.0, now_s=lambda: now_s, cpu_s=cpu_s)
+    batch = [SetItem(f"dev{number}:temp:latest", VALUE, 0, 600) for number in range(10)]
+    done = [WriteResult(True, "n")] * len(batch)
+    for turn in range(10_000):
+        now_s = turn * 0.01
+        tap.written(batch, done)
+    assert 0.0 < tap.cpu_s <= 1.1 * COST_MOST * now_s
 
 
 async def test_a_cluster_tells_its_observer_of_every_batch(memcached: Server) -> None:
