@@ -168,7 +168,29 @@ def test_a_report_that_standard_output_does_not_take_is_one_sentence(
             stderr=subprocess.PIPE, timeout=30, cwd=tmp_path, env=environment(tmp_path), check=False,
         )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr == b"iotcache-tui simulate: --report -: No space left on device\n"
+    assert done.stderr.startswith(b"iotcache-tui simulate: --report -: No space left on device\n")
+    assert b"all else was as promised" in done.stderr
+
+
+def test_a_file_too_large_leaves_no_half_of_it_and_ends_a_run_into_it_with_a_report(tmp_path: Path) -> None:
+    script = 'ulimit -f 1; exec "$@" --report report.json'
+    fleet = ("--devices", "20", "--rate", "500", "--duration", "2", "-o", "fleet.csv")
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *COMMAND, *fleet], capture_output=True, timeout=30, cwd=tmp_path,
+        env=environment(tmp_path), check=False,
+    )  # fmt: skip
+    assert done.stderr.startswith(b"iotcache-tui simulate: -o fleet.csv: File too large\n")
+    assert b"--report report.json: File too large" in done.stderr
+    assert not (tmp_path / "report.json").exists()
+    assert (tmp_path / "fleet.csv").stat().st_size == 1024
+    done = subprocess.run(
+        ["bash", "-c", "ulimit -f 4; exec \"$@\" --report report.json", "bash", *COMMAND, *fleet],
+        capture_output=True, timeout=30, cwd=tmp_path, env=environment(tmp_path), check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    report = json.loads((tmp_path / "report.json").read_bytes())
+    assert (report["ok"], report["ended_by"]) == (False, "failed")
+    assert report["published"] < report["planned"]
 
 
 async def test_a_row_that_is_no_reading_is_told_with_a_report(

@@ -96,7 +96,7 @@ class Stored:
             )
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(await asyncio.to_thread(self.readings)) < count:
                 await asyncio.sleep(0.02)
 

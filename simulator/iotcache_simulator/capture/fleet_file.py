@@ -15,6 +15,7 @@ import msgspec
 
 from iotcache.clock import utc_text
 from iotcache.private_files import private_opener
+from iotcache.text import printable
 from iotcache_simulator.capture.recording import SCHEMA, Header, recorded
 from iotcache_simulator.fleet.rendering.group import FOREVER_US
 from iotcache_simulator.fleet.stream import Message, Timeline
@@ -45,35 +46,47 @@ class FleetFile:
         self._stopped = True
 
     async def run(self) -> RunOutcome:
-        """Write all of it. Raises `OSError` when the file takes no more."""
+        """Write all of it. A file that takes no more is told in the outcome.
+
+        Raises `OSError` when it cannot be opened."""
         spec, began_s = self._spec, time.time()
         timeline = spec.timeline(int(began_s * 1e6))
         roster = roster_of(spec)
         stream, digest = stream_of(spec, roster, timeline, shards=spec.own_lanes), StreamDigest(len(roster))
         form: _Form = _Table(spec, timeline) if self._file.suffix == TABLE else _Recording(spec, timeline)
-        at_us, count = 0, 0
+        at_us, count, written, failure = 0, 0, 0, ""
         with open(self._file, "wb", opener=private_opener) as out:  # noqa: ASYNC230  # nothing else runs
-            out.write(form.head())
+            lines = form.head()
             end_us = timeline.end_us or FOREVER_US
-            while not self._stopped and count != spec.count and at_us < end_us:
+            while True:
+                try:
+                    out.write(lines)
+                    out.flush()
+                except OSError as error:
+                    failure = f"-o {printable(str(self._file))}: {error.strerror}"
+                    out.raw.close()  # or what is left in the buffer would fail once more
+                    break
+                written = count
+                if self._stopped or count == spec.count or at_us >= end_us:
+                    break
                 at_us += _WINDOW_US
                 messages = stream.window(at_us)
                 if spec.count is not None:
                     del messages[spec.count - count :]
                 digest.add(messages)
                 count += len(messages)
-                out.write(form.lines(messages))
+                lines = form.lines(messages)
                 await asyncio.sleep(0)
         shards = digest.shards()
         totals = PublishTotals(
-            planned=count, published=count, confirmed=count, elapsed_s=time.time() - began_s,
+            planned=count, published=written, confirmed=written, elapsed_s=time.time() - began_s,
             shards={lane: shards[lane] for lane in spec.own_lanes},
             horizons=dict.fromkeys(spec.own_lanes, at_us),
         )  # fmt: skip
-        ended_by = "signal" if self._stopped else "duration"
+        ended_by = "failed" if failure else "signal" if self._stopped else "duration"
         report = report_of(spec, BrokerTarget("", 0), timeline, totals, ended_by, started_s=began_s)
         report = msgspec.structs.replace(report, broker=str(self._file))
-        return RunOutcome(report, totals.horizons, timeline, spec=spec)
+        return RunOutcome(report, totals.horizons, timeline, spec=spec, failure=failure)
 
 
 class _Form(Protocol):

@@ -86,6 +86,8 @@ class FleetConnection(asyncio.Protocol):
         """What a CONNACK said that refused us."""
         self.ended: asyncio.Future[None] = loop.create_future()
         self.reason = ""
+        self.is_cut = False
+        """Whether it was the other side that ended it, without a word."""
         self.paused = False
         self._version: Version = version
         self._on_ack = on_ack
@@ -101,8 +103,8 @@ class FleetConnection(asyncio.Protocol):
         self._encrypted = False
 
     def write(self, data: bytes) -> None:
-        """Send bytes; dropped when the connection has ended."""
-        if self._transport is not None and not self.ended.done():
+        """Send bytes; dropped when the connection has ended, or is about to."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def close(self) -> None:
@@ -150,6 +152,7 @@ class FleetConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.reason:
+            self.is_cut = True
             self.reason = connection_trouble(exc) if exc else "the broker closed the connection"
         if not self.accepted.done():
             hint = f" {other_port(self._encrypted)}" if isinstance(exc, ConnectionResetError) else ""

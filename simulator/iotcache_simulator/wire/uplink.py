@@ -66,6 +66,9 @@ _PINGREQ = Ping(PacketType.PINGREQ).encode(4)
 SHORT_S = 1.0
 """A connection that did not last so long says that something is wrong with it."""
 _ON_PURPOSE = "dropped on purpose"
+_MUTE = (
+    " (how a broker of MQTT 3.1.1 refuses a QoS, retained messages or a topic: see its log, or use MQTT 5)"
+)
 _CLOSE_S = 1.0
 _SESSION_S = 3_600
 """How long an MQTT 5 broker keeps a persistent session of ours that does not come back."""
@@ -368,9 +371,11 @@ class Uplink:
         self._connection = None
         self._is_open = False
         self.reason = connection.reason
+        if self.target.version == 4 and self.published and not self.confirmed and connection.is_cut:
+            self.reason += _MUTE
         if not self._closing:
             level = logging.INFO if connection.reason == _ON_PURPOSE else logging.WARNING
-            log.log(level, "connection to %s lost: %s", self.target.name, connection.reason)
+            log.log(level, "connection to %s lost: %s", self.target.name, self.reason)
         self._out.clear()
         if not self._persistent:
             self._start_over()

@@ -34,7 +34,7 @@ from iotcache_simulator.report.verdict import FIGURES, LISTENING, cases, check_m
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_simulator.wire.target import target_of
 from iotcache_tui.cli.options import load_settings
-from iotcache_tui.cli.simulating.output import check_writable, complain, until_signalled, write
+from iotcache_tui.cli.simulating.output import check_writable, complain, until_signalled, withdraw, write
 from iotcache_tui.cli.simulating.progress import show_progress, summary
 
 if TYPE_CHECKING:
@@ -288,6 +288,8 @@ def _conclude(args: argparse.Namespace, outcome: RunOutcome, conditions: Sequenc
     for failure in (*report.failures, *problems):
         complain("simulate", failure)
     if problems:
+        if report.ok:
+            complain("simulate", "all else was as promised: only what is said above could not be written")
         return EXIT_USAGE
     if report.ended_by in ("unreachable", "failed") or outcome.unverified or is_vacuous(report):
         return EXIT_COULD_NOT_RUN
@@ -381,4 +383,5 @@ async def write_labels(file: str, outcome: RunOutcome) -> None:
             async for lines in label_lines(spec, outcome.timeline, until_us):
                 out.write(lines)
     except OSError as error:
+        withdraw(file)
         raise UsageError(f"--labels {file}: {error.strerror}") from error

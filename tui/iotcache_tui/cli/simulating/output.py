@@ -56,7 +56,17 @@ def write(flag: str, file: str | None, text: bytes) -> None:
     except OSError as error:
         if file == "-":  # what is left in the buffer would fail once more when the program ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            withdraw(file)
         raise UsageError(f"{flag} {file}: {error.strerror}") from error
+
+
+def withdraw(file: str) -> None:
+    """Leave no half of a file that could not be written to its end."""
+    path = Path(file)
+    if path.is_file():  # no device or pipe
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def complain(command: str, text: str) -> None:
