@@ -70,7 +70,9 @@ class Members:
         active_before = set(fences.active)
         fences.ring_changed()
         fences.start()
-        self._router.forget_places()
+        record = self._view.record
+        if before is None or record is None or (before.rings, before.change) != (record.rings, record.change):
+            self._router.forget_places()
         self._router.changed()
         for index in active_before.difference(fences.active):
             self._left.add(index)

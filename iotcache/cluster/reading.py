@@ -10,6 +10,7 @@ from random import Random
 from typing import Final, NamedTuple, Protocol
 
 from iotcache.clock import Clock
+from iotcache.cluster.copies.reading import CopiedReads
 from iotcache.cluster.exchange import exchange, gather_groups
 from iotcache.cluster.node import Node
 from iotcache.cluster.rings.placed import PlacedRing
@@ -62,6 +63,7 @@ class Reads:
         self._timeout_s = timeout_s
         self._monotonic = clock.monotonic
         self._rng = rng
+        self.copies = CopiedReads(router, self, clock=clock, rng=rng)
         self.fallback: ReadFallback
         """Set by the cluster client."""
 
@@ -71,7 +73,17 @@ class Reads:
         With ``cas`` each hit brings its CAS unique, for `cas_many`. A connection that ends under a read is
         replaced and the read tried once more; a time-out is not.
         """
-        return await self._get_twice(keys, protocol.get_cas_request if cas else None)
+        if cas:
+            return await self._get_twice(keys, protocol.get_cas_request)
+        copies = self._router.rings.copies
+        if copies is None or self._router.observe or copies.read.isdisjoint(keys):
+            return await self._get_twice(keys, None)
+        if self._monotonic() > self._fences.valid_until:
+            await self.renew()
+            copies = self._router.rings.copies
+            if copies is None:
+                return await self._get_twice(keys, None)
+        return await self.copies.get_many(keys, copies, lambda some: self._get_twice(some, None))
 
     async def lease_many(self, keys: Sequence[str], *, stub_s: int, recache_s: int = 0) -> list[GetResult]:
         """As `get_many`, and for each key that is not there one reader everywhere wins the lease to load it.

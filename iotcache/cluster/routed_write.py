@@ -7,10 +7,11 @@ and what returns is written to as well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from iotcache.clock import Clock
+from iotcache.cluster.copies.writing import COPY_OUT, by_node, out_of_copies
 from iotcache.cluster.exchange import gather_groups
 from iotcache.cluster.outage import LEASE_S
 from iotcache.cluster.outcomes import UNTOLD, Reasons, confirm, confirmed_by
@@ -19,6 +20,9 @@ from iotcache.cluster.rings.guard import TOO_LATE, RingGuard
 from iotcache.cluster.rings.placed import PlacedRing
 from iotcache.cluster.router import Route, Router
 from iotcache.cluster.types import WriteResult
+
+if TYPE_CHECKING:
+    from iotcache.cluster.copies.placed import CopyPlacement
 
 
 class RoutedWrite(NamedTuple):
@@ -69,6 +73,8 @@ class RoutedWrites:
         self._timeout_s = timeout_s
         self._monotonic = clock.monotonic
         self._turn = asyncio.Lock()
+        self.copies_written = 0
+        """Sets and deletes that went to copies of hot keys."""
 
     @property
     def waiting(self) -> bool:
@@ -91,18 +97,41 @@ class RoutedWrites:
         if fences.rings.changing or self.waiting:
             # What goes to two nodes one after the other keeps its order only when it goes alone.
             async with self._turn:
-                return await self._send_to_rings(write, which, results)
-        return await self._send_to_rings(write, which, results)
+                return await self._send_with_copies(write, which, results)
+        return await self._send_with_copies(write, which, results)
 
-    async def _send_to_rings(
+    async def _send_with_copies(
         self, write: RoutedWrite, which: Sequence[int], results: list[WriteResult]
     ) -> list[int]:
-        """Write to the old ring's nodes, and then to those of the new one that are others."""
+        """Send to the rings, and to copies; writes of keys with copies go alone, for the same reason."""
+        while True:
+            copies = self._fences.rings.copies
+            if copies is None or copies.written.isdisjoint(write.keys):
+                failed = await self._send_to_rings(write, which, results, copies)
+            else:
+                async with self._router.copies_turn:
+                    failed = await self._send_to_rings(write, which, results, copies)
+            if failed is not None:
+                return failed
+
+    async def _send_to_rings(
+        self,
+        write: RoutedWrite,
+        which: Sequence[int],
+        results: list[WriteResult],
+        copies: CopyPlacement | None,
+    ) -> list[int] | None:
+        """Write to the old ring's nodes, then to those of the new one that are others, then to ``copies``.
+
+        ``None``, and nothing sent, where other keys have copies by then.
+        """
         fences, rings = self._fences, self._fences.rings
         if not self._router.all_up:
             await self._prepare(write, which)
             if self._monotonic() > fences.valid_until:  # on a busy machine that took its time
                 await fences.renew(fences.active)
+        if rings.copies is not copies:
+            return None
         guard, written, read = RingGuard(fences), rings.writes, rings.read
         done: dict[int, list[int]] | None = {} if len(written) > 1 else None
         failed = await self._send_to(written[0], read, write, which, results, done)
@@ -110,6 +139,8 @@ class RoutedWrites:
             # A reader's addition goes to the ring that is read, and to no other.
             again = [at for at in which if results[at].ok or at in write.impatient]
             failed += await self._send_to(ring, read, write, again, results, done)
+        if copies is not None:
+            failed += await self._send_to_copies(copies, write, which, results)
         if not await guard.holds(fences):
             for at in which:
                 if results[at].ok and at not in write.impatient:
@@ -155,20 +186,21 @@ class RoutedWrites:
                     for at in positions:
                         done.setdefault(at, []).append(index)
         failed: list[int] = []
-        second: dict[int, WriteResult] = {}
+        seconds: list[dict[int, WriteResult]] = []
 
         async def send(batch: tuple[dict[tuple[int, bool], list[int]], tuple[int, bool]]) -> None:
             groups, (index, past) = batch
             positions = groups[index, past]
-            into = results if groups is batches.first else second
+            into: list[WriteResult] | dict[int, WriteResult] = results
+            if groups is not batches.first:
+                into = dict[int, WriteResult]()
+                seconds.append(into)
             failed.extend(await self._to_node(index, write, positions, past, into))
 
         await gather_groups(
             send, [(groups, key) for groups in (batches.first, batches.more) for key in groups]
         )
-        for position, outcome in second.items():
-            if results[position].ok and not outcome.ok:
-                results[position] = outcome
+        _note_failures(seconds, results)
         if batches.diverted and self._monotonic() - began_s > LEASE_S:
             # The node passed over may be up again for others by now, and they would not look elsewhere.
             for position in batches.diverted:
@@ -176,6 +208,32 @@ class RoutedWrites:
                     False, results[position].node, "the failover node was too slow"
                 )
         return list(dict.fromkeys(position for position in failed if position not in write.impatient))
+
+    async def _send_to_copies(
+        self, copies: CopyPlacement, write: RoutedWrite, which: Sequence[int], results: list[WriteResult]
+    ) -> list[int]:
+        """Write what has gone to owners to their copies; returns the positions whose node has failed."""
+        hot = {
+            at: write.keys[at]
+            for at in which
+            if write.keys[at] in copies.written and results[at].ok and at not in write.impatient
+        }
+        groups, refused = by_node(self._router, copies, hot)
+        for at, index in refused.items():
+            results[at] = WriteResult(False, self._nodes[index].name, COPY_OUT)
+        failed: list[int] = []
+        told: list[dict[int, WriteResult]] = []
+
+        async def send(index: int) -> None:
+            into: dict[int, WriteResult] = {}
+            told.append(into)
+            failed.extend(await self._to_node(index, write, groups[index], False, into))
+
+        if groups:
+            await gather_groups(send, list(groups))
+        self.copies_written += sum(map(len, groups.values()))
+        _note_failures(told, results)
+        return failed
 
     def _divert(  # noqa: PLR0917
         self,
@@ -231,6 +289,9 @@ class RoutedWrites:
                     continue
                 nodes, skipped = self._router.targets(key, ring)
                 (out if nodes else hopeless).update(dict.fromkeys(skipped))
+        if fences.rings.copies is not None:
+            keys = [write.keys[at] for at in which if at not in write.impatient]
+            out.update(dict.fromkeys(out_of_copies(self._router, fences.rings.copies, keys)))
         if hopeless:
             # Nobody takes over: what has just come back must not be found empty, or old, by readers first.
             await asyncio.gather(*(self._nodes[index].reach(self._timeout_s) for index in hopeless))
@@ -265,6 +326,14 @@ class RoutedWrites:
         for position in positions:
             results[position] = outcome
         return []
+
+
+def _note_failures(told: Iterable[Mapping[int, WriteResult]], results: list[WriteResult]) -> None:
+    """A write is done when all nodes have it that must: one that has it not decides."""
+    for outcomes in told:
+        for position, outcome in outcomes.items():
+            if results[position].ok and not outcome.ok:
+                results[position] = outcome
 
 
 def _why_out(router: Router, key: str, why: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -50,6 +51,8 @@ class Router:
         """Whether reads leave the nodes' LRU as it is. Set before the first key is placed."""
         self.generation = 0
         """Counts up when keys may have other owners."""
+        self.copies_turn = asyncio.Lock()
+        """Writes of keys with copies go one after the other: at a copy they must not overtake each other."""
         self._memo: dict[str, Route] = {}
 
     def place(self, key: str) -> Route:

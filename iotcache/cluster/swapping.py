@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from iotcache.clock import Clock
+from iotcache.cluster.copies.writing import COPY_OUT, by_node
 from iotcache.cluster.exchange import exchange, gather_groups
 from iotcache.cluster.outcomes import DELETE_REASONS, SET_REASONS, UNTOLD, confirm, confirmed_by
 from iotcache.cluster.rings.guard import TOO_LATE, RingGuard
@@ -14,6 +16,9 @@ from iotcache.cluster.types import GetResult, Lease, SetItem, WriteResult
 from iotcache.cluster.wire import protocol
 from iotcache.cluster.wire.answers import StoreReplies
 from iotcache.ttl import wire_ttl
+
+if TYPE_CHECKING:
+    from iotcache.cluster.copies.placed import CopyPlacement
 
 
 class Swaps:
@@ -32,6 +37,13 @@ class Swaps:
 
         A key whose node has changed meanwhile is refused: CAS uniques mean nothing on another node.
         """
+        copies = self._fences.rings.copies
+        if copies is None or copies.written.isdisjoint([item.key for item in items]):
+            return await self._cas_many(items, seen)
+        async with self._router.copies_turn:
+            return await self._cas_many(items, seen)
+
+    async def _cas_many(self, items: Sequence[SetItem], seen: Sequence[GetResult]) -> list[WriteResult]:
         fences = self._fences
         if self._clock.monotonic() > fences.valid_until:
             await fences.renew(fences.active)
@@ -82,6 +94,8 @@ class Swaps:
         if old is not new and not reads_new:
             done = {index: [at for at in some if results[at].ok] for index, some in groups.items()}
             await self._forget_on(new, items, done, results)
+        if guard.copies is not None:
+            await self._forget_copies(guard.copies, items, groups, results)
         if not await guard.holds(fences):
             results = [WriteResult(False, each.node, TOO_LATE) if each.ok else each for each in results]
         return results
@@ -112,6 +126,31 @@ class Swaps:
                         elsewhere.setdefault(other, []).append(at)
         await self._forget(elsewhere, items, results, kept)
         return kept
+
+    async def _forget_copies(
+        self,
+        copies: CopyPlacement,
+        items: Sequence[SetItem],
+        groups: Mapping[int, Sequence[int]],
+        results: list[WriteResult],
+    ) -> None:
+        """Delete the copies of hot keys that were swapped: readers bring what the owners have.
+
+        Two writers that set them might do so in another order than they swapped.
+        """
+        swapped = {
+            at: items[at].key
+            for positions in groups.values()
+            for at in positions
+            if results[at].ok and items[at].key in copies.written
+        }
+        elsewhere, refused = by_node(self._router, copies, swapped)
+        for at, index in refused.items():
+            results[at] = WriteResult(False, self._nodes[index].name, COPY_OUT)
+        for index, positions in elsewhere.items():
+            # A node that stands in for the owner has what was swapped.
+            positions[:] = [at for at in positions if at not in groups.get(index, ())]
+        await self._forget({index: some for index, some in elsewhere.items() if some}, items, results, set())
 
     async def _forget_elsewhere(
         self, items: Sequence[SetItem], places: Sequence[Route], results: list[WriteResult]

@@ -54,6 +54,11 @@ class Writes:
         for ttl_s in ttls:
             if type(ttl_s) is not int or not 0 < ttl_s <= MAX_TTL_S:
                 raise ValueError(_wrong_ttl(next(item.key for item in items if item.ttl_s == ttl_s), ttl_s))
+        copies = self._fences.rings.copies
+        if copies is not None and (
+            hot := [at for at, item in enumerate(items) if item.key in copies.written]
+        ):
+            return await self._set_hot(items, hot)
         flights = None
         now = self._monotonic()
         if (
@@ -87,6 +92,26 @@ class Writes:
             await self._routed.send(self._sets(items), again, results)
         if not await guard.holds(self._fences):
             results = [WriteResult(False, each.node, TOO_LATE) if each.ok else each for each in results]
+        return results
+
+    async def _set_hot(self, items: Sequence[SetItem], hot: Sequence[int]) -> list[WriteResult]:
+        """Set those at ``hot``, which have copies, one way, and the others theirs."""
+        apart = frozenset(hot)
+        cold = [at for at in range(len(items)) if at not in apart]
+        write = self._sets([items[at] for at in hot])
+        if not write.adds:
+            self._fences.last_write = self._monotonic()
+        results: list[WriteResult] = [UNTOLD] * len(items)
+
+        async def send_hot() -> None:
+            for at, result in zip(hot, await self._routed.write(write), strict=True):
+                results[at] = result
+
+        async def send_cold() -> None:
+            for at, result in zip(cold, await self.set_many([items[at] for at in cold]), strict=True):
+                results[at] = result
+
+        await gather_groups(lambda send: send(), [send_hot, send_cold] if cold else [send_hot])
         return results
 
     def _sets(self, items: Sequence[SetItem]) -> RoutedWrite:

@@ -68,7 +68,7 @@ def put_no_floors(patch: Patch) -> None:
     async def put(self: RingDriver, record: RingRecord, epoch: int) -> tuple[str, ...]:
         return ()
 
-    patch.setattr(RingDriver, "_put_floors", put)
+    patch.setattr(RingDriver, "put_floors", put)
 
 
 def forget_floors_of_past_rings(patch: Patch) -> None:

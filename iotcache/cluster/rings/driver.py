@@ -45,7 +45,8 @@ class RingDriver:
         self._view = looks.view
         self._monotonic = fences.monotonic
         self._keeper: asyncio.Task[None] | None = None
-        self._busy = asyncio.Lock()
+        self.busy = asyncio.Lock()
+        """One change at a time, of the ring or of hot keys."""
         self.refused = ""
         """Why this client has undone a change itself."""
 
@@ -67,7 +68,7 @@ class RingDriver:
 
     async def carry_out(self, change: int) -> RingRecord:
         """Bring the change of this id to its end, or wait for another client to do so; the record then."""
-        async with self._busy:
+        async with self.busy:
             try:
                 while True:
                     record = self._view.newest
@@ -81,17 +82,17 @@ class RingDriver:
                             self._take_over(record)
                         else:
                             await asyncio.sleep(_KEEPER_S)
-                    elif await self._stand(record):
+                    elif await self.stand(record):
                         await self._advance(record)
             finally:
                 self._looks.driving = False
 
     async def spread(self, record: RingRecord) -> None:
         """Put the record that ends a change on all nodes, so that nobody has to find it out later."""
-        async with self._busy:
+        async with self.busy:
             self._looks.driving = True
             try:
-                await self._stand(record)
+                await self.stand(record)
             finally:
                 self._looks.driving = False
 
@@ -105,7 +106,7 @@ class RingDriver:
         assert change is not None
         following = step(record, self.stamp())
         if change.phase is RingPhase.ANNOUNCED and not change.undo:
-            fenced = await self._put_floors(record, change.epoch)
+            fenced = await self.put_floors(record, change.epoch)
             if fenced is None or following.change is None:
                 return
             following = replace(following, change=replace(following.change, fenced=fenced))
@@ -116,7 +117,7 @@ class RingDriver:
         if self._view.newest is record:
             self._looks.offer(following)
 
-    async def _stand(self, record: RingRecord) -> bool:
+    async def stand(self, record: RingRecord) -> bool:
         """Put ``record`` on every node, and wait a lease; False when a newer one has come."""
         fences, view = self._fences, self._view
         since: float | None = None
@@ -178,7 +179,7 @@ class RingDriver:
             back = replace(change, undo=True)
             self._looks.offer(replace(record, seq=record.seq + 1, stamp=self.stamp(), change=back))
 
-    async def _put_floors(self, record: RingRecord, epoch: int) -> tuple[str, ...] | None:
+    async def put_floors(self, record: RingRecord, epoch: int) -> tuple[str, ...] | None:
         """Put the floor of ``epoch`` on every node that answers; their names, or ``None`` for another try."""
         fences, fenced = self._fences, list[str]()
         for index in fences.active:
@@ -202,7 +203,7 @@ class RingDriver:
             await asyncio.sleep(_KEEPER_S * (1.0 + self._rng.random()))
             record = self._view.newest
             change = record.change if record is not None else None
-            if record is None or change is None or not self._fences.votes or self._busy.locked():
+            if record is None or change is None or not self._fences.votes or self.busy.locked():
                 continue
             if change.driver.id == self._own.id or await self._abandoned(record):
                 if change.driver.id != self._own.id:

@@ -17,10 +17,12 @@ class RingGuard:
     within it needs no look.
     """
 
-    __slots__ = ("_rings", "_until")
+    __slots__ = ("_rings", "_until", "copies")
 
     def __init__(self, fences: Fences) -> None:
         self._rings = fences.rings.writes
+        self.copies = fences.rings.copies
+        """Which keys have copies that are written as well."""
         self._until = fences.rings.fresh_until
 
     async def holds(self, fences: Fences) -> bool:
@@ -31,4 +33,8 @@ class RingGuard:
             await fences.look_at(fences.reach())
             await fences.ring.settled()
         view = fences.rings
-        return fences.monotonic() <= view.fresh_until and all(ring in self._rings for ring in view.writes)
+        return (
+            fences.monotonic() <= view.fresh_until
+            and (view.copies is None or view.copies.written_with(self.copies))
+            and all(ring in self._rings for ring in view.writes)
+        )

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from iotcache.cluster.copies.hot_keys import HotKeys, sound_hot_keys, unread
 from iotcache.cluster.outage import Claim
 from iotcache.cluster.rings.types import RingPhase
 from iotcache.config.urls import parse_node
@@ -82,6 +83,8 @@ class RingRecord(Struct, frozen=True):
     last_epoch: int
     """The highest that was given to any change."""
     change: RingTransition | None = None
+    hot: HotKeys | None = None
+    """Keys that have copies; see `iotcache.cluster.copies.hot_keys`."""
     schema: int = _SCHEMA
 
     @property
@@ -135,6 +138,8 @@ def _sound(record: RingRecord) -> bool:
         return False
     if any(not 0 <= number < _MOST_NUMBER for number in numbers):
         return False
+    if record.hot is not None and not sound_hot_keys(record.hot):
+        return False
     try:
         return all(_sound_list(nodes) for nodes in lists)
     except ConfigError:
@@ -172,10 +177,17 @@ def step(record: RingRecord, stamp: int, *, driver: Claim | None = None) -> Ring
     change = record.change
     assert change is not None
     phase = BACK[change.phase] if change.undo else NEXT[change.phase]
-    base = replace(record, seq=record.seq + 1, stamp=stamp)
+    base = replace(record, seq=record.seq + 1, stamp=stamp, hot=_copied_in(phase, record.hot))
     if phase is not RingPhase.STEADY:
         return replace(base, change=replace(change, phase=phase, driver=driver or change.driver))
     if change.undo:
         return replace(base, change=None)
     ring = PastRing(change.epoch, change.nodes, change.fenced)
     return replace(base, rings=(*record.rings, ring)[-REMEMBERED:], change=None)
+
+
+def _copied_in(phase: RingPhase, hot: HotKeys | None) -> HotKeys | None:
+    """Copies while the ring changes: they are read no more from its beginning, and written until the old
+    ring is read no more. So no client writes none while another may still read one.
+    """
+    return None if phase in (RingPhase.HANDING_OVER, RingPhase.CLOSING) else unread(hot)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from iotcache.cluster.copies.hot_keys import unread
 from iotcache.cluster.outage import LEASE_S
 from iotcache.cluster.placement.share import moved
 from iotcache.cluster.rings.driver import RingDriver
@@ -68,7 +69,7 @@ class Resizing:
         began_s = self._monotonic()
         self._walk.keys_per_s, self._walk.prefix = keys_per_s, prefix
         present = self._view.read.nodes
-        record = self._base()
+        record = self.base()
         share = moved(self._view.placement, addresses(record.present.nodes), addresses(wanted))
         between = _between(record.present.nodes, wanted)
         walked = entries = handed_bytes = 0
@@ -106,11 +107,11 @@ class Resizing:
                 f"{newest.change.epoch} ({newest.change.phase.value})"
             )
         wanted = texts(nodes)
-        if same_list(wanted, self._base().present.nodes):
+        if same_list(wanted, self.base().present.nodes):
             raise RingRefused("the ring has these nodes and weights already")
         return wanted
 
-    def _base(self) -> RingRecord:
+    def base(self) -> RingRecord:
         """The newest record; where there is none, one of this client's own list."""
         newest = self._view.newest
         if newest is not None:
@@ -118,10 +119,22 @@ class Resizing:
         return RingRecord(0, 0, self._view.placement, (PastRing(0, self._view.own),), 0)
 
     async def _change(self, nodes: tuple[str, ...], on_progress: Progress | None) -> RingRecord:
-        base, stamp = self._base(), self._driver.stamp()
+        while True:
+            base = self.base()
+            ended = await self._try_change(nodes, on_progress)
+            # A new list of hot keys that was announced at the same time: then it is tried after that.
+            same = ended.present == base.present
+            listed = ended.hot is not None and ended.hot.epoch == base.last_epoch + 1
+            if not (same and (ended.last_epoch == base.last_epoch or listed)):
+                return ended
+
+    async def _try_change(self, nodes: tuple[str, ...], on_progress: Progress | None) -> RingRecord:
+        base, stamp = self.base(), self._driver.stamp()
         epoch, own = base.last_epoch + 1, self._fences.declarations.own
         change = RingTransition(stamp, epoch, nodes, RingPhase.INVITED, own)
-        record = replace(base, seq=base.seq + 1, stamp=stamp, last_epoch=epoch, change=change)
+        record = replace(
+            base, seq=base.seq + 1, stamp=stamp, last_epoch=epoch, change=change, hot=unread(base.hot)
+        )
         self._looks.offer(record)
         self._driver.refused = ""
         work = self._work = asyncio.create_task(self._carry_out(stamp))

@@ -48,6 +48,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from iotcache.cluster.copies.placed import CopyPlacement
 from iotcache.cluster.outage import LEASE_S
 from iotcache.cluster.rings.placed import PlacedRing, gained_with
 from iotcache.cluster.rings.record import PastRing, RingRecord, addresses, same_list, texts
@@ -131,9 +132,18 @@ class RingView:
         self.writes = (old, new) if self.phase in _BOTH else (old,)
         """The rings that are written, in this order."""
         self.changing = len(self.writes) > 1
+        """Whether two rings are written."""
         self.uneven = self.changing or bool(self._fenced)
         """Whether there is more to a read than its node's own fence."""
         self._chains = {id(old): self._past, id(new): (*self._past, new) if new is not old else self._past}
+
+        hot = record.hot if record is not None else None
+        self.copies = CopyPlacement(hot, old) if hot is not None else None
+        """Keys that have copies, or had some until now; ``None``, as nearly always: no key has."""
+
+    def copy_floor(self, index: int) -> int | None:
+        """Above which CAS unique items of node ``index`` count as copies; ``None``: not known."""
+        return self._floors.get(self.copies.hot.epoch, {}).get(index) if self.copies is not None else None
 
     @property
     def active(self) -> frozenset[int]:
@@ -179,7 +189,7 @@ class RingView:
         if self.newest is None:
             return ()
         if self._floors_asked[0] is not self.newest:
-            self._floors_asked = (self.newest, self._fenced_by(self.newest))
+            self._floors_asked = (self.newest, self._fenced_by(self.newest, copies=True))
         return tuple(epoch for epoch, fenced in self._floors_asked[1].items() if index in fenced)
 
     def add_node(self, name: str, index: int) -> None:
@@ -193,9 +203,11 @@ class RingView:
         if cas and sent >= self._learn_from.get(epoch, NEVER):
             self._floors.setdefault(epoch, {})[index] = cas
 
-    def _fenced_by(self, record: RingRecord) -> dict[int, frozenset[int]]:
+    def _fenced_by(self, record: RingRecord, *, copies: bool = False) -> dict[int, frozenset[int]]:
         rings = list(record.rings)
-        change = record.change
+        change, hot = record.change, record.hot
+        if copies and hot is not None:
+            rings.append(PastRing(hot.epoch, (), hot.fenced))
         if change is not None:
             rings.append(PastRing(change.epoch, change.nodes, change.fenced))
         found = {
@@ -287,11 +299,13 @@ class RingView:
 
     def learn(self, record: RingRecord) -> bool:
         """Begin to learn the floors that ``record`` names and this client does not know; whether any."""
-        unknown = [epoch for epoch in self._fenced_by(record) if epoch not in self._fenced]
-        if record.change is not None and record.change.epoch in unknown:
-            # It may have been put more than once: what was seen before this record may be an earlier one.
-            self._floors.pop(record.change.epoch, None)
-            self._learn_from[record.change.epoch] = self._monotonic()
+        known = self._fenced if self.record is None else self._fenced_by(self.record, copies=True)
+        unknown = [epoch for epoch in self._fenced_by(record, copies=True) if epoch not in known]
+        for begun in (record.change, record.hot):
+            if begun is not None and begun.epoch in unknown:
+                # It may have been put more than once: what was seen before this record may be an earlier one.
+                self._floors.pop(begun.epoch, None)
+                self._learn_from[begun.epoch] = self._monotonic()
         return bool(unknown)
 
     def switch(self, record: RingRecord) -> None:
@@ -299,7 +313,7 @@ class RingView:
         self.record = record
         self._past = tuple(self._place(ring.epoch, ring.nodes) for ring in record.rings)
         self._fenced = self._fenced_by(record)
-        self._floors = {epoch: self._floors.get(epoch, {}) for epoch in self._fenced}
+        self._floors = {epoch: self._floors.get(epoch, {}) for epoch in self._fenced_by(record, copies=True)}
         self._looked = self._looked_newest
         self._set_rings()
         wanted = {*self._past, self.read, *self.writes}

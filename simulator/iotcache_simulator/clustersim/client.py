@@ -146,7 +146,7 @@ class SimulatedClient:
         """Have a step done, after what its track still has to do."""
         if not self.ready:
             return
-        if step.verb in ("resize", "undo"):
+        if step.verb in ("resize", "undo", "hot"):
             self._programs.append(self.loop.start(self._begin(step)))
             return
         if step.verb in ("drain", "rejoin"):
@@ -175,6 +175,9 @@ class SimulatedClient:
         if step.verb == "undo":
             await self.cluster.undo_resize()
             return
+        if step.verb == "hot":
+            await self._copy(step)
+            return
         nodes = [replace(self._addresses[node], weight=weight) for node, weight in step.ring]
         work = asyncio.ensure_future(self.cluster.resize(nodes))
         try:
@@ -186,6 +189,16 @@ class SimulatedClient:
         except (RingError, asyncio.CancelledError) as error:
             told = str(error) or "cancelled"
         self._note(f"{self.name}: resize: {told}")
+
+    async def _copy(self, step: SimulationStep) -> None:
+        """Have copies of keys, of those of the step and no others."""
+        names = [self._history.names[key] for key in step.keys]
+        told = f"copies of {', '.join(map(str, step.keys)) or 'none'}"
+        try:
+            await self.cluster.copy_hot_keys(names, int(step.value))
+        except RingError as error:
+            told = str(error)
+        self._note(f"{self.name}: {told}")
 
     async def _track(self, queue: asyncio.Queue[SimulationStep]) -> None:
         while True:

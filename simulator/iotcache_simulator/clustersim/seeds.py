@@ -60,6 +60,9 @@ _STORM_NODES: Final = ((1, 2), (1, 3), (2, 2), (2, 3), (3, 2), (3, 3))
 """Nodes of the first ring, and others."""
 _STORM_OUTAGES_S: Final = (0.05, 0.2, 0.5, 1.0, 1.5, 3.0)
 _STORM_S: Final = 12.0
+_HOT_CHANGES: Final = 0.4
+"""So many of the worlds with hot keys change their rings as well."""
+_HOT_LEAST_S: Final = 4.0
 _NODES: Final = (2, 2, 2, 2, 2, 2, 3, 3, 3, 4)
 _CLIENTS: Final = ((1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (2, 1), (2, 1), (2, 2))
 """Writers and readers."""
@@ -136,6 +139,50 @@ def draw_resize(seed: int) -> SimulationPlan:
     plan = draw(seed)
     plain = replace(plan, steps=(), readers_only=False, adds=False, storm=False, strict=False, failover=True)
     return draw_change(seed, plain, Random(seed))
+
+
+def draw_hot(seed: int) -> SimulationPlan:
+    """The plan of a seed for a world some of whose keys have copies, now these and now those, whatever `draw`
+    or `draw_resize` make of it.
+    """
+    rng = Random(f"hot keys of seed {seed}")
+    plan = draw_resize(seed) if rng.random() < _HOT_CHANGES else draw(seed)
+    if plan.nodes + plan.spares < 2:
+        plan = draw(seed * 1_000_003 + 1) if plan.nodes < 2 else plan
+    every = range(plan.writers + plan.readers)
+    steps = list(plan.steps)
+    at_s = rng.random() * 0.4
+    end_s = max(plan.end_s, _HOT_LEAST_S)
+    while at_s < end_s:
+        keys = rng.sample(range(plan.keys), rng.choice((1, 2, 3)) if rng.random() < 0.9 else 0)
+        who = rng.choice(every)
+        steps.append(SimulationStep(at_s, "hot", who, keys=tuple(keys), value=rng.choice((2.0, 2.0, 3.0))))
+        at_s += rng.choice((0.05, 1.2, 2.0, 4.0))
+    steps += _hot_work(replace(plan, end_s=end_s), rng)
+    steps.sort(key=lambda step: step.at_s)
+    return replace(plan, steps=tuple(steps), end_s=end_s)
+
+
+def _hot_work(plan: SimulationPlan, rng: Random) -> Steps:
+    """More reads and writes than `draw` has: lists of hot keys take a while to be gone by."""
+    steps: Steps = []
+    pause_s = rng.choice((0.03, 0.1, 0.3))
+    for client in range(plan.writers + plan.readers):
+        at_s = rng.random() * 0.1
+        while at_s < plan.end_s:
+            if client < plan.writers and rng.random() < 0.7:
+                track = rng.randrange(plan.tracks)
+                own = plan.keys_of(client, track)
+                keys = tuple(rng.sample(own, rng.randint(1, len(own)))) if own else ()
+                verb = "delete" if rng.random() < 0.05 and not plan.whole else "set"
+            else:
+                track = 7
+                keys = tuple(rng.sample(range(plan.keys), rng.randint(1, plan.keys)))
+                verb = "get" if rng.random() < 0.8 else "fill"
+            if keys:
+                steps.append(SimulationStep(at_s, verb, client, track=track, keys=keys))
+            at_s += rng.expovariate(1.0 / pause_s)
+    return steps
 
 
 def draw_change(seed: int, plan: SimulationPlan, rng: Random) -> SimulationPlan:

@@ -1,0 +1,1 @@
+"""Copies of the hottest keys, on other nodes than their owners."""
