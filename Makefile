@@ -8,7 +8,7 @@ ARGS   ?=
 # Every child process would compile the whole program anew where Python is told to keep no caches.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test outages test-long examples simulate-cluster simulate-resize resize-proof hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas dist pythons site types check picture lessons lesson-pictures class-plots chaos chaos-mutants healthy clean
+.PHONY: run test outages test-long examples simulate-cluster simulate-resize simulate-hot resize-proof hunt brokers advisor-proof observe-proof lab lint lint-deploy schemas dist pythons site types check picture lessons lesson-pictures class-plots chaos chaos-mutants healthy clean
 
 run: $(RUN)
 	@$(BIN)/iotcache-tui $(ARGS)
@@ -42,6 +42,10 @@ simulate-cluster: $(RUN)
 # As many steps in worlds whose ring changes, each of them: some minutes more.
 simulate-resize: $(RUN)
 	@$(BIN)/iotcache-tui verify cluster --resize --steps 1000000 $(ARGS)
+
+# As many steps in worlds whose hot keys have copies.
+simulate-hot: $(RUN)
+	@$(BIN)/iotcache-tui verify cluster --hot --steps 1000000 $(ARGS)
 
 # A ring that grows and shrinks under load, and what that costs the store, with a hand-over and without: five minutes.
 resize-proof: $(DEV)

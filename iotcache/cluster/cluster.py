@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.cluster import forks
+from iotcache.cluster.copies.copying import CopyCounts, Copying
+from iotcache.cluster.copies.deciding import HotKeyDecider
 from iotcache.cluster.copies.driver import HotKeyDriver
+from iotcache.cluster.copies.heat import HeatMeter
 from iotcache.cluster.events import NodeEvents
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.members import Members
@@ -92,12 +95,15 @@ class Cluster:
         role: str = "client",
         follow: bool = False,
         rings: bool = True,
+        hot_replicas: int = 0,
         dial: Dial = connect,
     ) -> None:
         """``follow``: take the ring that the nodes have announced, and ``nodes`` only for where to look.
 
         Else entering raises `RingMismatch` where another one is announced. Without ``rings`` it goes by its
         own list whatever is announced, as clients of other makes do: a demonstration needs one.
+        ``hot_replicas``: keys that are read more than a node's fair share are kept on so many nodes; 0 and 1
+        ask for no copies.
 
         Raises `ConfigError` for an unknown placement, or for no nodes.
         """
@@ -182,7 +188,12 @@ class Cluster:
         self._driver = RingDriver(self._fences, looks, walk, self._rng)
         self._resizing = Resizing(self._fences, looks, walk, self._handover, self._driver)
         self._hot_keys = HotKeyDriver(self._fences, looks, self._driver, self._resizing)
-        self._rosters = Rosters(self._fences, self._rings, self._handover, clock)
+        wanted = hot_replicas if rings and not observe else 0
+        self._heat = HeatMeter(clock, self._rng) if wanted > 1 else None
+        """Counts gets, where hot keys are to have copies."""
+        decider = HotKeyDecider(self._fences, self._rings, self._hot_keys, wanted)
+        copying = Copying(wanted, self._router.copy_counts, decider, self._heat)
+        self._rosters = Rosters(self._fences, self._rings, self._handover, copying, clock)
 
     @classmethod
     def from_settings(
@@ -210,6 +221,7 @@ class Cluster:
             breaker=cache.breaker,
             failover_ttl_s=cache.ttl.failover_s,
             failover=cache.failover,
+            hot_replicas=cache.hot_replicas,
             clock=clock,
             rng=rng,
             on_event=on_event,
@@ -338,6 +350,8 @@ class Cluster:
         results = await self._reads.get_many(keys, cas=cas)
         if self.observer is not None:
             self.observer.read(keys, results)
+        if self._heat is not None:
+            self._heat.read(keys)
         return results
 
     async def probe_many(self, keys: Sequence[str]) -> list[ItemInfo]:
@@ -473,8 +487,12 @@ class Cluster:
     @property
     def hot_keys(self) -> tuple[str, ...]:
         """The keys whose copies this client reads."""
-        copies = self._rings.copies
-        return copies.hot.keys if copies is not None and copies.read else ()
+        return self._resizing.status().hot_keys
+
+    @property
+    def copy_counts(self) -> CopyCounts:
+        """What this client has had to do with copies of hot keys."""
+        return self._router.copy_counts
 
     async def copy_hot_keys(self, keys: Sequence[str], copies: int = 2) -> None:
         """Keep ``keys``, and no others, on ``copies`` nodes each, for all clients: their reads are spread.

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable
 
 from iotcache.clock import Clock
+from iotcache.cluster.copies.hot_keys import HotStage
 from iotcache.cluster.node import Node
 from iotcache.cluster.rings.record import RingRecord, addresses
 from iotcache.cluster.rings.types import RingPhase
 from iotcache.model import Event, NodeState, Severity
+from iotcache.text import printable
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ def ring_text(before: RingRecord | None, after: RingRecord) -> str:
     change, earlier = after.change, before.change if before is not None else None
     if change is None:
         if earlier is None:
-            return ""
+            return _copies_text(before, after)
         if earlier.epoch == after.present.epoch:
             return f"the ring's epoch {after.present.epoch} is complete: {', '.join(after.present.nodes)}"
         return f"the change of the ring to epoch {earlier.epoch} was undone"
@@ -81,6 +83,17 @@ def ring_text(before: RingRecord | None, after: RingRecord) -> str:
         if before_names.get(name, weight) != weight
     ]
     return f"the ring changes to epoch {change.epoch}: {', '.join(parts)} (by {change.driver})"
+
+
+def _copies_text(before: RingRecord | None, after: RingRecord) -> str:
+    """What a person is told of copies of hot keys."""
+    was, now = before.hot if before is not None else None, after.hot
+    if now is not None and now.stage is HotStage.READ:
+        if was is not None and was.stage is HotStage.READ and was.keys == now.keys:
+            return ""
+        keys = ", ".join(printable(key, 80) for key in now.keys)
+        return f"hot keys are read from {now.copies} nodes each: {keys}"
+    return "no key has copies any more" if was is not None and now is None else ""
 
 
 def _weights(nodes: tuple[str, ...]) -> dict[str, int]:

@@ -73,8 +73,6 @@ class RoutedWrites:
         self._timeout_s = timeout_s
         self._monotonic = clock.monotonic
         self._turn = asyncio.Lock()
-        self.copies_written = 0
-        """Sets and deletes that went to copies of hot keys."""
 
     @property
     def waiting(self) -> bool:
@@ -231,7 +229,7 @@ class RoutedWrites:
 
         if groups:
             await gather_groups(send, list(groups))
-        self.copies_written += sum(map(len, groups.values()))
+        self._router.copy_counts.writes += sum(map(len, groups.values()))
         _note_failures(told, results)
         return failed
 

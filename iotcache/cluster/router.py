@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from iotcache.cluster.copies.copying import CopyCounts
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node
 from iotcache.cluster.rings.placed import PlacedRing
@@ -51,6 +52,7 @@ class Router:
         """Whether reads leave the nodes' LRU as it is. Set before the first key is placed."""
         self.generation = 0
         """Counts up when keys may have other owners."""
+        self.copy_counts = CopyCounts()
         self.copies_turn = asyncio.Lock()
         """Writes of keys with copies go one after the other: at a copy they must not overtake each other."""
         self._memo: dict[str, Route] = {}

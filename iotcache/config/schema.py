@@ -67,6 +67,9 @@ class CacheSettings(Section, frozen=True):
     """One reader among all processes loads what is missing. While it does, the key holds an empty item."""
     failover: bool = True
     """The next node on the ring stands in for one that is out; else its keys are read from the store."""
+    hot_replicas: Annotated[int, Meta(ge=0, le=16)] = 0
+    """Keys that are read more than a node's fair share are kept on so many nodes; 0 and 1: on their owners
+    alone."""
     username: str = ""
     password: str = ""
     password_file: str = ""

@@ -61,8 +61,8 @@ class HotKeyDriver:
                 return
         elif hot.stage is HotStage.READ and (hot.keys, hot.copies) == (keys, copies):
             return
-        epoch = record.last_epoch + 1
-        record = replace(self._next(record), last_epoch=epoch, hot=announced(hot, epoch, keys, copies))
+        record = self._next(record)
+        record = replace(record, hot=announced(hot, record.seq, keys, copies))
         self._looks.offer(record)
         while True:
             if not await self._driver.stand(record):

@@ -40,6 +40,8 @@ MOST_KEYS: Final = 16
 """Keys that have copies at the same time."""
 MOST_COPIES: Final = 16
 _MOST_LEAVING: Final = 64
+_FIRST_EPOCH: Final = 1 << 40
+"""Lists are numbered apart from rings."""
 _MOST_KEY: Final = 250
 _MOST_NUMBER: Final = 1 << 62
 
@@ -56,7 +58,7 @@ class HotKeys(Struct, frozen=True):
     """The keys that have copies, or are to have."""
 
     epoch: int
-    """Of the list; no ring and no other list ever has it."""
+    """Of the list; no ring ever has it."""
     copies: int
     """On so many nodes each key is, its owner included: 2 or more."""
     keys: tuple[str, ...]
@@ -101,11 +103,14 @@ def sound_hot_keys(hot: HotKeys) -> bool:
     )
 
 
-def announced(before: HotKeys | None, epoch: int, keys: tuple[str, ...], copies: int) -> HotKeys:
-    """Another list in place of ``before``; those that are on it no more are written for a while."""
+def announced(before: HotKeys | None, seq: int, keys: tuple[str, ...], copies: int) -> HotKeys:
+    """Another list in place of ``before``; those that are on it no more are written for a while.
+
+    ``seq``: of the record that announces it.
+    """
     leaving = before.written.difference(keys) if before is not None else frozenset[str]()
     wide = before.nodes_written if before is not None else 0
-    return HotKeys(epoch, copies, keys, tuple(sorted(leaving)), wide=wide)
+    return HotKeys(_FIRST_EPOCH + seq, copies, keys, tuple(sorted(leaving)), wide=wide)
 
 
 def following(hot: HotKeys, fenced: tuple[str, ...]) -> HotKeys | None:

@@ -41,10 +41,7 @@ class CopiedReads:
         self._reads = reads
         self._clock = clock
         self._rng = rng
-        self.hits = 0
-        """Gets that a copy answered."""
-        self.brought = 0
-        """Copies that were made from what the owner had."""
+        self._counts = router.copy_counts
 
     async def get_many(
         self, keys: Sequence[str], copies: CopyPlacement, ask_owners: AskOwners
@@ -61,7 +58,7 @@ class CopiedReads:
         async def ask_copies() -> None:
             await self._reads.ask(routes, keys, lambda key: protocol.lease_request(key, _STUB_S, 0), found)
             missed = [at for at in routes if at not in found or not found[at].hit]
-            self.hits += len(routes) - len(missed)
+            self._counts.reads += len(routes) - len(missed)
             if missed:
                 results.update(zip(missed, await ask_owners([keys[at] for at in missed]), strict=True))
                 self._bring(keys, {at: found[at] for at in missed if at in found}, results, began_s)
@@ -111,7 +108,7 @@ class CopiedReads:
             else:
                 ttl = wire_ttl(ttl_s, self._clock.now())
                 request = protocol.set_request(key, got.value, got.flags, ttl, b" C%d" % lease.cas)
-                self.brought += 1
+                self._counts.brought += 1
             groups.setdefault(indexes[lease.node], []).append(request)
         for index, requests in groups.items():
             connection = self._nodes[index].connection

@@ -123,9 +123,7 @@ class Resizing:
             base = self.base()
             ended = await self._try_change(nodes, on_progress)
             # A new list of hot keys that was announced at the same time: then it is tried after that.
-            same = ended.present == base.present
-            listed = ended.hot is not None and ended.hot.epoch == base.last_epoch + 1
-            if not (same and (ended.last_epoch == base.last_epoch or listed)):
+            if ended.change is not None or ended.last_epoch > base.last_epoch:
                 return ended
 
     async def _try_change(self, nodes: tuple[str, ...], on_progress: Progress | None) -> RingRecord:
@@ -208,6 +206,8 @@ class Resizing:
             reads_saved=self._handover.reads_saved,
             walked=self._walk.walked,
             to_walk=self._walk.to_walk,
+            hot_keys=view.copies.hot.keys if view.copies is not None and view.copies.read else (),
+            hot_nodes=view.copies.hot.copies if view.copies is not None and view.copies.read else 0,
             left_s=left_s,
         )
 

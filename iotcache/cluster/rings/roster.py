@@ -11,6 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from iotcache.clock import Clock
+from iotcache.cluster.copies.deciding import Told
+from iotcache.cluster.copies.heat import KeyRate
+from iotcache.cluster.copies.hot_keys import MOST_KEYS
 from iotcache.cluster.outage import Claim
 from iotcache.cluster.rings.types import ResizeResult, RingFollower, RingPhase
 from iotcache.cluster.wire.answers import ItemReply
@@ -18,6 +21,7 @@ from iotcache.cluster.wire.facts import cas_of
 from iotcache.errors import NodeError
 
 if TYPE_CHECKING:
+    from iotcache.cluster.copies.copying import Copying
     from iotcache.cluster.fence import Fences
     from iotcache.cluster.rings.handover import HandOver
     from iotcache.cluster.rings.view import RingView
@@ -44,6 +48,15 @@ class RosterEntry(Struct, frozen=True):
     """Wall clock, when it wrote itself in."""
     handed_over: int = 0
     reads_saved: int = 0
+    hot_replicas: int = 0
+    """On so many nodes it wants hot keys to be."""
+    votes: bool = False
+    gets_per_s: float = 0.0
+    hottest: tuple[KeyRate, ...] = ()
+    copy_reads: int = 0
+    """Its gets that copies of hot keys answered, since its start."""
+    copy_writes: int = 0
+    """Its sets and deletes that went to copies."""
 
 
 class FollowerList(Struct, frozen=True):
@@ -55,10 +68,13 @@ class FollowerList(Struct, frozen=True):
 class Rosters:
     """Keeps this client's entry up to date while there is a ring to follow, and reads those of all."""
 
-    def __init__(self, fences: Fences, view: RingView, handover: HandOver, clock: Clock) -> None:
+    def __init__(
+        self, fences: Fences, view: RingView, handover: HandOver, copying: Copying, clock: Clock
+    ) -> None:
         self._fences = fences
         self._view = view
         self._handover = handover
+        self._copying = copying
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
 
@@ -71,6 +87,7 @@ class Rosters:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
+        await self._copying.decider.close()
 
     async def _keep(self) -> None:
         written: tuple[object, float] = (None, 0.0)
@@ -79,6 +96,8 @@ class Rosters:
             view, now = self._view, self._clock.monotonic()
             every_s = _EVERY_CHANGING_S if view.changing else _EVERY_S
             state = (view.record.rank, view.epoch, view.phase) if view.record is not None else None
+            if state is None and self._copying.heat is not None:
+                state = ((0, 0), 0, view.phase)  # who may want copies of hot keys tells from the beginning
             if (
                 state is not None
                 and not self._fences.observe
@@ -86,14 +105,20 @@ class Rosters:
             ):
                 written = (state, now)
                 await self._write()
+            if self._copying.decider.due:
+                told: dict[int, Told] = dict(await self._entries())
+                self._copying.decider.decide(self._fences.declarations.own.id, told, MOST_KEYS)
 
     async def _write(self) -> None:
         """Put this client's entry on the first node that answers, and drop those of clients that are gone."""
         own = self._fences.declarations.own
-        done = self._handover
+        done, copying = self._handover, self._copying
+        gets_per_s, hottest = copying.heat.take() if copying.heat is not None else (0.0, ())
         entry = RosterEntry(
-            own, self._view.epoch, self._view.phase, self._clock.now(), done.entries, done.reads_saved
-        )
+            own, self._view.epoch, self._view.phase, self._clock.now(), done.entries, done.reads_saved,
+            copying.hot_replicas, self._fences.votes, gets_per_s, hottest, copying.counts.reads,
+            copying.counts.writes,
+        )  # fmt: skip
         for index in self._fences.reach()[:1]:
             for _ in range(_TRIES):
                 try:
@@ -137,7 +162,8 @@ class Rosters:
         followers = [
             RingFollower(
                 each.client.host, each.client.pid, each.client.role, each.epoch, each.phase,
-                max(now - each.at_s, 0.0), each.handed_over, each.reads_saved,
+                max(now - each.at_s, 0.0), each.handed_over, each.reads_saved, each.copy_reads,
+                each.copy_writes,
             )
             for each in (await self._entries()).values()
         ]  # fmt: skip

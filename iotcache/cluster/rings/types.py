@@ -41,6 +41,10 @@ class RingFollower(Struct, frozen=True):
     """Entries that it has copied from old to new owners, in this change or the last one."""
     reads_saved: int = 0
     """Its misses at new owners that old ones answered: as many store reads less."""
+    copy_reads: int = 0
+    """Its gets that copies of hot keys answered, since its start."""
+    copy_writes: int = 0
+    """Its sets and deletes that went to copies."""
 
 
 class RingStatus(Struct, frozen=True):
@@ -66,6 +70,10 @@ class RingStatus(Struct, frozen=True):
     walked: int = 0
     """Entries of leaving or shrinking nodes that this client has looked through."""
     to_walk: int = 0
+    hot_keys: tuple[str, ...] = ()
+    """Keys whose reads are spread over several nodes."""
+    hot_nodes: int = 0
+    """Over so many, for each of them."""
     left_s: float | None = None
     """Until the change is complete, as far as this client can tell."""
 

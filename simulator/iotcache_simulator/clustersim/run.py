@@ -8,16 +8,33 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
+from enum import StrEnum
 from itertools import count, islice
 from multiprocessing import get_context
 from typing import Final
 
 from msgspec import Struct
 
-from iotcache_simulator.clustersim.seeds import draw, draw_resize
+from iotcache_simulator.clustersim.plan import SimulationPlan
+from iotcache_simulator.clustersim.seeds import draw, draw_hot, draw_resize
 from iotcache_simulator.clustersim.world import SimulationResult, simulate
 
 _CHUNK: Final = 16
+
+
+class Worlds(StrEnum):
+    """Which worlds are simulated."""
+
+    ANY = "any"
+    RESIZE = "resize"
+    """Only such in which the ring changes."""
+    HOT = "hot"
+    """Only such in which hot keys have copies."""
+
+
+def draw_of(worlds: Worlds) -> Callable[[int], SimulationPlan]:
+    """What makes a plan of a seed."""
+    return {Worlds.ANY: draw, Worlds.RESIZE: draw_resize, Worlds.HOT: draw_hot}[worlds]
 
 
 class SimulationTotals(Struct):
@@ -44,12 +61,12 @@ class SimulationTotals(Struct):
 
 
 def outcomes(
-    seeds: Iterator[int], processes: int, *, resizes: bool = False
+    seeds: Iterator[int], processes: int, *, worlds: Worlds = Worlds.ANY
 ) -> Generator[SimulationResult, None, None]:
-    """The outcomes of ``seeds``, in their order; with ``resizes`` each of their worlds changes its ring."""
+    """The outcomes of ``seeds``, in their order."""
     if processes <= 1:
         while chunk := list(islice(seeds, _CHUNK)):
-            yield from _simulate_chunk(chunk, resizes)
+            yield from _simulate_chunk(chunk, worlds)
         return
     # Not forked: a child must not inherit what this process may have open.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin) as pool:
@@ -57,7 +74,7 @@ def outcomes(
         try:
             while True:
                 while len(waiting) < 2 * processes and (chunk := list(islice(seeds, _CHUNK))):
-                    waiting.append(pool.submit(_simulate_chunk, chunk, resizes))
+                    waiting.append(pool.submit(_simulate_chunk, chunk, worlds))
                 if not waiting:
                     return
                 yield from waiting.popleft().result()
@@ -71,12 +88,12 @@ def _begin() -> None:
     gc.freeze()
 
 
-def _simulate_chunk(seeds: list[int], resizes: bool) -> list[SimulationResult]:
+def _simulate_chunk(seeds: list[int], worlds: Worlds) -> list[SimulationResult]:
     """Run some seeds. A world is full of cycles and soon over: they are collected once, at the end."""
     collects = gc.isenabled()
     gc.disable()
     try:
-        return [simulate(draw_resize(seed) if resizes else draw(seed)) for seed in seeds]
+        return [simulate(draw_of(worlds)(seed)) for seed in seeds]
     finally:
         gc.collect()
         if collects:
@@ -89,11 +106,10 @@ def verify(
     seeds: int = 0,
     steps: int = 0,
     processes: int = 0,
-    resizes: bool = False,
+    worlds: Worlds = Worlds.ANY,
     progress: Callable[[SimulationTotals], None] | None = None,
 ) -> SimulationTotals:
-    """Run ``seeds`` simulations, or as many as it takes for ``steps`` steps; with ``resizes`` only such in
-    which the ring changes.
+    """Run ``seeds`` simulations, or as many as it takes for ``steps`` steps.
 
     ``processes`` 0: one for each core. A step is one decision of the scheduler: a turn of a client's loop, an
     arrival of bytes, a fault, an operation.
@@ -102,7 +118,7 @@ def verify(
     endless = count(first)
     with closing(
         outcomes(
-            islice(endless, seeds) if seeds else endless, processes or os.cpu_count() or 1, resizes=resizes
+            islice(endless, seeds) if seeds else endless, processes or os.cpu_count() or 1, worlds=worlds
         )
     ) as found:
         for outcome in found:

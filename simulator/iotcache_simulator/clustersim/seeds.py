@@ -149,7 +149,8 @@ def draw_hot(seed: int) -> SimulationPlan:
     plan = draw_resize(seed) if rng.random() < _HOT_CHANGES else draw(seed)
     if plan.nodes + plan.spares < 2:
         plan = draw(seed * 1_000_003 + 1) if plan.nodes < 2 else plan
-    every = range(plan.writers + plan.readers)
+    # Who changes the list has a vote.
+    every = range(plan.writers if plan.readers_only else plan.writers + plan.readers)
     steps = list(plan.steps)
     at_s = rng.random() * 0.4
     end_s = max(plan.end_s, _HOT_LEAST_S)

@@ -92,6 +92,10 @@ class FollowerLine(Struct, frozen=True):
     """Entries that it has copied from old to new owners, in this change or the last one."""
     reads_saved: int
     """Its misses at new owners that old ones answered: as many store reads less."""
+    copy_reads: int
+    """Its gets that copies of hot keys answered, since its start."""
+    copy_writes: int
+    """Its sets and deletes that went to copies."""
 
 
 class NodesDocument(Struct, frozen=True):
@@ -109,7 +113,11 @@ class NodesDocument(Struct, frozen=True):
     target: list[str]
     """The ring to be; empty when steady."""
     followers: list[FollowerLine]
-    """None before the ring's first change."""
+    """None before the ring's first change, where hot keys have no copies."""
+    hot_keys: list[str]
+    """Keys whose reads are spread (``cache.hot_replicas``) …"""
+    hot_nodes: int
+    """… each over so many nodes."""
     nodes: list[NodeLine]
 
 

@@ -71,10 +71,12 @@ def nodes_document(
         [
             FollowerLine(
                 printable(each.host, 80), each.pid, printable(each.role, 40), each.epoch, each.phase.value,
-                round(each.age_s, 1), each.handed_over, each.reads_saved,
+                round(each.age_s, 1), each.handed_over, each.reads_saved, each.copy_reads, each.copy_writes,
             )
             for each in followers
         ],
+        [printable(key, 250) for key in ring.hot_keys],
+        ring.hot_nodes,
         lines,
     )  # fmt: skip
 
@@ -97,6 +99,8 @@ def list_lines(document: NodesDocument) -> Iterator[str]:
         )
     if document.phase != "steady":
         yield f"being changed ({document.phase}) by {document.driver}, to {', '.join(document.target)}"
+    for key in document.hot_keys:
+        yield f"hot: {key} is read from {document.hot_nodes} nodes"
     if document.epoch or document.followers:
         yield f"epoch {document.epoch}, followed by {plural(len(document.followers), 'client')}"
     for each in document.followers:
@@ -106,6 +110,8 @@ def list_lines(document: NodesDocument) -> Iterator[str]:
             if each.handed_over or each.reads_saved
             else ""
         )
+        if each.copy_reads or each.copy_writes:
+            done += f", {each.copy_reads:,} reads of copies, {plural(each.copy_writes, 'write')} to copies"
         yield f"  {each.role} {each.pid} on {each.host}{behind}, heard of {each.age_s:.0f} s ago{done}"
 
 

@@ -15,7 +15,7 @@ from iotcache.errors import UsageError
 from iotcache.text import plural
 
 if TYPE_CHECKING:
-    from iotcache_simulator.clustersim.run import SimulationTotals
+    from iotcache_simulator.clustersim.run import SimulationTotals, Worlds
 
 _SEED_MOST = 1 << 31
 _SHOWN = 10
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shrink", action="store_true", help="with --seed: the shortest list of steps that still fails"
     )
     parser.add_argument("--resize", action="store_true", help="cluster: only worlds whose ring changes")
+    parser.add_argument("--hot", action="store_true", help="cluster: only worlds whose hot keys have copies")
     parser.add_argument("--processes", type=int, default=0, metavar="N", help="(default: one a core)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chaos = parser.add_argument_group("chaos")
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     if args.what == "chaos":
         if args.resize:
             raise UsageError("--resize goes with verify cluster, not with verify chaos")
+        if args.hot:
+            raise UsageError("--hot goes with verify cluster, not with verify chaos")
         from iotcache_tui.cli.simulating.chaos import run_chaos
 
         return run_chaos(args)
@@ -72,17 +75,25 @@ def run(args: argparse.Namespace) -> int:
     if args.trace or args.shrink:
         if args.seed is None:
             raise UsageError("--trace and --shrink are about one simulation: say which with --seed")
-        return _one(args.seed, resizes=args.resize, shrunk=args.shrink, trace=args.trace)
+        return _one(args.seed, _worlds(args), shrunk=args.shrink, trace=args.trace)
     return _many(args)
 
 
-def _one(seed: int, *, resizes: bool, shrunk: bool, trace: bool) -> int:
+def _worlds(args: argparse.Namespace) -> Worlds:
+    from iotcache_simulator.clustersim.run import Worlds
+
+    if args.hot and args.resize:
+        raise UsageError("--hot and --resize exclude each other: worlds of --hot change their rings as well")
+    return Worlds.HOT if args.hot else Worlds.RESIZE if args.resize else Worlds.ANY
+
+
+def _one(seed: int, worlds: Worlds, *, shrunk: bool, trace: bool) -> int:
     """Tell what happens in the simulation of one seed."""
-    from iotcache_simulator.clustersim.seeds import draw, draw_resize
+    from iotcache_simulator.clustersim.run import draw_of
     from iotcache_simulator.clustersim.shrink import shrink
     from iotcache_simulator.clustersim.world import simulate
 
-    plan = draw_resize(seed) if resizes else draw(seed)
+    plan = draw_of(worlds)(seed)
     if shrunk and simulate(plan).violations:
         plan = shrink(plan)
     if shrunk:
@@ -111,7 +122,7 @@ def _many(args: argparse.Namespace) -> int:
             )
 
     totals = verify(
-        args.seed or 0, seeds=seeds, steps=args.steps or 0, processes=args.processes, resizes=args.resize,
+        args.seed or 0, seeds=seeds, steps=args.steps or 0, processes=args.processes, worlds=_worlds(args),
         progress=show,
     )  # fmt: skip
     if sys.stderr.isatty():
@@ -127,7 +138,9 @@ def _many(args: argparse.Namespace) -> int:
             f"first: {outcome.violations[0]}"
         )
     if totals.failed:
-        world = f"{'--resize ' if args.resize else ''}--seed {totals.failed[0].seed}"
+        world = (
+            f"{'--resize ' if args.resize else '--hot ' if args.hot else ''}--seed {totals.failed[0].seed}"
+        )
         print(f"see one with: iotcache-tui verify cluster {world} --trace")
     print(_sentence(totals.seeds, totals.steps, totals.reads, totals.writes_confirmed, len(totals.failed)))
     return 1 if totals.failed else 0
