@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from iotcache.clock import SYSTEM_CLOCK, Clock
 from iotcache.cluster import forks
-from iotcache.cluster.copies.copying import CopyCounts, Copying
+from iotcache.cluster.copies.copying import Copying
+from iotcache.cluster.copies.counts import CopyCounts
 from iotcache.cluster.copies.deciding import HotKeyDecider
 from iotcache.cluster.copies.driver import HotKeyDriver
 from iotcache.cluster.copies.heat import HeatMeter

@@ -220,17 +220,17 @@ class RoutedWrites:
         for at, index in refused.items():
             results[at] = WriteResult(False, self._nodes[index].name, COPY_OUT)
         failed: list[int] = []
-        told: list[dict[int, WriteResult]] = []
+        on_nodes: list[dict[int, WriteResult]] = []
 
         async def send(index: int) -> None:
             into: dict[int, WriteResult] = {}
-            told.append(into)
+            on_nodes.append(into)
             failed.extend(await self._to_node(index, write, groups[index], False, into))
 
         if groups:
             await gather_groups(send, list(groups))
         self._router.copy_counts.writes += sum(map(len, groups.values()))
-        _note_failures(told, results)
+        _note_failures(on_nodes, results)
         return failed
 
     def _divert(  # noqa: PLR0917
@@ -326,9 +326,9 @@ class RoutedWrites:
         return []
 
 
-def _note_failures(told: Iterable[Mapping[int, WriteResult]], results: list[WriteResult]) -> None:
+def _note_failures(on_nodes: Iterable[Mapping[int, WriteResult]], results: list[WriteResult]) -> None:
     """A write is done when all nodes have it that must: one that has it not decides."""
-    for outcomes in told:
+    for outcomes in on_nodes:
         for position, outcome in outcomes.items():
             if results[position].ok and not outcome.ok:
                 results[position] = outcome

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from iotcache.cluster.copies.copying import CopyCounts
+from iotcache.cluster.copies.counts import CopyCounts
 from iotcache.cluster.fence import Fences
 from iotcache.cluster.node import Node
 from iotcache.cluster.rings.placed import PlacedRing

@@ -7,19 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from iotcache.cluster.copies.counts import CopyCounts
     from iotcache.cluster.copies.deciding import HotKeyDecider
     from iotcache.cluster.copies.heat import HeatMeter
-
-
-class CopyCounts(Struct):
-    """Of one client, since its start."""
-
-    reads: int = 0
-    """Gets that a copy answered."""
-    brought: int = 0
-    """Copies that it made of what owners had, as there was none."""
-    writes: int = 0
-    """Sets and deletes that went to copies."""
 
 
 class Copying(Struct, frozen=True):

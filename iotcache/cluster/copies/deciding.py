@@ -27,7 +27,7 @@ _EVERY_S: Final = 8.0
 _TRY_S: Final = 10.0
 
 
-class Told(Protocol):
+class ClientReport(Protocol):
     """What a client tells of itself; `iotcache.cluster.rings.roster.RosterEntry`."""
 
     @property
@@ -40,7 +40,7 @@ class Told(Protocol):
     def hottest(self) -> tuple[KeyRate, ...]: ...
 
 
-def hot_of(entries: Iterable[Told], nodes: int, now: Iterable[str], most: int) -> tuple[str, ...]:
+def hot_of(entries: Iterable[ClientReport], nodes: int, now: Iterable[str], most: int) -> tuple[str, ...]:
     """The keys whose gets are more than a node's fair share of all; ``now`` have copies already."""
     total, rates = 0.0, dict[str, float]()
     for entry in entries:
@@ -75,18 +75,19 @@ class HotKeyDecider:
         busy = self._work is not None and not self._work.done()
         return not busy and self._fences.votes and self._fences.monotonic() >= self._next_s
 
-    def decide(self, own: int, told: dict[int, Told], most: int) -> None:
+    def decide(self, own: int, reports: dict[int, ClientReport], most: int) -> None:
         """Change the list where it is this client's turn, and another one is wanted."""
         self._next_s = self._fences.monotonic() + _EVERY_S
-        voters = [number for number, each in told.items() if each.votes]
-        wanting = [number for number in voters if told[number].hot_replicas > 1]
+        voters = [number for number, each in reports.items() if each.votes]
+        wanting = [number for number in voters if reports[number].hot_replicas > 1]
         if min(wanting or voters, default=own) != own:
             return
         record = self._view.record
         nodes = len(record.present.nodes if record is not None else self._view.own)
         hot = self._view.copies.hot if self._view.copies is not None else None
         copies = min(self._hot_replicas, nodes)
-        keys = hot_of(told.values(), nodes, hot.keys if hot is not None else (), most) if copies > 1 else ()
+        now = hot.keys if hot is not None else ()
+        keys = hot_of(reports.values(), nodes, now, most) if copies > 1 else ()
         if keys or hot is not None:
             self._work = asyncio.create_task(self._set(keys, max(copies, 2)))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import isinf
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from iotcache.clock import Clock
 from iotcache.cluster.exchange import gather_groups
@@ -21,7 +21,6 @@ from iotcache.ttl import MAX_TTL_S, wire_ttl
 
 if TYPE_CHECKING:
     from iotcache.cluster.copies.placed import CopyPlacement
-    from iotcache.cluster.reading import Reads
     from iotcache.cluster.router import Router
 
 _STUB_S: Final = 2
@@ -32,10 +31,22 @@ AskOwners = Callable[[Sequence[str]], Awaitable[list[GetResult]]]
 """Reads keys from their owners, or whoever stands in for them."""
 
 
+class AsksNodes(Protocol):
+    """Asks for keys where it is told to; `iotcache.cluster.reading.Reads` does."""
+
+    async def ask(
+        self,
+        routes: Mapping[int, tuple[int, int | None]],
+        keys: Sequence[str],
+        request: Callable[[bytes], bytes],
+        results: dict[int, GetResult],
+    ) -> None: ...
+
+
 class CopiedReads:
     """Reads copies, and brings those that are missed."""
 
-    def __init__(self, router: Router, reads: Reads, *, clock: Clock, rng: Random) -> None:
+    def __init__(self, router: Router, reads: AsksNodes, *, clock: Clock, rng: Random) -> None:
         self._router = router
         self._nodes = router.nodes
         self._reads = reads

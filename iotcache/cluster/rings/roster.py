@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from iotcache.clock import Clock
-from iotcache.cluster.copies.deciding import Told
+from iotcache.cluster.copies.deciding import ClientReport
 from iotcache.cluster.copies.heat import KeyRate
 from iotcache.cluster.copies.hot_keys import MOST_KEYS
 from iotcache.cluster.outage import Claim
@@ -106,8 +106,8 @@ class Rosters:
                 written = (state, now)
                 await self._write()
             if self._copying.decider.due:
-                told: dict[int, Told] = dict(await self._entries())
-                self._copying.decider.decide(self._fences.declarations.own.id, told, MOST_KEYS)
+                reports: dict[int, ClientReport] = dict(await self._entries())
+                self._copying.decider.decide(self._fences.declarations.own.id, reports, MOST_KEYS)
 
     async def _write(self) -> None:
         """Put this client's entry on the first node that answers, and drop those of clients that are gone."""
