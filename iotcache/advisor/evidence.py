@@ -31,6 +31,8 @@ class NodeEvidence(Struct, frozen=True, kw_only=True):
     used_bytes: int
     gets_per_s: float
     misses_per_s: float
+    marks_per_s: float = 0.0
+    """Gets of our clients' own marks, which `gets_per_s` and `misses_per_s` leave out."""
     sets_per_s: float = 0.0
     evictions_per_s: float = 0.0
     evicted_unfetched_per_s: float = 0.0

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from iotcache.advisor.predictions import WINDOW_S, Predictions
-from iotcache.cluster.fence_item import FENCE_KEY
 from iotcache.cluster.placement.share import shares
-from iotcache.cluster.rings.record import RECORD_KEY
 from iotcache.errors import NodeError
 from iotcache.tasks import end
 from iotcache.traffic.groups import Groups
@@ -57,9 +55,6 @@ class StandingLook:
         self._cache = cache
         self._cpu_share = cpu_share
         self._groups = Groups()
-        for mark in (FENCE_KEY, RECORD_KEY):
-            # What our own clients look at again and again is told apart from what applications read.
-            self._groups.number(mark)
         self._addresses: tuple[NodeAddress, ...] = ()
         self._watches: list[NodeWatch] = []
         self._shares: dict[str, float] = {}

@@ -26,6 +26,8 @@ _PEAK_SPAN_S: Final = 900
 """How far back the worst second is looked for."""
 _LIVES: Final = 63
 """Sets of each group whose lives are remembered."""
+MARKS: Final = b"iotcache:"
+"""What our own clients' marks on nodes begin with (fence, ring): no application reads or sizes them."""
 TICK_S: Final = 1.0
 """memcached's clock goes by the second: an entry lives up to one less than its TTL says."""
 
@@ -50,6 +52,8 @@ class TrafficMeter:
         self.bytes = SpaceSaving()
         """Bytes moved by key, in both directions."""
         self.counts = [0] * len(What)
+        self.mark_gets = self.mark_misses = 0
+        """Of `MARKS`, which count nowhere else."""
         self.group_gets, self.group_hits = [0.0] * GROUPS, [0.0] * GROUPS
         """Of all keys, as the node answered."""
         self.lives: list[deque[float]] = [deque(maxlen=_LIVES) for _ in range(GROUPS)]
@@ -84,7 +88,7 @@ class TrafficMeter:
     def seed(self, key: bytes, size: int, used_s: float, expires_s: float, now_s: float) -> None:
         """An entry that the node held before the first event; the one used longest ago comes first."""
         number = key_hash(key)
-        if number < self.sampler.threshold:
+        if number < self.sampler.threshold and not key.startswith(MARKS):
             reference = Reference(
                 number, Kind.WRITE, now_s, self._sizes.chunk(size), 0.0, self.groups.number(key, read=False)
             )
@@ -92,6 +96,7 @@ class TrafficMeter:
 
     def feed(self, events: Sequence[WatchEvent]) -> None:
         """Count them all, and sample."""
+        events = self._without_marks(events)
         if not events:
             return
         self._began_s = self._began_s or events[0].time_s
@@ -122,6 +127,14 @@ class TrafficMeter:
             number = key_hash(event.key)
             if number < self.sampler.threshold:
                 self.sampler.take(self._reference(event, number))
+
+    def _without_marks(self, events: Sequence[WatchEvent]) -> Sequence[WatchEvent]:
+        marks = [event.what for event in events if event.key.startswith(MARKS)]
+        if not marks:
+            return events
+        self.mark_gets += sum(what <= What.EXPIRED for what in marks)
+        self.mark_misses += sum(what in (What.MISS, What.EXPIRED) for what in marks)
+        return [event for event in events if not event.key.startswith(MARKS)]
 
     def _note_misses(self, events: Iterable[WatchEvent]) -> None:
         for event in events:

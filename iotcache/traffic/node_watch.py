@@ -68,6 +68,9 @@ class NodeLook(Struct, frozen=True):
     group_gets: tuple[float, ...]
     """Of each group, between before and after."""
     group_hits: tuple[float, ...]
+    mark_gets: int = 0
+    """Of our clients' marks, as logged, between before and after."""
+    mark_misses: int = 0
     compression: Compression | None = None
 
 
@@ -80,6 +83,8 @@ class _Point(NamedTuple):
     events: int
     group_gets: tuple[float, ...]
     group_hits: tuple[float, ...]
+    mark_gets: int
+    mark_misses: int
 
 
 class _Seeds(NamedTuple):
@@ -199,7 +204,7 @@ class NodeWatch:
 
     def _logged(self) -> int:
         """Requests that the node has told of, or would have."""
-        return sum(self._meter.counts) + self._lines.skipped
+        return sum(self._meter.counts) + self._meter.mark_gets + self._lines.skipped
 
     def _take(self, data: bytes) -> None:
         events = self._lines.feed(data)
@@ -222,7 +227,7 @@ class NodeWatch:
         meter = self._meter
         return _Point(
             stats, slabs, self._lines.skipped, sum(meter.counts),
-            tuple(meter.group_gets), tuple(meter.group_hits),
+            tuple(meter.group_gets), tuple(meter.group_hits), meter.mark_gets, meter.mark_misses,
         )  # fmt: skip
 
     async def look(self, window_s: float = inf) -> NodeLook:
@@ -264,7 +269,7 @@ class NodeWatch:
             max(float(now.stats.time_s - before.stats.time_s), 1.0),
             now.skipped - before.skipped + dropped, now.events - before.events, note,
             _grown(now.group_gets, before.group_gets), _grown(now.group_hits, before.group_hits),
-            self._compression,
+            now.mark_gets - before.mark_gets, now.mark_misses - before.mark_misses, self._compression,
         )  # fmt: skip
 
 

@@ -168,11 +168,37 @@ def _top(lists: list[list[HotKey]]) -> tuple[HotKey, ...]:
     return tuple(sorted(kept, key=lambda one: one.error - one.count)[:TOP])
 
 
+def _rate(one: NodeLook, field: str) -> float:
+    grown = getattr(one.after, field) - getattr(one.before, field)
+    return float(max(grown, 0)) / one.seconds  # a restart meanwhile counts as nothing
+
+
+def _applications(one: NodeLook) -> tuple[float, float, float]:
+    """Gets and misses a second of applications, and gets with those of our clients' marks.
+
+    The node counts both together, and its log has some that it does not count (``me``): with all of the log
+    read it says how many are the applications'; with a part of it, in what proportion they are.
+    """
+    misses_per_s = _rate(one, "get_misses")
+    all_per_s = _rate(one, "get_hits") + misses_per_s
+    if not one.mark_gets:
+        return all_per_s, misses_per_s, all_per_s
+    gets = sum(one.group_gets)
+    misses = gets - sum(one.group_hits)
+
+    def of_applications(logged: float, marks: int, counted_per_s: float) -> float:
+        part = counted_per_s * logged / (logged + marks) if logged + marks else counted_per_s
+        return min(max(logged / one.seconds, part), counted_per_s)
+
+    gets_per_s = of_applications(gets, one.mark_gets, all_per_s)
+    return gets_per_s, min(of_applications(misses, one.mark_misses, misses_per_s), gets_per_s), all_per_s
+
+
 def _node(one: NodeLook, share: float, weight: int) -> NodeEvidence:
     def rate(field: str) -> float:
-        grown = getattr(one.after, field) - getattr(one.before, field)
-        return float(max(grown, 0)) / one.seconds  # a restart meanwhile counts as nothing
+        return _rate(one, field)
 
+    gets_per_s, misses_per_s, all_gets_per_s = _applications(one)
     before = {slab.number: slab for slab in one.slabs_before}
     slabs = tuple(
         SlabEvidence(
@@ -192,8 +218,9 @@ def _node(one: NodeLook, share: float, weight: int) -> NodeEvidence:
         name=one.name,
         memory_bytes=one.after.limit_maxbytes,
         used_bytes=one.after.bytes,
-        gets_per_s=rate("get_hits") + rate("get_misses"),
-        misses_per_s=rate("get_misses"),
+        gets_per_s=gets_per_s,
+        misses_per_s=misses_per_s,
+        marks_per_s=all_gets_per_s - gets_per_s,
         sets_per_s=rate("cmd_set"),
         evictions_per_s=rate("evictions"),
         evicted_unfetched_per_s=rate("evicted_unfetched"),

@@ -26,6 +26,8 @@ from tests.conforming import conforming
 from tests.conftest import Server
 
 pytestmark = pytest.mark.real("memcached")
+MARKS = 5
+"""Looks at the marks of our own clients, a round."""
 
 
 async def ask(server: Server, stop: asyncio.Event, rounds: int = 20, *, end: bool = True) -> None:
@@ -40,6 +42,10 @@ async def ask(server: Server, stop: asyncio.Event, rounds: int = 20, *, end: boo
                 await reader.readline()
             else:
                 missed.append(keys[len(missed)])
+        # As cluster clients do: one of these is counted by the node, and found or not.
+        writer.write(b"mg iotcache:ring c\r\nme iotcache:fence\r\n" * MARKS + b"mn\r\n")
+        while await reader.readline() != b"MN\r\n":
+            pass
         sets = "".join(f"ms {key} 5 T60\r\nhello\r\n" for key in [*keys[:40], "site:hot"])
         writer.write(sets.encode() + b"mn\r\n")
         while await reader.readline() != b"MN\r\n":
@@ -83,6 +89,8 @@ async def test_requests_of_any_application_are_seen_through_the_nodes_log(memcac
     assert node.gets_counted == 20 * 60
     assert node.hit_ratio is not None
     assert abs(node.curve.now - node.hit_ratio) < 0.05
+    assert node.gets_per_s * result.evidence.seconds == pytest.approx(20 * 60), "without our clients' marks"
+    assert node.marks_per_s * result.evidence.seconds == pytest.approx(20 * MARKS)
     assert {group.name for group in result.evidence.groups} == {"dev#:t:latest", "site:hot"}
     assert not result.notes
     text = "\n".join(lines(result))
@@ -107,7 +115,7 @@ async def test_a_busy_node_is_read_in_bursts_and_left_alone_in_between(
     (node,) = result.evidence.nodes
     assert "is busy: its log is read for 50 % of the time" in result.notes[0]
     assert result.top_gets[0].key == b"site:hot"
-    assert node.gets_per_s * result.evidence.seconds == pytest.approx(60 * 60), "by its own counters"
+    assert node.gets_per_s * result.evidence.seconds == pytest.approx(60 * 60, rel=0.1), "by its own counters"
     assert 0 < node.gets_counted < 60 * 60
 
 

@@ -352,6 +352,7 @@ class AdviceNode(Struct, frozen=True):
     used_bytes: int
     gets_per_s: float
     misses_per_s: float
+    marks_per_s: float
     sets_per_s: float
     evictions_per_s: float
     evicted_unfetched_per_s: float

@@ -133,10 +133,13 @@ def lines(observed: Observation) -> Iterator[str]:
     evidence = observed.evidence
     for node in evidence.nodes:
         measured = "no gets" if node.hit_ratio is None else f"hit ratio {100 * node.hit_ratio:.1f} %"
+        marks = (
+            f"  ({node.marks_per_s:.1f} gets/s of our clients' marks left out)" if node.marks_per_s else ""
+        )
         predicted = f", {100 * node.curve.now:.1f} % by the curve" if node.curve is not None else ""
         yield (
             f"{node.name}  {node.memory_bytes >> 20} MB  {node.gets_per_s:.0f} gets/s  {measured}{predicted}"
-            f"  {node.evictions_per_s:.1f} evictions/s"
+            f"  {node.evictions_per_s:.1f} evictions/s{marks}"
         )
         if node.curve is not None:
             sizes = [f"{size / (1 << 20):.0f} MB" for size in node.curve.sizes]
