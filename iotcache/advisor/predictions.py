@@ -129,8 +129,8 @@ class Predictions:
             if known is not None and _changed(seen.key[0], known.lever, seen.lever):
                 self._begin(at_s, known, seen)
                 self._known[seen.key] = _Known(seen.lever, None, None)
-            elif known is None or seen.curve is not None or seen.value is not None:
-                self._known[seen.key] = _Known(seen.lever, seen.value, seen.curve)
+            else:
+                self._known[seen.key] = _renewed(known, seen)
             if seen.key in self._open:
                 self._measure(at_s, seen)
 
@@ -201,6 +201,16 @@ def _groups(evidence: Evidence) -> Iterator[_Seen]:
 
 def _ttl_curve(group: GroupEvidence) -> TtlCurve | None:
     return group.ttl if group.ttl is not None and group.ttl.sampled_gets >= GETS_LEAST else None
+
+
+def _renewed(known: _Known | None, seen: _Seen) -> _Known:
+    """A look in which nobody asked, or too few did for a curve, takes nothing from what was known before."""
+    value, curve = (known.value, known.curve) if known is not None else (None, None)
+    return _Known(
+        seen.lever,
+        value if seen.value is None else seen.value,
+        curve if seen.curve is None else seen.curve,
+    )
 
 
 def _changed(subject: Subject, before: float, now: float) -> bool:

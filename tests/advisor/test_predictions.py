@@ -19,15 +19,18 @@ TTL = TtlCurve(30.0, (0.5, 1.0, 2.0, 4.0), (0.5, 0.7, 0.8, 0.85), (1.0,) * 4, (1
 
 def seen(
     *, megabytes: int = 64, ratio: float | None = 0.7, ttl_s: float = 30.0, group: float = 0.7,
-    share: float = 0.5, gets: float = 1_000.0, used: int = 60 * MEBIBYTE,
+    share: float = 0.5, gets: float = 1_000.0, used: int = 60 * MEBIBYTE, curves: bool = True,
 ) -> Evidence:  # fmt: skip
     """A minute of a node with these figures."""
     misses = gets * (1 - ratio) if ratio is not None else 0.0
     node = NodeEvidence(
-        name="one:1", memory_bytes=megabytes * MEBIBYTE, used_bytes=used, curve=MEMORY, share=share,
-        gets_per_s=gets if ratio is not None else 0.0, misses_per_s=misses,
+        name="one:1", memory_bytes=megabytes * MEBIBYTE, used_bytes=used, share=share,
+        curve=MEMORY if curves else None, gets_per_s=gets if ratio is not None else 0.0, misses_per_s=misses,
     )  # fmt: skip
-    key_group = GroupEvidence(name="dev#:t", gets_per_s=500.0, hit_ratio=group, set_ttl_s=ttl_s, ttl=TTL)
+    key_group = GroupEvidence(
+        name="dev#:t", gets_per_s=500.0, hit_ratio=group if ratio is not None else None, set_ttl_s=ttl_s,
+        ttl=TTL if curves else None,
+    )  # fmt: skip
     return Evidence(seconds=60.0, nodes=(node,), groups=(key_group,))
 
 
@@ -62,6 +65,20 @@ def test_more_memory_is_measured_once_it_is_full_and_the_ratio_stands() -> None:
 def test_each_kind_of_change_is_measured(after: dict[str, float], subject: Subject, text: str) -> None:
     (one,) = run(Predictions(), [*[seen()] * 3, *[seen(**after)] * 60])  # type: ignore[arg-type]
     assert (one.subject, one.text) == (subject, text)
+
+
+@pytest.mark.parametrize(
+    "poor",
+    [{"ratio": None}, {"curves": False}, {"ratio": None, "curves": False}],
+    ids=["no-gets", "no-curve", "neither"],
+)
+@pytest.mark.parametrize("after", [{"megabytes": 128, "ratio": 0.837}, {"ttl_s": 60.0, "group": 0.81}])
+def test_a_look_that_saw_little_right_before_a_change_takes_nothing_from_what_is_predicted(
+    poor: dict[str, object], after: dict[str, float]
+) -> None:
+    looks = [*[seen()] * 3, seen(**poor), *[seen(**after)] * 60]  # type: ignore[arg-type]
+    (one,) = run(Predictions(), looks)
+    assert one.measured is not None
 
 
 def test_what_is_still_being_measured_says_so_and_what_never_can_be_why() -> None:
