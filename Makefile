@@ -33,7 +33,7 @@ outages: $(DEV)
 
 # Every training scenario in full, and broken on purpose: some ten minutes.
 lab: $(DEV)
-	@$(BIN)/python -m pytest -m lab tests/lab $(ARGS)
+	@$(BIN)/python -m pytest -m lab tests/lab tests/tui/test_terminal.py $(ARGS)
 
 # The cluster client under every fault we know of, in virtual time: a million steps, some minutes.
 simulate-cluster: $(RUN)

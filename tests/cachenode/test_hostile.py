@@ -32,13 +32,13 @@ _LINES = st.builds(
 
 
 @given(st.lists(st.one_of(_LINES, st.binary(max_size=40)), max_size=15).map(b"".join))
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_no_input_is_an_exception(data: bytes) -> None:
     Bench().say(data)
 
 
 @given(st.lists(_LINES, max_size=12).map(b"".join), st.lists(st.integers(1, 30), min_size=1, max_size=40))
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_how_the_bytes_are_cut_changes_nothing(data: bytes, cuts: list[int]) -> None:
     whole, pieces = Bench(), Bench()
     pieces.node.pid = whole.node.pid
@@ -64,7 +64,7 @@ _VALUES = st.one_of(
 
 
 @given(st.lists(_VALUES, max_size=8), st.integers(1, 64))
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_values_of_any_bytes_come_back_whole(values: list[bytes], cut: int) -> None:
     bench = Bench()
     sent = b"".join(
@@ -93,7 +93,7 @@ _ANSWERED = st.sampled_from(
 
 
 @given(st.lists(_ANSWERED, max_size=30))
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_every_whole_command_is_answered(commands: list[bytes]) -> None:
     bench = Bench()
     answers = bench.say(b"".join(command + b"\r\nmn\r\n" for command in commands)).split(b"MN\r\n")

@@ -220,7 +220,7 @@ def _alike(ours: Any, theirs: Any) -> bool:
     return bool(float(ours) == float(theirs))  # a Decimal
 
 
-@settings(max_examples=examples(120), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(_ITEMS)
 def test_what_the_reference_library_reads_out_of_cbor_we_read_out_of_it(raw: bytes) -> None:
     from iotcache.decode import cbor

@@ -55,13 +55,7 @@ def _blocks() -> list[Block]:
 
 BLOCKS = _blocks()
 RUN = [
-    pytest.param(
-        block,
-        id=block.place,
-        marks=[]
-        if block.mark != "run at length" and block.place.startswith("README")
-        else [pytest.mark.long],
-    )
+    pytest.param(block, id=block.place, marks=pytest.mark.long)
     for block in BLOCKS
     if block.mark.startswith("run")
 ]

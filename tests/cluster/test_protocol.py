@@ -87,7 +87,7 @@ values = st.lists(
 cuts = st.lists(st.integers(0, 4_000), max_size=12)
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(60))
 @given(values, cuts, st.booleans())
 def test_no_value_and_no_splitting_fools_the_parser(
     values: list[bytes | None], cuts: list[int], checked: bool
@@ -103,7 +103,7 @@ def test_no_value_and_no_splitting_fools_the_parser(
     assert second.out == b"VERSION 1.6.18"
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=200), cuts)
 def test_noise_is_an_answer_or_a_violation_and_nothing_else(noise: bytes, cuts: list[int]) -> None:
     for answers in (
@@ -121,7 +121,7 @@ def test_noise_is_an_answer_or_a_violation_and_nothing_else(noise: bytes, cuts: 
             assert str(error).isprintable()
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(60))
 @given(values, st.integers(0, 5_000), st.binary(min_size=1, max_size=6))
 def test_a_damaged_stream_never_invents_a_value(values: list[bytes | None], at: int, noise: bytes) -> None:
     good = wire(values)

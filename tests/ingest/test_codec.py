@@ -95,14 +95,14 @@ _ALL: dict[Version, st.SearchStrategy[list[Packet]]] = {
 _SENT = st.one_of([st.tuples(st.just(version), packets) for version, packets in _ALL.items()])
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(_SENT)
 def test_what_is_encoded_is_decoded_as_it_was(sent: tuple[Version, list[Packet]]) -> None:
     version, packets = sent
     assert [decode_packet(packet.encode(version), version) for packet in packets] == packets
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(_SENT, st.lists(st.integers(1, 9), min_size=1))
 def test_packets_come_out_whole_however_the_bytes_arrive(
     sent: tuple[Version, list[Packet]], sizes: list[int]
@@ -134,7 +134,7 @@ def test_packets_over_the_limit_are_passed_over_and_the_others_come_out(
     assert splitter.empty
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(_VERSIONS))
 def test_any_bytes_are_a_packet_or_malformed(data: bytes, version: Version) -> None:
     with contextlib.suppress(MalformedPacket):
@@ -145,7 +145,7 @@ def test_any_bytes_are_a_packet_or_malformed(data: bytes, version: Version) -> N
                 decode_packet(packet, version)
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(_SENT, st.data())
 def test_a_packet_with_a_changed_byte_is_a_packet_or_malformed(
     sent: tuple[Version, list[Packet]], data: st.DataObject

@@ -260,7 +260,7 @@ _PAYLOADS = (
 _TOPICS = st.text(max_size=60) | st.text(max_size=300).map(lambda name: f"iot/s/{name}/t")
 
 
-@settings(max_examples=examples(600), deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(_TOPICS, _PAYLOADS)
 @example("iot/s/0/t", rb'{"device":"\u00a0","value":false}')
 def test_never_an_exception(topic: str, payload: bytes) -> None:

@@ -170,7 +170,7 @@ _CONTENT = st.recursive(
 )
 
 
-@settings(max_examples=examples(500), deadline=None)
+@settings(max_examples=examples(160), deadline=None)
 @given(
     content=_CONTENT.map(lambda it: json.dumps(it).encode("utf-8", "surrogatepass")) | st.binary(max_size=60),
     value=st.sampled_from(["a", "a.b", "a.*", "*", "[0]", "$.*", "$.a[0].*"]),

@@ -100,13 +100,13 @@ _ITEMS = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(_ITEMS)
 def test_what_was_encoded_is_decoded(item: Any) -> None:
     assert cbor.loads(dumps(item)) == item
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_cbor_or_refused(raw: bytes) -> None:
     with suppress(cbor.NotCbor):
@@ -397,7 +397,7 @@ def test_sparkplug_that_cannot_be_read(topic: str, payload: bytes, says: str) ->
     assert says in reason(topic, payload)
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.binary(max_size=120), st.sampled_from(["NBIRTH", "DDATA"]))
 def test_any_bytes_are_sparkplug_or_refused(raw: bytes, kind: str) -> None:
     with suppress(NotSparkplug):
@@ -408,7 +408,7 @@ def test_topics_of_sparkplug() -> None:
     assert parse_topic("spBv1.0/g/DDATA/e/d") == Origin("g", "DDATA", "e", "d")
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.sampled_from(["iot/s/d/t", "iot/s/d/senml", "spBv1.0/g/DDATA/e/d"]),
     st.binary(max_size=60)

@@ -182,7 +182,7 @@ _PACKETS = st.lists(
 )
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(_PACKETS, st.integers(1, 50))
 def test_the_cuts_between_receives_do_not_matter(packets: list[bytes], piece: int) -> None:
     whole, cut = Receiver(), Receiver()
@@ -192,7 +192,7 @@ def test_the_cuts_between_receives_do_not_matter(packets: list[bytes], piece: in
     assert len(whole.messages) == sum(packet[0] & 0xF0 == 0x30 for packet in packets)
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.binary(max_size=400), st.booleans())
 def test_any_bytes_are_taken_or_refused(stream: bytes, version5: bool) -> None:
     receiver = Receiver(version5=version5)

@@ -94,7 +94,7 @@ def test_a_list_that_is_cut_off_is_never_another_list(ports: list[int], size: in
     assert nodes == names[: len(nodes)]
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.one_of(st.binary(max_size=80), st.text("0123456789|\n ab.-\r", max_size=60).map(str.encode)))
 def test_whatever_an_endpoint_answers_is_a_list_or_refused_in_one_line(value: bytes) -> None:
     for parse in (parse_value, value_length, parse_file):

@@ -150,7 +150,7 @@ _CONTENT = st.recursive(
 _EVERYTHING = deployment(*NAMES)[0]
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     _TOPICS,
     _CONTENT.map(lambda content: json.dumps(content).encode("utf-8", "surrogatepass"))

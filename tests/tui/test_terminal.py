@@ -178,6 +178,7 @@ def test_one_command_shows_a_live_fleet_and_q_leaves_nothing(terminal: Callable[
     assert not until_gone(family)
 
 
+@pytest.mark.long
 def test_sighup_and_sigkill_leave_nothing(terminal: Callable[..., Terminal]) -> None:
     for number in (signal.SIGHUP, signal.SIGKILL):
         here = terminal((80, 24))
