@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,3 +128,12 @@ async def test_what_every_role_needs_is_loaded_in_one_thread() -> None:
 def test_the_roles_are_those_that_a_stack_starts() -> None:
     assert roles(Settings(), readers=True) == ("broker", "ingest", "simulator", "readers")
     assert roles(Settings(), simulate=False) == ("broker", "ingest")
+
+
+def test_children_load_the_mqtt_library_without_dnspython_and_can_load_that_later() -> None:
+    program = (
+        "import sys, iotcache_simulator.stack.mqtt_library\n"
+        "assert 'aiomqtt' in sys.modules and not any(name.startswith('dns') for name in sys.modules)\n"
+        "import dns.asyncresolver\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)

@@ -301,6 +301,13 @@ def test_pace_reads_the_watched_first_and_spreads_the_rest_within_the_budget() -
     assert max(counts[:500]) <= 2
 
 
+def test_pace_reads_the_first_rows_all_at_once() -> None:
+    pace = ReadingPace(reads_per_s=100, interval_s=1.0)
+    assert pace.due(0.0) == []
+    pace.grow(25)
+    assert pace.due(0.5) == [*range(25)]
+
+
 def test_pace_reads_a_small_fleet_once_an_interval() -> None:
     pace = ReadingPace(reads_per_s=2000, interval_s=1.0)
     pace.grow(30)

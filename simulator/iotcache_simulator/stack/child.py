@@ -74,7 +74,7 @@ def run_readers(parent: ParentWatch) -> None:
     _run(parent, read(settings, ready=lambda: say(ready={})))
 
 
-_ALL = ("iotcache.config.schema", "iotcache.logs", "aiomqtt")
+_ALL = ("iotcache.config.schema", "iotcache.logs", "iotcache_simulator.stack.mqtt_library")
 MODULES = {
     "broker": ("iotcore.iotcore",),
     "ingest": (*_ALL, "iotcache.worker.main", "iotcache.cache", "iotcache.store.sqlite.store"),

@@ -6,8 +6,10 @@ holds it from then on.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from iotcache.config.parts import writers
 from iotcache.config.schema import Settings
@@ -30,6 +32,15 @@ def roles(settings: Settings, *, simulate: bool = True, readers: bool = False) -
 def hold(wanted: tuple[str, ...]) -> None:
     """Hold a fork server that loads what these roles need."""
     forked.hold(module for role in wanted for module in MODULES[role])
+
+
+def processor_is_free() -> bool:
+    """Whether a process more would have a processor to itself just now; proc(5), /proc/loadavg."""
+    try:
+        runnable = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):
+        return True
+    return runnable < (os.cpu_count() or 1)  # we are one of them
 
 
 @contextmanager

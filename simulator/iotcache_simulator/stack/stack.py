@@ -129,8 +129,12 @@ class Stack:
     @property
     def services(self) -> tuple[Service, ...]:
         """All parts that we started: broker, nodes, ingest, simulator, readers."""
-        parts = (self.broker, *self.nodes, self.ingest, self.simulator, self.readers)
+        parts = (*self._servers, self.ingest, self.simulator, self.readers)
         return tuple(part for part in parts if part is not None)
+
+    @property
+    def _servers(self) -> tuple[Service, ...]:
+        return (self.broker, *self.nodes) if self.broker is not None else self.nodes
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -147,10 +151,13 @@ class Stack:
         try:
             self._prepare()
             async with asyncio.TaskGroup() as parts:
+                # In the order of their need: a fork server has what the first is made of before the rest.
+                servers = [parts.create_task(service.start()) for service in self._servers]
                 for service in (self.ingest, self.simulator, self.readers):
                     if service is not None:
                         parts.create_task(service.start())
-                await self._start_servers()
+                for server in servers:
+                    await server
                 self._resolve()
                 self._servers_up.set()
             self._announce()
@@ -224,12 +231,6 @@ class Stack:
             self.simulator = self._service("simulator", self._launch_fleet)
         if self._with_readers:
             self.readers = self._service("readers", self._launch_readers)
-
-    async def _start_servers(self) -> None:
-        async with asyncio.TaskGroup() as servers:
-            for service in (self.broker, *self.nodes):
-                if service is not None:
-                    servers.create_task(service.start())
 
     def _resolve(self) -> None:
         """Put the real addresses into the settings."""

@@ -8,6 +8,8 @@ from math import inf
 
 TICK_S = 0.1
 """Where somebody looks on, reads are spread over the second."""
+FIRST_ROWS = 30
+"""So many are read at once, of the first second's budget: whoever starts the program waits for them."""
 
 
 class ReadingPace:
@@ -29,14 +31,19 @@ class ReadingPace:
     def due(self, now_s: float) -> list[int]:
         """Rows to read now: at most what the budget gave since the last call."""
         total = len(self._last_read)
-        elapsed = 0.1 if self._since_s is None else min(now_s - self._since_s, 1.0)
-        self._since_s = now_s
+        if not total:
+            return []
         fair = min(self._reads_per_s, total / self._interval_s)
         # Rows on screen are worth reading each interval even when the fleet is far larger than the budget.
         wanted = max(fair, min(self._reads_per_s, len(self.watched) / self._interval_s))
-        self._allowance = min(self._allowance + wanted * elapsed, wanted + 1.0)
+        if self._since_s is None:
+            self._allowance = min(wanted, FIRST_ROWS)
+        else:
+            elapsed = min(now_s - self._since_s, 1.0)
+            self._allowance = min(self._allowance + wanted * elapsed, wanted + 1.0)
+        self._since_s = now_s
         room = int(self._allowance)
-        if room <= 0 or not total:
+        if room <= 0:
             return []
         rows: list[int] = []
         for row in self.watched:

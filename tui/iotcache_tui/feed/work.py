@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -47,8 +48,11 @@ if TYPE_CHECKING:
 BATCH_ROWS = 500
 DIRECTORY_EVERY_S = 1.0
 FIRST_ROWS_EVERY_S = 0.03
+NEXT_ROWS_EVERY_S = 0.1
 FIRST_ROWS_WITHIN_S = 3.0
-"""So long after the start the store is asked more often, until it knows a series."""
+"""So long after the start the store is asked more often: a fleet takes some seconds to say all."""
+LISTENS_WITHIN_S = 1.0
+"""So long after the start other processes' counters are listened to, also where there are no rows."""
 PROBE_EVERY_S = 1.0
 RETRY_MIN_S = 0.25
 RETRY_MAX_S = 5.0
@@ -100,6 +104,7 @@ class LiveWork:
         self._compares_placement = compares_placement
         """Whether the worker's keys should lie where this program looks for them."""
         self._ring: tuple[NodeAddress, ...] = ()
+        self._has_read = asyncio.Event()
         mailbox.put_latest(
             Latest(attachment=Attachment(named_parts(settings), absent_parts(settings), observes(settings)))
         )
@@ -114,10 +119,6 @@ class LiveWork:
             raise
 
     async def _run(self) -> None:
-        loading: asyncio.Task[object] | None = None
-        if self._settings.broker.url != NONE:
-            # What the broker is listened to with takes as long to load as the servers take to start.
-            loading = asyncio.create_task(asyncio.to_thread(importlib.import_module, "aiomqtt"))
         async with Stack(
             self._settings,
             readers=True,
@@ -129,12 +130,19 @@ class LiveWork:
             async with store, asyncio.TaskGroup() as tasks:
                 # Neither waits for a list of nodes that cannot be read.
                 tasks.create_task(self._open(store))
-                if loading is not None:
-                    await loading
-                    tasks.create_task(self._process_stats.listen(stack.settings))
+                if self._settings.broker.url != NONE:
+                    tasks.create_task(self._listen(stack.settings))
                 settings, node_list = await self._listed(stack.settings)
                 async with self._cache(settings, store) as cache:
                     await self._look(settings, stack, store, cache, node_list)
+
+    async def _listen(self, settings: Settings) -> None:
+        """Not before the first rows are out: what the broker is listened to with takes long to load."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LISTENS_WITHIN_S):
+                await self._has_read.wait()
+        await asyncio.to_thread(importlib.import_module, "aiomqtt")
+        await self._process_stats.listen(settings)
 
     async def _listed(self, settings: Settings) -> tuple[Settings, NodeListWatch | None]:
         """``settings`` with their nodes; until those are known it is told of all else."""
@@ -174,7 +182,7 @@ class LiveWork:
         )  # fmt: skip
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(advisor.run())
-            tasks.create_task(self._learn(store, stats, pace))
+            tasks.create_task(self._learn(store, cache, stats, pace))
             tasks.create_task(self._every(PROBE_EVERY_S, self._probe, cache))
             tasks.create_task(self._every(self._tick_s, self._read, cache, stats, pace))
             tasks.create_task(self._every(1.0, self._close_second, cache, stats, node_stats))
@@ -289,12 +297,17 @@ class LiveWork:
             due_s = max(due_s + period_s, now_s)
             await asyncio.sleep(due_s - now_s)
 
-    async def _learn(self, store: DelayedStore, stats: ReadStats, pace: ReadingPace) -> None:
-        """Whoever starts the program waits for the first row, and that row for no beat of later ones."""
+    async def _learn(
+        self, store: DelayedStore, cache: DeviceCache, stats: ReadStats, pace: ReadingPace
+    ) -> None:
+        """Whoever starts the program waits for the first rows, and those for no beat of later ones."""
         until_s = self._clock.monotonic() + FIRST_ROWS_WITHIN_S
-        while not self._series and self._clock.monotonic() < until_s:
+        while self._clock.monotonic() < until_s:
+            known = bool(self._series)
             await self._learn_rows(store, stats, pace)
-            await asyncio.sleep(FIRST_ROWS_EVERY_S)
+            if self._series and not known:
+                await self._read(cache, stats, pace)
+            await asyncio.sleep(NEXT_ROWS_EVERY_S if self._series else FIRST_ROWS_EVERY_S)
         await self._every(DIRECTORY_EVERY_S, self._learn_rows, store, stats, pace)
 
     async def _learn_rows(self, store: DelayedStore, stats: ReadStats, pace: ReadingPace) -> None:
@@ -326,6 +339,7 @@ class LiveWork:
             rows = due[first : first + BATCH_ROWS]
             reads = await cache.read_many([self._series[row] for row in rows])
             self.mailbox.put_reads(*stats.add(rows, reads, self._clock.monotonic(), self._clock.now()))
+            self._has_read.set()
 
     async def _probe(self, cache: DeviceCache) -> None:
         """Ask what is left of the entries on screen, in a way that counts as no read."""

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -194,10 +195,15 @@ def _one(
     Its own servers are not started before ``after``, which ends those of the context before, has ended.
     """
     from iotcache.config.parts import without_idle_parts
-    from iotcache_simulator.stack.forks import held, roles
+    from iotcache_simulator.stack.forks import held, processor_is_free, roles
 
-    # It loads for the children what they need while we load what draws the first frame.
-    with held(roles(without_idle_parts(_with_flags(args, loaded.settings)), readers=True)):
+    wanted = roles(without_idle_parts(_with_flags(args, loaded.settings)), readers=True)
+    with ExitStack() as holding:
+        # A fork server loads for the children what they need, beside us if there is room for both: on a busy
+        # machine it would hold the first frame up.
+        beside = processor_is_free()
+        if beside:
+            holding.enter_context(held(wanted))
         gc.disable()  # what is being loaded is no garbage
         try:
             app, feed = _made(args, loaded, recorder, first, after=after)
@@ -205,6 +211,8 @@ def _one(
             if not gc.get_freeze_count():  # of a context before, some is by now
                 gc.freeze()
             gc.enable()
+        if not beside:
+            holding.enter_context(held(wanted))
         try:
             app.run()
         finally:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from iotcache_tui.widgets.fleet.plots import MinutePlot
 
 
+ROWS_WITHIN_S = 1.0
+"""So long after it began the plots wait for rows."""
 WATCHED_MOST = 1_000
 
 
@@ -84,6 +86,7 @@ class FleetScreen(ViewScreen):
         self._history_s = settings.history_s
         self._ascii = settings.ascii
         self._plotted_at_s = self._sorted_at_s = -1.0
+        self._ready_at_s = 0.0
         self._drawn = -1
         """How much the state had taken in when all of it was drawn."""
         self.kpis = KpiRow(ascii_only=settings.ascii, id="kpis")
@@ -110,7 +113,8 @@ class FleetScreen(ViewScreen):
 
     def on_mount(self) -> None:
         self._restore_preferences()
-        self.call_after_refresh(self._add_plots)
+        if self.state.ready:
+            self.call_after_refresh(self._add_plots)
 
     def _restore_preferences(self) -> None:
         """As the user left it the last time; names that this version does not know are passed over."""
@@ -128,7 +132,7 @@ class FleetScreen(ViewScreen):
             self.log_view.styles.display = "block" if preferences.log else "none"
 
     def _add_plots(self) -> None:
-        """The plotting library is loaded once a frame is out, and only where there is room for plots."""
+        """The plotting library is loaded once rows are out, and only where there is room for plots."""
         if self.hit_plot is not None or not self.plots.display:
             return
         from iotcache_tui.widgets.fleet.plots import MinutePlot
@@ -152,6 +156,7 @@ class FleetScreen(ViewScreen):
             starting.show(state.parts)
             if state.ready:
                 starting.display, table.display = False, True
+                self._ready_at_s = now_s
                 table.focus()
         if abs(now_s - self._sorted_at_s) >= 1.0:
             # What walks over the whole fleet is done on a slower beat.
@@ -160,8 +165,8 @@ class FleetScreen(ViewScreen):
         if not len(state.fleet):
             self._say_why_empty()
         table.frame(moment)
-        if self._drawn >= 0:
-            self._add_plots()
+        if self.hit_plot is None and self._has_begun(now_s):
+            self.call_after_refresh(self._add_plots)
         if state.changes == self._drawn and not self.context.input_is_recent:
             return  # what follows tells of nothing but what was taken in
         self.kpis.show(state, moment.nodes)
@@ -179,6 +184,10 @@ class FleetScreen(ViewScreen):
             self.hit_plot.show([second.hit_percent for second in seconds])
             self.fallback_plot.show([second.fallbacks for second in seconds])
         self._drawn = state.changes
+
+    def _has_begun(self, now_s: float) -> bool:
+        waits = not len(self.state.fleet) and now_s - self._ready_at_s < ROWS_WITHIN_S
+        return self.state.ready and not waits
 
     def _say_why_empty(self) -> None:
         text = why_no_device(self.state)
