@@ -25,10 +25,11 @@ from iotcache_tui.format import clock_text, short_nodes, use_zone
 from iotcache_tui.frame_clock import FrameClock
 from iotcache_tui.key_display import key_shown
 from iotcache_tui.keymap import APP_BINDINGS, complete
+from iotcache_tui.notifications import NotifyingApp
 from iotcache_tui.preferences import PreferencesFile, UiPreferences
 from iotcache_tui.screens.catalog import SCREENS, tabs_of
 from iotcache_tui.screens.context_choice import NO_CONTEXTS, ContextChoice
-from iotcache_tui.shutdown import end_on_signals
+from iotcache_tui.shutdown import end_on_signals, no_signals
 from iotcache_tui.themes import THEMES
 from iotcache_tui.widgets.common.tabs import ScreenTabs
 from iotcache_tui.widgets.common.top_bar import TopBar
@@ -55,7 +56,7 @@ _PAIRS = {"nodes.weight_up": "nodes.weight_down", "nodes.panel_next": "nodes.pan
 """Acts whose keys the footer shows together, at the first of the two."""
 
 
-class IotCacheApp(App[None]):
+class IotCacheApp(NotifyingApp):
     """A live device fleet seen through its cache."""
 
     TITLE = "iotcache"
@@ -119,6 +120,7 @@ class IotCacheApp(App[None]):
         """The row that the user is concerned with, on every screen; its number never changes."""
         self.paused = False
         self._frozen = (0.0, 0.0)
+        self._restore_signals = no_signals
         self.frame_clock = FrameClock(self, self.frame, self.settings.frame_hz)
         self._drawn: tuple[ViewScreen | None, str] = None, ""
         """The screen that was drawn last, and the clock on it."""
@@ -185,7 +187,7 @@ class IotCacheApp(App[None]):
             self.set_keymap(complete(self.user_keys))
         self.theme = self._theme_begun
         self.theme_changed_signal.subscribe(self, self._theme_changed)
-        end_on_signals(self.exit, self.feed.stop)
+        self._restore_signals = end_on_signals(self.exit, self.feed.stop)
         if self._opening:
             self.call_after_refresh(self._begin)
         else:
@@ -208,6 +210,9 @@ class IotCacheApp(App[None]):
         if theme.name != self._theme_begun:
             self._theme_begun = ""
             self.keep(theme=theme.name)
+
+    def on_unmount(self) -> None:
+        self._restore_signals()
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, (events.InputEvent, events.Resize)):

@@ -8,15 +8,22 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
+from types import FrameType
 
 PATIENCE_S = 3.0
 """How long a proper end may take. Drawing to a terminal that is gone can block for ever."""
 
 
-def end_on_signals(leave: Callable[[], object], clean_up: Callable[[], object]) -> None:
+def no_signals() -> None:
+    """What `end_on_signals` returns, where nothing was done."""
+
+
+def end_on_signals(leave: Callable[[], object], clean_up: Callable[[], object]) -> Callable[[], None]:
     """On SIGTERM ``leave`` and, when that hangs, ``clean_up`` and end; on SIGHUP clean up and end at once.
 
     Call it in the event loop's thread. ``clean_up`` runs in a thread of its own and must not need the loop.
+    Returns what puts the handlers back that were there before.
     """
     loop = asyncio.get_running_loop()
 
@@ -30,17 +37,29 @@ def end_on_signals(leave: Callable[[], object], clean_up: Callable[[], object]) 
         watchdog = threading.Timer(PATIENCE_S, end, (signal.SIGTERM,))
         watchdog.daemon = True
         watchdog.start()
-        leave()
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(leave)
 
     def hung_up() -> None:
         threading.Thread(target=end, args=(signal.SIGHUP,), name="ending").start()
 
+    before = {}
     for name, act in (("SIGTERM", terminated), ("SIGHUP", hung_up)):
         number = getattr(signal, name, None)
         if number is not None:
-            # Windows has no such handlers; a test's loop may run outside the main thread.
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, act)
+            # Not by the loop, which may be what hangs. A test's loop may run outside the main thread.
+            with contextlib.suppress(ValueError):
+                before[number] = signal.signal(number, partial(_call, act))
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    return restore
+
+
+def _call(act: Callable[[], None], number: int, frame: FrameType | None) -> None:
+    act()
 
 
 def leave_on_signals() -> threading.Event:
