@@ -213,7 +213,7 @@ def test_a_faulty_stream_has_one_digest_whatever_the_windows_and_the_shares() ->
     roster = Roster(spec.seed, spec.devices)
     whole = stream_of(spec, roster, MINUTE).window(60 * SECOND)
     windows = stream_of(spec, roster, MINUTE)
-    parts = [message for n in range(600) for message in windows.window((n + 1) * 100_000)]
+    parts = [message for n in range(150) for message in windows.window((n + 1) * 400_000)]
     shares = [
         stream_of(spec, roster, MINUTE, shards=range(part, 64, 2)).window(60 * SECOND) for part in (0, 1)
     ]
