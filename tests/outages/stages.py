@@ -158,9 +158,9 @@ STAGES: dict[str, Stage] = {
     "other placement here": _nothing,
     "fleet stopped": _fleet_stopped,
     "rubbish is sent": _malformed,
-    "a worker's client id used twice": _taken_over,
     "store stopped, one node killed": _store_and_node_away,
     "broker killed, evictions": _broker_away_and_node_full,
+    "a worker's client id used twice": _taken_over,  # last: it is told of for a minute after
 }
 FLAGS: dict[str, dict[str, Any]] = {
     "wrong MQTT password here": {"broker.password": "wrong"},

@@ -103,9 +103,16 @@ async def test_all_reads_of_an_outage_are_told_its_reason(postgres: Postgres) ->
         await store.commit([stored(1)])
         await asyncio.gather(*(store.latest_many([DEV]) for _ in range(8)))
         await asyncio.to_thread(postgres.stop)
+
+        async def read(after: int) -> object:
+            """While others before it are being told."""
+            for _ in range(after):
+                await asyncio.sleep(0)
+            return await store.latest_many([DEV])
+
         try:
-            for _ in range(2):
-                reads = (store.latest_many([DEV]) for _ in range(8))
+            for many in (8, 100):
+                reads = map(read, range(many))
                 for error in await asyncio.gather(*reads, return_exceptions=True):
                     assert isinstance(error, StoreError)
                     assert error.retryable

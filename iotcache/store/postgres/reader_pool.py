@@ -110,8 +110,9 @@ class ReaderPool:
             return  # they get the connection of another read
         now_s = asyncio.get_running_loop().time()
         for limit, failures in self._waiting.items():
-            failures.append(error)
-            limit.reschedule(now_s)
+            if not limit.expired():  # one that is being told already has no other end
+                failures.append(error)
+                limit.reschedule(now_s)
 
     async def _test(self, connection: ReaderConnection) -> None:
         """Raise `psycopg.Error` when the server has closed the connection.
