@@ -11,7 +11,7 @@ from iotcache.cluster.node import Node
 from iotcache.cluster.rings.record import RingRecord, addresses
 from iotcache.cluster.rings.types import RingPhase
 from iotcache.model import Event, NodeState, Severity
-from iotcache.text import printable
+from iotcache.text import plural, printable
 
 _LOG = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def _copies_text(before: RingRecord | None, after: RingRecord) -> str:
         if was is not None and was.stage is HotStage.READ and was.keys == now.keys:
             return ""
         keys = ", ".join(printable(key, 80) for key in now.keys)
-        return f"hot keys are read from {now.copies} nodes each: {keys}"
+        return f"hot keys are read from {plural(now.copies, 'node')} each: {keys}"
     return "no key has copies any more" if was is not None and now is None else ""
 
 

@@ -174,10 +174,12 @@ def test_a_report_that_standard_output_does_not_take_is_one_sentence(
 
 def test_a_file_too_large_leaves_no_half_of_it_and_ends_a_run_into_it_with_a_report(tmp_path: Path) -> None:
     script = 'ulimit -f 1; exec "$@" --report report.json'
+    # Or it would write cut bytecode beside its sources, for others to load.
+    limited = environment(tmp_path) | {"PYTHONDONTWRITEBYTECODE": "1"}
     fleet = ("--devices", "20", "--rate", "500", "--duration", "2", "-o", "fleet.csv")
     done = subprocess.run(
         ["bash", "-c", script, "bash", *COMMAND, *fleet], capture_output=True, timeout=30, cwd=tmp_path,
-        env=environment(tmp_path), check=False,
+        env=limited, check=False,
     )  # fmt: skip
     assert done.stderr.startswith(b"iotcache-tui simulate: -o fleet.csv: File too large\n")
     assert b"--report report.json: File too large" in done.stderr
@@ -185,7 +187,7 @@ def test_a_file_too_large_leaves_no_half_of_it_and_ends_a_run_into_it_with_a_rep
     assert (tmp_path / "fleet.csv").stat().st_size == 1024
     done = subprocess.run(
         ["bash", "-c", "ulimit -f 4; exec \"$@\" --report report.json", "bash", *COMMAND, *fleet],
-        capture_output=True, timeout=30, cwd=tmp_path, env=environment(tmp_path), check=False,
+        capture_output=True, timeout=30, cwd=tmp_path, env=limited, check=False,
     )  # fmt: skip
     assert done.returncode == 3
     report = json.loads((tmp_path / "report.json").read_bytes())

@@ -100,7 +100,7 @@ def list_lines(document: NodesDocument) -> Iterator[str]:
     if document.phase != "steady":
         yield f"being changed ({document.phase}) by {document.driver}, to {', '.join(document.target)}"
     for key in document.hot_keys:
-        yield f"hot: {key} is read from {document.hot_nodes} nodes"
+        yield f"hot: {key} is read from {plural(document.hot_nodes, 'node')}"
     if document.epoch or document.followers:
         yield f"epoch {document.epoch}, followed by {plural(len(document.followers), 'client')}"
     for each in document.followers:
@@ -111,7 +111,7 @@ def list_lines(document: NodesDocument) -> Iterator[str]:
             else ""
         )
         if each.copy_reads or each.copy_writes:
-            done += f", {each.copy_reads:,} reads of copies, {plural(each.copy_writes, 'write')} to copies"
+            done += f", {plural(each.copy_reads, 'read')} of copies, {plural(each.copy_writes, 'write')} to copies"
         yield f"  {each.role} {each.pid} on {each.host}{behind}, heard of {each.age_s:.0f} s ago{done}"
 
 
