@@ -111,7 +111,8 @@ def list_lines(document: NodesDocument) -> Iterator[str]:
             else ""
         )
         if each.copy_reads or each.copy_writes:
-            done += f", {plural(each.copy_reads, 'read')} of copies, {plural(each.copy_writes, 'write')} to copies"
+            reads, writes = plural(each.copy_reads, "read"), plural(each.copy_writes, "write")
+            done += f", {reads} of copies, {writes} to copies"
         yield f"  {each.role} {each.pid} on {each.host}{behind}, heard of {each.age_s:.0f} s ago{done}"
 
 
