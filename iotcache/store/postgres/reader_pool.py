@@ -52,8 +52,9 @@ class ReaderPool:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = settings
-        self._waiting: dict[asyncio.Timeout, list[Exception]] = {}
-        """Reads that wait for a connection, and why they cannot get one."""
+        self._waiting: set[asyncio.Future[Exception]] = set()
+        """Of reads that wait for a connection: why they cannot get one."""
+        self._returning: set[asyncio.Task[None]] = set()
         self._in_use = 0
         self._pool: AsyncConnectionPool[ReaderConnection] = AsyncConnectionPool(
             connection_class=ReaderConnection,
@@ -75,14 +76,15 @@ class ReaderPool:
 
     async def close(self) -> None:
         """Close all connections; reads that still wait for one fail."""
+        if self._returning:
+            await asyncio.wait(self._returning)
         await self._pool.close(CONNECT_TIMEOUT_S + 1.0)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[ReaderConnection]:
-        failures: list[Exception] = []
         try:
-            async with asyncio.timeout(STATEMENT_TIMEOUT_S) as limit:
-                connection = await self._acquire(limit, failures)
+            async with asyncio.timeout(STATEMENT_TIMEOUT_S):
+                connection = await self._acquire()
                 self._in_use += 1
                 try:
                     yield connection
@@ -92,27 +94,46 @@ class ReaderPool:
         except PoolClosed as error:
             raise StoreError("the store is closed", retryable=False) from error
         except (psycopg.Error, OSError, TimeoutError) as error:
-            cause = failures[0] if failures else error
-            raise explained(cause, self._settings) from cause
+            raise explained(error, self._settings) from error
 
-    async def _acquire(self, limit: asyncio.Timeout, failures: list[Exception]) -> ReaderConnection:
+    async def _acquire(self) -> ReaderConnection:
+        """A connection, or the reason why there is none.
+
+        The pool is asked by a task of its own, which is not waited for once the reason is known: on its way
+        through conditions and time-outs a cancellation can get lost, and the read would wait on.
+        """
         if self._pool.closed:
             await self._pool.open()
-        self._waiting[limit] = failures
+        failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        asking = asyncio.create_task(self._pool.getconn(2.0 * STATEMENT_TIMEOUT_S))
+        self._waiting.add(failure)
+        acquired = False
         try:
-            return await self._pool.getconn(2.0 * STATEMENT_TIMEOUT_S)  # ``limit`` comes first
+            await asyncio.wait((asking, failure), return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise failure.result()
+            acquired = True
+            return asking.result()
         finally:
-            del self._waiting[limit]
+            self._waiting.discard(failure)
+            if not acquired:
+                asking.add_done_callback(self._give_back)
+                asking.cancel()
+
+    def _give_back(self, asking: asyncio.Task[ReaderConnection]) -> None:
+        """Put back a connection that came when nobody waited for it any more."""
+        if not asking.cancelled() and asking.exception() is None:
+            returning = asyncio.create_task(self._pool.putconn(asking.result()))
+            self._returning.add(returning)
+            returning.add_done_callback(self._returning.discard)
 
     def _fail_waiting(self, error: Exception) -> None:
         """End the waiting of all reads: the pool would let them wait although it cannot connect."""
         if self._in_use:
             return  # they get the connection of another read
-        now_s = asyncio.get_running_loop().time()
-        for limit, failures in self._waiting.items():
-            if not limit.expired():  # one that is being told already has no other end
-                failures.append(error)
-                limit.reschedule(now_s)
+        for failure in self._waiting:
+            if not failure.done():
+                failure.set_result(error)
 
     async def _test(self, connection: ReaderConnection) -> None:
         """Raise `psycopg.Error` when the server has closed the connection.
