@@ -98,7 +98,7 @@ async def test_devices_with_a_certificate_each_share_all_else_and_connect_a_few_
 
 async def test_a_certificate_that_is_missing_or_unusable_is_named(strict: Strict, pki: Path) -> None:
     _, _, spec, settings = secured(strict, pki)
-    spec = msgspec.structs.replace(spec, connect_timeout_s=0.2)
+    spec = msgspec.structs.replace(spec, connect_timeout_s=1.0)
     name = roster_of(FLEET).names[3]
     certificate, key = pki / "devices" / f"{name}.crt", pki / "devices" / f"{name}.key"
     for file, content, why in (
