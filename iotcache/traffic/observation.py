@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import fmean, median
 from typing import Final
 
@@ -195,9 +196,7 @@ def _applications(one: NodeLook) -> tuple[float, float, float]:
 
 
 def _node(one: NodeLook, share: float, weight: int) -> NodeEvidence:
-    def rate(field: str) -> float:
-        return _rate(one, field)
-
+    rate = partial(_rate, one)
     gets_per_s, misses_per_s, all_gets_per_s = _applications(one)
     before = {slab.number: slab for slab in one.slabs_before}
     slabs = tuple(

@@ -6,6 +6,7 @@ What the first frame does not need is imported once that is out, where it is use
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, Unpack
 
@@ -29,7 +30,7 @@ from iotcache_tui.notifications import NotifyingApp
 from iotcache_tui.preferences import PreferencesFile, UiPreferences
 from iotcache_tui.screens.catalog import SCREENS, tabs_of
 from iotcache_tui.screens.context_choice import NO_CONTEXTS, ContextChoice
-from iotcache_tui.shutdown import end_on_signals, no_signals
+from iotcache_tui.shutdown import end_on_signals
 from iotcache_tui.themes import THEMES
 from iotcache_tui.widgets.common.tabs import ScreenTabs
 from iotcache_tui.widgets.common.top_bar import TopBar
@@ -120,7 +121,7 @@ class IotCacheApp(NotifyingApp):
         """The row that the user is concerned with, on every screen; its number never changes."""
         self.paused = False
         self._frozen = (0.0, 0.0)
-        self._restore_signals = no_signals
+        self._at_end = ExitStack()
         self.frame_clock = FrameClock(self, self.frame, self.settings.frame_hz)
         self._drawn: tuple[ViewScreen | None, str] = None, ""
         """The screen that was drawn last, and the clock on it."""
@@ -187,7 +188,7 @@ class IotCacheApp(NotifyingApp):
             self.set_keymap(complete(self.user_keys))
         self.theme = self._theme_begun
         self.theme_changed_signal.subscribe(self, self._theme_changed)
-        self._restore_signals = end_on_signals(self.exit, self.feed.stop)
+        self._at_end.callback(end_on_signals(self.exit, self.feed.stop))
         if self._opening:
             self.call_after_refresh(self._begin)
         else:
@@ -212,7 +213,7 @@ class IotCacheApp(NotifyingApp):
             self.keep(theme=theme.name)
 
     def on_unmount(self) -> None:
-        self._restore_signals()
+        self._at_end.close()
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, (events.InputEvent, events.Resize)):

@@ -8,15 +8,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from functools import partial
-from types import FrameType
 
 PATIENCE_S = 3.0
 """How long a proper end may take. Drawing to a terminal that is gone can block for ever."""
-
-
-def no_signals() -> None:
-    """What `end_on_signals` returns, where nothing was done."""
 
 
 def end_on_signals(leave: Callable[[], object], clean_up: Callable[[], object]) -> Callable[[], None]:
@@ -33,14 +27,14 @@ def end_on_signals(leave: Callable[[], object], clean_up: Callable[[], object]) 
         finally:
             os._exit(128 + number)
 
-    def terminated() -> None:
+    def terminated(*_: object) -> None:
         watchdog = threading.Timer(PATIENCE_S, end, (signal.SIGTERM,))
         watchdog.daemon = True
         watchdog.start()
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(leave)
 
-    def hung_up() -> None:
+    def hung_up(*_: object) -> None:
         threading.Thread(target=end, args=(signal.SIGHUP,), name="ending").start()
 
     before = {}
@@ -49,17 +43,13 @@ def end_on_signals(leave: Callable[[], object], clean_up: Callable[[], object]) 
         if number is not None:
             # Not by the loop, which may be what hangs. A test's loop may run outside the main thread.
             with contextlib.suppress(ValueError):
-                before[number] = signal.signal(number, partial(_call, act))
+                before[number] = signal.signal(number, act)
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
     return restore
-
-
-def _call(act: Callable[[], None], number: int, frame: FrameType | None) -> None:
-    act()
 
 
 def leave_on_signals() -> threading.Event:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from iotcache.cluster.copies.hot_keys import MOST_KEYS
 from iotcache.errors import NodeError, RingError
 from iotcache.tasks import end
 
@@ -75,9 +76,10 @@ class HotKeyDecider:
         busy = self._work is not None and not self._work.done()
         return not busy and self._fences.votes and self._fences.monotonic() >= self._next_s
 
-    def decide(self, own: int, reports: dict[int, ClientReport], most: int) -> None:
+    def decide(self, reports: dict[int, ClientReport]) -> None:
         """Change the list where it is this client's turn, and another one is wanted."""
         self._next_s = self._fences.monotonic() + _EVERY_S
+        own = self._fences.declarations.own.id
         voters = [number for number, each in reports.items() if each.votes]
         wanting = [number for number in voters if reports[number].hot_replicas > 1]
         if min(wanting or voters, default=own) != own:
@@ -87,7 +89,7 @@ class HotKeyDecider:
         hot = self._view.copies.hot if self._view.copies is not None else None
         copies = min(self._hot_replicas, nodes)
         now = hot.keys if hot is not None else ()
-        keys = hot_of(reports.values(), nodes, now, most) if copies > 1 else ()
+        keys = hot_of(reports.values(), nodes, now, MOST_KEYS) if copies > 1 else ()
         if keys or hot is not None:
             self._work = asyncio.create_task(self._set(keys, max(copies, 2)))
 

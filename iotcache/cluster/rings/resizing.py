@@ -121,13 +121,15 @@ class Resizing:
     async def _change(self, nodes: tuple[str, ...], on_progress: Progress | None) -> RingRecord:
         while True:
             base = self.base()
-            ended = await self._try_change(nodes, on_progress)
+            ended = await self._try_change(base, nodes, on_progress)
             # A new list of hot keys that was announced at the same time: then it is tried after that.
             if ended.change is not None or ended.last_epoch > base.last_epoch:
                 return ended
 
-    async def _try_change(self, nodes: tuple[str, ...], on_progress: Progress | None) -> RingRecord:
-        base, stamp = self.base(), self._driver.stamp()
+    async def _try_change(
+        self, base: RingRecord, nodes: tuple[str, ...], on_progress: Progress | None
+    ) -> RingRecord:
+        stamp = self._driver.stamp()
         epoch, own = base.last_epoch + 1, self._fences.declarations.own
         change = RingTransition(stamp, epoch, nodes, RingPhase.INVITED, own)
         record = replace(
@@ -188,6 +190,7 @@ class Resizing:
         change = record.change if record is not None else None
         present = record.present.nodes if record is not None else view.own
         target = change.nodes if change is not None else present
+        hot = view.copies.hot if view.copies is not None and view.copies.read else None
         left_s: float | None = None
         if change is not None and not change.undo:
             left_s = _PHASES_LEFT[change.phase] * LEASE_S * 1.3
@@ -206,8 +209,8 @@ class Resizing:
             reads_saved=self._handover.reads_saved,
             walked=self._walk.walked,
             to_walk=self._walk.to_walk,
-            hot_keys=view.copies.hot.keys if view.copies is not None and view.copies.read else (),
-            hot_nodes=view.copies.hot.copies if view.copies is not None and view.copies.read else 0,
+            hot_keys=hot.keys if hot is not None else (),
+            hot_nodes=hot.copies if hot is not None else 0,
             left_s=left_s,
         )
 

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from iotcache.clock import Clock
 from iotcache.cluster.copies.deciding import ClientReport
 from iotcache.cluster.copies.heat import KeyRate
-from iotcache.cluster.copies.hot_keys import MOST_KEYS
 from iotcache.cluster.outage import Claim
 from iotcache.cluster.rings.types import ResizeResult, RingFollower, RingPhase
 from iotcache.cluster.wire.answers import ItemReply
@@ -107,7 +106,7 @@ class Rosters:
                 await self._write()
             if self._copying.decider.due:
                 reports: dict[int, ClientReport] = dict(await self._entries())
-                self._copying.decider.decide(self._fences.declarations.own.id, reports, MOST_KEYS)
+                self._copying.decider.decide(reports)
 
     async def _write(self) -> None:
         """Put this client's entry on the first node that answers, and drop those of clients that are gone."""

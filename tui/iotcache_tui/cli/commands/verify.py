@@ -109,7 +109,7 @@ def _one(seed: int, worlds: Worlds, *, shrunk: bool, trace: bool) -> int:
 
 
 def _many(args: argparse.Namespace) -> int:
-    from iotcache_simulator.clustersim.run import verify
+    from iotcache_simulator.clustersim.run import Worlds, verify
 
     seeds = args.seeds if args.seeds is not None else 0 if args.steps is not None else 200
 
@@ -121,8 +121,9 @@ def _many(args: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
 
+    worlds = _worlds(args)
     totals = verify(
-        args.seed or 0, seeds=seeds, steps=args.steps or 0, processes=args.processes, worlds=_worlds(args),
+        args.seed or 0, seeds=seeds, steps=args.steps or 0, processes=args.processes, worlds=worlds,
         progress=show,
     )  # fmt: skip
     if sys.stderr.isatty():
@@ -138,10 +139,8 @@ def _many(args: argparse.Namespace) -> int:
             f"first: {outcome.violations[0]}"
         )
     if totals.failed:
-        world = (
-            f"{'--resize ' if args.resize else '--hot ' if args.hot else ''}--seed {totals.failed[0].seed}"
-        )
-        print(f"see one with: iotcache-tui verify cluster {world} --trace")
+        flag = "" if worlds is Worlds.ANY else f"--{worlds.value} "
+        print(f"see one with: iotcache-tui verify cluster {flag}--seed {totals.failed[0].seed} --trace")
     print(_sentence(totals.seeds, totals.steps, totals.reads, totals.writes_confirmed, len(totals.failed)))
     return 1 if totals.failed else 0
 

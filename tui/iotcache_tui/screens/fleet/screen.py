@@ -165,7 +165,7 @@ class FleetScreen(ViewScreen):
         if not len(state.fleet):
             self._say_why_empty()
         table.frame(moment)
-        if self.hit_plot is None and self._has_begun(now_s):
+        if self.hit_plot is None and self.plots.display and self._has_begun(now_s):
             self.call_after_refresh(self._add_plots)
         if state.changes == self._drawn and not self.context.input_is_recent:
             return  # what follows tells of nothing but what was taken in
