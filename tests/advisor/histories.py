@@ -74,18 +74,22 @@ def changed(evidence: Evidence, **changes: object) -> Evidence:
     return replace(evidence, nodes=(replace(evidence.nodes[0], **changes),))
 
 
+@cache
 def too_little_memory() -> Evidence:
     return observed(trace(keys=3_000, gets=9_000, writes=0.2), 120_000)
 
 
+@cache
 def too_much_memory() -> Evidence:
     return observed(trace(keys=1_500, gets=6_000, writes=0.5), 4_000_000)
 
 
+@cache
 def ttl_too_short() -> Evidence:
     return observed(trace(keys=1_500, gets=6_000, writes=0.0, ttl_s=15.0), 200_000)
 
 
+@cache
 def ttl_too_long() -> Evidence:
     """Each entry is read within seconds of its write and then kept for long; others are evicted for it."""
     out = []
@@ -103,6 +107,7 @@ def ttl_too_long() -> Evidence:
     return observed(out, 240 * 900)
 
 
+@cache
 def expiring_together() -> Evidence:
     out = []
     for number in range(6_000):
@@ -129,6 +134,7 @@ def an_uneven_ring() -> Evidence:
     return replace(sound(), nodes=tuple(others))
 
 
+@cache
 def pages_in_the_wrong_class() -> Evidence:
     slabs = (
         SlabEvidence(

@@ -113,7 +113,7 @@ def test_compressed_payloads_are_read(algorithm: str, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (gzip.compress(bytes(50_000_000)), "more than 1,048,576 bytes"),
+        (gzip.compress(bytes(5_000_000)), "more than 1,048,576 bytes"),
         (b"no such thing", "cannot be read"),
         (zlib.compress(INNER)[:-5], "ends too early"),
         (zlib.compress(compressed(zlib.compress(INNER), "DEFLATE")), "compressed twice"),

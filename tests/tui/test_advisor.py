@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -45,18 +46,20 @@ def up(app: Any) -> None:
 @pytest.mark.parametrize(
     ("shown", "text"),
     [
-        (AdvisorView(), "w looks at the nodes' log of requests (watch)"),
-        (AdvisorView(running=True), "looking at the nodes: the first figures come in some seconds"),
-        (AdvisorView(why="there are no cache nodes to look at"), "there are no cache nodes to look at"),
-        (view(advice=()), "nothing to advise"),
-        (view(advice=(), evidence=replace(too_little_memory(), nodes=()),
-              notes=("one:1 (1.4.20) does not tell of its requests",)), "1.4.20) does not tell"),
+        (AdvisorView, "w looks at the nodes' log of requests (watch)"),
+        (lambda: AdvisorView(running=True), "looking at the nodes: the first figures come in some seconds"),
+        (lambda: AdvisorView(why="there are no cache nodes"), "there are no cache nodes"),
+        (lambda: view(advice=()), "nothing to advise"),
+        (lambda: view(advice=(), evidence=replace(too_little_memory(), nodes=()),
+                      notes=("one:1 (1.4.20) does not tell of its requests",)), "1.4.20) does not tell"),
     ],
 )  # fmt: skip
-async def test_each_state_says_what_it_is(run_app: RunApp, shown: AdvisorView, text: str) -> None:
+async def test_each_state_says_what_it_is(
+    run_app: RunApp, shown: Callable[[], AdvisorView], text: str
+) -> None:
     async with run_app((80, 24)) as (app, pilot):
         app.state.ready = True
-        app.feed.mailbox.put_latest(Latest(advisor=shown))
+        app.feed.mailbox.put_latest(Latest(advisor=shown()))
         await pilot.press("8")
         app.frame()
         await pilot.pause()

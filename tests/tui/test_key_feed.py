@@ -257,19 +257,20 @@ async def test_a_value_is_laid_out_and_looking_leaves_the_item_as_it_was(
         assert owner.found and owner.node == memcached.address
 
 
-FOREIGN: dict[str, tuple[bytes, int, str, str]] = {
-    "pickled": (pickle.dumps({"a": [1, 2]}), 1, "binary", ""),
-    "pickled and packed": (zlib.compress(pickle.dumps({"a": 1})), 9, "binary", ""),
-    "packed by others": (b"\xff\x06\x00\x00sNaPpY", 8, "binary", "broken"),
-    "inflates to 100 MB": (zlib.compress(bytes(100_000_000)), 8, "binary", "inflates past the limit"),
-    "what JSON has no word for": (b'{"v": NaN}', 0, "text", ""),
-    "nested deep": (b"[" * 300_000, 0, "text", ""),
-    "a million elements": (b"[" + b"1," * 500_000 + b"1]", 0, "JSON", "the first 20,000 lines"),
-    "a megabyte of bytes": (bytes(range(256)) * 4_000, 2, "binary", ""),
-    "nothing, with all flags": (b"", 0xFFFF_FFFF, "text", "cut short"),
-    "escapes": (b"\x1b]52;c;aGk=\x07[red]\r\n", 64, "text", ""),
-}
-"""Value, flags, and how it is shown: form, problem."""
+def foreign() -> dict[str, tuple[bytes, int, str, str]]:
+    """Value, flags, and how it is shown: form, problem."""
+    return {
+        "pickled": (pickle.dumps({"a": [1, 2]}), 1, "binary", ""),
+        "pickled and packed": (zlib.compress(pickle.dumps({"a": 1})), 9, "binary", ""),
+        "packed by others": (b"\xff\x06\x00\x00sNaPpY", 8, "binary", "broken"),
+        "inflates to 100 MB": (zlib.compress(bytes(100_000_000)), 8, "binary", "inflates past the limit"),
+        "what JSON has no word for": (b'{"v": NaN}', 0, "text", ""),
+        "nested deep": (b"[" * 300_000, 0, "text", ""),
+        "a million elements": (b"[" + b"1," * 500_000 + b"1]", 0, "JSON", "the first 20,000 lines"),
+        "a megabyte of bytes": (bytes(range(256)) * 4_000, 2, "binary", ""),
+        "nothing, with all flags": (b"", 0xFFFF_FFFF, "text", "cut short"),
+        "escapes": (b"\x1b]52;c;aGk=\x07[red]\r\n", 64, "text", ""),
+    }
 
 
 async def test_any_value_of_any_application_is_shown(
@@ -277,7 +278,7 @@ async def test_any_value_of_any_application_is_shown(
 ) -> None:
     node = memcached_factory("-I", "4m")
     async with reaching(tmp_path, node.address) as context:
-        for number, (value, flags, form, problem) in enumerate(FOREIGN.values()):
+        for number, (value, flags, form, problem) in enumerate(foreign().values()):
             by_hand(node, b"set other:%d %d 0 %d\r\n%b\r\n" % (number, flags, len(value), value))
             request = FetchValue(b"other:%d" % number, node.address)
             (found,) = await answered(key_feed.fetch(request, context))
