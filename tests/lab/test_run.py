@@ -62,7 +62,7 @@ NAMES = [one.name for one in catalogue()[0]]
 
 async def through(scenario: Scenario, forced: Policy | None = None) -> ScenarioRun:
     made = ScenarioRun(scenario, auto=True, forced=forced)
-    async with asyncio.timeout(170), made:
+    async with asyncio.timeout(HANGS_S), made:
         await made.play()
     return made
 
@@ -144,15 +144,15 @@ BROKEN: dict[str, tuple[Callable[[Scenario], Scenario], Policy | None, str]] = {
     ),
     "slow-database": (lambda one: one, Policy(ttl_s=3), "hit_percent > 97"),
     "cache-penetration": (lambda one: one, Policy(negative_ttl_s=0), "hit_percent > 90"),
-    "synchronised-expiry": (lambda one: one, Policy(jitter=0.0), "same.store_reads_per_s < 60 for 12"),
-    "hot-key-cured": (lambda one: one, Policy(near_s=0), "node_gets_per_s < 40"),
+    "synchronised-expiry": (lambda one: one, Policy(jitter=0.0), "same.store_reads_peak > 250%"),
+    "hot-key-cured": (lambda one: one, Policy(near_s=0), "node_gets_per_s < 20%"),
     "multiget-hole": (one_value_a_page, None, "nodes_per_request > 4.5"),
     "early-refresh": (lambda one: one, Policy(refresh_s=0), "early.p99_ms < "),
     "invalidate-race": (lambda one: one, Policy(lease=False), "guarded.probe_stale_s == 0"),
     "write-policies": (lambda one: one, Policy(writing="through"), "left.lost_writes > 0"),
     "slab-classes": (
         lambda one: without(one, lambda act: isinstance(act, PageMover) and act.to == "eager"), None,
-        "evictions_per_s < 5",
+        "evictions_per_s < 5% of reads",
     ),
     "database-collapse": (short_queue, None, "store_waiting > 140 for 8"),
     "how-much-memory": (memory_as_it_was, None, "prediction_error < 3"),
@@ -161,8 +161,10 @@ BROKEN: dict[str, tuple[Callable[[Scenario], Scenario], Policy | None, str]] = {
     "scale-out": (lambda one: one, Policy(hand_over=False), "hand-over.store_reads_since_change < 10"),
 }  # fmt: skip
 """How each is broken, and which expectation must say so."""
-LASTING = dict.fromkeys(("how-much-memory", "which-ttl"), 40)
-"""Seconds for which a broken one is waited for, where it takes long to measure."""
+LASTING = dict.fromkeys(("how-much-memory", "which-ttl", "slab-classes", "synchronised-expiry"), 40)
+"""Seconds for which a broken one is waited for, where it takes long to measure, or entries expire first."""
+HANGS_S = 300.0
+"""No lesson takes a third of it on a machine of its own: a bound on a hang, none on a busy machine."""
 
 
 def test_every_scenario_has_its_negative() -> None:
@@ -170,7 +172,7 @@ def test_every_scenario_has_its_negative() -> None:
 
 
 @pytest.mark.lab
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(330)
 @pytest.mark.real("memcached")
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_shipped_scenario_holds(name: str) -> None:
@@ -180,7 +182,7 @@ async def test_a_shipped_scenario_holds(name: str) -> None:
 
 
 @pytest.mark.lab
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(330)
 @pytest.mark.real("memcached")
 @pytest.mark.parametrize("name", NAMES)
 async def test_it_fails_when_what_it_teaches_is_broken(name: str) -> None:

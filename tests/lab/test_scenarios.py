@@ -12,6 +12,7 @@ from iotcache.errors import ConfigError, UsageError
 from iotcache_simulator.lab.definition.expectations import Check, CheckState, StepChecks, parse_expectation
 from iotcache_simulator.lab.definition.metrics import per_second
 from iotcache_simulator.lab.definition.scenario import catalogue, find, load, parse
+from iotcache_simulator.lab.load import LoadLimit
 from iotcache_tui.cli.main import main
 from tests.conforming import conforming
 
@@ -85,6 +86,9 @@ def test_the_shipped_scenarios_are_all_there_and_teach(
         ('{ act = "kill", node = 2 }', '{ act = "store", queue = 9 }', "stack.store_connections is 0"),
         ('"kill", node = 2', '"write", value = 1, behind = true, invalidate = true', "no entry is deleted"),
         ('"kill", node = 2', '"readers", popularity = "written"', "nothing is written"),
+        ("> 80", "> 50% of reads", "there is no metric 'reads'"),
+        ("> 80", "> 50% of before", "before the first step there is nothing"),
+        ("> 80", "> 50% of lost_writes", "is never measured: stack.writes_per_s is 0"),
         ("hit_percent", "lost_writes", "is never measured: stack.writes_per_s is 0"),
         ("hit_percent", "idle_memory_mb", "is never measured: only memcached itself"),
         ("[[step]]", "[stack]\nwrites_per_s = 5\n[[step]]", "with writes_per_s, ingest_writes must be false"),
@@ -230,6 +234,41 @@ def test_what_follows_another_is_judged_only_once_that_is_green() -> None:
         late.update({"nodes_up": 2, "hit_percent": 99}, float(second))
     assert [check.state.value for check in late.checks] == ["red", "red", "red"]
     assert late.settled
+
+
+@pytest.mark.parametrize(
+    ("text", "figures", "state"),
+    [
+        ("store_reads_per_s < 20% of reads_per_s", {"store_reads_per_s": 40, "reads_per_s": 400}, "green"),
+        ("store_reads_per_s < 20% of reads_per_s", {"store_reads_per_s": 10, "reads_per_s": 20}, "red"),
+        # Where nobody reads nothing is proved, however little the database is asked.
+        ("store_reads_per_s < 20% of reads_per_s", {"store_reads_per_s": 0, "reads_per_s": 0}, "red"),
+        ("store_reads_per_s < 20% of reads_per_s", {"store_reads_per_s": 0, "reads_per_s": 9}, "green"),
+        ("p50_ms < 60% of before", {"p50_ms": 290.0}, "green"),
+        ("p50_ms < 60% of before", {"p50_ms": 310.0}, "red"),
+        ("hit_percent > 130% of before", {"hit_percent": 99.0}, "red"),
+    ],
+)
+def test_a_share_holds_whatever_the_machine_gives(text: str, figures: dict[str, float], state: str) -> None:
+    checks = StepChecks([parse_expectation(f"{text} within 1", ())], {"p50_ms": 500.0, "hit_percent": None})
+    checks.update(figures, 1.0)
+    assert checks.checks[0].state.value == state
+
+
+def test_readers_ask_for_less_only_where_the_machine_is_what_is_slow() -> None:
+    limit = LoadLimit()
+
+    def looks(number: int, given: float, late_s: float) -> list[str]:
+        said = [limit.look(400 * limit.factor, given, late_s) for _ in range(number)]
+        return [text for text in said if text is not None]
+
+    assert looks(9, 40, 0.001) == [], "a slow database is what a lesson is about"
+    assert looks(9, 390, 0.3) == [], "late, and all reads are made"
+    assert looks(3, 200, 0.3) + looks(1, 390, 0.3) + looks(3, 200, 0.3) == []
+    assert looks(1, 200, 0.3) == ["this machine gives only 200 of 400 reads/s: 160 are asked for"]
+    assert looks(9, 150, 0.3) == []
+    assert looks(20, 10, 0.3)[-1].endswith(": 100 are asked for")
+    assert (looks(20, 1, 0.3), limit.factor) == ([], 0.25)
 
 
 def test_a_look_that_comes_late_counts_no_more_than_a_second() -> None:

@@ -13,7 +13,7 @@ from iotcache_simulator.lab.definition.actions import AnyAction, BrokerAction, I
 from iotcache_simulator.lab.definition.scenario import Scenario, find
 from tests.lab.test_run import hurried, through
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(200), pytest.mark.real("memcached")]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(330), pytest.mark.real("memcached")]
 
 
 def acting(scenario: Scenario, step: int, *acts: AnyAction) -> Scenario:

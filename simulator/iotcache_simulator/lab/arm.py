@@ -100,6 +100,11 @@ class Arm:
         return [client.application for client in self._clients]
 
     @property
+    def asked_per_s(self) -> float:
+        """Reads that its readers are to make just now; 0 while none read."""
+        return self._reads.rate if any(client.task is not None for client in self._clients) else 0.0
+
+    @property
     def cache(self) -> DeviceCache:
         """The first application's."""
         return self._clients[0].cache

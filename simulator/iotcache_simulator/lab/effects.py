@@ -69,6 +69,7 @@ class Effects:
         self._reads = ReadSpec()
         self._popularity = spec.popularity
         self._warming: asyncio.Task[None] | None = None
+        self._limit = 1.0
 
     @property
     def listed(self) -> tuple[str, ...]:
@@ -88,7 +89,15 @@ class Effects:
     async def _read(self, arm: Arm) -> None:
         """Read as the acts say, or as the side has its own readers."""
         own = self._sides.get(arm.name, _NOBODY)
-        await arm.read(self._series, own.reads(self._reads), own.popularity or self._popularity)
+        reads = own.reads(self._reads)
+        reads = structs.replace(reads, rate=reads.rate * self._limit)
+        await arm.read(self._series, reads, own.popularity or self._popularity)
+
+    async def limit(self, factor: float) -> None:
+        """All readers ask for so much of what the scenario says, from now on."""
+        self._limit = factor
+        for arm in self._arms:
+            await self._read(arm)
 
     async def close(self) -> None:
         if self._warming is not None:

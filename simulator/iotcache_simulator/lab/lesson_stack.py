@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Final, Self
 
@@ -17,8 +18,9 @@ from iotcache.store import open_store
 from iotcache.store.base import Store
 from iotcache_simulator.fleet.roster import Roster
 from iotcache_simulator.lab.definition.actions import Predict
-from iotcache_simulator.lab.definition.metrics import per_second
+from iotcache_simulator.lab.definition.metrics import PEAK_OF_S, per_second
 from iotcache_simulator.lab.effects import Effects
+from iotcache_simulator.lab.load import LateTimers, LoadLimit
 from iotcache_simulator.lab.node_stats import NodeCounts
 from iotcache_simulator.lab.plan import SEED, ScenarioPlan
 from iotcache_simulator.lab.predictor import Predictor
@@ -39,6 +41,11 @@ class LessonStack:
         self._plan = plan
         self._report = report
         self._open = AsyncExitStack()
+        self._load = LoadLimit()
+        self._late = LateTimers()
+        self._peaks: dict[str, deque[float]] = {}
+        self.slow: str | None = None
+        """What the machine was found not to give at the last `measure`; ``None`` where all is well."""
         self.stats: FleetStatsListener
         """The fleet's own account. This and `effects` are there while it is entered."""
         self.effects: Effects
@@ -79,6 +86,7 @@ class LessonStack:
                 opening.callback(arm.cut_off)  # all of them, before any is waited for
             series = await self._known_fleet(store)
             await self.effects.begin(series, self._plan.reads)
+            await opening.enter_async_context(self._late)
             self._measured_s = time.monotonic()
             self._open = opening.pop_all()
         return self
@@ -122,9 +130,27 @@ class LessonStack:
         figures |= await self._probe.figures()
         if self._predictor is not None:
             figures |= self._predictor.figures(figures.get("hit_percent"))
-        return per_second(figures, self._measured_s - before_s) | await self._nodes.figures(
-            self.effects.listed
+        figures = per_second(figures, self._measured_s - before_s)
+        self._note_peaks(figures)
+        await self._limit_load(figures)
+        return figures | await self._nodes.figures(self.effects.listed)
+
+    def _note_peaks(self, figures: dict[str, float | None]) -> None:
+        for arm in self._arms:
+            side = f"{arm.name}." if arm.name else ""
+            recent = self._peaks.setdefault(arm.name, deque(maxlen=PEAK_OF_S))
+            recent.append(figures[f"{side}store_reads_per_s"] or 0.0)
+            figures[f"{side}store_reads_peak"] = max(recent)
+
+    async def _limit_load(self, figures: Mapping[str, float | None]) -> None:
+        """Fewer reads where the machine cannot give them."""
+        given_per_s = sum(
+            figures[f"{arm.name}.reads_per_s" if arm.name else "reads_per_s"] or 0.0 for arm in self._arms
         )
+        asked_per_s = sum(arm.asked_per_s for arm in self._arms)
+        self.slow = self._load.look(asked_per_s, given_per_s, self._late.mean_s())
+        if self.slow is not None:
+            await self.effects.limit(self._load.factor)
 
     def _starting(self, progress: StartProgress) -> None:
         self._report(progress.text)

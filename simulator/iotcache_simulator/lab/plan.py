@@ -10,7 +10,7 @@ from iotcache.config.schema import Settings, SimulatorSettings, StoreSettings
 from iotcache.store.base import Store
 from iotcache_simulator.lab.application import ArmPolicy
 from iotcache_simulator.lab.arm import Arm
-from iotcache_simulator.lab.definition.actions import Policy
+from iotcache_simulator.lab.definition.actions import Pause, Policy
 from iotcache_simulator.lab.definition.scenario import Scenario
 from iotcache_simulator.lab.slow_store import StoreConnections
 from iotcache_simulator.readers.workload import ReadSpec
@@ -18,6 +18,9 @@ from iotcache_simulator.readers.workload import ReadSpec
 SEED: Final = 7
 _IN_FLIGHT: Final = 200
 """Requests that the readers have under way at a time."""
+_PATIENCE_S: Final = 3.0
+"""How long a node may take where the scenario lets none hang: on a busy machine all of them are late, and
+what would be seen is nodes that go out one after the other."""
 
 
 class ScenarioPlan:
@@ -86,6 +89,8 @@ class ScenarioPlan:
 def _stack_settings(scenario: Scenario, settings: Settings) -> Settings:
     spec = scenario.stack
     plain = Settings()
+    hangs = any(isinstance(action, Pause) for step in scenario.step for action in step.do)
+    patience_s = plain.cache.operation_timeout_s if hangs else _PATIENCE_S
     ttl = structs.replace(plain.cache.ttl, jitter=spec.jitter)
     if spec.ttl_s is not None:
         ttl = structs.replace(ttl, volatile_min_s=spec.ttl_s, volatile_max_s=spec.ttl_s)
@@ -94,6 +99,8 @@ def _stack_settings(scenario: Scenario, settings: Settings) -> Settings:
         nodes=f"embedded:{spec.nodes + spec.spares}",
         embedded_server="memcached" if spec.memcached else settings.cache.embedded_server,
         embedded_memory_mb=spec.memory_mb,
+        connect_timeout_s=patience_s,
+        operation_timeout_s=patience_s,
         ttl=ttl,
         # The writer's own entries are out of the readers' way where a scenario wants it so.
         prefix="" if spec.ingest_writes else "w:",

@@ -22,7 +22,10 @@ _HALF_LIFE_S: Final = 10.0
 """What was seen so long ago weighs half …"""
 _EMPTY_LOOKS: Final = 15
 """… and the first looks, and those after a change, not at all: a cache that fills is not what goes on."""
-_SEEN_WITHIN_S: Final = 20.0
+_LOOKS: Final = 8
+"""… and of so many is what is said made at the least."""
+_SEEN_WITHIN_S: Final = 90.0
+"""On a busy machine a look takes its time, and says nothing where the node's log was read late."""
 _MARKS: Final = "iotcache:"
 """Where the keys of all marks of the cluster client begin (`iotcache.cluster`)."""
 
@@ -38,6 +41,7 @@ class Predictor:
         )
         self._stop = asyncio.Event()
         self._seen = asyncio.Event()
+        """Set by each look."""
         self._looks = 0
         self._observation: Observation | None = None
         self._predicted: float | None = None
@@ -51,7 +55,7 @@ class Predictor:
             self._look.forget()
         elif self._looks > _EMPTY_LOOKS:
             self._observation = observation
-            self._seen.set()
+        self._seen.set()
 
     async def predict(self, *, memory_mb: int | None, ttl_s: float | None) -> None:
         """Keep what the curves say of another memory of each node, or of another TTL of all entries.
@@ -60,18 +64,25 @@ class Predictor:
         """
         try:
             async with asyncio.timeout(_SEEN_WITHIN_S):
-                await self._seen.wait()
+                while (ratio := self._ratio(memory_mb, ttl_s)) is None:
+                    self._seen.clear()
+                    await self._seen.wait()
         except TimeoutError:
-            pass
-        ratio = self._with_memory(memory_mb) if memory_mb is not None else self._with_ttl(ttl_s or 0.0)
-        if ratio is None:
-            raise IotCacheError("the advisor has seen no requests of the readers at the nodes")
+            raise IotCacheError(
+                f"within {_SEEN_WITHIN_S:g} s the advisor has seen too few requests of the readers"
+            ) from None
         self._predicted, self._measured = 100.0 * ratio, None
 
     def note_change(self) -> None:
         """What was predicted is being done; what is looked at from now on is another cache, that fills."""
         self._measured = deque(maxlen=MEASURED_S)
         self._looks = 0
+
+    def _ratio(self, memory_mb: int | None, ttl_s: float | None) -> float | None:
+        """``None`` while too little was seen."""
+        if self._looks < _EMPTY_LOOKS + _LOOKS:
+            return None
+        return self._with_memory(memory_mb) if memory_mb is not None else self._with_ttl(ttl_s or 0.0)
 
     def _with_memory(self, memory_mb: int) -> float | None:
         if self._observation is None:

@@ -84,9 +84,7 @@ def cases(run: ScenarioRun) -> list[Case]:
     results = [
         Case(
             f"{number + 1} {step.title}: {check.text}",
-            ""
-            if check.state == CheckState.GREEN
-            else ("nothing was measured" if check.value is None else f"it was {check.value:.4g}"),
+            "" if check.state == CheckState.GREEN else check.measured,
         )
         for number, step in enumerate(state.steps)
         for check in step.checks
@@ -179,10 +177,12 @@ def markdown(run: Outcome, plots: Mapping[str, str] | None = None) -> str:
 
 def _verdict(run: Outcome) -> str:
     state = run.state
+    limited = f"; {state.limited}" if state.limited else ""
     if state.passed:
-        return "every expectation held"
+        return f"every expectation held{limited}"
     if state.status == "failed":
         return f"it could not go on: {state.message}"
     states = [check.state for step in state.steps for check in step.checks]
     passed = f"{states.count(CheckState.GREEN.value)} of {plural(len(states), 'expectation')} held"
+    passed += limited
     return passed if state.status == "done" else f"ended in step {state.step + 1}: {passed}"

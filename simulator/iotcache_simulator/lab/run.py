@@ -33,7 +33,7 @@ LOOK_S: Final = 6.0
 BEFORE_S: Final = 3
 """What a step changed is shown against the mean of so many seconds before it."""
 _ONCE_THERE: Final = {"errors_per_s", "store_waiting"}
-_WHERE_TOLD_OF: Final = {"node_gets_per_s", "nodes_per_request"}
+_WHERE_TOLD_OF: Final = {"node_gets_per_s", "nodes_per_request", "store_reads_peak"}
 """Figures that are shown once they are not 0, and those that only some scenarios are about."""
 
 
@@ -176,14 +176,13 @@ class ScenarioRun:
 
     async def _step(self, number: int, watching: asyncio.Task[None]) -> None:
         step = self.scenario.step[number]
-        self._checks = StepChecks(self.scenario.expectations(number))
+        before = self._recent_means() if number else {}
+        self._checks = StepChecks(self.scenario.expectations(number), before)
         self._judging = False
         self._continue.clear()
         self._skipping = False
         began_s = self._elapsed()
-        result = StepResult(
-            step.title, self._check_results(), (), began_s, before=self._recent_means() if number else {}
-        )
+        result = StepResult(step.title, self._check_results(), (), began_s, before=before)
         self._update(
             status="running", step=number, shown=number, settled=False, asked=False, message="",
             steps=(*self._state.steps, result),
@@ -242,6 +241,7 @@ class ScenarioRun:
 
     def _check_results(self) -> tuple[CheckResult, ...]:
         figures = self.history[-1][1] if self.history else {}
+        before = self._checks.before
         return tuple(
             CheckResult(
                 check.expectation.text,
@@ -251,9 +251,10 @@ class ScenarioRun:
                 None if check.settled_s is None else round(check.settled_s, 1),
                 check.expectation.words,
                 figures.get(check.expectation.metric)
-                if check.state is CheckState.GREEN and check.expectation.holds(figures) is False
+                if check.state is CheckState.GREEN and check.expectation.holds(figures, before) is False
                 else None,
                 check.expectation.metric,
+                check.reference,
             )
             for check in self._checks.checks
         )
@@ -264,7 +265,8 @@ class ScenarioRun:
             return [self._state.message]
         return [
             f"step {number + 1}, {step.title}: {check.text}: "
-            + ("nothing was measured" if check.value is None else f"it was {check.value:.4g}")
+            + check.measured
+            + (f"; {self._state.limited}" if self._state.limited else "")
             for number, step in enumerate(self._state.steps)
             for check in step.checks
             if check.state != CheckState.GREEN
@@ -278,6 +280,8 @@ class ScenarioRun:
             await asyncio.sleep(due_s - time.monotonic())
             figures = await self.stack.measure()
             at_s = self._elapsed()
+            if self.stack.slow is not None:
+                self._update(marks=(*self._state.marks, Mark(at_s, self.stack.slow)), limited=self.stack.slow)
             self.history.append((round(at_s, 2), figures))
             if self._state.status == "running" and self._judging:
                 self._checks.update(figures, at_s - self._step_began_s)

@@ -23,6 +23,15 @@ class CheckResult(Struct, frozen=True, rename={"state": "light"}):
     """What the metric has become since, where that is not what a green light says any more."""
     metric: str = ""
     """What it is about, with its side."""
+    reference: float | None = None
+    """What the bound is a share of, at the same moment as ``value``; ``None`` where it is no share."""
+
+    @property
+    def measured(self) -> str:
+        """As the end of a sentence that says why it is red."""
+        if self.value is None:
+            return "nothing was measured"
+        return f"it was {self.value:.4g}" + ("" if self.reference is None else f" of {self.reference:.4g}")
 
 
 class Mark(Struct, frozen=True):
@@ -74,6 +83,8 @@ class LabState(Struct, frozen=True):
     """Names, without sides, of what was measured in this run; a reason of misses once there was one."""
     message: str = ""
     """While starting: what is being done; when failed: why."""
+    limited: str = ""
+    """What this machine gives of the reads that the scenario asks for, where that is too little."""
 
     @property
     def passed(self) -> bool:

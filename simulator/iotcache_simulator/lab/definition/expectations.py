@@ -1,5 +1,8 @@
 """What a step expects: ``METRIC OP VALUE [for SECONDS] [within SECONDS]``, judged second by second.
 
+``VALUE`` is a number, or a share: ``50% of METRIC`` of another figure of the same second, ``50% of before``
+of what it was before the step. A share holds on a slow machine as on a quick one.
+
 ``then`` before it: it is judged once all those before it are green, and its seconds count from there.
 It is green once the condition has held for so many seconds in a row (1 unless said), and red when that has
 not happened within so many seconds of the step's beginning (15 unless said).
@@ -11,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from operator import ge, gt, le, lt
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -28,7 +32,8 @@ from iotcache_simulator.lab.definition.metrics import (
 WITHIN_S: Final = 15.0
 WITHIN_MOST_S: Final = 120.0
 _FORM: Final = re.compile(
-    r"([a-z0-9_.-]+)\s*(<=|>=|==|!=|<|>)\s*(-?\d+(?:\.\d+)?)((?:\s+(?:for|within)\s+\d+(?:\.\d+)?)*)"
+    r"([a-z0-9_.-]+)\s*(<=|>=|==|!=|<|>)\s*(-?\d+(?:\.\d+)?)(?:\s*%\s+of\s+([a-z0-9_.-]+))?"
+    r"((?:\s+(?:for|within)\s+\d+(?:\.\d+)?)*)"
 )
 _OPS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": lt, "<=": le, ">": gt, ">=": ge,
@@ -37,6 +42,8 @@ _OPS: Final[dict[str, Callable[[float, float], bool]]] = {
 
 
 _SHOWN: Final = {"==": "="}
+BEFORE: Final = "before"
+"""As what a share is of: the same metric's mean over the seconds before the step."""
 THEN: Final = "then "
 """Before an expectation: it is judged only once all those before it are green."""
 
@@ -59,19 +66,41 @@ class Expectation(Struct, frozen=True):
     within_s: float
     then: bool = False
     """Whether it waits for those before it."""
+    of: str = ""
+    """What ``value`` is so many percent of: a metric, or `BEFORE`; empty where it is the bound itself."""
 
     @property
     def words(self) -> str:
         """As people read it: ``Hit ratio > 90 % for 3 s``."""
         lasting = f" for {self.for_s:g} s" if self.for_s > 1 else ""
-        bound = amount(self.value, unit_of(self.metric))
+        bound = amount(self.value, "%" if self.of else unit_of(self.metric))
+        if self.of:
+            bound += f" of {self.of if self.of == BEFORE else label_of(self.of)}"
         op = _SHOWN.get(self.op, self.op)
         return f"{THEN if self.then else ''}{label_of(self.metric)} {op} {bound}{lasting}"
 
-    def holds(self, figures: Mapping[str, float | None]) -> bool | None:
-        """Whether the condition is met just now; ``None`` while nothing is measured."""
-        value = figures.get(self.metric)
-        return None if value is None else _OPS[self.op](value, self.value)
+    def reference(
+        self, figures: Mapping[str, float | None], before: Mapping[str, float | None]
+    ) -> float | None:
+        """What the bound is a share of just now; ``None`` where it is none, or nothing to compare with."""
+        if not self.of:
+            return None
+        return (before.get(self.metric) if self.of == BEFORE else figures.get(self.of)) or None
+
+    def holds(
+        self, figures: Mapping[str, float | None], before: Mapping[str, float | None] = MappingProxyType({})
+    ) -> bool | None:
+        """Whether the condition is met just now; ``None`` while nothing is measured.
+
+        A share of nothing says nothing: where nobody reads, few misses are no merit.
+        """
+        value, bound = figures.get(self.metric), self.value
+        if self.of:
+            reference = self.reference(figures, before)
+            if reference is None:
+                return None
+            bound *= reference / 100.0
+        return None if value is None else _OPS[self.op](value, bound)
 
 
 def parse_expectation(text: str, arms: tuple[str, ...]) -> Expectation:
@@ -81,9 +110,21 @@ def parse_expectation(text: str, arms: tuple[str, ...]) -> Expectation:
     if match is None:
         raise ConfigError(
             f"{text!r} is no expectation: write METRIC OP VALUE, then 'for SECONDS' and 'within SECONDS' "
-            "if need be, for instance 'hit_percent > 90 within 10'"
+            "if need be, for instance 'hit_percent > 90 within 10'; VALUE may be '50% of METRIC'"
         )
-    metric, op, value, rest = match.groups()
+    metric, op, value, of, rest = match.groups()
+    for one in (metric, of or BEFORE):
+        if one != BEFORE:
+            _refuse_unknown(one, arms)
+    times = dict(re.findall(r"(for|within)\s+(\d+(?:\.\d+)?)", rest))
+    within_s = float(times.get("within", WITHIN_S))
+    for_s = float(times.get("for", 1))
+    if within_s > WITHIN_MOST_S or for_s > within_s:
+        raise ConfigError(f"{text!r}: 'within' is at most {WITHIN_MOST_S:g} s, and 'for' no longer than it")
+    return Expectation(bare, metric, op, float(value), for_s, within_s, bare.startswith(THEN), of or "")
+
+
+def _refuse_unknown(metric: str, arms: tuple[str, ...]) -> None:
     name, arm = metric_name(metric)
     if metric_of(name) is None and not name.startswith("misses."):
         raise ConfigError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}, misses.REASON")
@@ -96,12 +137,6 @@ def parse_expectation(text: str, arms: tuple[str, ...]) -> Expectation:
         )
     if known is not None and arm and not known.of_side:
         raise ConfigError(f"{metric!r}: both sides have it together: write {name}")
-    times = dict(re.findall(r"(for|within)\s+(\d+(?:\.\d+)?)", rest))
-    within_s = float(times.get("within", WITHIN_S))
-    for_s = float(times.get("for", 1))
-    if within_s > WITHIN_MOST_S or for_s > within_s:
-        raise ConfigError(f"{text!r}: 'within' is at most {WITHIN_MOST_S:g} s, and 'for' no longer than it")
-    return Expectation(bare, metric, op, float(value), for_s, within_s, bare.startswith(THEN))
 
 
 class Check:
@@ -112,17 +147,26 @@ class Check:
         self.state = CheckState.PENDING
         self.value: float | None = None
         """What the metric was at the last update."""
+        self.reference: float | None = None
+        """What its bound was a share of then."""
         self.settled_s: float | None = None
         """Seconds after the step's beginning at which it turned green or red."""
         self._held_since_s: float | None = None
 
-    def update(self, figures: Mapping[str, float | None], since_s: float, begun_s: float = 0.0) -> None:
+    def update(
+        self,
+        figures: Mapping[str, float | None],
+        since_s: float,
+        begun_s: float = 0.0,
+        before: Mapping[str, float | None] = MappingProxyType({}),
+    ) -> None:
         """One second's figures, ``since_s`` after the step's beginning; its time counts from ``begun_s``."""
         if self.state is not CheckState.PENDING:
             return
         expectation = self.expectation
         self.value = figures.get(expectation.metric)
-        if expectation.holds(figures):
+        self.reference = expectation.reference(figures, before)
+        if expectation.holds(figures, before):
             if self._held_since_s is None:
                 self._held_since_s = since_s
             if since_s - self._held_since_s >= expectation.for_s - 1.0:
@@ -147,7 +191,13 @@ class Check:
 class StepChecks:
     """The expectations of one step, in their order."""
 
-    def __init__(self, expectations: Sequence[Expectation]) -> None:
+    def __init__(
+        self,
+        expectations: Sequence[Expectation],
+        before: Mapping[str, float | None] = MappingProxyType({}),
+    ) -> None:
+        """``before``: the figures as they were before the step."""
+        self.before = before
         self.checks = tuple(Check(expectation) for expectation in expectations)
 
     @property
@@ -159,12 +209,12 @@ class StepChecks:
         begun_s, open_before, red_before = 0.0, False, False
         for check in self.checks:
             if not check.expectation.then:
-                check.update(figures, since_s)
+                check.update(figures, since_s, before=self.before)
             elif red_before:
                 check.give_up(since_s)
             elif not open_before and since_s > begun_s:
                 # Not the figures that turned the one before it green: what follows comes after.
-                check.update(figures, since_s, begun_s)
+                check.update(figures, since_s, begun_s, self.before)
             open_before |= check.state is CheckState.PENDING
             red_before |= check.state is CheckState.RED
             begun_s = max(begun_s, check.settled_s or 0.0)

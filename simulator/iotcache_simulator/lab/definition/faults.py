@@ -22,7 +22,7 @@ from iotcache_simulator.lab.definition.actions import (
     Write,
     WritersAction,
 )
-from iotcache_simulator.lab.definition.expectations import parse_expectation
+from iotcache_simulator.lab.definition.expectations import BEFORE, parse_expectation
 from iotcache_simulator.lab.definition.metrics import metric_name, metric_of
 from iotcache_simulator.lab.definition.spec import Scenario, Step
 from iotcache_simulator.readers.popularity import popularity
@@ -103,6 +103,16 @@ def _never_measured(name: str, scenario: Scenario, steps: Iterable[Step]) -> str
     return None if begun else why
 
 
+def _no_figure(metric: str, scenario: Scenario, number: int) -> str | None:
+    """What is wrong with a metric of a step's expectation, as the end of a sentence."""
+    name, _ = metric_name(metric)
+    if metric_of(name) is None:
+        reasons = ", ".join(reason.value for reason in MissReason)
+        return f": there is no such reason; there are {reasons}"
+    never = _never_measured(name, scenario, scenario.step[: number + 1])
+    return None if never is None else f" is never measured: {never}"
+
+
 def _of_a_step(number: int, step: Step, scenario: Scenario) -> Iterator[Fault]:
     for at, text in enumerate(step.expect):
         here: tuple[str | int, ...] = ("step", number, "expect", at)
@@ -111,14 +121,13 @@ def _of_a_step(number: int, step: Step, scenario: Scenario) -> Iterator[Fault]:
         except ConfigError as error:
             yield str(error), here
             continue
-        name, _ = metric_name(expectation.metric)
         if expectation.then and not at:
             yield f"{text!r}: 'then' follows another expectation", here
-        if metric_of(name) is None:
-            reasons = ", ".join(reason.value for reason in MissReason)
-            yield f"{text!r}: there is no such reason; there are {reasons}", here
-        elif (never := _never_measured(name, scenario, scenario.step[: number + 1])) is not None:
-            yield f"{text!r} is never measured: {never}", here
+        for one in (expectation.metric, expectation.of):
+            if one not in ("", BEFORE) and (wrong := _no_figure(one, scenario, number)) is not None:
+                yield f"{text!r}{wrong}", here
+        if expectation.of == BEFORE and not number:
+            yield f"{text!r}: before the first step there is nothing", here
     for at, name in enumerate(step.point):
         if name not in SPANS:
             spans = ", ".join(SPANS)

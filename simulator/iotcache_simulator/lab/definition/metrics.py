@@ -18,6 +18,8 @@ class LabMetric(NamedTuple):
     """Whether each side of a comparison has its own."""
 
 
+PEAK_OF_S: Final = 15
+"""Longer than the TTLs whose expiries are looked at."""
 METRICS: Final[dict[str, LabMetric]] = {
     "reads_per_s": LabMetric("Reads", "reads/s", "series that the readers asked for", True),
     "hit_percent": LabMetric(
@@ -32,6 +34,9 @@ METRICS: Final[dict[str, LabMetric]] = {
     "fallbacks_per_s": LabMetric("Fallbacks", "reads/s", "reads that the cache could not answer", True),
     "store_reads_per_s": LabMetric(
         "Store reads", "series/s", "series that the readers asked the store for", True
+    ),
+    "store_reads_peak": LabMetric(
+        "Store reads, peak", "series/s", f"most store reads within a second, of the last {PEAK_OF_S} s", True
     ),
     "store_reads_of_one_key": LabMetric(
         "Store reads of one key", "series/s", "most store reads of one key within a second", True
@@ -125,6 +130,11 @@ def metric_of(name: str) -> LabMetric | None:
     if kind == "misses" and reason in {one.value for one in MissReason}:
         return LabMetric(f"Misses {reason.replace('_', ' ')}", "reads/s", "misses for that reason", True)
     return None
+
+
+def plotted_as(text: str) -> str:
+    """The metric whose plot shows this one: a peak is seen where it rises."""
+    return text.removesuffix("_peak") + "_per_s" if text.endswith("_peak") else text
 
 
 def label_of(text: str) -> str:

@@ -11,7 +11,7 @@ from iotcache.errors import IotCacheError, UsageError
 from iotcache.model import Event, Severity
 from iotcache.text import printable
 from iotcache_simulator.lab.definition import actions
-from iotcache_simulator.lab.definition.metrics import unit_of
+from iotcache_simulator.lab.definition.metrics import plotted_as, unit_of
 from iotcache_simulator.lab.definition.scenario import Scenario, catalogue, find
 from iotcache_simulator.lab.pace import reading_s
 from iotcache_simulator.lab.run import ScenarioRun
@@ -144,7 +144,7 @@ def view_of(made: ScenarioRun, state: LabState) -> LabView:
                     step.question.right,
                     _safe(step.question.why),
                 ),
-                tuple(dict.fromkeys(one.metric for one in scenario.expectations(number))),
+                tuple(dict.fromkeys(plotted_as(one.metric) for one in scenario.expectations(number))),
             )
             for number, step in enumerate(scenario.step)
         ),

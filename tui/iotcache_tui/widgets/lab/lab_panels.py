@@ -23,6 +23,7 @@ ROWS = (
     ("hit", "stale_percent"),
     ("fallbacks", "fallbacks_per_s"),
     ("fallbacks", "store_reads_per_s"),
+    ("fallbacks", "store_reads_peak"),
     ("fallbacks", "store_reads_since_change"),
     ("fallbacks", "store_reads_of_one_key"),
     ("fallbacks", "store_waiting"),
