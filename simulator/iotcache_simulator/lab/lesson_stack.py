@@ -130,16 +130,17 @@ class LessonStack:
         figures |= await self._probe.figures()
         if self._predictor is not None:
             figures |= self._predictor.figures(figures.get("hit_percent"))
-        figures = per_second(figures, self._measured_s - before_s)
-        self._note_peaks(figures)
+        elapsed_s = self._measured_s - before_s
+        self._note_peaks(figures, max(elapsed_s, 1.0))
+        figures = per_second(figures, elapsed_s)
         await self._limit_load(figures)
         return figures | await self._nodes.figures(self.effects.listed)
 
-    def _note_peaks(self, figures: dict[str, float | None]) -> None:
+    def _note_peaks(self, figures: dict[str, float | None], elapsed_s: float) -> None:
         for arm in self._arms:
             side = f"{arm.name}." if arm.name else ""
             recent = self._peaks.setdefault(arm.name, deque(maxlen=PEAK_OF_S))
-            recent.append(figures[f"{side}store_reads_per_s"] or 0.0)
+            recent.append((figures[f"{side}store_reads_per_s"] or 0.0) / elapsed_s)
             figures[f"{side}store_reads_peak"] = max(recent)
 
     async def _limit_load(self, figures: Mapping[str, float | None]) -> None:
