@@ -204,6 +204,10 @@ def test_a_check_turns_green_once_it_held_long_enough_and_red_when_time_is_over(
     assert judged("hit_percent > 80 within 5", 10, 90).state is CheckState.GREEN
     assert judged("hit_percent > 80 for 3 within 9", 90, 90, 10, 90, 90).state is CheckState.PENDING
     assert judged("hit_percent > 80 for 3 within 9", 90, 10, 90, 90, 90).state is CheckState.GREEN
+    gaps = "hit_percent > 80 for 3 within 9"
+    assert judged(gaps, 90, None, 90, None, None, 90).state is CheckState.GREEN
+    assert judged(gaps, 90, None, None, 90, None).state is CheckState.PENDING
+    assert judged(gaps, 90, None, 10, 90, 90).state is CheckState.PENDING
     late = judged("hit_percent > 80 within 3", None, None, None, 99)
     assert late.state is CheckState.RED
     assert "nothing was measured" in late.describe()

@@ -152,6 +152,7 @@ class Check:
         self.settled_s: float | None = None
         """Seconds after the step's beginning at which it turned green or red."""
         self._held_since_s: float | None = None
+        self._seen_s = 0.0
 
     def update(
         self,
@@ -166,7 +167,13 @@ class Check:
         expectation = self.expectation
         self.value = figures.get(expectation.metric)
         self.reference = expectation.reference(figures, before)
-        if expectation.holds(figures, before):
+        holds = expectation.holds(figures, before)
+        seen_s, self._seen_s = self._seen_s, since_s
+        if holds is None:
+            # A second without a figure, as when a busy node answers late, proves nothing and refutes nothing.
+            if self._held_since_s is not None:
+                self._held_since_s += since_s - seen_s
+        elif holds:
             if self._held_since_s is None:
                 self._held_since_s = since_s
             if since_s - self._held_since_s >= expectation.for_s - 1.0:
