@@ -69,10 +69,9 @@ WHOLE: dict[str, dict[str, Any]] = {
 def test_toml_in_a_document_passes_the_schema_that_it_names_or_one_of_those_for_files(block: str) -> None:
     content = tomli.loads(block)
     named = re.findall(r"^#:schema \./schemas/(\S+)\.schema\.json$", block, re.MULTILINE)
-    told = {
-        name: errors(name, content if named else WHOLE.get(name, {}) | content) for name in named or FILES
-    }
-    assert [] in told.values(), told
+    told = {name: content if named else WHOLE.get(name, {}) | content for name in named or FILES}
+    if not any(validator(name).is_valid(each) for name, each in told.items()):
+        pytest.fail(str({name: errors(name, each) for name, each in told.items()}))
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

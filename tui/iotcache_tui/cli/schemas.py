@@ -10,7 +10,8 @@ import importlib
 import inspect
 import sys
 from collections.abc import Iterator
-from textwrap import dedent
+from functools import cache
+from itertools import pairwise
 from types import GenericAlias
 from typing import Any, Final, NamedTuple, get_args
 
@@ -155,16 +156,21 @@ def _attribute_texts(kind: type[msgspec.Struct]) -> dict[str, str]:
     """The docstring under each attribute of a struct and of its bases, by the key's name in a file."""
     texts: dict[str, str] = {}
     for owner in reversed(kind.__mro__):
-        if owner.__module__ not in sys.modules or not owner.__module__.startswith("iotcache"):
-            continue
-        (definition,) = ast.parse(dedent(inspect.getsource(owner))).body
-        assert isinstance(definition, ast.ClassDef)
-        for statement, after in zip(definition.body, definition.body[1:], strict=False):
-            match statement, after:
-                case (
-                    ast.AnnAssign(target=ast.Name(id=name)),
-                    ast.Expr(value=ast.Constant(value=str(text))),
-                ):
-                    texts[name] = inspect.cleandoc(text).replace("``", "").replace("`", "").strip()
+        if owner.__module__ in sys.modules and owner.__module__.startswith("iotcache"):
+            texts |= _texts_by_class(owner.__module__)[owner.__qualname__]
     keys = dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
     return {keys[name]: text for name, text in texts.items() if name in keys}
+
+
+@cache
+def _texts_by_class(module: str) -> dict[str, dict[str, str]]:
+    """The docstrings under the attributes of each class of a module."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {one.name: dict(_documented(one)) for one in tree.body if isinstance(one, ast.ClassDef)}
+
+
+def _documented(definition: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for statement, after in pairwise(definition.body):
+        match statement, after:
+            case (ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text)))):
+                yield name, inspect.cleandoc(text).replace("``", "").replace("`", "").strip()
