@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from iotcache.published_stats import IngestStats
+from iotcache.worker.ring_metrics import ring_metrics
 
 if TYPE_CHECKING:
     from iotcache.cache import CacheCounters
@@ -114,12 +115,14 @@ async def exposition(worker: WorkerView) -> bytes:
     nodes: Mapping[str, Mapping[str, str]] = {}
     up: list[tuple[str, bool]] = []
     counters: CacheCounters | None = None
+    ring: Iterable[Metric] = ()
     if worker.cache is not None:
         counters = worker.cache.counters()
         nodes = await worker.cache.cluster.stats()
+        ring = ring_metrics(worker.cache.cluster)
         up = [(node.name, node.state == "up") for node in worker.cache.cluster.health()]
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Given([*_own(worker.stats()), *_cache(counters), *_nodes(nodes, up)]))
+    registry.register(_Given([*_own(worker.stats()), *_cache(counters), *ring, *_nodes(nodes, up)]))
     return generate_latest(registry)
 
 

@@ -16,6 +16,7 @@ from iotcache.cluster.outage import own_claim
 from iotcache.cluster.rings import roster
 from iotcache.cluster.rings.roster import RosterEntry
 from iotcache.cluster.rings.types import RingPhase
+from iotcache.worker.ring_metrics import ring_metrics
 
 from .tools import until
 
@@ -57,6 +58,10 @@ async def test_a_hot_key_is_on_all_its_nodes_before_a_write_returns(
         assert len(await nodes_that_answer(reader, HOT)) == 2
         assert reader.copy_counts.reads > 5
         assert writer.copy_counts.writes == 1
+        figures = {each.name: value for each in ring_metrics(reader) for (_, _, value, *_) in each.samples}
+        assert (figures["iotcache_hot_keys"], figures["iotcache_hot_key_nodes"]) == (1, 2)
+        assert figures["iotcache_copies_read"] == reader.copy_counts.reads
+        assert figures["iotcache_ring_epoch"] == figures["iotcache_ring_changing"] == 0
 
         (got,) = await writer.get_many([HOT], cas=True)
         assert got.node == writer.node_of(HOT)

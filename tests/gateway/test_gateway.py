@@ -180,6 +180,7 @@ async def test_metrics_are_in_prometheus_form(door: Open, memcached: Server) -> 
     assert values["iotcache_ingest_readings_stored_total", ()] == 1
     assert values["iotcache_cache_hits_total", ()] == 1
     assert values["iotcache_ingest_up", ()] == 0
+    assert values["iotcache_hot_keys", ()] == values["iotcache_copies_written_total", ()] == 0
     assert values["memcached_up", node] == 1
     assert values["memcached_current_items", node] == 2
     assert values["memcached_item_too_large_total", node] == 0

@@ -294,6 +294,29 @@ async def test_a_change_of_another_program_is_seen_and_undone_on_a_yes(run_app: 
         follow(app, RingFigures(epoch=4, followers=followers))
         await tick(app, pilot)
         assert "epoch 4, 2 clients follow it, 1 not yet" in screen_text(app)
+        assert "hot, on" not in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids="{0[0]}x{0[1]}".format)
+async def test_hot_keys_and_what_their_copies_are_good_for(run_app: RunApp, size: tuple[int, int]) -> None:
+    async with run_app(size) as (app, pilot):
+        await show(app, pilot)
+        if size[0] == 80:
+            await pilot.press("left")
+        followers = (
+            Follower("h", 7, "ingest", 0, "steady", 1.0, copy_reads=1, copy_writes=40),
+            Follower("h", 8, "reader", 0, "steady", 2.0, copy_reads=900_000),
+        )
+        keys = (f"site-1/press-7{'x' * 250}:temperature:latest", "b", "c", "d")
+        follow(app, RingFigures(followers=followers, hot_keys=keys, hot_nodes=2))
+        await tick(app, pilot)
+        text = screen_text(app)
+        assert "hot, on 2 nodes: site-1/press-7" in text
+        assert "perature:latest and 3 more" in text
+        if size[0] == 80:
+            assert "900k reads of copies, 40 writes to copies" in text
+            assert "hot: b" in text
+            assert "reader 8 on h" in text
 
 
 async def test_a_read_only_dashboard_changes_no_ring(run_app: RunApp) -> None:

@@ -75,10 +75,12 @@ def ring_figures(ring: RingStatus, followers: Sequence[RingFollower]) -> RingFig
         followers=tuple(
             Follower(
                 printable(each.host, 60), each.pid, printable(each.role, 30), each.epoch, each.phase.value,
-                round(each.age_s), each.handed_over, each.reads_saved,
+                round(each.age_s), each.handed_over, each.reads_saved, each.copy_reads, each.copy_writes,
             )
             for each in followers
         ),
+        hot_keys=tuple(printable(key, 250) for key in ring.hot_keys),
+        hot_nodes=ring.hot_nodes,
     )  # fmt: skip
 
 

@@ -65,6 +65,7 @@ class NodesScreen(ViewScreen):
         ("Drained", "this program was told not to use the node; it runs on"),
         ("Weight", "+ - m x only try what another list of nodes would come to; w makes it so"),
         ("Epoch", "how often the ring was changed; all clients follow it while they read and write"),
+        ("hot, on N nodes", "keys read so often that they are kept on N nodes (cache.hot_replicas)"),
     )
     DEFAULT_CSS = """
     NodesScreen NodeTable { height: 4; }

@@ -23,6 +23,10 @@ class Follower(Struct, frozen=True):
     """Entries that it has copied, in this change or the last one."""
     reads_saved: int = 0
     """Its misses at new owners that old ones answered."""
+    copy_reads: int = 0
+    """Its gets that copies of hot keys answered, since its start."""
+    copy_writes: int = 0
+    """Its sets and deletes that went to copies."""
 
 
 class RingFigures(Struct, frozen=True, kw_only=True):
@@ -39,6 +43,10 @@ class RingFigures(Struct, frozen=True, kw_only=True):
     share_moved: float = 0.0
     left_s: float | None = None
     followers: tuple[Follower, ...] = ()
+    hot_keys: tuple[str, ...] = ()
+    """Keys that have copies on further nodes. Safe to show."""
+    hot_nodes: int = 0
+    """On so many nodes each of them is, its owner included."""
 
     @property
     def changing(self) -> bool:
@@ -53,6 +61,16 @@ class RingFigures(Struct, frozen=True, kw_only=True):
     def reads_saved(self) -> int:
         """Of all clients."""
         return sum(each.reads_saved for each in self.followers)
+
+    @property
+    def copy_reads(self) -> int:
+        """Of all clients."""
+        return sum(each.copy_reads for each in self.followers)
+
+    @property
+    def copy_writes(self) -> int:
+        """Of all clients."""
+        return sum(each.copy_writes for each in self.followers)
 
 
 class Foretold(Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from iotcache_tui.format import bar, count, counted, data_size, duration, fit, percent, plural
+from iotcache_tui.format import bar, count, counted, data_size, duration, fit, fit_middle, percent, plural
 from iotcache_tui.state.nodes.ring import ResizeProgress, RingFigures
 from iotcache_tui.state.nodes.whatif import TriedNode, WhatIf
 from iotcache_tui.widgets.common.panel import Line
@@ -29,24 +29,27 @@ def ring(  # noqa: PLR0917
     tried, what it would come to."""
     if what is None:
         return WAITING
-    head = _now(now, own, width, height)
+    room = width - 1  # a panel begins each line with a blank
+    head = [*_now(now, own, room, height), *_hot(now, room)]
     height -= len(head)
     size = min(max((len(short.get(node.name, node.name)) for node in what.nodes), default=5), 22)
-    room = max(min(width - size - 41, _BAR_MOST), 3)
+    wide = max(min(width - size - 41, _BAR_MOST), 3)
     last = _comes_to(what, height, ascii_only)
     keep = max(height - len(last), 1)
     at = next((index for index, node in enumerate(what.nodes) if node.name == selected), 0)
     first = min(max(at - keep // 2, 0), max(len(what.nodes) - keep, 0))
     lines = [
-        _node(node, fit(short.get(node.name, node.name), size), what, room,
+        _node(node, fit(short.get(node.name, node.name), size), what, wide,
               is_selected=node.name == selected, ascii_only=ascii_only)
         for node in what.nodes[first : first + keep]
     ]  # fmt: skip
     known = [*head, *lines, *last]
     if now is not None and not what.changed and len(known) < height + len(head):
-        known[len(head) + len(lines) : len(head) + len(lines)] = _followers(
-            now, height + len(head) - len(known)
-        )
+        spare = height + len(head) - len(known)
+        copied = _copies(now, room, spare)
+        known[len(head) + len(lines) : len(head) + len(lines)] = [
+            *copied, *_followers(now, spare - len(copied))
+        ]  # fmt: skip
     return known
 
 
@@ -71,6 +74,25 @@ def _now(now: RingFigures | None, own: ResizeProgress | None, width: int, height
     third = looked or f"by {now.driver}"
     lines: list[Line] = [first, [(fit(saved, width), "row")], [(fit(third, width), "dim")]]
     return lines if height > _ALL_LINES else lines[:2]
+
+
+def _hot(now: RingFigures | None, width: int) -> list[Line]:
+    """The keys that have copies, the first by name; nothing where there is none."""
+    if now is None or not now.hot_keys:
+        return []
+    head, more = f"hot, on {now.hot_nodes} nodes: ", len(now.hot_keys) - 1
+    tail = f" and {more} more" if more else ""
+    key = fit_middle(now.hot_keys[0], max(width - len(head) - len(tail), 1)).rstrip()
+    return [[(head, "warn"), (key, "strong"), (tail, "row")]]
+
+
+def _copies(now: RingFigures, width: int, room: int) -> list[Line]:
+    """What copies were good for, and the other keys that have some, in half of the room at most."""
+    if not now.hot_keys or not room:
+        return []
+    done = f"{counted(now.copy_reads, 'read')} of copies, {counted(now.copy_writes, 'write')} to copies"
+    keys = [f"hot: {key}" for key in now.hot_keys[1 : max(room // 2, 1)]]
+    return [[(fit_middle(text, width).rstrip(), "row")] for text in (done, *keys)]
 
 
 def _followers(now: RingFigures, room: int) -> list[Line]:
