@@ -84,7 +84,7 @@ def run_readers(args: argparse.Namespace) -> int:
 
 
 async def _run(settings: Settings, spec: ReadSpec) -> ReadReport:
-    async with DeviceCache.from_settings(settings, read_only=True, follow=True) as cache:
+    async with DeviceCache.from_settings(settings, read_only=True, role="reader", follow=True) as cache:
         series = await _known(cache)
         if not series:
             raise StoreError("the store knows no series yet: nothing could be read")

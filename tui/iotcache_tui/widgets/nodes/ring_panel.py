@@ -102,7 +102,9 @@ def _followers(now: RingFigures, room: int) -> list[Line]:
     ]
     if len(lines) <= room:
         return lines
-    return [*lines[: max(room - 1, 0)], [(f"and {len(lines) - max(room - 1, 0)} more", "dim")]][:room]
+    if room < 2:
+        return [[(f"{plural(len(lines), 'client')}, in nodes list", "dim")]][:room]
+    return [*lines[: room - 1], [(f"and {len(lines) - room + 1} more", "dim")]]
 
 
 def _node(
