@@ -30,7 +30,7 @@ def ring_metrics(cluster: Cluster) -> Iterator[Metric]:
         "iotcache_copies_read", "Gets of this process that copies of hot keys answered.", value=counts.reads
     )
     yield CounterMetricFamily(
-        "iotcache_copies_written", "Sets and deletes of this process that went to copies.", value=counts.writes
+        "iotcache_copies_written", "Sets and deletes of this process sent to copies.", value=counts.writes
     )
     yield CounterMetricFamily(
         "iotcache_copies_brought", "Copies that this process made of what owners had.", value=counts.brought

@@ -30,7 +30,9 @@ def ring(  # noqa: PLR0917
     if what is None:
         return WAITING
     room = width - 1  # a panel begins each line with a blank
-    head = [*_now(now, own, room, height), *_hot(now, room)]
+    head, hot = _now(now, own, room, height), _hot(now, room)
+    if not what.changed or height - len(head) - len(hot) >= _ALL_LINES:
+        head += hot  # what another list comes to is what is looked for, while one is tried
     height -= len(head)
     size = min(max((len(short.get(node.name, node.name)) for node in what.nodes), default=5), 22)
     wide = max(min(width - size - 41, _BAR_MOST), 3)
@@ -103,7 +105,8 @@ def _followers(now: RingFigures, room: int) -> list[Line]:
     if len(lines) <= room:
         return lines
     if room < 2:
-        return [[(f"{plural(len(lines), 'client')}, in nodes list", "dim")]][:room]
+        number: Line = [(f"{plural(len(lines), 'client')}, in nodes list", "dim")]
+        return [number] * room
     return [*lines[: room - 1], [(f"and {len(lines) - room + 1} more", "dim")]]
 
 
@@ -145,8 +148,7 @@ def _comes_to(what: WhatIf, height: int, ascii_only: bool) -> list[Line]:
         return [moved]
     at_most = "<=" if ascii_only else "≤"
     reads = (
-        f"store reads in a minute: none more ({at_most} {count(one.store_reads_without)}, "
-        f"{one.percent_without:.1f} %, without hand-over)"
+        f"0 extra store reads ({at_most} {count(one.store_reads_without)}/min without hand-over)"
         if one.store_reads_without
         else "store reads: no more than now"
     )
