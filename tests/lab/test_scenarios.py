@@ -12,7 +12,8 @@ from iotcache.errors import ConfigError, UsageError
 from iotcache_simulator.lab.definition.expectations import Check, CheckState, StepChecks, parse_expectation
 from iotcache_simulator.lab.definition.metrics import per_second
 from iotcache_simulator.lab.definition.scenario import catalogue, find, load, parse
-from iotcache_simulator.lab.load import LoadLimit
+from iotcache_simulator.lab.load import LoadLimit, limited
+from iotcache_simulator.readers.workload import ReadSpec
 from iotcache_tui.cli.main import main
 from tests.conforming import conforming
 
@@ -273,6 +274,9 @@ def test_readers_ask_for_less_only_where_the_machine_is_what_is_slow() -> None:
     assert looks(9, 150, 0.3) == []
     assert looks(20, 10, 0.3)[-1].endswith(": 100 are asked for")
     assert (looks(20, 1, 0.3), limit.factor) == ([], 0.25)
+    less = limited(ReadSpec(rate=400, batch=25, in_flight=200), limit.factor)
+    assert (less.rate, less.in_flight) == (100, 10)
+    assert limited(ReadSpec(rate=400, batch=1, in_flight=64), 0.5).in_flight == 64
 
 
 def test_a_look_that_comes_late_counts_no_more_than_a_second() -> None:

@@ -19,6 +19,7 @@ from iotcache_simulator.lab.application import ArmPolicy
 from iotcache_simulator.lab.arm import Arm
 from iotcache_simulator.lab.definition import actions
 from iotcache_simulator.lab.definition.spec import ArmSpec, StackSpec
+from iotcache_simulator.lab.load import limited
 from iotcache_simulator.lab.predictor import Predictor
 from iotcache_simulator.lab.probe import Probe
 from iotcache_simulator.lab.stats_listener import FleetStatsListener
@@ -90,7 +91,8 @@ class Effects:
         """Read as the acts say, or as the side has its own readers."""
         own = self._sides.get(arm.name, _NOBODY)
         reads = own.reads(self._reads)
-        reads = structs.replace(reads, rate=reads.rate * self._limit)
+        if self._limit < 1.0:
+            reads = limited(reads, self._limit)
         await arm.read(self._series, reads, own.popularity or self._popularity)
 
     async def limit(self, factor: float) -> None:

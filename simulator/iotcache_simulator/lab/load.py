@@ -11,7 +11,10 @@ import time
 from collections import deque
 from typing import Final
 
+from msgspec import structs
+
 from iotcache.tasks import end
+from iotcache_simulator.readers.workload import ReadSpec
 
 LEAST: Final = 0.25
 """Of what the scenario says; with fewer reads it would be another scenario."""
@@ -22,6 +25,7 @@ _LATE_S: Final = 0.05
 """A timer is so late, in the mean, only where the processor is wanted by others or by too many reads."""
 _HEADROOM: Final = 0.8
 _TICK_S: Final = 0.1
+_IN_FLIGHT_LEAST: Final = 10
 
 
 class LoadLimit:
@@ -47,6 +51,17 @@ class LoadLimit:
             f"this machine gives only {given_per_s:.0f} of {wanted_per_s:.0f} reads/s: "
             f"{self.factor * wanted_per_s:.0f} are asked for"
         )
+
+
+def limited(reads: ReadSpec, factor: float) -> ReadSpec:
+    """Fewer reads, and no more of them under way than two seconds of them.
+
+    More at a time are not made any sooner where the processor is what is wanting: each only waits longer,
+    until the nodes seem dead.
+    """
+    rate = reads.rate * factor
+    most = max(_IN_FLIGHT_LEAST, round(2.0 * rate / reads.batch))
+    return structs.replace(reads, rate=rate, in_flight=min(reads.in_flight, most))
 
 
 class LateTimers:
