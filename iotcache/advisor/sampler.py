@@ -15,7 +15,6 @@ from math import inf, isfinite, isnan
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from iotcache.advisor.ages import Ages
 from iotcache.advisor.curves import MemoryCurve, TtlCurve, default_sizes
@@ -24,6 +23,7 @@ from iotcache.advisor.recency import Recency
 from iotcache.advisor.references import HASH_SPACE, Batch, Found, Kind, Reference
 from iotcache.advisor.tallies import Tallies
 from iotcache.advisor.ttl_memory import TtlMemory
+from iotcache.advisor.waiting_fills import WaitingFills
 
 MAX_KEYS: Final = 3_500
 """Sampled at a time; with `DEFAULT_SIZES` and `TTL_FACTORS` the whole takes less than 1 MiB."""
@@ -38,8 +38,6 @@ RECLAIM_S: Final = 5.0
 _LATE_S: Final = 2.0
 """An entry may be served so long after its end, by the coarseness of the clocks."""
 _AGE_EVERY: Final = 16
-_SMOOTH_DELAY: Final = 0.02
-_DELAY_MOST_S: Final = 5.0
 _SLACK: Final = 1 / 16
 """Of the smallest cache on paper: a key that was moved to the front so few bytes ago is left where it is."""
 _LONG_AGO: Final = -(1 << 62)
@@ -86,15 +84,7 @@ class Sampler:
         """So many bytes of the clock later a slot still counts as moved just now."""
         self._ends = Expiries(max_keys, self._factors)
         self._soonest, self._ttl = self._ends.soonest, self._ends.ttl_s
-        self._missed_s = array("f", [np.inf]) * max_keys
-        """When the first get missed it that no fill has followed yet; ``inf``: none."""
-        self._filled_s = array("f", [NEVER]) * max_keys
-        """When the fill comes that the caches in `_filling` wait for."""
-        self._filling = array("I", [0]) * max_keys
-        """Bit n: the cache on paper of column n has missed it and is waiting for its fill."""
-        self._bits = 1 << np.arange(columns, dtype=np.uint32)
-        self._fill_delay_s = 0.0
-        """From a get's miss to its fill: gets in between miss as well."""
+        self._fills = WaitingFills(max_keys, columns)
         self._unread = bytearray(max_keys)
         """1 when a write of it has not been read yet."""
         self._group = bytearray(max_keys)
@@ -190,8 +180,8 @@ class Sampler:
         changes is when they end.
         """
         now_s, since = self._now_s(time_s), self._clock - self._slack
-        find, moved, unsure, asked_s = self._slots.get, self._moved, self._unsure, self._missed_s
-        size, unread, groups, filling = self._recency.size, self._unread, self._group, self._filling
+        find, moved, unsure, asked_s = self._slots.get, self._moved, self._unsure, self._fills.missed_s
+        size, unread, groups, filling = self._recency.size, self._unread, self._group, self._fills.columns
         ttl_of, stored_s, soonest, least = self._ttl, self._ends.stored_s, self._soonest, self._ends.least
         from_s = self._from(now_s)
         written, in_vain, look = [0] * GROUPS, [0] * GROUPS, []
@@ -267,7 +257,7 @@ class Sampler:
         self.tallies.gets[group] += 1
         if one.found is Found.MISS:
             self.tallies.misses[group] += 1
-            self._missed_s[slot] = now_s
+            self._fills.miss(slot, now_s)
 
     def _after_gap(self, slot: int, one: Reference, group: int, now_s: float) -> None:
         """The first get of a key: it is there now, and was used we do not know when."""
@@ -290,7 +280,7 @@ class Sampler:
         self._unread[slot] = 0
         if one.found is Found.MISS:
             self.tallies.misses[group] += 1
-            self._missed_s[slot] = min(self._missed_s[slot], now_s)
+            self._fills.miss(slot, now_s)
         if now_s < self._soonest[slot] and self._moved[slot] > self._clock - self._slack:
             self.tallies.hits_of_all[group] += 1
             if self._ages.due(_AGE_EVERY):
@@ -312,18 +302,19 @@ class Sampler:
                 np.maximum(row, now_s + self._factors * self._ttl[slot] / 2, out=row)
             expired = (recency.all_since(slot) - since) / self.rate
             hit = (row > now_s) & (distance * self._taken.swell + expired * self._taken.undead <= self._caps)
-            waiting = 0
-            if self._filling[slot] and now_s < self._filled_s[slot]:
-                waiting = self._filling[slot]
-                hit &= (self._bits & np.uint32(waiting)) == 0
+            waiting = self._fills.at(slot, now_s)
+            if waiting:
+                hit &= self._fills.others(waiting)
             self.tallies.hits[group] += hit
             ttl_s = self._ttl[slot]
             if not isnan(ttl_s):
                 fills = self._fills_misses(group)
                 filled = self._from(now_s) + self._factors * ttl_s if fills else NEVER
-                missed = ~hit if not waiting else ~hit & ((self._bits & np.uint32(waiting)) == 0)
+                missed = ~hit if not waiting else ~hit & self._fills.others(waiting)
                 np.copyto(row, filled, where=missed)
-                self._wait(slot, missed, now_s, waiting)
+                # While some wait every get has to look.
+                some = self._fills.wait(slot, missed, now_s, waiting)
+                self._soonest[slot] = NEVER if some else row.min()
             if not recency.is_live(slot) and not self._fills_misses(group):
                 return
         self._use(slot, size)
@@ -339,15 +330,6 @@ class Sampler:
         self._recency.drop(slot)
         self._moved[slot] = _LONG_AGO
 
-    def _wait(self, slot: int, missed: NDArray[np.bool_], now_s: float, waiting: int) -> None:
-        """Let the caches that missed wait for their fill, together with those that wait already."""
-        fresh = int(self._bits[missed].sum())
-        self._filling[slot] = waiting | fresh
-        if fresh and not waiting:
-            self._filled_s[slot] = now_s + self._fill_delay_s
-        # While some wait every get has to look.
-        self._soonest[slot] = NEVER if self._filling[slot] else self._ends.row(slot).min()
-
     def _fills_misses(self, group: int) -> bool:
         """Whether the application puts back what it missed: half of the misses seen are, or none was seen."""
         return self.tallies.fills[group] >= 0.5 * self.tallies.misses[group] - 8
@@ -356,9 +338,7 @@ class Sampler:
         ttl_s = one.ttl_s or np.inf
         self._unsure[slot] = 0
         fill = one.kind is Kind.FILL
-        asked_s, self._missed_s[slot] = self._missed_s[slot], np.inf
-        if fill and asked_s <= now_s:
-            self._fill_delay_s += _SMOOTH_DELAY * (min(now_s - asked_s, _DELAY_MOST_S) - self._fill_delay_s)
+        self._fills.put(slot, now_s, fill=fill)
         if fill:
             self.tallies.fills[group] += 1
             self._fill(slot, now_s, ttl_s)
@@ -366,7 +346,7 @@ class Sampler:
             self.tallies.writes[group] += 1
             self.tallies.unread_writes[group] += self._unread[slot]
             self._unread[slot] = 1
-            self._filling[slot] = 0
+            self._fills.columns[slot] = 0
             self._ends.store(slot, self._from(now_s), ttl_s)
         size = one.chunk_bytes or 1
         if size != self._recency.size(slot) or self._moved[slot] <= self._clock - self._slack:
@@ -379,7 +359,7 @@ class Sampler:
             row[row <= now_s] = NEVER
             np.copyto(row, self._from(now_s) + self._factors * ttl_s, where=row == NEVER)
             self._soonest[slot] = row.min()
-            self._filling[slot] = 0
+            self._fills.columns[slot] = 0
         self._ttl[slot] = ttl_s
 
     def _from(self, now_s: float) -> float:
@@ -406,7 +386,7 @@ class Sampler:
         self._moved[slot] = _LONG_AGO
         self._unsure[slot] = 0
         self._unread[slot] = 0
-        self._missed_s[slot], self._filling[slot] = np.inf, 0
+        self._fills.forget(slot)
         return slot
 
     def thin(self, keep: float) -> None:
