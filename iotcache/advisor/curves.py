@@ -116,7 +116,7 @@ class TtlCurve(Struct, frozen=True):
     ages_p99_s: tuple[float, ...]
     """99 of 100 hits are served an entry no older than this."""
     live_bytes: tuple[float, ...]
-    """Memory of live entries, as a multiple of today's."""
+    """Memory of the live entries of all groups, as a multiple of today's, were this group's TTL another."""
     sampled_gets: float
 
     def at(self, factor: float) -> float:

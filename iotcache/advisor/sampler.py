@@ -68,7 +68,7 @@ class Sampler:
         self._factors = np.array([*[1.0] * len(self.sizes), *self.ttl_factors], np.float32)
         self._now = int(np.argmin(np.abs(self._caps[: len(self.sizes)] - now_bytes)))
         self._least_cap = float(self._caps.min())
-        self._taken = TtlMemory(columns, len(self.sizes))
+        self._taken = TtlMemory(columns, len(self.sizes), GROUPS)
         self._tick_s = tick_s
         """Step of the cache's own clock: a life begins at the last one before its set."""
         self.lossy = False
@@ -421,7 +421,7 @@ class Sampler:
         live = self._ends.table() > now_s
         for slot in np.flatnonzero(recency.live() & ~live[:, self._now]):
             self._drop(int(slot))
-        self._taken.look(live, recency.sizes(), self._now)
+        self._taken.look(live, recency.sizes(), np.frombuffer(self._group, np.uint8), self._now)
 
     # Results
 
@@ -449,7 +449,7 @@ class Sampler:
             factors=self.ttl_factors,
             ratios=tuple(map(float, ratios)),
             ages_p99_s=self._ages.quantiles(group, 0.99),
-            live_bytes=tuple(float(share) for share in self._taken.shares[first:]),
+            live_bytes=tuple(map(float, self._taken.shares[group])),
             sampled_gets=self.tallies.gets[group],
         )
 

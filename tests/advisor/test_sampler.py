@@ -187,3 +187,17 @@ def test_after_a_gap_a_key_that_is_there_is_left_out_once_and_not_taken_for_a_mi
     sampler.gap()
     sampler.feed(Reference(key, Kind.GET, 200.0, 0, found=Found.MISS) for key in keys)
     assert sampler.memory_curve().ratios == (0.0, 0.5)
+
+
+def test_the_memory_that_a_ttl_frees_is_that_of_its_own_group() -> None:
+    """One entry in twenty is of group 1, whose lives are the longer ones."""
+    sampler = Sampler(10**9)
+    for number in range(2_000):
+        now_s, group, read = number * 0.1, int(number % 20 == 0), max(number - 20, 0)
+        sampler.take(Reference(mixed(number), Kind.WRITE, now_s, 240, 80.0 if group else 40.0, group=group))
+        sampler.take(Reference(mixed(read), Kind.GET, now_s, group=int(read % 20 == 0)))
+        sampler.count({group: 1})
+    many, few = sampler.ttl_curve(0), sampler.ttl_curve(1)
+    assert many is not None and few is not None
+    assert 0.2 < many.live_bytes[0] < 0.4
+    assert 0.85 < few.live_bytes[0] < 0.99
