@@ -30,6 +30,7 @@ CHECKED = Checked(
 
 def view(history: Any = too_little_memory, **changes: Any) -> AdvisorView:
     evidence = history()
+    evidence = replace(evidence, nodes=tuple(replace(node, marks_per_s=1.5) for node in evidence.nodes))
     keys = (HotKey(b"dev1:[red]\x1b[31m:latest", 900.0, 0.0), HotKey(b"dev2", 500.0, 100.0))
     made = AdvisorView(
         running=True, evidence=evidence, advice=tuple(advise(evidence)), top=(keys,) * 5, checked=(CHECKED,)
@@ -81,6 +82,7 @@ async def test_curve_advice_keys_and_predictions_are_shown(run_app: RunApp, size
         best = app.state.advisor.advice[0]
         assert best.text.partition(" →")[0] in text
         assert "now" in text and "knee" in text and "proposal" in text
+        assert "marks apart: 1.5 gets/s" in text
         assert best.reason[:20] in text and f"do    {best.do}" in text and best.undo in text
         assert "dev1:[red]\\x1b[31m" in text
         assert "predicted 84.2 %, got 83.7 %" in text

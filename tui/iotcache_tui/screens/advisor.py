@@ -49,6 +49,7 @@ class AdvisorScreen(ViewScreen):
     ACTS = frozenset({"carry_out", "undo"})
     LEGEND = (
         ("Curve", "the hit ratio with other memory or another TTL, by the nodes' own log (watch)"),
+        ("marks apart", "gets of our own clients' marks (iotcache:…): they are in no curve and no ratio"),
         ("● now", "where it stands; ◆ knee: nine tenths of what is to be had; ▲ proposal: what is advised"),
         ("Saves", "reads of the store a second, or memory; advice is ranked by its share of them"),
         ("Sure", "by how many requests were sampled, how many the node skipped, and how near the curve is to "

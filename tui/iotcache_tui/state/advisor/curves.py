@@ -39,10 +39,11 @@ def curves(evidence: Evidence | None, advice: tuple[Advice, ...]) -> list[Advice
     shown: list[AdviceCurve] = []
     ring = ring_curve([(node.curve, node.gets_per_s) for node in evidence.nodes if node.curve is not None])
     if ring is not None and len(evidence.nodes) > 1:
-        shown.append(_memory(RING, ring, evidence.gets_per_s, advice))
+        marks_per_s = sum(node.marks_per_s for node in evidence.nodes)
+        shown.append(_memory(RING, ring, evidence.gets_per_s, marks_per_s, advice))
     for node in evidence.nodes:
         if node.curve is not None:
-            shown.append(_memory(node.name, node.curve, node.gets_per_s, advice))
+            shown.append(_memory(node.name, node.curve, node.gets_per_s, node.marks_per_s, advice))
     for group in evidence.groups:
         if group.ttl is not None:
             shown.append(_ttl(group.name, group.ttl, group.gets_per_s, advice))
@@ -62,7 +63,9 @@ def _proposal(advice: tuple[Advice, ...], subject: Subject, about: str) -> Advic
     return next((one for one in advice if one.subject is subject and one.about == about), None)
 
 
-def _memory(name: str, curve: MemoryCurve, gets_per_s: float, advice: tuple[Advice, ...]) -> AdviceCurve:
+def _memory(
+    name: str, curve: MemoryCurve, gets_per_s: float, marks_per_s: float, advice: tuple[Advice, ...]
+) -> AdviceCurve:
     marks = [CurveMark("now", curve.now_bytes / MEBIBYTE, curve.now)]
     proposal = _proposal(advice, Subject.MEMORY, name)
     knee = curve.knee_bytes
@@ -71,6 +74,7 @@ def _memory(name: str, curve: MemoryCurve, gets_per_s: float, advice: tuple[Advi
     if proposal is not None and proposal.target is not None:
         marks.append(CurveMark("proposal", proposal.target, curve.at(proposal.target * MEBIBYTE)))
     used = curve.working_set_bytes / MEBIBYTE
+    apart = f"   marks apart: {marks_per_s:.3g} gets/s" if marks_per_s else ""
     return AdviceCurve(
         Subject.MEMORY,
         name,
@@ -78,7 +82,7 @@ def _memory(name: str, curve: MemoryCurve, gets_per_s: float, advice: tuple[Advi
         curve.ratios,
         "MB",
         tuple(marks),
-        f"in use {used:.3g} MB   {(1 - curve.now) * gets_per_s:.0f} store reads/s",
+        f"in use {used:.3g} MB   {(1 - curve.now) * gets_per_s:.0f} store reads/s{apart}",
     )
 
 
