@@ -27,6 +27,12 @@ class Subject(StrEnum):
     NODES = "nodes"
 
 
+_BY_NODE: Final = frozenset(
+    {Subject.MEMORY, Subject.SLABS, Subject.LRU, Subject.ITEM_SIZE, Subject.COMPRESSION}
+)
+"""Given for each node by itself."""
+
+
 class Confidence(StrEnum):
     """How much a piece of advice rests on."""
 
@@ -66,10 +72,21 @@ def ranked(advice: Iterable[Advice], gets_per_s: float, memory_bytes: float) -> 
     """The most useful first: by the share of gets spared the store, or of the memory saved at half its price.
 
     A store read hurts whoever waits for it; memory is money, so a tenth of it counts as a twentieth of reads.
+    The same to be done at several nodes counts as one: twelve that lack memory are one lack of it.
     """
+    advice = list(advice)
 
     def use(one: Advice) -> float:
         reads = one.store_reads_per_s / gets_per_s if gets_per_s > 0 else 0.0
         return max(reads, 0.5 * one.saved_bytes / memory_bytes if memory_bytes > 0 else 0.0)
 
-    return sorted(advice, key=use, reverse=True)
+    together: dict[tuple[Subject, bool], float] = {}
+    for one in advice:
+        if one.subject in _BY_NODE:
+            together[_kind(one)] = together.get(_kind(one), 0.0) + use(one)
+    return sorted(advice, key=lambda one: (together.get(_kind(one), use(one)), use(one)), reverse=True)
+
+
+def _kind(one: Advice) -> tuple[Subject, bool]:
+    """More memory and less of it are two things."""
+    return one.subject, one.saved_bytes > 0

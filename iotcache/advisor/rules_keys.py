@@ -8,13 +8,16 @@ from typing import Final
 
 from iotcache.advisor.advice import Advice, Confidence, Subject
 from iotcache.advisor.evidence import Evidence, NodeEvidence
+from iotcache.advisor.hot_keys import HotKey
 from iotcache.advisor.item_size import DEFAULT_CHUNKS
 from iotcache.text import plural, printable_bytes
 
 HOT_SHARE: Final = 0.2
 """Of all gets, for one key: no placement can spread it."""
 UNEVEN: Final = 1.4
-"""A node's gets as a multiple of the mean, from which on its weight matters."""
+"""A node's gets as a multiple of what its weight promises, from which on that matters."""
+HOT_OF_NODE: Final = 0.2
+"""Of a node's gets, for one key that may be why the node has more than its part."""
 BUSY_PER_S: Final = 100.0
 """Fewer gets are no load worth spreading."""
 CLOSE: Final = 0.08
@@ -34,8 +37,8 @@ def hot_keys(evidence: Evidence) -> Iterator[Advice]:
         for hot in node.top_gets[:3]:
             if not node.gets_counted or total < BUSY_PER_S:
                 continue
-            per_s = (hot.count - hot.error) / node.gets_counted * node.gets_per_s
-            if per_s < HOT_SHARE * total:
+            per_s = _gets_of(hot, node)
+            if per_s < HOT_SHARE * total and not _makes_uneven(per_s, node, evidence):
                 continue
             name = printable_bytes(hot.key, 80)
             yield Advice(
@@ -53,6 +56,25 @@ def hot_keys(evidence: Evidence) -> Iterator[Advice]:
             )
 
 
+def _gets_of(hot: HotKey, node: NodeEvidence) -> float:
+    """Gets a second of one key, at the least."""
+    return (hot.count - hot.error) / node.gets_counted * node.gets_per_s if node.gets_counted else 0.0
+
+
+def _promised(node: NodeEvidence, evidence: Evidence) -> float:
+    """Gets a second that it would have by its weight."""
+    return evidence.gets_per_s * node.weight / max(sum(one.weight for one in evidence.nodes), 1)
+
+
+def _makes_uneven(per_s: float, node: NodeEvidence, evidence: Evidence) -> bool:
+    """Whether a key with so many gets is why its node has far more than its part of a ring."""
+    if len(evidence.nodes) < 2 or per_s < HOT_OF_NODE * node.gets_per_s:
+        return False
+    most = UNEVEN * _promised(node, evidence)
+    without = node.gets_per_s - sum(_gets_of(one, node) for one in node.top_gets[:3])
+    return node.gets_per_s >= most > without
+
+
 def _spread(evidence: Evidence, node: NodeEvidence, per_s: float) -> str:
     """What copies of the key, and another weight of its node, would do."""
     number = len(evidence.nodes)
@@ -60,7 +82,7 @@ def _spread(evidence: Evidence, node: NodeEvidence, per_s: float) -> str:
         return "copies under other keys would lie on the same one"
     mean = evidence.gets_per_s / number
     copies = min(number, max(2, ceil(2 * per_s / mean)))
-    text = f"{copies} copies under other keys would have {per_s / copies:.0f} gets/s each"
+    text = f"{copies} copies (cache.hot_replicas, or other keys) would have {per_s / copies:.0f} gets/s each"
     if per_s >= mean:
         return f"{text}; no weight brings it to the mean of {mean:.0f}, as this key alone is more"
     wanted = max(round(10 * node.weight * (mean - per_s) / max(node.gets_per_s - per_s, 1.0)), 1)
@@ -73,36 +95,35 @@ def _spread(evidence: Evidence, node: NodeEvidence, per_s: float) -> str:
 
 
 def weights(evidence: Evidence) -> Iterator[Advice]:
-    """A node that has far more gets than the mean, without one key being the cause."""
+    """A node that has far more gets than its weight promises, without a few keys being the cause."""
     nodes = evidence.nodes
     if len(nodes) < 2 or evidence.gets_per_s < BUSY_PER_S * len(nodes):
         return
-    mean = evidence.gets_per_s / len(nodes)
-    node = max(nodes, key=lambda one: one.gets_per_s)
-    if node.gets_per_s < UNEVEN * mean or any(_is_hot(node, evidence.gets_per_s)):
+    node = max(nodes, key=lambda one: one.gets_per_s / max(_promised(one, evidence), 1e-9))
+    part = _promised(node, evidence)
+    hot = any(
+        _gets_of(one, node) >= HOT_SHARE * evidence.gets_per_s
+        or _makes_uneven(_gets_of(one, node), node, evidence)
+        for one in node.top_gets[:3]
+    )
+    if node.gets_per_s < UNEVEN * part or hot:
         return
     share = node.share or 1.0 / len(nodes)
-    wanted = max(round(10 * node.weight * mean / node.gets_per_s), 1)
+    wanted = max(round(10 * node.weight * part / node.gets_per_s), 1)
     yield Advice(
         subject=Subject.WEIGHT,
         about=node.name,
         text=f"{node.name}: weight {10 * node.weight} → {wanted}, with 10 times today's of the others: "
-        f"{node.gets_per_s:.0f} → about {mean:.0f} gets/s",
-        reason=f"it has {node.gets_per_s / mean:.1f} times the mean of gets, "
+        f"{node.gets_per_s:.0f} → about {part:.0f} gets/s",
+        reason=f"it has {node.gets_per_s / part:.1f} times the gets that its weight promises, "
         f"and {100 * share:.0f} % of the keys",
         do=f"weight of {node.name} in cache.nodes: {wanted}, the others' × 10",
         undo="the weights of cache.nodes as before",
         confidence=Confidence.MEDIUM,
-        store_reads_per_s=0.1 * (node.gets_per_s - mean),
+        store_reads_per_s=0.1 * (node.gets_per_s - part),
         now=node.gets_per_s,
-        predicted=mean,
+        predicted=part,
     )
-
-
-def _is_hot(node: NodeEvidence, total: float) -> Iterator[bool]:
-    for hot in node.top_gets[:3]:
-        if node.gets_counted:
-            yield (hot.count - hot.error) / node.gets_counted * node.gets_per_s >= HOT_SHARE * total
 
 
 def item_sizes(evidence: Evidence) -> Iterator[Advice]:
@@ -123,9 +144,9 @@ def item_sizes(evidence: Evidence) -> Iterator[Advice]:
                 subject=Subject.ITEM_SIZE,
                 about=f"{node.name} class {slab.number}",
                 text=f"{node.name}: entries of {slab.item_bytes:.0f} B take chunks of {slab.chunk_bytes}: "
-                f"{plural(round(excess), 'byte')} shorter saves {percent:.0f} %, {saved / (1 << 20):.0f} MB",
+                f"{plural(ceil(excess), 'byte')} shorter saves {percent:.0f} %, {saved / (1 << 20):.0f} MB",
                 reason=f"the chunk below has {below} B; keys and values count alike",
-                do=f"shorten key or value by {plural(round(excess), 'byte')}",
+                do=f"shorten key or value by {plural(ceil(excess), 'byte')}",
                 undo="the longer form",
                 confidence=Confidence.MEDIUM,
                 saved_bytes=float(saved),

@@ -28,6 +28,8 @@ LONG_S: Final = 300.0
 """A shorter look may have missed what is asked for now and then."""
 EVICTIONS_LEAST: Final = 0.01
 """Share of sets that evict something; below it the memory is enough."""
+PAGES_GAIN_LEAST: Final = 0.005
+"""Of the node's gets, that pages given to another class have to spare the store."""
 NODES_LEAST: Final = 3
 """Of fewer none is taken away: the last one's failure would leave nothing."""
 NODE_GETS_MOST_PER_S: Final = 500_000
@@ -53,17 +55,26 @@ def memory(evidence: Evidence) -> Iterator[Advice]:
         sure = confidence(curve, node.hit_ratio, evidence.skipped)
         if sure is Confidence.HIGH and evidence.seconds < LONG_S:
             sure = Confidence.MEDIUM
-        evicts = node.evictions_per_s > EVICTIONS_LEAST * max(node.sets_per_s, 1.0)
+        evicts = evicting(node)
         wanted = _megabytes(curve.knee_bytes)
         gain = curve.at(wanted * MEBIBYTE) - curve.now
         if evicts and gain >= GAIN_LEAST and wanted * MEBIBYTE > node.memory_bytes:
             yield _more(node, curve, wanted, gain, sure)
             continue
         enough = curve.smallest_for(curve.now - LOSS_MOST) or node.memory_bytes
-        least = _megabytes(max(enough, curve.working_set_bytes if not evicts else 0.0) * HEADROOM)
+        used = curve.working_set_bytes if not evicts else 0.0
+        if evidence.seconds < LONG_S:
+            # What was not asked for in so short a time may be in use all the same.
+            used = max(used, node.used_bytes)
+        least = _megabytes(max(enough, used) * HEADROOM)
         saved = node.memory_bytes - least * MEBIBYTE
         if node.memory_bytes >= MEMORY_LEAST_BYTES and saved >= WASTE_LEAST * node.memory_bytes:
             yield _less(node, curve, least, saved, sure)
+
+
+def evicting(node: NodeEvidence) -> bool:
+    """Whether it has less memory than it could use."""
+    return node.evictions_per_s > EVICTIONS_LEAST * max(node.sets_per_s, 1.0)
 
 
 def _megabytes(size: float) -> int:
@@ -125,6 +136,8 @@ def slabs(evidence: Evidence) -> Iterator[Advice]:
         pages = _idle_pages(source)
         # Evicted entries are asked for again about as often as any other is.
         reads = target.evictions_per_s * min(pages / max(target.pages, 1), 1.0) * (node.hit_ratio or 0.0)
+        if reads <= PAGES_GAIN_LEAST * node.gets_per_s:
+            continue
         yield Advice(
             subject=Subject.SLABS,
             about=node.name,
@@ -151,7 +164,7 @@ def lru(evidence: Evidence) -> Iterator[Advice]:
         once = node.evicted_unfetched_per_s
         if node.lru_segmented or once < 0.5 * node.evictions_per_s or not node.evictions_per_s:
             continue
-        if node.evictions_per_s <= EVICTIONS_LEAST * max(node.sets_per_s, 1.0):
+        if not evicting(node):
             continue
         reads = 0.1 * node.misses_per_s
         yield Advice(
@@ -208,8 +221,8 @@ def _one_less(evidence: Evidence) -> Iterator[Advice]:
         return
     parts = [(node.curve, node.gets_per_s) for node in nodes if node.curve is not None]
     ring = ring_curve(parts)
-    evicting = any(node.evictions_per_s > EVICTIONS_LEAST * max(node.sets_per_s, 1.0) for node in nodes)
-    if ring is None or len(parts) < number or evicting or ring.sampled_gets < GETS_FOR_MEDIUM:
+    short = any(map(evicting, nodes))
+    if ring is None or len(parts) < number or short or ring.sampled_gets < GETS_FOR_MEDIUM:
         return
     least = min(nodes, key=lambda node: node.memory_bytes)
     rest = evidence.memory_bytes - least.memory_bytes

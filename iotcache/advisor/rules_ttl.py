@@ -8,7 +8,7 @@ from typing import Final
 from iotcache.advisor.advice import Advice, Confidence, Subject
 from iotcache.advisor.curves import TtlCurve
 from iotcache.advisor.evidence import Evidence, GroupEvidence
-from iotcache.advisor.rules_memory import GETS_FOR_HIGH, GETS_FOR_MEDIUM, GETS_LEAST
+from iotcache.advisor.rules_memory import GETS_FOR_HIGH, GETS_FOR_MEDIUM, GETS_LEAST, evicting
 
 GAIN_LEAST: Final = 0.02
 """Of the group's hit ratio; less is not worth serving older values for."""
@@ -40,8 +40,7 @@ def ttl(evidence: Evidence) -> Iterator[Advice]:
         )
         at = curve.factors.index(shorter)
         saved = 1.0 - curve.live_bytes[at]
-        evicting = any(node.evictions_per_s > 0 for node in evidence.nodes)
-        if shorter < 1.0 and saved >= SAVED_LEAST and evicting:
+        if shorter < 1.0 and saved >= SAVED_LEAST and any(map(evicting, evidence.nodes)):
             yield _shorter(group, curve, shorter, saved, evidence)
 
 

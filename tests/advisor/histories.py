@@ -120,6 +120,7 @@ def expiring_together() -> Evidence:
     return replace(evidence, groups=(replace(evidence.groups[0], misses_peak=40.0),))
 
 
+@cache
 def one_hot_key() -> Evidence:
     hot = HotKey(b"site:overview", 45_000.0, 20.0)
     return changed(sound(), top_gets=(hot, HotKey(b"other", 900.0, 20.0)), gets_counted=100_000.0)
@@ -168,6 +169,7 @@ def one_list_for_all() -> Evidence:
     )  # fmt: skip
 
 
+@cache
 def written_in_vain() -> Evidence:
     out = []
     for number in range(6_000):

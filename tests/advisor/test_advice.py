@@ -18,11 +18,12 @@ from tests.advisor.histories import (
     too_little_memory,
     ttl_too_short,
 )
+from tests.advisor.other_histories import HEALTHY_TOO, OTHERS
 
 
 @pytest.mark.parametrize(
     ("history", "subject"),
-    [*WRONG, *((history, None) for history in HEALTHY)],
+    [*WRONG, *OTHERS, *((history, None) for history in (*HEALTHY, *HEALTHY_TOO))],
     ids=lambda one: one.__name__ if callable(one) else "",
 )
 def test_the_first_advice_is_the_right_one(history: Callable[[], Evidence], subject: Subject | None) -> None:
