@@ -19,6 +19,7 @@ from iotcache.config.schema import (
 )
 from iotcache.errors import StackError
 from iotcache.model import Event
+from iotcache.store import open_store
 from iotcache_simulator.stack.probe import memcached_answers, mqtt_answers
 from iotcache_simulator.stack.rundir import find_running
 from iotcache_simulator.stack.service import PartState, Service, StartProgress
@@ -86,6 +87,24 @@ async def test_servers_answer_with_real_addresses_and_are_gone_afterwards(
     assert list(own_folders[0].iterdir()) == []
     assert [step.state for step in steps if step.part == "broker"] == [PartState.STARTING, PartState.READY]
     assert steps[-1].text.startswith(f"{steps[-1].part} ready in ")
+
+
+@pytest.mark.real("memcached")
+async def test_what_is_stored_can_be_read_before_the_fleet_runs_and_readers_come_last() -> None:
+    steps: list[StartProgress] = []
+    stack = Stack(Settings(), readers=True, on_progress=steps.append)
+    starting = asyncio.create_task(stack.start())
+    try:
+        await stack.until_written()
+        assert stack.simulator is not None
+        assert stack.simulator.state is PartState.STARTING
+        async with open_store(stack.settings.store, read_only=True) as store:
+            await store.directory()
+        await starting
+    finally:
+        await stack.stop()
+    ready = [step.part for step in steps if step.state is PartState.READY]
+    assert ready[-3:] == ["ingest", "simulator", "readers"]
 
 
 async def test_the_broker_speaks_both_versions_of_mqtt_and_only_on_loopback() -> None:

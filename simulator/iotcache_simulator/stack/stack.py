@@ -111,6 +111,7 @@ class Stack:
         self._holds_forks = False
         self._servers_up = asyncio.Event()
         self._ingest_up = asyncio.Event()
+        self._fleet_up = asyncio.Event()
 
     @property
     def bundled(self) -> bool:
@@ -168,6 +169,13 @@ class Stack:
         except BaseException:
             await self.stop()
             raise
+
+    async def until_written(self) -> None:
+        """Return once the servers answer and our worker, if there is to be one, is at work.
+
+        Whoever only reads need not wait for the fleet: :attr:`settings` holds real addresses from here on.
+        """
+        await (self._ingest_up if self._with_ingest else self._servers_up).wait()
 
     async def change_ttl(self, policy: TtlPolicy) -> None:
         """Let our worker and our readers go on with other lives of entries: they are started anew.
@@ -291,18 +299,21 @@ class Stack:
         process = _child("the simulator", "simulator", _FLEET_GRACE_S, on_exit)
         async with _stopped_on_error(process):
             await process.start()
-            await (self._ingest_up if self._with_ingest else self._servers_up).wait()
+            await self.until_written()
             await process.say(msgspec.json.encode(self.settings))
             with contextlib.suppress(*self._patience()):
                 await process.receive("ready", self._wait_s())
+        self._fleet_up.set()
         return process
 
     async def _launch_readers(self, on_exit: Callable[[Exit], None]) -> Process:
-        """Not before the worker: it makes the store's tables."""
+        """Not before the worker, which makes the store's tables; nor before there is anything to read."""
         process = _child("the readers", "readers", _FLEET_GRACE_S, on_exit)
         async with _stopped_on_error(process):
             await process.start()
             await self._ingest_up.wait()
+            if self._simulate:
+                await self._fleet_up.wait()
             await process.say(msgspec.json.encode(self.settings))
             with contextlib.suppress(*self._patience()):
                 await process.receive("ready", self._wait_s())

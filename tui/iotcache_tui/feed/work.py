@@ -119,22 +119,32 @@ class LiveWork:
             raise
 
     async def _run(self) -> None:
-        async with Stack(
+        stack = Stack(
             self._settings,
             readers=True,
             on_event=self.mailbox.put_event,
             on_progress=self._parts.progress,
-        ) as stack:
-            self._parts.started(stack)
-            store = DelayedStore(partial(self._store, stack.settings))
-            async with store, asyncio.TaskGroup() as tasks:
-                # Neither waits for a list of nodes that cannot be read.
-                tasks.create_task(self._open(store))
-                if self._settings.broker.url != NONE:
-                    tasks.create_task(self._listen(stack.settings))
-                settings, node_list = await self._listed(stack.settings)
-                async with self._cache(settings, store) as cache:
-                    await self._look(settings, stack, store, cache, node_list)
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                starting = tasks.create_task(stack.start())
+                await stack.until_written()  # while the fleet is still being started
+                self._parts.started(stack)
+                await self._work(stack, starting)
+        finally:
+            await stack.stop()
+
+    async def _work(self, stack: Stack, starting: asyncio.Task[None]) -> None:
+        """All that is done over servers that answer."""
+        store = DelayedStore(partial(self._store, stack.settings))
+        async with store, asyncio.TaskGroup() as tasks:
+            # Neither waits for a list of nodes that cannot be read.
+            tasks.create_task(self._open(store))
+            if self._settings.broker.url != NONE:
+                tasks.create_task(self._listen(stack.settings))
+            settings, node_list = await self._listed(stack.settings)
+            async with self._cache(settings, store) as cache:
+                await self._look(settings, stack, store, cache, node_list, starting=starting)
 
     async def _listen(self, settings: Settings) -> None:
         """Not before the first rows are out: what the broker is listened to with takes long to load."""
@@ -163,8 +173,10 @@ class LiveWork:
         store: DelayedStore,
         cache: DeviceCache,
         node_list: NodeListWatch | None,
+        *,
+        starting: asyncio.Task[None],
     ) -> None:
-        """All that is done once the nodes are known."""
+        """All that is done once the nodes are known; ``starting`` is the rest of the stack's start."""
         keys, nodes = Keys(settings.cache.prefix, settings.cache.bucket_s), settings.cache.nodes
         stats = ReadStats(keys, cached=nodes != NONE, owner=cache.cluster.node_of)
         pace = ReadingPace(self._reads_per_s, settings.dashboard.read_interval_s)
@@ -191,22 +203,20 @@ class LiveWork:
             tasks.create_task(node_stats.run())
             if node_list is not None:
                 tasks.create_task(node_list.run())
-            tasks.create_task(
-                self._dispatcher.serve(
-                    RequestContext(
-                        settings=settings,
-                        mailbox=self.mailbox,
-                        clock=self._clock,
-                        read_only=is_read_only(self._settings),
-                        stack=stack,
-                        cache=cache,
-                        store=store,
-                        series=self._series,
-                        node_stats=node_stats,
-                        advisor=advisor,
-                    )
-                )
+            context = RequestContext(
+                settings=settings,
+                mailbox=self.mailbox,
+                clock=self._clock,
+                read_only=is_read_only(self._settings),
+                stack=stack,
+                cache=cache,
+                store=store,
+                series=self._series,
+                node_stats=node_stats,
+                advisor=advisor,
             )
+            await asyncio.wait({starting})  # what is asked for may be of a part that is still being started
+            tasks.create_task(self._dispatcher.serve(context))
 
     async def _tell_parts(self) -> None:
         now_s = self._clock.monotonic()
