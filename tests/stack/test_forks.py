@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -96,6 +97,49 @@ def test_a_fork_of_the_holder_holds_nothing(server: int) -> None:
         os._exit(forked.server_pid() or int(forked.start_forked("json", (), ()) is not None))
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert forked.server_pid() == server
+
+
+_HOLDER = """
+import asyncio, json, logging, signal, sys, threading
+from iotcache_simulator.processes import forked
+from iotcache_simulator.processes.process import own_child
+
+async def failing():
+    async with own_child("a child", "broker") as child:
+        await child.say(b'{"config_path": "/nonexistent"}')
+        end = await child.wait()
+        return end.code, end.error
+
+logging.basicConfig(filename=sys.argv[1])
+signal.signal(signal.SIGTERM, lambda *_: None)
+if sys.argv[2] == "threads":
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+forked.hold(["json"], fork=True)
+print(json.dumps([forked.server_pid(), *asyncio.run(failing())]), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["one thread", "threads"])
+def test_a_server_forked_off_a_program_of_one_thread_has_nothing_of_it_and_goes_with_it(
+    alone: bool, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", _HOLDER, str(log), "alone" if alone else "threads"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        pid, code, error = json.loads(program.stdout.readline())
+        process = Path(f"/proc/{pid}")
+        assert (b"fork_server" in (process / "cmdline").read_bytes()) is not alone
+        assert os.getsid(pid) == pid
+        files = {fd.name: str(fd.readlink()) for fd in (process / "fd").iterdir()}
+        assert {files[number] for number in "012"} == {"/dev/null"}
+        assert str(log) not in files.values()
+        caught = next(line for line in (process / "status").read_text().splitlines() if "SigCgt" in line)
+        assert not int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+        assert (code, bool(error)) == (1, True)
+        program.kill()
+    assert until(lambda: not process.exists()), "the server is left"
 
 
 async def test_without_a_holder_a_child_is_started_by_its_command() -> None:

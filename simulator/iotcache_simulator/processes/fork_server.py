@@ -1,12 +1,13 @@
 """Forks our Python children off a process that has loaded their modules, so that each is at work at once.
 
-Run as ``python -P -m iotcache_simulator.processes.fork_server PARENT_PID FD``, where FD is our end of a pair
-of Unix sockets that keep the bounds of messages (SOCK_SEQPACKET). A message is a JSON object: ``load`` names
-modules; one that starts a child has ``module``, ``arguments``, ``environment`` and ``folder`` as well, and
-brings three descriptors: its stdin, its stdout, and the pipe on which its end is told (the exit status in
-digits, as `subprocess` has it). Between two messages one module more is loaded. A child that has ended stays
-a zombie until the reader of that pipe has gone, so that nobody else is given its process id while a signal
-for it may be under way. End of file on the socket means that the parent is gone or needs us no more.
+Run as ``python -P -m iotcache_simulator.processes.fork_server PARENT_PID FD``, or by `serve_in_fork`. FD is
+our end of a pair of Unix sockets that keep the bounds of messages (SOCK_SEQPACKET). A message is a JSON
+object: ``load`` names modules; one that starts a child has ``module``, ``arguments``, ``environment`` and
+``folder`` as well, and brings three descriptors: its stdin, its stdout, and the pipe on which its end is told
+(the exit status in digits, as `subprocess` has it). Between two messages one module more is loaded. A child
+that has ended stays a zombie until the reader of that pipe has gone, so that nobody else is given its process
+id while a signal for it may be under way. End of file on the socket means that the parent is gone or needs us
+no more.
 
 One thread only, whatever is loaded: a fork copies no other.
 """
@@ -18,20 +19,23 @@ import ctypes
 import gc
 import importlib
 import json
+import logging
 import os
 import select
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from iotcache_simulator.processes.forked import MESSAGE_BYTES
+from iotcache_simulator.processes.forked import MESSAGE_BYTES, child_environment
 from iotcache_simulator.processes.guard import die_with_parent, say
 
 PIPES: Final = 3
 _PR_SET_NAME: Final = 15  # prctl(2)
 _NAME_BYTES: Final = 15
+_OWN_NAME: Final = "iotcache-forks"
 
 Target = Callable[[], int]
 
@@ -135,11 +139,15 @@ def _become(request: dict[str, Any], server_pid: int, stdin: int, stdout: int) -
         os.chdir(request["folder"])
     if "tempfile" in sys.modules:
         vars(sys.modules["tempfile"])["tempdir"] = None  # TMPDIR may be another by now
-    name = f"iotcache-{request['arguments'][0]}".encode()[:_NAME_BYTES]
-    ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)
+    _name(f"iotcache-{request['arguments'][0]}")
     run: Callable[[list[str]], int] = importlib.import_module(request["module"]).main
     say(f'{{"pid": {os.getpid()}}}')
     return lambda: run([str(server_pid), *request["arguments"]])
+
+
+def _name(name: str) -> None:
+    """What ``ps -o comm`` and ``top`` show."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode()[:_NAME_BYTES], 0, 0, 0)
 
 
 def main(arguments: list[str]) -> int:
@@ -147,6 +155,50 @@ def main(arguments: list[str]) -> int:
     gc.disable()  # it would go through all that is loaded, again and again
     target = ForkServer(socket.socket(fileno=int(arguments[1]))).serve()
     return 0 if target is None else target()
+
+
+def serve_in_fork(parent_pid: int, requests: socket.socket) -> NoReturn:
+    """Go on as a server, in a fork of a program of one thread, with nothing of that program's but modules."""
+    code = 1
+    try:
+        die_with_parent(parent_pid)
+        os.setsid()
+        _name(_OWN_NAME)
+        _forget_program(requests.fileno())
+        gc.disable()
+        target = ForkServer(requests).serve()
+        code = 0 if target is None else target()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        # Not by way of what the program, whose frames are beneath us, would do at its end.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _forget_program(requests: int) -> None:
+    """Its terminal and other files, its handlers of signals, its log, and its own variables."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in [int(name) for name in os.listdir("/proc/self/fd")]:  # noqa: PTH208
+        # Not closed: an object that has it may close it later, and its number would be another file's.
+        with contextlib.suppress(OSError):
+            if fd not in (requests, null):
+                os.dup2(null, fd, inheritable=os.get_inheritable(fd))
+    os.close(null)
+    for handler in logging.root.handlers[:]:
+        logging.root.removeHandler(handler)
+        handler.close()
+    logging.root.setLevel(logging.WARNING)
+    environment = child_environment()
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Children from the fork server (:mod:`iotcache_simulator.processes.fork_server`), where there is one.
 
-One server serves this whole process for as long as somebody holds it. Only on Linux: elsewhere a fork of a
-program that has loaded the system's own libraries may hang.
+One server serves this whole process for as long as somebody holds it. It is a program of its own, or a fork
+of this one, which has loaded a third of what it needs; a fork only while this process has one thread, as it
+would copy no other. Only on Linux: elsewhere a fork of a program that has loaded the system's own libraries
+may hang.
 """
 
 from __future__ import annotations
@@ -57,19 +59,59 @@ class ForkedChild:
         self.send_signal(signal.SIGKILL)
 
 
-class _Server:
-    """The server's process. A thread of its own starts it, at whose end Linux sends the death signal."""
+class _ForkOfUs:
+    """A server that was forked off this very process, with what is used of :class:`subprocess.Popen`."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: socket.socket) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()  # or the server would write it a second time
+        our_pid = os.getpid()
+        self.pid = os.fork()
+        if not self.pid:
+            try:
+                from iotcache_simulator.processes.fork_server import serve_in_fork
+
+                serve_in_fork(our_pid, requests)
+            finally:
+                os._exit(1)  # whatever happens: what our frames would go on with is the program's
+        self._gone = False
+        self._lock = threading.Lock()
+        threading.Thread(target=self._reap, daemon=True, name="fork server").start()
+
+    def _reap(self) -> None:
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with self._lock:
+            os.waitpid(self.pid, 0)
+            self._gone = True
+
+    def kill(self) -> None:
+        with self._lock:
+            if not self._gone:
+                os.kill(self.pid, signal.SIGKILL)
+
+
+class _Server:
+    """The server's process."""
+
+    def __init__(self, *, fork: bool = False) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._requests.settimeout(1.0)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | _ForkOfUs | None = None
+        if fork and _has_one_thread():
+            with theirs:
+                self._process = _ForkOfUs(theirs)
+        else:
+            self._run(theirs)
+
+    def _run(self, theirs: socket.socket) -> None:
+        """Start it as a program, by a thread of its own, at whose end Linux sends the death signal."""
         started = threading.Event()
 
         def run() -> None:
             try:
                 with theirs:
-                    self._process = subprocess.Popen(
+                    self._process = process = subprocess.Popen(
                         [sys.executable, "-P", "-m", _SERVER, str(os.getpid()), str(theirs.fileno())],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
@@ -80,7 +122,7 @@ class _Server:
                     )
             finally:
                 started.set()
-            self._process.wait()
+            process.wait()
 
         threading.Thread(target=run, daemon=True, name="fork server").start()
         started.wait()
@@ -114,10 +156,16 @@ def child_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
 
 
-def hold(modules: Iterable[str] = ()) -> None:
+def _has_one_thread() -> bool:
+    """Whether this process has one, those of libraries included; proc(5), /proc/pid/task."""
+    return len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208
+
+
+def hold(modules: Iterable[str] = (), *, fork: bool = False) -> None:
     """Have children forked from here on, until `let_go`.
 
     The server is started, and loads ``modules``, at once; without any it is started for the first child.
+    ``fork``: as a fork of this process, where that has one thread, which is to live as long as the process.
     """
     global _holders, _server  # noqa: PLW0603  # one for the process
     if sys.platform != "linux":
@@ -127,7 +175,7 @@ def hold(modules: Iterable[str] = ()) -> None:
         _holders += 1
         if modules:
             if _server is None:
-                _server = _Server()
+                _server = _Server(fork=fork)
             _server.send({"load": modules})
 
 

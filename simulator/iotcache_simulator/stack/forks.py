@@ -29,9 +29,9 @@ def roles(settings: Settings, *, simulate: bool = True, readers: bool = False) -
     return tuple(role for role in MODULES if wanted[role])
 
 
-def hold(wanted: tuple[str, ...]) -> None:
-    """Hold a fork server that loads what these roles need."""
-    forked.hold(module for role in wanted for module in MODULES[role])
+def hold(wanted: tuple[str, ...], *, fork: bool = False) -> None:
+    """Hold a fork server that loads what these roles need; ``fork`` as for `forked.hold`."""
+    forked.hold((module for role in wanted for module in MODULES[role]), fork=fork)
 
 
 def processor_is_free() -> bool:
@@ -44,12 +44,12 @@ def processor_is_free() -> bool:
 
 
 @contextmanager
-def held(wanted: tuple[str, ...]) -> Iterator[None]:
-    """Inside, a fork server is held, if there is a role to fork."""
+def held(wanted: tuple[str, ...], *, fork: bool = False) -> Iterator[None]:
+    """Inside, a fork server is held, if there is a role to fork; ``fork`` as for `forked.hold`."""
     if not wanted:
         yield
         return
-    hold(wanted)
+    hold(wanted, fork=fork)
     try:
         yield
     finally:

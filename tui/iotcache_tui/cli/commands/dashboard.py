@@ -203,7 +203,7 @@ def _one(
         # machine it would hold the first frame up.
         beside = processor_is_free()
         if beside:
-            holding.enter_context(held(wanted))
+            holding.enter_context(held(wanted, fork=True))
         gc.disable()  # what is being loaded is no garbage
         try:
             app, feed = _made(args, loaded, recorder, first, after=after)
@@ -212,7 +212,7 @@ def _one(
                 gc.freeze()
             gc.enable()
         if not beside:
-            holding.enter_context(held(wanted))
+            holding.enter_context(held(wanted, fork=True))
         try:
             app.run()
         finally:
