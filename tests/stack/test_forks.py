@@ -15,6 +15,7 @@ import pytest
 
 from iotcache.config.schema import Settings
 from iotcache_simulator.processes import forked
+from iotcache_simulator.processes.child_environment import MESSAGE_BYTES
 from iotcache_simulator.processes.process import Exit, Process, own_child
 from iotcache_simulator.stack.child import MODULES
 from iotcache_simulator.stack.forks import held, roles
@@ -154,7 +155,7 @@ async def test_an_environment_that_is_too_large_leaves_what_runs_and_starts_by_c
 ) -> None:
     async with child() as first:
         for number in range(4):  # the system takes less of a single one
-            monkeypatch.setenv(f"LARGE_{number}", "x" * (forked.MESSAGE_BYTES // 3))
+            monkeypatch.setenv(f"LARGE_{number}", "x" * (MESSAGE_BYTES // 3))
         async with child() as second:
             assert second.pid in children(os.getpid()) - children(server)
         assert first.running

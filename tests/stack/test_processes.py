@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from iotcache.errors import StackError
-from iotcache_simulator.processes.forked import child_environment
+from iotcache_simulator.processes.child_environment import child_environment
 from iotcache_simulator.processes.process import ChildTimeout, Exit, Process
 
 from .living import alive, all_gone, children, kill_quietly, stopped, until

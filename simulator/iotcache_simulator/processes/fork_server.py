@@ -29,7 +29,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from iotcache_simulator.processes.forked import MESSAGE_BYTES, child_environment
+from iotcache_simulator.processes.child_environment import MESSAGE_BYTES, child_environment
 from iotcache_simulator.processes.guard import die_with_parent, say
 
 PIPES: Final = 3

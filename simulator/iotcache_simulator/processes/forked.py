@@ -19,8 +19,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import BinaryIO, Final
 
-MESSAGE_BYTES: Final = 128 * 1024
-"""The most that a request takes: an environment is the larger part of it."""
+from iotcache_simulator.processes.child_environment import MESSAGE_BYTES, child_environment
+
 _SERVER: Final = "iotcache_simulator.processes.fork_server"
 _lock = threading.Lock()
 _holders = 0
@@ -149,11 +149,6 @@ class _Server:
         self._requests.close()
         if self._process is not None:
             self._process.kill()
-
-
-def child_environment() -> dict[str, str]:
-    """Our environment without our own variables: children get their settings, secrets included, on stdin."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("IOTCACHE_")}
 
 
 def _has_one_thread() -> bool:

@@ -31,7 +31,8 @@ import msgspec
 
 from iotcache.errors import StackError
 from iotcache.text import printable, printable_bytes
-from iotcache_simulator.processes.forked import ForkedChild, child_environment, start_forked
+from iotcache_simulator.processes.child_environment import child_environment
+from iotcache_simulator.processes.forked import ForkedChild, start_forked
 from iotcache_simulator.processes.guard import RECORD_SEPARATOR
 
 LOG_LINES = 100
