@@ -240,3 +240,30 @@ async def test_a_node_that_restarts_with_its_entries_is_told_apart_from_an_empty
             assert told[-1] == f"{server.address} is up again, restarted with its entries"
             (got,) = await cluster.get_many(["kept"])
             assert got.value == b"as before"
+
+
+async def test_a_write_that_one_of_three_nodes_refused_is_refused_whichever_answers_last(
+    memcached_factory: Any, over: Any
+) -> None:
+    """Two nodes have just come back, so that their keys go to a third as well: each of the three counts."""
+    servers = [
+        memcached_factory(),
+        memcached_factory("-I", "8k", "-o", "slab_chunk_max=4"),
+        memcached_factory(),
+    ]
+    async with over(*servers, operation_timeout_s=5.0) as cluster:
+        late, refuses, last = range(3)
+        ring, router, fences = cluster._rings.read, cluster._router, cluster._fences
+        keys = (f"dev:{number:05d}:latest" for number in range(1_000))
+        key = next(each for each in keys if tuple(ring.order(each)) == (late, refuses, last))
+        fences._settling.update(dict.fromkeys((late, refuses), fences.monotonic() + 60))
+        router.changed()
+        await pause(servers[late])
+        writing = asyncio.create_task(cluster.set_many([SetItem(key, b"x" * 20_000, 0, 60)]))
+        await until(lambda: Client(servers[last].address).get(key) is not None)
+        await until(lambda: not router.nodes[refuses].telemetry().in_flight)
+        resume(servers[late])
+        (outcome,) = await writing
+        assert not outcome.ok
+        assert outcome.node == servers[refuses].address
+        assert "too large" in outcome.reason
