@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
+import socket
 import threading
 from collections.abc import Callable
 
@@ -52,9 +54,37 @@ def end_on_signals(leave: Callable[[], object], clean_up: Callable[[], object]) 
     return restore
 
 
-def leave_on_signals() -> threading.Event:
-    """For a program without an event loop: an event that is set on SIGTERM, SIGHUP and SIGINT."""
-    stopping = threading.Event()
+class Stopping:
+    """Whether a signal told to stop, and a wait for that.
+
+    No `threading.Event`: a handler runs amid what its thread does, and one that takes the lock of an event
+    that this thread waits for would wait for it for ever.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._read, self._written = socket.socketpair()
+        self._written.setblocking(False)
+
+    def set(self) -> None:
+        """Safe in a handler of a signal."""
+        self._is_set = True
+        with contextlib.suppress(OSError):  # full: it is readable
+            self._written.send(b"!")
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return once it is set, or after ``timeout_s``; whether it is."""
+        if not self._is_set:
+            select.select([self._read], [], [], timeout_s)
+        return self._is_set
+
+
+def leave_on_signals() -> Stopping:
+    """For a program without an event loop: what is set on SIGTERM, SIGHUP and SIGINT."""
+    stopping = Stopping()
     for name in ("SIGTERM", "SIGHUP", "SIGINT"):
         number = getattr(signal, name, None)
         if number is not None:
