@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from rich.cells import cell_len
+from rich.console import Console
 
 from iotcache_simulator.lab.course import ORDER
 from iotcache_simulator.lab.state import CheckResult, LabState, Mark, StepResult
@@ -31,7 +32,7 @@ from iotcache_tui.state.requests import SlowStore, SwitchPart
 from iotcache_tui.state.updates import Latest
 from iotcache_tui.widgets.lab.lab_big import big_lines
 from iotcache_tui.widgets.lab.lab_plot import plot_lines
-from iotcache_tui.widgets.lab.lab_words import done_in
+from iotcache_tui.widgets.lab.lab_words import done_in, written
 from tests.tui.conftest import RunApp, screen_lines, screen_text, until_shown
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -494,3 +495,11 @@ def test_a_step_about_nothing_that_the_scenario_plots_still_shows_its_proof(side
             ("left: Read p99" in drawn, "right: Read p99" in drawn) if sides else ["Read p99" in drawn]
         )
         assert ("Hit ratio" in drawn) == (height > 8)
+
+
+def test_narration_has_the_themes_colours_alone() -> None:
+    text = "# A\n**b** and `c`, *d*\n\n- e\n\n1. f\n\n> g\n\n```\nh\n```\n[i](http://j)"
+    drawn = Console(width=60, color_system="truecolor").render(written(text, "#123456"))
+    styles = [one.style for one in drawn if one.style is not None and one.text.strip()]
+    assert {str(style.color.name) for style in styles if style.color is not None} <= {"default", "#123456"}
+    assert all(style.bgcolor is None or style.bgcolor.is_default for style in styles)

@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 from math import inf
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.default_styles import DEFAULT_STYLES
 from rich.markdown import Markdown
 from rich.text import Text
+from rich.theme import Theme
 
 from iotcache.text import plural
 from iotcache_simulator.lab.definition.metrics import amount
@@ -20,14 +22,29 @@ from iotcache_tui.state.lab import LabEntry, LabView
 ANSWER_KEYS = "abcdef"
 
 
+class _ThemedMarkdown:
+    """Markdown in the screen's own colours: the library's are for a dark terminal (code is on black)."""
+
+    def __init__(self, text: str, colour: str) -> None:
+        self._markdown = Markdown(text, code_theme="ansi_dark")
+        plain = {name: "default" for name in DEFAULT_STYLES if name.startswith("markdown.")}
+        bold = dict.fromkeys(("markdown.strong", "markdown.item.bullet", "markdown.item.number"), "bold")
+        code = dict.fromkeys(("markdown.code", "markdown.code_block"), f"bold {colour}")
+        self._theme = Theme({**plain, **bold, **code, "markdown.em": "italic"}, inherit=True)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        with console.use_theme(self._theme):
+            yield from console.render(self._markdown, options)
+
+
 def written(text: str, colour: str) -> Group:
-    """Markdown, with headings in a colour of the theme."""
-    parts: list[Text | Markdown] = []
+    """Markdown, with headings and code in a colour of the theme."""
+    parts: list[Text | _ThemedMarkdown] = []
     body: list[str] = []
     for line in [*text.splitlines(), "# "]:
         if line.startswith("#"):
             if any(one.strip() for one in body):
-                parts.append(Markdown("\n".join(body)))
+                parts.append(_ThemedMarkdown("\n".join(body), colour))
             body = []
             title = line.lstrip("# ")
             if title:
