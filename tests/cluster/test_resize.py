@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from iotcache.cluster import Cluster, RingPhase, SetItem
+from iotcache.cluster.rings.walk import RingWalk
 from iotcache.config.urls import parse_node
 from iotcache.errors import RingBusy, RingMismatch, RingRefused
 
@@ -54,7 +55,14 @@ async def while_reading(cluster: Cluster, change: Awaitable[Any]) -> Any:
     return await work
 
 
-async def test_nodes_join_and_leave_and_nothing_is_missed(memcached_factory: Any, over: Any) -> None:
+async def few(*args: object) -> int:
+    """As many entries as a node had before others came."""
+    return 1
+
+
+async def test_nodes_join_and_leave_and_nothing_is_missed(
+    memcached_factory: Any, over: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     servers = [memcached_factory() for _ in range(4)]
     events: list[Any] = []
     patient = {"operation_timeout_s": 3.0, "connect_timeout_s": 3.0}  # a busy machine is no outage
@@ -74,8 +82,10 @@ async def test_nodes_join_and_leave_and_nothing_is_missed(memcached_factory: Any
         await until(lambda: follower.ring().phase is STEADY)
         assert follower.ring().epoch == driver.ring().epoch == 1
         assert await check(follower) == await check(driver) == {server.address for server in servers}
+        monkeypatch.setattr(RingWalk, "_entries", few)
         left = await while_reading(follower, driver.resize(addresses(*servers[1:])))
         assert (left.epoch, left.undone) == (2, False)
+        assert driver.ring().walked == driver.ring().to_walk == left.walked > 1
         await until(lambda: follower.ring().phase is STEADY)
         assert await check(follower) == {server.address for server in servers[1:]}
         weights = [replace(address, weight=1 + 2 * at) for at, address in enumerate(addresses(*servers[1:]))]

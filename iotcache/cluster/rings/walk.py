@@ -40,7 +40,7 @@ class RingWalk:
         self.walked = 0
         """Entries looked through."""
         self.to_walk = 0
-        """Entries that the nodes which lose keys had when the walk began."""
+        """Entries that the nodes which lose keys had when the walk began, and those looked through beyond."""
         self.keys_per_s = 20_000
         self.prefix = ""
         """Of the keys that are looked through; others' entries on the nodes are their own business."""
@@ -84,6 +84,7 @@ class RingWalk:
             async for items in line.dump():
                 for item in items:
                     self.walked += 1
+                    self.to_walk = max(self.to_walk, self.walked)
                     key = _plain(item.key)
                     if key is None or not key.startswith(self.prefix):
                         continue
