@@ -57,6 +57,11 @@ def _escape(char: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def figure(value: float) -> str:
+    """Three digits and no exponent: ``0.707``, ``45``, ``5,400``."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def plural(number: int, one: str, several: str = "") -> str:
     """A number and its noun: ``1 node``, ``3 nodes``; ``several`` is the plural that no ``s`` makes."""
     return f"{number:,} {one if number == 1 else several or one + 's'}"

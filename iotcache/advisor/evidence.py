@@ -65,7 +65,7 @@ class GroupEvidence(Struct, frozen=True, kw_only=True):
     hit_ratio: float | None = None
     """As its gets were answered; ``None`` where nobody told."""
     set_ttl_s: float | None = None
-    """The median life that its last sets were given; ``None`` before there are any."""
+    """The life that its last sets were given; ``None`` before there are any, and where lives are mixed."""
     ttl: TtlCurve | None = None
     jitter: float = 0.0
     """Share of the TTL that is spread today."""

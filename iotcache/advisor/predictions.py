@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from iotcache.advisor.advice import MEBIBYTE, Subject
 from iotcache.advisor.curves import MemoryCurve, TtlCurve
 from iotcache.advisor.evidence import Evidence, GroupEvidence, NodeEvidence
+from iotcache.text import figure
 
 WINDOW_S: Final = 60.0
 """Over which a figure is measured."""
@@ -62,11 +63,11 @@ class Checked(Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """``64 → 128 MB: predicted 84.2 %, got 83.7 %``."""
 
-        def figure(value: float) -> str:
+        def measured(value: float) -> str:
             return f"{value:.0f} gets/s" if self.subject is Subject.WEIGHT else f"{100 * value:.1f} %"
 
-        got = f"got {figure(self.measured)}" if self.measured is not None else self.note or "being measured"
-        return f"{self.change}: predicted {figure(self.predicted)}, {got}"
+        got = f"got {measured(self.measured)}" if self.measured is not None else self.note or "being measured"
+        return f"{self.change}: predicted {measured(self.predicted)}, {got}"
 
 
 class _Known(Struct, frozen=True):
@@ -239,7 +240,7 @@ def _words(subject: Subject, before: float, now: float) -> str:
     if subject is Subject.MEMORY:
         return f"{before / MEBIBYTE:.0f} → {now / MEBIBYTE:.0f} MB"
     if subject is Subject.TTL:
-        return f"TTL {before:.3g} → {now:.3g} s"
+        return f"TTL {figure(before)} → {figure(now)} s"
     return f"{100 * before:.0f} → {100 * now:.0f} % of the keys"
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
 from typing import Final
 
 from iotcache.advisor.hot_keys import HotKey, SpaceSaving
@@ -26,6 +25,8 @@ _PEAK_SPAN_S: Final = 900
 """How far back the worst second is looked for."""
 _LIVES: Final = 63
 """Sets of each group whose lives are remembered."""
+_ALIKE: Final = 1.25
+"""Lives are alike when half of them differ from their median by no more than this factor."""
 MARKS: Final = b"iotcache:"
 """What our own clients' marks on nodes begin with (fence, ring): no application reads or sizes them."""
 TICK_S: Final = 1.0
@@ -177,8 +178,16 @@ class TrafficMeter:
     # Results
 
     def set_ttl(self, group: int) -> float | None:
-        """The median life that the last sets of the group were given; ``None`` before there are any."""
-        return median(self.lives[group]) if self.lives[group] else None
+        """The life that the last sets of the group were given: the median where half of them are near it.
+
+        ``None`` before there are any, and where lives are mixed: their median is now this and now that.
+        """
+        lives = sorted(self.lives[group])
+        if not lives:
+            return None
+        life, quarter = lives[len(lives) // 2], len(lives) // 4
+        alike = life <= _ALIKE * lives[quarter] and lives[-1 - quarter] <= _ALIKE * life
+        return life if alike else None
 
     def peak(self, group: int) -> float:
         """Misses of the group in the worst second, as a multiple of their mean; 1 when it is chance."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from statistics import fmean, median
+from statistics import fmean, median_low
 from typing import Final
 
 from msgspec import Struct
@@ -145,7 +145,7 @@ def group_evidence(
                 name=groups.name(number),
                 gets_per_s=gets[number] * scale,
                 hit_ratio=hits[number] / gets[number] if gets[number] else None,
-                set_ttl_s=median(lives) if lives else None,
+                set_ttl_s=median_low(lives) if lives else None,
                 ttl=merged(curves),
                 jitter=jitter,
                 writes_per_s=writes * gets_per_s / long_run

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from random import Random
+
+import pytest
+
 from iotcache.advisor.item_size import item_bytes
 from iotcache.traffic.groups import OTHERS, Groups
 from iotcache.traffic.meter import TrafficMeter
@@ -35,6 +39,19 @@ def test_frequent_keys_and_their_prefixes_are_counted_by_kind() -> None:
     assert meter.bytes.top(1)[0].count == 30_000
     assert meter.misses.total == 10
     assert [(one.key, one.count) for one in meter.prefixes(2)] == [(b"site#/", 30.0), (b"dev#:", 10.0)]
+
+
+@pytest.mark.parametrize("mixed", [(60.0, 300.0), (3_600.0, 7_200.0), (60.0, 300.0, 3_600.0)])
+def test_mixed_lives_are_no_changes_of_a_ttl(mixed: tuple[float, ...]) -> None:
+    """Whatever was drawn last: only lives that are alike, jitter and all, are the group's."""
+    rng, meter = Random(4), TrafficMeter(10**6, Groups())
+    seen = set()
+    for number in range(600):
+        life_s = rng.choice(mixed) if number < 400 else 90.0 * (1 - 0.5 * rng.random())
+        meter.feed([WatchEvent(b"dev1:t:latest", What.SET, number * 1.0, life_s, 1, 20)])
+        seen.add(meter.set_ttl(0) if 63 <= number < 400 else None)
+    assert seen == {None}
+    assert meter.set_ttl(0) == pytest.approx(67.5, rel=0.2)
 
 
 def test_patterns_beyond_the_last_group_share_it() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from iotcache.errors import UsageError
-from iotcache.text import printable
+from iotcache.text import figure, printable
 
 if TYPE_CHECKING:
     from iotcache.advisor.hot_keys import HotKey
@@ -142,12 +142,12 @@ def lines(observed: Observation) -> Iterator[str]:
             f"  {node.evictions_per_s:.1f} evictions/s{marks}"
         )
         if node.curve is not None:
-            sizes = [f"{size / (1 << 20):.0f} MB" for size in node.curve.sizes]
+            sizes = [f"{figure(size / (1 << 20))} MB" for size in node.curve.sizes]
             yield _points("memory", sizes, node.curve.ratios)
     for group in evidence.groups:
         if group.ttl is not None:
-            yield f"{group.name}  {group.gets_per_s:.0f} gets/s  TTL {group.ttl.ttl_s:.0f} s"
-            lives = [f"{factor * group.ttl.ttl_s:.3g} s" for factor in group.ttl.factors]
+            yield f"{group.name}  {group.gets_per_s:.0f} gets/s  TTL {figure(group.ttl.ttl_s)} s"
+            lives = [f"{figure(factor * group.ttl.ttl_s)} s" for factor in group.ttl.factors]
             yield _points("TTL", lives, group.ttl.ratios)
     yield ""
     if not observed.advice:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from iotcache.advisor.advice import MEBIBYTE, Advice, Subject
 from iotcache.advisor.curves import MemoryCurve, TtlCurve, ring_curve
 from iotcache.advisor.evidence import Evidence
+from iotcache.text import figure
 
 RING = "all nodes"
 
@@ -82,7 +83,7 @@ def _memory(
         curve.ratios,
         "MB",
         tuple(marks),
-        f"in use {used:.3g} MB   {(1 - curve.now) * gets_per_s:.0f} store reads/s{apart}",
+        f"in use {figure(used)} MB   {(1 - curve.now) * gets_per_s:.0f} store reads/s{apart}",
     )
 
 
@@ -100,6 +101,6 @@ def _ttl(name: str, curve: TtlCurve, gets_per_s: float, advice: tuple[Advice, ..
         curve.ratios,
         "s",
         tuple(marks),
-        f"age served p99 {curve.age_p99_s(1.0):.3g} s   {(1 - curve.now) * gets_per_s:.0f} store reads/s   "
-        f"10 % jitter costs {100 * curve.jitter_price(0.1):.1f} points",
+        f"age served p99 {figure(curve.age_p99_s(1.0))} s   {(1 - curve.now) * gets_per_s:.0f} store reads/s"
+        f"   10 % jitter costs {100 * curve.jitter_price(0.1):.1f} points",
     )

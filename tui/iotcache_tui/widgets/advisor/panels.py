@@ -8,7 +8,7 @@ from math import log
 from iotcache.advisor.advice import Advice
 from iotcache.advisor.hot_keys import HotKey
 from iotcache.advisor.predictions import Checked
-from iotcache.text import printable, printable_bytes
+from iotcache.text import figure, printable, printable_bytes
 from iotcache_tui.format import bar, count, data_size, fit, fit_middle, wall_text
 from iotcache_tui.state.advisor.curves import AdviceCurve
 from iotcache_tui.widgets.common.braille import BrailleCanvas, curve, round_limits
@@ -52,8 +52,8 @@ def curve_lines(one: AdviceCurve | None, width: int, height: int, ascii_only: bo
         elif y == (high_cells - 1) // 2 and high_cells >= 5:
             label = f"{(high + low) / 2:.4g} %"
         lines.append([(fit(label, SCALE - 1, right=True) + " ", "dim"), *_toned(row, y, tones)])
-    axis = f"{_number(one.xs[0])} {one.unit}"
-    end = f"{_number(one.xs[-1])} {one.unit}"
+    axis = f"{figure(one.xs[0])} {one.unit}"
+    end = f"{figure(one.xs[-1])} {one.unit}"
     lines.append([(" " * SCALE + axis + end.rjust(wide - len(axis)), "dim")])
     lines += [_legend_line(one, width, signs), [(fit(one.note, width - 2), "dim")]]
     return lines
@@ -70,14 +70,10 @@ def _toned(row: Sequence[str], y: int, tones: dict[tuple[int, int], str]) -> lis
     return pieces
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def _legend(one: AdviceCurve, ascii_only: bool) -> str:
     signs = _SIGNS_ASCII if ascii_only else _SIGNS
     return "  ".join(
-        f"{signs[mark.name]} {mark.name} {_number(mark.x)} {one.unit} {100 * mark.ratio:.1f} %"
+        f"{signs[mark.name]} {mark.name} {figure(mark.x)} {one.unit} {100 * mark.ratio:.1f} %"
         for mark in one.marks
     )
 
@@ -86,7 +82,7 @@ def _legend_line(one: AdviceCurve, width: int, signs: dict[str, str]) -> Line:
     pieces: list[Piece] = []
     left = width - 2
     for mark in one.marks:
-        text = f"{signs[mark.name]} {mark.name} {_number(mark.x)} {one.unit} {100 * mark.ratio:.1f} %  "
+        text = f"{signs[mark.name]} {mark.name} {figure(mark.x)} {one.unit} {100 * mark.ratio:.1f} %  "
         if len(text.rstrip()) > left:
             break
         pieces.append((text, _TONES[mark.name]))
