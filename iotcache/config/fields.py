@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin
@@ -55,6 +54,8 @@ def _walk(kind: type[Struct], prefix: str) -> Iterator[SettingField]:
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` for the known name that is most like ``name``, or nothing."""
     known, name = list(known), name[:100]
+    import difflib  # for mistakes only: every command would load it
+
     matches = difflib.get_close_matches(name, known, 1, 0.6)
     if not matches:
         # A key in the wrong table is told by its last part.

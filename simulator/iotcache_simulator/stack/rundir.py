@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -236,7 +235,7 @@ def new_stack_folder() -> Path:
     """The name of a folder for one stack's files, to be announced before there is one: whoever is killed in
     between leaves nothing that nobody knows of. Raises :class:`StackError` without a temporary folder."""
     try:
-        return Path(tempfile.gettempdir()) / f"{TEMP_PREFIX}{secrets.token_hex(8)}"
+        return Path(tempfile.gettempdir()) / f"{TEMP_PREFIX}{os.urandom(8).hex()}"
     except OSError as error:
         raise _no_folder(error) from error
 
