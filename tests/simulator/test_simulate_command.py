@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
@@ -9,12 +10,15 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
 import pytest
 
+from iotcache.config.schema import StoreSettings
+from iotcache.store import open_store
 from iotcache_tui.cli.main import main
 from tests.conforming import conforming
 from tests.conftest import Server, free_port
@@ -100,12 +104,39 @@ def test_the_past_is_published_under_its_own_times(mosquitto: Server, tmp_path: 
     assert all("2026-03-01T00:00:00" <= ts < "2026-03-01T00:10:01" for ts in times)
 
 
+@pytest.mark.real("mosquitto")
+def test_a_past_that_a_broker_drops_says_what_to_raise(mosquitto: Server, tmp_path: Path) -> None:
+    asyncio.run(an_empty_store(tmp_path / "x.db"))
+    since, until = (f"{datetime.now(UTC) - timedelta(minutes=ago):%Y-%m-%dT%H:%M:%SZ}" for ago in (61, 60))
+    flags = ["--devices", "2", "--from", since, "--until", until, "--verify", "store=sqlite:///x.db"]
+    done = simulate("--broker", url(mosquitto), *flags, "--settle", "0.1", folder=tmp_path)
+    assert done.returncode == 1
+    assert b"in store)" in done.stderr
+    assert b"max_queued_messages" in done.stderr
+
+
+async def an_empty_store(file: Path) -> None:
+    async with open_store(StoreSettings(url=f"sqlite:///{file}")):
+        pass
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["--from", "2026-03-01T00:00:00Z"], "go together"),
         (["--from", "2026-03-02T00:00:00Z", "--until", "2026-03-01T00:00:00Z"], "must be later"),
         (["--from", "2026-03-01T00:00:00Z", "--until", "2026-03-02T00:00:00Z", "--duration", "1"], "as well"),
+        (
+            [
+                "--from",
+                "2026-03-01T00:00:00Z",
+                "--until",
+                "2026-03-02T00:00:00Z",
+                "--verify",
+                "store=sqlite:///x.db",
+            ],
+            "workers delete what is older",
+        ),
         (["--shard", "9/8", "--duration", "1"], "'9/8' is no part"),
         (["--shard", "8/8", "--devices", "3", "--duration", "1"], "no device in that part"),
     ],

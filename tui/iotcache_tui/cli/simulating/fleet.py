@@ -144,8 +144,8 @@ def run_fleet(args: argparse.Namespace) -> int:
         settings = listed(settings)
     places = VerifyTargets() if args.verify is None else parse_targets(args.verify, settings)
     check_named(places)
-    outcome = asyncio.run(_run(spec, settings.broker, places, args.settle))
-    return _conclude(args, outcome, conditions)
+    _check_kept(args, places)
+    return _conclude(args, asyncio.run(_run(spec, settings.broker, places, args.settle)), conditions)
 
 
 def _to_file(spec: FleetSpec, args: argparse.Namespace) -> RunOutcome:
@@ -258,6 +258,16 @@ def _settle_back_fill(args: argparse.Namespace) -> None:
         args.speed = math.inf
 
 
+def _check_kept(args: argparse.Namespace, places: VerifyTargets) -> None:
+    """Raises `UsageError` where workers would delete what is to be verified."""
+    days = 0.0 if places.store is None else places.store.retention_days
+    if days and args.since is not None and args.since < (time.time() - days * 86_400) * 1e6:
+        raise UsageError(
+            f"--from is earlier than {days:g} days ago, and workers delete what is older "
+            "(store.retention_days): it cannot be verified in the store"
+        )
+
+
 def _conclude(args: argparse.Namespace, outcome: RunOutcome, conditions: Sequence[Condition]) -> int:
     """Write the reports and say what failed; the exit code. A file that fails keeps nothing else from it."""
     found = cases(outcome.report, conditions, outcome.unreachable, outcome.failure)
@@ -287,6 +297,12 @@ def _conclude(args: argparse.Namespace, outcome: RunOutcome, conditions: Sequenc
             problems.append(str(error))
     for failure in (*report.failures, *problems):
         complain("simulate", failure)
+    if args.speed == math.inf and report.ledger is not None and report.ledger.lost_in.get("store"):
+        complain(
+            "simulate",
+            "this was as fast as the broker took it, and a broker drops what it cannot queue for a slower "
+            "worker: raise its limit (mosquitto: max_queued_messages), or name a --speed",
+        )
     if problems:
         if report.ok:
             complain("simulate", "all else was as promised: only what is said above could not be written")
