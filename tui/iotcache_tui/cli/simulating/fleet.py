@@ -263,8 +263,8 @@ def _check_kept(args: argparse.Namespace, places: VerifyTargets) -> None:
     days = 0.0 if places.store is None else places.store.retention_days
     if days and args.since is not None and args.since < (time.time() - days * 86_400) * 1e6:
         raise UsageError(
-            f"--from is earlier than {days:g} days ago, and workers delete what is older "
-            "(store.retention_days): it cannot be verified in the store"
+            f"--from is longer ago than store.retention_days ({days:g}), and workers delete what is older: "
+            "it cannot be verified in the store"
         )
 
 
