@@ -82,7 +82,7 @@ def _hot(now: RingFigures | None, width: int) -> list[Line]:
     """The keys that have copies, the first by name; nothing where there is none."""
     if now is None or not now.hot_keys:
         return []
-    head, more = f"hot, on {now.hot_nodes} nodes: ", len(now.hot_keys) - 1
+    head, more = f"hot, on {counted(now.hot_nodes, 'node')}: ", len(now.hot_keys) - 1
     tail = f" and {more} more" if more else ""
     key = fit_middle(now.hot_keys[0], max(width - len(head) - len(tail), 1)).rstrip()
     return [[(head, "warn"), (key, "strong"), (tail, "row")]]
