@@ -248,6 +248,7 @@ class LiveWork:
             read_only=is_read_only(self._settings),
             observe=observes(self._settings),
             follow=True,
+            role="dashboard",
             on_event=self._ring_event,
             store=cast("Store", store),
         )
