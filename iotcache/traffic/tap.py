@@ -29,7 +29,7 @@ from iotcache.traffic.meter import TrafficMeter
 from iotcache.traffic.watch_lines import What
 
 COST_MOST: Final = 0.02
-"""Share of this thread's processor time that it may take; what it displaces in its caches costs as much again …"""
+"""Share of this thread's processor time that it may take (what it displaces in caches costs the same again) …"""
 _COST_IDLE: Final = 0.001
 """… or of the time that goes by, in a thread that has little to do."""
 BURST_S: Final = 10.0
