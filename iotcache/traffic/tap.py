@@ -29,12 +29,12 @@ from iotcache.traffic.meter import TrafficMeter
 from iotcache.traffic.watch_lines import What
 
 COST_MOST: Final = 0.02
-"""Share of this thread's processor time that it may take (what it displaces in caches costs the same again) …"""
+"""Share of this thread's processor time that it may take (as much again is lost in displaced caches) …"""
 _COST_IDLE: Final = 0.001
 """… or of the time that goes by, in a thread that has little to do."""
 BURST_S: Final = 10.0
 """After so long its cost is looked at, and it may rest for a while …"""
-_REST_MOST: Final = 20.0
+_REST_MOST: Final = 30.0
 """… at most so many times as long."""
 _KEYS_LEAST: Final = 400
 """Fewer sampled keys say little; half of them are the least that stay."""
