@@ -101,7 +101,7 @@ def test_in_the_long_run_it_keeps_to_its_share_of_the_thread_however_dear_a_batc
     tap = TrafficTap(64 * MB, burst_s=1.0, now_s=lambda: now_s, cpu_s=cpu_s)
     batch = [SetItem(f"dev{number}:temp:latest", VALUE, 0, 600) for number in range(10)]
     done = [WriteResult(True, "n")] * len(batch)
-    for turn in range(10_000):
+    for turn in range(30_000):
         now_s = turn * 0.01
         tap.written(batch, done)
     assert 0.0 < tap.cpu_s <= 1.1 * COST_MOST * now_s
