@@ -19,6 +19,7 @@ COMPLETE = r"""
 source "$1"; shift
 iotcache-tui() { "$PYTHON" -P -m iotcache_tui "$@"; }
 COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); COMPREPLY=()
+if [[ -n "$LINE" ]]; then COMP_LINE="$LINE"; COMP_POINT=${#LINE}; COMP_WORDBREAKS=$' \t\n:'; fi
 function=$(complete -p iotcache-tui | sed 's/.*-F \([^ ]*\).*/\1/')
 $function iotcache-tui "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
 printf '%s\n' "${COMPREPLY[@]}"
@@ -50,6 +51,11 @@ def offered(bash_script: Path, *words: str, **env: str) -> set[str]:
         (["simulate", "--class", ""], {"cold-room", "truck"}),
         (["deadletter", ""], {"list", "redrive"}),
         (["completion", ""], set(SHELLS)),
+        (["simulate", ""], {"fleet", "certs"}),
+        (["simulate", "--preset", "z"], {"zigbee2mqtt"}),
+        (["simulate", "--profile", "b"], {"burst"}),
+        (["ingest", "preset", "show", "ta"], {"tasmota"}),
+        (["verify", "c"], {"cluster", "chaos"}),
     ],
 )
 def test_bash_offers(bash_script: Path, words: list[str], among: set[str]) -> None:
@@ -69,6 +75,35 @@ async def test_devices_of_the_store_are_offered_and_none_is_run(bash_script: Pat
     )
     assert found == {"dev-1", "dev-2"}
     assert not trap.exists()
+
+
+def test_nodes_and_contexts_of_the_configuration_are_offered(bash_script: Path, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('cache.nodes = ["cache1:11211", "cache2:11211"]\n[context.prod]\n[context.lab]\n')
+    env = {"IOTCACHE_CONFIG": str(file)}
+    assert offered(bash_script, "nodes", "remove", "", **env) == {"cache1:11211", "cache2:11211"}
+    assert offered(bash_script, "get", "--context", "", **env) == {"prod", "lab"}
+    # As bash splits it, which takes what follows the colon for the word.
+    words, line = ("nodes", "remove", "cache1", ":", "11"), "iotcache-tui nodes remove cache1:11"
+    assert offered(bash_script, *words, LINE=line, **env) == {"11211"}
+
+
+FREE = {
+    ("simulate", "control"), ("ingest", "instance"), ("ingest", "group"), ("warm", "site"),
+    ("device", "site"), ("alerts", "name"), ("simulate", "host"),
+}  # fmt: skip
+"""Names that people make up, or that no place lists."""
+
+
+def test_every_name_is_completed_or_anybodys_own() -> None:
+    asked = {
+        (command, action.dest)
+        for command, parser in commands_of(whole_parser()).items()
+        for action in parser._actions
+        if action.metavar in {"NAME", "DEVICE", "SENSOR", "KEY", "NODE", "SHELL"} and action.choices is None
+    }
+    known = {*FIXED, *ASKED, *FREE, ("nodes", "add")}
+    assert {one for one in asked if one[1] != "context"} <= known
 
 
 def test_every_argument_that_is_completed_exists() -> None:

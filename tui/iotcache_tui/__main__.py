@@ -1,4 +1,4 @@
-"""``python -m tui`` is ``iotcache-tui``."""
+"""``python -m iotcache_tui`` is ``iotcache-tui``."""
 
 import sys
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -36,13 +37,60 @@ def _benchmarks() -> Sequence[str]:
     return [name for name, _, _ in BENCHES]
 
 
+def _presets() -> Sequence[str]:
+    from iotcache_simulator.fleet.classes import PRESETS
+
+    return PRESETS
+
+
+def _preset_commands() -> Sequence[str]:
+    from iotcache.config.presets import preset_names
+
+    return ("preset", "list", "show", *preset_names())
+
+
+def _profiles() -> Sequence[str]:
+    from iotcache_simulator.fleet.load import PROFILES
+
+    return PROFILES
+
+
+def _formats() -> Sequence[str]:
+    from iotcache_simulator.fleet.formats.encoders import NAMES
+
+    return NAMES
+
+
+def _popularities() -> Sequence[str]:
+    from iotcache_simulator.readers.popularity import NAMES
+
+    return NAMES
+
+
+def _workloads() -> Sequence[str]:
+    from iotcache_simulator.readers.shapes import SHAPES
+
+    return list(SHAPES)
+
+
+def _columns() -> Sequence[str]:
+    from iotcache_tui.state.fleet.view import SORTS
+
+    return list(SORTS)
+
+
 FIXED: Final[dict[tuple[str, str], Callable[[], Sequence[str]]]] = {
     ("lab", "name"): _scenarios,
     ("schema", "name"): _schemas,
     ("bench", "name"): _benchmarks,
-    ("simulate", "what"): lambda: ("fleet", "readers", "capture", "play"),
     ("simulate", "classes"): _classes,
-    ("nodes", "action"): lambda: ("list", "whatif", "add", "remove", "weight", "apply", "undo"),
+    ("simulate", "preset"): _presets,
+    ("simulate", "profile"): _profiles,
+    ("simulate", "format"): _formats,
+    ("simulate", "popularity"): _popularities,
+    ("simulate", "workload"): _workloads,
+    ("ingest", "action"): _preset_commands,
+    ("snapshot", "sort"): _columns,
     ("config", "what"): lambda: ("show", "default", "keys"),
     ("completion", "shell"): lambda: SHELLS,
 }
@@ -52,8 +100,36 @@ ASKED: Final[dict[tuple[str, str], str]] = {
     ("get", "sensor"): "sensors",
     ("device", "devices"): "devices",
     ("where", "key"): "keys",
+    ("nodes", "nodes_named"): "nodes",
+    ("nodes", "remove"): "nodes",
 }
 """Command and argument whose words the program is asked for, as ``iotcache-tui completion --names KIND``."""
+_CONTEXT: Final = "context"
+"""An argument of every command."""
+
+
+_BASH_LAST: Final = "complete -o bashdefault -F _shtab_iotcache_tui iotcache-tui"
+_BASH_COLONS: Final = """\
+# Bash takes a colon for the end of a word, unless COMP_WORDBREAKS is changed for all commands: keys and nodes
+# have some. So words are split at blanks here, and what stands before the last colon is not offered again.
+_iotcache_tui_words() {
+  local IFS=$' \\t\\n' before="${COMP_LINE:0:COMP_POINT}" at
+  if [[ "$COMP_WORDBREAKS" != *:* || "$before" != *:* ]]; then
+    _shtab_iotcache_tui "$@"
+    return
+  fi
+  read -ra COMP_WORDS <<< "$before"
+  [[ "$before" == *[[:space:]] ]] && COMP_WORDS+=("")
+  COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
+  local word="${COMP_WORDS[COMP_CWORD]}"
+  _shtab_iotcache_tui "$1" "$word" "${COMP_WORDS[COMP_CWORD - 1]}"
+  [[ "$word" == *:* ]] || return 0
+  for at in "${!COMPREPLY[@]}"; do
+    COMPREPLY[at]="${COMPREPLY[at]#"${word%"${word##*:}"}"}"
+  done
+}
+
+complete -o bashdefault -F _iotcache_tui_words iotcache-tui"""
 
 
 def script(shell: str) -> str:
@@ -64,7 +140,8 @@ def script(shell: str) -> str:
         each.description = lines[command]  # beside the command in the shell's list
         for action in each._actions:
             _complete(command, action)
-    return shtab.complete(parser, shell)
+    made = shtab.complete(parser, shell)
+    return made.replace(_BASH_LAST, _BASH_COLONS) if shell == "bash" else made
 
 
 def _asked(kind: str) -> dict[str, Any]:
@@ -82,10 +159,12 @@ def _asked(kind: str) -> dict[str, Any]:
 
 def _complete(command: str, action: argparse.Action) -> None:
     words = FIXED.get((command, action.dest))
-    asked = ASKED.get((command, action.dest))
+    asked = "contexts" if action.dest == _CONTEXT else ASKED.get((command, action.dest))
     metavar = action.metavar if isinstance(action.metavar, str) else ""
     if words is not None:
         action.choices = list(words())
+    elif action.dest == "what" and re.fullmatch(r"[a-z]+(\|[a-z]+)+", metavar):
+        action.choices = metavar.split("|")
     elif asked is not None:
         action.complete = _asked(asked)  # type: ignore[attr-defined]
     elif metavar.endswith("FILE") or action.dest == "file":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from iotcache.config.schema import Settings
     from iotcache.store.base import SeriesInfo
 
-KINDS = ("devices", "sensors", "keys")
+KINDS = ("devices", "sensors", "keys", "nodes", "contexts")
 ASK_S = 2.0
 """A store that is away must not hold a prompt up for longer."""
 _SERIES_MOST: Final = 4 * NAMES_MOST
@@ -39,9 +39,14 @@ def run(args: argparse.Namespace) -> int:
     if args.names is not None:
         from iotcache_tui.cli.options import load_settings
 
-        settings = load_settings(args).settings
-        series = _series(settings)
-        print("\n".join(safe_names(_names(args.names, series, settings))))
+        loaded = load_settings(args)
+        if args.names == "contexts":
+            names = [one.name for one in loaded.contexts]
+        elif args.names == "nodes":
+            names = _nodes(loaded.settings)
+        else:
+            names = _names(args.names, _series(loaded.settings), loaded.settings)
+        print("\n".join(safe_names(names)))
         return 0
     if args.shell not in SHELLS:
         raise UsageError(
@@ -63,6 +68,17 @@ def _names(kind: str, series: Sequence[SeriesInfo], settings: Settings) -> list[
 
     keys = Keys(settings.cache.prefix)
     return [keys.latest(*one.series) for one in series]
+
+
+def _nodes(settings: Settings) -> list[str]:
+    """Raises `IotCacheError`."""
+    from iotcache.config.urls import parse_node
+    from iotcache_tui.cli.running_stack import reached
+
+    nodes = settings.cache.nodes
+    if isinstance(nodes, str):
+        nodes = reached(settings).cache.nodes
+    return [] if isinstance(nodes, str) else [parse_node(one).name for one in nodes]
 
 
 def _series(settings: Settings) -> Sequence[SeriesInfo]:
