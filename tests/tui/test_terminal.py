@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from iotcache_simulator.lab.definition.scenario import catalogue
+
 pytestmark = [pytest.mark.real("tmux"), pytest.mark.timeout(120)]
 
 
@@ -224,8 +226,9 @@ def test_a_learner_goes_through_two_scenarios_with_keys_only(
     term.until(lambda text: "Hit ratio" in text)
     term.press("6")
     term.until(lambda text: "Cache stampede" in text)
-    for title, downs, steps in (("Cache stampede", 0, 3), ("TTL too short", 4, 2)):
-        term.press("Home", *["Down"] * downs, "Enter")
+    titles = [one.title for one in catalogue()[0]]
+    for title, steps in (("Cache stampede", 3), ("TTL too short", 2)):
+        term.press("Home", *["Down"] * titles.index(title), "Enter")
         for step in range(1, steps + 1):
             term.until(partial(_at_step, title, f"step {step} of {steps}"), 90.0)
             term.press("b")
