@@ -27,7 +27,7 @@ class _ThemedMarkdown:
 
     def __init__(self, text: str, colour: str) -> None:
         self._markdown = Markdown(text, code_theme="ansi_dark")
-        plain = {name: "default" for name in DEFAULT_STYLES if name.startswith("markdown.")}
+        plain = {name: "none" for name in DEFAULT_STYLES if name.startswith("markdown.")}
         bold = dict.fromkeys(("markdown.strong", "markdown.item.bullet", "markdown.item.number"), "bold")
         code = dict.fromkeys(("markdown.code", "markdown.code_block"), f"bold {colour}")
         self._theme = Theme({**plain, **bold, **code, "markdown.em": "italic"}, inherit=True)
