@@ -62,14 +62,17 @@ def memory(evidence: Evidence) -> Iterator[Advice]:
             yield _more(node, curve, wanted, gain, sure)
             continue
         enough = curve.smallest_for(curve.now - LOSS_MOST) or node.memory_bytes
-        used = curve.working_set_bytes if not evicts else 0.0
+        needs = [(float(enough), "{:.0f} MB would hit as often")]
+        if not evicts:
+            needs.append((curve.working_set_bytes, "entries in use take {:.0f} MB"))
         if evidence.seconds < LONG_S:
             # What was not asked for in so short a time may be in use all the same.
-            used = max(used, node.used_bytes)
-        least = _megabytes(max(enough, used) * HEADROOM)
+            needs.append((float(node.used_bytes), "all its entries take {:.0f} MB"))
+        need, reason = max(needs)
+        least = _megabytes(need * HEADROOM)
         saved = node.memory_bytes - least * MEBIBYTE
         if node.memory_bytes >= MEMORY_LEAST_BYTES and saved >= WASTE_LEAST * node.memory_bytes:
-            yield _less(node, curve, least, saved, sure)
+            yield _less(node, curve, least, sure, reason.format(ceil(need / MEBIBYTE)))
 
 
 def evicting(node: NodeEvidence) -> bool:
@@ -102,15 +105,15 @@ def _more(node: NodeEvidence, curve: MemoryCurve, wanted: int, gain: float, sure
     )
 
 
-def _less(node: NodeEvidence, curve: MemoryCurve, least: int, saved: float, sure: Confidence) -> Advice:
+def _less(node: NodeEvidence, curve: MemoryCurve, least: int, sure: Confidence, reason: str) -> Advice:
     today = node.memory_bytes // MEBIBYTE
+    saved = float(node.memory_bytes - least * MEBIBYTE)
     return Advice(
         subject=Subject.MEMORY,
         about=node.name,
         text=f"{node.name}: {today} → {least} MB: {saved / MEBIBYTE:.0f} MB saved, "
         f"hit ratio stays {100 * curve.now:.1f} %",
-        reason=f"entries in use take {curve.working_set_bytes / MEBIBYTE:.0f} MB; "
-        f"{HEADROOM - 1:.0%} are left for growth",
+        reason=f"{reason}; {HEADROOM - 1:.0%} of that are left for growth",
         do=f"cache_memlimit {least}",
         target=float(least),
         undo=f"cache_memlimit {today}",

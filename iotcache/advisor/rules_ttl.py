@@ -59,8 +59,9 @@ def _longer(group: GroupEvidence, curve: TtlCurve, gain: float, reads: float, sk
         about=group.name,
         text=f"{group.name}: {curve.ttl_s:g} s → {factor * curve.ttl_s:g} s: {100 * gain:+.1f} points, "
         f"{-reads:.0f} store reads/s, age served p99 {older:+.0f} s",
-        reason=f"{100 * (1 - curve.now):.1f} % of its reads find nothing, mostly as the entry has expired "
-        f"(jitter of {JITTER:.0%} would cost {100 * curve.jitter_price(JITTER):.1f} points)",
+        reason=f"{100 * (1 - curve.now):.1f} % of its reads find nothing, {100 * gain:.1f} % as the entry "
+        f"has expired too soon (jitter of {JITTER:.0%} would cost "
+        f"{100 * curve.jitter_price(JITTER):.1f} points)",
         do=f"TTL of {group.name}: {factor * curve.ttl_s:g} s",
         target=factor * curve.ttl_s,
         undo=f"TTL of {group.name}: {curve.ttl_s:g} s",

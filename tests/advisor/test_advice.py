@@ -16,6 +16,7 @@ from tests.advisor.histories import (
     one_hot_key,
     sound,
     too_little_memory,
+    too_much_memory,
     ttl_too_short,
 )
 from tests.advisor.other_histories import HEALTHY_TOO, OTHERS
@@ -63,6 +64,22 @@ def test_memory_and_ttl_advice_name_the_figure_that_is_to_come() -> None:
     assert ttl.predicted is not None and ttl.now is not None
     assert ttl.predicted > ttl.now
     assert "15 s →" in ttl.text and "store reads/s" in ttl.text and "p99" in ttl.text
+
+
+def test_less_memory_is_advised_with_the_reason_that_decided_it() -> None:
+    (node,) = too_much_memory().nodes
+    megabyte = 1 << 20
+    node = replace(node, memory_bytes=1_024 * megabyte, used_bytes=400 * megabyte, evictions_per_s=0.0)
+
+    def reason(seconds: float, working_set_mb: int = 200) -> str:
+        assert node.curve is not None
+        curve = replace(node.curve, working_set_bytes=float(working_set_mb * megabyte))
+        evidence = replace(too_much_memory(), nodes=(replace(node, curve=curve),), seconds=seconds)
+        return next(one.reason for one in advise(evidence) if one.subject is Subject.MEMORY)
+
+    assert reason(60.0).startswith("all its entries take 400 MB;")
+    assert reason(600.0).startswith("entries in use take 200 MB;")
+    assert " MB would hit as often;" in reason(600.0, working_set_mb=0)
 
 
 def test_of_a_hot_key_it_says_what_copies_and_another_weight_would_do() -> None:
