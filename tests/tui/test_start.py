@@ -29,6 +29,19 @@ LinuxDriver.write = first_frame
 from iotcache_tui.cli.main import main
 main([])
 """
+STACK = """
+import os, sys
+from iotcache_simulator.stack.stack import Stack
+
+async def start(stack):
+    with open("seen", "w") as file:
+        file.write("\\n".join(sys.modules))
+    os._exit(0)
+
+Stack.start = start
+from iotcache_tui.cli.main import main
+main([])
+"""
 LATER = {
     "aiomqtt", "email", "importlib.metadata", "numpy", "paho", "plotext", "psycopg", "pymemcache", "sqlite3",
     "iotcache.alerts", "iotcache.cache", "iotcache.cluster", "iotcache.config.alert_rules",
@@ -40,24 +53,35 @@ LATER = {
 }  # fmt: skip
 
 
-def test_the_first_frame_waits_for_nothing_that_it_does_not_show(tmp_path: Path) -> None:
+def seen(program: str, tmp_path: Path) -> list[str]:
+    """The lines that ``program``, run in a terminal, has left in the file ``seen``."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-P", "-c", PROGRAM], stdin=theirs, stdout=theirs, cwd=tmp_path,
+        [sys.executable, "-P", "-c", program], stdin=theirs, stdout=theirs, cwd=tmp_path,
         env=ENVIRONMENT | {
             "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40",
             "XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path),
         },
-    ) as program:  # fmt: skip
+    ) as running:  # fmt: skip
         os.close(theirs)
         with contextlib.suppress(OSError):  # Linux ends a terminal without a writer so
             while os.read(ours, 65_536):
                 pass
-        assert program.wait(60) == 0
+        assert running.wait(60) == 0
     os.close(ours)
-    frame, collects, *loaded = (tmp_path / "seen").read_text("utf-8").splitlines()
+    return (tmp_path / "seen").read_text("utf-8").splitlines()
+
+
+def test_the_first_frame_waits_for_nothing_that_it_does_not_show(tmp_path: Path) -> None:
+    frame, collects, *loaded = seen(PROGRAM, tmp_path)
     assert "STARTING" in frame
     assert collects == "True True", "no garbage is looked for in what was loaded, but in all else"
     assert "[1 Fleet]" in frame
     assert LATER & set(loaded) == set()
     assert "iotcache_tui.feed.live" in loaded
+
+
+def test_the_stack_does_not_wait_for_what_looks_at_it(tmp_path: Path) -> None:
+    loaded = seen(STACK, tmp_path)
+    later = {"iotcache_tui.feed.work", "iotcache.cache", "iotcache.cluster", "pymemcache"}
+    assert later & set(loaded) == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from functools import partial
@@ -58,9 +59,13 @@ class EmbeddedBroker(EmbeddedServer):
             await process.start()
             await process.say(json.dumps({"config_path": str(self._config)}).encode())
             await process.receive("ready", 10.0)
-            for version in VERSIONS:
-                port = self._port(version).number
-                await until_answering(process, partial(mqtt_answers, LOOPBACK, port, version))
+            ports = {version: self._port(version).number for version in VERSIONS}
+            await asyncio.gather(
+                *(
+                    until_answering(process, partial(mqtt_answers, LOOPBACK, port, version))
+                    for version, port in ports.items()
+                )
+            )
         except BaseException:
             await process.stop(0.0)
             raise

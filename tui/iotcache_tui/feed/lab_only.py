@@ -78,19 +78,21 @@ class LabFeed(LiveFeed):
                 await end(looking)
 
     async def _look(self, servers: Settings) -> None:
+        from iotcache_tui.feed.stack_start import StackStart
         from iotcache_tui.feed.work import LiveWork
 
-        work = LiveWork(
-            servers,
-            self.mailbox,
-            _Observed(self._dispatcher),
-            lambda: self._watched,
-            self._clock,
-            reads_per_s=READS_PER_S,
-            # Where readers fill their own part, the worker's is meant to be another.
-            compares_placement=False,
-        )
         try:
-            await work.run()
+            async with StackStart(servers, self.mailbox, self._clock) as begun:
+                work = LiveWork(
+                    begun,
+                    self.mailbox,
+                    _Observed(self._dispatcher),
+                    lambda: self._watched,
+                    self._clock,
+                    reads_per_s=READS_PER_S,
+                    # Where readers fill their own part, the worker's is meant to be another.
+                    compares_placement=False,
+                )
+                await work.run()
         except IotCacheError:
             log.warning("the scenario's servers cannot be looked at", exc_info=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import threading
 from collections.abc import Sequence
@@ -49,28 +50,35 @@ class LiveFeed:
         self._tick_s = tick_s
         self._clock = clock
         self._after = after
+        self._made: RequestDispatcher | None = None
+        self._making = threading.Lock()
         self._watched: tuple[int, ...] = ()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._stop_asked = False
 
-    # The screen's side. What is made on its first use is made by the screen's thread, and loaded then.
+    # The screen's side. What is made on its first use is loaded then.
 
     @cached_property
     def mailbox(self) -> Mailbox:
+        """Made by the screen's thread, before the feed's begins."""
         from iotcache_tui.state.updates import Mailbox
 
         return Mailbox()
 
-    @cached_property
+    @property
     def _dispatcher(self) -> RequestDispatcher:
+        """Made by the thread that first has a use for it."""
         from iotcache_tui.feed.dispatcher import RequestDispatcher
 
-        return RequestDispatcher(self.mailbox)
+        with self._making:
+            if self._made is None:
+                self._made = RequestDispatcher(self.mailbox)
+            return self._made
 
     def start(self) -> None:
-        assert self._dispatcher is not None  # before the other thread wants it
+        assert self.mailbox is not None
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._thread.start()
 
@@ -115,18 +123,7 @@ class LiveFeed:
         self._stopping = asyncio.Event()
         if self._stop_asked:
             return
-        from iotcache_tui.feed.work import LiveWork
-
-        work = LiveWork(
-            self._settings,
-            self.mailbox,
-            self._dispatcher,
-            lambda: self._watched,
-            self._clock,
-            reads_per_s=self._reads_per_s,
-            tick_s=self._tick_s,
-        )
-        job = asyncio.create_task(work.run())
+        job = asyncio.create_task(self._work())
         stop = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({job, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -136,3 +133,22 @@ class LiveFeed:
             await end(job)
         if failed:
             job.result()
+
+    async def _work(self) -> None:
+        from iotcache_tui.feed.stack_start import StackStart
+
+        async with StackStart(self._settings, self.mailbox, self._clock) as begun:
+            # Aside: the stack's start has a loop to go on in meanwhile.
+            await asyncio.to_thread(importlib.import_module, "iotcache_tui.feed.work")
+            from iotcache_tui.feed.work import LiveWork
+
+            work = LiveWork(
+                begun,
+                self.mailbox,
+                self._dispatcher,
+                lambda: self._watched,
+                self._clock,
+                reads_per_s=self._reads_per_s,
+                tick_s=self._tick_s,
+            )
+            await work.run()

@@ -15,7 +15,7 @@ from iotcache.backoff import Backoff
 from iotcache.cache import DeviceCache
 from iotcache.clock import Clock
 from iotcache.config.key_placement import key_placement, placement_on
-from iotcache.config.parts import NONE, absent_parts, named_parts, observes, without_idle_parts
+from iotcache.config.parts import NONE, absent_parts, named_parts, observes
 from iotcache.config.schema import Settings
 from iotcache.config.urls import parse_node
 from iotcache.errors import IotCacheError, StoreEmpty, StoreError
@@ -25,7 +25,6 @@ from iotcache.nodelist.opening import until_listed
 from iotcache.store import open_store
 from iotcache.store.base import Store
 from iotcache.tasks import end, first_error
-from iotcache_simulator.stack.stack import Stack
 from iotcache_tui.feed.absent import NoCluster, NoStore
 from iotcache_tui.feed.advisor import AdvisorFeed
 from iotcache_tui.feed.answers.alerts import AlertPoller
@@ -34,7 +33,6 @@ from iotcache_tui.feed.delayed_store import DelayedStore
 from iotcache_tui.feed.node_alerts import NodeAlerts
 from iotcache_tui.feed.node_stats import NodeStatsPoller
 from iotcache_tui.feed.pace import TICK_S, ReadingPace
-from iotcache_tui.feed.parts import Parts
 from iotcache_tui.feed.process_stats import ProcessStatsListener
 from iotcache_tui.feed.read_stats import ReadStats
 from iotcache_tui.feed.request_context import RequestContext, is_read_only
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
     from iotcache.cluster import Cluster
     from iotcache.config.urls import NodeAddress
     from iotcache.nodelist.watch import NodeListWatch
+    from iotcache_simulator.stack.stack import Stack
+    from iotcache_tui.feed.stack_start import StackStart
 
 BATCH_ROWS = 500
 DIRECTORY_EVERY_S = 1.0
@@ -69,14 +69,14 @@ class Serving(Protocol):
 
 
 class LiveWork:
-    """One run of the feed, in the feed's event loop; ``watched`` says which rows are on screen.
+    """One run of the feed over ``begun``, in the feed's event loop; ``watched``: the rows that are on screen.
 
     ``reads_per_s`` is the most reads a second; they are made every ``tick_s``.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        begun: StackStart,
         mailbox: Mailbox,
         dispatcher: Serving,
         watched: Callable[[], Sequence[int]],
@@ -87,12 +87,13 @@ class LiveWork:
         compares_placement: bool = True,
     ) -> None:
         self.mailbox = mailbox
-        settings = self._settings = without_idle_parts(settings)
+        self._begun = begun
+        settings = self._settings = begun.settings
         self._dispatcher = dispatcher
         self._watched = watched
         self._clock = clock
         self._series: list[Series] = []
-        self._parts = Parts(mailbox, settings, clock)
+        self._parts = begun.parts
         self._process_stats = ProcessStatsListener(self._parts, clock, mailbox.put_event)
         self._asked_s = 0.0
         """Since when an answer of the store is waited for; 0 while none is."""
@@ -119,20 +120,16 @@ class LiveWork:
             raise
 
     async def _run(self) -> None:
-        stack = Stack(
-            self._settings,
-            readers=True,
-            on_event=self.mailbox.put_event,
-            on_progress=self._parts.progress,
-        )
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                starting = tasks.create_task(stack.start())
-                await stack.until_written()  # while the fleet is still being started
-                self._parts.started(stack)
-                await self._work(stack, starting)
-        finally:
-            await stack.stop()
+        stack = self._begun.stack
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._standing())
+            await stack.until_written()  # while the fleet is still being started
+            self._parts.started(stack)
+            await self._work(stack, self._begun.task)
+
+    async def _standing(self) -> None:
+        """Raises `StackError` when it does not come up."""
+        await self._begun.task
 
     async def _work(self, stack: Stack, starting: asyncio.Task[None]) -> None:
         """All that is done over servers that answer."""
