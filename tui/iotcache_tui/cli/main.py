@@ -13,6 +13,8 @@ from iotcache.errors import ConfigError, IotCacheError, RingMismatch, UsageError
 from iotcache.text import printable
 from iotcache_tui.cli.parsers import COMMANDS, PROGRAM, command_module, command_parser
 
+NAMES_COMMAND = ("completion", "--names")
+"""As the scripts for shells ask, with the kind of names behind it."""
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 _CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """What the system says of an output that takes no more."""
@@ -34,7 +36,21 @@ def command_and_rest(argv: Sequence[str]) -> tuple[str | None, list[str]]:
     return argv[at], [*argv[:at], *argv[at + 1 :]]
 
 
+def _remembered(argv: Sequence[str]) -> bool:
+    """Whether this was a shell's question at a Tab, and is answered: that waits for no settings."""
+    if len(argv) != 3 or tuple(argv[:2]) != NAMES_COMMAND:
+        return False
+    from iotcache_tui.cli.remembered_names import recall
+
+    names = recall(argv[2])
+    if names is not None:
+        print("\n".join(names))
+    return names is not None
+
+
 def _run(argv: Sequence[str]) -> int:
+    if _remembered(argv):
+        return 0
     command, rest = command_and_rest(argv)
     names = [name for name, _ in COMMANDS]
     if command is not None and command not in names:

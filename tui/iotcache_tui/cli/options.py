@@ -46,6 +46,11 @@ def flags_of(args: argparse.Namespace) -> dict[str, object]:
     return flags
 
 
+def is_flagged(args: argparse.Namespace) -> bool:
+    """Whether the command line says anything of the settings."""
+    return bool(flags_of(args)) or args.config is not None or args.context is not None
+
+
 def load_settings(args: argparse.Namespace) -> LoadedSettings:
     """The settings in force for this command line. Raises `ConfigError` or `UsageError`."""
     from iotcache.config import load

@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from iotcache.errors import UsageError
 from iotcache.text import printable
+from iotcache_tui.cli.options import is_flagged
 from iotcache_tui.cli.shell_names import NAMES_MOST, SHELLS, safe_names
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from iotcache.config import LoadedSettings
     from iotcache.config.schema import Settings
     from iotcache.store.base import SeriesInfo
 
@@ -39,14 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.names is not None:
         from iotcache_tui.cli.options import load_settings
 
-        loaded = load_settings(args)
-        if args.names == "contexts":
-            names = [one.name for one in loaded.contexts]
-        elif args.names == "nodes":
-            names = _nodes(loaded.settings)
-        else:
-            names = _names(args.names, _series(loaded.settings), loaded.settings)
-        print("\n".join(safe_names(names)))
+        print("\n".join(_found(args, load_settings(args))))
         return 0
     if args.shell not in SHELLS:
         raise UsageError(
@@ -57,6 +54,48 @@ def run(args: argparse.Namespace) -> int:
 
     print(script(args.shell))
     return 0
+
+
+def _found(args: argparse.Namespace, loaded: LoadedSettings) -> list[str]:
+    """The names that are asked for; what can be remembered of them for the next Tab is.
+
+    Raises `IotCacheError`.
+    """
+    from iotcache_tui.cli.running_stack import reached
+
+    kind, settings, store = args.names, loaded.settings, None
+    if kind == "contexts":
+        names = [one.name for one in loaded.contexts]
+        lasts = True
+    elif kind == "nodes":
+        names = _nodes(settings)
+        lasts = bool(names)
+    else:
+        settings = reached(settings)
+        store = _file_of(settings)
+        names = _names(kind, _series(settings, store), settings)
+        lasts = store is not None
+    names = safe_names(names)
+    from iotcache_tui.cli.remembered_names import REMEMBERED, remember
+
+    if lasts and kind in REMEMBERED and not is_flagged(args):
+        remember(kind, _origins(), names=names, store=None if store is None else str(store.absolute()))
+    return names
+
+
+def _origins() -> list[str]:
+    """What says where the names are, without flags: files of settings, and those of running stacks."""
+    import os
+    from pathlib import Path
+
+    import platformdirs
+
+    from iotcache_simulator.stack.rundir import runtime_folder
+
+    named = os.environ.get("IOTCACHE_CONFIG")
+    here, user = Path("config.toml").absolute(), platformdirs.user_config_path("iotcache") / "config.toml"
+    files = [Path(named).expanduser()] if named else [here, user]
+    return [str(one) for one in (*files, runtime_folder())]
 
 
 def _names(kind: str, series: Sequence[SeriesInfo], settings: Settings) -> list[str]:
@@ -81,21 +120,23 @@ def _nodes(settings: Settings) -> list[str]:
     return [] if isinstance(nodes, str) else [parse_node(one).name for one in nodes]
 
 
-def _series(settings: Settings) -> Sequence[SeriesInfo]:
-    """What the store knows. Raises `IotCacheError`."""
+def _file_of(settings: Settings) -> Path | None:
+    """The file of a store of SQLite."""
     from iotcache.config.urls import parse_store
-    from iotcache_tui.cli.running_stack import reached
 
-    settings = reached(settings)
-    path = parse_store(settings.store.url).path if settings.store.url not in ("embedded", "none") else None
-    if path is None:
+    return parse_store(settings.store.url).path if settings.store.url != "none" else None
+
+
+def _series(settings: Settings, file: Path | None) -> Sequence[SeriesInfo]:
+    """What the store knows. Raises `IotCacheError`."""
+    if file is None:
         import asyncio
 
         return asyncio.run(_asked(settings))
     # At a Tab an event loop would take longer to load than the file to be read.
     from iotcache.store.sqlite.reader import SqliteReader
 
-    reader = SqliteReader(path, busy_timeout_s=ASK_S)
+    reader = SqliteReader(file, busy_timeout_s=ASK_S)
     try:
         return reader.directory(0, _SERIES_MOST)
     finally:
