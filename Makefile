@@ -170,19 +170,33 @@ $(DEV): pyproject.toml
 	@touch $@ $(RUN)
 
 # uv when it is there, else venv and pip (25.1 or newer, for dependency groups). For a first run nothing is compiled
-# beforehand, as uv has it too: that would take as long as all the rest, and most of it is never imported.
-PIP = $(BIN)/python -m pip install -q --disable-pip-version-check
+# beforehand, as uv has it too: that would take as long as all the rest, and most of it is never imported. Nor does it
+# wait for a pip of its own where the one at hand installs for others (22.3 or newer).
+PIP_INSTALL := install -q --disable-pip-version-check
+PIP = $(BIN)/python -m pip $(PIP_INSTALL)
 define install
 if command -v uv >/dev/null 2>&1; then \
     echo "installing into $(VENV) with uv …"; \
     { [ -x $(BIN)/python ] || uv venv -q --python '$(if $(filter-out python3,$(PYTHON)),$(PYTHON),>=3.11)' $(VENV); } && \
     uv pip install -q -p $(BIN)/python $(1); \
 else \
-    echo "installing into $(VENV) with venv and pip (a minute or two) …"; \
+    echo "installing into $(VENV) with venv and pip (half a minute, or two) …"; \
     { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "iotcache needs Python 3.11 or newer: name one with make PYTHON=…")' && \
-      { [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); } && \
-      $(if $(findstring --group,$(1)),$(PIP) -U 'pip>=25.1' && $(PIP),$(PIP) --no-compile) $(1); }; \
+      $(if $(findstring --group,$(1)),$(call install_with_own_pip,$(1)),$(call install_with_any_pip,$(1))); }; \
 fi
+endef
+define install_with_own_pip
+{ [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); } && \
+      { $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null; } && \
+      $(PIP) -U 'pip>=25.1' && $(PIP) $(1)
+endef
+define install_with_any_pip
+if $(PYTHON) -m pip --python "$$(command -v $(PYTHON))" --version >/dev/null 2>&1; then \
+          { [ -x $(BIN)/python ] || $(PYTHON) -m venv --without-pip $(VENV); } && \
+          $(PYTHON) -m pip --python $(BIN)/python $(PIP_INSTALL) --no-compile $(1); \
+      else \
+          { [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); } && $(PIP) --no-compile $(1); \
+      fi
 endef
 
 clean:
