@@ -80,6 +80,7 @@ lint: $(DEV)
 lint-deploy: $(DEV)
 	@$(call install,--group deploy)
 	@$(BIN)/hadolint deploy/Dockerfile
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 	@promtool check rules deploy/prometheus/rules.yaml
 	@cd deploy/prometheus && promtool test rules rules_test.yaml
 	@promtool check config --syntax-only deploy/prometheus/prometheus.yaml

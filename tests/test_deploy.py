@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,9 +23,11 @@ from iotcache_tui.cli.parsers import COMMANDS, command_parser
 from tests.cli.test_document_commands import run_line
 from tests.conftest import Server, free_port, program
 
+OUR_PROGRAM = (sys.executable, "-P", "-m", "iotcache_tui")
 DEPLOY = Path(__file__).parents[1] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
 OURS = {name: one for name, one in COMPOSE["services"].items() if one["image"] == "iotcache"}
+DOCKERFILE = re.sub(r"\\\n\s*", "", (DEPLOY / "Dockerfile").read_text("utf-8"))
 MANIFESTS = list(yaml.safe_load_all((DEPLOY / "kubernetes/iotcache.yaml").read_text("utf-8")))
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 
@@ -44,6 +48,35 @@ def exec_start(unit: Path) -> list[str]:
 @pytest.mark.parametrize("service", OURS)
 def test_a_container_runs_a_command_that_there_is(service: str) -> None:
     parse(OURS[service]["command"])
+
+
+def image_command() -> list[str]:
+    """What the image runs by itself."""
+    (entry,) = re.findall(r"^ENTRYPOINT (.*)$", DOCKERFILE, re.MULTILINE)
+    (command,) = re.findall(r"^CMD (.*)$", DOCKERFILE, re.MULTILINE)
+    assert json.loads(entry) == ["iotcache-tui"]
+    words: list[str] = json.loads(command)
+    return words
+
+
+def test_the_lines_above_the_services_are_those_that_bring_them_up(tmp_path: Path) -> None:
+    text = (DEPLOY / "compose.yaml").read_text("utf-8")
+    lines = re.findall(r"^# .*?((?:mkdir|openssl|docker) .*)$", text, re.MULTILINE)
+    shell = [line for line in lines if not line.startswith("docker")]
+    subprocess.run(["bash", "-ec", "\n".join(shell)], cwd=tmp_path, check=True, timeout=30)
+    for secret in COMPOSE["secrets"].values():
+        file = tmp_path / "deploy" / secret["file"]
+        assert len(file.read_text().strip()) == 32
+        assert file.stat().st_mode & 0o444 == 0o444, "the image's user is not ours"
+    docker = [shlex.split(line) for line in lines if line.startswith("docker")]
+    assert docker
+    for words in docker:
+        assert words[:4] == ["docker", "compose", "-f", "deploy/compose.yaml"]
+        profiles = {name for one in COMPOSE["services"].values() for name in one.get("profiles", ())}
+        if "--profile" in words:
+            assert words[words.index("--profile") + 1] in profiles
+        if "run" in words:
+            assert words[-1] in OURS
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -154,7 +187,7 @@ class Running:
         }  # fmt: skip
         self._programs: list[subprocess.Popen[bytes]] = []
 
-    def start(self, command: list[str]) -> int:
+    def start(self, command: list[str], by: Sequence[str] = OUR_PROGRAM) -> int:
         """Start it; the port that is its in the place of 8080."""
         port = free_port()
         # systemd's %H, %i and %d, and the name of a pod.
@@ -166,7 +199,7 @@ class Running:
             command = [word.replace(name, value) for word in command]
         self._programs.append(
             subprocess.Popen(
-                [sys.executable, "-P", "-m", "iotcache_tui", *command],
+                [*by, *command],
                 env=self.env, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
         )  # fmt: skip
@@ -211,12 +244,42 @@ def running(memcached: Server, mosquitto: Server, tmp_path: Path) -> Iterator[Ru
 
 def test_a_worker_runs_as_its_container_does(running: Running) -> None:
     """Command, environment and health check of the image; and the rules' metrics are those that it has."""
-    port = running.start(OURS["worker1"]["command"])
-    running.until(lambda: running.healthy(port))
-    scraped = running.metrics(port)
-    assert running.end() == [0]
+    ports = [running.start(OURS["worker1"]["command"]), running.start(image_command())]
+    running.until(lambda: all(map(running.healthy, ports)))
+    scraped = running.metrics(ports[0])
+    assert running.end() == [0, 0]
     rules = (DEPLOY / "prometheus/rules.yaml").read_text("utf-8")
     assert _metrics(rules) - {"iotcache_"} <= _metrics(scraped)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_the_image_is_built_by_its_own_commands(running: Running, tmp_path: Path) -> None:
+    """What COPY names is enough for the wheels, those for what is installed, and that for its command."""
+    source, wheels, venv = tmp_path / "source", tmp_path / "wheels", tmp_path / "venv"
+    for words in map(str.split, re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE)):
+        target = (source / words[-1]).resolve()
+        for name in words[:-1]:
+            place = DEPLOY.parent / name
+            if place.is_dir():
+                shutil.copytree(place, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copy(place, target)
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True, timeout=120)
+    environment = running.env | {"PATH": f"{venv}/bin:{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH")
+    build, install = (
+        re.sub(r"--mount=\S+ ", "", line).partition(" && useradd")[0].replace("/wheels", str(wheels))
+        for line in re.findall(r"^RUN (.*)$", DOCKERFILE, re.MULTILINE)
+    )
+    assert build.startswith("pip wheel ") and install.startswith("pip install ")
+    for line in (build, install):
+        subprocess.run(["bash", "-ec", line], cwd=source, env=environment, check=True, timeout=300)
+    running.env = environment
+    port = running.start(image_command(), [str(venv / "bin" / "iotcache-tui")])
+    running.until(lambda: running.healthy(port))
+    assert running.end() == [0]
 
 
 @pytest.mark.long
