@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from msgspec import structs
 
 from iotcache.config.schema import Settings
+from iotcache.config.urls import parse_node
 from iotcache.model import Event, Severity
+from iotcache_simulator.lab.definition.scenario import parse
+from iotcache_simulator.lab.run import ScenarioRun
 from iotcache_simulator.lab.state import CheckResult, LabState, StepResult
 from iotcache_tui.feed.lab_only import LabFeed
 from iotcache_tui.record.player import RecordingPlayer, ReplayFeed
@@ -106,3 +112,39 @@ def test_a_recorded_lesson_opens_on_it_marks_its_steps_and_is_written_down(tmp_p
     drawn = (tmp_path / "two-summary-hit_percent.svg").read_text()
     assert drawn.count("<polyline") == 2, "both sides in one plot"
     assert "a: Hit ratio" in drawn
+
+
+ROOM = """
+title = "Room"
+level = "basic"
+minutes = 1
+summary = "Readers fill a small node."
+teaches = ["x"]
+explanation = "It is theirs."
+[stack]
+nodes = 1
+memory_mb = 8
+memcached = true
+devices = 20
+ingest_writes = false
+[[step]]
+title = "All is well"
+say = "Look."
+expect = ["hit_percent > 50 for 3 within 30"]
+"""
+
+
+@pytest.mark.real("memcached")
+async def test_a_small_node_is_the_readers_that_fill_it() -> None:
+    """Each slab class of what the worker writes as well would have a page of it, now and then one more."""
+    async with ScenarioRun(parse(ROOM, "room.toml"), auto=True) as run:
+        await run.play()
+        assert run.servers is not None
+        node = parse_node(run.servers.cache.nodes[0])
+        reader, writer = await asyncio.open_connection(node.host, node.port)
+        writer.write(b"lru_crawler metadump all\r\n")
+        dumped = await reader.readuntil(b"END\r\n")
+        writer.close()
+    keys = [unquote(key) for key in re.findall(r"^key=(\S+)", dumped.decode(), re.MULTILINE)]
+    assert any(key.startswith("r:") for key in keys)
+    assert [key for key in keys if "agg:" in key] == []

@@ -110,6 +110,9 @@ def _stack_settings(scenario: Scenario, settings: Settings) -> Settings:
         cache=cache,
         store=StoreSettings(),
         http=structs.replace(plain.http, enabled=False),
+        # Aggregates grow into further slab classes at the turn of a minute, and each takes a page of a small node's
+        # few: by chance. No lesson reads them.
+        aggregates=structs.replace(plain.aggregates, enabled=spec.ingest_writes),
         # A scenario's documents are its own: none but those it pushes.
         simulator=SimulatorSettings(
             devices=spec.devices, rate=spec.messages_per_s, seed=SEED, lives=False, dropouts=False
