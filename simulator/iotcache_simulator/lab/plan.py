@@ -110,8 +110,8 @@ def _stack_settings(scenario: Scenario, settings: Settings) -> Settings:
         cache=cache,
         store=StoreSettings(),
         http=structs.replace(plain.http, enabled=False),
-        # Aggregates grow into further slab classes at the turn of a minute, and each takes a page of a small node's
-        # few: by chance. No lesson reads them.
+        # Aggregates grow into further slab classes at the turn of a minute, and each takes one of a small
+        # node's few pages: by chance. No lesson reads them.
         aggregates=structs.replace(plain.aggregates, enabled=spec.ingest_writes),
         # A scenario's documents are its own: none but those it pushes.
         simulator=SimulatorSettings(
