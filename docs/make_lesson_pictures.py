@@ -24,20 +24,34 @@ from iotcache_tui.state.lab import LabView
 from iotcache_tui.state.updates import Latest
 
 SIZES = ((80, 24), (120, 40))
+STANDS_S = 2.0
+PLOTS = "What happened"
+LABEL_LEAST = 8
 THEMES = ("iotcache-dark", "iotcache-light")
 
 
 async def settled_pages(scenario: Scenario) -> list[LabView]:
-    """The page of each step just before the next one begins."""
+    """The page of each step as it stands a little after its lights are settled."""
     pages: dict[int, LabView] = {}
-    async with ScenarioRun(scenario, auto=True) as run:
+    async with ScenarioRun(scenario) as run:
         playing = asyncio.create_task(run.play())
         while not playing.done():
             await asyncio.sleep(0.2)
-            if run.state.status == "running":
-                pages[run.state.step] = view_of(run, run.state)
+            state = run.state
+            if state.status != "running" or not state.settled or state.step in pages:
+                continue
+            await asyncio.sleep(STANDS_S)
+            pages[state.step] = view_of(run, run.state)
+            run.next(skip=True)
         await playing
     return list(pages.values())
+
+
+def plotted(drawn: str) -> str:
+    """What is drawn under the heading of the plots; in a small window the figures stand beside them."""
+    lines = drawn.splitlines()
+    first, column = next((number, line.index(PLOTS)) for number, line in enumerate(lines) if PLOTS in line)
+    return "\n".join(line[column:] for line in lines[first + 1 :])
 
 
 async def draw(pages: Sequence[LabView], folder: Path, size: tuple[int, int], theme: str) -> list[str]:
@@ -55,10 +69,10 @@ async def draw(pages: Sequence[LabView], folder: Path, size: tuple[int, int], th
             (folder / f"{name}.svg").write_text(svg([drawn], f"{page.title}, step {number}"), "utf-8")
             text = "\n".join("".join(run[0] for run in line) for line in drawn)
             (folder / f"{name}.txt").write_text(text, "utf-8")
-            proof = page.steps[number - 1].metrics[:1]
-            # Once in its light, once over its plot, where the end of its name may be cut.
-            lacking = [label for label in map(label_of, proof) if text.count(label[:12]) < 2]
-            wrong += [f"{name}: {label} is not plotted" for label in lacking]
+            labels = [label_of(metric) for metric in page.steps[number - 1].metrics]
+            # The end of a name may be cut over its plot.
+            if not any(label[:LABEL_LEAST] in plotted(text) for label in labels):
+                wrong.append(f"{name}: of {', '.join(labels)} none is plotted")
     return wrong
 
 
