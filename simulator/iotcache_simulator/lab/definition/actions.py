@@ -125,7 +125,8 @@ class StoreAction(Action, frozen=True, tag="store"):
         if self.stopped:
             return "store cut off"
         late = f"its answers come {self.answer_ms:g} ms late" if self.answer_ms else ""
-        asked = f"store takes {self.delay_ms:g} ms more" if self.delay_ms or not late else "store"
+        # In the place of what it has taken so far, not beside it.
+        asked = f"store takes {self.delay_ms:g} ms" if self.delay_ms or not late else "store"
         queue = f"its queue is {self.queue} long" if self.queue is not None else ""
         return ", ".join(part for part in (asked, late, queue) if part)
 
