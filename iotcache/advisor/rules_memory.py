@@ -113,7 +113,7 @@ def _less(node: NodeEvidence, curve: MemoryCurve, least: int, sure: Confidence, 
         about=node.name,
         text=f"{node.name}: {today} → {least} MB: {saved / MEBIBYTE:.0f} MB saved, "
         f"hit ratio stays {100 * curve.now:.1f} %",
-        reason=f"{reason}; {HEADROOM - 1:.0%} of that are left for growth",
+        reason=f"{reason}; {100 * (HEADROOM - 1):.0f} % of that are left for growth",
         do=f"cache_memlimit {least}",
         target=float(least),
         undo=f"cache_memlimit {today}",

@@ -60,7 +60,7 @@ def _longer(group: GroupEvidence, curve: TtlCurve, gain: float, reads: float, sk
         text=f"{group.name}: {curve.ttl_s:g} s → {factor * curve.ttl_s:g} s: {100 * gain:+.1f} points, "
         f"{-reads:.0f} store reads/s, age served p99 {older:+.0f} s",
         reason=f"{100 * (1 - curve.now):.1f} % of its reads find nothing, {100 * gain:.1f} % as the entry "
-        f"has expired too soon (jitter of {JITTER:.0%} would cost "
+        f"has expired too soon (jitter of {100 * JITTER:.0f} % would cost "
         f"{100 * curve.jitter_price(JITTER):.1f} points)",
         do=f"TTL of {group.name}: {factor * curve.ttl_s:g} s",
         target=factor * curve.ttl_s,
@@ -113,7 +113,7 @@ def jitter(evidence: Evidence) -> Iterator[Advice]:
         yield Advice(
             subject=Subject.JITTER,
             about=group.name,
-            text=f"{group.name}: spread its TTL of {curve.ttl_s:g} s by {JITTER:.0%}: the worst second has "
+            text=f"{group.name}: spread its TTL of {curve.ttl_s:g} s by {100 * JITTER:.0f} %: the worst second has "
             f"{misses * group.misses_peak:.0f} → some {misses * 2:.0f} store reads, "
             f"at {100 * price:.1f} points of hit ratio",
             reason=f"the worst second has {group.misses_peak:.0f} times the mean of misses: "
