@@ -113,8 +113,8 @@ def jitter(evidence: Evidence) -> Iterator[Advice]:
         yield Advice(
             subject=Subject.JITTER,
             about=group.name,
-            text=f"{group.name}: spread its TTL of {curve.ttl_s:g} s by {100 * JITTER:.0f} %: the worst second has "
-            f"{misses * group.misses_peak:.0f} → some {misses * 2:.0f} store reads, "
+            text=f"{group.name}: spread its TTL of {curve.ttl_s:g} s by {100 * JITTER:.0f} %: the worst "
+            f"second has {misses * group.misses_peak:.0f} → some {misses * 2:.0f} store reads, "
             f"at {100 * price:.1f} points of hit ratio",
             reason=f"the worst second has {group.misses_peak:.0f} times the mean of misses: "
             "entries expire together",
