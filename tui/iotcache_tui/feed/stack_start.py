@@ -29,6 +29,7 @@ class StackStart:
 
     async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self.stack.start())
+        await asyncio.sleep(0)  # it has begun before anything else does
         return self
 
     async def __aexit__(self, *_: object) -> None:
