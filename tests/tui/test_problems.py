@@ -610,6 +610,7 @@ def test_every_cause_has_a_case() -> None:
 def test_reads_that_miss_after_a_flush_are_no_problem_of_their_own() -> None:
     missed = tuple(Second(NOW_S - 7 + n, 100, 20, {MissReason.NEVER_SET: 80}) for n in range(8))
     assert [one.label for one in find_problems(facts(seconds=missed))] == ["missed"]
+    assert not find_problems(facts(seconds=missed, lesson=True))
     both = facts(seconds=missed, figures=figures(flushed_at_s=WENT_S))
     assert [one.label for one in find_problems(both)] == ["flushed"]
 

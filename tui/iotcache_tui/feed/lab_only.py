@@ -90,8 +90,7 @@ class LabFeed(LiveFeed):
                     lambda: self._watched,
                     self._clock,
                     reads_per_s=READS_PER_S,
-                    # Where readers fill their own part, the worker's is meant to be another.
-                    compares_placement=False,
+                    lesson=True,
                 )
                 await work.run()
         except IotCacheError:

@@ -71,7 +71,8 @@ class Serving(Protocol):
 class LiveWork:
     """One run of the feed over ``begun``, in the feed's event loop; ``watched``: the rows that are on screen.
 
-    ``reads_per_s`` is the most reads a second; they are made every ``tick_s``.
+    ``reads_per_s`` is the most reads a second; they are made every ``tick_s``. ``lesson``: the servers are a
+    lesson's, where the worker's part of the cache may be another than the readers'.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class LiveWork:
         *,
         reads_per_s: float,
         tick_s: float = TICK_S,
-        compares_placement: bool = True,
+        lesson: bool = False,
     ) -> None:
         self.mailbox = mailbox
         self._begun = begun
@@ -102,12 +103,16 @@ class LiveWork:
         self._node_alerts = NodeAlerts(settings.alerts, clock)
         self._reads_per_s = reads_per_s
         self._tick_s = tick_s
-        self._compares_placement = compares_placement
+        self._compares_placement = not lesson
         """Whether the worker's keys should lie where this program looks for them."""
         self._ring: tuple[NodeAddress, ...] = ()
         self._has_read = asyncio.Event()
         mailbox.put_latest(
-            Latest(attachment=Attachment(named_parts(settings), absent_parts(settings), observes(settings)))
+            Latest(
+                attachment=Attachment(
+                    named_parts(settings), absent_parts(settings), observes(settings), lesson=lesson
+                )
+            )
         )
 
     async def run(self) -> None:

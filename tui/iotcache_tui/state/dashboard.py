@@ -167,6 +167,7 @@ class DashboardState:
             placement=self.placement,
             falls=tuple(self.node_falls),
             node_list=self.node_list,
+            lesson=self.attachment.lesson,
         )
 
     def judge(self, now_s: float, wall_s: float) -> None:

@@ -153,6 +153,9 @@ class Attachment(Struct, frozen=True):
     """Settings' keys of the parts that there are not."""
     observes: bool = True
     """Whether its reads leave the cache as it is."""
+    lesson: bool = False
+    """Whether the servers are a lesson's, whose readers read some series only: our own reads of all of them
+    say nothing of theirs."""
 
 
 class AlertLine(Struct, frozen=True):

@@ -209,7 +209,9 @@ def late(facts: Facts) -> Iterator[Problem]:
 
 
 def falling_through(facts: Facts) -> Iterator[Problem]:
-    """Many reads that the cache does not answer."""
+    """Many reads that the cache does not answer; in a lesson our own are not those that it is about."""
+    if facts.lesson:
+        return
     seconds = facts.seconds[-WINDOW_S:]
     reads, fallbacks = sum(second.reads for second in seconds), sum(second.fallbacks for second in seconds)
     if reads < 10 or fallbacks <= FALLBACK_SHARE * reads:

@@ -114,6 +114,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Nodes that went down lately, and when, oldest first."""
     node_list: NodeListReport | None = None
     """How the list stands that this dashboard's settings name; ``None`` where they name the nodes."""
+    lesson: bool = False
+    """Whether the servers are a lesson's."""
 
     def part(self, name: str) -> Part | None:
         return next((part for part in self.parts if part.name == name), None)
