@@ -88,8 +88,14 @@ def headline(view: LabView, next_key: str, *, ascii_only: bool) -> str:
     if view.auto:
         parts.append("by itself")
     elif state.settled and not over and state.shown == state.step:
-        waits = not state.asked and view.steps[state.step].question is not None
-        parts.append(f"{next_key} asks, or wait" if waits else f"{next_key} goes on")
+        question = view.steps[state.step].question
+        result = state.steps[state.step] if state.step < len(state.steps) else None
+        settled = result is not None and (result.answered or result.revealed)
+        open_question = question is not None and not settled
+        if open_question and not state.asked:
+            parts.append(f"{next_key} asks, or wait")
+        else:
+            parts.append(f"answer, or {next_key} goes on" if open_question else f"{next_key} goes on")
     return "  ".join(parts)
 
 
